@@ -1,0 +1,31 @@
+# The two commands: `make report` (the main job) and `make test`. Both build .venv when it is missing or stale.
+.DELETE_ON_ERROR:
+.PHONY: setup report test lint types unit clean
+
+STAMP := .venv/.installed
+BIN := .venv/bin
+
+report: $(STAMP)
+	$(BIN)/cbec-bayes run --out reports
+
+test: lint types unit
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt .ci/find-python
+	python="$$(sh .ci/find-python)" && "$$python" -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,163 @@
+"""Reading tables as text, writing results whole or not at all, and finding the files that ship with the package."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cbec_bayes.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a CSV file: its line number (header = 1) and its cells as stripped text."""
+
+    number: int
+    cells: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+
+def asset_dir(kind: str) -> Path:
+    """Return the folder `data` or `models`: beside the package when installed, else in the checkout."""
+    here = Path(__file__).resolve().parent
+    bundled = here / "assets" / kind
+    return bundled if bundled.is_dir() else here.parents[1] / kind
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file (a byte-order mark is allowed), or raise `InputError`."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError("no such file", file=path) from None
+    except IsADirectoryError:
+        raise InputError("this is a folder, a file was expected", file=path) from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise InputError("not UTF-8 text; save the file as UTF-8", file=path, row=line) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
+
+
+def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
+    """Read a CSV file as text, line by line, with nothing guessed.
+
+    pandas would turn ``0.10`` into 0.1 and pad a short line with blanks; a printed table must keep its trailing
+    zeros, and a short line is a mistake to be named.
+
+    Parameters
+    ----------
+    path
+        The file.
+    required
+        Columns that must be there.
+    optional
+        Columns that may be there. Others are read but ignored by the callers.
+
+    Returns
+    -------
+    list of Row
+        The lines that are not blank, in order.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, not UTF-8, lacks a column, repeats one, or has a line of another length.
+    """
+    lines = read_text(path).splitlines(keepends=True)
+    reader = csv.reader(lines, strict=True)
+    rows: list[Row] = []
+    header: list[str] | None = None
+    try:
+        for values in reader:
+            cells = [value.strip() for value in values]
+            if not any(cells):
+                continue
+            if header is None:
+                header = cells
+                _check_header(path, header, required, optional, reader.line_num)
+            elif len(cells) != len(header):
+                raise InputError(
+                    f"{len(cells)} cells where the header has {len(header)}", file=path, row=reader.line_num
+                )
+            else:
+                rows.append(Row(reader.line_num, dict(zip(header, cells, strict=True))))
+    except csv.Error as error:
+        raise InputError(f"not readable as CSV ({error})", file=path, row=reader.line_num) from None
+    if header is None:
+        raise InputError("the file is empty", file=path)
+    if not rows:
+        raise InputError("the file has a header but no rows", file=path)
+    return rows
+
+
+def _check_header(
+    path: Path, header: Sequence[str], required: Sequence[str], optional: Sequence[str], row: int
+) -> None:
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError("the column appears twice", file=path, row=row, column=name)
+    for name in required:
+        if name not in header:
+            known = ", ".join([*required, *(f"{extra} (optional)" for extra in optional)])
+            raise InputError(
+                f"the column is missing; expected columns: {known}", file=path, row=row, column=name
+            )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, or raise `InputError` with the line that is wrong."""
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"not valid TOML: {error}", file=path) from None
+
+
+def write_files(out: Path, files: Mapping[str, str | bytes]) -> list[Path]:
+    """Write all files, each of them whole: everything is staged beside its place, then renamed.
+
+    A failure or an interrupt while staging leaves `out` as it was; a file that is replaced is never seen half-written.
+
+    Parameters
+    ----------
+    out
+        Folder, made if missing.
+    files
+        Relative name (with ``/``) to content; text is written as UTF-8.
+
+    Returns
+    -------
+    list of Path
+        The paths written, in the order given.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as stage:
+            staged = []
+            for index, (name, content) in enumerate(files.items()):
+                part = Path(stage) / str(index)
+                part.write_bytes(content.encode() if isinstance(content, str) else content)
+                staged.append((part, out / name))
+            for part, target in staged:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", file=error.filename or out) from None
+    return [target for _, target in staged]
+
+
+def sha256(paths: Iterable[Path], root: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file, keyed by its path relative to `root`."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(paths)
+    }

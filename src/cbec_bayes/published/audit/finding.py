@@ -1,0 +1,73 @@
+"""The result type of the audit and what every check of it receives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cbec_bayes.published.facts import Sample
+from cbec_bayes.published.intervals import Interval
+from cbec_bayes.published.printed import Paper, TableColumn
+from cbec_bayes.published.readings import Verdict
+from cbec_bayes.regions import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check on one place of a printed table.
+
+    Attributes
+    ----------
+    table, column, term
+        The place; blank where a check concerns a whole column or table.
+    check
+        Name of the check.
+    verdict
+        Pass, fail, or undetermined.
+    interval
+        What the check found for the quantity that `quantity` names, as an interval; None where nothing was computed.
+    quantity
+        What the interval is of, e.g. ``"p-value"``.
+    detail
+        One sentence for a reader.
+    """
+
+    table: str
+    column: str
+    term: str
+    check: str
+    verdict: Verdict
+    interval: Interval | None
+    quantity: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A paper with its scheme of groups and what is known of each column's sample (by column key)."""
+
+    paper: Paper
+    scheme: Scheme | None
+    samples: Mapping[str, Sample]
+
+    def column_by_key(self, key: str) -> TableColumn:
+        """Return a column by its ``"table: column"`` key."""
+        return self.paper.columns[key]
+
+
+def span(interval: Interval, digits: int = 3) -> str:
+    """Write an interval for a sentence: ``"0.19 to 0.25"``, ``"at least 0.07"``, or one number where both ends agree."""
+    low, high = (f"{end:.{digits}g}" for end in interval.ends)
+    if interval.high == float("inf"):
+        return f"at least {low}"
+    return low if low == high else f"{low} to {high}"
+
+
+def p_span(interval: Interval) -> str:
+    """Write a range of p-values for a sentence, with tiny ones as ``"below 0.0001"``."""
+    low, high = interval.ends
+    if high < 1e-4:
+        return "p below 0.0001"
+    low_text = "0" if low < 1e-4 else f"{low:.3g}"
+    high_text = f"{high:.3g}"
+    return f"p = {high_text}" if low_text == high_text else f"p between {low_text} and {high_text}"

@@ -1,0 +1,94 @@
+"""Do the observations add up: units times periods in each column, and columns that share out the rows of another?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cbec_bayes.published.audit.finding import Context, Finding
+from cbec_bayes.published.intervals import Interval
+from cbec_bayes.published.printed import Partition
+from cbec_bayes.published.readings import Verdict
+from cbec_bayes.regions import load_scheme
+
+OTHER_SCHEMES = ("four_regions", "three_regions")
+
+
+def check_samples(context: Context) -> Iterator[Finding]:
+    """Per column and descriptive row: rows = units x periods. Per partition: the parts' rows sum to the whole's."""
+    facts = context.paper.facts
+    for key, column in context.paper.columns.items():
+        sample = context.samples[key]
+        if sample.n_obs is not None:
+            yield _balance(column.table, column.name, "", sample.n_obs, sample.units, sample.periods, sample.group)
+    for row in context.paper.full_sample.values():
+        if row.n_obs is not None:
+            n_obs = int(row.n_obs.value)
+            yield _balance(row.table, "", row.term, n_obs, facts.units, facts.periods, None)
+    for partition in facts.partitions:
+        yield from _partition(context, partition)
+
+
+def _balance(
+    table: str, column: str, term: str, n_obs: int, units: int | None, periods: int | None, group: str | None
+) -> Finding:
+    if units is None or periods is None:
+        missing = "units" if units is None else "periods"
+        detail = f"{n_obs} observations; the number of {missing} is not known."
+        return Finding(table, column, term, "observations", Verdict.UNDETERMINED, None, "observations", detail)
+    full = units * periods
+    where = f" of {group}" if group else ""
+    if n_obs == full:
+        verdict, detail = Verdict.PASS, f"{n_obs} = {units} units{where} x {periods} periods."
+    elif n_obs > full:
+        verdict, detail = Verdict.FAIL, f"{n_obs} observations, more than {units} units{where} x {periods} periods = {full}."
+    else:
+        short = full - n_obs
+        verdict = Verdict.FAIL
+        detail = f"{n_obs} observations where {units} units{where} x {periods} periods make {full}: {short} short."
+    return Finding(table, column, term, "observations", verdict, Interval(full, full), "observations expected", detail)
+
+
+def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
+    paper = context.paper
+    parts = [paper.columns[key] for key in partition.parts]
+    counts = [context.samples[key].n_obs for key in partition.parts]
+    if partition.whole is not None:
+        whole = context.samples[partition.whole].n_obs
+    else:
+        units, periods = paper.facts.units, paper.facts.periods
+        whole = units * periods if units and periods else None
+    table, heads = parts[0].table, " + ".join(part.name for part in parts)
+    if whole is None or any(count is None for count in counts):
+        detail = f"The observations of {heads} or of the whole are not printed."
+        yield Finding(table, heads, "", "observations_sum", Verdict.UNDETERMINED, None, "observations", detail)
+        return
+    known = [count for count in counts if count is not None]
+    total = sum(known)
+    short = whole - total
+    detail = f"{' + '.join(map(str, known))} = {total} of {whole} observations"
+    if short == 0:
+        verdict, detail = Verdict.PASS, detail + "."
+    elif short < 0:
+        verdict, detail = Verdict.FAIL, detail + f": {-short} counted twice."
+    else:
+        verdict, detail = Verdict.FAIL, detail + f": {short} are missing without a word. " + _missing(context, partition, short)
+    yield Finding(table, heads, "", "observations_sum", verdict, Interval(total, total), "observations", detail.strip())
+
+
+def _missing(context: Context, partition: Partition, short: int) -> str:
+    """Say which groups of the scheme no column shows, and whether their rows are the missing ones."""
+    facts, scheme, periods = context.paper.facts, context.scheme, context.paper.facts.periods
+    if scheme is None or periods is None:
+        return ""
+    shown = {facts.groups.get(key) for key in partition.parts}
+    absent = [group for group in scheme.groups if group not in shown]
+    units = [unit for group in absent for unit in scheme.members(group)]
+    if len(units) * periods != short:
+        return f"The groups of '{scheme.name}' that have no column do not explain them."
+    sentence = f"They are the {', '.join(absent)} ({', '.join(units)}; {len(units)} units x {periods} periods)"
+    for name in OTHER_SCHEMES:
+        if name != scheme.name:
+            other = load_scheme(name).without(facts.excluded)
+            sizes = [len(other.members(group)) * periods for group in other.groups]
+            sentence += f"; under the scheme '{name}' the columns would have {', '.join(map(str, sizes))} rows"
+    return sentence + "."

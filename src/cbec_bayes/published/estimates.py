@@ -1,0 +1,322 @@
+"""Printed estimates and the standard errors that each reading of the parentheses gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.files import Row, read_rows
+from cbec_bayes.published.facts import paper_scheme, sample_of
+from cbec_bayes.published.printed import DEFAULT_STARS, Coefficient, Paper, PrintedNumber
+from cbec_bayes.published.readings import (
+    coherent_readings,
+    critical_value,
+    p_band,
+    read_cell,
+    se_from_p,
+    se_from_t,
+)
+from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, suggest
+
+Scenario = Literal["as_printed", "coherent", "stars"]
+SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+SCENARIO_TEXTS: Mapping[Scenario, str] = {
+    "as_printed": "every number in parentheses is a standard error, stars ignored",
+    "coherent": "each cell by the first reading that agrees with its stars (standard error, p-value, t statistic); "
+    "where none does, the interval of standard errors that its stars imply",
+    "stars": "the parentheses are ignored; each cell by the interval of standard errors that its stars imply",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownError:
+    """A standard error taken as known. `how` says by which reading."""
+
+    se: float
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImpliedError:
+    """A standard error known only through the stars: s = |estimate| / q, where q is |t| restricted to the stars' band.
+
+    q has the reference distribution (Student-t with `df`, normal if infinite) truncated to `q_low` .. `q_high`, which
+    is to say that the p-value is uniform within the band that the stars claim.
+    """
+
+    estimate: float
+    q_low: float
+    q_high: float
+    df: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Smallest and largest standard error, in the unit of the estimate; the largest may be infinite."""
+        low = 0.0 if math.isinf(self.q_high) else abs(self.estimate) / self.q_high
+        return low, math.inf if self.q_low == 0 else abs(self.estimate) / self.q_low
+
+    @property
+    def how(self) -> str:
+        """In words, where the standard error comes from."""
+        return "implied by the stars"
+
+    @property
+    def typical(self) -> float:
+        """The standard error at the middle of the band of p-values."""
+        p = [2 * float(_upper_tail(q, self.df)) for q in (self.q_high, self.q_low)]
+        return abs(self.estimate) / critical_value(sum(p) / 2, self.df)
+
+
+def _upper_tail(q: float, df: float) -> float:
+    from scipy import stats
+
+    return float(stats.norm.sf(q) if math.isinf(df) else stats.t.sf(q, df))
+
+
+StandardError = KnownError | ImpliedError
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedEstimate:
+    """One row: a label, its estimate (None asks for a prediction), what stands in parentheses, stars, df, and sizes."""
+
+    label: str
+    estimate: PrintedNumber | None
+    parenthesis: PrintedNumber | None
+    stars: str
+    df: float
+    n_units: int | None = None
+    n_obs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedEstimates:
+    """The estimates of one heterogeneity table.
+
+    Attributes
+    ----------
+    rows
+        One per group, in printed order.
+    stars
+        Symbol to significance level; None if the source prints no stars, so that nothing can be read from them.
+    """
+
+    rows: tuple[PrintedEstimate, ...]
+    stars: Mapping[str, Fraction] | None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels."""
+        return tuple(row.label for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Estimates with one standard error each: the data of the summary-level model.
+
+    Attributes
+    ----------
+    labels
+        R groups, in order.
+    values
+        Estimates, shape (R,); NaN for a group that was not printed.
+    errors
+        Standard error per group; None where the estimate is missing.
+    """
+
+    labels: tuple[str, ...]
+    values: NDArray[np.float64]
+    errors: tuple[StandardError | None, ...]
+
+    @property
+    def printed(self) -> NDArray[np.bool_]:
+        """Which groups have an estimate, shape (R,)."""
+        return ~np.isnan(self.values)
+
+    @property
+    def spread(self) -> float:
+        """From the lowest estimate less its standard error to the highest plus its own: the automatic unit of priors."""
+        pairs = [
+            (value, error.se if isinstance(error, KnownError) else error.typical)
+            for value, error in zip(self.values, self.errors, strict=True)
+            if error is not None
+        ]
+        return max(value + se for value, se in pairs) - min(value - se for value, se in pairs)
+
+
+def read_estimates(path: Path | str) -> PrintedEstimates:
+    """Read a CSV of label, estimate, se and optionally stars, df, n_units, n_obs.
+
+    Parameters
+    ----------
+    path
+        The file. A blank estimate asks for a prediction; a blank se is allowed where stars are given.
+
+    Raises
+    ------
+    InputError
+        A cell is malformed (the message names row and column), or nothing is there to estimate from.
+    """
+    path = Path(path)
+    raw = read_rows(path, required=("label", "estimate", "se"), optional=("stars", "df", "n_units", "n_obs"))
+    has_stars = "stars" in raw[0].cells
+    rows: list[PrintedEstimate] = []
+    for row in raw:
+        parsed = _read_estimate(path, row, has_stars)
+        if parsed.label in {earlier.label for earlier in rows}:
+            raise InputError(f"'{parsed.label}' is listed twice", file=path, row=row.number, column="label")
+        rows.append(parsed)
+    if not any(row.estimate for row in rows):
+        raise InputError("every estimate is blank; at least one is needed", file=path, column="estimate")
+    return PrintedEstimates(tuple(rows), DEFAULT_STARS if has_stars else None)
+
+
+def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
+    def wrong(column: str, message: str) -> InputError:
+        return InputError(message, file=path, row=row.number, column=column)
+
+    def number(column: str) -> PrintedNumber | None:
+        try:
+            return PrintedNumber.parse(row[column]) if row[column] else None
+        except ValueError as error:
+            raise wrong(column, str(error)) from None
+
+    def count(column: str) -> int | None:
+        if row[column] and not row[column].isdecimal():
+            raise wrong(column, f"'{row[column]}' is not a whole number")
+        return int(row[column]) if row[column] else None
+
+    if not row["label"]:
+        raise wrong("label", "the cell is blank")
+    if row["label"] in (GROUP_ALL, GROUP_NEW):
+        raise wrong("label", f"'{row['label']}' is reserved for a row of the output")
+    estimate, se, stars, df = number("estimate"), number("se"), row["stars"], number("df")
+    if estimate is None and (se is not None or stars):
+        raise wrong("estimate", "blank, but it has a standard error or stars")
+    if se is not None and se.value < 0:
+        raise wrong("se", f"negative standard error {se}")
+    if se is not None and se.value == 0:
+        raise wrong("se", f"a standard error of {se} says that the estimate is known exactly")
+    if stars and stars not in DEFAULT_STARS:
+        raise wrong("stars", f"unknown stars '{stars}'; known are {', '.join(DEFAULT_STARS)}")
+    if df is not None and df.value <= 0:
+        raise wrong("df", f"degrees of freedom must be positive, not {df}")
+    if estimate is not None and se is None:
+        if not has_stars:
+            raise wrong("se", "blank, and there is no column of stars to imply it")
+        if estimate.value == 0:
+            raise wrong("se", "blank, and stars imply nothing about the standard error of an estimate of 0")
+    return PrintedEstimate(
+        row["label"],
+        estimate,
+        se,
+        stars,
+        math.inf if df is None else float(df),
+        count("n_units"),
+        count("n_obs"),
+    )
+
+
+def heterogeneity(paper: Paper) -> PrintedEstimates:
+    """Return a paper's slopes of the exposure by group, with a blank one for each group that has no column.
+
+    Raises
+    ------
+    InputError
+        paper.toml does not say which term is the exposure or which columns are groups.
+    """
+    facts = paper.facts
+    if facts.exposure is None or not facts.groups:
+        raise InputError("paper.toml must name the exposure and the columns that are groups")
+    scheme = paper_scheme(facts)
+    rows = []
+    for key, group in facts.groups.items():
+        column = paper.columns[key]
+        cell = column.coefficients.get(facts.exposure)
+        if cell is None:
+            raise InputError(f"column '{key}' has no estimate of '{facts.exposure}'")
+        sample = sample_of(column, paper, scheme)
+        df = sample.df[0] if sample.df[0] == sample.df[1] else math.inf
+        rows.append(
+            PrintedEstimate(group, cell.estimate, cell.parenthesis, cell.stars, df, sample.units, sample.n_obs)
+        )
+    for group in scheme.groups if scheme else ():
+        if group not in facts.groups.values():
+            rows.append(PrintedEstimate(group, None, None, "", math.inf))
+    return PrintedEstimates(tuple(rows), facts.stars)
+
+
+def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
+    """Give every estimate the standard error that a reading implies.
+
+    Parameters
+    ----------
+    printed
+        The rows.
+    scenario
+        ``as_printed``, ``coherent`` or ``stars``; see `SCENARIO_TEXTS`.
+
+    Raises
+    ------
+    InputError
+        The scenario needs stars and the source has none.
+    """
+    if scenario not in SCENARIOS:
+        raise InputError(f"unknown reading '{scenario}'; {suggest(scenario, SCENARIOS)}")
+    if printed.stars is None and scenario != "as_printed":
+        raise InputError(f"the reading '{scenario}' needs a column of stars")
+    values = np.array([math.nan if row.estimate is None else float(row.estimate) for row in printed.rows])
+    errors = tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
+    return Estimates(printed.labels, values, errors)
+
+
+def _standard_error(
+    row: PrintedEstimate, scenario: Scenario, levels: Mapping[str, Fraction] | None
+) -> StandardError | None:
+    if row.estimate is None:
+        return None
+    if scenario == "as_printed" and row.parenthesis is not None and row.parenthesis.value > 0:
+        return KnownError(float(row.parenthesis), "parentheses as a standard error")
+    if levels is None:
+        raise InputError(f"'{row.label}' has no standard error")
+    if scenario == "coherent" and row.parenthesis is not None:
+        known = _coherent_error(row, row.estimate, row.parenthesis, levels)
+        if known is not None:
+            return known
+    if row.estimate.value == 0:
+        raise InputError(f"'{row.label}': stars imply nothing about the standard error of an estimate of 0")
+    low, high = p_band(row.stars, levels).ends
+    return ImpliedError(
+        float(row.estimate),
+        0.0 if high == 1 else critical_value(high, row.df),
+        math.inf if low == 0 else critical_value(low, row.df),
+        row.df,
+    )
+
+
+def _coherent_error(
+    row: PrintedEstimate, estimate: PrintedNumber, parenthesis: PrintedNumber, levels: Mapping[str, Fraction]
+) -> KnownError | None:
+    cell = Coefficient("", "", row.label, row.label, estimate, parenthesis, row.stars)
+    value, printed = float(estimate), float(parenthesis)
+    for reading in coherent_readings(read_cell(cell, levels, (row.df, row.df))):
+        if reading == "se" and printed > 0:
+            return KnownError(printed, "parentheses as a standard error")
+        if reading == "p" and 0 < printed < 1 and value != 0:
+            return KnownError(se_from_p(value, printed, row.df), "parentheses as a p-value")
+        if reading == "t" and printed != 0 and value != 0:
+            return KnownError(se_from_t(value, printed), "parentheses as a t statistic")
+    return None
+
+
+def available_readings(printed: PrintedEstimates) -> Sequence[Scenario]:
+    """Return the readings that the source allows: all with stars, only `as_printed` without."""
+    return SCENARIOS if printed.stars is not None else ("as_printed",)

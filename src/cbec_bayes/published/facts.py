@@ -1,0 +1,71 @@
+"""What is known of each column's sample: rows, units, clusters, whether from print, from paper.toml or from a scheme."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cbec_bayes.published.printed import Facts, Paper, TableColumn
+from cbec_bayes.published.readings import UNKNOWN_DF, DfRange
+from cbec_bayes.regions import Scheme, load_scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The sample behind one column.
+
+    Attributes
+    ----------
+    n_obs, units, periods
+        Sizes, None where nothing tells.
+    group
+        Group of the scheme, None for a column of the whole panel.
+    df
+        Range of degrees of freedom of the t reference: clusters - 1 where the clusters are known.
+    df_source
+        In words, where that comes from.
+    """
+
+    n_obs: int | None
+    units: int | None
+    periods: int | None
+    group: str | None
+    df: DfRange
+    df_source: str
+
+
+def paper_scheme(facts: Facts) -> Scheme | None:
+    """Return the scheme that the facts name, without the excluded units."""
+    return load_scheme(facts.scheme).without(facts.excluded) if facts.scheme else None
+
+
+def sample_of(column: TableColumn, paper: Paper, scheme: Scheme | None) -> Sample:
+    """Collect what is known of a column's sample.
+
+    The clusters are the printed ones, else the units; the units are the printed ones, else the members of the
+    column's group, else those of the panel, else rows over periods where that divides.
+    """
+    facts, numbers = paper.facts, column.numbers
+    n_obs = _count(column, "n_obs")
+    periods = _count(column, "periods") or facts.periods
+    group = facts.groups.get(column.key)
+    units = _count(column, "units")
+    if units is None and group is not None and scheme is not None:
+        units = len(scheme.members(group))
+    in_partition = any(column.key in partition.parts for partition in facts.partitions)
+    if units is None and group is None and not in_partition:
+        units = facts.units
+    if units is None and n_obs and periods and n_obs % periods == 0:
+        units = n_obs // periods
+    clusters = _count(column, "clusters") or units
+    if "df" in numbers:
+        df = float(numbers["df"].value)
+        return Sample(n_obs, units, periods, group, (df, df), "printed")
+    if clusters is not None and clusters > 1:
+        df = float(clusters - 1)
+        return Sample(n_obs, units, periods, group, (df, df), f"{clusters} clusters - 1")
+    return Sample(n_obs, units, periods, group, UNKNOWN_DF, "number of clusters unknown")
+
+
+def _count(column: TableColumn, quantity: str) -> int | None:
+    number = column.numbers.get(quantity)
+    return None if number is None else int(number.value)

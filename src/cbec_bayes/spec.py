@@ -1,0 +1,236 @@
+"""Frozen specifications read from TOML, validated with the file and key in the message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.files import asset_dir, read_toml
+
+CI_PROB = 0.95
+"""The one interval default: 95 %, equal-tailed."""
+
+GROUP_ALL = "(all)"
+GROUP_NEW = "(new)"
+
+
+class Origin(StrEnum):
+    """Where a number comes from; every result that leaves the program says so."""
+
+    PRINTED = "printed"
+    OBSERVED = "observed"
+    RECONSTRUCTED = "reconstructed"
+    SIMULATED = "simulated"
+
+
+# Parameters of each family with the ones that scale with the unit of the slope; all scales are positive.
+FAMILIES: Mapping[str, Mapping[str, bool]] = {
+    "flat": {},
+    "normal": {"mean": True, "sd": True},
+    "half_normal": {"scale": True},
+    "half_t": {"df": False, "scale": True},
+    "half_cauchy": {"scale": True},
+    "exponential": {"mean": True},
+    "uniform": {"upper": True},
+    "fixed": {"value": True},
+}
+SLOPE_FAMILIES = ("flat", "normal")
+SCALE_FAMILIES = ("half_normal", "half_t", "half_cauchy", "exponential", "uniform", "fixed")
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A prior by family and parameters.
+
+    Attributes
+    ----------
+    dist
+        One of `FAMILIES`.
+    params
+        Its parameters; in units of the slope where the model file says so, plain numbers once resolved.
+    """
+
+    dist: str
+    params: Mapping[str, float]
+
+    def scaled(self, unit: float) -> Prior:
+        """Return the prior with its location and scale parameters multiplied by `unit`."""
+        scales = FAMILIES[self.dist]
+        return Prior(self.dist, {key: value * (unit if scales[key] else 1) for key, value in self.params.items()})
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{key} = {value:.4g}" for key, value in self.params.items())
+        return f"{self.dist.replace('_', '-')}({inside})" if inside else self.dist
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryModel:
+    """The hierarchical model of printed estimates (MODEL.md section 5); a name means one log density.
+
+    Attributes
+    ----------
+    name
+        Name of the file without its ending.
+    answers
+        In one line, the question it answers.
+    slope
+        Prior of the common slope beta.
+    between
+        Prior of the between-group scale tau.
+    unit
+        What the priors' scales are multiplied by: a number, or ``"auto"`` for the spread of the estimates.
+    """
+
+    name: str
+    answers: str
+    slope: Prior
+    between: Prior
+    unit: float | str
+
+    def resolved(self, unit: float) -> SummaryModel:
+        """Return the model with priors in plain numbers on the data's own unit."""
+        return replace(self, slope=self.slope.scaled(unit), between=self.between.scaled(unit), unit=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What one run reports on.
+
+    Attributes
+    ----------
+    name, title
+        Name of the file without its ending, and one line.
+    tables
+        Folder under data/published.
+    reading
+        Scenario of the standard errors that leads.
+    model
+        Headline model.
+    sensitivity
+        Models that it is held against.
+    """
+
+    name: str
+    title: str
+    tables: str
+    reading: str
+    model: str
+    sensitivity: tuple[str, ...]
+
+
+class _Section:
+    """A TOML table with typed access; every complaint names the file and the key."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any], prefix: str = "") -> None:
+        self.path, self.values, self.prefix = path, values, prefix
+
+    def wrong(self, key: str, message: str) -> InputError:
+        return InputError(f"{self.prefix}{key}: {message}", file=self.path)
+
+    def only(self, known: Sequence[str]) -> None:
+        for key in self.values:
+            if key not in known:
+                raise self.wrong(key, f"unknown key; {suggest(key, known)}")
+
+    def text(self, key: str) -> str:
+        value = self.values.get(key)
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key, "a text is needed")
+        return value
+
+    def number(self, key: str) -> float:
+        value = self.values.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
+            raise self.wrong(key, "a finite number is needed")
+        return float(value)
+
+    def section(self, key: str) -> _Section:
+        value = self.values.get(key)
+        if not isinstance(value, Mapping):
+            raise self.wrong(key, "a table is needed")
+        return _Section(self.path, value, f"{self.prefix}{key}.")
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """Say what there is, and which of it was probably meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}there are {', '.join(known)}"
+
+
+def _prior(section: _Section, families: Sequence[str]) -> Prior:
+    dist = section.text("dist")
+    if dist not in families:
+        raise section.wrong("dist", f"unknown prior '{dist}'; {suggest(dist, families)}")
+    names = tuple(FAMILIES[dist])
+    section.only(("dist", *names))
+    params = {name: section.number(name) for name in names}
+    for name, value in params.items():
+        may_be_any = dist == "normal" and name == "mean"
+        if not may_be_any and (value < 0 or (value == 0 and dist != "fixed")):
+            raise section.wrong(name, f"must be positive, not {value:g}")
+    return Prior(dist, params)
+
+
+def read_summary_model(path: Path) -> SummaryModel:
+    """Read a summary-level model from a TOML file, or raise `InputError` naming the file and the key."""
+    top = _Section(path, read_toml(path))
+    top.only(("kind", "answers", "unit", "slope", "between"))
+    if top.text("kind") != "published":
+        raise top.wrong("kind", f"'{top.text('kind')}' is not a model of published estimates; it must be 'published'")
+    unit = top.values.get("unit", 1.0)
+    if unit != "auto" and top.number("unit" if "unit" in top.values else "") <= 0:
+        raise top.wrong("unit", "must be 'auto' or a positive number")
+    return SummaryModel(
+        path.stem,
+        top.text("answers"),
+        _prior(top.section("slope"), SLOPE_FAMILIES),
+        _prior(top.section("between"), SCALE_FAMILIES),
+        unit if unit == "auto" else float(unit),
+    )
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names of the models that ship with the package."""
+    return tuple(sorted(path.stem for path in asset_dir("models").glob("*.toml")))
+
+
+def load_summary_model(model: str | Path) -> SummaryModel:
+    """Load a summary-level model by name, or from any TOML file by path.
+
+    Raises
+    ------
+    InputError
+        No such model (with a suggestion), or the file is malformed.
+    """
+    path = Path(model)
+    if path.suffix != ".toml":
+        if str(model) not in model_names():
+            raise InputError(f"unknown model '{model}'; {suggest(str(model), model_names())}")
+        path = asset_dir("models") / f"{model}.toml"
+    return read_summary_model(path)
+
+
+def study_names() -> tuple[str, ...]:
+    """Return the names of the studies that ship with the package."""
+    return tuple(sorted(path.stem for path in (asset_dir("data") / "studies").glob("*.toml")))
+
+
+def load_study(name: str) -> Study:
+    """Load a study by name, or raise `InputError` with a suggestion."""
+    if name not in study_names():
+        raise InputError(f"unknown study '{name}'; {suggest(name, study_names())}")
+    path = asset_dir("data") / "studies" / f"{name}.toml"
+    top = _Section(path, read_toml(path))
+    top.only(("title", "tables", "reading", "model", "sensitivity"))
+    sensitivity = top.values.get("sensitivity", [])
+    if not isinstance(sensitivity, list) or not all(isinstance(model, str) for model in sensitivity):
+        raise top.wrong("sensitivity", "a list of model names is needed")
+    return Study(
+        name, top.text("title"), top.text("tables"), top.text("reading"), top.text("model"), tuple(sensitivity)
+    )
