@@ -1,0 +1,1 @@
+"""Bayesian hierarchical reanalysis of two-way fixed-effects panels, and of the tables they are published in."""

@@ -109,9 +109,7 @@ def _check_header(
     for name in required:
         if name not in header:
             known = ", ".join([*required, *(f"{extra} (optional)" for extra in optional)])
-            raise InputError(
-                f"the column is missing; expected columns: {known}", file=path, row=row, column=name
-            )
+            raise InputError(f"the column is missing; expected columns: {known}", file=path, row=row, column=name)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -157,7 +155,4 @@ def write_files(out: Path, files: Mapping[str, str | bytes]) -> list[Path]:
 
 def sha256(paths: Iterable[Path], root: Path) -> dict[str, str]:
     """Return the SHA-256 of each file, keyed by its path relative to `root`."""
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(paths)
-    }
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}

@@ -86,9 +86,7 @@ def load_scheme(scheme: str | Path) -> Scheme:
     for row in read_rows(path, required=("unit", "group")):
         unit, group = row["unit"], row["group"]
         if not unit or not group:
-            raise InputError(
-                "the cell is blank", file=path, row=row.number, column="unit" if not unit else "group"
-            )
+            raise InputError("the cell is blank", file=path, row=row.number, column="unit" if not unit else "group")
         if unit in group_of:
             raise InputError(f"'{unit}' is listed twice", file=path, row=row.number, column="unit")
         group_of[unit] = group

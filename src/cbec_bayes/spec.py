@@ -145,7 +145,12 @@ class _Section:
 
     def number(self, key: str) -> float:
         value = self.values.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or value != value
+            or abs(value) == float("inf")
+        ):
             raise self.wrong(key, "a finite number is needed")
         return float(value)
 
@@ -232,5 +237,10 @@ def load_study(name: str) -> Study:
     if not isinstance(sensitivity, list) or not all(isinstance(model, str) for model in sensitivity):
         raise top.wrong("sensitivity", "a list of model names is needed")
     return Study(
-        name, top.text("title"), top.text("tables"), top.text("reading"), top.text("model"), tuple(sensitivity)
+        name,
+        top.text("title"),
+        top.text("tables"),
+        top.text("reading"),
+        top.text("model"),
+        tuple(sensitivity),
     )

@@ -23,6 +23,7 @@ from cbec_bayes.published.readings import (
     read_cell,
     se_from_p,
     se_from_t,
+    two_sided_p,
 )
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, suggest
 
@@ -69,16 +70,19 @@ class ImpliedError:
         return "implied by the stars"
 
     @property
+    def log_mass(self) -> float:
+        """Log probability of the band under the reference distribution of t, one side."""
+        return math.log(_upper_tail(self.q_low, self.df) - _upper_tail(self.q_high, self.df))
+
+    @property
     def typical(self) -> float:
-        """The standard error at the middle of the band of p-values."""
-        p = [2 * float(_upper_tail(q, self.df)) for q in (self.q_high, self.q_low)]
-        return abs(self.estimate) / critical_value(sum(p) / 2, self.df)
+        """The standard error at the middle of the band of p."""
+        p = _upper_tail(self.q_low, self.df) + _upper_tail(self.q_high, self.df)
+        return abs(self.estimate) / critical_value(p, self.df)
 
 
 def _upper_tail(q: float, df: float) -> float:
-    from scipy import stats
-
-    return float(stats.norm.sf(q) if math.isinf(df) else stats.t.sf(q, df))
+    return two_sided_p(q, df) / 2
 
 
 StandardError = KnownError | ImpliedError
@@ -143,13 +147,13 @@ class Estimates:
 
     @property
     def spread(self) -> float:
-        """From the lowest estimate less its standard error to the highest plus its own: the automatic unit of priors."""
+        """From the lowest estimate less its standard error to the highest plus its own: the automatic unit."""
         pairs = [
             (value, error.se if isinstance(error, KnownError) else error.typical)
             for value, error in zip(self.values, self.errors, strict=True)
             if error is not None
         ]
-        return max(value + se for value, se in pairs) - min(value - se for value, se in pairs)
+        return float(max(value + se for value, se in pairs) - min(value - se for value, se in pairs))
 
 
 def read_estimates(path: Path | str) -> PrintedEstimates:
@@ -245,9 +249,7 @@ def heterogeneity(paper: Paper) -> PrintedEstimates:
             raise InputError(f"column '{key}' has no estimate of '{facts.exposure}'")
         sample = sample_of(column, paper, scheme)
         df = sample.df[0] if sample.df[0] == sample.df[1] else math.inf
-        rows.append(
-            PrintedEstimate(group, cell.estimate, cell.parenthesis, cell.stars, df, sample.units, sample.n_obs)
-        )
+        rows.append(PrintedEstimate(group, cell.estimate, cell.parenthesis, cell.stars, df, sample.units, sample.n_obs))
     for group in scheme.groups if scheme else ():
         if group not in facts.groups.values():
             rows.append(PrintedEstimate(group, None, None, "", math.inf))

@@ -1,4 +1,4 @@
-"""What is known of each column's sample: rows, units, clusters, whether from print, from paper.toml or from a scheme."""
+"""What is known of each column's sample: rows, units, clusters; from print, from paper.toml or from a scheme."""
 
 from __future__ import annotations
 

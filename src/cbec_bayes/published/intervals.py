@@ -79,7 +79,7 @@ class Interval:
         return self.low <= other.high and other.low <= self.high
 
     def intersection(self, other: Interval) -> Interval:
-        """The common part; raises ValueError where there is none."""
+        """Return the common part; raises ValueError where there is none."""
         return Interval(max(self.low, other.low), min(self.high, other.high))
 
     def clip(self, value: End) -> End:

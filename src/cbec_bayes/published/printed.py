@@ -318,7 +318,10 @@ def _read_cell(path: Path, row: Row, facts: Facts) -> tuple[tuple[str, str, str,
     if quantity == "sd" and number.value < 0:
         raise wrong("printed", f"negative standard deviation {printed}")
     if quantity == "parenthesis" and number.value < 0 and facts.claimed_reading != "t":
-        raise wrong("printed", f"negative {'standard error' if facts.claimed_reading == 'se' else 'p-value'} {printed}")
+        raise wrong(
+            "printed",
+            f"negative {'standard error' if facts.claimed_reading == 'se' else 'p-value'} {printed}",
+        )
     return key, number
 
 

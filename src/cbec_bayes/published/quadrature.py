@@ -91,7 +91,6 @@ def implied_rule(error: ImpliedError, step: float) -> Rule:
     evenly in log s, so that the rule is as good for a tau far above s as for one far below.
     """
     reference = stats.norm() if math.isinf(error.df) else stats.t(error.df)
-    log_mass = math.log(reference.sf(error.q_low) - reference.sf(error.q_high))
     if error.q_low > 0 and math.isfinite(error.q_high):
         x, w = np.polynomial.legendre.leggauss(math.ceil(3 / step))
         half = (error.q_high - error.q_low) / 2
@@ -108,6 +107,6 @@ def implied_rule(error: ImpliedError, step: float) -> Rule:
         else:
             q = error.q_high * np.exp(-log_one_plus_e)
             log_slope = log_slope + math.log(error.q_high) - 2 * log_one_plus_e
-    log_weights = log_slope + reference.logpdf(q) - log_mass
+    log_weights = log_slope + reference.logpdf(q) - error.log_mass
     keep = log_weights > log_weights.max() - 36
     return Rule(abs(error.estimate) / q[keep], log_weights[keep])

@@ -1,9 +1,10 @@
 """What the parentheses under a coefficient can be, judged by its stars, in interval arithmetic.
 
-A coefficient b with stars claims a p-value in a *band*: with levels 10, 5 and 1 %, two stars say 0.01 <= p <= 0.05. Read
-the parentheses as a standard error s, a p-value or a t statistic, and each reading gives an interval for p; it agrees
-with the stars, contradicts them, or is undetermined when rounding leaves both open. Whatever the parentheses say, the
-stars alone imply an interval for the standard error: s = |b| / q with q between the critical values of the band.
+A coefficient b with stars claims a p-value in a *band*: with levels 10, 5 and 1 %, two stars say 0.01 <= p <= 0.05.
+Read the parentheses as a standard error s, a p-value or a t statistic, and each reading gives an interval for p; it
+agrees with the stars, contradicts them, or is undetermined when rounding leaves both open. Whatever the parentheses
+say, the stars alone imply an interval for the standard error: s = |b| / q with q between the critical values of the
+band.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ UNKNOWN_DF: DfRange = (1.0, INFINITY)
 class Verdict(StrEnum):
     """The outcome of a check on printed numbers."""
 
-    PASS = "pass"  # noqa: S105
+    PASS = "pass"
     FAIL = "fail"
     UNDETERMINED = "undetermined"
 
@@ -64,7 +65,8 @@ def p_interval(t: Interval, df: DfRange) -> Interval:
     magnitude = abs(t)
     low, high = magnitude.ends
     return Interval(
-        Fraction(two_sided_p(high, df[1])) if high < INFINITY else Fraction(0), Fraction(two_sided_p(low, df[0]))
+        Fraction(two_sided_p(high, df[1])) if high < INFINITY else Fraction(0),
+        Fraction(two_sided_p(low, df[0])),
     )
 
 

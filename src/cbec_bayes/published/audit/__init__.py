@@ -17,8 +17,8 @@ from cbec_bayes.published.audit.moments import check_moments
 from cbec_bayes.published.audit.samples import check_samples
 from cbec_bayes.published.audit.stars import check_stars
 from cbec_bayes.published.facts import paper_scheme, sample_of
-from cbec_bayes.published.printed import Paper
-from cbec_bayes.published.readings import Verdict
+from cbec_bayes.published.printed import READINGS, Paper
+from cbec_bayes.published.readings import Verdict, best_verdict, coherent_readings, implied_se, p_band, read_cell
 
 CHECKS: tuple[Callable[[Context], Iterable[Finding]], ...] = (
     check_stars,
@@ -70,3 +70,37 @@ def audit(paper: Paper) -> Audit:
     samples = {key: sample_of(column, paper, scheme) for key, column in paper.columns.items()}
     context = Context(paper, scheme, samples)
     return Audit(tuple(finding for check in CHECKS for finding in check(context)))
+
+
+def readings_frame(paper: Paper) -> pd.DataFrame:
+    """Return, per cell, which readings of its parentheses agree with its stars and what its stars imply instead.
+
+    Columns: table, column, term, estimate, parenthesis, stars, df, se, p, t (verdicts), coherent, implied_se_low,
+    implied_se_high, origin.
+    """
+    scheme = paper_scheme(paper.facts)
+    rows = []
+    for column in paper.columns.values():
+        df = sample_of(column, paper, scheme).df
+        for cell in column.coefficients.values():
+            if cell.parenthesis is None:
+                continue
+            results = read_cell(cell, paper.facts.stars, df)
+            implied = implied_se(cell.estimate.interval, p_band(cell.stars, paper.facts.stars), df)
+            rows.append(
+                {
+                    "table": cell.table,
+                    "column": cell.column,
+                    "term": cell.term,
+                    "estimate": cell.estimate.text,
+                    "parenthesis": cell.parenthesis.text,
+                    "stars": cell.stars,
+                    "df": df[0] if df[0] == df[1] else None,
+                    **{reading: str(best_verdict(results, reading)) for reading in READINGS},
+                    "coherent": " ".join(coherent_readings(results)) or "none",
+                    "implied_se_low": implied.ends[0],
+                    "implied_se_high": implied.ends[1],
+                    "origin": "printed",
+                }
+            )
+    return pd.DataFrame(rows)

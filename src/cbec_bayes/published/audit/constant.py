@@ -39,7 +39,14 @@ def _finding(
 ) -> Finding:
     def finding(verdict: Verdict, interval: Interval | None, detail: str) -> Finding:
         return Finding(
-            column.table, column.name, constant.term, "constant", verdict, interval, "constant expected", detail
+            column.table,
+            column.name,
+            constant.term,
+            "constant",
+            verdict,
+            interval,
+            "constant expected",
+            detail,
         )
 
     slopes = {term: cell for term, cell in column.coefficients.items() if cell is not constant}
@@ -49,7 +56,7 @@ def _finding(
         return finding(Verdict.UNDETERMINED, None, f"The means of {', '.join(unknown)} are not known for these rows.")
 
     expected = means[outcome]
-    assert expected is not None  # noqa: S101 - narrowed by `unknown` above
+    assert expected is not None
     for term, cell in slopes.items():
         mean = means[term]
         if mean is not None:

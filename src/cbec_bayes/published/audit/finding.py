@@ -56,7 +56,7 @@ class Context:
 
 
 def span(interval: Interval, digits: int = 3) -> str:
-    """Write an interval for a sentence: ``"0.19 to 0.25"``, ``"at least 0.07"``, or one number where both ends agree."""
+    """Write an interval for a sentence: ``"0.19 to 0.25"``, ``"at least 0.07"``, one number where the ends agree."""
     low, high = (f"{end:.{digits}g}" for end in interval.ends)
     if interval.high == float("inf"):
         return f"at least {low}"

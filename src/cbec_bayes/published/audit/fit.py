@@ -15,7 +15,7 @@ _ONE = Interval(1, 1)
 
 
 def check_fit(context: Context) -> Iterator[Finding]:
-    """R2 in [0, 1]; non-decreasing between nested columns of the same rows; regressions per group against the pooled."""
+    """R2 in [0, 1]; non-decreasing between nested columns of the same rows; per group against pooled."""
     columns = list(context.paper.columns.values())
     for column in columns:
         for quantity in ("r2", "r2_within", "r2_adjusted"):
@@ -99,5 +99,12 @@ def _split(context: Context, partition: Partition) -> Iterator[Finding]:
         f"{float(least.low):.0%} of the outcome's variation lies between the groups ({span(least, 2)})."
     )
     yield Finding(
-        parts[0].table, heads, "", "r2_split", Verdict.UNDETERMINED, least, "share of variation between groups", detail
+        parts[0].table,
+        heads,
+        "",
+        "r2_split",
+        Verdict.UNDETERMINED,
+        least,
+        "share of variation between groups",
+        detail,
     )

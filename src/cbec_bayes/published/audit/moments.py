@@ -29,7 +29,9 @@ def _finding(row: Moments) -> Finding:
         return finding(Verdict.FAIL, None, "", f"The minimum {row.min} is above the maximum {row.max}.")
     means = possible_means(row.min.interval, row.max.interval, n_obs)
     if not row.mean.interval.intersects(means):
-        detail = f"With minimum {row.min} and maximum {row.max} the mean must lie within {span(means, 4)}, not {row.mean}."
+        detail = (
+            f"With minimum {row.min} and maximum {row.max} the mean must lie within {span(means, 4)}, not {row.mean}."
+        )
         return finding(Verdict.FAIL, means, "mean", detail)
     if row.sd is None:
         return finding(Verdict.UNDETERMINED, means, "mean", "The mean is possible; no standard deviation is printed.")

@@ -40,7 +40,10 @@ def _balance(
     if n_obs == full:
         verdict, detail = Verdict.PASS, f"{n_obs} = {units} units{where} x {periods} periods."
     elif n_obs > full:
-        verdict, detail = Verdict.FAIL, f"{n_obs} observations, more than {units} units{where} x {periods} periods = {full}."
+        verdict, detail = (
+            Verdict.FAIL,
+            f"{n_obs} observations, more than {units} units{where} x {periods} periods = {full}.",
+        )
     else:
         short = full - n_obs
         verdict = Verdict.FAIL
@@ -71,7 +74,10 @@ def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
     elif short < 0:
         verdict, detail = Verdict.FAIL, detail + f": {-short} counted twice."
     else:
-        verdict, detail = Verdict.FAIL, detail + f": {short} are missing without a word. " + _missing(context, partition, short)
+        verdict, detail = (
+            Verdict.FAIL,
+            detail + f": {short} are missing without a word. " + _missing(context, partition, short),
+        )
     yield Finding(table, heads, "", "observations_sum", verdict, Interval(total, total), "observations", detail.strip())
 
 

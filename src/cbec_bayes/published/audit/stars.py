@@ -124,17 +124,21 @@ def _implied_se(context: Context, cell: Coefficient, sample: Sample) -> Finding:
     is_se = context.paper.facts.claimed_reading == "se"
     verdict = judge(printed.interval, interval) if printed is not None and is_se else Verdict.UNDETERMINED
     low, high = interval.ends
-    size = f"of at least {low:.3g}" if math.isinf(high) else f"of {span(interval)}" if low > 0 else f"of at most {high:.3g}"
+    size = (
+        f"of at least {low:.3g}"
+        if math.isinf(high)
+        else f"of {span(interval)}"
+        if low > 0
+        else f"of at most {high:.3g}"
+    )
     detail = (
-        f"{stars_word(cell.stars, context.paper.facts.stars).capitalize()} beside {cell.estimate} imply a standard error "
-        f"{size} ({_reference('t', sample)}); printed is ({printed})."
+        f"{stars_word(cell.stars, context.paper.facts.stars).capitalize()} beside {cell.estimate} imply a standard "
+        f"error {size} ({_reference('t', sample)}); printed is ({printed})."
     )
     return Finding(cell.table, cell.column, cell.term, "implied_se", verdict, interval, "standard error", detail)
 
 
-def _column_finding(
-    context: Context, column: TableColumn, readings: dict[str, tuple[ReadingResult, ...]]
-) -> Finding:
+def _column_finding(context: Context, column: TableColumn, readings: dict[str, tuple[ReadingResult, ...]]) -> Finding:
     claimed = context.paper.facts.claimed_reading
     per_reading = {
         reading: [term for term, results in readings.items() if best_verdict(results, reading) is Verdict.FAIL]

@@ -1,0 +1,1 @@
+"""The Bayesian engines: sampling with convergence gates."""

@@ -1,0 +1,219 @@
+"""The command line: thin, and quick to answer; the work is imported when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cbec_bayes.errors import CbecBayesError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    name="cbec-bayes",
+    help="Bayesian hierarchical reanalysis of two-way fixed-effects panels, and of the tables they are published in.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+@contextmanager
+def _progress(n_steps: int, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show which step runs and for how long, on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=n_steps)
+        done = -1
+
+        def step(name: str) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, description=name, completed=done)
+
+        yield step
+
+
+def _print_table(frame: pd.DataFrame, title: str) -> None:
+    """Print a frame of texts as a plain table."""
+    from tabulate import tabulate
+
+    typer.echo(f"{title}\n")
+    typer.echo(
+        tabulate(frame.to_numpy().tolist(), headers=list(frame.columns), tablefmt="simple", disable_numparse=True)
+    )
+    typer.echo("")
+
+
+def _say_written(paths: list[Path], quiet: bool) -> None:
+    if not quiet and paths:
+        typer.echo("Written: " + ", ".join(str(path) for path in paths))
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
+    out: Out = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Make the whole report of a study (the main job)."""
+    from cbec_bayes.published.reanalysis import STEPS
+    from cbec_bayes.report.page import answer
+    from cbec_bayes.run import run as run_study
+
+    with _progress(len(STEPS), quiet) as step:
+        analysis, paths = run_study(study, out or Path("reports"), seed=seed, step=step)
+    if not quiet:
+        typer.echo("\n\n".join(answer(analysis)) + "\n")
+        typer.echo(f"Written: {paths[0]} and {len(paths) - 1} files beside it")
+
+
+@app.command()
+def audit(
+    tables: Annotated[
+        Path | None,
+        typer.Option(
+            "--tables", metavar="DIR", help="Folder of printed tables as CSV (and paper.toml). Default: the paper's."
+        ),
+    ] = None,
+    out: Out = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Check a printed table's own arithmetic; writes audit.csv and readings.csv."""
+    from cbec_bayes.files import write_files
+    from cbec_bayes.published.audit import audit as audit_paper
+    from cbec_bayes.published.audit import readings_frame
+    from cbec_bayes.published.printed import load_paper
+    from cbec_bayes.published.readings import Verdict
+
+    paper = load_paper(tables)
+    found = audit_paper(paper)
+    frame = found.frame()
+    if not quiet:
+        shown = frame[(frame["verdict"] == "fail") & ~frame["check"].str.startswith(("stars_", "implied"))]
+        counts = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in Verdict)
+        if len(shown):
+            _print_table(shown[["table", "column", "term", "check", "detail"]], "What fails")
+        typer.echo(f"{len(frame)} findings: {counts}.")
+    if out is not None:
+        files = {
+            "audit.csv": frame.to_csv(index=False, lineterminator="\n"),
+            "readings.csv": readings_frame(paper).to_csv(index=False, lineterminator="\n"),
+        }
+        _say_written(write_files(out, files), quiet)
+
+
+@app.command()
+def published(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="label, estimate, se; optionally stars, df.")],
+    model: Annotated[
+        str, typer.Option("--model", metavar="FILE", help="A model's name (see `models`) or TOML file.")
+    ] = "published_half_normal",
+    reading: Annotated[
+        str, typer.Option("--reading", metavar="NAME", help="as_printed, coherent or stars.")
+    ] = "as_printed",
+    unit: Annotated[
+        float | None, typer.Option("--unit", metavar="X", help="Unit of slope that the priors are scaled by.")
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="quadrature or pymc.")] = "quadrature",
+    out: Out = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
+    from cbec_bayes.files import write_files
+    from cbec_bayes.published.job import ENGINES, pool_file
+    from cbec_bayes.spec import suggest
+
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
+    with _progress(3, quiet) as step:
+        pooled = pool_file(file, model=model, reading=reading, unit=unit, engine=engine, seed=seed, step=step)
+    if not quiet:
+        _print_table(
+            pooled.shown(), f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
+        )
+        for note in pooled.notes:
+            typer.echo(note)
+    if out is not None:
+        _say_written(write_files(out, pooled.files()), quiet)
+    pooled.require()
+
+
+@app.command()
+def models() -> None:
+    """List the models, with the question each answers."""
+    from cbec_bayes.spec import load_summary_model, model_names
+
+    for name in model_names():
+        typer.echo(f"{name:24} {load_summary_model(name).answers}")
+
+
+@app.command()
+def studies() -> None:
+    """List the studies."""
+    from cbec_bayes.spec import load_study, study_names
+
+    for name in study_names():
+        typer.echo(f"{name:24} {load_study(name).title}")
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as package_version
+
+        typer.echo(package_version("cbec_bayes"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program: exit status 0 done, 1 a gate of ours failed, 2 bad input (one line, no traceback)."""
+    try:
+        status: Any = app(args=arguments, standalone_mode=False)
+    except CbecBayesError as error:
+        typer.echo(f"error: {error}", err=True)
+        status = error.exit_status
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted: nothing was left half-written; run the same command again to start over", err=True)
+        status = 130
+    except Exception as error:
+        # The usage errors of the command-line library: their class is private to it, their message is not.
+        if not hasattr(error, "format_message"):
+            raise
+        typer.echo(f"error: {error.format_message()}", err=True)
+        status = 2
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The job behind `cbec-bayes published`: one CSV of estimates in, every table out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.published.estimates import (
+    SCENARIOS,
+    Estimates,
+    ImpliedError,
+    PrintedEstimates,
+    read_estimates,
+    under_reading,
+)
+from cbec_bayes.published.results import (
+    SummaryResult,
+    contrasts_table,
+    effects_table,
+    sensitivity_table,
+    summarise,
+)
+from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summary, resolve_unit
+from cbec_bayes.spec import CI_PROB, Origin, SummaryModel, load_summary_model, model_names, suggest
+
+ENGINES = ("quadrature", "pymc")
+
+
+@dataclass(frozen=True, slots=True)
+class PooledFile:
+    """What `published` finds.
+
+    Attributes
+    ----------
+    model
+        Model with priors in plain numbers.
+    estimates, result
+        Data and what was read off the posterior.
+    effects, contrasts, sensitivity
+        Tables; `sensitivity` is None where exact quadrature cannot carry the data.
+    diagnostics
+        What diagnostics.json holds.
+    notes
+        Sentences that a user should read.
+    failures
+        Gates that were missed.
+    """
+
+    model: SummaryModel
+    estimates: Estimates
+    result: SummaryResult
+    effects: pd.DataFrame
+    contrasts: pd.DataFrame
+    sensitivity: pd.DataFrame | None
+    diagnostics: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    failures: tuple[str, ...] = field(default=())
+
+    def files(self) -> dict[str, str]:
+        """Return the files to write, by name."""
+        frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
+        files = {
+            f"{name}.csv": frame.to_csv(index=False, lineterminator="\n")
+            for name, frame in frames.items()
+            if frame is not None
+        }
+        return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
+
+    def shown(self) -> pd.DataFrame:
+        """Return the effects as text for a terminal."""
+        frame = self.effects
+        text = pd.DataFrame({"group": frame["group"]})
+        for column in (
+            "no_pooling",
+            "no_pooling_se",
+            "mean",
+            "sd",
+            "ci_low",
+            "ci_high",
+            "p_positive",
+            "pooling_factor",
+        ):
+            text[column] = [_text(value) for value in frame[column]]
+        return text
+
+    def require(self) -> None:
+        """Raise `GateError` where a gate was missed."""
+        if self.failures:
+            raise GateError("; ".join(self.failures))
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else f"{float(value):.4g}"
+
+
+def pool_file(
+    file: Path,
+    *,
+    model: str | Path,
+    reading: str = "as_printed",
+    unit: float | None = None,
+    engine: str = "quadrature",
+    seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
+) -> PooledFile:
+    """Pool the estimates of a CSV file.
+
+    Parameters
+    ----------
+    file
+        See `cbec_bayes.published.estimates.read_estimates`.
+    model
+        Name or TOML file of a summary-level model.
+    reading
+        ``as_printed``, ``coherent`` or ``stars``.
+    unit
+        Unit of slope that the priors are scaled by; default the model's own.
+    engine
+        ``quadrature`` (exact) or ``pymc``.
+    seed
+        Seed of the sampler.
+    step
+        Called with the name of each step.
+
+    Raises
+    ------
+    InputError
+        The file, the model or the reading cannot be used.
+    GateError
+        The quadrature did not reach its accuracy.
+    """
+    if reading not in SCENARIOS:
+        raise InputError(f"unknown reading '{reading}'; {suggest(reading, SCENARIOS)}")
+    if unit is not None and not 0 < unit < float("inf"):
+        raise InputError(f"--unit must be a positive number, not {unit}")
+    step("reading")
+    spec = load_summary_model(model)
+    printed = read_estimates(file)
+    try:
+        estimates = under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
+    except InputError as error:
+        raise InputError(error.message, file=file) from None
+    resolved = spec.resolved(resolve_unit(estimates, spec, unit))
+    step("pooling")
+    start = time.perf_counter()
+    if engine == "pymc":
+        from cbec_bayes.published.twin import fit_pymc
+
+        result, _, sampled = fit_pymc(estimates, resolved, seed=seed)
+        found, failures = sampled.as_dict(), sampled.failures
+    else:
+        posterior = fit_summary(estimates, resolved)
+        result, failures = summarise(posterior), ()
+        found = {
+            "engine": "quadrature",
+            "rhat_max": None,
+            "ess_bulk_min": None,
+            "ess_tail_min": None,
+            "divergences": None,
+            "seconds": {"fit": time.perf_counter() - start},
+            "draws": None,
+            "nodes": len(posterior.weights),
+            "quadrature_error": posterior.error,
+            "quadrature_tolerance": TOLERANCE,
+        }
+    step("trying other readings and priors")
+    sensitivity, notes = _sensitivity(printed, spec, unit)
+    diagnostics = {
+        **found,
+        "model": spec.name,
+        "slope_prior": str(resolved.slope),
+        "between_prior": str(resolved.between),
+        "reading": reading,
+        "between": {"mean": result.tau.mean, "sd": result.tau.sd, "ci": [result.tau.ci_low, result.tau.ci_high]},
+        "ci_prob": CI_PROB,
+        "seed": seed,
+        "origin": str(Origin.PRINTED),
+    }
+    tables = effects_table(printed, estimates, result), contrasts_table(result)
+    notes = (*_notes(estimates, result), *notes)
+    return PooledFile(resolved, estimates, result, *tables, sensitivity, _no_nan(diagnostics), notes, failures)
+
+
+def _sensitivity(
+    printed: PrintedEstimates, spec: SummaryModel, unit: float | None
+) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+    """Hold the model asked for against the ones that ship with the package."""
+    others = [load_summary_model(name) for name in model_names() if name.startswith("published_")]
+    models = [spec, *(other for other in others if other.name != spec.name)]
+    try:
+        return sensitivity_table(printed, models, unit=unit), ()
+    except TooManyNodesError:
+        return None, ("No sensitivity table: too many standard errors are known by their stars alone.",)
+
+
+def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
+    notes = [
+        f"Between-group scale τ: mean {_text(result.tau.mean) or 'undefined'}, "
+        f"{CI_PROB:.0%} interval {_text(result.tau.ci_low)} to {_text(result.tau.ci_high)}. Origin: printed."
+    ]
+    n_printed = int(estimates.printed.sum())
+    if n_printed < 5:
+        notes.append(
+            f"{n_printed} {'estimate says' if n_printed == 1 else 'estimates say'} little about τ: its prior matters, "
+            "see sensitivity.csv."
+        )
+    if any(isinstance(error, ImpliedError) for error in estimates.errors):
+        notes.append("Standard errors that the stars imply were integrated over; see se_reading in effects.csv.")
+    return tuple(notes)
+
+
+def _no_nan(value: Any) -> Any:
+    """Replace NaN, which JSON has not, by null."""
+    if isinstance(value, dict):
+        return {key: _no_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_no_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

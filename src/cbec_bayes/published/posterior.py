@@ -1,0 +1,149 @@
+"""The joint posterior of the summary-level model and everything that is read off it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from cbec_bayes.published.conditional import given, standard_errors, typical_error
+from cbec_bayes.published.estimates import Estimates
+from cbec_bayes.published.mixture import Mixture
+from cbec_bayes.published.quadrature import finite, log_density
+from cbec_bayes.spec import SummaryModel
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryPosterior:
+    """The joint posterior of the slopes of R groups as a set of J nodes (tau, s).
+
+    Attributes
+    ----------
+    labels
+        The R groups; the ones without an estimate are predicted.
+    estimates
+        Data that it was computed from.
+    model
+        Model with priors in plain numbers.
+    weights
+        Posterior weight of each node, shape (J,).
+    tau
+        Between-group scale, shape (J,).
+    slope_mean, slope_var
+        Mean and variance of the common slope given the node, shape (J,).
+    variances
+        Squared standard errors s^2, shape (J, R); infinite for a group without an estimate.
+    log_evidence
+        Log marginal likelihood of the estimates (up to the constant of a flat prior).
+    error
+        Largest change, in posterior standard deviations or probability, when the rules were last refined.
+    steps
+        Steps of the quadrature rules of tau and of the standard errors.
+    moment_order
+        Moments of the common slope and of a new group's slope exist below this order.
+    """
+
+    labels: tuple[str, ...]
+    estimates: Estimates
+    model: SummaryModel
+    weights: Array
+    tau: Array
+    slope_mean: Array
+    slope_var: Array
+    variances: Array
+    log_evidence: float
+    error: float
+    steps: tuple[float, float]
+    moment_order: float
+
+    def _loads(self, index: int | None) -> tuple[Array, Array, Array]:
+        """Given a node, beta_r = A + B beta + N(0, v): return A, B, v; `None` is a group not seen."""
+        t2 = self.tau**2
+        if index is None or not self.estimates.printed[index]:
+            return np.zeros_like(t2), np.ones_like(t2), t2
+        s2 = self.variances[:, index]
+        total = s2 + t2
+        return t2 / total * self.estimates.values[index], s2 / total, s2 * t2 / total
+
+    def common(self) -> Mixture:
+        """Posterior of the common slope beta, the mean of the population of groups."""
+        return Mixture(self.weights, self.slope_mean, self.slope_var)
+
+    def group(self, index: int | None) -> Mixture:
+        """Posterior of a group's slope; `None` for a group not yet seen."""
+        a, b, v = self._loads(index)
+        return Mixture(self.weights, a + b * self.slope_mean, v + b**2 * self.slope_var)
+
+    def contrast(self, first: int, second: int) -> Mixture:
+        """Posterior of the difference between two groups' slopes."""
+        a, b, v = self._loads(first)
+        c, d, u = self._loads(second)
+        return Mixture(self.weights, a - c + (b - d) * self.slope_mean, v + u + (b - d) ** 2 * self.slope_var)
+
+    def pooling_factor(self, index: int) -> float:
+        """Posterior mean of s^2 / (s^2 + tau^2): 0 no pooling, 1 complete pooling (Gelman and Pardoe, 2006)."""
+        return float(self.weights @ self._loads(index)[1])
+
+    def pooling_factor_overall(self) -> float:
+        """Gelman and Pardoe's lambda: 1 - variance between groups of E(beta_r - beta) / E(variance of beta_r - beta).
+
+        NaN with fewer than two printed groups.
+        """
+        printed = np.flatnonzero(self.estimates.printed)
+        if len(printed) < 2:
+            return math.nan
+        loads = [self._loads(int(index)) for index in printed]
+        means = np.array([a + (b - 1) * self.slope_mean for a, b, _ in loads])  # (R', J), E(beta_r - beta | node)
+        slopes = np.array([b - 1 for _, b, _ in loads])
+        noise = np.array([v for *_, v in loads])
+        within = means.var(axis=0, ddof=1) + slopes.var(axis=0, ddof=1) * self.slope_var + noise.mean(axis=0)
+        expected = float(self.weights @ within)
+        if expected == 0:
+            return 1.0
+        return 1 - float((means @ self.weights).var(ddof=1)) / expected
+
+    def tau_mean(self) -> float:
+        """Posterior mean of the between-group scale; NaN where it does not exist."""
+        return float(self.weights @ self.tau) if self.moment_order > 1 else math.nan
+
+    def tau_sd(self) -> float:
+        """Posterior standard deviation of the between-group scale; NaN where it does not exist."""
+        if self.moment_order <= 2:
+            return math.nan
+        return math.sqrt(max(float(self.weights @ self.tau**2) - self.tau_mean() ** 2, 0))
+
+    def tau_cdf(self, upper: float) -> float:
+        """Posterior probability that tau is at most `upper`, by a quadrature rule of its own over (0, upper)."""
+        if self.model.between.dist == "fixed":
+            return float(self.model.between.params["value"] <= upper)
+        if self.model.between.dist == "uniform":
+            upper = min(upper, self.model.between.params["upper"])
+        if upper <= 0:
+            return 0.0
+        s2, log_s = standard_errors(self.estimates, self.steps[1])
+        rule = finite(upper, typical_error(self.estimates), self.steps[0])
+        log_prior = rule.log_weights + log_density(self.model.between, rule.nodes)
+        total = -math.inf
+        for tau, log_weight in zip(rule.nodes, log_prior, strict=True):
+            log_joint, *_ = given(self.estimates, self.model.slope, tau, s2)
+            total = np.logaddexp(total, log_weight + special.logsumexp(log_joint + log_s))
+        return min(float(np.exp(total - self.log_evidence)), 1.0)
+
+    def tau_quantile(self, probability: float) -> float:
+        """Return a posterior quantile of the between-group scale."""
+        if self.model.between.dist == "fixed":
+            return self.model.between.params["value"]
+        order = np.argsort(self.tau)
+        cumulative = np.cumsum(self.weights[order])
+        guess = float(self.tau[order][np.searchsorted(cumulative, probability)])
+        low, high = guess / 2, guess * 2
+        while self.tau_cdf(low) > probability:
+            low /= 2
+        while self.tau_cdf(high) < probability:
+            high *= 2
+        return float(optimize.brentq(lambda t: self.tau_cdf(t) - probability, low, high, xtol=1e-10 * guess))

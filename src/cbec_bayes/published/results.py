@@ -1,0 +1,222 @@
+"""From a posterior of the summary-level model, whichever engine made it, to the tables that leave the program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import pandas as pd
+
+from cbec_bayes.effects import CONTRAST_COLUMNS, Summary, effects_frame
+from cbec_bayes.published.estimates import (
+    Estimates,
+    ImpliedError,
+    KnownError,
+    PrintedEstimates,
+    available_readings,
+    under_reading,
+)
+from cbec_bayes.published.mixture import Mixture
+from cbec_bayes.published.posterior import SummaryPosterior
+from cbec_bayes.published.summary import fit_summary, resolve_unit
+from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin, Prior, SummaryModel
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryResult:
+    """What is read off a posterior, by quadrature or from draws.
+
+    Attributes
+    ----------
+    labels
+        The R groups.
+    groups
+        Label to summary of the group's slope.
+    common, new
+        Summaries of the common slope and of the slope of a group not seen.
+    tau
+        Summary of the between-group scale (its `p_positive` is 1 by construction).
+    contrasts
+        (group, other) to summary of the difference of their slopes.
+    pooling
+        Label to pooling factor; NaN for a predicted group.
+    pooling_overall
+        Gelman and Pardoe's factor for all groups.
+    """
+
+    labels: tuple[str, ...]
+    groups: Mapping[str, Summary]
+    common: Summary
+    new: Summary
+    tau: Summary
+    contrasts: Mapping[tuple[str, str], Summary]
+    pooling: Mapping[str, float]
+    pooling_overall: float
+
+
+def summarise(posterior: SummaryPosterior) -> SummaryResult:
+    """Read every number off a posterior found by quadrature.
+
+    A mean or standard deviation that does not exist (heavy-tailed prior, few groups) is NaN; quantiles and
+    probabilities always exist.
+    """
+    labels = posterior.labels
+    order = posterior.moment_order
+    printed = posterior.estimates.printed
+    pairs = combinations(range(len(labels)), 2)
+    tau_low, tau_high = (posterior.tau_quantile(q) for q in (0.025, 0.975))
+
+    def heavy(mixture: Mixture) -> Summary:
+        return _summary(mixture, order)
+
+    return SummaryResult(
+        labels,
+        {
+            label: _summary(posterior.group(index), math.inf if printed[index] else order)
+            for index, label in enumerate(labels)
+        },
+        heavy(posterior.common()) if posterior.model.slope.dist == "flat" else _summary(posterior.common(), math.inf),
+        heavy(posterior.group(None)),
+        Summary(posterior.tau_mean(), posterior.tau_sd(), tau_low, tau_high, 1.0),
+        {
+            (labels[i], labels[j]): _summary(posterior.contrast(i, j), math.inf if printed[i] and printed[j] else order)
+            for i, j in pairs
+        },
+        {label: posterior.pooling_factor(i) if printed[i] else math.nan for i, label in enumerate(labels)},
+        posterior.pooling_factor_overall(),
+    )
+
+
+def _summary(mixture: Mixture, order: float) -> Summary:
+    low, high = mixture.interval()
+    mean = mixture.mean if order > 1 else math.nan
+    sd = mixture.sd if order > 2 else math.nan
+    return Summary(mean, sd, low, high, mixture.p_positive)
+
+
+def complete_pooling(estimates: Estimates) -> float:
+    """Return the pooled estimate: the mean weighted by precision, averaged over standard errors that are uncertain."""
+    model = SummaryModel("complete_pooling", "", Prior("flat", {}), Prior("fixed", {"value": 0.0}), 1.0)
+    posterior = fit_summary(estimates, model)
+    return posterior.common().mean if posterior.moment_order > 1 else math.nan
+
+
+def effects_table(printed: PrintedEstimates, estimates: Estimates, result: SummaryResult) -> pd.DataFrame:
+    """Return effects.csv: one row per group, one for the common slope, one for a group not yet seen."""
+    pooled = complete_pooling(estimates)
+    origin = str(Origin.PRINTED)
+    rows: list[dict[str, object]] = []
+    for row, value, error in zip(printed.rows, estimates.values, estimates.errors, strict=True):
+        rows.append(
+            {
+                "group": row.label,
+                "n_units": row.n_units,
+                "n_obs": row.n_obs,
+                "no_pooling": value,
+                "no_pooling_se": error.se if isinstance(error, KnownError) else None,
+                "complete_pooling": pooled,
+                **_cells(result.groups[row.label]),
+                "pooling_factor": result.pooling[row.label],
+                "origin": origin,
+            }
+        )
+    for group, summary, factor in (
+        (GROUP_ALL, result.common, result.pooling_overall),
+        (GROUP_NEW, result.new, math.nan),
+    ):
+        rows.append(
+            {
+                "group": group,
+                "n_units": _total([row.n_units for row in printed.rows if row.estimate])
+                if group == GROUP_ALL
+                else None,
+                "n_obs": _total([row.n_obs for row in printed.rows if row.estimate]) if group == GROUP_ALL else None,
+                "complete_pooling": pooled,
+                **_cells(summary),
+                "pooling_factor": factor,
+                "origin": origin,
+            }
+        )
+    frame = effects_frame(rows)
+    frame["se_reading"] = [*(_se_reading(error) for error in estimates.errors), "", ""]
+    return frame
+
+
+def _cells(summary: Summary) -> dict[str, object]:
+    return {
+        "mean": summary.mean,
+        "sd": summary.sd,
+        "ci_low": summary.ci_low,
+        "ci_high": summary.ci_high,
+        "p_positive": summary.p_positive,
+    }
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _se_reading(error: KnownError | ImpliedError | None) -> str:
+    if error is None:
+        return "not printed: predicted"
+    if isinstance(error, KnownError):
+        return error.how
+    low, high = error.interval
+    return f"{error.how}: {low:.3g} to {high:.3g}" if math.isfinite(high) else f"{error.how}: at least {low:.3g}"
+
+
+def contrasts_table(result: SummaryResult) -> pd.DataFrame:
+    """Return contrasts.csv: the difference between every two groups, with the probability that it is positive."""
+    rows = [
+        {"group": first, "minus": second, **_cells(summary), "origin": str(Origin.PRINTED)}
+        for (first, second), summary in result.contrasts.items()
+    ]
+    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+
+
+def sensitivity_table(
+    printed: PrintedEstimates, models: Sequence[SummaryModel], *, unit: float | None = None
+) -> pd.DataFrame:
+    """Return sensitivity.csv: every reading of the standard errors under every model.
+
+    Parameters
+    ----------
+    printed
+        The estimates.
+    models
+        Models to hold side by side; usually they differ in the prior of the between-group scale.
+    unit
+        Unit of the priors; default each model's own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per reading, model and group, for the common slope, a new group, and tau (`group` = ``"(tau)"``).
+    """
+    rows: list[dict[str, object]] = []
+    for reading in available_readings(printed):
+        estimates = under_reading(printed, reading)
+        for model in models:
+            resolved = model.resolved(resolve_unit(estimates, model, unit))
+            result = summarise(fit_summary(estimates, resolved))
+            summaries = {
+                **result.groups,
+                GROUP_ALL: result.common,
+                GROUP_NEW: result.new,
+                "(tau)": result.tau,
+            }
+            for group, summary in summaries.items():
+                rows.append(
+                    {
+                        "reading": reading,
+                        "model": model.name,
+                        "between_prior": str(resolved.between),
+                        "group": group,
+                        **_cells(summary),
+                        "origin": str(Origin.PRINTED),
+                    }
+                )
+    return pd.DataFrame(rows)

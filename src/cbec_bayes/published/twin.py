@@ -1,0 +1,216 @@
+"""The summary-level model as a readable `pymc.Model`: the same density, for users who want to extend it.
+
+It is also the independent check of the quadrature, and the engine for tables with so many standard errors known by
+their stars alone that a product rule would not carry them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
+from cbec_bayes.effects import Summary, pooling_factor_overall, summarise_draws
+from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
+from cbec_bayes.published.results import SummaryResult
+from cbec_bayes.published.summary import resolve_unit
+from cbec_bayes.spec import Prior, SummaryModel
+
+
+def build_pymc(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> Any:
+    """Build the model of MODEL.md section 5.
+
+    Parameters
+    ----------
+    estimates, model, unit
+        As in `cbec_bayes.published.summary.fit_summary`.
+
+    Returns
+    -------
+    pymc.Model
+        Variables ``slope`` (beta), ``between`` (tau), ``group_slope`` (dims group), ``new_group_slope``, ``se`` (dims
+        printed), and ``t_stat`` for standard errors that are known by their stars alone.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    model = model.resolved(resolve_unit(estimates, model, unit))
+    printed = np.flatnonzero(estimates.printed)
+    observed = np.asarray(estimates.values)[printed]
+    errors = [error for error in estimates.errors if error is not None]
+    coords = {"group": list(estimates.labels), "printed": [estimates.labels[i] for i in printed]}
+    with pm.Model(coords=coords) as pymc_model:
+        values = pm.Data("estimate", observed, dims="printed")
+        slope = _slope(model.slope)
+        between = _between(model.between)
+        # Non-centred: with few groups tau can be near zero, where the centred form has a funnel.
+        z = pm.Normal("z", 0, 1, dims="group")
+        group_slope = pm.Deterministic("group_slope", slope + between * z, dims="group")
+        pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
+        se = pm.Deterministic("se", pt.stack(_standard_errors(errors)), dims="printed")
+        pm.Normal("printed_estimate", group_slope[printed], se, observed=values, dims="printed")
+    return pymc_model
+
+
+def _standard_errors(errors: list[KnownError | ImpliedError]) -> list[Any]:
+    import pytensor.tensor as pt
+
+    result = []
+    for index, error in enumerate(errors):
+        if isinstance(error, KnownError):
+            result.append(pt.as_tensor_variable(error.se))
+            continue
+        result.append(abs(error.estimate) / _t_stat(f"t_stat_{index}", error))
+    return result
+
+
+def _t_stat(name: str, error: ImpliedError) -> Any:
+    """Add |t| with its reference distribution truncated to the band (`pm.Truncated` has no usable Student-t cdf)."""
+    import pymc as pm
+
+    if math.isinf(error.q_high):
+        t_stat = error.q_low + pm.HalfFlat(f"{name}_above")
+        log_width = 0.0
+    else:
+        t_stat = pm.Uniform(name, error.q_low, error.q_high)
+        log_width = math.log(error.q_high - error.q_low)
+    reference = pm.Normal.dist(0, 1) if math.isinf(error.df) else pm.StudentT.dist(nu=error.df, mu=0, sigma=1)
+    pm.Potential(f"{name}_density", pm.logp(reference, t_stat) + log_width - error.log_mass)
+    return t_stat
+
+
+def _slope(prior: Prior) -> Any:
+    import pymc as pm
+
+    if prior.dist == "flat":
+        return pm.Flat("slope")
+    return pm.Normal("slope", prior.params["mean"], prior.params["sd"])
+
+
+def _between(prior: Prior) -> Any:
+    import pymc as pm
+
+    p = prior.params
+    match prior.dist:
+        case "half_normal":
+            return pm.HalfNormal("between", p["scale"])
+        case "half_t":
+            return pm.HalfStudentT("between", nu=p["df"], sigma=p["scale"])
+        case "half_cauchy":
+            return pm.HalfCauchy("between", p["scale"])
+        case "exponential":
+            return pm.Exponential("between", scale=p["mean"])
+        case "uniform":
+            return pm.Uniform("between", 0, p["upper"])
+    raise InputError(f"the PyMC twin samples the between-group scale; a '{prior.dist}' one needs no sampling")
+
+
+def fit_pymc(
+    estimates: Estimates,
+    model: SummaryModel,
+    *,
+    unit: float | None = None,
+    draws: int = 4000,
+    seed: int = 1,
+) -> tuple[SummaryResult, Any, SamplingDiagnostics]:
+    """Sample the twin by nutpie and read the same numbers off it that `summarise` reads off the quadrature.
+
+    Returns
+    -------
+    result, tree, diagnostics
+        Summaries, the DataTree of draws, and the diagnostics (gates not yet enforced: call ``diagnostics.require()``).
+    """
+    pymc_model = build_pymc(estimates, model, unit=unit)
+    tree, diagnostics = sample(
+        pymc_model,
+        ("slope", "between", "group_slope", "new_group_slope"),
+        draws=draws,
+        tune=4000,
+        seed=seed,
+        target_accept=0.995,
+    )
+    posterior = tree["posterior"].dataset
+    slope, tau = (posterior[name].to_numpy().ravel() for name in ("slope", "between"))
+    group_slope = posterior["group_slope"].to_numpy().reshape(len(slope), -1)
+    se = posterior["se"].to_numpy().reshape(len(slope), -1)
+    labels, printed = estimates.labels, np.flatnonzero(estimates.printed)
+    pooling = dict.fromkeys(labels, math.nan)
+    for column, index in enumerate(printed):
+        variance = se[:, column] ** 2
+        pooling[labels[index]] = float((variance / (variance + tau**2)).mean())
+    result = SummaryResult(
+        labels,
+        {label: summarise_draws(group_slope[:, i]) for i, label in enumerate(labels)},
+        summarise_draws(slope),
+        summarise_draws(posterior["new_group_slope"].to_numpy()),
+        summarise_draws(tau),
+        {
+            (labels[i], labels[j]): summarise_draws(group_slope[:, i] - group_slope[:, j])
+            for i, j in combinations(range(len(labels)), 2)
+        },
+        pooling,
+        pooling_factor_overall(group_slope[:, printed] - slope[:, None]),
+    )
+    return result, tree, diagnostics
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The two engines side by side.
+
+    Attributes
+    ----------
+    table
+        Columns quantity, quadrature, sampled, mcse, difference (in Monte Carlo standard errors).
+    worst
+        Largest absolute difference.
+    """
+
+    table: pd.DataFrame
+    worst: float
+
+    def require(self) -> None:
+        """Raise `GateError` where the engines differ by more than five Monte Carlo standard errors."""
+        if not self.worst < AGREEMENT_MAX:
+            raise GateError(f"quadrature and PyMC differ by {self.worst:.1f} Monte Carlo standard errors")
+
+
+AGREEMENT_MAX = 5.0
+
+
+def agreement(exact: SummaryResult, tree: Any) -> Agreement:
+    """Compare posterior means and standard deviations of both engines in Monte Carlo standard errors.
+
+    Parameters
+    ----------
+    exact
+        From the quadrature.
+    tree
+        Draws of the twin, from `fit_pymc`.
+    """
+    import arviz as az
+
+    posterior = tree["posterior"].dataset[["slope", "between", "group_slope"]]
+    errors = {how: az.mcse(posterior, method=how) for how in ("mean", "sd")}
+    places: list[tuple[str, str, dict[str, str], Summary]] = [
+        ("common slope", "slope", {}, exact.common),
+        ("between-group scale", "between", {}, exact.tau),
+        *((f"slope, {label}", "group_slope", {"group": label}, exact.groups[label]) for label in exact.labels),
+    ]
+    rows = []
+    for name, variable, where, summary in places:
+        draws = posterior[variable].sel(where)
+        for how, value, sampled in (
+            ("mean", summary.mean, float(draws.mean())),
+            ("sd", summary.sd, float(draws.std(ddof=1))),
+        ):
+            mcse = float(errors[how][variable].sel(where))
+            rows.append((f"{how}: {name}", value, sampled, mcse, (sampled - value) / mcse))
+    table = pd.DataFrame(rows, columns=["quantity", "quadrature", "sampled", "mcse", "difference"])
+    return Agreement(table, float(table["difference"].abs().max()))

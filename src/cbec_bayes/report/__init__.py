@@ -1,0 +1,1 @@
+"""Rendering of results: tables, figures, one HTML page. Nothing is computed here."""

@@ -1,0 +1,297 @@
+"""The report of a reanalysis of printed tables: one HTML page and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+import pandas as pd
+
+from cbec_bayes.effects import Summary
+from cbec_bayes.published.audit import Audit
+from cbec_bayes.published.estimates import SCENARIO_TEXTS
+from cbec_bayes.published.printed import Paper
+from cbec_bayes.published.readings import Verdict
+from cbec_bayes.published.reanalysis import Reanalysis
+from cbec_bayes.report import figures
+from cbec_bayes.report.tables import ReportTable, interval, number, probability, whole
+from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
+
+MODEL_NAMES = {
+    "published_half_normal": "half-normal",
+    "published_half_t": "half-t",
+    "published_exponential": "exponential",
+    "published_wide": "wide uniform",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A rendered report: the HTML text, and every file that goes with it by relative name."""
+
+    html: str
+    files: Mapping[str, str]
+
+
+def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
+    """Render a reanalysis.
+
+    Parameters
+    ----------
+    analysis
+        From `reanalyse`.
+    manifest
+        Versions, seed and hashes; shown at the end of the page.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    label = analysis.paper.facts.label(analysis.paper.facts.exposure or "")
+    tables = {table.name: table for table in _tables(analysis)}
+    path = analysis.path
+    environment = Environment(
+        loader=PackageLoader("cbec_bayes.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("report.html.j2").render(
+        analysis=analysis,
+        facts=analysis.paper.facts,
+        answer=answer(analysis),
+        tables=tables,
+        audit_counts=_audit_counts(analysis.audit),
+        headline_findings=_headline_findings(analysis.audit),
+        figures={
+            "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
+            "path": figures.path(
+                path.labels, path.tau, path.means, path.density, path.complete, "sd of slopes between regions, τ"
+            ),
+            "sensitivity": figures.sensitivity(
+                analysis.sensitivity, [*analysis.result.labels, GROUP_NEW], MODEL_NAMES, f"slope of {label}"
+            ),
+        },
+        scenario_texts=SCENARIO_TEXTS,
+        manifest=manifest,
+        style=resources.files("cbec_bayes.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
+        number=number,
+        probability=probability,
+        interval=interval,
+    )
+    files = {f"tables/{name}.md": table.markdown() for name, table in tables.items()}
+    frames = {
+        "effects": analysis.effects,
+        "contrasts": analysis.contrasts,
+        "sensitivity": analysis.sensitivity,
+        "audit": analysis.audit.frame(),
+        "engines": analysis.agreement.table.assign(origin=str(Origin.PRINTED)),
+    }
+    files |= {f"tables/{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
+    return Page(html, files)
+
+
+def answer(analysis: Reanalysis) -> tuple[str, str, str]:
+    """Say in three sentences what was found, and how far to trust it."""
+    result, printed = analysis.result, analysis.estimates.printed
+    groups = [label for label, there in zip(result.labels, printed, strict=True) if there]
+    claims = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in groups]
+    sure = [group for group in groups if result.groups[group].ci_low > 0]
+    unsure = [group for group in groups if group not in sure]
+    verdict = f"the 95 % interval is above zero for {' and '.join(sure) or 'none'}"
+    verdict += f" and reaches zero for {' and '.join(unsure)}" if unsure else ""
+    contradicted = analysis.audit.count(Verdict.FAIL, "reading")
+    cells = sum(f.check == "reading" for f in analysis.audit.findings)
+    new = result.new
+    return (
+        f"Partial pooling of the printed slopes gives {', '.join(claims)}: {verdict}.",
+        f"A region that the table does not show could lie anywhere from {number(new.ci_low, 2)} to "
+        f"{number(new.ci_high, 2)}, for {len(groups)} regions say little about how far regions differ: τ = "
+        f"{number(result.tau.mean, 2)}, 95 % interval {interval(result.tau.ci_low, result.tau.ci_high)}.",
+        f"The evidence is weaker than it looks: {contradicted} of {cells} coefficients have parentheses that cannot be "
+        "the standard errors they are said to be, and every number here derives from the printed tables alone.",
+    )
+
+
+def _ci(summary: Summary) -> str:
+    return interval(summary.ci_low, summary.ci_high)
+
+
+def _audit_counts(audit: Audit) -> list[tuple[str, int, int, int]]:
+    def count(check: str, verdict: Verdict) -> int:
+        return sum(f.check == check and f.verdict is verdict for f in audit.findings)
+
+    checks = dict.fromkeys(finding.check for finding in audit.findings)
+    return [(c, count(c, Verdict.PASS), count(c, Verdict.FAIL), count(c, Verdict.UNDETERMINED)) for c in checks]
+
+
+def _headline_findings(audit: Audit) -> list[tuple[str, str, str]]:
+    """Everything that failed or is worth a sentence, without the repeats of single readings."""
+    shown = ("reading", "observations", "observations_sum", "constant", "r2_nested", "r2_range", "r2_split", "moments")
+    return [
+        (f"Table {f.table}" + (f", {f.column}" if f.column else ""), str(f.verdict), f.detail)
+        for f in audit.findings
+        if f.check in shown and (f.verdict is Verdict.FAIL or f.check == "r2_split")
+    ]
+
+
+def _tables(analysis: Reanalysis) -> list[ReportTable]:
+    return [
+        *_printed_tables(analysis.paper, analysis.audit),
+        _effects(analysis),
+        _contrasts(analysis),
+        _sensitivity(analysis),
+        _audit_table(analysis),
+        _engines(analysis),
+    ]
+
+
+def _printed_tables(paper: Paper, audit: Audit) -> list[ReportTable]:
+    """Show the regression tables as printed; a cell is marked by what the audit finds of its parentheses."""
+    verdicts = {(f.table, f.column, f.term): f.verdict for f in audit.findings if f.check == "reading"}
+    tables = []
+    for table in dict.fromkeys(column.table for column in paper.columns.values()):
+        columns = [column for column in paper.columns.values() if column.table == table]
+        terms = list(dict.fromkeys(term for column in columns for term in column.coefficients))
+        rows, marks = [], []
+        for term in terms:
+            cells = [column.coefficients.get(term) for column in columns]
+            text = [
+                "" if c is None else f"{c.estimate}{c.stars}" + (f" ({c.parenthesis})" if c.parenthesis else "")
+                for c in cells
+            ]
+            rows.append((paper.facts.label(term), *text))
+            marks.append(("", *(str(verdicts.get((table, column.name, term), "")) for column in columns)))
+        for quantity, name in (("n_obs", "Observations"), ("r2", "Goodness of fit")):
+            rows.append((name, *(str(column.numbers.get(quantity, "")) for column in columns)))
+            marks.append(("",) * (len(columns) + 1))
+        tables.append(
+            ReportTable(
+                f"printed_table{table}",
+                f"Table {table} as printed. A marked cell has parentheses that contradict its stars.",
+                Origin.PRINTED,
+                ("", *(column.name for column in columns)),
+                tuple(rows),
+                tuple(marks),
+            )
+        )
+    return tables
+
+
+def _effects(analysis: Reanalysis) -> ReportTable:
+    rows = []
+    for row in analysis.effects.to_dict("records"):
+        printed = next((p for p in analysis.printed.rows if p.label == row["group"]), None)
+        as_printed = "" if printed is None or printed.estimate is None else f"{printed.estimate}{printed.stars}"
+        if printed is not None and printed.parenthesis is not None:
+            as_printed += f" ({printed.parenthesis})"
+        rows.append(
+            (
+                figures.GROUP_TITLES.get(row["group"], row["group"]),
+                whole(row["n_units"]),
+                as_printed or "not printed",
+                row["se_reading"] or "–",
+                number(row["mean"], 2),
+                interval(row["ci_low"], row["ci_high"]),
+                probability(row["p_positive"]),
+                number(row["pooling_factor"], 2) or "–",
+            )
+        )
+    return ReportTable(
+        "effects",
+        "Slope of the exposure by region: as printed, and after partial pooling with a 95 % equal-tailed credible "
+        "interval, the probability of a positive slope, and the pooling factor (0 keeps the printed slope, 1 replaces "
+        "it by the mean).",
+        Origin.PRINTED,
+        (
+            "Region",
+            "Provinces",
+            "As printed",
+            "Standard error taken from",
+            "Mean",
+            "95 % interval",
+            "P(slope > 0)",
+            "Pooling",
+        ),
+        tuple(rows),
+    )
+
+
+def _contrasts(analysis: Reanalysis) -> ReportTable:
+    rows = tuple(
+        (
+            f"{row['group']} − {row['minus']}",
+            number(row["mean"], 2),
+            interval(row["ci_low"], row["ci_high"]),
+            probability(row["p_positive"]),
+        )
+        for row in analysis.contrasts.to_dict("records")
+    )
+    return ReportTable(
+        "contrasts",
+        "Differences between regions after partial pooling, with 95 % intervals.",
+        Origin.PRINTED,
+        ("Difference", "Mean", "95 % interval", "P(difference > 0)"),
+        rows,
+    )
+
+
+def _sensitivity(analysis: Reanalysis) -> ReportTable:
+    table = analysis.sensitivity
+    groups = [*analysis.result.labels, GROUP_ALL, GROUP_NEW]
+    rows = []
+    for (reading, model), part in table.groupby(["reading", "model"], sort=False):
+        by_group = {row["group"]: row for row in part.to_dict("records")}
+        cells = [
+            f"{number(row['mean'], 2)} ({interval(row['ci_low'], row['ci_high'])})"
+            for row in (by_group[group] for group in ("(tau)", *groups))
+        ]
+        rows.append((str(reading).replace("_", " "), MODEL_NAMES.get(str(model), str(model)), *cells))
+    heads = [figures.GROUP_TITLES.get(group, group) for group in groups]
+    return ReportTable(
+        "sensitivity",
+        "Posterior mean and 95 % interval under every reading of the parentheses and every prior of τ.",
+        Origin.PRINTED,
+        ("Reading", "Prior of τ", "τ", *heads),
+        tuple(rows),
+    )
+
+
+def _audit_table(analysis: Reanalysis) -> ReportTable:
+    frame = analysis.audit.frame()
+    rows = tuple(
+        (
+            *(str(r[key]) for key in ("table", "column")),
+            analysis.paper.facts.label(r["term"]),
+            *(str(r[key]) for key in ("check", "verdict", "detail")),
+        )
+        for r in frame.to_dict("records")
+    )
+    marks = tuple(("", "", "", "", row[4], "") for row in rows)
+    return ReportTable(
+        "audit",
+        f"All {len(rows)} findings of the audit.",
+        Origin.PRINTED,
+        ("Table", "Column", "Term", "Check", "Verdict", "In words"),
+        rows,
+        marks,
+    )
+
+
+def _engines(analysis: Reanalysis) -> ReportTable:
+    def row(r: pd.Series) -> tuple[str, ...]:
+        return (
+            str(r["quantity"]),
+            number(r["quadrature"], 4),
+            number(r["sampled"], 4),
+            number(r["mcse"], 4),
+            number(r["difference"], 1),
+        )
+
+    return ReportTable(
+        "engines",
+        "The same posterior by two engines; the difference is in Monte Carlo standard errors of the sampled one.",
+        Origin.PRINTED,
+        ("Quantity", "Quadrature", "PyMC, nutpie", "Standard error", "Difference"),
+        tuple(row(r) for _, r in analysis.agreement.table.iterrows()),
+    )
