@@ -126,9 +126,20 @@ def path(labels: Sequence[str], tau: Array, means: Array, density: Array, comple
         styles = zip(labels, means.T, (BLUE, ORANGE, GREEN, PINK) * 8, _DASHES * 8, strict=False)
         for label, line, colour, dashes in styles:
             upper.plot(tau, line, color=colour, linestyle=dashes, linewidth=1.8)
-            upper.annotate(f" {label}", (tau[-1], line[-1]), color=INK, va="center", fontsize=9, annotation_clip=False)
+            upper.annotate(
+                label,
+                (tau[-1], line[-1]),
+                (4, 0),
+                textcoords="offset points",
+                color=INK,
+                va="center",
+                fontsize=9,
+                annotation_clip=False,
+            )
         upper.axhline(complete, color=GREY, linewidth=0.8)
         upper.set_xscale("log")
+        upper.set_xlim(tau[0], tau[-1])
+        upper.minorticks_off()
         upper.set_ylabel("slope given the scale")
         upper.set_title("← complete pooling", loc="left", fontsize=9)
         upper.set_title("no pooling →", loc="right", fontsize=9)
@@ -177,8 +188,7 @@ def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, 
             axes.tick_params(axis="y", length=0)
         for axes in grid.ravel()[len(groups) :]:
             axes.set_visible(False)
-        for axes in grid[-1]:
-            axes.set_xlabel(xlabel, fontsize=9)
+        figure.supxlabel(xlabel, fontsize=9)
         figure.legend(
             handles.values(),
             [names.get(model, model) for model in handles],

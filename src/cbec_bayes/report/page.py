@@ -11,11 +11,11 @@ import pandas as pd
 from cbec_bayes.effects import Summary
 from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
-from cbec_bayes.published.printed import Paper
+from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.report import figures
-from cbec_bayes.report.tables import ReportTable, interval, number, probability, whole
+from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 
 MODEL_NAMES = {
@@ -56,20 +56,20 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = unbroken
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
         facts=analysis.paper.facts,
         answer=answer(analysis),
         tables=tables,
-        audit_counts=_audit_counts(analysis.audit),
-        headline_findings=_headline_findings(analysis.audit),
+        pooled=_pooled_slope(analysis.paper),
         figures={
             "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
             "path": figures.path(
                 path.labels, path.tau, path.means, path.density, path.complete, "sd of slopes between regions, τ"
             ),
             "sensitivity": figures.sensitivity(
-                analysis.sensitivity, [*analysis.result.labels, GROUP_NEW], MODEL_NAMES, f"slope of {label}"
+                analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"
             ),
         },
         scenario_texts=SCENARIO_TEXTS,
@@ -117,22 +117,56 @@ def _ci(summary: Summary) -> str:
     return interval(summary.ci_low, summary.ci_high)
 
 
-def _audit_counts(audit: Audit) -> list[tuple[str, int, int, int]]:
-    def count(check: str, verdict: Verdict) -> int:
-        return sum(f.check == check and f.verdict is verdict for f in audit.findings)
+def _panels(analysis: Reanalysis) -> list[str]:
+    """Choose the groups of the sensitivity figure: a new group only where none of the labelled ones is predicted."""
+    labels = list(analysis.result.labels)
+    return labels if not analysis.estimates.printed.all() else [*labels, GROUP_NEW]
+
+
+def _pooled_slope(paper: Paper) -> Coefficient | None:
+    """Return the exposure's slope in the column whose rows the groups share out."""
+    for partition in paper.facts.partitions:
+        if partition.whole is not None and paper.facts.exposure is not None:
+            return paper.columns[partition.whole].coefficients.get(paper.facts.exposure)
+    return None
+
+
+def _audit_counts(audit: Audit) -> ReportTable:
+    def count(check: str, verdict: Verdict) -> str:
+        return str(sum(f.check == check and f.verdict is verdict for f in audit.findings))
 
     checks = dict.fromkeys(finding.check for finding in audit.findings)
-    return [(c, count(c, Verdict.PASS), count(c, Verdict.FAIL), count(c, Verdict.UNDETERMINED)) for c in checks]
+    return ReportTable(
+        "audit_counts",
+        "How often each check passes, fails, or is left open.",
+        Origin.PRINTED,
+        ("Check", "Pass", "Fail", "Undetermined"),
+        tuple((check, *(count(check, verdict) for verdict in Verdict)) for check in checks),
+    )
 
 
-def _headline_findings(audit: Audit) -> list[tuple[str, str, str]]:
+def _audit_findings(analysis: Reanalysis) -> ReportTable:
     """Everything that failed or is worth a sentence, without the repeats of single readings."""
-    shown = ("reading", "observations", "observations_sum", "constant", "r2_nested", "r2_range", "r2_split", "moments")
-    return [
-        (f"Table {f.table}" + (f", {f.column}" if f.column else ""), str(f.verdict), f.detail)
-        for f in audit.findings
-        if f.check in shown and (f.verdict is Verdict.FAIL or f.check == "r2_split")
-    ]
+    label = analysis.paper.facts.label
+    rows = tuple(
+        (
+            f"Table {f.table}" + (f" {f.column}" if f.column else ""),
+            label(f.term) if f.term else "",
+            str(f.verdict),
+            f.detail,
+        )
+        for f in analysis.audit.findings
+        if not f.check.startswith(("stars_", "implied_", "column_"))
+        and (f.verdict is Verdict.FAIL or f.check == "r2_split")
+    )
+    return ReportTable(
+        "audit_findings",
+        "The findings that matter.",
+        Origin.PRINTED,
+        ("Place", "Term", "Verdict", "In words"),
+        rows,
+        tuple(("", "", row[2], "") for row in rows),
+    )
 
 
 def _tables(analysis: Reanalysis) -> list[ReportTable]:
@@ -141,6 +175,8 @@ def _tables(analysis: Reanalysis) -> list[ReportTable]:
         _effects(analysis),
         _contrasts(analysis),
         _sensitivity(analysis),
+        _audit_findings(analysis),
+        _audit_counts(analysis.audit),
         _audit_table(analysis),
         _engines(analysis),
     ]
@@ -149,10 +185,11 @@ def _tables(analysis: Reanalysis) -> list[ReportTable]:
 def _printed_tables(paper: Paper, audit: Audit) -> list[ReportTable]:
     """Show the regression tables as printed; a cell is marked by what the audit finds of its parentheses."""
     verdicts = {(f.table, f.column, f.term): f.verdict for f in audit.findings if f.check == "reading"}
-    tables = []
+    tables = [_moments_table(paper)] if paper.full_sample else []
     for table in dict.fromkeys(column.table for column in paper.columns.values()):
         columns = [column for column in paper.columns.values() if column.table == table]
-        terms = list(dict.fromkeys(term for column in columns for term in column.coefficients))
+        longest = max(columns, key=lambda column: len(column.coefficients))
+        terms = list(dict.fromkeys(term for column in (longest, *columns) for term in column.coefficients))
         rows, marks = [], []
         for term in terms:
             cells = [column.coefficients.get(term) for column in columns]
@@ -168,7 +205,7 @@ def _printed_tables(paper: Paper, audit: Audit) -> list[ReportTable]:
         tables.append(
             ReportTable(
                 f"printed_table{table}",
-                f"Table {table} as printed. A marked cell has parentheses that contradict its stars.",
+                f"Table {table} as printed.",
                 Origin.PRINTED,
                 ("", *(column.name for column in columns)),
                 tuple(rows),
@@ -176,6 +213,22 @@ def _printed_tables(paper: Paper, audit: Audit) -> list[ReportTable]:
             )
         )
     return tables
+
+
+def _moments_table(paper: Paper) -> ReportTable:
+    rows = paper.full_sample.values()
+    cells = [
+        (paper.facts.label(row.term), *(str(x or "") for x in (row.n_obs, row.mean, row.sd, row.min, row.max)))
+        for row in rows
+    ]
+    table = next(iter(rows)).table
+    return ReportTable(
+        f"printed_table{table}",
+        f"Table {table} as printed.",
+        Origin.PRINTED,
+        ("", "Observations", "Mean", "Standard deviation", "Minimum", "Maximum"),
+        tuple(cells),
+    )
 
 
 def _effects(analysis: Reanalysis) -> ReportTable:

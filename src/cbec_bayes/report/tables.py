@@ -79,8 +79,6 @@ def interval(low: float, high: float, decimals: int = 2) -> str:
     return f"{number(low, decimals)} to {number(high, decimals)}"
 
 
-def from_frame(frame: pd.DataFrame, name: str, caption: str, origin: Origin) -> ReportTable:
-    """Make a table of a frame of texts."""
-    return ReportTable(
-        name, caption, origin, tuple(frame.columns), tuple(tuple(str(v) for v in row) for row in frame.to_numpy())
-    )
+def unbroken(cell: str) -> str:
+    """Keep a short cell on one line of a narrow page."""
+    return cell.replace(" ", "\u00a0") if len(cell) <= 22 else cell

@@ -14,7 +14,7 @@ CONSTANT_TERMS = ("constant", "const", "_cons", "intercept", "(intercept)")
 
 
 def check_constant(context: Context) -> Iterator[Finding]:
-    """Per column with a constant: compare it with mean(y) - sum of slope x mean(x), from the descriptive table.
+    """Per column with a constant: compare it with mean(y) - sum of slope × mean(x), from the descriptive table.
 
     This is the constant where the fixed effects average to zero over the sample (areg, reghdfe, fixest's convention
     when asked). For a column of a part of the sample, the means are bounded by the minimum and maximum and by what
@@ -63,7 +63,7 @@ def _finding(
             expected = expected - cell.estimate.interval * mean
     printed = constant.estimate.interval
     full = n_obs is not None and all(_is_full(moments[term], n_obs) for term in means)
-    how = "mean(y) - sum of slope x mean(x)"
+    how = "mean(y) − sum of slope × mean(x)"
     if not printed.intersects(expected):
         detail = f"The constant {constant.estimate} is not {how} = {span(expected)}"
         if (-printed).intersects(expected):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from cbec_bayes.published.audit.constant import CONSTANT_TERMS
-from cbec_bayes.published.audit.finding import Context, Finding, span
+from cbec_bayes.published.audit.finding import Context, Finding
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Partition, TableColumn
 from cbec_bayes.published.readings import Verdict
@@ -96,7 +96,7 @@ def _split(context: Context, partition: Partition) -> Iterator[Finding]:
     detail = (
         f"Each regression per group leaves at least {float(unexplained.low):.2%} unexplained, the pooled one at most "
         f"{float(pooled.high):.2%}, yet on the same rows the former cannot fit worse: possible only if at least "
-        f"{float(least.low):.0%} of the outcome's variation lies between the groups ({span(least, 2)})."
+        f"{float(least.low):.0%} of the outcome's variation lies between the groups."
     )
     yield Finding(
         parts[0].table,

@@ -38,16 +38,16 @@ def _balance(
     full = units * periods
     where = f" of {group}" if group else ""
     if n_obs == full:
-        verdict, detail = Verdict.PASS, f"{n_obs} = {units} units{where} x {periods} periods."
+        verdict, detail = Verdict.PASS, f"{n_obs} = {units} units{where} × {periods} periods."
     elif n_obs > full:
         verdict, detail = (
             Verdict.FAIL,
-            f"{n_obs} observations, more than {units} units{where} x {periods} periods = {full}.",
+            f"{n_obs} observations, more than {units} units{where} × {periods} periods = {full}.",
         )
     else:
         short = full - n_obs
         verdict = Verdict.FAIL
-        detail = f"{n_obs} observations where {units} units{where} x {periods} periods make {full}: {short} short."
+        detail = f"{n_obs} observations where {units} units{where} × {periods} periods make {full}: {short} short."
     return Finding(table, column, term, "observations", verdict, Interval(full, full), "observations expected", detail)
 
 
@@ -91,7 +91,7 @@ def _missing(context: Context, partition: Partition, short: int) -> str:
     units = [unit for group in absent for unit in scheme.members(group)]
     if len(units) * periods != short:
         return f"The groups of '{scheme.name}' that have no column do not explain them."
-    sentence = f"They are the {', '.join(absent)} ({', '.join(units)}; {len(units)} units x {periods} periods)"
+    sentence = f"They are the {', '.join(absent)} ({', '.join(units)}; {len(units)} units × {periods} periods)"
     for name in OTHER_SCHEMES:
         if name != scheme.name:
             other = load_scheme(name).without(facts.excluded)
