@@ -63,7 +63,7 @@ def test_infinite_ends():
 
 @pytest.mark.parametrize("ends", [(2, 1), (math.nan, 1), (0, math.nan)])
 def test_what_is_no_interval(ends):
-    with pytest.raises(ValueError, match="interval|integer ratio"):
+    with pytest.raises(ValueError, match=r"interval|integer ratio"):
         Interval(*ends)
 
 

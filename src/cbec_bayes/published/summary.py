@@ -90,22 +90,26 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     if not unit > 0:
         raise InputError(f"the unit of the priors must be positive, not {unit:g}")
     resolved = model.resolved(unit)
-    posterior = _solve(estimates, resolved, _LEVELS[0])
-    if resolved.between.dist == "fixed" and not implied_errors(estimates):
-        return replace(posterior, error=0.0)
-    for steps in _LEVELS[1:]:
-        if posterior.error < _TARGET:
+    posterior: SummaryPosterior | None = None
+    exact = resolved.between.dist == "fixed" and not implied_errors(estimates)
+    for steps in _LEVELS:
+        if posterior is not None and posterior.error < _TARGET:
             break
-        size = _n_nodes(estimates, resolved, steps)
-        if size > _MAX_NODES and posterior.error <= TOLERANCE:
-            break
-        if size > _MAX_NODES:
+        if _n_nodes(estimates, resolved, steps) > _MAX_NODES:
+            if posterior is not None and posterior.error <= TOLERANCE:
+                break
             raise TooManyNodesError(
                 f"{len(implied_errors(estimates))} standard errors are known by their stars alone, too many for exact "
                 "quadrature; use --engine pymc"
             )
         finer = _solve(estimates, resolved, steps)
-        posterior = replace(finer, error=float(np.max(np.abs(_numbers(finer) - _numbers(posterior)))))
+        if exact:
+            return replace(finer, error=0.0)
+        if posterior is not None:
+            change = np.abs(_numbers(finer) - _numbers(posterior))
+            finer = replace(finer, error=float(np.max(change)))
+        posterior = finer
+    assert posterior is not None
     if not posterior.error <= TOLERANCE:
         raise GateError(f"the quadrature changed by {posterior.error:.1e} when refined; {TOLERANCE:g} is required")
     return posterior

@@ -95,6 +95,8 @@ def mean_in_part(row: Moments | None, n_obs: int | None) -> Interval | None:
         return row.mean.interval
     if n_obs > total or row.min is None or row.max is None:
         return None
+    if row.min.interval.low > row.max.interval.high:
+        return None
     values = Interval(row.min.interval.low, row.max.interval.high)
     whole, part, rest = Fraction(total), Fraction(n_obs), Fraction(total - n_obs)
     left = (row.mean.interval * Interval(whole, whole) - values * Interval(rest, rest)) * Interval(1 / part, 1 / part)

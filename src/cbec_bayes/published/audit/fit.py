@@ -86,6 +86,8 @@ def _split(context: Context, partition: Partition) -> Iterator[Finding]:
         return
     unexplained = min(((_ONE - part.numbers["r2"].interval) for part in parts), key=lambda i: i.low)
     pooled = _ONE - whole.numbers["r2"].interval
+    if pooled.high < 0:
+        return  # an impossible R2 is reported as such; nothing follows from it
     heads = " + ".join(part.name for part in parts)
     if unexplained.low <= 0 or pooled.high >= unexplained.low:
         detail = "The fits per group are no worse than the pooled fit, whatever the variation within groups."
