@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
 from cbec_bayes.effects import Summary, pooling_factor_overall, summarise_draws
@@ -64,7 +65,7 @@ def _standard_errors(errors: list[KnownError | ImpliedError]) -> list[Any]:
     result = []
     for index, error in enumerate(errors):
         if isinstance(error, KnownError):
-            result.append(pt.as_tensor_variable(error.se))
+            result.append(pt.constant(error.se))
             continue
         result.append(abs(error.estimate) / _t_stat(f"t_stat_{index}", error))
     return result
@@ -73,6 +74,7 @@ def _standard_errors(errors: list[KnownError | ImpliedError]) -> list[Any]:
 def _t_stat(name: str, error: ImpliedError) -> Any:
     """Add |t| with its reference distribution truncated to the band (`pm.Truncated` has no usable Student-t cdf)."""
     import pymc as pm
+    import pytensor.tensor as pt
 
     if math.isinf(error.q_high):
         t_stat = error.q_low + pm.HalfFlat(f"{name}_above")
@@ -80,8 +82,12 @@ def _t_stat(name: str, error: ImpliedError) -> Any:
     else:
         t_stat = pm.Uniform(name, error.q_low, error.q_high)
         log_width = math.log(error.q_high - error.q_low)
-    reference = pm.Normal.dist(0, 1) if math.isinf(error.df) else pm.StudentT.dist(nu=error.df, mu=0, sigma=1)
-    pm.Potential(f"{name}_density", pm.logp(reference, t_stat) + log_width - error.log_mass)
+    # Kernel and constant by hand: PyTensor's log gamma is good to 1e-7 only, and the engines are held to 1e-8.
+    if math.isinf(error.df):
+        kernel, at_zero = -(t_stat**2) / 2, stats.norm.logpdf(0)
+    else:
+        kernel, at_zero = -(error.df + 1) / 2 * pt.log1p(t_stat**2 / error.df), stats.t.logpdf(0, error.df)
+    pm.Potential(f"{name}_density", kernel + float(at_zero + log_width - error.log_mass))
     return t_stat
 
 
@@ -90,13 +96,19 @@ def _slope(prior: Prior) -> Any:
 
     if prior.dist == "flat":
         return pm.Flat("slope")
-    return pm.Normal("slope", prior.params["mean"], prior.params["sd"])
+    p = _double(prior)
+    return pm.Normal("slope", p["mean"], p["sd"])
+
+
+def _double(prior: Prior) -> dict[str, Any]:
+    """Return the parameters in double precision: PyTensor takes the logarithm of a Python float in single."""
+    return {key: np.float64(value) for key, value in prior.params.items()}
 
 
 def _between(prior: Prior) -> Any:
     import pymc as pm
 
-    p = prior.params
+    p = _double(prior)
     match prior.dist:
         case "half_normal":
             return pm.HalfNormal("between", p["scale"])

@@ -1,0 +1,163 @@
+"""The PyMC twin is the same density as the quadrature: at points to 1e-8, and by sampling within Monte Carlo error."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cbec_bayes.bayes.sampling import SamplingDiagnostics, ebfmi
+from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.published.conditional import given
+from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, under_reading
+from cbec_bayes.published.quadrature import log_density
+from cbec_bayes.published.results import summarise
+from cbec_bayes.published.summary import fit_summary
+from cbec_bayes.published.twin import agreement, build_pymc, fit_pymc
+from cbec_bayes.spec import Prior, SummaryModel, load_summary_model
+
+FLAT = Prior("flat", {})
+NORMAL = Prior("normal", {"mean": 0.1, "sd": 0.7})
+BETWEEN = {
+    "half_normal": Prior("half_normal", {"scale": 0.6}),
+    "half_t": Prior("half_t", {"df": 4.0, "scale": 0.6}),
+    "half_cauchy": Prior("half_cauchy", {"scale": 0.6}),
+    "exponential": Prior("exponential", {"mean": 0.3}),
+    "uniform": Prior("uniform", {"upper": 12.0}),
+}
+ESTIMATES = Estimates(
+    ("a", "b", "c", "d", "e"),
+    np.array([0.22, 0.75, math.nan, -0.4, 0.3]),
+    (
+        KnownError(0.1, ""),
+        ImpliedError(0.75, 1.5, 2.5, 5.0),
+        None,
+        ImpliedError(-0.4, 2.6, math.inf, math.inf),
+        ImpliedError(0.3, 0.0, 1.6, 9.0),
+    ),
+)
+
+
+def log_conditional(values: np.ndarray, s: np.ndarray, tau: float, slope: float, z: np.ndarray, prior: Prior) -> float:
+    """log p(beta, z | b, tau, s) by dense linear algebra; `values` may be NaN where nothing was printed."""
+    printed = ~np.isnan(values)
+    n = len(values)
+    load = np.hstack([np.ones((n, 1)), tau * np.eye(n)])[printed]
+    mean0 = np.zeros(n + 1)
+    precision = np.eye(n + 1)
+    precision[0, 0] = 0.0
+    if prior.dist == "normal":
+        precision[0, 0], mean0[0] = prior.params["sd"] ** -2, prior.params["mean"]
+    weights = load.T / s[printed] ** 2
+    total = precision + weights @ load
+    mean = np.linalg.solve(total, precision @ mean0 + weights @ values[printed])
+    off = np.append(slope, z) - mean
+    return 0.5 * np.linalg.slogdet(total)[1] - (n + 1) / 2 * math.log(2 * math.pi) - off @ total @ off / 2
+
+
+@pytest.mark.parametrize("slope_prior", [FLAT, NORMAL], ids=["flat", "normal"])
+@pytest.mark.parametrize("name", BETWEEN)
+def test_the_two_engines_are_one_density(name, slope_prior):
+    """For any slopes, log p(b, slopes | tau, s) - log p(slopes | b, tau, s) = log p(b | tau, s), the collapsed one."""
+    from pymc.model.transform.conditioning import remove_value_transforms
+
+    spec = SummaryModel("test", "", slope_prior, BETWEEN[name], 1.0)
+    model = build_pymc(ESTIMATES, spec)
+    log_p = remove_value_transforms(model).compile_logp()
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        tau, slope, z, z_new = rng.uniform(0.01, 2), rng.normal(), rng.normal(size=5), rng.normal()
+        q = {1: rng.uniform(1.5, 2.5), 3: 2.6 + rng.exponential(), 4: rng.uniform(0.2, 1.6)}
+        named = {"t_stat_1": q[1], "t_stat_2_above": q[3] - 2.6, "t_stat_3": q[4]}
+        joint = log_p({"slope": slope, "between": tau, "z": z, "z_new": z_new, **named})
+        s = np.array([0.1, 0.75 / q[1], np.inf, 0.4 / q[3], 0.3 / q[4]])
+        conditional = log_conditional(ESTIMATES.values, s, tau, slope, z, slope_prior)
+        conditional -= (z_new**2 + math.log(2 * math.pi)) / 2
+        collapsed = given(ESTIMATES, slope_prior, tau, s[None] ** 2)[0].item()
+        collapsed += float(log_density(spec.between, np.array(tau)))
+        for index, value in q.items():
+            error = ESTIMATES.errors[index]
+            assert isinstance(error, ImpliedError)
+            collapsed += log_t(value, error.df) - error.log_mass
+        assert float(joint) - conditional == pytest.approx(collapsed, abs=1e-8)
+
+
+def log_t(q: float, df: float) -> float:
+    from scipy import stats
+
+    return float(stats.norm.logpdf(q) if math.isinf(df) else stats.t.logpdf(q, df))
+
+
+def test_every_prior_is_an_ancestor_of_the_likelihood():
+    from pytensor.graph.traversal import ancestors
+
+    model = build_pymc(ESTIMATES, SummaryModel("test", "", NORMAL, BETWEEN["half_t"], 1.0))
+    above = set(ancestors([*model.observed_RVs, *model.potentials, model["new_group_slope"]]))
+    assert {variable.name for variable in model.free_RVs} == {v.name for v in model.free_RVs if v in above}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("reading", "name"), [("coherent", "published_half_normal"), ("stars", "published_half_t")])
+def test_sampling_agrees_within_monte_carlo_error(printed_slopes, reading, name):
+    estimates = under_reading(printed_slopes, reading)
+    spec = load_summary_model(name).resolved(1.2377)
+    posterior = fit_summary(estimates, spec)
+    exact = summarise(posterior)
+    sampled, tree, diagnostics = fit_pymc(estimates, spec, seed=4)
+    diagnostics.require()
+    engines = agreement(exact, tree)
+    engines.require()
+    assert len(engines.table) == 2 * 6
+    # Probabilities of the sampled quantiles under the exact distribution, in Monte Carlo standard errors.
+    for mixture, summary in ((posterior.group(0), sampled.groups["east"]), (posterior.group(None), sampled.new)):
+        found = [mixture.cdf(summary.ci_low), mixture.cdf(summary.ci_high), summary.p_positive]
+        for p, value in zip((0.025, 0.975, mixture.p_positive), found, strict=True):
+            assert value == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / diagnostics.ess_tail_min))
+    assert sampled.pooling == pytest.approx(exact.pooling, abs=0.02, nan_ok=True)
+    assert sampled.pooling_overall == pytest.approx(exact.pooling_overall, abs=0.05)
+    contrast = ("east", "central")
+    assert sampled.contrasts[contrast].mean == pytest.approx(exact.contrasts[contrast].mean, abs=0.03)
+    # A different prior must be seen as different: the gate can fail.
+    other = summarise(fit_summary(estimates, load_summary_model("published_exponential").resolved(1.2377)))
+    with pytest.raises(GateError, match="differ by"):
+        agreement(other, tree).require()
+
+
+@pytest.mark.slow
+def test_draws_survive_a_round_trip_to_disk(printed_slopes, tmp_path):
+    """Even when transitions diverge, whose messages netCDF would refuse."""
+    import arviz as az
+
+    from cbec_bayes.bayes.sampling import sample
+
+    estimates = under_reading(printed_slopes, "coherent")
+    model = build_pymc(estimates, load_summary_model("published_half_normal"), unit=1.2377)
+    tree, diagnostics = sample(model, ("slope", "between"), draws=200, tune=20, chains=2, seed=1, target_accept=0.5)
+    assert diagnostics.divergences > 0
+    with pytest.raises(GateError, match="divergent transitions"):
+        diagnostics.require()
+    tree.to_netcdf(tmp_path / "draws.nc", engine="h5netcdf")
+    back = az.from_netcdf(tmp_path / "draws.nc")
+    assert float(back["posterior"]["slope"].sum()) == float(tree["posterior"]["slope"].sum())
+    assert int(back["sample_stats"]["diverging"].sum()) == diagnostics.divergences
+    back.close()
+
+
+def test_gates():
+    good = SamplingDiagnostics("x", 1.001, 900, 900, 0, 0.9, {}, 4000)
+    good.require()
+    assert good.as_dict()["rhat_max"] == 1.001
+    bad = SamplingDiagnostics("x", math.nan, 10, 10, 3, 0.1, {}, 4000)
+    assert len(bad.failures) == 5
+
+
+def test_ebfmi_of_independent_energies_is_two():
+    energy = np.random.default_rng(1).normal(size=(3, 20_000))
+    assert ebfmi(energy) == pytest.approx([2, 2, 2], abs=0.05)
+
+
+def test_a_fixed_scale_needs_no_sampling():
+    spec = SummaryModel("test", "", FLAT, Prior("fixed", {"value": 0.1}), 1.0)
+    with pytest.raises(InputError, match="needs no sampling"):
+        build_pymc(ESTIMATES, spec)
