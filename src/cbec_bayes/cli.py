@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130
+
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
@@ -204,14 +206,15 @@ def main(arguments: list[str] | None = None) -> None:
         typer.echo(f"error: {error}", err=True)
         status = error.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted: nothing was left half-written; run the same command again to start over", err=True)
-        status = 130
+        status = INTERRUPTED
     except Exception as error:
         # The usage errors of the command-line library: their class is private to it, their message is not.
         if not hasattr(error, "format_message"):
             raise
         typer.echo(f"error: {error.format_message()}", err=True)
         status = 2
+    if status == INTERRUPTED:
+        typer.echo("interrupted: nothing was left half-written; run the same command again to start over", err=True)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -189,7 +189,7 @@ def read_summary_model(path: Path) -> SummaryModel:
     if top.text("kind") != "published":
         raise top.wrong("kind", f"'{top.text('kind')}' is not a model of published estimates; it must be 'published'")
     unit = top.values.get("unit", 1.0)
-    if unit != "auto" and top.number("unit" if "unit" in top.values else "") <= 0:
+    if unit != "auto" and "unit" in top.values and top.number("unit") <= 0:
         raise top.wrong("unit", "must be 'auto' or a positive number")
     return SummaryModel(
         path.stem,

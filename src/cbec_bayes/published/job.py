@@ -17,6 +17,7 @@ from cbec_bayes.published.estimates import (
     Estimates,
     ImpliedError,
     PrintedEstimates,
+    available_readings,
     read_estimates,
     under_reading,
 )
@@ -194,10 +195,16 @@ def _sensitivity(
     """Hold the model asked for against the ones that ship with the package."""
     others = [load_summary_model(name) for name in model_names() if name.startswith("published_")]
     models = [spec, *(other for other in others if other.name != spec.name)]
-    try:
-        return sensitivity_table(printed, models, unit=unit), ()
-    except TooManyNodesError:
-        return None, ("No sensitivity table: too many standard errors are known by their stars alone.",)
+    tables, notes = [], []
+    for reading in available_readings(printed):
+        try:
+            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading]))
+        except TooManyNodesError:
+            notes.append(
+                f"sensitivity.csv lacks the reading '{reading}': too many standard errors are known by their stars "
+                "alone; `--engine pymc` can still fit it."
+            )
+    return (pd.concat(tables, ignore_index=True) if tables else None), tuple(notes)
 
 
 def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:

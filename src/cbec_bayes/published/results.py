@@ -15,6 +15,7 @@ from cbec_bayes.published.estimates import (
     ImpliedError,
     KnownError,
     PrintedEstimates,
+    Scenario,
     available_readings,
     under_reading,
 )
@@ -56,8 +57,8 @@ class SummaryResult:
     pooling_overall: float
 
 
-def summarise(posterior: SummaryPosterior) -> SummaryResult:
-    """Read every number off a posterior found by quadrature.
+def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> SummaryResult:
+    """Read every number off a posterior found by quadrature; the contrasts, of which there are many, on request.
 
     A mean or standard deviation that does not exist (heavy-tailed prior, few groups) is NaN; quantiles and
     probabilities always exist.
@@ -65,7 +66,7 @@ def summarise(posterior: SummaryPosterior) -> SummaryResult:
     labels = posterior.labels
     order = posterior.moment_order
     printed = posterior.estimates.printed
-    pairs = combinations(range(len(labels)), 2)
+    pairs = combinations(range(len(labels)), 2) if contrasts else ()
     tau_low, tau_high = (posterior.tau_quantile(q) for q in (0.025, 0.975))
 
     def heavy(mixture: Mixture) -> Summary:
@@ -178,7 +179,11 @@ def contrasts_table(result: SummaryResult) -> pd.DataFrame:
 
 
 def sensitivity_table(
-    printed: PrintedEstimates, models: Sequence[SummaryModel], *, unit: float | None = None
+    printed: PrintedEstimates,
+    models: Sequence[SummaryModel],
+    *,
+    unit: float | None = None,
+    readings: Sequence[Scenario] | None = None,
 ) -> pd.DataFrame:
     """Return sensitivity.csv: every reading of the standard errors under every model.
 
@@ -190,6 +195,8 @@ def sensitivity_table(
         Models to hold side by side; usually they differ in the prior of the between-group scale.
     unit
         Unit of the priors; default each model's own.
+    readings
+        Readings of the parentheses; default all that the source allows.
 
     Returns
     -------
@@ -197,11 +204,11 @@ def sensitivity_table(
         One row per reading, model and group, for the common slope, a new group, and tau (`group` = ``"(tau)"``).
     """
     rows: list[dict[str, object]] = []
-    for reading in available_readings(printed):
+    for reading in available_readings(printed) if readings is None else readings:
         estimates = under_reading(printed, reading)
         for model in models:
             resolved = model.resolved(resolve_unit(estimates, model, unit))
-            result = summarise(fit_summary(estimates, resolved))
+            result = summarise(fit_summary(estimates, resolved), contrasts=False)
             summaries = {
                 **result.groups,
                 GROUP_ALL: result.common,

@@ -34,9 +34,8 @@ from cbec_bayes.spec import Prior, SummaryModel
 Array = NDArray[np.float64]
 
 TOLERANCE = 1e-6
-_TARGET = 1e-7
 _MAX_NODES = 25_000_000
-_NEGLIGIBLE = math.log(1e-14)
+_NEGLIGIBLE = math.log(1e-12)
 
 
 class TooManyNodesError(InputError):
@@ -93,11 +92,9 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     posterior: SummaryPosterior | None = None
     exact = resolved.between.dist == "fixed" and not implied_errors(estimates)
     for steps in _LEVELS:
-        if posterior is not None and posterior.error < _TARGET:
+        if posterior is not None and posterior.error <= TOLERANCE:
             break
         if _n_nodes(estimates, resolved, steps) > _MAX_NODES:
-            if posterior is not None and posterior.error <= TOLERANCE:
-                break
             raise TooManyNodesError(
                 f"{len(implied_errors(estimates))} standard errors are known by their stars alone, too many for exact "
                 "quadrature; use --engine pymc"

@@ -1,0 +1,136 @@
+"""The report: whole, offline, every number with its origin, and the committed one made from today's inputs."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
+from cbec_bayes.run import input_hashes, run
+from cbec_bayes.spec import Origin, load_study
+
+REPORTS = Path(__file__).parents[2] / "reports"
+
+
+class Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        if values.get("id") and not self.open.count("svg"):
+            self.ids.append(values["id"])
+        for key in ("href", "src", "xlink:href"):
+            if values.get(key):
+                self.links.append(values[key])
+        if tag == "svg":
+            assert values.get("role") == "img"
+            assert values.get("aria-label")
+        self.labels.extend((values.get("aria-labelledby") or "").split())
+        if tag not in ("meta", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    steps: list[str] = []
+    analysis, paths = run("paper", out, seed=1, step=steps.append)
+    assert len(steps) == 6
+    reader = Reader()
+    reader.feed(paths[0].read_text(encoding="utf-8"))
+    reader.close()
+    return analysis, out, paths, reader
+
+
+@pytest.mark.slow
+def test_the_page_is_whole_and_offline(made):
+    _, out, paths, reader = made
+    assert reader.open == []
+    assert reader.tags.count("svg") == 3
+    assert len(reader.ids) == len(set(reader.ids))
+    assert set(reader.labels) <= set(reader.ids)
+    for link in reader.links:
+        target = (
+            link[1:] in reader.ids or f'id="{link[1:]}"' in paths[0].read_text()
+            if link.startswith("#")
+            else (out / link).is_file()
+        )
+        assert target, link
+    page = paths[0].read_text(encoding="utf-8")
+    assert not re.search(r"<(script|link|img|iframe)\b|@import|url\((?!#)", page)
+
+
+@pytest.mark.slow
+def test_every_number_has_its_origin(made):
+    analysis, out, _, reader = made
+    text = " ".join(reader.text)
+    assert text.count("printed") > 10
+    assert not re.search("observed data|reconstructed|simulated", text)
+    for path in (out / "tables").glob("*.csv"):
+        assert "origin" in path.read_text().splitlines()[0].split(",")
+    for path in (out / "tables").glob("*.md"):
+        assert "(Origin: printed.)" in path.read_text()
+    assert analysis.agreement.worst < 5
+
+
+@pytest.mark.slow
+def test_the_page_says_what_the_tables_say(made):
+    analysis, _, _, reader = made
+    text = " ".join(" ".join(reader.text).replace("\u00a0", " ").split())
+    for group, summary in analysis.result.groups.items():
+        assert f"{number(summary.mean, 2)}" in text, group
+        assert interval(summary.ci_low, summary.ci_high) in text
+    assert "7 of 30 coefficients" in text
+    assert "Liaoning, Jilin, Heilongjiang" in text
+
+
+@pytest.mark.slow
+def test_the_same_inputs_make_the_same_bytes(made, tmp_path):
+    """Quadrature is deterministic and the sampler is seeded; no time, place or machine is written."""
+    _, out, _, _ = made
+    run("paper", tmp_path, seed=1)
+    for path in out.rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name
+
+
+def test_the_committed_report_was_made_from_these_inputs():
+    """`make report` must be run again when data or models change."""
+    manifest = json.loads((REPORTS / "manifest.json").read_text())
+    assert manifest["inputs"] == input_hashes(load_study("paper"))
+    assert (REPORTS / "reanalysis.html").is_file()
+
+
+def test_numbers_for_people():
+    assert number(-0.0004, 3) == "0.000"
+    assert number(-1.5, 2) == "−1.50"
+    assert number(math.nan) == ""
+    assert number(-math.inf) == "−∞"
+    assert interval(-1, 2) == "−1.00 to 2.00"
+    assert (probability(0.9999), probability(0.001), probability(0.5)) == ("> 0.99", "< 0.01", "0.50")
+    assert whole(None) == ""
+    assert unbroken("a b") == "a\u00a0b"
+
+
+def test_a_table_as_markdown():
+    table = ReportTable("x", "A caption.", Origin.SIMULATED, ("a", "b"), (("1", "-.775"),))
+    assert table.markdown().splitlines()[0] == "A caption. (Origin: simulated.)"
+    assert "-.775" in table.markdown()

@@ -1,0 +1,252 @@
+"""The program as a user runs it: what each command writes, and one clear line for every bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes import cli
+from cbec_bayes.effects import EFFECT_COLUMNS
+from cbec_bayes.files import asset_dir
+from cbec_bayes.published import job
+
+GOOD = "label,estimate,se\neast,0.22,0.08\ncentral,0.751,0.328\nwest,0.074,0.109\nnorth-east,,\n"
+STARRED = "label,estimate,se,stars,df\neast,0.22,0.259,**,9\ncentral,0.751,0.328,*,5\nwest,0.074,0.109,,10\n"
+
+
+@pytest.fixture
+def program(capsys, tmp_path, monkeypatch):
+    """Run the program in an empty folder: status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(list(arguments))
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_published_writes_its_tables(program, tmp_path):
+    (tmp_path / "in.csv").write_text(GOOD)
+    status, out, err = program("published", "in.csv", "--out", "here")
+    assert (status, err) == (0, "")
+    assert "partial pooling" in out.lower()
+    effects = pd.read_csv(tmp_path / "here" / "effects.csv")
+    assert tuple(effects.columns[: len(EFFECT_COLUMNS)]) == EFFECT_COLUMNS
+    assert list(effects["group"]) == ["east", "central", "west", "north-east", "(all)", "(new)"]
+    by_group = effects.set_index("group")
+    assert by_group.loc["north-east", "mean"] == pytest.approx(by_group.loc["(new)", "mean"], abs=1e-9)
+    assert np.isnan(by_group.loc["north-east", "no_pooling"])
+    assert (effects["ci_low"] < effects["mean"]).all()
+    assert (effects["mean"] < effects["ci_high"]).all()
+    diagnostics = json.loads((tmp_path / "here" / "diagnostics.json").read_text())
+    assert {"engine", "rhat_max", "ess_bulk_min", "ess_tail_min", "divergences", "seconds", "draws"} <= set(diagnostics)
+    assert diagnostics["quadrature_error"] <= 1e-6
+    assert (diagnostics["origin"], diagnostics["between_prior"][:11]) == ("printed", "half-normal")
+    sensitivity = pd.read_csv(tmp_path / "here" / "sensitivity.csv")
+    assert sensitivity["model"].nunique() == 4
+    assert set(sensitivity["reading"]) == {"as_printed"}
+
+
+def test_published_reads_stars(program, tmp_path):
+    (tmp_path / "in.csv").write_text(STARRED)
+    frames = {}
+    for reading in ("as_printed", "coherent"):
+        status, *_ = program("published", "in.csv", "--reading", reading, "--unit", "1.2377", "--out", reading, "-q")
+        assert status == 0
+        frames[reading] = pd.read_csv(tmp_path / reading / "effects.csv").set_index("group")
+    assert frames["as_printed"].loc["east", "no_pooling_se"] == 0.259
+    assert frames["coherent"].loc["east", "se_reading"].startswith("implied by the stars")
+    assert frames["coherent"].loc["east", "sd"] < frames["as_printed"].loc["east", "sd"]
+
+
+def test_a_reading_with_too_many_implied_errors_is_left_out_and_said(program, tmp_path):
+    rows = [f"g{i},0.{i + 1},0.0{i + 3},***" for i in range(9)]
+    (tmp_path / "in.csv").write_text("label,estimate,se,stars\n" + "\n".join(rows) + "\n")
+    status, out, _ = program("published", "in.csv", "--out", "o")
+    assert status == 0
+    assert "sensitivity.csv lacks the reading 'stars'" in out
+    assert "stars" not in set(pd.read_csv(tmp_path / "o" / "sensitivity.csv")["reading"])
+    status, _, err = program("published", "in.csv", "--reading", "stars", "--out", "p")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "use --engine pymc" in err
+
+
+def test_published_on_the_eight_schools(program, tmp_path):
+    file = asset_dir("data") / "published" / "eight_schools.csv"
+    status, out, _ = program("published", str(file), "--model", "eight_schools", "--out", "o")
+    assert status == 0
+    effects = pd.read_csv(tmp_path / "o" / "effects.csv").set_index("group")
+    diagnostics = json.loads((tmp_path / "o" / "diagnostics.json").read_text())
+    assert effects.loc["(all)", "mean"] == pytest.approx(4.41, abs=0.03)
+    assert diagnostics["between"]["mean"] == pytest.approx(3.60, abs=0.03)
+    assert "half-cauchy(scale = 5)" in out
+
+
+@pytest.mark.slow
+def test_published_by_the_other_engine(program, tmp_path):
+    (tmp_path / "in.csv").write_text(GOOD)
+    status, *_ = program("published", "in.csv", "--engine", "pymc", "--seed", "3", "--out", "o", "-q")
+    assert status == 0
+    sampled = pd.read_csv(tmp_path / "o" / "effects.csv").set_index("group")
+    program("published", "in.csv", "--out", "q", "-q")
+    exact = pd.read_csv(tmp_path / "q" / "effects.csv").set_index("group")
+    assert sampled["mean"].to_numpy() == pytest.approx(exact["mean"].to_numpy(), abs=0.05)
+    diagnostics = json.loads((tmp_path / "o" / "diagnostics.json").read_text())
+    assert diagnostics["engine"] == "pymc-nutpie"
+    assert diagnostics["rhat_max"] < 1.01
+
+
+def test_a_failed_gate_is_exit_status_1_and_still_writes(program, tmp_path, monkeypatch):
+    (tmp_path / "in.csv").write_text(GOOD)
+    real = job.pool_file
+
+    def failing(*args, **kwargs):
+        import dataclasses
+
+        return dataclasses.replace(real(*args, **kwargs), failures=("R-hat 1.200 is not below 1.01",))
+
+    monkeypatch.setattr(job, "pool_file", failing)
+    status, _, err = program("published", "in.csv", "--out", "o")
+    assert (status, err) == (1, "error: R-hat 1.200 is not below 1.01\n")
+    assert (tmp_path / "o" / "effects.csv").is_file()
+
+
+def test_audit_of_the_paper(program, tmp_path):
+    status, out, err = program("audit", "--out", "o")
+    assert (status, err) == (0, "")
+    assert "226 findings: " in out
+    frame = pd.read_csv(tmp_path / "o" / "audit.csv", dtype=str)
+    assert list(frame.columns[:6]) == ["table", "column", "term", "check", "verdict", "detail"]
+    assert set(frame["verdict"]) == {"pass", "fail", "undetermined"}
+    assert len(pd.read_csv(tmp_path / "o" / "readings.csv")) == 30
+
+
+def test_audit_of_another_table(program, tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "a.csv").write_text(
+        "table,column,term,quantity,printed,stars\n1,a,x,estimate,0.50,***\n1,a,x,parenthesis,0.40,\n"
+    )
+    status, out, _ = program("audit", "--tables", "t")
+    assert status == 0
+    assert "No reading of (0.40) agrees with 0.50***" in out
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "in.csv: the file is empty"),
+        ("label,estimate\na,1\n", "in.csv, row 1, column 'se': the column is missing"),
+        ("label,estimate,se\na,1,-0.1\n", "in.csv, row 2, column 'se': negative standard error -0.1"),
+        ("label,estimate,se\na,1,0.00\n", "says that the estimate is known exactly"),
+        ("label,estimate,se\na,x,0.1\n", "in.csv, row 2, column 'estimate': 'x' is not a number"),
+        ("label,estimate,se\na,1,0.1\na,2,0.1\n", "in.csv, row 3, column 'label': 'a' is listed twice"),
+        ("label,estimate,se\n,1,0.1\n", "row 2, column 'label': the cell is blank"),
+        ("label,estimate,se\n(new),1,0.1\n", "is reserved"),
+        ("label,estimate,se\na,,0.1\n", "row 2, column 'estimate': blank, but it has a standard error"),
+        ("label,estimate,se\na,1,\n", "row 2, column 'se': blank, and there is no column of stars"),
+        ("label,estimate,se,stars\na,0,,*\n", "stars imply nothing"),
+        ("label,estimate,se,stars\na,1,0.1,x\n", "unknown stars 'x'"),
+        ("label,estimate,se,df\na,1,0.1,0\n", "degrees of freedom must be positive"),
+        ("label,estimate,se,n_obs\na,1,0.1,1.5\n", "column 'n_obs': '1.5' is not a whole number"),
+        ("label,estimate,se\na,,\nb,,\n", "every estimate is blank"),
+        ("label,estimate,se\na,1\n", "row 2: 2 cells where the header has 3"),
+    ],
+)
+def test_bad_estimates_are_one_line_status_2_and_nothing_written(program, tmp_path, content, message):
+    (tmp_path / "in.csv").write_text(content)
+    status, out, err = program("published", "in.csv", "--out", "o")
+    assert status == 2
+    assert err.startswith("error: in.csv")
+    assert err.count("\n") == 1
+    assert message in err
+    assert out == ""
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["published", "none.csv"], "none.csv: no such file"),
+        (["published", "in.csv", "--model", "eigth_schools"], "did you mean 'eight_schools'?"),
+        (["published", "in.csv", "--model", "bad.toml"], "bad.toml: between.scale: must be positive, not -1"),
+        (["published", "in.csv", "--reading", "stars"], "needs a column of stars"),
+        (["published", "in.csv", "--reading", "star"], "did you mean 'stars'?"),
+        (["published", "in.csv", "--unit", "-1"], "--unit must be a positive number"),
+        (["published", "in.csv", "--engine", "stan"], "unknown engine 'stan'"),
+        (["published"], "Missing argument"),
+        (["published", "in.csv", "--nothing"], "No such option"),
+        (["audit", "--tables", "none"], "none: no such folder"),
+        (["audit", "--tables", "t"], "column 'printed': negative standard error -0.40"),
+        (["run", "--study", "papr"], "did you mean 'paper'?"),
+        (["rn"], "No such command 'rn'"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(program, tmp_path, arguments, message):
+    (tmp_path / "in.csv").write_text(GOOD)
+    (tmp_path / "bad.toml").write_text(
+        'kind = "published"\nanswers = "x"\n[slope]\ndist = "flat"\n[between]\ndist = "half_normal"\nscale = -1\n'
+    )
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "a.csv").write_text(
+        "table,column,term,quantity,printed,stars\n1,a,x,estimate,0.50,\n1,a,x,parenthesis,-0.40,\n"
+    )
+    before = sorted(tmp_path.rglob("*"))
+    extra = ["--out", "o"] if arguments[0] != "rn" else []
+    status, out, err = program(*arguments, *extra)
+    assert status == 2
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_unknown_region_is_bad_input(program, tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "a.csv").write_text("table,column,term,quantity,printed,stars\n1,South,x,estimate,0.5,\n")
+    (tmp_path / "t" / "paper.toml").write_text('[panel]\nscheme = "four_regions"\n[groups]\n"1: South" = "south"\n')
+    status, _, err = program("audit", "--tables", "t", "--out", "o")
+    assert status == 2
+    assert "unknown region 'south'" in err
+    assert not (tmp_path / "o").exists()
+
+
+def test_lists(program):
+    status, out, _ = program("models")
+    assert status == 0
+    assert {line.split()[0] for line in out.splitlines()} >= {"eight_schools", "published_half_normal"}
+    status, out, _ = program("studies")
+    assert (status, out.split()[0]) == (0, "paper")
+    assert program("--version")[:2] == (0, "0.1.0\n")
+
+
+def test_help_and_errors_from_a_shell():
+    shown = subprocess.run([sys.executable, "-m", "cbec_bayes.cli", "--help"], capture_output=True, text=True)
+    assert shown.returncode == 0
+    assert "published" in shown.stdout
+    bad = subprocess.run(
+        [sys.executable, "-m", "cbec_bayes.cli", "published", "none.csv"], capture_output=True, text=True
+    )
+    assert (bad.returncode, bad.stdout, bad.stderr) == (2, "", "error: none.csv: no such file\n")
+
+
+def test_an_interrupt_leaves_nothing(program, tmp_path, monkeypatch):
+    (tmp_path / "in.csv").write_text(GOOD)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "pool_file", interrupted)
+    status, _, err = program("published", "in.csv", "--out", "o")
+    assert status == 130
+    assert "nothing was left half-written" in err
+    assert not (tmp_path / "o").exists()

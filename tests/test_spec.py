@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.files import asset_dir
+from cbec_bayes.spec import Prior, load_study, load_summary_model, model_names, study_names
+
+GOOD = {
+    "kind": 'kind = "published"',
+    "answers": 'answers = "x"',
+    "unit": 'unit = "auto"',
+    "slope": '[slope]\ndist = "normal"\nmean = 0\nsd = 1',
+    "between": '[between]\ndist = "half_t"\ndf = 4\nscale = 0.5',
+}
+
+
+def read(tmp_path, **changes):
+    path = tmp_path / "m.toml"
+    path.write_text("\n".join({**GOOD, **changes}.values()))
+    return load_summary_model(path)
+
+
+def test_every_shipped_model_and_study_loads():
+    assert len(model_names()) == len(list(asset_dir("models").glob("*.toml")))
+    for name in model_names():
+        assert load_summary_model(name).answers.endswith((".", "?"))
+    for name in study_names():
+        study = load_study(name)
+        assert {study.model, *study.sensitivity} <= set(model_names())
+
+
+def test_a_model_is_read_and_resolved(tmp_path):
+    model = read(tmp_path)
+    assert (model.name, model.unit) == ("m", "auto")
+    assert model.resolved(2).between == Prior("half_t", {"df": 4.0, "scale": 1.0})
+    assert model.resolved(2).slope == Prior("normal", {"mean": 0.0, "sd": 2.0})
+    assert str(model.between) == "half-t(df = 4, scale = 0.5)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": 'kind = "panel"'}, "'panel' is not a model of published estimates"),
+        ({"kind": ""}, "kind: a text is needed"),
+        ({"unit": "unit = -1"}, "unit: must be 'auto' or a positive number"),
+        ({"unit": 'unit = "big"'}, "unit: a finite number is needed"),
+        ({"unit": "units = 1"}, "units: unknown key; did you mean 'unit'?"),
+        ({"slope": ""}, "slope: a table is needed"),
+        ({"slope": '[slope]\ndist = "half_normal"\nscale = 1'}, "slope.dist: unknown prior 'half_normal'"),
+        ({"between": '[between]\ndist = "half_normal"'}, "between.scale: a finite number is needed"),
+        ({"between": '[between]\ndist = "half_norma"\nscale = 1'}, "did you mean 'half_normal'"),
+        ({"between": '[between]\ndist = "half_normal"\nscale = inf'}, "between.scale: a finite number is needed"),
+        ({"between": '[between]\ndist = "half_normal"\nscale = 0'}, "must be positive, not 0"),
+        ({"between": '[between]\ndist = "half_normal"\nscale = 1\ndf = 3'}, "between.df: unknown key"),
+        ({"between": '[between]\ndist = "flat"'}, "unknown prior 'flat'"),
+    ],
+)
+def test_a_malformed_model_is_named_by_file_and_key(tmp_path, changes, message):
+    with pytest.raises(InputError, match=r"m\.toml") as caught:
+        read(tmp_path, **changes)
+    assert message in str(caught.value)
