@@ -101,7 +101,8 @@ def test_given_tau_it_is_the_conjugate_normal(pairs, tau, prior_mean, prior_sd):
         assert contrast.mean == pytest.approx(mean[0] - mean[1], abs=1e-9)
         variance = cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]
         assert contrast.sd**2 == pytest.approx(variance, rel=1e-7, abs=1e-9)
-    assert posterior.group(None).sd ** 2 == pytest.approx(cov[n, n] + tau**2, rel=1e-9)
+    # The reference subtracts prior variances, which costs it digits.
+    assert posterior.group(None).sd ** 2 == pytest.approx(cov[n, n] + tau**2, rel=1e-9, abs=1e-11 * prior_sd**2)
 
 
 def test_no_variation_between_groups_is_complete_pooling():
@@ -238,8 +239,9 @@ def test_rules_integrate_functions_with_known_integrals():
 
 @pytest.mark.parametrize(("q_low", "q_high"), [(0.0, 1.8), (1.8, 2.3), (3.2, math.inf)])
 @pytest.mark.parametrize("df", [3.0, 9.0, math.inf])
-def test_the_rule_of_an_implied_error_is_uniform_in_p(q_low, q_high, df):
-    rule = implied_rule(ImpliedError(1.0, q_low, q_high, df), 0.12)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
+def test_the_rule_of_an_implied_error_is_uniform_in_p(q_low, q_high, df, scale):
+    rule = implied_rule(ImpliedError(1.0, q_low, q_high, df), scale, 48)
     weights = np.exp(rule.log_weights)
     assert weights.sum() == pytest.approx(1, abs=1e-6)
     p = np.array([two_sided_p(1 / s, df) for s in rule.nodes])
@@ -382,7 +384,7 @@ def test_a_mixture_of_one_is_normal():
 
 
 def test_the_accuracy_gate_can_fail(monkeypatch):
-    monkeypatch.setattr(summary_module, "_LEVELS", ((2.0, 0.6), (1.5, 0.45)))
+    monkeypatch.setattr(summary_module, "_LEVELS", ((2.0, 8), (1.5, 12)))
     with pytest.raises(GateError, match="the quadrature changed by"):
         fit_summary(THREE, model(PRIORS["half_normal"]))
 

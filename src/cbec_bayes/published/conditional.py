@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
+from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, StandardError
 from cbec_bayes.published.quadrature import Rule, implied_rule
 from cbec_bayes.spec import Prior
 
@@ -19,29 +20,50 @@ def implied_errors(estimates: Estimates) -> list[ImpliedError]:
     return [error for error in estimates.errors if isinstance(error, ImpliedError)]
 
 
+def _typical_errors(estimates: Estimates) -> Array:
+    """One standard error per group, infinite where nothing was printed; the middle of the band if known by stars."""
+    return np.array([_typical(error) for error in estimates.errors])
+
+
+@lru_cache
+def _typical(error: StandardError | None) -> float:
+    return math.inf if error is None else error.se if isinstance(error, KnownError) else error.typical
+
+
 def typical_error(estimates: Estimates) -> float:
     """Return the median standard error: the scale on which the posterior of tau varies."""
-    known = [
-        error.se if isinstance(error, KnownError) else error.typical for error in estimates.errors if error is not None
-    ]
-    return float(np.median(known))
+    return float(np.median(_typical_errors(estimates)[estimates.printed]))
 
 
-def error_rules(estimates: Estimates, step: float) -> list[Rule]:
-    """One rule per group; a known standard error is one node, a missing one a node at infinity."""
+def error_rules(estimates: Estimates, prior: Prior, tau: float, n_nodes: int) -> list[Rule]:
+    """Return one rule per group; a known standard error is one node, a missing one a node at infinity."""
+    typical = _typical_errors(estimates)
+    precision = 1 / (typical**2 + tau**2)
+    prior_precision = prior.params["sd"] ** -2 if prior.dist == "normal" else 0.0
     rules = []
-    for error in estimates.errors:
+    for index, error in enumerate(estimates.errors):
         if isinstance(error, ImpliedError):
-            rules.append(implied_rule(error, step))
+            others = precision.sum() - precision[index] + prior_precision
+            scale = math.sqrt(tau**2 + 1 / others) if others > 0 else error.typical
+            rules.append(implied_rule(error, scale, n_nodes))
         else:
-            se = math.inf if error is None else error.se
-            rules.append(Rule(np.array([se]), np.zeros(1)))
+            rules.append(Rule(typical[index : index + 1], np.zeros(1)))
     return rules
 
 
-def standard_errors(estimates: Estimates, step: float) -> tuple[Array, Array]:
-    """Return every combination of standard errors: s^2 of shape (C, R), and log weights of shape (C,)."""
-    rules = error_rules(estimates, step)
+def standard_errors(estimates: Estimates, prior: Prior, tau: float, n_nodes: int) -> tuple[Array, Array]:
+    """Return every combination of standard errors: s^2 of shape (C, R), and log weights of shape (C,).
+
+    Parameters
+    ----------
+    estimates, prior
+        Data and the prior of beta.
+    tau
+        Between-group scale; the nodes follow it, their density does not depend on it.
+    n_nodes
+        Nodes per standard error that is known by its stars.
+    """
+    rules = error_rules(estimates, prior, tau, n_nodes)
     grids = np.meshgrid(*(rule.nodes for rule in rules), indexing="ij")
     weights = np.meshgrid(*(rule.log_weights for rule in rules), indexing="ij")
     s = np.stack([grid.ravel() for grid in grids], axis=-1)

@@ -42,8 +42,8 @@ class SummaryPosterior:
         Log marginal likelihood of the estimates (up to the constant of a flat prior).
     error
         Largest change, in posterior standard deviations or probability, when the rules were last refined.
-    steps
-        Steps of the quadrature rules of tau and of the standard errors.
+    level
+        Step of the quadrature rule of tau, and nodes per standard error that is known by its stars.
     moment_order
         Moments of the common slope and of a new group's slope exist below this order.
     """
@@ -58,7 +58,7 @@ class SummaryPosterior:
     variances: Array
     log_evidence: float
     error: float
-    steps: tuple[float, float]
+    level: tuple[float, int]
     moment_order: float
 
     def _loads(self, index: int | None) -> tuple[Array, Array, Array]:
@@ -125,12 +125,12 @@ class SummaryPosterior:
             upper = min(upper, self.model.between.params["upper"])
         if upper <= 0:
             return 0.0
-        s2, log_s = standard_errors(self.estimates, self.steps[1])
-        rule = finite(upper, typical_error(self.estimates), self.steps[0])
+        rule = finite(upper, typical_error(self.estimates), self.level[0])
         log_prior = rule.log_weights + log_density(self.model.between, rule.nodes)
         total = -math.inf
         for tau, log_weight in zip(rule.nodes, log_prior, strict=True):
-            log_joint, *_ = given(self.estimates, self.model.slope, tau, s2)
+            s2, log_s = standard_errors(self.estimates, self.model.slope, float(tau), self.level[1])
+            log_joint, *_ = given(self.estimates, self.model.slope, float(tau), s2)
             total = np.logaddexp(total, log_weight + special.logsumexp(log_joint + log_s))
         return min(float(np.exp(total - self.log_evidence)), 1.0)
 

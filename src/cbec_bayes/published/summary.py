@@ -20,7 +20,6 @@ from scipy import special
 
 from cbec_bayes.errors import GateError, InputError
 from cbec_bayes.published.conditional import (
-    error_rules,
     given,
     implied_errors,
     standard_errors,
@@ -28,7 +27,7 @@ from cbec_bayes.published.conditional import (
 )
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.posterior import SummaryPosterior
-from cbec_bayes.published.quadrature import scale_rule, tail_index
+from cbec_bayes.published.quadrature import n_of_band, scale_rule, tail_index
 from cbec_bayes.spec import Prior, SummaryModel
 
 Array = NDArray[np.float64]
@@ -42,16 +41,8 @@ class TooManyNodesError(InputError):
     """More standard errors are known by their stars alone than a product rule can carry."""
 
 
-# Steps of the rules of tau and of the standard errors, from coarse to fine.
-_LEVELS = (
-    (1 / 6, 0.6),
-    (1 / 8, 0.45),
-    (1 / 12, 0.35),
-    (1 / 16, 0.25),
-    (1 / 32, 0.18),
-    (1 / 64, 0.12),
-    (1 / 128, 0.1),
-)
+# Step of the rule of tau and nodes per implied standard error, from coarse to fine.
+_LEVELS = ((1 / 6, 8), (1 / 8, 12), (1 / 12, 18), (1 / 16, 26), (1 / 32, 36), (1 / 64, 48), (1 / 128, 64))
 
 
 def resolve_unit(estimates: Estimates, model: SummaryModel, unit: float | None = None) -> float:
@@ -91,15 +82,15 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     resolved = model.resolved(unit)
     posterior: SummaryPosterior | None = None
     exact = resolved.between.dist == "fixed" and not implied_errors(estimates)
-    for steps in _LEVELS:
+    for level in _LEVELS:
         if posterior is not None and posterior.error <= TOLERANCE:
             break
-        if _n_nodes(estimates, resolved, steps) > _MAX_NODES:
+        if _n_nodes(estimates, resolved, level) > _MAX_NODES:
             raise TooManyNodesError(
                 f"{len(implied_errors(estimates))} standard errors are known by their stars alone, too many for exact "
                 "quadrature; use --engine pymc"
             )
-        finer = _solve(estimates, resolved, steps)
+        finer = _solve(estimates, resolved, level)
         if exact:
             return replace(finer, error=0.0)
         if posterior is not None:
@@ -112,9 +103,9 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     return posterior
 
 
-def _n_nodes(estimates: Estimates, model: SummaryModel, steps: tuple[float, float]) -> int:
-    sizes = [len(rule.nodes) for rule in error_rules(estimates, steps[1])]
-    return math.prod(sizes) * len(scale_rule(model.between, typical_error(estimates), steps[0]).nodes)
+def _n_nodes(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) -> int:
+    n_tau = len(scale_rule(model.between, typical_error(estimates), level[0]).nodes)
+    return n_tau * math.prod(n_of_band(error, level[1]) for error in implied_errors(estimates))
 
 
 def _moment_order(estimates: Estimates, model: SummaryModel) -> float:
@@ -126,17 +117,17 @@ def _moment_order(estimates: Estimates, model: SummaryModel) -> float:
     return tail_index(model.between) + n_printed - (1 if flat else 0)
 
 
-def _solve(estimates: Estimates, model: SummaryModel, steps: tuple[float, float]) -> SummaryPosterior:
+def _solve(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) -> SummaryPosterior:
     """Solve at one level of refinement; nodes of negligible weight are dropped as they come."""
-    s2, log_s = standard_errors(estimates, steps[1])
     typical = typical_error(estimates)
-    rule = scale_rule(model.between, typical, steps[0])
+    rule = scale_rule(model.between, typical, level[0])
     order = _moment_order(estimates, model)
     # A node counts by its weight times the highest moment that is read off it.
     power = 2 if order > 2 else 1 if order > 1 else 0
     parts: list[tuple[Array, Array, Array, Array, Array]] = []
     largest = -math.inf
     for tau, log_tau in zip(rule.nodes, rule.log_weights, strict=True):
+        s2, log_s = standard_errors(estimates, model.slope, float(tau), level[1])
         log_joint, mean, var = given(estimates, model.slope, float(tau), s2)
         log_weight = log_joint + log_tau + log_s
         log_size = log_weight + power * math.log1p(tau / typical)
@@ -157,7 +148,7 @@ def _solve(estimates: Estimates, model: SummaryModel, steps: tuple[float, float]
         variances[keep],
         log_evidence,
         math.inf,
-        steps,
+        level,
         order,
     )
 
