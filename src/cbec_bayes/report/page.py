@@ -49,6 +49,13 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
     label = analysis.paper.facts.label(analysis.paper.facts.exposure or "")
     tables = {table.name: table for table in _tables(analysis)}
     path = analysis.path
+    drawn = {
+        "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
+        "path": figures.path(
+            path.labels, path.tau, path.means, path.density, path.complete, "sd of slopes between regions, τ"
+        ),
+        "sensitivity": figures.sensitivity(analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"),
+    }
     environment = Environment(
         loader=PackageLoader("cbec_bayes.report"),
         autoescape=True,
@@ -63,15 +70,7 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         answer=answer(analysis),
         tables=tables,
         pooled=_pooled_slope(analysis.paper),
-        figures={
-            "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
-            "path": figures.path(
-                path.labels, path.tau, path.means, path.density, path.complete, "sd of slopes between regions, τ"
-            ),
-            "sensitivity": figures.sensitivity(
-                analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"
-            ),
-        },
+        figures=drawn,
         scenario_texts=SCENARIO_TEXTS,
         manifest=manifest,
         style=resources.files("cbec_bayes.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
@@ -79,7 +78,8 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         probability=probability,
         interval=interval,
     )
-    files = {f"tables/{name}.md": table.markdown() for name, table in tables.items()}
+    files = {f"figures/{name}.svg": svg for name, svg in drawn.items()}
+    files |= {f"tables/{name}.md": table.markdown() for name, table in tables.items()}
     frames = {
         "effects": analysis.effects,
         "contrasts": analysis.contrasts,
