@@ -106,7 +106,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Check a printed table's own arithmetic; writes audit.csv and readings.csv."""
-    from cbec_bayes.files import write_files
+    from cbec_bayes.files import csv_text, write_files
     from cbec_bayes.published.audit import audit as audit_paper
     from cbec_bayes.published.audit import readings_frame
     from cbec_bayes.published.printed import load_paper
@@ -123,8 +123,8 @@ def audit(
         typer.echo(f"{len(frame)} findings: {counts}.")
     if out is not None:
         files = {
-            "audit.csv": frame.to_csv(index=False, lineterminator="\n"),
-            "readings.csv": readings_frame(paper).to_csv(index=False, lineterminator="\n"),
+            "audit.csv": csv_text(frame),
+            "readings.csv": csv_text(readings_frame(paper)),
         }
         _say_written(write_files(out, files), quiet)
 

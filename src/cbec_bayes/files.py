@@ -10,9 +10,12 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not valid TOML: {error}", file=path) from None
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a table as CSV text with ten significant digits: more than results have, fewer than machines differ in."""
+    return frame.to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
 def write_files(out: Path, files: Mapping[str, str | bytes]) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.files import csv_text
 from cbec_bayes.published.estimates import (
     SCENARIOS,
     Estimates,
@@ -67,11 +68,7 @@ class PooledFile:
     def files(self) -> dict[str, str]:
         """Return the files to write, by name."""
         frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
-        files = {
-            f"{name}.csv": frame.to_csv(index=False, lineterminator="\n")
-            for name, frame in frames.items()
-            if frame is not None
-        }
+        files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
 
     def shown(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,10 @@ def _svg(figure: Any, title: str, description: str) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = svg.replace("'DejaVu Sans', 'Bitstream Vera Sans',", "")
+    # matplotlib numbers ids alike in every figure, or hashes coordinates; a page needs them unique and stable.
+    slug = title.lower().replace(" ", "-")
+    names = {name: f"{slug}-{n}" for n, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
+    svg = re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg)
     opening, rest = svg.split(">", 1)
     return f'{opening} role="img" aria-label="{title}: {description}">{rest}'
 

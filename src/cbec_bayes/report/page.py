@@ -9,6 +9,7 @@ from importlib import resources
 import pandas as pd
 
 from cbec_bayes.effects import Summary
+from cbec_bayes.files import csv_text
 from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
@@ -87,7 +88,7 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         "audit": analysis.audit.frame(),
         "engines": analysis.agreement.table.assign(origin=str(Origin.PRINTED)),
     }
-    files |= {f"tables/{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
+    files |= {f"tables/{name}.csv": csv_text(frame) for name, frame in frames.items()}
     return Page(html, files)
 
 
