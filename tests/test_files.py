@@ -52,7 +52,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):
     out = tmp_path / "out"
-    write_files(out, {"a.txt": "old", "sub/b.txt": b"\x00"})
+    write_files(out, {"a.txt": "old content", "sub/b.txt": b"\x00"})
     assert (out / "sub" / "b.txt").read_bytes() == b"\x00"
 
     class Interrupting(str):
@@ -62,7 +62,7 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_files(out, {"a.txt": "new", "c.txt": Interrupting("x")})
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*")) == ["a.txt", "sub", "sub/b.txt"]
-    assert (out / "a.txt").read_text() == "old"
+    assert (out / "a.txt").read_text() == "old content"
 
 
 def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):

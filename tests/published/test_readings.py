@@ -94,6 +94,14 @@ def test_unknown_degrees_of_freedom_bound_every_known_one(s, t, df):
     assert known.ends[1] <= unknown.ends[1] + 1e-12
 
 
+@given(estimates, st.sampled_from(["", "*", "**", "***"]), st.floats(1, 60))
+def test_an_implied_standard_error_for_unknown_clusters_encloses_every_known_one(b, stars, df):
+    point, band = Interval(Fraction(b), Fraction(b)), p_band(stars, DEFAULT_STARS)
+    inner, outer = implied_se(point, band, (df, df)).ends, implied_se(point, band, UNKNOWN_DF).ends
+    assert outer[0] <= inner[0] * (1 + 1e-9)
+    assert inner[1] <= outer[1] * (1 + 1e-9)
+
+
 @pytest.mark.parametrize(
     ("estimate", "parenthesis", "stars", "coherent"),
     [

@@ -99,8 +99,12 @@ def answer(analysis: Reanalysis) -> tuple[str, str, str]:
     claims = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in groups]
     sure = [group for group in groups if result.groups[group].ci_low > 0]
     unsure = [group for group in groups if group not in sure]
-    verdict = f"the 95 % interval is above zero for {' and '.join(sure) or 'none'}"
-    verdict += f" and reaches zero for {' and '.join(unsure)}" if unsure else ""
+    table = analysis.sensitivity
+    trials = len(table.groupby(["reading", "model"]))
+    firm = [f"{g} (in {((table['group'] == g) & (table['ci_low'] > 0)).sum()} of {trials})" for g in sure]
+    verdict = f"the 95 % interval is above zero for {' and '.join(firm) or 'none'}"
+    verdict += f", and reaches zero for {' and '.join(unsure)}" if unsure else ""
+    verdict += f"; in brackets, how many of {trials} combinations of reading and prior agree" if sure else ""
     contradicted = analysis.audit.count(Verdict.FAIL, "reading")
     cells = sum(f.check == "reading" for f in analysis.audit.findings)
     new = result.new
