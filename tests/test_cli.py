@@ -224,6 +224,8 @@ def test_lists(program):
     status, out, _ = program("models")
     assert status == 0
     assert {line.split()[0] for line in out.splitlines()} >= {"eight_schools", "published_half_normal"}
+    assert program("models", "--out", "o", "--quiet", "--seed", "2") == (0, "", "")
+    assert list(pd.read_csv("o/models.csv").columns) == ["name", "line"]
     status, out, _ = program("studies")
     assert (status, out.split()[0]) == (0, "paper")
     assert program("--version")[:2] == (0, "0.1.0\n")

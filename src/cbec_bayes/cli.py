@@ -166,22 +166,34 @@ def published(
     pooled.require()
 
 
+def _list(name: str, lines: dict[str, str], out: Path | None, quiet: bool) -> None:
+    """Print names with one line each, and write them as NAME.csv where asked."""
+    import pandas as pd
+
+    from cbec_bayes.files import csv_text, write_files
+
+    if not quiet:
+        for key, line in lines.items():
+            typer.echo(f"{key:24} {line}")
+    if out is not None:
+        frame = pd.DataFrame({"name": list(lines), "line": list(lines.values())})
+        _say_written(write_files(out, {f"{name}.csv": csv_text(frame)}), quiet)
+
+
 @app.command()
-def models() -> None:
+def models(out: Out = None, seed: Seed = 1, quiet: Quiet = False) -> None:
     """List the models, with the question each answers."""
     from cbec_bayes.spec import load_summary_model, model_names
 
-    for name in model_names():
-        typer.echo(f"{name:24} {load_summary_model(name).answers}")
+    _list("models", {name: load_summary_model(name).answers for name in model_names()}, out, quiet)
 
 
 @app.command()
-def studies() -> None:
+def studies(out: Out = None, seed: Seed = 1, quiet: Quiet = False) -> None:
     """List the studies."""
     from cbec_bayes.spec import load_study, study_names
 
-    for name in study_names():
-        typer.echo(f"{name:24} {load_study(name).title}")
+    _list("studies", {name: load_study(name).title for name in study_names()}, out, quiet)
 
 
 @app.callback(invoke_without_command=True)

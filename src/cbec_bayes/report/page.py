@@ -69,6 +69,7 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         analysis=analysis,
         facts=analysis.paper.facts,
         answer=answer(analysis),
+        how_much_is_prior=how_much_is_prior(analysis),
         tables=tables,
         pooled=_pooled_slope(analysis.paper),
         figures=drawn,
@@ -90,6 +91,20 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
     }
     files |= {f"tables/{name}.csv": csv_text(frame) for name, frame in frames.items()}
     return Page(html, files)
+
+
+def how_much_is_prior(analysis: Reanalysis) -> str:
+    """Say how far each group's slope moves between the priors, under the headline reading."""
+    table = analysis.sensitivity[analysis.sensitivity["reading"] == analysis.study.reading]
+    parts = []
+    for group in analysis.result.labels:
+        rows = table[table["group"] == group]
+        means, widths = rows["mean"], rows["ci_high"] - rows["ci_low"]
+        parts.append(
+            f"{group}: mean {number(means.min(), 2)} to {number(means.max(), 2)}, width of the 95 % interval "
+            f"{number(widths.min(), 2)} to {number(widths.max(), 2)}"
+        )
+    return "Between the priors, under the headline reading: " + "; ".join(parts) + "."
 
 
 def answer(analysis: Reanalysis) -> tuple[str, str, str]:
