@@ -79,6 +79,22 @@ def test_a_reading_with_too_many_implied_errors_is_left_out_and_said(program, tm
     assert "use --engine pymc" in err
 
 
+def test_many_groups(program, tmp_path):
+    rng = np.random.default_rng(2)
+    truth = rng.normal(1, 0.3, size=60)
+    rows = [f"g{i},{rng.normal(t, 0.2):.3f},0.200" for i, t in enumerate(truth)]
+    (tmp_path / "in.csv").write_text("label,estimate,se\n" + "\n".join(rows) + "\n")
+    status, out, _ = program("published", "in.csv", "--out", "o")
+    assert status == 0
+    assert "contrasts.csv is left empty" in out
+    assert len(pd.read_csv(tmp_path / "o" / "contrasts.csv")) == 0
+    effects = pd.read_csv(tmp_path / "o" / "effects.csv").set_index("group")
+    inside = [effects.loc[f"g{i}", "ci_low"] <= t <= effects.loc[f"g{i}", "ci_high"] for i, t in enumerate(truth)]
+    assert 0.87 <= np.mean(inside) <= 1  # 95 % of 60, within three binomial standard errors
+    between = json.loads((tmp_path / "o" / "diagnostics.json").read_text())["between"]["ci"]
+    assert between[0] < 0.3 < between[1]
+
+
 def test_published_on_the_eight_schools(program, tmp_path):
     file = asset_dir("data") / "published" / "eight_schools.csv"
     status, out, _ = program("published", str(file), "--model", "eight_schools", "--out", "o")

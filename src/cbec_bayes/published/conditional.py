@@ -35,19 +35,17 @@ def typical_error(estimates: Estimates) -> float:
     return float(np.median(_typical_errors(estimates)[estimates.printed]))
 
 
-def error_rules(estimates: Estimates, prior: Prior, tau: float, n_nodes: int) -> list[Rule]:
-    """Return one rule per group; a known standard error is one node, a missing one a node at infinity."""
+def error_rules(estimates: Estimates, prior: Prior, tau: float, n_nodes: int) -> dict[int, Rule]:
+    """Return, by index of the group, a rule for each standard error that is known by its stars alone."""
     typical = _typical_errors(estimates)
     precision = 1 / (typical**2 + tau**2)
     prior_precision = prior.params["sd"] ** -2 if prior.dist == "normal" else 0.0
-    rules = []
+    rules = {}
     for index, error in enumerate(estimates.errors):
         if isinstance(error, ImpliedError):
             others = precision.sum() - precision[index] + prior_precision
             scale = math.sqrt(tau**2 + 1 / others) if others > 0 else error.typical
-            rules.append(implied_rule(error, scale, n_nodes))
-        else:
-            rules.append(Rule(typical[index : index + 1], np.zeros(1)))
+            rules[index] = implied_rule(error, scale, n_nodes)
     return rules
 
 
@@ -64,10 +62,14 @@ def standard_errors(estimates: Estimates, prior: Prior, tau: float, n_nodes: int
         Nodes per standard error that is known by its stars.
     """
     rules = error_rules(estimates, prior, tau, n_nodes)
-    grids = np.meshgrid(*(rule.nodes for rule in rules), indexing="ij")
-    weights = np.meshgrid(*(rule.log_weights for rule in rules), indexing="ij")
-    s = np.stack([grid.ravel() for grid in grids], axis=-1)
-    return s**2, np.sum([weight.ravel() for weight in weights], axis=0)
+    sizes = [len(rule.nodes) for rule in rules.values()]
+    s = np.tile(_typical_errors(estimates), (math.prod(sizes), 1))
+    log_weights = np.zeros(len(s))
+    places = np.unravel_index(np.arange(len(s)), sizes) if sizes else ()
+    for place, (index, rule) in zip(places, rules.items(), strict=True):
+        s[:, index] = rule.nodes[place]
+        log_weights += rule.log_weights[place]
+    return s**2, log_weights
 
 
 def given(estimates: Estimates, prior: Prior, tau: float, s2: Array) -> tuple[Array, Array, Array]:

@@ -33,6 +33,8 @@ from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summa
 from cbec_bayes.spec import CI_PROB, Origin, SummaryModel, load_summary_model, model_names, suggest
 
 ENGINES = ("quadrature", "pymc")
+MAX_CONTRASTED = 40
+"""Every two groups are contrasted up to this many groups: 780 pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +148,17 @@ def pool_file(
     except InputError as error:
         raise InputError(error.message, file=file) from None
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
+    few = len(estimates.labels) <= MAX_CONTRASTED
     step("pooling")
     start = time.perf_counter()
     if engine == "pymc":
         from cbec_bayes.published.twin import fit_pymc
 
-        result, _, sampled = fit_pymc(estimates, resolved, seed=seed)
+        result, _, sampled = fit_pymc(estimates, resolved, seed=seed, contrasts=few)
         found, failures = sampled.as_dict(), sampled.failures
     else:
         posterior = fit_summary(estimates, resolved)
-        result, failures = summarise(posterior), ()
+        result, failures = summarise(posterior, contrasts=few), ()
         found = {
             "engine": "quadrature",
             "rhat_max": None,
@@ -209,6 +212,10 @@ def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
         f"Between-group scale τ: mean {_text(result.tau.mean) or 'undefined'}, "
         f"{CI_PROB:.0%} interval {_text(result.tau.ci_low)} to {_text(result.tau.ci_high)}. Origin: printed."
     ]
+    if len(estimates.labels) > MAX_CONTRASTED:
+        notes.append(
+            f"contrasts.csv is left empty: it would have a row for every two of {len(estimates.labels)} groups."
+        )
     n_printed = int(estimates.printed.sum())
     if n_printed < 5:
         notes.append(

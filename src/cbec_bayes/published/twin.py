@@ -130,6 +130,7 @@ def fit_pymc(
     unit: float | None = None,
     draws: int = 4000,
     seed: int = 1,
+    contrasts: bool = True,
 ) -> tuple[SummaryResult, Any, SamplingDiagnostics]:
     """Sample the twin by nutpie and read the same numbers off it that `summarise` reads off the quadrature.
 
@@ -164,7 +165,7 @@ def fit_pymc(
         summarise_draws(tau),
         {
             (labels[i], labels[j]): summarise_draws(group_slope[:, i] - group_slope[:, j])
-            for i, j in combinations(range(len(labels)), 2)
+            for i, j in (combinations(range(len(labels)), 2) if contrasts else ())
         },
         pooling,
         pooling_factor_overall(group_slope[:, printed] - slope[:, None]),
