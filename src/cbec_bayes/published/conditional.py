@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, StandardError
+from cbec_bayes.published.estimates import Estimates, ImpliedError
 from cbec_bayes.published.quadrature import Rule, implied_rule
 from cbec_bayes.spec import Prior
 
@@ -20,25 +19,14 @@ def implied_errors(estimates: Estimates) -> list[ImpliedError]:
     return [error for error in estimates.errors if isinstance(error, ImpliedError)]
 
 
-def _typical_errors(estimates: Estimates) -> Array:
-    """One standard error per group, infinite where nothing was printed; the middle of the band if known by stars."""
-    return np.array([_typical(error) for error in estimates.errors])
-
-
-@lru_cache
-def _typical(error: StandardError | None) -> float:
-    return math.inf if error is None else error.se if isinstance(error, KnownError) else error.typical
-
-
 def typical_error(estimates: Estimates) -> float:
     """Return the median standard error: the scale on which the posterior of tau varies."""
-    return float(np.median(_typical_errors(estimates)[estimates.printed]))
+    return float(np.median(estimates.typical[estimates.printed]))
 
 
 def error_rules(estimates: Estimates, prior: Prior, tau: float, n_nodes: int) -> dict[int, Rule]:
     """Return, by index of the group, a rule for each standard error that is known by its stars alone."""
-    typical = _typical_errors(estimates)
-    precision = 1 / (typical**2 + tau**2)
+    precision = 1 / (estimates.typical**2 + tau**2)
     prior_precision = prior.params["sd"] ** -2 if prior.dist == "normal" else 0.0
     rules = {}
     for index, error in enumerate(estimates.errors):
@@ -63,7 +51,7 @@ def standard_errors(estimates: Estimates, prior: Prior, tau: float, n_nodes: int
     """
     rules = error_rules(estimates, prior, tau, n_nodes)
     sizes = [len(rule.nodes) for rule in rules.values()]
-    s = np.tile(_typical_errors(estimates), (math.prod(sizes), 1))
+    s = np.tile(estimates.typical, (math.prod(sizes), 1))
     log_weights = np.zeros(len(s))
     places = np.unravel_index(np.arange(len(s)), sizes) if sizes else ()
     for place, (index, rule) in zip(places, rules.items(), strict=True):

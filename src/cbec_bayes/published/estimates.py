@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
@@ -134,11 +134,21 @@ class Estimates:
         Estimates, shape (R,); NaN for a group that was not printed.
     errors
         Standard error per group; None where the estimate is missing.
+    typical
+        One number per standard error, shape (R,): itself, the middle of the stars' band, infinite where missing.
     """
 
     labels: tuple[str, ...]
     values: NDArray[np.float64]
     errors: tuple[StandardError | None, ...]
+    typical: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        typical = [
+            math.inf if error is None else error.se if isinstance(error, KnownError) else error.typical
+            for error in self.errors
+        ]
+        object.__setattr__(self, "typical", np.array(typical))
 
     @property
     def printed(self) -> NDArray[np.bool_]:
@@ -148,12 +158,8 @@ class Estimates:
     @property
     def spread(self) -> float:
         """From the lowest estimate less its standard error to the highest plus its own: the automatic unit."""
-        pairs = [
-            (value, error.se if isinstance(error, KnownError) else error.typical)
-            for value, error in zip(self.values, self.errors, strict=True)
-            if error is not None
-        ]
-        return float(max(value + se for value, se in pairs) - min(value - se for value, se in pairs))
+        values, errors = self.values[self.printed], self.typical[self.printed]
+        return float((values + errors).max() - (values - errors).min())
 
 
 def read_estimates(path: Path | str) -> PrintedEstimates:
