@@ -313,6 +313,25 @@ def test_every_number_is_in_its_domain(pairs):
     assert result.new.sd > result.common.sd
 
 
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(-6, 3)), min_size=1, max_size=6),
+    st.floats(-4, 5),
+    st.sampled_from(["half_normal", "half_t", "exponential", "uniform"]),
+)
+def test_scales_nine_orders_apart_are_solved(pairs, size, name):
+    """Standard errors from 1e-6 to 1e3 beside estimates up to 1e5: the gate holds, a precise estimate stays."""
+    values = np.array([value for value, _ in pairs]) * 10.0**size
+    errors = 10.0 ** np.array([exponent for _, exponent in pairs])
+    posterior = fit_summary(known(values, errors), SummaryModel("test", "", FLAT, PRIORS[name], "auto"))
+    assert posterior.error <= TOLERANCE
+    first = int(np.argmin(errors))
+    mixture = posterior.group(first)
+    assert abs(mixture.mean - values[first]) <= 3 * errors[first] + 1e-9 * abs(values[first])
+    low, high = mixture.interval()
+    assert low <= high
+
+
 def test_a_group_that_was_not_printed_is_a_new_group():
     with_blank = known([0.22, 0.751, 0.074, math.nan], [0.08, 0.328, 0.109, math.nan])
     a, b = (fit_summary(e, model(PRIORS["half_t"])) for e in (with_blank, THREE))
@@ -342,6 +361,10 @@ def test_moments_that_do_not_exist_are_not_given():
     assert not math.isnan(result.new.mean)
     assert math.isfinite(result.new.ci_low)
     assert math.isfinite(result.groups["a"].sd)
+    alone = Estimates(("a",), np.array([0.1]), (ImpliedError(0.1, 0.0, 1.645, math.inf),))
+    unheld = summarise(fit_summary(alone, model(PRIORS["half_normal"])))
+    assert math.isnan(unheld.groups["a"].mean)
+    assert unheld.groups["a"].ci_low < 0.1 < unheld.groups["a"].ci_high
     one = summarise(fit_summary(known([0.1], [0.2]), model(PRIORS["half_cauchy"])))
     assert math.isnan(one.new.mean)
     assert math.isfinite(one.new.ci_high)

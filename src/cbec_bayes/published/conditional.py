@@ -78,14 +78,14 @@ def given(estimates: Estimates, prior: Prior, tau: float, s2: Array) -> tuple[Ar
     """
     printed = estimates.printed
     b = estimates.values[printed]
-    centre = float(b.mean()) if prior.dist == "flat" else prior.params["mean"]
     total = s2[:, printed] + tau**2
-    precision = (1 / total).sum(axis=-1)
-    score = ((b - centre) / total).sum(axis=-1)
-    log_p = -np.log(2 * math.pi * total).sum(axis=-1) / 2 - ((b - centre) ** 2 / total).sum(axis=-1) / 2
-    if prior.dist == "flat":
-        log_p = log_p + math.log(2 * math.pi) / 2
-    else:
-        precision = precision + prior.params["sd"] ** -2
-        log_p = log_p - math.log(prior.params["sd"])
-    return log_p - np.log(precision) / 2 + score**2 / precision / 2, centre + score / precision, 1 / precision
+    normal = prior.dist == "normal"
+    centre = prior.params["mean"] if normal else float(b.mean())
+    prior_precision = prior.params["sd"] ** -2 if normal else 0.0
+    precision = (1 / total).sum(axis=-1) + prior_precision
+    mean = centre + ((b - centre) / total).sum(axis=-1) / precision
+    # Squares about the posterior mean: the textbook difference of two sums of squares cancels when one s is tiny.
+    squares = ((b - mean[:, None]) ** 2 / total).sum(axis=-1) + prior_precision * (mean - centre) ** 2
+    log_p = -(np.log(2 * math.pi * total).sum(axis=-1) + squares + np.log(precision)) / 2
+    log_p += math.log(prior_precision) / 2 if normal else math.log(2 * math.pi) / 2
+    return log_p, mean, 1 / precision

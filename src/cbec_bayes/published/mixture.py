@@ -25,7 +25,10 @@ class Mixture:
     @property
     def mean(self) -> float:
         """Mean."""
-        return float(self.weights @ self.means)
+        centre = self.means[
+            np.argmax(self.weights)
+        ]  # weights sum to one only to rounding, which a large mean magnifies
+        return float(centre + self.weights @ (self.means - centre))
 
     @property
     def sd(self) -> float:

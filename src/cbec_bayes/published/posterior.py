@@ -140,7 +140,7 @@ class SummaryPosterior:
             return self.model.between.params["value"]
         order = np.argsort(self.tau)
         cumulative = np.cumsum(self.weights[order])
-        guess = float(self.tau[order][np.searchsorted(cumulative, probability)])
+        guess = float(self.tau[order][min(int(np.searchsorted(cumulative, probability)), len(order) - 1)])
         low, high = guess / 2, guess * 2
         while self.tau_cdf(low) > probability:
             low /= 2

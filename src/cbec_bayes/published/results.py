@@ -65,6 +65,7 @@ def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> Summary
     """
     labels = posterior.labels
     order = posterior.moment_order
+    own = math.inf if order > 0 else 0.0  # printed groups are held by their own estimates
     printed = posterior.estimates.printed
     pairs = combinations(range(len(labels)), 2) if contrasts else ()
     tau_low, tau_high = (posterior.tau_quantile(q) for q in (0.025, 0.975))
@@ -75,14 +76,14 @@ def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> Summary
     return SummaryResult(
         labels,
         {
-            label: _summary(posterior.group(index), math.inf if printed[index] else order)
+            label: _summary(posterior.group(index), own if printed[index] else order)
             for index, label in enumerate(labels)
         },
         heavy(posterior.common()) if posterior.model.slope.dist == "flat" else _summary(posterior.common(), math.inf),
         heavy(posterior.group(None)),
         Summary(posterior.tau_mean(), posterior.tau_sd(), tau_low, tau_high, 1.0),
         {
-            (labels[i], labels[j]): _summary(posterior.contrast(i, j), math.inf if printed[i] and printed[j] else order)
+            (labels[i], labels[j]): _summary(posterior.contrast(i, j), own if printed[i] and printed[j] else order)
             for i, j in pairs
         },
         {label: posterior.pooling_factor(i) if printed[i] else math.nan for i, label in enumerate(labels)},

@@ -94,8 +94,7 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
         if exact:
             return replace(finer, error=0.0)
         if posterior is not None:
-            change = np.abs(_numbers(finer) - _numbers(posterior))
-            finer = replace(finer, error=float(np.max(change)))
+            finer = replace(finer, error=_change(posterior, finer))
         posterior = finer
     assert posterior is not None
     if not posterior.error <= TOLERANCE:
@@ -109,11 +108,14 @@ def _n_nodes(estimates: Estimates, model: SummaryModel, level: tuple[float, int]
 
 
 def _moment_order(estimates: Estimates, model: SummaryModel) -> float:
-    """Order below which moments of beta exist: tail of the prior of tau times tail tau^-(R - 1) of the likelihood."""
+    """Order below which moments of beta exist: tail of the prior of tau times tail tau^-(R - 1) of the likelihood.
+
+    0 where not even a printed group's own slope has a mean.
+    """
     flat = model.slope.dist == "flat"
     n_printed = int(estimates.printed.sum())
     if flat and n_printed == 1 and any(error.q_low == 0 for error in implied_errors(estimates)):
-        return 1.0  # the one standard error has no upper bound, and its own mean does not exist
+        return 0.0  # the one standard error has no upper bound and no mean, and nothing else holds the slope
     return tail_index(model.between) + n_printed - (1 if flat else 0)
 
 
@@ -153,21 +155,21 @@ def _solve(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) 
     )
 
 
-def _numbers(posterior: SummaryPosterior) -> Array:
-    """Return the numbers whose stability is the measure of accuracy, each on a scale of one."""
-    indices: Sequence[int | None] = (*range(len(posterior.labels)), None)
-    mixtures = [posterior.group(index) for index in indices] + [posterior.common()]
-    scale = min(mixture.sd for mixture in mixtures)
-    numbers = [posterior.log_evidence]
-    for mixture in mixtures:
-        numbers.append(mixture.p_positive)
-        if posterior.moment_order > 1:
-            numbers.append(mixture.mean / scale)
-        if posterior.moment_order > 2:
-            numbers.append(mixture.sd / scale)
-    if posterior.moment_order > 1:
-        numbers.append(posterior.tau_mean() / scale)
-    return np.array(numbers)
+def _change(coarse: SummaryPosterior, fine: SummaryPosterior) -> float:
+    """Return the largest change of any number: of probabilities, and of moments in posterior standard deviations."""
+    indices: Sequence[int | None] = (*range(len(fine.labels)), None)
+    pairs = [(coarse.common(), fine.common()), *((coarse.group(i), fine.group(i)) for i in indices)]
+    changes = [abs(fine.log_evidence - coarse.log_evidence)]
+    for a, b in pairs:
+        scale = b.sd + 1e-9 * abs(b.mean)  # double precision allows no more
+        changes.append(abs(b.p_positive - a.p_positive))
+        if fine.moment_order > 1:
+            changes.append(abs(b.mean - a.mean) / scale)
+        if fine.moment_order > 2:
+            changes.append(abs(b.sd - a.sd) / scale)
+    if fine.moment_order > 1 and fine.model.between.dist != "fixed":
+        changes.append(abs(fine.tau_mean() - coarse.tau_mean()) / fine.tau_mean())
+    return max(changes)
 
 
 def conditional_slopes(
