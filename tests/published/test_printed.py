@@ -47,6 +47,12 @@ def test_what_is_no_number(text):
         PrintedNumber.parse(text)
 
 
+@pytest.mark.parametrize("text", ["1e101", "-2e400", "1e-400", "1e99999999"])
+def test_numbers_beyond_measure_are_refused_quickly(text):
+    with pytest.raises(ValueError, match="change the unit"):
+        PrintedNumber.parse(text)
+
+
 def test_the_paper_has_its_105_numbers(paper):
     cells = [n for c in paper.columns.values() for n in c.numbers.values()]
     cells += [c.estimate for column in paper.columns.values() for c in column.coefficients.values()]

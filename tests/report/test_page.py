@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
@@ -113,6 +114,14 @@ def test_the_committed_report_was_made_from_these_inputs():
     manifest = json.loads((REPORTS / "manifest.json").read_text())
     assert manifest["inputs"] == input_hashes(load_study("paper"))
     assert (REPORTS / "reanalysis.html").is_file()
+
+
+def test_the_readme_shows_the_numbers_of_the_report():
+    readme = (REPORTS.parent / "README.md").read_text(encoding="utf-8")
+    effects = pd.read_csv(REPORTS / "tables" / "effects.csv").iloc[:4]
+    for row in effects.to_dict("records"):
+        shown = f"| {number(row['mean'], 2)} ({interval(row['ci_low'], row['ci_high'])}) | {probability(row['p_positive'])} |"
+        assert shown in readme
 
 
 def test_numbers_for_people():

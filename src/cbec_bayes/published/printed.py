@@ -73,6 +73,8 @@ class PrintedNumber:
         if not _NUMBER.fullmatch(plain) or not re.search(r"\d", plain.split("e")[0].split("E")[0]):
             raise ValueError(f"'{text}' is not a number")
         value = Decimal(plain.replace(",", ""))
+        if abs(value.adjusted()) > 100 and value != 0:
+            raise ValueError(f"'{text}' is beyond 1e100 or below 1e-100; change the unit")
         half = Fraction(0) if exact else Fraction(Decimal(5).scaleb(_exponent(value) - 1))
         centre = Fraction(value)
         return cls(text.strip(), value, Interval(centre - half, centre + half))
