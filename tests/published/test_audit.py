@@ -128,6 +128,26 @@ def test_a_table_of_p_values_is_read_as_such(tmp_path):
     assert "implied_se" not in frame.index
 
 
+def test_missing_rows_under_a_scheme_of_ones_own(tmp_path):
+    """A scheme beside paper.toml, of other units than China's: the group that no column shows is named."""
+    rows = [("2", "all", "x", "estimate", "1.0", ""), ("2", "all", "", "n_obs", "12", "")]
+    rows += [("3", "North", "x", "estimate", "1.0", ""), ("3", "North", "", "n_obs", "8", "")]
+    toml = (
+        '[panel]\nunits = 4\nperiods = 3\nscheme = "states.csv"\nexcluded = ["D"]\n[groups]\n"3: North" = "north"\n'
+        '[[partitions]]\nwhole = "2: all"\nparts = ["3: North"]\n'
+    )
+    (tmp_path / "states.csv").write_text("unit,group\nA,north\nB,north\nC,south\nD,south\n")
+    frame = audit(load_paper(write(tmp_path, rows, toml))).frame()
+    missing = frame[frame["check"] == "observations_sum"].iloc[0]
+    assert (missing["verdict"], missing["low"]) == ("fail", 8)
+    assert "do not explain them" in missing["detail"]
+    (tmp_path / "tables.csv").write_text((tmp_path / "tables.csv").read_text().replace("n_obs,8", "n_obs,9"))
+    again = audit(load_paper(tmp_path)).frame()
+    assert (
+        "They are the south (C; 1 units × 3 periods)." in again[again["check"] == "observations_sum"].iloc[0]["detail"]
+    )
+
+
 def test_other_star_levels(tmp_path):
     rows = [("5", "(1)", "x", "estimate", "2.60", "*"), ("5", "(1)", "x", "parenthesis", "1.00", "")]
     toml = '[stars]\n"*" = "0.05"\n"**" = "0.001"'

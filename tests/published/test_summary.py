@@ -376,9 +376,6 @@ def test_quantiles_invert_the_distribution(printed_slopes):
     for mixture in (posterior.group(0), posterior.group(None), posterior.common(), posterior.contrast(0, 1)):
         for q in (0.001, 0.025, 0.5, 0.8, 0.999):
             assert mixture.cdf(mixture.quantile(q)) == pytest.approx(q, abs=1e-9)
-        grid = np.linspace(mixture.quantile(0.001), mixture.quantile(0.999), 4001)
-        density = mixture.pdf(grid)
-        assert integrate.trapezoid(density, grid) == pytest.approx(0.998, abs=1e-4)
     for q in (0.025, 0.5, 0.975):
         assert posterior.tau_cdf(posterior.tau_quantile(q)) == pytest.approx(q, abs=1e-7)
 

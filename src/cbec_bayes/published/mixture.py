@@ -44,14 +44,6 @@ class Mixture:
         """Probability of a positive value."""
         return float(self.weights @ special.ndtr(self.means / np.sqrt(self.variances)))
 
-    def pdf(self, x: Array) -> Array:
-        """Return the density at the points `x` of shape (M,)."""
-        scale = np.sqrt(self.variances)
-        density = [
-            float(self.weights @ (np.exp(-(((point - self.means) / scale) ** 2) / 2) / scale)) for point in np.ravel(x)
-        ]
-        return np.array(density) / math.sqrt(2 * math.pi)
-
     def quantile(self, probability: float) -> float:
         """Return the value below which lies a probability strictly between 0 and 1."""
         scale = np.sqrt(self.variances)

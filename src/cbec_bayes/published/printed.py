@@ -79,12 +79,6 @@ class PrintedNumber:
         centre = Fraction(value)
         return cls(text.strip(), value, Interval(centre - half, centre + half))
 
-    @property
-    def half_unit(self) -> float:
-        """Half a unit of the last printed digit (0 for a count)."""
-        low, high = self.interval.low, self.interval.high
-        return float(high - low) / 2
-
     def __float__(self) -> float:
         return float(self.value)
 
@@ -187,7 +181,7 @@ class Facts:
     units, periods
         Size of the panel.
     scheme, excluded
-        Scheme of groups and units left out of the panel.
+        Scheme of groups (a name, or the path of its CSV) and units left out of the panel.
     outcome, exposure
         Terms of the left-hand side and of the slope of interest.
     moments_table
@@ -266,11 +260,11 @@ def load_paper(folder: Path | str | None = None) -> Paper:
     folder = asset_dir("data") / "published" / "cbec_circulation" if folder is None else Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder" if not folder.exists() else "not a folder", file=folder)
-    files = sorted(folder.glob("*.csv"))
-    if not files:
-        raise InputError("the folder has no .csv tables", file=folder)
     sidecar = folder / "paper.toml"
     facts = _read_facts(sidecar) if sidecar.is_file() else Facts()
+    files = [path for path in sorted(folder.glob("*.csv")) if str(path) != facts.scheme]
+    if not files:
+        raise InputError("the folder has no .csv tables", file=folder)
 
     cells: dict[tuple[str, str, str, str], tuple[PrintedNumber | str, str, str, Path, int]] = {}
     for path in files:
@@ -404,7 +398,7 @@ def _read_facts(path: Path) -> Facts:
         claimed_reading=claimed,
         units=panel.get("units"),
         periods=panel.get("periods"),
-        scheme=panel.get("scheme"),
+        scheme=_scheme(path, panel.get("scheme")),
         excluded=tuple(panel.get("excluded", ())),
         outcome=raw.get("outcome", {}).get("term"),
         exposure=raw.get("exposure", {}).get("term"),
@@ -413,6 +407,13 @@ def _read_facts(path: Path) -> Facts:
         partitions=partitions,
         labels=raw.get("labels", {}),
     )
+
+
+def _scheme(path: Path, scheme: Any) -> str | None:
+    """Return a scheme by name, or by the path of its CSV from paper.toml's own folder."""
+    if scheme is not None and not isinstance(scheme, str):
+        raise InputError("panel.scheme must be a name or the path of a .csv file", file=path)
+    return str(path.parent / scheme) if scheme is not None and scheme.endswith(".csv") else scheme
 
 
 def _read_stars(path: Path, raw: Mapping[str, Any]) -> dict[str, Fraction]:

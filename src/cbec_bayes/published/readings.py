@@ -19,7 +19,7 @@ from typing import Literal
 from scipy import stats
 
 from cbec_bayes.published.intervals import INFINITY, Interval
-from cbec_bayes.published.printed import Coefficient, PrintedNumber
+from cbec_bayes.published.printed import Coefficient
 
 Reference = Literal["t", "normal"]
 DfRange = tuple[float, float]
@@ -138,12 +138,19 @@ def read_cell(cell: Coefficient, levels: Mapping[str, Fraction], df: DfRange) ->
     else:
         results.append(ReadingResult("p", None, None, Verdict.FAIL))
 
-    opposite = (printed.high < 0 < estimate.low) or (estimate.high < 0 < printed.low)
     for reference, degrees in references:
         p = p_interval(printed, degrees)
-        verdict = Verdict.FAIL if opposite else judge(p, claimed)
+        verdict = Verdict.FAIL if signs_differ(cell) else judge(p, claimed)
         results.append(ReadingResult("t", reference, p, verdict))
     return tuple(results)
+
+
+def signs_differ(cell: Coefficient) -> bool:
+    """Whether a coefficient and its parentheses have opposite signs beyond rounding."""
+    if cell.parenthesis is None:
+        return False
+    a, b = cell.parenthesis.interval, cell.estimate.interval
+    return (a.high < 0 < b.low) or (b.high < 0 < a.low)
 
 
 def best_verdict(results: tuple[ReadingResult, ...], reading: str) -> Verdict:
@@ -195,8 +202,3 @@ def stars_word(stars: str, levels: Mapping[str, Fraction]) -> str:
     if not stars:
         return f"{name} (p > {low:g})"
     return f"{name} (p < {high:g})" if low == 0 else f"{name} ({low:g} < p < {high:g})"
-
-
-def number_or_blank(number: PrintedNumber | None) -> str:
-    """Return the text as printed, or nothing."""
-    return "" if number is None else number.text

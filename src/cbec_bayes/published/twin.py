@@ -45,17 +45,23 @@ def build_pymc(estimates: Estimates, model: SummaryModel, *, unit: float | None 
     printed = np.flatnonzero(estimates.printed)
     observed = np.asarray(estimates.values)[printed]
     errors = [error for error in estimates.errors if error is not None]
+    n_groups = len(estimates.labels)
     coords = {"group": list(estimates.labels), "printed": [estimates.labels[i] for i in printed]}
     with pm.Model(coords=coords) as pymc_model:
         values = pm.Data("estimate", observed, dims="printed")
         slope = _slope(model.slope)
         between = _between(model.between)
-        # Non-centred: with few groups tau can be near zero, where the centred form has a funnel.
-        z = pm.Normal("z", 0, 1, dims="group")
-        group_slope = pm.Deterministic("group_slope", slope + between * z, dims="group")
-        pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
         se = pm.Deterministic("se", pt.stack(_standard_errors(errors)), dims="printed")
-        pm.Normal("printed_estimate", group_slope[printed], se, observed=values, dims="printed")
+        # b_r ~ N(beta_r, s_r^2) with beta_r ~ N(beta, tau^2) integrated out, then beta_r given b_r: the same density
+        # as b_r given beta_r, without the funnel that either parametrisation of it has (Lai, Domke and Sheldon, 2024).
+        total = pt.sqrt(se**2 + between**2)
+        pm.Normal("printed_estimate", slope, total, observed=values, dims="printed")
+        weight = (between / total) ** 2
+        mean = pt.set_subtensor(pt.alloc(slope, n_groups)[printed], weight * values + (1 - weight) * slope)
+        sd = pt.set_subtensor(pt.alloc(between, n_groups)[printed], between * se / total)
+        z = pm.Normal("z", 0, 1, dims="group")
+        pm.Deterministic("group_slope", mean + sd * z, dims="group")
+        pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
     return pymc_model
 
 
@@ -144,9 +150,9 @@ def fit_pymc(
         pymc_model,
         ("slope", "between", "group_slope", "new_group_slope"),
         draws=draws,
-        tune=4000,
+        tune=2000,
         seed=seed,
-        target_accept=0.995,
+        target_accept=0.98,
     )
     posterior = tree["posterior"].dataset
     slope, tau = (posterior[name].to_numpy().ravel() for name in ("slope", "between"))

@@ -93,8 +93,9 @@ def _missing(context: Context, partition: Partition, short: int) -> str:
         return f"The groups of '{scheme.name}' that have no column do not explain them."
     sentence = f"They are the {', '.join(absent)} ({', '.join(units)}; {len(units)} units × {periods} periods)"
     for name in OTHER_SCHEMES:
-        if name != scheme.name:
-            other = load_scheme(name).without(facts.excluded)
+        other = load_scheme(name)
+        if name != scheme.name and set(scheme.group_of) <= set(other.group_of):
+            other = other.without([unit for unit in other.group_of if unit not in scheme.group_of])
             sizes = [len(other.members(group)) * periods for group in other.groups]
             sentence += f"; under the scheme '{name}' the columns would have {', '.join(map(str, sizes))} rows"
     return sentence + "."

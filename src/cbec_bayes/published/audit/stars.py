@@ -18,6 +18,7 @@ from cbec_bayes.published.readings import (
     judge,
     p_band,
     read_cell,
+    signs_differ,
     stars_word,
 )
 
@@ -73,20 +74,12 @@ def _reading_sentence(cell: Coefficient, result: ReadingResult, sample: Sample, 
     if result.reading == "p":
         return f"Read as {name}, ({printed}) is set against {stars}: {_ENDINGS[result.verdict]}."
     reference = _reference(result.reference, sample)
-    if result.reading == "t" and result.verdict is Verdict.FAIL and p_sign_differs(cell):
+    if result.reading == "t" and result.verdict is Verdict.FAIL and signs_differ(cell):
         return f"Read as {name}, ({printed}) has another sign than {cell.estimate}."
     return (
         f"Read as {name}, ({printed}) beside {cell.estimate} gives {p_span(result.p)} ({reference}), "
         f"against {stars}: {_ENDINGS[result.verdict]}."
     )
-
-
-def p_sign_differs(cell: Coefficient) -> bool:
-    """Whether the parentheses and the coefficient have opposite signs beyond rounding."""
-    if cell.parenthesis is None:
-        return False
-    a, b = cell.parenthesis.interval, cell.estimate.interval
-    return (a.high < 0 < b.low) or (b.high < 0 < a.low)
 
 
 def _reference(reference: str | None, sample: Sample) -> str:
