@@ -124,20 +124,21 @@ def _solve(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) 
     typical = typical_error(estimates)
     rule = scale_rule(model.between, typical, level[0])
     order = _moment_order(estimates, model)
-    # A node counts by its weight times the highest moment that is read off it.
+    # A node counts by its weight, and by its weight times the highest moment that is read off it.
     power = 2 if order > 2 else 1 if order > 1 else 0
     parts: list[tuple[Array, Array, Array, Array, Array]] = []
-    largest = -math.inf
+    heaviest = largest = -math.inf
     for tau, log_tau in zip(rule.nodes, rule.log_weights, strict=True):
         s2, log_s = standard_errors(estimates, model.slope, float(tau), level[1])
         log_joint, mean, var = given(estimates, model.slope, float(tau), s2)
         log_weight = log_joint + log_tau + log_s
-        log_size = log_weight + power * math.log1p(tau / typical)
-        largest = max(largest, float(log_size.max()))
-        keep = np.flatnonzero(log_size > largest + _NEGLIGIBLE)
+        moment = power * math.log1p(tau / typical)
+        top = float(log_weight.max())
+        heaviest, largest = max(heaviest, top), max(largest, top + moment)
+        keep = np.flatnonzero(log_weight > min(heaviest, largest - moment) + _NEGLIGIBLE)
         parts.append((log_weight[keep], np.full(len(keep), tau), mean[keep], var[keep], s2[keep]))
     log_weight, taus, mean, var, variances = (np.concatenate(column) for column in zip(*parts, strict=True))
-    keep = log_weight + power * np.log1p(taus / typical) > largest + _NEGLIGIBLE
+    keep = log_weight > np.minimum(heaviest, largest - power * np.log1p(taus / typical)) + _NEGLIGIBLE
     log_evidence = float(special.logsumexp(log_weight[keep]))
     return SummaryPosterior(
         estimates.labels,
