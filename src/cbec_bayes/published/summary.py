@@ -135,8 +135,8 @@ def _solve(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) 
         moment = power * math.log1p(tau / typical)
         top = float(log_weight.max())
         heaviest, largest = max(heaviest, top), max(largest, top + moment)
-        keep = np.flatnonzero(log_weight > min(heaviest, largest - moment) + _NEGLIGIBLE)
-        parts.append((log_weight[keep], np.full(len(keep), tau), mean[keep], var[keep], s2[keep]))
+        keep = log_weight > min(heaviest, largest - moment) + _NEGLIGIBLE
+        parts.append((log_weight[keep], np.full(keep.sum(), tau), mean[keep], var[keep], s2[keep]))
     log_weight, taus, mean, var, variances = (np.concatenate(column) for column in zip(*parts, strict=True))
     keep = log_weight > np.minimum(heaviest, largest - power * np.log1p(taus / typical)) + _NEGLIGIBLE
     log_evidence = float(special.logsumexp(log_weight[keep]))
