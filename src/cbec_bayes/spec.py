@@ -98,13 +98,53 @@ class SummaryModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """What one run reports on.
+class PanelSpec:
+    """Which columns of which files are a panel, and where each of them comes from.
 
     Attributes
     ----------
-    name, title
-        Name of the file without its ending, and one line.
+    files
+        Tables under data/, joined on unit and time.
+    outcome, exposure, controls, unit, time
+        Names of columns.
+    scheme
+        Scheme that sorts units into groups, None for no groups.
+    first, last
+        Periods used, None for all there are.
+    origins
+        Column to origin; a column that is not named is observed.
+    convention
+        Convention of the clustered standard errors.
+    labels
+        Column to display name.
+    proxies
+        Role (``outcome``, ``exposure``) to the observed columns that a reconstruction of it stays close to.
+    rounding
+        Column to the column that has the half-width of its rounding: what was published coarsely.
+    """
+
+    files: tuple[str, ...]
+    outcome: str
+    exposure: str
+    controls: tuple[str, ...]
+    unit: str
+    time: str
+    scheme: str | None
+    first: float | None
+    last: float | None
+    origins: Mapping[str, Origin]
+    convention: str
+    labels: Mapping[str, str]
+    proxies: Mapping[str, tuple[str, ...]]
+    rounding: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Printed tables and how their estimates are pooled.
+
+    Attributes
+    ----------
     tables
         Folder under data/published.
     reading
@@ -115,35 +155,60 @@ class Study:
         Models that it is held against.
     """
 
-    name: str
-    title: str
     tables: str
     reading: str
     model: str
     sensitivity: tuple[str, ...]
 
 
-class _Section:
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What one run reports on: printed tables, a panel, or both.
+
+    Attributes
+    ----------
+    name, title
+        Name of the file without its ending, and one line.
+    published
+        The printed tables, None where there are none.
+    panel
+        The panel, None where there is none.
+    beside
+        Another study whose classical tables are shown beside this one's, or None.
+    """
+
+    name: str
+    title: str
+    published: Published | None
+    panel: PanelSpec | None
+    beside: str | None
+
+
+class Section:
     """A TOML table with typed access; every complaint names the file and the key."""
 
     def __init__(self, path: Path, values: Mapping[str, Any], prefix: str = "") -> None:
         self.path, self.values, self.prefix = path, values, prefix
 
     def wrong(self, key: str, message: str) -> InputError:
+        """Return an `InputError` that names the file and the key."""
         return InputError(f"{self.prefix}{key}: {message}", file=self.path)
 
     def only(self, known: Sequence[str]) -> None:
+        """Raise `InputError` where there is a key that is not known."""
         for key in self.values:
             if key not in known:
                 raise self.wrong(key, f"unknown key; {suggest(key, known)}")
 
     def text(self, key: str) -> str:
+        """Return a text that is not blank."""
         value = self.values.get(key)
         if not isinstance(value, str) or not value:
             raise self.wrong(key, "a text is needed")
         return value
 
     def number(self, key: str) -> float:
+        """Return a finite number."""
         value = self.values.get(key)
         if (
             isinstance(value, bool)
@@ -154,11 +219,28 @@ class _Section:
             raise self.wrong(key, "a finite number is needed")
         return float(value)
 
-    def section(self, key: str) -> _Section:
+    def texts(self, key: str, *, needed: bool = True) -> tuple[str, ...]:
+        """Return a list of texts."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self.wrong(key, "a list of texts is needed")
+        if needed and not value:
+            raise self.wrong(key, "a list of texts is needed, and it may not be empty")
+        return tuple(value)
+
+    def mapping(self, key: str) -> dict[str, str]:
+        """Return a table of texts; one that is missing is empty."""
+        value = self.values.get(key, {})
+        if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value.values()):
+            raise self.wrong(key, "a table of texts is needed")
+        return dict(value)
+
+    def section(self, key: str) -> Section:
+        """Return a table within this one."""
         value = self.values.get(key)
         if not isinstance(value, Mapping):
             raise self.wrong(key, "a table is needed")
-        return _Section(self.path, value, f"{self.prefix}{key}.")
+        return Section(self.path, value, f"{self.prefix}{key}.")
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
@@ -168,7 +250,7 @@ def suggest(name: str, known: Sequence[str]) -> str:
     return f"{hint}there are {', '.join(known)}"
 
 
-def _prior(section: _Section, families: Sequence[str]) -> Prior:
+def _prior(section: Section, families: Sequence[str]) -> Prior:
     dist = section.text("dist")
     if dist not in families:
         raise section.wrong("dist", f"unknown prior '{dist}'; {suggest(dist, families)}")
@@ -184,7 +266,7 @@ def _prior(section: _Section, families: Sequence[str]) -> Prior:
 
 def read_summary_model(path: Path) -> SummaryModel:
     """Read a summary-level model from a TOML file, or raise `InputError` naming the file and the key."""
-    top = _Section(path, read_toml(path))
+    top = Section(path, read_toml(path))
     top.only(("kind", "answers", "unit", "slope", "between"))
     if top.text("kind") != "published":
         raise top.wrong("kind", f"'{top.text('kind')}' is not a model of published estimates; it must be 'published'")
@@ -230,17 +312,53 @@ def load_study(name: str) -> Study:
     """Load a study by name, or raise `InputError` with a suggestion."""
     if name not in study_names():
         raise InputError(f"unknown study '{name}'; {suggest(name, study_names())}")
-    path = asset_dir("data") / "studies" / f"{name}.toml"
-    top = _Section(path, read_toml(path))
-    top.only(("title", "tables", "reading", "model", "sensitivity"))
-    sensitivity = top.values.get("sensitivity", [])
-    if not isinstance(sensitivity, list) or not all(isinstance(model, str) for model in sensitivity):
-        raise top.wrong("sensitivity", "a list of model names is needed")
-    return Study(
-        name,
-        top.text("title"),
-        top.text("tables"),
-        top.text("reading"),
-        top.text("model"),
-        tuple(sensitivity),
+    return read_study(asset_dir("data") / "studies" / f"{name}.toml")
+
+
+def read_study(path: Path) -> Study:
+    """Read a study from a TOML file, or raise `InputError` naming the file and the key."""
+    top = Section(path, read_toml(path))
+    top.only(("title", "beside", "published", "panel"))
+    published = _published(top.section("published")) if "published" in top.values else None
+    panel = _panel(top.section("panel")) if "panel" in top.values else None
+    if published is None and panel is None:
+        raise top.wrong("published", "a study needs printed tables, a [panel], or both")
+    return Study(path.stem, top.text("title"), published, panel, top.text("beside") if "beside" in top.values else None)
+
+
+def _published(section: Section) -> Published:
+    section.only(("tables", "reading", "model", "sensitivity"))
+    return Published(
+        section.text("tables"),
+        section.text("reading"),
+        section.text("model"),
+        section.texts("sensitivity", needed=False),
+    )
+
+
+def _panel(section: Section) -> PanelSpec:
+    section.only(tuple(PanelSpec.__dataclass_fields__))
+    origins = {}
+    for column, origin in section.mapping("origins").items():
+        if origin not in tuple(Origin):
+            raise section.wrong(
+                f"origins.{column}", f"unknown origin '{origin}'; {suggest(str(origin), tuple(Origin))}"
+            )
+        origins[column] = Origin(origin)
+    proxies = section.section("proxies") if "proxies" in section.values else None
+    return PanelSpec(
+        section.texts("files"),
+        section.text("outcome"),
+        section.text("exposure"),
+        section.texts("controls", needed=False),
+        section.text("unit"),
+        section.text("time"),
+        section.text("scheme") if "scheme" in section.values else None,
+        section.number("first") if "first" in section.values else None,
+        section.number("last") if "last" in section.values else None,
+        origins,
+        section.text("convention"),
+        section.mapping("labels"),
+        {role: proxies.texts(role) for role in proxies.values} if proxies is not None else {},
+        section.mapping("rounding"),
     )

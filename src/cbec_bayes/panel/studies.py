@@ -1,0 +1,70 @@
+"""The panel of a study: its files joined on unit and time, its rows, its groups, its origins."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.files import asset_dir
+from cbec_bayes.panel.readers import read_frame
+from cbec_bayes.panel.table import Panel, Roles
+from cbec_bayes.panel.validate import make_panel
+from cbec_bayes.regions import load_scheme
+from cbec_bayes.spec import PanelSpec
+
+
+def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.DataFrame:
+    """Return every column of a study's files, joined on unit and time, for the periods that it uses.
+
+    Parameters
+    ----------
+    spec
+        The study's panel.
+    files
+        Only these of its files; all if not given.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read; two files share a column; a unit and time are in one file and not in another.
+    """
+    keys = [spec.unit, spec.time]
+    joined: pd.DataFrame | None = None
+    for name in spec.files if files is None else files:
+        path = asset_dir("data") / name
+        frame = read_frame(path)
+        for key in keys:
+            if key not in frame.columns:
+                raise InputError("no such column", file=path, column=key)
+        if joined is None:
+            joined = frame
+            continue
+        for column in frame.columns:
+            if column in joined.columns and column not in keys:
+                raise InputError("the column is in another file of the study too", file=path, column=column)
+        both = joined.merge(frame, on=keys, how="outer", indicator=True)
+        alone = both[both["_merge"] != "both"]
+        if len(alone):
+            where = ", ".join(str(alone[key].iloc[0]) for key in keys)
+            raise InputError(f"{len(alone)} rows are not in every file of the study, the first is {where}", file=path)
+        joined = joined.merge(frame, on=keys, how="left")
+    if joined is None:
+        raise InputError("the study names no files")
+    time = joined[spec.time]
+    kept = (time >= (time.min() if spec.first is None else spec.first)) & (
+        time <= (time.max() if spec.last is None else spec.last)
+    )
+    return joined[kept].reset_index(drop=True)
+
+
+def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
+    """Return a table with the study's columns as its panel; see `make_panel` for what is checked."""
+    roles = Roles(spec.outcome, spec.exposure, spec.controls, spec.unit, spec.time)
+    origins = {column: origin for column, origin in spec.origins.items() if column in roles.measured}
+    groups = load_scheme(spec.scheme) if spec.scheme is not None else None
+    return make_panel(frame, roles, origins=origins, groups=groups)
+
+
+def load_study_panel(spec: PanelSpec) -> Panel:
+    """Read the files of a study and return its panel."""
+    return panel_of(spec, study_frame(spec))

@@ -1,0 +1,200 @@
+"""`Roles` says what the columns are, `Panel` is the validated table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.panel.cells import count, period_text
+from cbec_bayes.panel.notes import describe
+from cbec_bayes.spec import Origin, suggest
+
+Codes = NDArray[np.intp]
+
+_FROM_OBSERVED = (Origin.OBSERVED, Origin.PRINTED, Origin.RECONSTRUCTED, Origin.SIMULATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which column plays which part.
+
+    Attributes
+    ----------
+    outcome, exposure
+        Numeric columns: what is explained, and the regressor of interest.
+    controls
+        Further regressors.
+    unit, time
+        Columns that together name a row.
+    group
+        Column that sorts units into groups, if there are groups.
+
+    Raises
+    ------
+    InputError
+        A column has no name or two roles.
+    """
+
+    outcome: str
+    exposure: str
+    controls: tuple[str, ...]
+    unit: str
+    time: str
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "controls", tuple(self.controls))
+        parts = [
+            ("unit", self.unit),
+            ("time", self.time),
+            *([("group", self.group)] if self.group is not None else []),
+            ("outcome", self.outcome),
+            ("exposure", self.exposure),
+            *(("control", name) for name in self.controls),
+        ]
+        role_of: dict[str, str] = {}
+        for role, name in parts:
+            if not name:
+                raise InputError(f"the {role} column has no name")
+            if name in role_of:
+                raise InputError(f"the column is given as {role_of[name]} and as {role}", column=name)
+            role_of[name] = role
+
+    @property
+    def regressors(self) -> tuple[str, ...]:
+        """The exposure, then the controls."""
+        return (self.exposure, *self.controls)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The numeric columns: outcome, exposure, controls."""
+        return (self.outcome, *self.regressors)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns, in the order a panel has them: unit, time, group, outcome, exposure, controls."""
+        return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.measured)
+
+    def role(self, column: str) -> str:
+        """Return what a measured column is: outcome, exposure or control."""
+        return {self.outcome: "outcome", self.exposure: "exposure"}.get(column, "control")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """A validated long table, balanced or not. Made by `make_panel`, which says what is guaranteed.
+
+    Attributes
+    ----------
+    frame
+        The columns of `roles` and no others, n rows, sorted by unit (in order of first appearance in the source) and
+        time. Unit and group are text, time is int64 when whole, the rest is float64 without missing values.
+    roles
+        What the columns are.
+    ledger
+        What was done to the input: row (of the source), unit, time, column, action (``"dropped"``, ``"filled"``),
+        value, reason. A dropped row has one entry, a filled cell of a kept row too.
+    notes
+        Sentences that a reader of the results should know.
+    origins
+        Where each measured column comes from.
+    filled
+        True where a cell was filled; n rows, the measured columns.
+    """
+
+    frame: pd.DataFrame
+    roles: Roles
+    ledger: pd.DataFrame
+    notes: tuple[str, ...]
+    origins: Mapping[str, Origin]
+    filled: pd.DataFrame
+
+    @property
+    def n_obs(self) -> int:
+        """Number of rows."""
+        return len(self.frame)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units, in order of first appearance in the source."""
+        return tuple(self.frame[self.roles.unit].unique())
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The periods, ascending; int when all are whole."""
+        return tuple(np.unique(self.frame[self.roles.time]).tolist())
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups, in order of first appearance; empty when the panel has none."""
+        return tuple(self.frame[self.roles.group].unique()) if self.roles.group is not None else ()
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every unit is seen in every period."""
+        return self.n_obs == len(self.units) * len(self.times)
+
+    @property
+    def unit_codes(self) -> Codes:
+        """Position of each row's unit in `units`, shape (n,)."""
+        return pd.factorize(self.frame[self.roles.unit])[0]
+
+    @property
+    def time_codes(self) -> Codes:
+        """Position of each row's period in `times`, shape (n,)."""
+        return np.unique(self.frame[self.roles.time], return_inverse=True)[1]
+
+    @property
+    def group_codes(self) -> Codes:
+        """Position of each row's group in `groups`, shape (n,); all 0 when the panel has none."""
+        if self.roles.group is None:
+            return np.zeros(self.n_obs, dtype=np.intp)
+        return pd.factorize(self.frame[self.roles.group])[0]
+
+    @property
+    def origin(self) -> Origin:
+        """The origin of the panel: that of its least observed column."""
+        return max((self.origins[name] for name in self.roles.measured), key=_FROM_OBSERVED.index)
+
+    def of_group(self, group: str) -> Panel:
+        """Return the panel of one group with the whole ledger; its own notes say what it cannot estimate."""
+        if group not in self.groups:
+            there = suggest(group, self.groups) if self.groups else "the panel has no groups"
+            raise InputError(f"unknown group '{group}'; {there}")
+        return self._subset(self.group_codes == self.groups.index(group))
+
+    def between(self, first: float, last: float) -> Panel:
+        """Return the panel of the periods from `first` to `last`, both included, with the whole ledger."""
+        times = self.frame[self.roles.time].to_numpy()
+        mask = (times >= first) & (times <= last)
+        if not mask.any():
+            start, end = period_text(self.times[0]), period_text(self.times[-1])
+            raise InputError(
+                f"no rows from {period_text(first)} to {period_text(last)}; the panel has {start} to {end}"
+            )
+        return self._subset(mask)
+
+    def annotated(self) -> Panel:
+        """Return the panel with its notes computed anew."""
+        return replace(self, notes=describe(self))
+
+    def _subset(self, mask: NDArray[np.bool_]) -> Panel:
+        frame, filled = (table.loc[mask].reset_index(drop=True) for table in (self.frame, self.filled))
+        return replace(self, frame=frame, filled=filled).annotated()
+
+    def __str__(self) -> str:
+        roles, times = self.roles, self.times
+        lines = [
+            f"{count(self.n_obs, 'observation')}: {count(len(self.units), 'unit')} ({roles.unit}), "
+            f"{count(len(times), 'period')} ({roles.time}, {period_text(times[0])} to {period_text(times[-1])})",
+            f"outcome {roles.outcome}; exposure {roles.exposure}; controls {', '.join(roles.controls) or 'none'}",
+            f"origin: {self.origin}",
+        ]
+        if roles.group is not None:
+            lines.insert(1, f"groups ({roles.group}): {', '.join(self.groups)}")
+        return "\n".join([*lines, *(f"- {note}" for note in self.notes)])

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.panel import Roles, make_panel
+from tests.panel.data import GROUPED, ROLES, table, with_cell
+
+
+def test_roles_are_one_each():
+    roles = Roles("y", "x", ["a", "b"], "u", "t", "g")
+    assert roles.regressors == ("x", "a", "b")
+    assert roles.columns == ("u", "t", "g", "y", "x", "a", "b")
+    assert hash(roles) == hash(Roles("y", "x", ("a", "b"), "u", "t", "g"))
+    with pytest.raises(InputError, match="column 'x': the column is given as exposure and as control"):
+        Roles("y", "x", ("x",), "u", "t")
+    with pytest.raises(InputError, match="column 'y': the column is given as unit and as outcome"):
+        Roles("y", "x", (), "y", "t")
+    with pytest.raises(InputError, match="the time column has no name"):
+        Roles("y", "x", (), "u", "")
+
+
+def test_the_frame_and_its_codes():
+    frame = table().iloc[::-1].assign(other=1)  # units D, C, B, A
+    panel = make_panel(frame.astype({"time": float}), GROUPED)
+    assert panel.frame.columns.tolist() == ["unit", "time", "group", "y", "x", "z"]
+    assert [str(panel.frame[name].dtype) for name in ("unit", "time", "group", "y")] == [
+        "str",
+        "int64",
+        "str",
+        "float64",
+    ]
+    assert panel.frame.index.equals(pd.RangeIndex(12))
+    assert (panel.units, panel.times, panel.groups) == (("D", "C", "B", "A"), (2015, 2016, 2017), ("east", "west"))
+    assert panel.unit_codes.tolist() == np.repeat(range(4), 3).tolist()
+    assert panel.time_codes.tolist() == [0, 1, 2] * 4
+    assert panel.group_codes.tolist() == [0] * 6 + [1] * 6
+    assert panel.frame["y"].tolist()[:3] == table()["y"].tolist()[9:]
+    assert panel.is_balanced
+    assert not panel.filled.any(axis=None)
+    ungrouped = make_panel(frame, ROLES)
+    assert ungrouped.groups == ()
+    assert ungrouped.group_codes.tolist() == [0] * 12
+
+
+def test_subsets_keep_the_ledger_and_speak_for_themselves():
+    panel = make_panel(with_cell(table(), 2, "x", None), GROUPED)
+    east = panel.of_group("east")
+    assert (east.units, east.groups, east.n_obs, east.is_balanced) == (("C", "D"), ("east",), 6, True)
+    assert "balanced: 2 units in each of 3 periods" in east.notes
+    assert "clustered standard errors from 2 clusters are unreliable" in east.notes
+    late = panel.between(2016, 2017)
+    assert (late.times, late.n_obs, late.is_balanced) == ((2016, 2017), 8, True)
+    for subset in (east, late):
+        pd.testing.assert_frame_equal(subset.ledger, panel.ledger)
+        assert subset.frame.index.equals(pd.RangeIndex(subset.n_obs))
+        assert len(subset.filled) == subset.n_obs
+    with pytest.raises(InputError, match="unknown group 'eats'; did you mean 'east'"):
+        panel.of_group("eats")
+    with pytest.raises(InputError, match="the panel has no groups"):
+        make_panel(table(), ROLES).of_group("east")
+    with pytest.raises(InputError, match="no rows from 2020 to 2030; the panel has 2015 to 2017"):
+        panel.between(2020, 2030)
+
+
+def test_notes_on_shape():
+    assert make_panel(table(10), ROLES).notes == ("balanced: 10 units in each of 3 periods",)
+    frame = table(12, 4)
+    # A and B are seen once, C lacks 2016, D lacks 2016 and 2017, E ends early, which is no gap.
+    frame = frame.drop([1, 2, 3, 4, 5, 6, 9, 13, 14, 19])
+    assert make_panel(frame, ROLES).notes == (
+        "unbalanced: 38 of 48 unit-periods are there",
+        "2 units seen once (A, B); they say nothing about slopes",
+        "2 units with gaps, 3 periods in all: C 2016, D 2016/2017",
+    )
+
+
+def test_a_period_that_no_unit_has_is_no_gap():
+    assert make_panel(table(10)[lambda f: f["time"] != 2016], ROLES).is_balanced
+
+
+def test_long_lists_are_cut():
+    frame = table(20, 3)
+    frame = frame[(frame["unit"] > "G") | (frame["time"] == 2015)]
+    assert (
+        "7 units seen once (A, B, C, D, E and 2 more); they say nothing about slopes" in make_panel(frame, ROLES).notes
+    )
+
+
+def test_notes_on_clusters_and_groups():
+    frame = table(12, 4).assign(
+        group=lambda f: np.where(f["unit"] == "A", "one", np.where(f["unit"] < "D", "two", "more"))
+    )
+    notes = make_panel(frame, GROUPED).notes
+    assert notes[1:] == (
+        "within groups, clustered standard errors from so few clusters are unreliable: 2 in 'two', 9 in 'more'",
+        "1 group with one unit (one), which alone has no slope",
+    )
+    assert "in group" not in " ".join(make_panel(frame, GROUPED).of_group("one").notes)
+    assert "clustered standard errors from 4 clusters are unreliable" in make_panel(table(), ROLES).notes
+
+
+def test_notes_on_slopes_that_a_group_cannot_estimate():
+    frame = table(6, 4)
+    west = frame["group"] == "west"
+    flat = frame.assign(x=frame["x"].where(~west, frame["time"] - 2000.0))
+    assert (
+        "in group 'west', 'x' is the same for all units in each period: that group alone cannot estimate its slope"
+        in make_panel(flat, GROUPED).notes
+    )
+    same = frame.assign(z=frame["z"].where(~west, 2 * frame["x"] + frame["time"]))
+    panel = make_panel(same, GROUPED)
+    told = "'z' is a multiple of 'x' once unit and time effects are removed"
+    assert f"in group 'west', {told}: that group alone cannot estimate its slope" in panel.notes
+    assert f"{told}: its slope cannot be estimated" in panel.of_group("west").notes
+    assert not any("slope" in note for note in panel.of_group("east").notes)
+
+
+def test_the_text_of_a_panel_is_plain():
+    assert str(make_panel(table(), GROUPED)).splitlines() == [
+        "12 observations: 4 units (unit), 3 periods (time, 2015 to 2017)",
+        "groups (group): west, east",
+        "outcome y; exposure x; controls z",
+        "origin: observed",
+        "- balanced: 4 units in each of 3 periods",
+        "- clustered standard errors from 4 clusters are unreliable",
+        "- within groups, clustered standard errors from so few clusters are unreliable: 2 in 'west', 2 in 'east'",
+    ]
