@@ -1,0 +1,179 @@
+"""Many outcomes at once: every cell of a regression column for thousands of replicated y in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from cbec_bayes.classical.conventions import Convention, convention
+from cbec_bayes.classical.regression import sample, two_sided
+from cbec_bayes.design import Design, identified
+from cbec_bayes.errors import InputError
+from cbec_bayes.within import Array, TwoWay
+
+_CHUNK = 2**22  # numbers held per block of outcomes, times a handful of temporaries
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFit:
+    """What a regression gives for S outcomes; NaN for terms that are not identified.
+
+    Attributes
+    ----------
+    estimate, se, t
+        Shape (S, K).
+    constant, constant_se
+        As in `Regression`, shape (S,).
+    r2, r2_within
+        As in `Regression`, shape (S,).
+    df
+        Degrees of freedom of t.
+    """
+
+    estimate: Array
+    se: Array
+    constant: Array
+    constant_se: Array
+    r2: Array
+    r2_within: Array
+    df: float
+
+    @property
+    def t(self) -> Array:
+        """Estimate over standard error, shape (S, K)."""
+        return self.estimate / self.se
+
+    @property
+    def p(self) -> Array:
+        """Two-sided p-values, shape (S, K)."""
+        return two_sided(self.t, self.df)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRegression:
+    """A regression whose regressors are known and whose outcome is yet to come.
+
+    Slopes, residuals and each cluster's scores are linear in y; what does not depend on y is computed once.
+
+    Attributes
+    ----------
+    terms
+        The K terms.
+    rows
+        Which rows of the panel it uses, positions, shape (m,).
+    kept
+        Positions of the identified terms, k of them.
+    effects
+        Projection off the effects of these rows.
+    within
+        Regressors less effects, shape (m, k).
+    solve
+        (X'X)^-1 X' of `within`, shape (k, m).
+    means
+        Means of the identified regressors, shape (k,).
+    factor, df
+        Small-sample factor and degrees of freedom of the convention.
+    """
+
+    terms: tuple[str, ...]
+    rows: np.ndarray[tuple[int], np.dtype[np.intp]]
+    kept: tuple[int, ...]
+    effects: TwoWay
+    within: Array
+    solve: Array
+    means: Array
+    factor: float
+    df: float
+
+    def fit(self, outcomes: Array) -> BatchFit:
+        """Run the regression for many outcomes.
+
+        Parameters
+        ----------
+        outcomes
+            Shape (S, n): S outcomes on all n rows of the panel that the design was made from.
+
+        Returns
+        -------
+        BatchFit
+        """
+        n_outcomes, n_terms = len(outcomes), len(self.terms)
+        estimate, se = np.full((2, n_outcomes, n_terms), np.nan)
+        constant, constant_se, r2, r2_within = np.empty((4, n_outcomes))
+        at, k = list(self.kept), len(self.kept)
+        scores = self._score_map()
+        step = max(1, _CHUNK // len(self.rows))
+        for start in range(0, n_outcomes, step):
+            block = slice(start, start + step)
+            y = np.ascontiguousarray(outcomes[block][:, self.rows].T)
+            mean = y.mean(axis=0)
+            left = self.effects.within(y)
+            slopes = self.solve @ left
+            tss_within = np.einsum("ms,ms->s", left, left)
+            left -= self.within @ slopes
+            rss = np.einsum("ms,ms->s", left, left)
+            y -= mean
+            by_cluster = (scores @ left).reshape(k, self.effects.n_units, -1)
+            estimate[block, at] = slopes.T
+            se[block, at] = np.sqrt(self.factor * np.einsum("kgs,kgs->sk", by_cluster, by_cluster))
+            constant[block] = mean - self.means @ slopes
+            of_mean = np.einsum("k,kgs->gs", self.means, by_cluster)
+            constant_se[block] = np.sqrt(self.factor * np.einsum("gs,gs->s", of_mean, of_mean))
+            r2[block] = 1 - rss / np.einsum("ms,ms->s", y, y)
+            r2_within[block] = 1 - rss / tss_within
+        return BatchFit(estimate, se, constant, constant_se, r2, r2_within, self.df)
+
+    def _score_map(self) -> sparse.csr_array:
+        """Return the map from residuals to the k scores of each cluster, shape (k N, m): sum of `solve` x residual."""
+        k, m = self.solve.shape
+        n_units = self.effects.n_units
+        at = (np.arange(k)[:, None] * n_units + self.effects.unit).ravel()
+        columns = np.tile(np.arange(m), k)
+        return sparse.csr_array((self.solve.ravel(), (at, columns)), shape=(k * n_units, m))
+
+
+def prepare(
+    design: Design, terms: Sequence[str] | None = None, *, group: str | None = None, how: str | Convention = "reghdfe"
+) -> PreparedRegression:
+    """Prepare a regression of outcomes yet to come on terms of a design, on all rows or those of one group.
+
+    Raises
+    ------
+    InputError
+        As `cbec_bayes.classical.regression.twfe`.
+    """
+    how = convention(how) if isinstance(how, str) else how
+    chosen = design if terms is None else design.keeping(terms)
+    numbered = _with_positions(chosen)
+    part = numbered if group is None else numbered.of_group(group)
+    used = sample(part, how)
+    rows = used.y.astype(np.intp)
+    within = used.effects.within(used.x)
+    kept = identified(used.x, within)
+    if not kept:
+        raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
+    n_obs, rank, n_units = used.n_obs, used.effects.rank, len(used.units)
+    if n_obs - len(kept) - rank < 1:
+        raise InputError(f"{n_obs} rows are too few for {len(kept)} regressors and {rank} unit and time effects")
+    x = within[:, list(kept)]
+    # By QR rather than by X'X, whose condition number is the square: controls differ by many orders of magnitude.
+    q, r = np.linalg.qr(x)
+    return PreparedRegression(
+        chosen.terms,
+        rows,
+        kept,
+        used.effects,
+        x,
+        np.linalg.solve(r, q.T),
+        used.x[:, list(kept)].mean(axis=0),
+        how.factor(n_obs, len(kept), n_units, rank),
+        how.degrees(n_obs, len(kept), n_units, rank),
+    )
+
+
+def _with_positions(design: Design) -> Design:
+    """Return the design with row numbers for an outcome, so that any subset of it knows where its rows are."""
+    return replace(design, y=np.arange(design.n_obs, dtype=float))

@@ -1,0 +1,214 @@
+"""One two-way fixed-effects regression with clustered standard errors, by pyfixest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from cbec_bayes.classical.conventions import Convention, convention
+from cbec_bayes.classical.fits import pyfixest_fit
+from cbec_bayes.design import Design, identified
+from cbec_bayes.errors import InputError
+from cbec_bayes.spec import CI_PROB
+from cbec_bayes.within import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A two-way fixed-effects regression, standard errors clustered by unit.
+
+    Attributes
+    ----------
+    outcome, terms
+        Names; K terms. A term that is collinear with the effects or with earlier terms has NaN throughout.
+    estimate, se
+        Shape (K,).
+    vcov
+        Clustered covariance, shape (K, K).
+    df
+        Degrees of freedom of t and p; infinite for the normal distribution.
+    constant, constant_se
+        mean(y) - sum of slope x mean(x), the constant where the effects average to zero over the sample (Stata's
+        xtreg, areg and reghdfe; plm's within_intercept), and its clustered standard error.
+    n_obs, n_units, n_times
+        n, N (the clusters) and T.
+    r2, r2_adjusted
+        1 - RSS / TSS with TSS about the mean of y, effects included; adjusted by (n - 1) / residual degrees.
+    r2_within, r2_within_adjusted
+        The same about what the effects leave of y; adjusted by (n - rank of the effects) / residual degrees.
+    rss
+        Sum of squared residuals.
+    convention
+        What the standard errors and p-values follow.
+    """
+
+    outcome: str
+    terms: tuple[str, ...]
+    estimate: Array
+    se: Array
+    vcov: Array
+    df: float
+    constant: float
+    constant_se: float
+    n_obs: int
+    n_units: int
+    n_times: int
+    r2: float
+    r2_adjusted: float
+    r2_within: float
+    r2_within_adjusted: float
+    rss: float
+    convention: Convention
+
+    @property
+    def t(self) -> Array:
+        """Estimate over standard error, shape (K,)."""
+        return self.estimate / self.se
+
+    @property
+    def p(self) -> Array:
+        """Two-sided p-values, shape (K,)."""
+        return two_sided(self.t, self.df)
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Terms that the sample cannot tell apart from the effects or from the terms before them."""
+        return tuple(term for term, value in zip(self.terms, self.estimate, strict=True) if math.isnan(value))
+
+    def interval(self, prob: float = CI_PROB) -> tuple[Array, Array]:
+        """Return the ends of the confidence interval, each of shape (K,)."""
+        half = self.se * (
+            stats.norm.isf((1 - prob) / 2) if math.isinf(self.df) else stats.t.isf((1 - prob) / 2, self.df)
+        )
+        return self.estimate - half, self.estimate + half
+
+    def frame(self) -> pd.DataFrame:
+        """Return term, estimate, se, t, p, ci_low, ci_high: a row per term, and one for the constant."""
+        low, high = self.interval()
+        slopes = pd.DataFrame(
+            {
+                "term": self.terms,
+                "estimate": self.estimate,
+                "se": self.se,
+                "t": self.t,
+                "p": self.p,
+                "ci_low": low,
+                "ci_high": high,
+            }
+        )
+        t = self.constant / self.constant_se
+        constant = pd.DataFrame(
+            {
+                "term": ["(constant)"],
+                "estimate": [self.constant],
+                "se": [self.constant_se],
+                "t": [t],
+                "p": two_sided(np.array([t]), self.df),
+            }
+        )
+        return pd.concat([slopes, constant], ignore_index=True)
+
+
+def two_sided(t: Array, df: float) -> Array:
+    """Return two-sided p-values of t statistics, any shape; `df` infinite means the normal distribution."""
+    size = np.abs(t)
+    return np.asarray(2 * (stats.norm.sf(size) if math.isinf(df) else stats.t.sf(size, df)))
+
+
+def without_singletons(design: Design) -> Design:
+    """Leave out units and periods seen once, and those that thereby come to be seen once, as reghdfe does."""
+    while True:
+        units, times = np.bincount(design.unit), np.bincount(design.time)
+        kept: NDArray[np.bool_] = (units[design.unit] > 1) & (times[design.time] > 1)
+        if kept.all():
+            return design
+        if not kept.any():
+            raise InputError("every unit or period is seen once: nothing is left to estimate slopes from")
+        design = design.rows(kept)
+
+
+def sample(design: Design, how: Convention) -> Design:
+    """Return the rows that a convention uses, or raise `InputError` where they cannot carry the regression."""
+    used = without_singletons(design) if how.drop_singletons else design
+    if len(used.units) < 2:
+        raise InputError(f"clustered standard errors need two units or more; there is one, {used.units[0]}")
+    return used
+
+
+def twfe(design: Design, terms: Sequence[str] | None = None, *, how: str | Convention = "reghdfe") -> Regression:
+    """Regress the outcome on the terms with unit and time effects; standard errors clustered by unit.
+
+    Parameters
+    ----------
+    design
+        Rows and regressors.
+    terms
+        Regressors, default all of the design's.
+    how
+        A convention or its name; see `cbec_bayes.classical.conventions`.
+
+    Returns
+    -------
+    Regression
+
+    Raises
+    ------
+    InputError
+        An unknown term; one unit only; no regressor is identified; no residual degrees of freedom.
+
+    Notes
+    -----
+    pyfixest gives slopes, residuals and the CRV1 variance; its small-sample correction is always passed.
+    """
+    how = convention(how) if isinstance(how, str) else how
+    used = sample(design if terms is None else design.keeping(terms), how)
+    kept = identified(used.x, used.effects.within(used.x))
+    if not kept:
+        raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
+    free = used.n_obs - len(kept) - used.effects.rank
+    if free < 1:
+        raise InputError(
+            f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
+        )
+    fit = pyfixest_fit(used, kept, how)
+    estimate, se, vcov = (
+        np.full(shape, np.nan) for shape in ((len(used.terms),), (len(used.terms),), (len(used.terms),) * 2)
+    )
+    at = list(kept)
+    numerator = used.n_obs / (used.n_obs - 1) if how.k_adj == "n" else 1.0
+    estimate[at] = fit.coef().to_numpy()
+    vcov[np.ix_(at, at)] = np.asarray(fit._vcov) * numerator
+    se[at] = np.sqrt(np.diag(vcov)[at])
+    residual = np.asarray(fit._u_hat, dtype=float).ravel()
+    rss = float(residual @ residual)
+    tss = float(((used.y - used.y.mean()) ** 2).sum())
+    within = used.effects.within(used.y)
+    tss_within = float(within @ within)
+    means = used.x[:, at].mean(axis=0)
+    rank = used.effects.rank
+    return Regression(
+        used.outcome,
+        used.terms,
+        estimate,
+        se,
+        vcov,
+        how.degrees(used.n_obs, len(kept), len(used.units), rank),
+        float(used.y.mean() - means @ estimate[at]),
+        # Residuals add up to nothing in each unit, so that mean(y) adds no term of its own to the clustered variance.
+        float(np.sqrt(means @ vcov[np.ix_(at, at)] @ means)),
+        used.n_obs,
+        len(used.units),
+        len(used.times),
+        1 - rss / tss,
+        1 - rss / tss * (used.n_obs - 1) / free,
+        1 - rss / tss_within,
+        1 - rss / tss_within * (used.n_obs - rank) / free,
+        rss,
+        how,
+    )

@@ -1,0 +1,165 @@
+"""The regression tables of a study: which columns there are, and every column fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.classical.few import REPLICATIONS, FewClusters, few_clusters
+from cbec_bayes.classical.regression import Regression, twfe
+from cbec_bayes.design import Design
+from cbec_bayes.errors import InputError
+from cbec_bayes.spec import GROUP_ALL, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One column of a regression table.
+
+    Attributes
+    ----------
+    table, name
+        Its place, e.g. ``"3"`` and ``"(2)"``.
+    terms
+        Its regressors.
+    group
+        Group whose rows it uses; None for all rows.
+    printed
+        Whether a published table has it.
+    """
+
+    table: str
+    name: str
+    terms: tuple[str, ...]
+    group: str | None
+    printed: bool
+
+    @property
+    def key(self) -> str:
+        """``"table: column"``, as in paper.toml."""
+        return f"{self.table}: {self.name}"
+
+
+def own_columns(design: Design) -> tuple[ColumnSpec, ...]:
+    """Return the columns of a panel that no paper has printed: exposure alone, all regressors, and each group."""
+    columns = [ColumnSpec("3", "(1)", design.terms[:1], None, printed=False)]
+    if len(design.terms) > 1:
+        columns.append(ColumnSpec("3", "(2)", design.terms, None, printed=False))
+    groups = design.groups if len(design.groups) > 1 else ()
+    return (*columns, *(ColumnSpec("4", group, design.terms, group, printed=False) for group in groups))
+
+
+@dataclass(frozen=True, slots=True)
+class FittedColumn:
+    """A column with its regression, or the reason why there is none."""
+
+    spec: ColumnSpec
+    fit: Regression | None
+    reason: str
+
+
+def fit_columns(design: Design, columns: Sequence[ColumnSpec], how: str) -> tuple[FittedColumn, ...]:
+    """Run the regression of every column; one that its rows cannot carry keeps the reason instead."""
+    fitted = []
+    for column in columns:
+        part = design if column.group is None else design.of_group(column.group)
+        try:
+            fitted.append(FittedColumn(column, twfe(part, column.terms, how=how), ""))
+        except InputError as error:
+            fitted.append(FittedColumn(column, None, error.message))
+    return tuple(fitted)
+
+
+def few_cluster_columns(
+    design: Design, columns: Sequence[ColumnSpec], how: str, *, replications: int = REPLICATIONS, seed: int = 1
+) -> Mapping[str, FewClusters]:
+    """Run the few-cluster methods on every column that can be fitted, by the column's key."""
+    found = {}
+    for column in columns:
+        part = design if column.group is None else design.of_group(column.group)
+        try:
+            found[column.key] = few_clusters(part, column.terms, how=how, replications=replications, seed=seed)
+        except InputError:
+            continue
+    return found
+
+
+def few_frame(found: Mapping[str, FewClusters], columns: Sequence[ColumnSpec], origin: Origin) -> pd.DataFrame:
+    """Return table, column, term, vcov, estimate, se, df, p, ci_low, ci_high, n_clusters, origin."""
+    frames = [
+        found[column.key]
+        .frame()
+        .assign(
+            table=column.table, column=column.name, n_clusters=found[column.key].regression.n_units, origin=str(origin)
+        )
+        for column in columns
+        if column.key in found
+    ]
+    names = [
+        "table",
+        "column",
+        "term",
+        "vcov",
+        "estimate",
+        "se",
+        "df",
+        "p",
+        "ci_low",
+        "ci_high",
+        "n_clusters",
+        "origin",
+    ]
+    return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=names)
+
+
+def classical_frame(fitted: Sequence[FittedColumn], origin: Origin) -> pd.DataFrame:
+    """Return the table that classical.csv holds.
+
+    Returns
+    -------
+    DataFrame
+        column ((all) or the group), term, estimate, se, df, p, n, r2, vcov, ssc, ci_low, ci_high, table, origin.
+    """
+    frames = []
+    for column in fitted:
+        fit = column.fit
+        if fit is None:
+            continue
+        frames.append(
+            fit.frame().assign(
+                table=column.spec.table,
+                column=column.spec.group or GROUP_ALL,
+                df=fit.df,
+                n=fit.n_obs,
+                r2=fit.r2,
+                vcov="CRV1",
+                ssc=fit.convention.name,
+                origin=str(origin),
+            )
+        )
+    names = ["column", "term", "estimate", "se", "df", "p", "n", "r2", "vcov", "ssc", "ci_low", "ci_high", "table"]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*names, "origin"])
+    return frame[[*names, "origin"]]
+
+
+def interacted(design: Design) -> Design:
+    """Return the design with one column of the exposure per group in place of the exposure.
+
+    With unit and time effects in common this is the regression ``d:group + x | unit + time`` (MODEL.md, L3): slopes of
+    the exposure per group, everything else pooled. Terms are named ``exposure[group]``.
+
+    Raises
+    ------
+    InputError
+        The design has no groups.
+    """
+    if design.group is None:
+        raise InputError("slopes per group need groups")
+    own = (design.group[:, None] == np.arange(len(design.groups))).astype(float)
+    names = tuple(f"{design.terms[0]}[{group}]" for group in design.groups)
+    return design.with_regressors(
+        (*names, *design.terms[1:]), np.column_stack([own * design.x[:, :1], design.x[:, 1:]])
+    )

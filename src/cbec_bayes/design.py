@@ -1,0 +1,140 @@
+"""The design of a panel: labelled arrays that both engines receive, so that they never differ in their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.panel import Panel
+from cbec_bayes.spec import suggest
+from cbec_bayes.within import Array, Codes, TwoWay
+
+COLLINEAR = 1e-9
+"""A regressor of which the others and the effects leave less than this share of its spread is collinear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Outcome, regressors and codes of a panel.
+
+    Attributes
+    ----------
+    outcome
+        Name of y.
+    terms
+        Names of the K regressors, the exposure first.
+    y, x
+        Shapes (n,) and (n, K), in the data's own units.
+    unit, time, group
+        Codes from 0 without holes, shape (n,); `group` is None where there are no groups.
+    units, times, groups
+        Labels of the codes.
+    effects
+        Projection off the unit and time effects of these rows.
+    """
+
+    outcome: str
+    terms: tuple[str, ...]
+    y: Array
+    x: Array
+    unit: Codes
+    time: Codes
+    group: Codes | None
+    units: tuple[str, ...]
+    times: tuple[float, ...]
+    groups: tuple[str, ...]
+    effects: TwoWay
+
+    @property
+    def n_obs(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    def keeping(self, terms: Sequence[str]) -> Design:
+        """Return the design with some of its regressors, in the order given."""
+        for term in terms:
+            if term not in self.terms:
+                raise InputError(f"unknown regressor '{term}'; {suggest(term, self.terms)}")
+        return replace(self, terms=tuple(terms), x=self.x[:, [self.terms.index(term) for term in terms]])
+
+    def with_regressors(self, terms: Sequence[str], x: Array) -> Design:
+        """Return the same rows with other regressors, shape (n, K)."""
+        return replace(self, terms=tuple(terms), x=x)
+
+    def of_group(self, group: str) -> Design:
+        """Return the rows of one group."""
+        if group not in self.groups or self.group is None:
+            raise InputError(f"unknown group '{group}'; {suggest(group, self.groups)}")
+        return self.rows(self.group == self.groups.index(group))
+
+    def rows(self, mask: NDArray[np.bool_]) -> Design:
+        """Return the rows where `mask`, shape (n,), is true, with effects of their own."""
+        unit, units = _recode(self.unit[mask], self.units)
+        time, times = _recode(self.time[mask], self.times)
+        group, groups = (None, ()) if self.group is None else _recode(self.group[mask], self.groups)
+        return replace(
+            self,
+            y=self.y[mask],
+            x=self.x[mask],
+            unit=unit,
+            time=time,
+            group=group,
+            units=units,
+            times=times,
+            groups=groups,
+            effects=TwoWay(unit, time),
+        )
+
+
+def _recode[Label](codes: Codes, labels: tuple[Label, ...]) -> tuple[Codes, tuple[Label, ...]]:
+    present, recoded = np.unique(codes, return_inverse=True)
+    return recoded.astype(np.intp), tuple(labels[code] for code in present)
+
+
+def make_design(panel: Panel) -> Design:
+    """Return the design of a panel's own roles."""
+    roles, frame = panel.roles, panel.frame
+    terms = (roles.exposure, *roles.controls)
+    return Design(
+        roles.outcome,
+        terms,
+        frame[roles.outcome].to_numpy(dtype=float),
+        frame[list(terms)].to_numpy(dtype=float),
+        panel.unit_codes,
+        panel.time_codes,
+        panel.group_codes if panel.groups else None,
+        panel.units,
+        panel.times,
+        panel.groups,
+        TwoWay(panel.unit_codes, panel.time_codes),
+    )
+
+
+def identified(x: Array, within: Array) -> tuple[int, ...]:
+    """Return the regressors that are not collinear with the effects and those before them.
+
+    Parameters
+    ----------
+    x, within
+        Regressors, raw and after the within transformation, shape (n, K).
+
+    Returns
+    -------
+    tuple of int
+        Positions kept. Of a collinear set the last are left out, as fixest, reghdfe and lm do.
+    """
+    kept: list[int] = []
+    basis = np.empty((len(x), 0))
+    for k in range(x.shape[1]):
+        left = within[:, k]
+        for _ in range(2):  # twice is enough: a second pass removes what rounding left of the first
+            left = left - basis @ (basis.T @ left)
+        norm = float(np.linalg.norm(left))
+        if norm > COLLINEAR * float(np.linalg.norm(x[:, k] - x[:, k].mean())):
+            kept.append(k)
+            basis = np.column_stack([basis, left / norm])
+    return tuple(kept)
