@@ -12,7 +12,25 @@ import pytest
 import cbec_bayes
 
 SOURCE = Path(cbec_bayes.__file__).parent
-ORDER = ("errors", "files", "spec", "regions", "bayes", "effects", "published", "report", "run", "cli")
+ORDER = (
+    "errors",
+    "files",
+    "spec",
+    "regions",
+    "within",
+    "panel",
+    "entropy",
+    "design",
+    "classical",
+    "bayes",
+    "effects",
+    "published",
+    "replication",
+    "reconstruct",
+    "report",
+    "run",
+    "cli",
+)
 PUBLISHED = (
     "intervals",
     "printed",

@@ -82,8 +82,8 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Make the whole report of a study (the main job)."""
-    from cbec_bayes.published.reanalysis import STEPS
     from cbec_bayes.report.page import answer
+    from cbec_bayes.run import STEPS
     from cbec_bayes.run import run as run_study
 
     with _progress(len(STEPS), quiet) as step:
@@ -111,9 +111,12 @@ def audit(
     from cbec_bayes.published.audit import readings_frame
     from cbec_bayes.published.printed import load_paper
     from cbec_bayes.published.readings import Verdict
+    from cbec_bayes.replication import observed_rows
+    from cbec_bayes.spec import load_study
 
     paper = load_paper(tables)
-    found = audit_paper(paper)
+    observed = observed_rows(load_study("paper"), paper) if tables is None else None
+    found = audit_paper(paper, observed)
     frame = found.frame()
     if not quiet:
         shown = frame[(frame["verdict"] == "fail") & ~frame["check"].str.startswith(("stars_", "implied"))]
@@ -164,6 +167,69 @@ def published(
     if out is not None:
         _say_written(write_files(out, pooled.files()), quiet)
     pooled.require()
+
+
+@app.command()
+def replicate(
+    study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
+    few: Annotated[
+        bool, typer.Option("--few/--no-few", help="Also the few-cluster methods: CRV3 and the wild cluster bootstrap.")
+    ] = True,
+    out: Out = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Compute a study's classical tables beside its printed cells; writes replication.csv, classical.csv, few.csv."""
+    from cbec_bayes.files import csv_text, write_files
+    from cbec_bayes.replication import match_sentence, shown_tables
+    from cbec_bayes.replication import replicate as replicate_study
+    from cbec_bayes.spec import load_study
+
+    with _progress(1, quiet) as step:
+        step("regressions, jackknife and bootstrap" if few else "regressions")
+        found = replicate_study(load_study(study), few=few, seed=seed)
+    if not quiet:
+        for title, table in shown_tables(found):
+            _print_table(table, title)
+        typer.echo(f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else ""))
+    if out is not None:
+        files = {"replication.csv": csv_text(found.frame()), "classical.csv": csv_text(found.classical())}
+        if few:
+            files["few.csv"] = csv_text(found.few_frame())
+        _say_written(write_files(out, files), quiet)
+
+
+@app.command()
+def reconstruct(
+    study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
+    n: Annotated[
+        int | None,
+        typer.Option("--n", metavar="N", min=1, help="Members of an ensemble. Default: the one central panel."),
+    ] = None,
+    out: Out = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Build panels that reproduce the printed numbers; writes the panels, record.csv and summary.csv."""
+    from cbec_bayes.files import write_files
+    from cbec_bayes.reconstruct.job import ensemble, ensemble_files, load_problem
+    from cbec_bayes.reconstruct.job import reconstruct as reconstruct_one
+    from cbec_bayes.replication import match_sentence
+    from cbec_bayes.spec import load_study
+
+    problem = load_problem(load_study(study))
+    with _progress(n or 1, quiet) as step:
+        if n is None:
+            step("the panel closest to what is observed")
+            found = [reconstruct_one(problem)]
+        else:
+            found = list(ensemble(problem, n, seed, step))
+    if not quiet:
+        for number, one in enumerate(found, 1):
+            typer.echo(f"Panel {number}: {match_sentence(one.replication)}")
+        typer.echo("Origin: reconstructed. Each panel is one of infinitely many that print the same numbers.")
+    if out is not None:
+        _say_written(write_files(out, ensemble_files(problem, found)), quiet)
 
 
 def _list(name: str, lines: dict[str, str], out: Path | None, quiet: bool) -> None:

@@ -8,23 +8,32 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir, sha256, write_files
-from cbec_bayes.published.reanalysis import STEPS, Reanalysis, Step, reanalyse
+from cbec_bayes.published.printed import load_paper
+from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
+from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
+from cbec_bayes.replication import observed_rows, replicate
 from cbec_bayes.report.page import render
 from cbec_bayes.spec import Study, load_study
 
-PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pymc", "scipy")
+PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
+
+STEPS = (*REANALYSIS_STEPS, "running the classical regressions", "writing the report")
 
 
 def input_hashes(study: Study) -> dict[str, str]:
     """Return the SHA-256 of every file that a study's result depends on, by path inside the project."""
     data, models = asset_dir("data"), asset_dir("models")
-    own = [
-        data / "studies" / f"{study.name}.toml",
-        *(data / "published" / study.tables).iterdir(),
-        *(data / "regions").glob("*.csv"),
-    ]
-    used = {study.model, *study.sensitivity}
+    studies = [study, *([load_study(study.beside)] if study.beside else [])]
+    own = {data / "studies" / f"{one.name}.toml" for one in studies} | set((data / "regions").glob("*.csv"))
+    used: set[str] = set()
+    for one in studies:
+        if one.published is not None:
+            own |= set((data / "published" / one.published.tables).iterdir())
+            used |= {one.published.model, *one.published.sensitivity}
+        if one.panel is not None:
+            own |= {data / name for name in one.panel.files}
     return {
         **{f"data/{name}": digest for name, digest in sha256(own, data).items()},
         **{f"models/{n}": digest for n, digest in sha256([models / f"{m}.toml" for m in used], models).items()},
@@ -61,10 +70,19 @@ def run(study_name: str, out: Path, *, seed: int = 1, step: Step = lambda _: Non
         The results, and the files written, the page first.
     """
     study = load_study(study_name)
-    analysis = reanalyse(study, seed=seed, step=step)
-    step(STEPS[-1])
+    if study.published is None:
+        raise InputError(
+            f"the study '{study_name}' has no printed tables to reanalyse; `cbec-bayes replicate --study {study_name}` "
+            "makes its classical tables"
+        )
+    observed = observed_rows(study, load_paper(asset_dir("data") / "published" / study.published.tables))
+    analysis = reanalyse(study.published, observed=observed, seed=seed, step=step)
+    step(STEPS[-2])
+    beside = [study, *([load_study(study.beside)] if study.beside else [])]
+    classical = {one.name: replicate(one, few=True, seed=seed) for one in beside if one.panel is not None}
     made = manifest(study, seed)
-    page = render(analysis, made)
+    step(STEPS[-1])
+    page = render(analysis, made, classical)
     files = {
         "reanalysis.html": page.html,
         **page.files,

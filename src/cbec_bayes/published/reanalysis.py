@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from cbec_bayes.published.results import (
 )
 from cbec_bayes.published.summary import conditional_slopes, fit_summary
 from cbec_bayes.published.twin import Agreement, agreement, fit_pymc
-from cbec_bayes.spec import CI_PROB, Study, SummaryModel, load_summary_model, suggest
+from cbec_bayes.spec import CI_PROB, Published, SummaryModel, load_summary_model, suggest
 
 Array = NDArray[np.float64]
 Step = Callable[[str], None]
@@ -39,7 +39,6 @@ STEPS = (
     "pooling the slopes",
     "trying other readings and priors",
     "checking one engine against the other",
-    "writing the report",
 )
 
 
@@ -96,7 +95,7 @@ class Reanalysis:
         Wall time per step.
     """
 
-    study: Study
+    study: Published
     paper: Paper
     audit: Audit
     printed: PrintedEstimates
@@ -131,13 +130,21 @@ def prior_unit(paper: Paper) -> float:
     return float(outcome.sd) / float(exposure.sd)
 
 
-def reanalyse(study: Study, *, seed: int = 1, step: Step = lambda _: None) -> Reanalysis:
+def reanalyse(
+    study: Published,
+    *,
+    observed: Mapping[str, pd.DataFrame] | None = None,
+    seed: int = 1,
+    step: Step = lambda _: None,
+) -> Reanalysis:
     """Run the reanalysis of a study's printed tables.
 
     Parameters
     ----------
     study
-        From `load_study`.
+        The printed tables of a study, from `load_study`.
+    observed
+        Regressors that were observed, for the audit; see `cbec_bayes.published.audit.audit`.
     seed
         Seed of the PyMC twin; everything else is deterministic.
     step
@@ -159,7 +166,7 @@ def reanalyse(study: Study, *, seed: int = 1, step: Step = lambda _: None) -> Re
     model = load_summary_model(study.model).resolved(unit)
     others = tuple(load_summary_model(name) for name in study.sensitivity)
     clock.begin(STEPS[1])
-    findings = audit(paper)
+    findings = audit(paper, observed)
     clock.begin(STEPS[2])
     posterior = fit_summary(estimates, model)
     result = summarise(posterior)

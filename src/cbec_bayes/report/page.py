@@ -15,7 +15,9 @@ from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.reanalysis import Reanalysis
+from cbec_bayes.replication import Replication, match_sentence
 from cbec_bayes.report import figures
+from cbec_bayes.report.classical import classical_tables
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 
@@ -35,7 +37,9 @@ class Page:
     files: Mapping[str, str]
 
 
-def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
+def render(
+    analysis: Reanalysis, manifest: Mapping[str, object], classical: Mapping[str, Replication] | None = None
+) -> Page:
     """Render a reanalysis.
 
     Parameters
@@ -44,11 +48,15 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         From `reanalyse`.
     manifest
         Versions, seed and hashes; shown at the end of the page.
+    classical
+        Classical tables by study: of this study's panel, and of the one shown beside it.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     label = analysis.paper.facts.label(analysis.paper.facts.exposure or "")
-    tables = {table.name: table for table in _tables(analysis)}
+    replications = dict(classical or {})
+    by_study = {name: classical_tables(one) for name, one in replications.items()}
+    tables = {table.name: table for table in (*_tables(analysis), *(t for own in by_study.values() for t in own))}
     path = analysis.path
     drawn = {
         "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
@@ -71,6 +79,18 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         answer=answer(analysis),
         how_much_is_prior=how_much_is_prior(analysis),
         tables=tables,
+        classical=[
+            {
+                "title": one.study.title,
+                "origin": one.panel.origin,
+                "printed": one.paper is not None,
+                "sentence": match_sentence(one) if one.paper is not None else "",
+                "notes": one.panel.notes,
+                "convention": next(c.fit.convention for c in one.columns if c.fit is not None),
+                "tables": by_study[name],
+            }
+            for name, one in replications.items()
+        ],
         pooled=_pooled_slope(analysis.paper),
         figures=drawn,
         scenario_texts=SCENARIO_TEXTS,
@@ -89,6 +109,12 @@ def render(analysis: Reanalysis, manifest: Mapping[str, object]) -> Page:
         "audit": analysis.audit.frame(),
         "engines": analysis.agreement.table.assign(origin=str(Origin.PRINTED)),
     }
+    for name, one in replications.items():
+        frames |= {
+            f"{name}_replication": one.frame(),
+            f"{name}_classical": one.classical(),
+            f"{name}_few": one.few_frame(),
+        }
     files |= {f"tables/{name}.csv": csv_text(frame) for name, frame in frames.items()}
     return Page(html, files)
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from cbec_bayes.published.audit.constant import check_constant
+from cbec_bayes.published.audit.conventions import check_conventions
 from cbec_bayes.published.audit.finding import Context, Finding
 from cbec_bayes.published.audit.fit import check_fit
 from cbec_bayes.published.audit.moments import check_moments
@@ -24,6 +25,7 @@ CHECKS: tuple[Callable[[Context], Iterable[Finding]], ...] = (
     check_stars,
     check_samples,
     check_constant,
+    check_conventions,
     check_fit,
     check_moments,
 )
@@ -41,9 +43,9 @@ class Audit:
         return sum(f.verdict is verdict and f.check.startswith(check) for f in self.findings)
 
     def frame(self) -> pd.DataFrame:
-        """Return the findings as the table that audit.csv holds; its numbers derive from printed ones alone."""
+        """Return the findings as the table that audit.csv holds."""
         rows = [
-            (f.table, f.column, f.term, f.check, str(f.verdict), f.detail, f.quantity, *_ends(f), "printed")
+            (f.table, f.column, f.term, f.check, str(f.verdict), f.detail, f.quantity, *_ends(f), str(f.origin))
             for f in self.findings
         ]
         return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -53,13 +55,15 @@ def _ends(finding: Finding) -> tuple[float | None, float | None]:
     return (None, None) if finding.interval is None else finding.interval.ends
 
 
-def audit(paper: Paper) -> Audit:
+def audit(paper: Paper, observed: Mapping[str, pd.DataFrame] | None = None) -> Audit:
     """Check a paper's printed tables against themselves.
 
     Parameters
     ----------
     paper
         From `load_paper`.
+    observed
+        Rows of each column's sample with the regressors that were observed, by column key; see `Context`.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def audit(paper: Paper) -> Audit:
     """
     scheme = paper_scheme(paper.facts)
     samples = {key: sample_of(column, paper, scheme) for key, column in paper.columns.items()}
-    context = Context(paper, scheme, samples)
+    context = Context(paper, scheme, samples, observed or {})
     return Audit(tuple(finding for check in CHECKS for finding in check(context)))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import pandas as pd
 
 from cbec_bayes.published.facts import Sample
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Paper, TableColumn
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.regions import Scheme
+from cbec_bayes.spec import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Finding:
         What the interval is of, e.g. ``"p-value"``.
     detail
         One sentence for a reader.
+    origin
+        Printed, where nothing but the printed tables was used.
     """
 
     table: str
@@ -40,15 +45,28 @@ class Finding:
     interval: Interval | None
     quantity: str
     detail: str
+    origin: Origin = Origin.PRINTED
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A paper with its scheme of groups and what is known of each column's sample (by column key)."""
+    """A paper with its scheme of groups and what is known of each column's sample.
+
+    Attributes
+    ----------
+    paper, scheme
+        The paper and its scheme of groups.
+    samples
+        What is known of a column's sample, by column key.
+    observed
+        Rows of a column's sample with the regressors that were observed, by column key: unit, time, and columns named
+        as the printed terms. Empty where nothing was.
+    """
 
     paper: Paper
     scheme: Scheme | None
     samples: Mapping[str, Sample]
+    observed: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def column_by_key(self, key: str) -> TableColumn:
         """Return a column by its ``"table: column"`` key."""

@@ -1,0 +1,78 @@
+"""The classical tables of the report: replicated beside printed, and inference from few clusters."""
+
+from __future__ import annotations
+
+from cbec_bayes.replication import Replication, label_of, shown_tables
+from cbec_bayes.report.tables import ReportTable, number, probability
+from cbec_bayes.spec import Origin
+
+
+def classical_tables(replication: Replication) -> list[ReportTable]:
+    """Return a study's descriptive and regression tables, and its exposure's slope under few-cluster inference."""
+    name, origin = replication.study.name, replication.panel.origin
+    printed = replication.paper is not None
+    tables = []
+    for title, frame in shown_tables(replication):
+        rows = tuple(tuple(str(cell) for cell in row) for row in frame.to_numpy().tolist())
+        caption = f"{title}, computed from the panel"
+        if printed:
+            caption += (
+                "; in brackets what is printed: = met to the last digit, ~ allowed by the rounding of the inputs, "
+            )
+            caption += "≠ not met"
+        tables.append(
+            ReportTable(
+                f"{name}_{title.lower().replace(' ', '')}",
+                caption + "." + _origins(replication, title),
+                origin,
+                tuple(str(column) for column in frame.columns),
+                rows,
+                tuple(tuple("fail" if "[≠" in cell else "" for cell in row) for row in rows) if printed else (),
+            )
+        )
+    return [*tables, _few(replication, origin)]
+
+
+def _origins(replication: Replication, title: str) -> str:
+    """Say which rows of a table with several origins are observed."""
+    origins = replication.panel.origins
+    if len(set(origins.values())) == 1:
+        return ""
+    label = label_of(replication)
+    made = [label(term) for term, origin in origins.items() if origin is not Origin.OBSERVED]
+    sentence = f" {' and '.join(made)}: {replication.panel.origin}; the other columns of the panel are observed."
+    return sentence if title == "Table 2" else ""
+
+
+def _few(replication: Replication, origin: Origin) -> ReportTable:
+    exposure = replication.panel.roles.exposure
+    rows = []
+    for column in replication.columns:
+        found = replication.few.get(column.spec.key)
+        if found is None or exposure not in found.regression.terms:
+            continue
+        fit = found.regression
+        k = fit.terms.index(exposure)
+        rows.append(
+            (
+                f"Table {column.spec.table} {column.spec.name}",
+                str(fit.n_units),
+                number(fit.estimate[k], 3),
+                f"{number(fit.se[k], 3)} ({_p(fit.p[k])})",
+                f"{number(found.crv3_se[k], 3)} ({_p(found.crv3_p[k])})" if found.crv3_se[k] > 0 else "not defined",
+                _p(found.wild_p[k]),
+            )
+        )
+    return ReportTable(
+        f"{replication.study.name}_few",
+        f"Slope of {label_of(replication)(exposure)} with few clusters: standard errors with p-values by the usual "
+        "cluster-robust formula (CRV1) and by the jackknife (CRV3), and the p-value of the wild cluster bootstrap.",
+        origin,
+        ("Column", "Clusters", "Slope", "CRV1", "CRV3", "Wild bootstrap"),
+        tuple(rows),
+    )
+
+
+def _p(value: float) -> str:
+    """Write a p-value, which unlike the posterior probabilities of the report is one."""
+    return f"p {probability(value)}" if value < 0.005 else f"p = {value:.2f}"
