@@ -138,7 +138,7 @@ def test_a_failed_gate_is_exit_status_1_and_still_writes(program, tmp_path, monk
 def test_audit_of_the_paper(program, tmp_path):
     status, out, err = program("audit", "--out", "o")
     assert (status, err) == (0, "")
-    assert "226 findings: " in out
+    assert "230 findings: " in out
     frame = pd.read_csv(tmp_path / "o" / "audit.csv", dtype=str)
     assert list(frame.columns[:6]) == ["table", "column", "term", "check", "verdict", "detail"]
     assert set(frame["verdict"]) == {"pass", "fail", "undetermined"}
@@ -203,6 +203,10 @@ def test_bad_estimates_are_one_line_status_2_and_nothing_written(program, tmp_pa
         (["audit", "--tables", "none"], "none: no such folder"),
         (["audit", "--tables", "t"], "column 'printed': negative standard error -0.40"),
         (["run", "--study", "papr"], "did you mean 'paper'?"),
+        (["run", "--study", "public"], "has no printed tables to reanalyse; `cbec-bayes replicate --study public`"),
+        (["replicate", "--study", "papr"], "did you mean 'paper'?"),
+        (["reconstruct", "--study", "public"], "has no printed tables or no panel: there is nothing to reconstruct"),
+        (["reconstruct", "--n", "0"], "0 is not in the range"),
         (["rn"], "No such command 'rn'"),
     ],
 )
@@ -245,6 +249,46 @@ def test_lists(program):
     status, out, _ = program("studies")
     assert (status, out.split()[0]) == (0, "paper")
     assert program("--version")[:2] == (0, "0.1.0\n")
+
+
+def test_replicate_the_paper(program, tmp_path):
+    status, out, err = program("replicate", "--no-few", "--out", "o")
+    assert (status, err) == (0, "")
+    assert "0.408** [= 0.408**]" in out
+    assert "(p = 0.016) [= 0.016]" in out
+    assert "(0.085) [≠ 0.259]" in out
+    assert "Origin: reconstructed. 90 of 95 printed numbers" in out
+    frame = pd.read_csv(tmp_path / "o" / "replication.csv", dtype=str)
+    columns = ["table", "column", "term", "quantity", "printed", "replicated", "match", "origin"]
+    assert list(frame.columns[:8]) == columns
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["classical.csv", "replication.csv"]
+
+
+def test_replicate_the_public_study(program, tmp_path):
+    status, out, _ = program("replicate", "--study", "public", "--out", "o")
+    assert status == 0
+    assert "Origin: observed." in out
+    few = pd.read_csv(tmp_path / "o" / "few.csv")
+    assert set(few["origin"]) == {"observed"}
+    assert set(few["vcov"]) == {"CRV1", "CRV3", "wild bootstrap (webb)", "wild bootstrap (rademacher)"}
+    north_east = few[(few["column"] == "north-east") & (few["term"] == "pilot_zones")]
+    assert set(north_east["n_clusters"]) == {3}
+    first = (tmp_path / "o" / "few.csv").read_bytes()
+    assert program("replicate", "--study", "public", "--out", "again", "--quiet") == (0, "", "")
+    assert (tmp_path / "again" / "few.csv").read_bytes() == first
+
+
+def test_reconstruct(program, tmp_path):
+    status, out, err = program("reconstruct", "--n", "2", "--seed", "2", "--out", "o")
+    assert (status, err) == (0, "")
+    assert out.count("90 of 95 printed numbers") == 2
+    assert "one of infinitely many" in out
+    summary = pd.read_csv(tmp_path / "o" / "summary.csv")
+    assert summary[["met", "met_within_rounding", "not_met"]].to_numpy().tolist() == [[90, 1, 4]] * 2
+    record = pd.read_csv(tmp_path / "o" / "record.csv", dtype=str)
+    assert list(record.groupby("panel").size()) == [len(record) // 2] * 2
+    panel = pd.read_csv(tmp_path / "o" / "panels" / "cbec_circulation_1.csv")
+    assert list(panel.columns) == ["province", "year", "ci", "cbec", "origin"]
 
 
 def test_help_and_errors_from_a_shell():

@@ -154,3 +154,12 @@ def test_effects_of_disconnected_panels_absorb_more():
     effects = TwoWay(np.unique(unit, return_inverse=True)[1], time)
     x = np.random.default_rng(0).normal(size=12)
     assert kept_of(np.column_stack([x, (time > 2) * 1.0]), effects) == (0,)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, -7.0, 1e8 + 0.1, 1e-9])
+def test_a_constant_is_collinear(value):
+    for seed in range(10):  # whether rounding leaves a mean of equal numbers equal to them depends on how many
+        design = random_design(seed, 7, 6, n_terms=1, share=0.8)
+        constant = np.full(design.n_obs, value)
+        assert kept_of(np.column_stack([constant, design.x]), design.effects) == (1,)
+        assert kept_of(np.column_stack([design.x, constant]), design.effects) == (0,)

@@ -26,7 +26,7 @@ ORDER = (
     "effects",
     "published",
     "replication",
-    "reconstruct",
+    "reconstruction",
     "report",
     "run",
     "cli",

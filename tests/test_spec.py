@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from cbec_bayes.classical.conventions import CONVENTIONS
 from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir
-from cbec_bayes.spec import Prior, load_study, load_summary_model, model_names, study_names
+from cbec_bayes.spec import Prior, load_study, load_summary_model, model_names, read_study, study_names
 
 GOOD = {
     "kind": 'kind = "published"',
@@ -27,7 +28,50 @@ def test_every_shipped_model_and_study_loads():
         assert load_summary_model(name).answers.endswith((".", "?"))
     for name in study_names():
         study = load_study(name)
-        assert {study.model, *study.sensitivity} <= set(model_names())
+        if study.published is not None:
+            assert {study.published.model, *study.published.sensitivity} <= set(model_names())
+        if study.panel is not None:
+            assert study.panel.convention in CONVENTIONS
+        assert study.beside is None or study.beside in study_names()
+
+
+PANEL = {
+    "files": '["observed/provinces.csv"]',
+    "outcome": '"retail"',
+    "exposure": '"pilot_zones"',
+    "unit": '"province"',
+    "time": '"year"',
+    "convention": '"reghdfe"',
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra", "message"),
+    [
+        ({"files": "[]"}, "", "panel.files: a list of texts is needed, and it may not be empty"),
+        ({"files": '"one.csv"'}, "", "panel.files: a list of texts is needed"),
+        ({"outcome": "3"}, "", "panel.outcome: a text is needed"),
+        ({"first": '"2015"'}, "", "panel.first: a finite number is needed"),
+        ({"contols": '["a"]'}, "", "panel.contols: unknown key; did you mean 'controls'?"),
+        ({}, '[panel.origins]\nretail = "seen"\n', "panel.origins.retail: unknown origin 'seen'"),
+        ({}, "[panel.labels]\nretail = 1\n", "panel.labels: a table of texts is needed"),
+        ({}, '[published]\ntables = "a"\n', "published.reading: a text is needed"),
+    ],
+)
+def test_a_bad_study_names_file_and_key(tmp_path, changes, extra, message):
+    path = tmp_path / "s.toml"
+    panel = "".join(f"{key} = {value}\n" for key, value in (PANEL | changes).items())
+    path.write_text(f'title = "t"\n[panel]\n{panel}{extra}')
+    with pytest.raises(InputError, match=r"s\.toml") as error:
+        read_study(path)
+    assert message in str(error.value)
+
+
+def test_a_study_needs_something(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text('title = "t"\n')
+    with pytest.raises(InputError, match="needs printed tables"):
+        read_study(path)
 
 
 def test_a_model_is_read_and_resolved(tmp_path):

@@ -11,9 +11,7 @@ from cbec_bayes.within import TwoWay
 from tests.classical.cases import dummies
 
 # Any set of cells: with holes, with units and periods seen once, in one piece or in many.
-cells = st.lists(
-    st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=40, unique=True
-)  # fmt: skip
+cells = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=40, unique=True)
 
 
 def codes(pairs):
@@ -81,6 +79,16 @@ def test_the_rank_counts_the_pieces_of_a_panel():
     assert rank((0, 0), (0, 1), (1, 2), (1, 3), (2, 1), (2, 2)) == 3 + 4 - 1  # the third unit joins the two
     assert rank((0, 0), (1, 1), (2, 2), (3, 3)) == 4 + 4 - 4
     assert rank((0, 0)) == 1 + 1 - 1
+
+
+def test_a_long_chain_is_one_piece():
+    # Unit i is seen in periods i and i + 1 only; the first in the last one too, which closes a ring of 160 rows.
+    unit, time = codes([*((i, i + step) for i in range(80) for step in (0, 1)), (0, 80)])
+    effects, values = TwoWay(unit, time), normal(161)
+    assert effects.rank == 80 + 81 - 1
+    found = effects.within(values)
+    assert (np.abs(found).max(axis=0) > 1e-4).all()
+    np.testing.assert_allclose(found, left_by_dummies(unit, time, values), atol=1e-12)
 
 
 def test_a_unit_seen_once_is_fitted_exactly_and_changes_nothing_else():

@@ -9,6 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cbec_bayes.classical.few import few_clusters as few_clusters
+    from cbec_bayes.classical.regression import twfe as twfe
+    from cbec_bayes.design import make_design as make_design
+    from cbec_bayes.entropy import entropy_index as entropy_index
+    from cbec_bayes.entropy import load_system as load_system
+    from cbec_bayes.panel import Panel as Panel
+    from cbec_bayes.panel import Roles as Roles
+    from cbec_bayes.panel import make_panel as make_panel
+    from cbec_bayes.panel import read_panel as read_panel
     from cbec_bayes.published.audit import audit as audit
     from cbec_bayes.published.estimates import heterogeneity as heterogeneity
     from cbec_bayes.published.estimates import read_estimates as read_estimates
@@ -20,20 +29,35 @@ if TYPE_CHECKING:
     from cbec_bayes.published.results import summarise as summarise
     from cbec_bayes.published.summary import fit_summary as fit_summary
     from cbec_bayes.published.twin import build_pymc as build_pymc
+    from cbec_bayes.reconstruction.job import reconstruct as reconstruct
+    from cbec_bayes.replication import replicate as replicate
+    from cbec_bayes.spec import load_study as load_study
     from cbec_bayes.spec import load_summary_model as load_summary_model
 
 _HOMES = {
+    "Panel": "cbec_bayes.panel",
+    "Roles": "cbec_bayes.panel",
     "audit": "cbec_bayes.published.audit",
     "build_pymc": "cbec_bayes.published.twin",
     "contrasts_table": "cbec_bayes.published.results",
+    "entropy_index": "cbec_bayes.entropy",
     "effects_table": "cbec_bayes.published.results",
+    "few_clusters": "cbec_bayes.classical.few",
     "fit_summary": "cbec_bayes.published.summary",
     "heterogeneity": "cbec_bayes.published.estimates",
     "load_paper": "cbec_bayes.published.printed",
+    "load_study": "cbec_bayes.spec",
     "load_summary_model": "cbec_bayes.spec",
+    "load_system": "cbec_bayes.entropy",
+    "make_design": "cbec_bayes.design",
+    "make_panel": "cbec_bayes.panel",
     "read_estimates": "cbec_bayes.published.estimates",
+    "read_panel": "cbec_bayes.panel",
+    "reconstruct": "cbec_bayes.reconstruction.job",
+    "replicate": "cbec_bayes.replication",
     "sensitivity_table": "cbec_bayes.published.results",
     "summarise": "cbec_bayes.published.results",
+    "twfe": "cbec_bayes.classical.regression",
     "under_reading": "cbec_bayes.published.estimates",
 }
 __all__ = list(_HOMES)

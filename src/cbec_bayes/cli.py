@@ -212,8 +212,8 @@ def reconstruct(
 ) -> None:
     """Build panels that reproduce the printed numbers; writes the panels, record.csv and summary.csv."""
     from cbec_bayes.files import write_files
-    from cbec_bayes.reconstruct.job import ensemble, ensemble_files, load_problem
-    from cbec_bayes.reconstruct.job import reconstruct as reconstruct_one
+    from cbec_bayes.reconstruction.job import ensemble, ensemble_files, load_problem
+    from cbec_bayes.reconstruction.job import reconstruct as reconstruct_one
     from cbec_bayes.replication import match_sentence
     from cbec_bayes.spec import load_study
 

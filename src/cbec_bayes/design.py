@@ -16,6 +16,8 @@ from cbec_bayes.within import Array, Codes, TwoWay
 COLLINEAR = 1e-9
 """A regressor of which the others and the effects leave less than this share of its spread is collinear."""
 
+_EPSILON = float(np.finfo(float).eps)
+
 
 @dataclass(frozen=True, slots=True)
 class Design:
@@ -134,7 +136,8 @@ def identified(x: Array, within: Array) -> tuple[int, ...]:
         for _ in range(2):  # twice is enough: a second pass removes what rounding left of the first
             left = left - basis @ (basis.T @ left)
         norm = float(np.linalg.norm(left))
-        if norm > COLLINEAR * float(np.linalg.norm(x[:, k] - x[:, k].mean())):
+        spread = float(np.linalg.norm(x[:, k] - x[:, k].mean()))
+        if norm > max(COLLINEAR * spread, _EPSILON * float(np.linalg.norm(x[:, k]))):  # a constant has no spread
             kept.append(k)
             basis = np.column_stack([basis, left / norm])
     return tuple(kept)

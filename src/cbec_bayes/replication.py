@@ -378,10 +378,19 @@ def shown_tables(replication: Replication) -> list[tuple[str, pd.DataFrame]]:
             rows.setdefault(row, {})[column] = shown_cell(cell, beside)
         frame = pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis("").reset_index()
         order = list(dict.fromkeys(heads.get(cell.column, cell.column) for cell in own))
-        tables.append((f"Table {table}", frame if moments else frame[["", *order]]))
+        title = f"Table {table}" if replication.paper is not None else OWN_TITLES.get(table, f"Table {table}")
+        tables.append((title, frame.rename(columns=MOMENT_HEADS) if moments else frame[["", *order]]))
     return tables
 
 
+OWN_TITLES = {"2": "Descriptive statistics", "3": "Regressions on all rows", "4": "Regressions by group"}
+MOMENT_HEADS = {
+    "n_obs": "Observations",
+    "mean": "Mean",
+    "sd": "Standard deviation",
+    "min": "Minimum",
+    "max": "Maximum",
+}
 MARKS = {"yes": "=", "rounding": "~", "no": "≠"}
 
 

@@ -33,6 +33,24 @@ def classical_tables(replication: Replication) -> list[ReportTable]:
     return [*tables, _few(replication, origin)]
 
 
+def jackknife_sentence(replication: Replication) -> str:
+    """Say how much larger the jackknife's standard errors of the exposure's slope are than the clustered ones."""
+    exposure = replication.panel.roles.exposure
+    ratios = {}
+    for key, found in replication.few.items():
+        if exposure in found.regression.terms:
+            k = found.regression.terms.index(exposure)
+            ratios[key] = found.crv3_se[k] / found.regression.se[k]
+    known = {key: ratio for key, ratio in ratios.items() if ratio > 0}
+    if not known:
+        return ""
+    largest = max(known, key=lambda key: known[key])
+    return (
+        f"The jackknife's standard error is {min(known.values()):.1f} to {known[largest]:.1f} times the clustered one, "
+        f"most in column {largest}: the fewer the clusters, the less the clustered one can be believed."
+    )
+
+
 def _origins(replication: Replication, title: str) -> str:
     """Say which rows of a table with several origins are observed."""
     origins = replication.panel.origins

@@ -17,7 +17,7 @@ from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.replication import Replication, match_sentence
 from cbec_bayes.report import figures
-from cbec_bayes.report.classical import classical_tables
+from cbec_bayes.report.classical import classical_tables, jackknife_sentence
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 
@@ -87,6 +87,7 @@ def render(
                 "sentence": match_sentence(one) if one.paper is not None else "",
                 "notes": one.panel.notes,
                 "convention": next(c.fit.convention for c in one.columns if c.fit is not None),
+                "jackknife": jackknife_sentence(one),
                 "tables": by_study[name],
             }
             for name, one in replications.items()
@@ -200,6 +201,7 @@ def _audit_findings(analysis: Reanalysis) -> ReportTable:
             label(f.term) if f.term else "",
             str(f.verdict),
             f.detail,
+            str(f.origin),
         )
         for f in analysis.audit.findings
         if not f.check.startswith(("stars_", "implied_", "column_"))
@@ -207,11 +209,11 @@ def _audit_findings(analysis: Reanalysis) -> ReportTable:
     )
     return ReportTable(
         "audit_findings",
-        "The findings that matter.",
+        "The findings that matter, each with what it rests on: printed numbers alone, or observed controls too.",
         Origin.PRINTED,
-        ("Place", "Term", "Verdict", "In words"),
+        ("Place", "Term", "Verdict", "In words", "Origin"),
         rows,
-        tuple(("", "", row[2], "") for row in rows),
+        tuple(("", "", row[2], "", "") for row in rows),
     )
 
 
@@ -362,16 +364,16 @@ def _audit_table(analysis: Reanalysis) -> ReportTable:
         (
             *(str(r[key]) for key in ("table", "column")),
             analysis.paper.facts.label(r["term"]),
-            *(str(r[key]) for key in ("check", "verdict", "detail")),
+            *(str(r[key]) for key in ("check", "verdict", "detail", "origin")),
         )
         for r in frame.to_dict("records")
     )
-    marks = tuple(("", "", "", "", row[4], "") for row in rows)
+    marks = tuple(("", "", "", "", row[4], "", "") for row in rows)
     return ReportTable(
         "audit",
         f"All {len(rows)} findings of the audit.",
         Origin.PRINTED,
-        ("Table", "Column", "Term", "Check", "Verdict", "In words"),
+        ("Table", "Column", "Term", "Check", "Verdict", "In words", "Origin"),
         rows,
         marks,
     )

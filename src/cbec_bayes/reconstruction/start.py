@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.reconstruct.targets import MomentTargets
+from cbec_bayes.reconstruction.targets import MomentTargets
 from cbec_bayes.within import Array
 
-_SHARES = (0.15, 0.3, 0.25, 0.2)
+_SHARES = (0.15, 0.3)
 """Shares of the proxy's spread within groups that are tried as a start, one after the other."""
 _GROUP_NOISE = 0.25  # sd of what is added to the groups' means, in the same unit
 _NOISE = 0.15  # sd of the noise of an ensemble's proxies, in sds of the proxy

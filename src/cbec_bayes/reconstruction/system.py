@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cbec_bayes.classical.conventions import Convention
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
-from cbec_bayes.reconstruct.targets import ColumnTargets, Target, Targets
+from cbec_bayes.reconstruction.targets import ColumnTargets, Target, Targets
 from cbec_bayes.within import Array
 
 MAX_ROWS = 3_000

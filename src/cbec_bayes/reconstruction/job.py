@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.design import Design, make_design
@@ -16,10 +17,10 @@ from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir, csv_text
 from cbec_bayes.panel import Panel, panel_of, read_frame, study_frame
 from cbec_bayes.published.printed import Paper, load_paper
-from cbec_bayes.reconstruct.solver import Solution, solve
-from cbec_bayes.reconstruct.start import Start, starts
-from cbec_bayes.reconstruct.system import System, make_system
-from cbec_bayes.reconstruct.targets import bounds, targets_of
+from cbec_bayes.reconstruction.solver import Solution, solve
+from cbec_bayes.reconstruction.start import Start, starts
+from cbec_bayes.reconstruction.system import System, make_system
+from cbec_bayes.reconstruction.targets import bounds, targets_of
 from cbec_bayes.replication import Replication, paper_columns, replicate
 from cbec_bayes.spec import Origin, PanelSpec, Study
 
@@ -27,9 +28,9 @@ _DECIMALS = 9  # railway density varies so little that its slopes feel the seven
 _PULL = 2.5e-3  # towards the start, while targets are being met
 _CLOSER = 0.1  # towards the proxies, once they are
 _TOLERANCE = 0.9  # of the half-width of each rounding: what is met prints the same digits
-_ITERATIONS = 3_000
+_ITERATIONS = 1_500
 _CLOSER_ITERATIONS = 3_000
-_REDRAWS = 3  # of an ensemble's targets and proxies, where the first cannot be met together
+_REDRAWS = 8  # of an ensemble's targets and proxies, where the first cannot be met together
 
 Step = Callable[[str], None]
 
@@ -140,6 +141,11 @@ def reconstruct(problem: Problem, seed: int | None = None) -> Reconstruction:
         Of several starting points the one that ends closest to the proxies among those that meet every target (for an
         ensemble the first of them); where none does, the one that misses least. Its record says what it does not meet.
     """
+    with threadpool_limits(limits=1):  # the matrices are small: threads would cost more than they bring
+        return _reconstruct(problem, seed)
+
+
+def _reconstruct(problem: Problem, seed: int | None) -> Reconstruction:
     begun = time.perf_counter()
     best: _Candidate | None = None
     iterations = 0

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cbec_bayes.classical.conventions import CONVENTIONS
+from cbec_bayes.classical.few import few_clusters
+from cbec_bayes.classical.regression import twfe
+from cbec_bayes.errors import InputError
+from tests.classical.cases import CASES, R, dummies, golden, load, random_design
+
+
+@functools.cache
+def few(name):
+    """Jackknife and bootstrap of a golden case; the jackknife does not depend on the draws."""
+    return few_clusters(load(name), replications=99)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_crv3_is_the_jackknife_of_r(name):
+    design, found = load(name), few(name)
+    np.testing.assert_allclose(found.crv3_se, golden(R["cases"][name]["jackknife"]["se_cv3"], design), rtol=1e-7)
+    t = found.regression.estimate / found.crv3_se
+    np.testing.assert_allclose(found.crv3_p, 2 * stats.t.sf(np.abs(t), len(design.units) - 1), rtol=1e-10)
+    np.testing.assert_array_equal(found.regression.estimate, twfe(design).estimate)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.75])
+def test_crv3_by_leaving_units_out(share):
+    design = random_design(11, 9, 6, share=share)
+    estimate = twfe(design).estimate
+    left = np.array([twfe(design.rows(design.unit != unit)).estimate for unit in range(9)])
+    by_hand = np.sqrt(8 / 9 * ((left - estimate) ** 2).sum(axis=0))
+    np.testing.assert_allclose(few_clusters(design, replications=99).crv3_se, by_hand, rtol=1e-8)
+
+
+def test_crv3_is_undefined_where_one_unit_carries_a_slope():
+    design = random_design(11, 8, 5)
+    alone = np.where(design.unit == 3, design.x[:, 1], 0.0)
+    found = few_clusters(
+        design.with_regressors(("x0", "alone"), np.column_stack([design.x[:, 0], alone])), replications=99
+    )
+    assert np.isnan(found.crv3_se[1])
+    assert np.isfinite(found.regression.se).all()
+
+
+def bootstrap_t(design, k, weights):
+    """The textbook bootstrap: new outcomes under H0 from the dense regression, refitted; weights have shape (G, B)."""
+    factor = CONVENTIONS["reghdfe"].factor(
+        design.n_obs, design.x.shape[1], len(design.units), design.effects.rank
+    )  # it cancels
+    x = np.column_stack([design.x, dummies(design.unit, design.time)[:, :-1]])
+    bread = np.linalg.pinv(x)
+
+    def t_of(y):
+        beta = bread @ y
+        scores = bread[k][:, None] * (y - x @ beta)
+        by_unit = np.array([scores[design.unit == unit].sum(axis=0) for unit in range(len(design.units))])
+        return beta[k] / np.sqrt(factor * (by_unit**2).sum(axis=0))
+
+    without = np.delete(x, k, axis=1)
+    fitted = without @ (np.linalg.pinv(without) @ design.y)
+    draws = fitted[:, None] + (design.y - fitted)[:, None] * weights[design.unit]
+    return float(t_of(design.y[:, None])[0]), t_of(draws)
+
+
+def share_beyond(t, draws):
+    """Draws beyond t; those equal to it but for rounding, all signs alike, are not."""
+    return float(np.mean(np.abs(draws) > abs(t) * (1 + 1e-9)))
+
+
+def webb(rng, shape):
+    return rng.choice([-np.sqrt(1.5), -1, -np.sqrt(0.5), np.sqrt(0.5), 1, np.sqrt(1.5)], size=shape)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_webb_draws_agree_with_a_bootstrap_of_our_own(share):
+    design = random_design(21, 8, 6, share=share)
+    found = few_clusters(design, seed=4)
+    assert (found.weights, found.replications, found.seed) == ("webb", 9999, 4)
+    weights = webb(np.random.default_rng(77), (8, 20_000))
+    for k in range(2):
+        t, draws = bootstrap_t(design, k, weights)
+        assert t == pytest.approx(found.regression.t[k], rel=1e-8)
+        p = share_beyond(t, draws)
+        assert 0.005 < p < 0.995
+        error = np.sqrt(p * (1 - p) * (1 / 9999 + 1 / 20_000))
+        assert abs(found.wild_p[k] - p) < 4 * error
+
+
+def test_signs_agree_with_all_of_them():
+    design = random_design(22, 13, 4)
+    found = few_clusters(design, replications=4999, seed=2)
+    assert found.weights == "rademacher"
+    signs = np.array(list(itertools.product([-1.0, 1.0], repeat=13))).T
+    for k in range(2):
+        p = share_beyond(*bootstrap_t(design, k, signs))
+        assert 0.005 < p < 0.995
+        assert abs(found.wild_p[k] - p) < 4 * np.sqrt(p * (1 - p) / 4999)
+
+
+def test_weights_by_the_number_of_clusters():
+    weights = [few_clusters(random_design(1, n, 4), replications=99).weights for n in (2, 12, 13)]
+    assert weights == ["webb", "webb", "rademacher"]
+
+
+def test_a_seed_gives_the_same_again():
+    design = random_design(23, 8, 5)
+    first, again, other = (few_clusters(design, replications=999, seed=seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first.wild_p, again.wild_p)
+    assert (first.wild_p != other.wild_p).any()
+    np.testing.assert_array_equal(first.crv3_se, other.crv3_se)
+
+
+def test_the_convention_changes_crv1_alone():
+    design = random_design(24, 8, 5)
+    plm, areg = (few_clusters(design, how=how, replications=499) for how in ("plm", "areg"))
+    assert (plm.regression.se < areg.regression.se).all()
+    np.testing.assert_array_equal(plm.crv3_se, areg.crv3_se)
+    np.testing.assert_array_equal(plm.wild_p, areg.wild_p)
+
+
+def test_a_collinear_term_has_nothing():
+    design = random_design(25, 8, 5)
+    x = np.column_stack([design.x[:, 0], 2 * design.x[:, 0] + design.time, design.x[:, 1]])
+    found = few_clusters(design.with_regressors(("a", "twice a", "b"), x), replications=499)
+    alone = few_clusters(design, replications=499)
+    for name in ("crv3_se", "crv3_p", "wild_p"):
+        assert np.isnan(getattr(found, name)[1])
+        np.testing.assert_allclose(getattr(found, name)[[0, 2]], getattr(alone, name), rtol=1e-9)
+
+
+def test_the_frame_has_three_methods_per_term():
+    found = few("grunfeld")
+    frame = found.frame()
+    assert frame.columns.tolist() == ["term", "vcov", "estimate", "se", "df", "p", "ci_low", "ci_high"]
+    assert frame["vcov"].tolist() == ["CRV1"] * 2 + ["CRV3"] * 2 + ["wild bootstrap (webb)"] * 2
+    assert frame["term"].tolist() == ["value", "capital"] * 3
+    assert frame["estimate"].tolist() == [*found.regression.estimate] * 3
+    assert frame["p"].tolist() == [*found.regression.p, *found.crv3_p, *found.wild_p]
+    assert frame["df"].tolist()[:4] == [9.0] * 4
+    assert frame[["se", "df", "ci_low", "ci_high"]].iloc[4:].isna().all(axis=None)
+    crv3 = frame[frame["vcov"] == "CRV3"]
+    np.testing.assert_allclose((crv3["ci_high"] - crv3["ci_low"]) / crv3["se"], 2 * 2.262157, atol=1e-5)
+
+
+def test_errors_are_those_of_the_regression():
+    design = random_design(26, 4, 3, n_terms=6)
+    with pytest.raises(InputError, match="too few"):
+        few_clusters(design)
+    assert few_clusters(design, ["x1"], replications=99).regression.terms == ("x1",)
