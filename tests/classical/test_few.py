@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,3 +154,58 @@ def test_errors_are_those_of_the_regression():
     with pytest.raises(InputError, match="too few"):
         few_clusters(design)
     assert few_clusters(design, ["x1"], replications=99).regression.terms == ("x1",)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_units_of_measurement_change_nothing(scale):
+    design = random_design(0, 8, 6)
+    x = design.x * np.array([1.0, scale])
+    moved = replace(design, x=x, y=design.y * 1e5)
+    a, b = few_clusters(design, replications=999), few_clusters(moved, replications=999)
+    unit = 1e5 / np.array([1.0, scale])
+    np.testing.assert_allclose(b.crv3_se, a.crv3_se * unit, rtol=1e-7)
+    np.testing.assert_allclose(b.wild_p, a.wild_p, atol=1e-12)
+
+
+def jackknife_by_hand(design, how="fixest"):
+    whole = twfe(design, how=how).estimate
+    n = len(design.units)
+    left = [twfe(design.rows(design.unit != unit), how=how).estimate for unit in range(n)]
+    return np.sqrt((n - 1) / n * np.sum((np.array(left) - whole) ** 2, axis=0))
+
+
+def test_crv3_where_a_period_hangs_on_one_unit():
+    """Leaving the unit out loses a period effect, not a slope."""
+    design = random_design(0, 6, 5)
+    design = design.rows(~((design.time == 4) & (design.unit > 0)))
+    found = few_clusters(design, how="fixest", replications=99)
+    np.testing.assert_allclose(found.crv3_se, jackknife_by_hand(design), rtol=1e-8)
+
+
+def test_crv3_where_leaving_a_unit_out_splits_the_panel():
+    design = random_design(0, 7, 6)
+    unit, time = design.unit, design.time
+    design = design.rows((unit == 0) | ((unit < 4) & (time < 3)) | ((unit >= 4) & (time >= 3)))
+    found = few_clusters(design, how="fixest", replications=99)
+    np.testing.assert_allclose(found.crv3_se, jackknife_by_hand(design), rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_units", [12, 13, 14])
+def test_signs_are_never_fewer_than_draws(n_units):
+    """No enumeration in silence, and no warning about it."""
+    found = few_clusters(random_design(0, n_units, 5))
+    assert found.weights == ("rademacher" if n_units == 14 else "webb")
+
+
+@pytest.mark.parametrize("scale", [3.0, 7.0, 1.1, 0.001])
+def test_ties_are_not_decided_by_rounding(scale):
+    """With three clusters many draws have the sample's own |t|; a change of unit must not move them across it."""
+    design = random_design(0, 3, 8)
+    a = few_clusters(design, replications=999)
+    b = few_clusters(replace(design, y=design.y * scale), replications=999)
+    np.testing.assert_array_equal(a.wild_p, b.wild_p)
+
+
+def test_two_clusters_have_no_bootstrap_to_speak_of():
+    found = few_clusters(random_design(1, 2, 4), replications=99)
+    assert found.weights == "webb"

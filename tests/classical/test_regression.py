@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyfixest as pf
@@ -8,6 +10,7 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.conventions import CONVENTIONS
 from cbec_bayes.classical.fits import quiet
 from cbec_bayes.classical.regression import twfe, without_singletons
@@ -206,3 +209,28 @@ def test_regressions_that_cannot_be_run():
         twfe(one, how="fixest")
     with pytest.raises(InputError, match="unknown convention 'stata'"):
         twfe(full, how="stata")
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1e5, 1e8])
+@pytest.mark.parametrize("name", ["grunfeld_unbalanced", "produc"])
+def test_units_of_measurement_change_nothing(name, scale):
+    """Columns of any size: pyfixest's tolerances are absolute, ours may not be."""
+    design = load(name)
+    plain = twfe(design)
+    units = np.ones(len(design.terms))
+    units[-1] = scale
+    moved = twfe(replace(design, x=design.x * units, y=design.y * 1e5 + 1e7))
+    np.testing.assert_allclose(moved.estimate, plain.estimate * 1e5 / units, rtol=1e-8)
+    np.testing.assert_allclose(moved.se, plain.se * 1e5 / units, rtol=1e-8)
+    assert moved.r2 == pytest.approx(plain.r2, rel=1e-9)
+
+
+@pytest.mark.parametrize("how", CONVENTIONS)
+def test_unconnected_pieces_count_their_own_effects(how):
+    """Two panels side by side, no period in common: the batch and the regression count the same rank."""
+    design = random_design(0, 8, 12)
+    design = design.rows((design.unit < 4) == (design.time < 6))
+    assert design.effects.rank == 8 + 12 - 2
+    one = twfe(design, how=how)
+    many = prepare(design, how=how).fit(design.y[None])
+    np.testing.assert_allclose(many.se[0], one.se, rtol=1e-9)

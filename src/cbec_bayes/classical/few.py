@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.classical.conventions import Convention, convention
-from cbec_bayes.classical.fits import quiet
+from cbec_bayes.classical.fits import NO_FACTORS, quiet
 from cbec_bayes.classical.regression import Regression, sample, twfe, two_sided
 from cbec_bayes.design import Design, identified
 from cbec_bayes.spec import CI_PROB
@@ -19,9 +19,10 @@ from cbec_bayes.within import Array
 
 REPLICATIONS = 9_999
 WEBB_UP_TO = 12
-"""Up to this many clusters the bootstrap draws from Webb's six points: 2 ** 12 signs are too few."""
+"""Up to this many clusters, or while there are fewer signs than draws, weights are Webb's six points."""
 
 _SINGULAR = 1e-11
+_TIE = 1e-9  # draws with the same weight for all clusters have the sample's own |t|, up to rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +106,35 @@ def few_clusters(
     fit = twfe(design, terms, how=how)
     used = sample(design if terms is None else design.keeping(terms), how)
     kept = list(identified(used.x, used.effects.within(used.x)))
-    frame, slopes, effects = _unit_demeaned(used, kept)
-    crv3 = _crv3(frame, slopes, effects)
+    frame, slopes, effects, unit = _unit_demeaned(used, kept)
     n_terms = len(used.terms)
     se, wild = np.full(n_terms, np.nan), np.full(n_terms, np.nan)
-    se[kept] = crv3
-    weights = "webb" if fit.n_units <= WEBB_UP_TO else "rademacher"
+    se[kept] = _crv3(frame, slopes, effects) * unit
+    weights = "webb" if fit.n_units <= WEBB_UP_TO or 2**fit.n_units <= replications else "rademacher"
     model = _feols(frame, slopes, effects, "CRV1")
     for k, name in zip(kept, slopes, strict=True):
-        with quiet():
-            test = model.wildboottest(
-                param=name, reps=replications, seed=seed, weights_type=weights, bootstrap_type="11", impose_null=True
+        # With two clusters the variance is nothing but rounding, and its root may not exist.
+        with quiet(), np.errstate(invalid="ignore", divide="ignore"):
+            test, drawn = model.wildboottest(
+                param=name,
+                reps=replications,
+                seed=seed,
+                weights_type=weights,
+                bootstrap_type="11",
+                impose_null=True,
+                return_bootstrapped_t_stats=True,
             )
-        wild[k] = float(test["Pr(>|t|)"])
+        size = abs(float(test["t value"]))
+        wild[k] = float((np.abs(drawn) > size * (1 + _TIE)).mean()) if np.isfinite(size) else np.nan
     p = two_sided(fit.estimate / se, fit.n_units - 1.0)
     return FewClusters(fit, se, p, wild, weights, replications, seed)
 
 
-def _unit_demeaned(design: Design, kept: Sequence[int]) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """Return y, slopes and period dummies less their unit means, and the names of slopes and dummies."""
+def _unit_demeaned(design: Design, kept: Sequence[int]) -> tuple[pd.DataFrame, list[str], list[str], Array]:
+    """Return y, slopes and period dummies less their unit means, over their spread.
+
+    With the names of slopes and dummies, and what a slope in the frame's units is multiplied by, shape (k,).
+    """
     dummies = (design.time[:, None] == np.arange(1, len(design.times))).astype(float)
     columns = np.column_stack([design.y, design.x[:, list(kept)], dummies])
     sums = np.zeros((len(design.units), columns.shape[1]))
@@ -131,12 +142,13 @@ def _unit_demeaned(design: Design, kept: Sequence[int]) -> tuple[pd.DataFrame, l
     columns = columns - (sums / np.bincount(design.unit)[:, None])[design.unit]
     slopes = [f"x{k}" for k in kept]
     names = ["y", *slopes, *(f"t{t}" for t in range(1, len(design.times)))]
-    frame = pd.DataFrame(columns, columns=names)
+    spread = np.sqrt((columns**2).mean(axis=0))
+    frame = pd.DataFrame(columns / np.where(spread > 0, spread, 1.0), columns=names)
     # An unconnected panel has a period effect too many; its columns are found collinear, and left out, here.
     independent = identified(np.ones((len(columns), 1)) + columns[:, 1:], columns[:, 1:])
     effects = [names[1 + k] for k in independent if names[1 + k].startswith("t")]
     frame["unit"] = design.unit
-    return frame, slopes, effects
+    return frame, slopes, effects, spread[0] / spread[1 : 1 + len(slopes)]
 
 
 def _feols(frame: pd.DataFrame, slopes: Sequence[str], effects: Sequence[str], vcov: str) -> Any:
@@ -147,22 +159,21 @@ def _feols(frame: pd.DataFrame, slopes: Sequence[str], effects: Sequence[str], v
             f"y ~ {' + '.join([*slopes, *effects])} - 1",
             data=frame,
             vcov={vcov: "unit"},
-            ssc=pf.ssc(k_adj=False, k_fixef="none", G_adj=False, G_df="min"),
+            ssc=NO_FACTORS,
             collin_tol=1e-14,
         )
 
 
 def _crv3(frame: pd.DataFrame, slopes: Sequence[str], effects: Sequence[str]) -> Array:
     """Return jackknife standard errors of the slopes, NaN where a leave-one-out sample cannot identify them."""
-    everything = [*slopes, *effects]
-    scaled = frame[everything] / np.sqrt((frame[everything] ** 2).sum())
-    whole = scaled.to_numpy().T @ scaled.to_numpy()
-    parts = scaled.groupby(frame["unit"])
-    n_units = len(parts)
-    for _, part in parts:
-        left = np.linalg.eigvalsh(whole - part.to_numpy().T @ part.to_numpy())
-        if left[0] < _SINGULAR * left[-1]:
-            return np.full(len(slopes), np.nan)
+    x = frame[[*slopes, *effects]].to_numpy()
+    whole, k = x.T @ x, len(slopes)
+    parts = [part.to_numpy() for _, part in frame[[*slopes, *effects]].groupby(frame["unit"])]
+    for part in parts:
+        left = whole - part.T @ part
+        own = left[:k, :k] - left[:k, k:] @ np.linalg.pinv(left[k:, k:], rcond=_SINGULAR, hermitian=True) @ left[k:, :k]
+        if np.linalg.eigvalsh(own)[0] < _SINGULAR * np.diag(whole)[:k].max():
+            return np.full(k, np.nan)
     fit = _feols(frame, slopes, effects, "CRV3")
-    variance = np.diag(np.asarray(fit._vcov))[: len(slopes)] * (n_units - 1) / n_units
+    variance = np.diag(np.asarray(fit._vcov))[:k] * (len(parts) - 1) / len(parts)
     return np.asarray(np.sqrt(variance))

@@ -5,57 +5,63 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from cbec_bayes.classical.conventions import Convention
 from cbec_bayes.design import Design
+from cbec_bayes.within import Array
 
 _TOLERANCE = 1e-13  # of pyfixest's demeaning; its default, 1e-6, would show in the sixth digit of unbalanced panels
 _MAX_ITERATIONS = 1_000_000
+NO_FACTORS: dict[str, str | bool] = {"k_adj": False, "k_fixef": "none", "G_adj": False, "G_df": "min"}
+"""pyfixest's small-sample correction, switched off: `pyfixest.ssc` with these arguments."""
 
 
-def pyfixest_fit(design: Design, kept: Sequence[int], how: Convention | None, vcov: str = "CRV1") -> Any:
-    """Fit y on the kept columns of x with unit and time effects by pyfixest.
+def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
+    """Fit y on the kept columns of x with unit and time effects by pyfixest, errors clustered by unit.
 
     Parameters
     ----------
     design
         Rows; units are the clusters.
     kept
-        Positions of the identified regressors.
-    how
-        Whose small-sample factors are used; None for none at all.
-    vcov
-        ``"CRV1"`` or ``"CRV3"``.
+        Positions of the identified regressors, k of them.
 
     Returns
     -------
-    pyfixest.estimation.models.feols_.Feols
-        With coefficients in the order of `kept`.
+    estimate, vcov, residuals
+        Shapes (k,), (k, k) and (n,). The CRV1 variance carries no small-sample factor: conventions differ in nothing
+        else, and pyfixest counts the effects of a panel that falls into unconnected pieces as if it did not.
+
+    Notes
+    -----
+    pyfixest stops demeaning at an absolute tolerance, so columns are passed less their means, over their spread.
     """
     import pyfixest as pf
     from pyfixest.demeaners import MapDemeaner
 
+    columns = np.column_stack([design.y, design.x[:, list(kept)]])
+    columns = columns - columns.mean(axis=0)
+    scale = np.sqrt((design.effects.within(columns) ** 2).mean(axis=0))
+    scale[0] = scale[0] or 1.0  # an outcome that the effects explain wholly
     names = [f"x{k}" for k in kept]
-    frame = pd.DataFrame(design.x[:, list(kept)], columns=names)
-    frame["y"], frame["unit"], frame["time"] = design.y, design.unit, design.time
+    frame = pd.DataFrame(columns / scale, columns=["y", *names])
+    frame["unit"], frame["time"] = design.unit, design.time
     with quiet():
-        return pf.feols(
+        fit = pf.feols(
             f"y ~ {' + '.join(names)} | unit + time",
             data=frame,
-            vcov={vcov: "unit"},
-            ssc=pf.ssc(
-                k_adj=how is not None and how.k_adj is not None,
-                k_fixef="none" if how is None else how.k_fixef,
-                G_adj=how is not None and how.g_adj,
-                G_df="min",
-            ),
+            vcov={"CRV1": "unit"},
+            ssc=NO_FACTORS,
             fixef_rm="none",
             collin_tol=1e-14,  # collinear regressors were left out before, by a tolerance of our own
             demeaner=MapDemeaner(fixef_tol=_TOLERANCE, fixef_maxiter=_MAX_ITERATIONS),
         )
+    unit = scale[0] / scale[1:]
+    estimate = fit.coef().to_numpy() * unit
+    residuals = np.asarray(fit._u_hat, dtype=float).ravel() * scale[0]
+    return estimate, np.asarray(fit._vcov) * np.outer(unit, unit), residuals
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cbec_bayes.classical.conventions import Convention, convention
-from cbec_bayes.classical.fits import pyfixest_fit
+from cbec_bayes.classical.fits import crv1
 from cbec_bayes.design import Design, identified
 from cbec_bayes.errors import InputError
 from cbec_bayes.spec import CI_PROB
@@ -164,7 +164,7 @@ def twfe(design: Design, terms: Sequence[str] | None = None, *, how: str | Conve
 
     Notes
     -----
-    pyfixest gives slopes, residuals and the CRV1 variance; its small-sample correction is always passed.
+    pyfixest gives slopes, residuals and the CRV1 variance; the small-sample factor is always the convention's own.
     """
     how = convention(how) if isinstance(how, str) else how
     used = sample(design if terms is None else design.keeping(terms), how)
@@ -176,22 +176,20 @@ def twfe(design: Design, terms: Sequence[str] | None = None, *, how: str | Conve
         raise InputError(
             f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
         )
-    fit = pyfixest_fit(used, kept, how)
+    slopes, uncorrected, residual = crv1(used, kept)
     estimate, se, vcov = (
         np.full(shape, np.nan) for shape in ((len(used.terms),), (len(used.terms),), (len(used.terms),) * 2)
     )
     at = list(kept)
-    numerator = used.n_obs / (used.n_obs - 1) if how.k_adj == "n" else 1.0
-    estimate[at] = fit.coef().to_numpy()
-    vcov[np.ix_(at, at)] = np.asarray(fit._vcov) * numerator
+    rank = used.effects.rank
+    estimate[at] = slopes
+    vcov[np.ix_(at, at)] = uncorrected * how.factor(used.n_obs, len(kept), len(used.units), rank)
     se[at] = np.sqrt(np.diag(vcov)[at])
-    residual = np.asarray(fit._u_hat, dtype=float).ravel()
     rss = float(residual @ residual)
     tss = float(((used.y - used.y.mean()) ** 2).sum())
     within = used.effects.within(used.y)
     tss_within = float(within @ within)
     means = used.x[:, at].mean(axis=0)
-    rank = used.effects.rank
     return Regression(
         used.outcome,
         used.terms,
