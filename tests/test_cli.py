@@ -207,7 +207,7 @@ def test_bad_estimates_are_one_line_status_2_and_nothing_written(program, tmp_pa
         (["run", "--study", "public"], "has no printed tables to reanalyse; `cbec-bayes replicate --study public`"),
         (["replicate", "--study", "papr"], "did you mean 'paper'?"),
         (["reconstruct", "--study", "public"], "has no printed tables or no panel: there is nothing to reconstruct"),
-        (["reconstruct", "--n", "0"], "0 is not in the range"),
+        (["reconstruct", "--n", "0"], "Invalid value for '--n'"),
         (["rn"], "No such command 'rn'"),
     ],
 )

@@ -22,7 +22,7 @@ def classical_tables(replication: Replication) -> list[ReportTable]:
             caption += "≠ not met"
         tables.append(
             ReportTable(
-                f"{name}_{title.lower().replace(' ', '')}",
+                f"{name}_{title.lower().replace('table ', 'table').replace(' ', '_')}",
                 caption + "." + _origins(replication, title),
                 origin,
                 tuple(str(column) for column in frame.columns),
