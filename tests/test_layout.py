@@ -16,6 +16,7 @@ ORDER = (
     "errors",
     "files",
     "spec",
+    "family",
     "regions",
     "within",
     "panel",

@@ -4,6 +4,7 @@ import pytest
 
 from cbec_bayes.classical.conventions import CONVENTIONS
 from cbec_bayes.errors import InputError
+from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.files import asset_dir
 from cbec_bayes.spec import Prior, load_study, load_summary_model, model_names, read_study, study_names
 
@@ -23,9 +24,11 @@ def read(tmp_path, **changes):
 
 
 def test_every_shipped_model_and_study_loads():
-    assert len(model_names()) == len(list(asset_dir("models").glob("*.toml")))
+    assert len(model_names()) + len(panel_model_names()) == len(list(asset_dir("models").glob("*.toml")))
     for name in model_names():
         assert load_summary_model(name).answers.endswith((".", "?"))
+    for name in panel_model_names():
+        assert load_panel_model(name).answers.endswith((".", "?"))
     for name in study_names():
         study = load_study(name)
         if study.published is not None:

@@ -249,9 +249,12 @@ def _list(name: str, lines: dict[str, str], out: Path | None, quiet: bool) -> No
 @app.command()
 def models(out: Out = None, seed: Seed = 1, quiet: Quiet = False) -> None:
     """List the models, with the question each answers."""
+    from cbec_bayes.family import load_panel_model, panel_model_names
     from cbec_bayes.spec import load_summary_model, model_names
 
-    _list("models", {name: load_summary_model(name).answers for name in model_names()}, out, quiet)
+    panels = {name: load_panel_model(name).answers for name in panel_model_names()}
+    printed = {name: load_summary_model(name).answers for name in model_names()}
+    _list("models", panels | printed, out, quiet)
 
 
 @app.command()

@@ -116,13 +116,15 @@ def make_design(panel: Panel) -> Design:
     )
 
 
-def identified(x: Array, within: Array) -> tuple[int, ...]:
+def identified(x: Array, within: Array, *, about_mean: bool = True) -> tuple[int, ...]:
     """Return the regressors that are not collinear with the effects and those before them.
 
     Parameters
     ----------
     x, within
         Regressors, raw and after the within transformation, shape (n, K).
+    about_mean
+        Measure what is left against the spread about the mean; False where a constant is a regressor like another.
 
     Returns
     -------
@@ -136,7 +138,7 @@ def identified(x: Array, within: Array) -> tuple[int, ...]:
         for _ in range(2):  # twice is enough: a second pass removes what rounding left of the first
             left = left - basis @ (basis.T @ left)
         norm = float(np.linalg.norm(left))
-        spread = float(np.linalg.norm(x[:, k] - x[:, k].mean()))
+        spread = float(np.linalg.norm(x[:, k] - about_mean * x[:, k].mean()))
         if norm > max(COLLINEAR * spread, _EPSILON * float(np.linalg.norm(x[:, k]))):  # a constant has no spread
             kept.append(k)
             basis = np.column_stack([basis, left / norm])

@@ -250,7 +250,8 @@ def suggest(name: str, known: Sequence[str]) -> str:
     return f"{hint}there are {', '.join(known)}"
 
 
-def _prior(section: Section, families: Sequence[str]) -> Prior:
+def read_prior(section: Section, families: Sequence[str]) -> Prior:
+    """Read a prior of one of some families from a TOML table."""
     dist = section.text("dist")
     if dist not in families:
         raise section.wrong("dist", f"unknown prior '{dist}'; {suggest(dist, families)}")
@@ -276,15 +277,16 @@ def read_summary_model(path: Path) -> SummaryModel:
     return SummaryModel(
         path.stem,
         top.text("answers"),
-        _prior(top.section("slope"), SLOPE_FAMILIES),
-        _prior(top.section("between"), SCALE_FAMILIES),
+        read_prior(top.section("slope"), SLOPE_FAMILIES),
+        read_prior(top.section("between"), SCALE_FAMILIES),
         unit if unit == "auto" else float(unit),
     )
 
 
 def model_names() -> tuple[str, ...]:
-    """Return the names of the models that ship with the package."""
-    return tuple(sorted(path.stem for path in asset_dir("models").glob("*.toml")))
+    """Return the names of the models of printed estimates that ship with the package."""
+    paths = sorted(asset_dir("models").glob("*.toml"))
+    return tuple(path.stem for path in paths if read_toml(path).get("kind") == "published")
 
 
 def load_summary_model(model: str | Path) -> SummaryModel:

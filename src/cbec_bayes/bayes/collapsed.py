@@ -1,0 +1,402 @@
+"""The collapsed posterior: location parameters integrated out exactly, the density left to the scales alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cbec_bayes.bayes.blocks import Block, Blocks
+from cbec_bayes.bayes.moments import Moments, moments_of
+from cbec_bayes.bayes.priors import log_density, resolve
+from cbec_bayes.errors import InputError
+from cbec_bayes.spec import Prior
+from cbec_bayes.within import Array
+
+LOG_2PI = math.log(2 * math.pi)
+_CHUNK = 2**21
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """Location parameters given scales: normal, with these moments.
+
+    Attributes
+    ----------
+    mean
+        Shape (S, p).
+    root
+        Factor R with covariance R R', shape (S, p, p).
+    """
+
+    mean: Array
+    root: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Collapsed:
+    """log p(y | scales) of a Gaussian member, and what follows from it.
+
+    Attributes
+    ----------
+    moments
+        Of the outcome, then of every kept coefficient's column.
+    names
+        Sampled scales in order: the residual's (one, or one per stratum as ``sigma[east]``), then the others.
+    priors
+        Of each sampled scale, resolved.
+    fixed
+        Scales that a ``fixed`` prior holds, by name.
+    n_flat
+        How many coefficients have no scale; they come first.
+    location
+        Normal priors of flat coefficients: precision and mean, shape (2, p); zero precision where flat.
+    pooled
+        Scale's name to the positions, from 0, of the coefficients it pools.
+    unit_scale
+        Name of the unit effects' scale; None where they are flat.
+    spread
+        Scale of each column, shape (p,), by which the linear algebra is conditioned.
+    transform
+        From the coefficients of the moments' columns to those of the model's, shape (p, p). Where every flat
+        coefficient has a flat prior, their columns are made orthogonal before moments are taken: means beside the
+        regressors that they are means of would otherwise cost half the digits.
+    log_volume
+        Logarithm of the determinant of `transform`, and of what was absorbed.
+    absorbed
+        Flat coefficients that the moments are already free of.
+    reduced
+        The same density with every flat coefficient absorbed, where that does not depend on the scales (unit effects
+        flat, one residual scale); what the sampler evaluates.
+    """
+
+    moments: Moments
+    names: tuple[str, ...]
+    priors: Mapping[str, Prior]
+    fixed: Mapping[str, float]
+    n_flat: int
+    location: Array
+    pooled: Mapping[str, NDArray[np.intp]]
+    unit_scale: str | None
+    spread: Array
+    transform: Array
+    log_volume: float
+    absorbed: int = 0
+    reduced: Collapsed | None = None
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of location parameters that the density integrates over, unit effects aside."""
+        return len(self.spread)
+
+    @property
+    def sigmas(self) -> tuple[str, ...]:
+        """Name of each stratum's residual scale."""
+        return tuple(f"sigma[{label}]" if label else "sigma" for label in self.moments.strata)
+
+    def scales(self, point: Array) -> dict[str, Array]:
+        """Return every scale at log scales, shape (S, k), by name; each of shape (S,)."""
+        found = {name: np.exp(point[:, i]) for i, name in enumerate(self.names)}
+        return found | {name: np.full(len(point), value) for name, value in self.fixed.items()}
+
+    def log_likelihood(self, point: Array) -> Array:
+        """Return log p(y | scales), unit effects integrated out as well, shape (S,).
+
+        Parameters
+        ----------
+        point
+            Logarithms of the scales, shape (S, k).
+
+        Notes
+        -----
+        Under flat priors this is the restricted likelihood, with their constant: integrals over all of the real line.
+        """
+        if self.reduced is not None:
+            return self.reduced.log_likelihood(point)
+        step = max(1, _CHUNK // (self.n_coefficients + 1) ** 2)
+        blocks = [self._log_likelihood(point[i : i + step]) for i in range(0, len(point), step)]
+        return np.concatenate(blocks) if blocks else np.empty(0)
+
+    def _log_likelihood(self, point: Array) -> Array:
+        scales = self.scales(point)
+        gram, constant = self._gram(scales)
+        precision, log_prior = self._prior(scales)
+        a = gram[:, 1:, 1:]
+        diagonal = np.einsum("sii->si", a)
+        diagonal += precision
+        h = gram[:, 1:, 0] + self.location[0] * self.location[1] * self.spread
+        root = np.linalg.cholesky(a)
+        half = np.linalg.solve(root, h[..., None])[..., 0]
+        quadratic = gram[:, 0, 0] + float(self.location[0] @ self.location[1] ** 2)
+        log_det = 2 * np.log(np.einsum("sii->si", root)).sum(axis=1) + 2 * np.log(self.spread).sum()
+        free = self.n_flat - int((self.location[0] > 0).sum())
+        return np.asarray(
+            constant
+            + log_prior
+            + self.log_volume
+            - (quadratic - np.einsum("si,si->s", half, half)) / 2
+            - log_det / 2
+            + free / 2 * LOG_2PI
+        )
+
+    def _gram(self, scales: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return cross-products under the covariance of the errors and unit effects, columns over their spread."""
+        unit = np.r_[1.0, self.spread]
+        weights: list[Array] = []
+        matrices: list[Array] = []
+        constant: Array = np.zeros(len(next(iter(scales.values()))))
+        for name, stratum in zip(self.sigmas, self.moments.strata.values(), strict=True):
+            sigma = scales[name]
+            weights.append(1 / sigma**2)
+            matrices.append(stratum.within)
+            constant = constant - (stratum.n_obs - self.absorbed) * (np.log(sigma) + LOG_2PI / 2)
+            if self.unit_scale is None:
+                constant = constant + stratum.n_units * (np.log(sigma) + LOG_2PI / 2) - stratum.log_sizes / 2
+                continue
+            ratio = scales[self.unit_scale] ** 2 / sigma**2
+            for size, count, between in zip(stratum.sizes, stratum.counts, stratum.between, strict=True):
+                weights.append(1 / (sigma**2 * (1 + size * ratio)))
+                matrices.append(between)
+                constant = constant - count / 2 * np.log1p(size * ratio)
+        flat = np.stack([(matrix / np.outer(unit, unit)).ravel() for matrix in matrices])
+        gram = (np.stack(weights, axis=1) @ flat).reshape(-1, len(unit), len(unit))
+        return gram, constant
+
+    def _prior(self, scales: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return the prior precision of each coefficient over its spread, and half its log determinant."""
+        n = len(next(iter(scales.values())))
+        precision = np.tile(self.location[0], (n, 1))
+        normal = self.location[0][self.location[0] > 0]
+        log_prior = np.full(n, float(np.log(normal).sum() / 2))
+        for name, at in self.pooled.items():
+            precision[:, at] = 1 / scales[name][:, None] ** 2
+            log_prior = log_prior - len(at) * np.log(scales[name])
+        return precision / self.spread**2, log_prior
+
+    def log_prior(self, point: Array) -> Array:
+        """Return the log density of the scales themselves (no Jacobian), shape (S,)."""
+        terms = [log_density(self.priors[name], np.exp(point[:, i]))[0] for i, name in enumerate(self.names)]
+        return np.asarray(np.sum(terms, axis=0)) if terms else np.zeros(len(point))
+
+    def log_posterior(self, point: Array) -> Array:
+        """Return the log density of the logarithms of the scales, up to a constant, shape (S,)."""
+        return self.log_likelihood(point) + self.log_prior(point) + point.sum(axis=1)
+
+    def gradient(self, point: Array) -> tuple[float, Array]:
+        """Return the log posterior at one point, shape (k,), and its gradient.
+
+        Notes
+        -----
+        With v = (1, -m), m the conditional mean and V the conditional covariance, a change dM of the cross-products
+        moves the log likelihood by -(v'dM v + tr(V dM)) / 2 (the EM identity of MODEL.md section 4).
+        """
+        if self.reduced is not None:
+            return self.reduced.gradient(point)
+        scales = {name: float(value[0]) for name, value in self.scales(point[None]).items()}
+        one = {name: np.array([value]) for name, value in scales.items()}
+        gram, constant = self._gram(one)
+        precision, log_prior = self._prior(one)
+        a = gram[0, 1:, 1:] + np.diag(precision[0])
+        h = gram[0, 1:, 0] + self.location[0] * self.location[1] * self.spread
+        root = np.linalg.cholesky(a)
+        inverse_root = np.linalg.solve(root, np.eye(len(a)))
+        covariance = inverse_root.T @ inverse_root
+        mean = covariance @ h
+        free = self.n_flat - int((self.location[0] > 0).sum())
+        value = (
+            float(constant[0] + log_prior[0])
+            - (gram[0, 0, 0] + float(self.location[0] @ self.location[1] ** 2) - h @ mean) / 2
+            - float(np.log(np.diag(root)).sum() + np.log(self.spread).sum())
+            + free / 2 * LOG_2PI
+            + self.log_volume
+        )
+        unit = np.r_[1.0, self.spread]
+        direction = np.r_[1.0, -mean] / unit
+        full = np.zeros((len(unit), len(unit)))
+        full[1:, 1:] = covariance
+        full = full / np.outer(unit, unit) + np.outer(direction, direction)
+        slope = dict.fromkeys(self.names, 0.0)
+
+        def move(name: str, by: float) -> None:
+            if name in slope:
+                slope[name] += by
+
+        for name, stratum in zip(self.sigmas, self.moments.strata.values(), strict=True):
+            sigma = scales[name]
+            move(name, float(np.sum(full * stratum.within)) / sigma**2 - stratum.n_obs + self.absorbed)
+            if self.unit_scale is None:
+                move(name, stratum.n_units)
+                continue
+            mu = scales[self.unit_scale]
+            for size, count, between in zip(stratum.sizes, stratum.counts, stratum.between, strict=True):
+                total = sigma**2 + size * mu**2
+                pull = float(np.sum(full * between)) / total**2
+                move(name, pull * sigma**2 + count * size * mu**2 / total)
+                move(self.unit_scale, pull * size * mu**2 - count * size * mu**2 / total)
+        coefficient = mean / self.spread
+        variance = np.diag(covariance) / self.spread**2
+        for name, at in self.pooled.items():
+            move(name, float((coefficient[at] ** 2 + variance[at]).sum()) / scales[name] ** 2 - len(at))
+        prior = [log_density(self.priors[name], np.array(scales[name])) for name in self.names]
+        value += sum(float(density) for density, _ in prior) + float(point.sum())
+        return value, np.array([slope[n] + float(s) + 1.0 for n, (_, s) in zip(self.names, prior, strict=True)])
+
+    def conditional(self, point: Array) -> Conditional:
+        """Return the distribution of the coefficients given scales, in their own units."""
+        scales = self.scales(point)
+        gram, _ = self._gram(scales)
+        precision, _ = self._prior(scales)
+        a = gram[:, 1:, 1:]
+        diagonal = np.einsum("sii->si", a)
+        diagonal += precision
+        h = gram[:, 1:, 0] + self.location[0] * self.location[1] * self.spread
+        root = np.linalg.cholesky(a)
+        inverse = np.linalg.solve(root, np.broadcast_to(np.eye(a.shape[1]), a.shape))
+        covariance_root = self.transform @ (np.swapaxes(inverse, 1, 2) / self.spread[:, None])
+        mean = np.einsum("sij,sj->si", covariance_root, np.einsum("sij,sj->si", inverse, h))
+        return Conditional(mean, covariance_root)
+
+
+def make_collapsed(blocks: Blocks) -> Collapsed:
+    """Prepare the collapsed posterior of a model on a design.
+
+    Raises
+    ------
+    InputError
+        The model is not Gaussian, or its residuals are correlated (`collapsed` does not carry them).
+    """
+    model, design = blocks.model, blocks.design
+    if model.residual not in ("normal", "by_group"):
+        raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
+    priors = resolve(model, design)
+    names = ("y", *coefficient_names(blocks))
+    unit_scale = None if model.unit_effect == "fixed" else "sigma_mu"
+    n_flat = blocks.n_flat
+    x, transform, log_volume = blocks.x, np.eye(len(names) - 1), 0.0
+    all_flat = all(prior.dist == "flat" for name, prior in priors.items() if name.startswith(tuple(LOCATIONS)))
+    if all_flat:
+        x, transform, log_volume = _orthogonal(x, n_flat, design.unit, demean=unit_scale is None)
+    columns = np.column_stack([design.y, x])
+    by_group = model.residual == "by_group" and design.group is not None
+    moments = (
+        moments_of(columns, names, design.unit, design.group, design.groups)
+        if by_group
+        else moments_of(columns, names, design.unit)
+    )
+    location = np.zeros((2, len(names) - 1))
+    pooled: dict[str, NDArray[np.intp]] = {}
+    at = 0
+    for block in blocks.every:
+        where = np.arange(at, at + len(block.kept))
+        at += len(block.kept)
+        if block.scale is not None:
+            pooled[block.scale] = where
+        elif block.name in SLOPES:
+            for position, prior in zip(where, _location_priors(block, priors), strict=True):
+                if prior.dist == "normal":
+                    location[:, position] = 1 / prior.params["sd"] ** 2, prior.params["mean"]
+    sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
+    scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
+    if unit_scale is not None:
+        scale_priors[unit_scale] = priors[unit_scale]
+    fixed = {name: prior.params["value"] for name, prior in scale_priors.items() if prior.dist == "fixed"}
+    sampled = {name: prior for name, prior in scale_priors.items() if name not in fixed}
+    full = Collapsed(
+        moments,
+        tuple(sampled),
+        sampled,
+        fixed,
+        n_flat,
+        location,
+        pooled,
+        unit_scale,
+        _spread(moments, unit_scale),
+        transform,
+        log_volume,
+    )
+    return replace(full, reduced=_reduced(full)) if all_flat and unit_scale is None and not by_group else full
+
+
+def _spread(moments: Moments, unit_scale: str | None) -> Array:
+    total = np.zeros(len(moments.columns))
+    for stratum in moments.strata.values():
+        total += np.diag(stratum.within)
+        if unit_scale is not None:
+            total += np.einsum("mii->i", stratum.between)
+    spread = np.sqrt(total[1:])
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _orthogonal(x: Array, n_flat: int, unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:
+    """Make the flat columns orthogonal, less their unit means where asked; with the map back and its log volume."""
+    flat = x[:, :n_flat]
+    if demean:
+        sums = np.zeros((int(unit.max()) + 1, n_flat))
+        np.add.at(sums, unit, flat)
+        flat = flat - (sums / np.bincount(unit)[:, None])[unit]
+    size = np.linalg.norm(flat, axis=0)
+    triangle = np.linalg.qr(flat / size, mode="r")
+    back = np.linalg.solve(triangle, np.eye(n_flat)) / size[:, None]
+    transform = np.eye(x.shape[1])
+    transform[:n_flat, :n_flat] = back
+    log_volume = -float(np.log(np.abs(np.diag(triangle)) * size).sum())
+    return np.column_stack([x[:, :n_flat] @ back, x[:, n_flat:]]), transform, log_volume
+
+
+def _reduced(full: Collapsed) -> Collapsed:
+    """Absorb the flat coefficients, whose columns are orthonormal, into the outcome and the pooled columns."""
+    (stratum,) = full.moments.strata.values()
+    flat = slice(1, 1 + full.n_flat)
+    kept = np.r_[0, 1 + full.n_flat : len(full.moments.columns)]
+    w = stratum.within
+    within = w[np.ix_(kept, kept)] - w[kept, flat] @ np.linalg.solve(w[flat, flat], w[flat, kept])
+    log_volume = full.log_volume - float(np.linalg.slogdet(w[flat, flat])[1]) / 2
+    moments = Moments(
+        tuple(full.moments.columns[k] for k in kept),
+        {"": replace(stratum, within=within, between=stratum.between[:, kept][:, :, kept])},
+    )
+    n_pooled = len(kept) - 1
+    return replace(
+        full,
+        moments=moments,
+        n_flat=0,
+        location=np.zeros((2, n_pooled)),
+        pooled={name: at - full.n_flat for name, at in full.pooled.items()},
+        spread=_spread(moments, None),
+        transform=np.eye(n_pooled),
+        log_volume=log_volume,
+        absorbed=full.n_flat,
+    )
+
+
+LOCATIONS = ("slope", "control_slope")
+"""Parameters whose prior is one of location."""
+
+SLOPES = {
+    "slope": "slope",
+    "group_total_slope": "slope",
+    "control_slope": "control_slope",
+    "group_total_control_slope": "control_slope",
+}
+"""Flat blocks that a prior of the model file is about, and that prior's name."""
+
+
+def _location_priors(block: Block, priors: Mapping[str, Prior]) -> list[Prior]:
+    if SLOPES[block.name] == "slope":
+        return [priors["slope"]] * len(block.kept)
+    labels = [control for control in block.labels[0] for _ in range(int(np.prod(block.shape[1:], dtype=int)))]
+    return [priors[f"control_slope[{labels[k]}]"] for k in block.kept]
+
+
+def coefficient_names(blocks: Blocks) -> tuple[str, ...]:
+    """Return a name for every kept coefficient, as ``group_slope[east]``."""
+    names: list[str] = []
+    for block in blocks.every:
+        every = [block.name]
+        for labels in block.labels:
+            every = [f"{name}[{label}]" for name in every for label in labels]
+        names.extend(every[k] for k in block.kept)
+    return tuple(names)

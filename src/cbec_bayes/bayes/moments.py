@@ -1,0 +1,167 @@
+"""Cross-products of a panel with unit effects eliminated: all that a Gaussian likelihood needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cbec_bayes.errors import InputError
+from cbec_bayes.within import Array, Codes
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """The rows that share one residual scale.
+
+    Attributes
+    ----------
+    n_obs
+        Number of rows.
+    within
+        Cross-products of the columns less their unit means, shape (p, p).
+    sizes, counts
+        Distinct numbers of rows of a unit, ascending, and how many units have each, shape (M,).
+    between
+        Sum over the units of each size m of m times the cross-products of their unit means, shape (M, p, p).
+    log_sizes
+        Sum over units of ln n_i.
+    """
+
+    n_obs: int
+    within: Array
+    sizes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    between: Array
+    log_sizes: float
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return int(self.counts.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Moments of labelled columns, the outcome first.
+
+    For a unit with n_i rows and a random effect of variance s_mu^2 the inverse covariance of its rows is
+    (I - a_i 11'/n_i) / s^2 with a_i = n_i s_mu^2 / (s^2 + n_i s_mu^2), so cross-products under it are `within` plus
+    1 - a_i times the unit's share of `between`; a flat effect has a_i = 1. Units of equal size share a_i: the cost of
+    an evaluation depends on the number of sizes, not on rows or units. Moments of parts of a panel add, as long as no unit
+    is in two parts.
+
+    Attributes
+    ----------
+    columns
+        Names of the p columns.
+    strata
+        By the label of the residual scale; one, named ``""``, where all rows share it.
+    """
+
+    columns: tuple[str, ...]
+    strata: Mapping[str, Stratum]
+
+    def __add__(self, other: Moments) -> Moments:
+        if self.columns != other.columns:
+            raise InputError("moments of different columns cannot be added")
+        labels = dict.fromkeys([*self.strata, *other.strata])
+        strata = {label: _add(self.strata.get(label), other.strata.get(label)) for label in labels}
+        return Moments(self.columns, strata)
+
+    def save(self, path: Path) -> None:
+        """Write to a NumPy archive; no pickle, labels as text."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "format": np.array(FORMAT),
+            "columns": np.array(self.columns, dtype=str),
+            "strata": np.array(list(self.strata), dtype=str),
+        }
+        for i, stratum in enumerate(self.strata.values()):
+            arrays |= {
+                f"{i}_n_obs": np.array(stratum.n_obs),
+                f"{i}_within": stratum.within,
+                f"{i}_sizes": stratum.sizes,
+                f"{i}_counts": stratum.counts,
+                f"{i}_between": stratum.between,
+                f"{i}_log_sizes": np.array(stratum.log_sizes),
+            }
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def load_moments(path: Path) -> Moments:
+    """Read what `Moments.save` wrote, or raise `InputError`."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            if int(found["format"]) != FORMAT:
+                raise InputError(f"moments of format {int(found['format'])}; {FORMAT} can be read", file=path)
+            strata = {
+                str(label): Stratum(
+                    int(found[f"{i}_n_obs"]),
+                    found[f"{i}_within"],
+                    found[f"{i}_sizes"],
+                    found[f"{i}_counts"],
+                    found[f"{i}_between"],
+                    float(found[f"{i}_log_sizes"]),
+                )
+                for i, label in enumerate(found["strata"])
+            }
+            return Moments(tuple(str(name) for name in found["columns"]), strata)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"not a file of moments ({error})", file=path) from None
+
+
+def moments_of(
+    columns: Array, names: Sequence[str], unit: Codes, stratum: Codes | None = None, strata: Sequence[str] = ("",)
+) -> Moments:
+    """Accumulate the moments of columns.
+
+    Parameters
+    ----------
+    columns
+        Outcome and regressors, shape (n, p).
+    names
+        Their p names.
+    unit
+        Codes of units, shape (n,).
+    stratum, strata
+        Codes of the residual scale of each row, constant within units, and their labels.
+    """
+    codes = np.zeros(len(unit), dtype=np.intp) if stratum is None else stratum
+    found = {}
+    for s, label in enumerate(strata):
+        mask = codes == s
+        own, units = columns[mask], np.unique(unit[mask], return_inverse=True)[1]
+        counts = np.bincount(units)
+        sums = np.zeros((len(counts), columns.shape[1]))
+        np.add.at(sums, units, own)
+        means = sums / counts[:, None]
+        left = own - means[units]
+        sizes, which = np.unique(counts, return_inverse=True)
+        between = np.empty((len(sizes), columns.shape[1], columns.shape[1]))
+        for m, size in enumerate(sizes):
+            part = means[which == m]
+            between[m] = size * part.T @ part
+        found[label] = Stratum(
+            int(mask.sum()), left.T @ left, sizes, np.bincount(which), between, float(np.log(counts).sum())
+        )
+    return Moments(tuple(names), found)
+
+
+def _add(a: Stratum | None, b: Stratum | None) -> Stratum:
+    if a is None or b is None:
+        only = a or b
+        assert only is not None
+        return only
+    sizes = np.union1d(a.sizes, b.sizes)
+    counts = np.zeros(len(sizes), dtype=np.int64)
+    between = np.zeros((len(sizes), *a.within.shape))
+    for part in (a, b):
+        at = np.searchsorted(sizes, part.sizes)
+        counts[at] += part.counts
+        between[at] += part.between
+    return Stratum(a.n_obs + b.n_obs, a.within + b.within, sizes, counts, between, a.log_sizes + b.log_sizes)
