@@ -28,6 +28,7 @@ ORDER = (
     "published",
     "replication",
     "reconstruction",
+    "panelfit",
     "report",
     "run",
     "cli",

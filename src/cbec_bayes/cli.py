@@ -170,6 +170,58 @@ def published(
 
 
 @app.command()
+def fit(
+    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="The panel: .csv, .parquet, .xlsx or .dta.")],
+    outcome: Annotated[str, typer.Option("--outcome", metavar="COLUMN", help="What is explained.")],
+    exposure: Annotated[str, typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.")],
+    unit: Annotated[str, typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...")],
+    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.")],
+    controls: Annotated[
+        str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")
+    ] = "",
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="COLUMN", help="Groups of units whose slopes are pooled.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="A model's name (see `models`) or TOML file.")
+    ] = "partial_pooling",
+    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="auto, collapsed or pymc.")] = "auto",
+    convention: Annotated[
+        str, typer.Option("--convention", metavar="NAME", help="Of the clustered standard errors beside.")
+    ] = "reghdfe",
+    out: Out = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
+    from cbec_bayes.files import write_files
+    from cbec_bayes.panelfit import fit_file
+
+    with _progress(3, quiet) as step:
+        found = fit_file(
+            data,
+            outcome=outcome,
+            exposure=exposure,
+            controls=[name.strip() for name in controls.split(",") if name.strip()],
+            unit=unit,
+            time=time,
+            group=group,
+            model=model,
+            engine=engine,
+            how=convention,
+            seed=seed,
+            step=step,
+        )
+    if not quiet:
+        _print_table(found.shown(), f"{found.fit.model.name}: {found.fit.model.answers}")
+        for note in found.notes:
+            typer.echo(note)
+    if out is not None:
+        _say_written(write_files(out, found.files()), quiet)
+    found.fit.diagnostics.require()
+
+
+@app.command()
 def replicate(
     study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
     few: Annotated[

@@ -18,6 +18,7 @@ from cbec_bayes.within import Array
 
 LOG_2PI = math.log(2 * math.pi)
 _CHUNK = 2**21
+_IMPOSSIBLE = 1e5  # points whose prior is lower than another's by this much are not worth a likelihood
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,17 @@ class Conditional:
 
     mean: Array
     root: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _System:
+    """Normal equations at S points: precision (S, p, p), pull (S, p), y'y (S,), constant (S,), units (S, p)."""
+
+    precision: Array
+    pull: Array
+    squares: Array
+    constant: Array
+    width: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +70,6 @@ class Collapsed:
         Scale's name to the positions, from 0, of the coefficients it pools.
     unit_scale
         Name of the unit effects' scale; None where they are flat.
-    spread
-        Scale of each column, shape (p,), by which the linear algebra is conditioned.
     transform
         From the coefficients of the moments' columns to those of the model's, shape (p, p). Where every flat
         coefficient has a flat prior, their columns are made orthogonal before moments are taken: means beside the
@@ -81,7 +91,6 @@ class Collapsed:
     location: Array
     pooled: Mapping[str, NDArray[np.intp]]
     unit_scale: str | None
-    spread: Array
     transform: Array
     log_volume: float
     absorbed: int = 0
@@ -90,7 +99,7 @@ class Collapsed:
     @property
     def n_coefficients(self) -> int:
         """Number of location parameters that the density integrates over, unit effects aside."""
-        return len(self.spread)
+        return len(self.moments.columns) - 1
 
     @property
     def sigmas(self) -> tuple[str, ...]:
@@ -121,33 +130,30 @@ class Collapsed:
         return np.concatenate(blocks) if blocks else np.empty(0)
 
     def _log_likelihood(self, point: Array) -> Array:
-        scales = self.scales(point)
-        gram, constant = self._gram(scales)
-        precision, log_prior = self._prior(scales)
-        a = gram[:, 1:, 1:]
-        diagonal = np.einsum("sii->si", a)
-        diagonal += precision
-        h = gram[:, 1:, 0] + self.location[0] * self.location[1] * self.spread
-        root = np.linalg.cholesky(a)
-        half = np.linalg.solve(root, h[..., None])[..., 0]
-        quadratic = gram[:, 0, 0] + float(self.location[0] @ self.location[1] ** 2)
-        log_det = 2 * np.log(np.einsum("sii->si", root)).sum(axis=1) + 2 * np.log(self.spread).sum()
-        free = self.n_flat - int((self.location[0] > 0).sum())
-        return np.asarray(
-            constant
-            + log_prior
-            + self.log_volume
-            - (quadratic - np.einsum("si,si->s", half, half)) / 2
-            - log_det / 2
-            + free / 2 * LOG_2PI
-        )
+        system = self._system(self.scales(point))
+        try:
+            root = np.linalg.cholesky(system.precision)
+        except np.linalg.LinAlgError:
+            # A scale so far out that its square swamps everything else in double precision: no such point counts.
+            if len(point) == 1:
+                return np.array([-np.inf])
+            return np.concatenate([self._log_likelihood(one[None]) for one in point])
+        half = np.linalg.solve(root, system.pull[..., None])[..., 0]
+        log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
+        return np.asarray(system.constant - (system.squares - np.einsum("si,si->s", half, half)) / 2 - log_det)
 
-    def _gram(self, scales: Mapping[str, Array]) -> tuple[Array, Array]:
-        """Return cross-products under the covariance of the errors and unit effects, columns over their spread."""
-        unit = np.r_[1.0, self.spread]
+    def _system(self, scales: Mapping[str, Array]) -> _System:
+        """Return the normal equations of the coefficients, pooled ones over their scale.
+
+        In that unit the prior precision of a pooled coefficient is one, so that the equations stay well conditioned
+        from a scale of zero to one without bound, where its columns repeat the common slope's.
+        """
         weights: list[Array] = []
         matrices: list[Array] = []
-        constant: Array = np.zeros(len(next(iter(scales.values()))))
+        n = len(next(iter(scales.values())))
+        normal = self.location[0] > 0
+        constant: Array = np.full(n, self.log_volume + float(np.log(self.location[0][normal]).sum() / 2))
+        constant = constant + (self.n_flat - int(normal.sum())) / 2 * LOG_2PI
         for name, stratum in zip(self.sigmas, self.moments.strata.values(), strict=True):
             sigma = scales[name]
             weights.append(1 / sigma**2)
@@ -161,20 +167,19 @@ class Collapsed:
                 weights.append(1 / (sigma**2 * (1 + size * ratio)))
                 matrices.append(between)
                 constant = constant - count / 2 * np.log1p(size * ratio)
-        flat = np.stack([(matrix / np.outer(unit, unit)).ravel() for matrix in matrices])
-        gram = (np.stack(weights, axis=1) @ flat).reshape(-1, len(unit), len(unit))
-        return gram, constant
-
-    def _prior(self, scales: Mapping[str, Array]) -> tuple[Array, Array]:
-        """Return the prior precision of each coefficient over its spread, and half its log determinant."""
-        n = len(next(iter(scales.values())))
-        precision = np.tile(self.location[0], (n, 1))
-        normal = self.location[0][self.location[0] > 0]
-        log_prior = np.full(n, float(np.log(normal).sum() / 2))
+        p = self.n_coefficients
+        gram = (np.stack(weights, axis=1) @ np.stack(matrices).reshape(len(matrices), -1)).reshape(n, p + 1, p + 1)
+        width = np.ones((n, p))
+        prior = np.tile(self.location[0], (n, 1))
         for name, at in self.pooled.items():
-            precision[:, at] = 1 / scales[name][:, None] ** 2
-            log_prior = log_prior - len(at) * np.log(scales[name])
-        return precision / self.spread**2, log_prior
+            width[:, at] = scales[name][:, None]
+            prior[:, at] = 1.0
+        precision = gram[:, 1:, 1:] * width[:, :, None] * width[:, None, :]
+        diagonal = np.einsum("sii->si", precision)
+        diagonal += prior
+        pull = gram[:, 1:, 0] * width + self.location[0] * self.location[1]
+        squares = gram[:, 0, 0] + float(self.location[0] @ self.location[1] ** 2)
+        return _System(precision, pull, squares, constant, width)
 
     def log_prior(self, point: Array) -> Array:
         """Return the log density of the scales themselves (no Jacobian), shape (S,)."""
@@ -183,7 +188,11 @@ class Collapsed:
 
     def log_posterior(self, point: Array) -> Array:
         """Return the log density of the logarithms of the scales, up to a constant, shape (S,)."""
-        return self.log_likelihood(point) + self.log_prior(point) + point.sum(axis=1)
+        found = self.log_prior(point) + point.sum(axis=1)
+        likely = found > found.max(initial=-np.inf) - _IMPOSSIBLE
+        found[likely] += self.log_likelihood(point[likely])
+        found[~likely] = -np.inf
+        return found
 
     def gradient(self, point: Array) -> tuple[float, Array]:
         """Return the log posterior at one point, shape (k,), and its gradient.
@@ -195,29 +204,23 @@ class Collapsed:
         """
         if self.reduced is not None:
             return self.reduced.gradient(point)
-        scales = {name: float(value[0]) for name, value in self.scales(point[None]).items()}
-        one = {name: np.array([value]) for name, value in scales.items()}
-        gram, constant = self._gram(one)
-        precision, log_prior = self._prior(one)
-        a = gram[0, 1:, 1:] + np.diag(precision[0])
-        h = gram[0, 1:, 0] + self.location[0] * self.location[1] * self.spread
-        root = np.linalg.cholesky(a)
-        inverse_root = np.linalg.solve(root, np.eye(len(a)))
+        one = self.scales(point[None])
+        scales = {name: float(value[0]) for name, value in one.items()}
+        system = self._system(one)
+        try:
+            root = np.linalg.cholesky(system.precision[0])
+        except np.linalg.LinAlgError:
+            return -np.inf, np.zeros(len(point))
+        inverse_root = np.linalg.solve(root, np.eye(len(root)))
         covariance = inverse_root.T @ inverse_root
-        mean = covariance @ h
-        free = self.n_flat - int((self.location[0] > 0).sum())
-        value = (
-            float(constant[0] + log_prior[0])
-            - (gram[0, 0, 0] + float(self.location[0] @ self.location[1] ** 2) - h @ mean) / 2
-            - float(np.log(np.diag(root)).sum() + np.log(self.spread).sum())
-            + free / 2 * LOG_2PI
-            + self.log_volume
-        )
-        unit = np.r_[1.0, self.spread]
-        direction = np.r_[1.0, -mean] / unit
-        full = np.zeros((len(unit), len(unit)))
+        mean = covariance @ system.pull[0]
+        value = float(system.constant[0] - (system.squares[0] - system.pull[0] @ mean) / 2)
+        value -= float(np.log(np.diag(root)).sum())
+        width = np.r_[1.0, system.width[0]]
+        direction = np.r_[1.0, -mean] * width
+        full = np.zeros((len(width), len(width)))
         full[1:, 1:] = covariance
-        full = full / np.outer(unit, unit) + np.outer(direction, direction)
+        full = full * np.outer(width, width) + np.outer(direction, direction)
         slope = dict.fromkeys(self.names, 0.0)
 
         def move(name: str, by: float) -> None:
@@ -236,27 +239,19 @@ class Collapsed:
                 pull = float(np.sum(full * between)) / total**2
                 move(name, pull * sigma**2 + count * size * mu**2 / total)
                 move(self.unit_scale, pull * size * mu**2 - count * size * mu**2 / total)
-        coefficient = mean / self.spread
-        variance = np.diag(covariance) / self.spread**2
         for name, at in self.pooled.items():
-            move(name, float((coefficient[at] ** 2 + variance[at]).sum()) / scales[name] ** 2 - len(at))
+            move(name, float((mean[at] ** 2 + np.diag(covariance)[at]).sum()) - len(at))
         prior = [log_density(self.priors[name], np.array(scales[name])) for name in self.names]
         value += sum(float(density) for density, _ in prior) + float(point.sum())
         return value, np.array([slope[n] + float(s) + 1.0 for n, (_, s) in zip(self.names, prior, strict=True)])
 
     def conditional(self, point: Array) -> Conditional:
         """Return the distribution of the coefficients given scales, in their own units."""
-        scales = self.scales(point)
-        gram, _ = self._gram(scales)
-        precision, _ = self._prior(scales)
-        a = gram[:, 1:, 1:]
-        diagonal = np.einsum("sii->si", a)
-        diagonal += precision
-        h = gram[:, 1:, 0] + self.location[0] * self.location[1] * self.spread
-        root = np.linalg.cholesky(a)
-        inverse = np.linalg.solve(root, np.broadcast_to(np.eye(a.shape[1]), a.shape))
-        covariance_root = self.transform @ (np.swapaxes(inverse, 1, 2) / self.spread[:, None])
-        mean = np.einsum("sij,sj->si", covariance_root, np.einsum("sij,sj->si", inverse, h))
+        system = self._system(self.scales(point))
+        root = np.linalg.cholesky(system.precision)
+        inverse = np.linalg.solve(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
+        covariance_root = self.transform @ (np.swapaxes(inverse, 1, 2) * system.width[:, :, None])
+        mean = np.einsum("sij,sj->si", covariance_root, np.einsum("sij,sj->si", inverse, system.pull))
         return Conditional(mean, covariance_root)
 
 
@@ -313,21 +308,10 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         location,
         pooled,
         unit_scale,
-        _spread(moments, unit_scale),
         transform,
         log_volume,
     )
     return replace(full, reduced=_reduced(full)) if all_flat and unit_scale is None and not by_group else full
-
-
-def _spread(moments: Moments, unit_scale: str | None) -> Array:
-    total = np.zeros(len(moments.columns))
-    for stratum in moments.strata.values():
-        total += np.diag(stratum.within)
-        if unit_scale is not None:
-            total += np.einsum("mii->i", stratum.between)
-    spread = np.sqrt(total[1:])
-    return np.where(spread > 0, spread, 1.0)
 
 
 def _orthogonal(x: Array, n_flat: int, unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:
@@ -365,7 +349,6 @@ def _reduced(full: Collapsed) -> Collapsed:
         n_flat=0,
         location=np.zeros((2, n_pooled)),
         pooled={name: at - full.n_flat for name, at in full.pooled.items()},
-        spread=_spread(moments, None),
         transform=np.eye(n_pooled),
         log_volume=log_volume,
         absorbed=full.n_flat,

@@ -53,8 +53,8 @@ class Moments:
     For a unit with n_i rows and a random effect of variance s_mu^2 the inverse covariance of its rows is
     (I - a_i 11'/n_i) / s^2 with a_i = n_i s_mu^2 / (s^2 + n_i s_mu^2), so cross-products under it are `within` plus
     1 - a_i times the unit's share of `between`; a flat effect has a_i = 1. Units of equal size share a_i: the cost of
-    an evaluation depends on the number of sizes, not on rows or units. Moments of parts of a panel add, as long as no unit
-    is in two parts.
+    an evaluation depends on the number of sizes, not on rows or units. Moments of parts of a panel add, as long as no
+    unit is in two parts.
 
     Attributes
     ----------

@@ -18,6 +18,7 @@ from cbec_bayes.errors import GateError
 RHAT_MAX = 1.01
 ESS_MIN = 400.0
 EBFMI_MIN = 0.3
+KHAT_MAX = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class SamplingDiagnostics:
         Wall time per phase.
     draws
         Draws kept, all chains together.
+    khat
+        Pareto shape of importance ratios (Vehtari et al., 2024), None where draws are of a Markov chain; with it there
+        is no energy to speak of.
     """
 
     engine: str
@@ -48,6 +52,7 @@ class SamplingDiagnostics:
     ebfmi_min: float
     seconds: dict[str, float]
     draws: int
+    khat: float | None = None
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -57,8 +62,11 @@ class SamplingDiagnostics:
             f"bulk ESS {self.ess_bulk_min:.0f} is not above {ESS_MIN:.0f}": self.ess_bulk_min > ESS_MIN,
             f"tail ESS {self.ess_tail_min:.0f} is not above {ESS_MIN:.0f}": self.ess_tail_min > ESS_MIN,
             f"{self.divergences} divergent transitions": self.divergences == 0,
-            f"E-BFMI {self.ebfmi_min:.2f} is not above {EBFMI_MIN}": self.ebfmi_min > EBFMI_MIN,
         }
+        if self.khat is None:
+            gates[f"E-BFMI {self.ebfmi_min:.2f} is not above {EBFMI_MIN}"] = self.ebfmi_min > EBFMI_MIN
+        else:
+            gates[f"Pareto k {self.khat:.2f} is above {KHAT_MAX}"] = self.khat <= KHAT_MAX
         return tuple(text for text, held in gates.items() if not held)
 
     def require(self) -> None:

@@ -1,0 +1,165 @@
+"""Fit a model to a design: the collapsed engine where it can, PyMC's twin where it cannot, and the gates of both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from cbec_bayes.bayes.blocks import Blocks, make_blocks
+from cbec_bayes.bayes.collapsed import Collapsed, make_collapsed
+from cbec_bayes.bayes.importance import Draws, sample_density
+from cbec_bayes.bayes.posterior import store
+from cbec_bayes.bayes.priors import resolve, start
+from cbec_bayes.bayes.sampling import SamplingDiagnostics
+from cbec_bayes.design import Design
+from cbec_bayes.errors import InputError
+from cbec_bayes.family import PanelModel, load_panel_model
+from cbec_bayes.spec import Origin, Prior
+
+Engine = Literal["auto", "collapsed", "pymc"]
+ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
+
+
+@dataclass(frozen=True, slots=True)
+class PanelFit:
+    """A fitted model.
+
+    Attributes
+    ----------
+    blocks
+        Model, design, and the columns of every coefficient.
+    priors
+        Resolved, by parameter.
+    tree
+        The posterior, an ArviZ DataTree.
+    diagnostics
+        How well it was sampled.
+    khat
+        Pareto shape of the importance ratios; NaN where NUTS was used.
+    collapsed
+        The collapsed density; None where PyMC fitted the model.
+    """
+
+    blocks: Blocks
+    priors: dict[str, Prior]
+    tree: Any
+    diagnostics: SamplingDiagnostics
+    khat: float
+    collapsed: Collapsed | None
+
+    @property
+    def model(self) -> PanelModel:
+        """The model that was fitted."""
+        return self.blocks.model
+
+    @property
+    def design(self) -> Design:
+        """The design that it was fitted to."""
+        return self.blocks.design
+
+
+def fit(
+    design: Design,
+    model: str | PanelModel = "partial_pooling",
+    *,
+    engine: Engine = "auto",
+    draws: int = 1_000,
+    chains: int = 4,
+    seed: int = 1,
+    origin: Origin = Origin.OBSERVED,
+) -> PanelFit:
+    """Fit a member of the family.
+
+    Parameters
+    ----------
+    design
+        From `make_design`. Without groups, or with one, the model reduces to its common slope.
+    model
+        A model or the name of one; see `cbec_bayes.family`.
+    engine
+        ``auto`` collapses what can be collapsed; ``pymc`` samples the twin.
+    draws, chains
+        Draws per chain, and chains.
+    seed
+        Of everything random.
+    origin
+        Of the data; written into the result.
+
+    Returns
+    -------
+    PanelFit
+        Its gates are not yet enforced: call ``fit.diagnostics.require()``.
+
+    Raises
+    ------
+    InputError
+        A slope is not identified; the engine cannot carry the model.
+    GateError
+        The posterior of the scales has no mode.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
+    chosen = load_panel_model(model) if isinstance(model, str) else model
+    if len(design.groups) < 2:
+        chosen = chosen.without_groups()
+        design = replace(design, group=None, groups=())
+    begun = time.perf_counter()
+    blocks = make_blocks(design, chosen)
+    priors = resolve(chosen, design)
+    attrs = {"model": chosen.name, "answers": chosen.answers}
+    if engine == "pymc" or (engine == "auto" and chosen.residual not in ("normal", "by_group")):
+        from cbec_bayes.bayes.twin import fit_twin
+
+        tree, diagnostics = fit_twin(blocks, draws=draws, chains=chains, seed=seed, origin=origin)
+        return PanelFit(blocks, priors, tree, diagnostics, float("nan"), None)
+    collapsed = make_collapsed(blocks)
+    prepared = time.perf_counter()
+    drawn = _draw(collapsed, draws=draws, chains=chains, seed=seed)
+    sampled = time.perf_counter()
+    tree = store(blocks, collapsed, drawn, seed=seed, origin=origin, attrs=attrs)
+    stored = time.perf_counter()
+    seconds = {"prepare": prepared - begun, "sample": sampled - prepared, "effects": stored - sampled}
+    return PanelFit(blocks, priors, tree, _diagnose(tree, drawn, collapsed, seconds), drawn.khat, collapsed)
+
+
+def _draw(collapsed: Collapsed, *, draws: int, chains: int, seed: int) -> Draws:
+    if not collapsed.names:  # every scale is held by its prior
+        return Draws(np.zeros((chains, draws, 0)), "importance", 0.0, float(draws * chains), 0, 0, float("nan"))
+    begin = np.log([start(collapsed.priors[name]) for name in collapsed.names])
+    return sample_density(collapsed.log_posterior, collapsed.gradient, begin, draws=draws, chains=chains, seed=seed)
+
+
+def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, float]) -> SamplingDiagnostics:
+    import arviz as az
+
+    posterior = tree["posterior"].dataset
+    names: Sequence[str] = [
+        name for name in posterior.data_vars if name != "unit_effect" and float(posterior[name].std()) > 0
+    ]
+    dataset = posterior[list(names)]
+
+    def worst(measured: Any, reduce: Any) -> float:
+        return float(reduce([reduce(measured[name].to_numpy()) for name in names]))
+
+    # A coefficient that is zero by convention does not vary: its R-hat is 0 / 0, and no number of the report.
+    with np.errstate(invalid="ignore"):
+        rhat = worst(az.rhat(dataset), np.nanmax)
+
+    total = drawn.points.shape[0] * drawn.points.shape[1]
+    importance = drawn.method == "importance"
+    bulk = worst(az.ess(dataset, method="bulk"), np.nanmin)
+    return SamplingDiagnostics(
+        f"collapsed-{drawn.method}",
+        rhat,
+        min(bulk, drawn.ess) if importance else bulk,
+        worst(az.ess(dataset, method="tail"), np.nanmin),
+        drawn.divergences,
+        drawn.ebfmi,
+        seconds,
+        total,
+        drawn.khat if importance else None,
+    )

@@ -1,0 +1,185 @@
+"""From scales to everything else: effects drawn exactly, as an ArviZ DataTree that looks like one of PyMC's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from cbec_bayes.bayes.blocks import Block, Blocks
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.importance import Draws
+from cbec_bayes.bayes.priors import log_density
+from cbec_bayes.spec import Origin
+from cbec_bayes.within import Array
+
+POINTWISE_MAX = 40_000_000
+"""Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""
+_CHUNK = 2**22
+
+
+def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
+    """Draw every location parameter given scales.
+
+    Parameters
+    ----------
+    blocks, collapsed
+        Of one model on one design.
+    points
+        Log scales, shape (S, k).
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    dict
+        Variable to draws of shape (S, ...), with zeros for coefficients that are zero by convention; ``unit_effect`` of
+        shape (S, N) where it fits into memory.
+    """
+    rng = np.random.default_rng([seed, 1])
+    p, n = collapsed.n_coefficients, len(points)
+    coefficients = np.empty((n, p))
+    step = max(1, _CHUNK // max(p * p, 1))
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        given = collapsed.conditional(points[part])
+        noise = rng.standard_normal(given.mean.shape)
+        coefficients[part] = given.mean + np.einsum("sij,sj->si", given.root, noise)
+    found: dict[str, Array] = {}
+    at = 0
+    for block in blocks.every:
+        width = len(block.kept)
+        values = np.zeros((n, int(np.prod(block.shape, dtype=int))))
+        values[:, list(block.kept)] = coefficients[:, at : at + width]
+        found[block.name] = values.reshape(n, *block.shape)
+        at += width
+    if n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
+        found["unit_effect"] = _unit_effects(blocks, collapsed, points, coefficients, rng)
+    return found
+
+
+def _unit_effects(
+    blocks: Blocks, collapsed: Collapsed, points: Array, coefficients: Array, rng: np.random.Generator
+) -> Array:
+    """Draw unit effects given all else: about the unit's mean residual, drawn to zero where the effect is random."""
+    design = blocks.design
+    counts = np.bincount(design.unit)
+    sums = np.zeros((len(counts), 1 + coefficients.shape[1]))
+    np.add.at(sums, design.unit, np.column_stack([design.y, blocks.x]))
+    means = sums / counts[:, None]
+    residual = means[:, 0] - coefficients @ means[:, 1:].T
+    sigma = sigma_of_rows(blocks, collapsed, points)[:, first_rows(design.unit)]
+    precision = counts / sigma**2
+    if collapsed.unit_scale is None:
+        return np.asarray(residual + rng.standard_normal(residual.shape) / np.sqrt(precision))
+    own = 1 / collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
+    mean = residual * precision / (precision + own)
+    return np.asarray(mean + rng.standard_normal(mean.shape) / np.sqrt(precision + own))
+
+
+def first_rows(unit: np.ndarray) -> np.ndarray:
+    """Return the position of each unit's first row."""
+    return np.unique(unit, return_index=True)[1]
+
+
+def sigma_of_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> Array:
+    """Return the residual scale of every row, shape (S, n)."""
+    scales = collapsed.scales(points)
+    by_stratum = np.stack([scales[name] for name in collapsed.sigmas], axis=1)
+    group = blocks.design.group
+    codes = np.zeros(blocks.design.n_obs, dtype=np.intp) if len(collapsed.sigmas) == 1 or group is None else group
+    return np.asarray(by_stratum[:, codes])
+
+
+def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
+    """Return the mean of every row given effects, shape (S, n)."""
+    n = len(next(iter(effects.values())))
+    mean = np.zeros((n, blocks.design.n_obs))
+    for block in blocks.every:
+        mean += effects[block.name].reshape(n, -1) @ block.columns.T
+    return np.asarray(mean + effects["unit_effect"][:, blocks.design.unit])
+
+
+def store(
+    blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, origin: Origin, attrs: Mapping[str, object]
+) -> Any:
+    """Return the posterior as a DataTree.
+
+    Groups: ``posterior``, ``sample_stats`` (lp), ``log_prior`` (of the scales), ``observed_data``, and, where it fits
+    into memory, ``log_likelihood`` (pointwise, given the effects).
+    """
+    import arviz as az
+
+    chains, draws, k = drawn.points.shape
+    points = drawn.points.reshape(-1, k)
+    effects = draw_effects(blocks, collapsed, points, seed)
+    scales = collapsed.scales(points)
+    design = blocks.design
+
+    def shaped(values: Any) -> Array:
+        return np.asarray(values).reshape(chains, draws, *np.shape(values)[1:])
+
+    posterior = {name: shaped(values) for name, values in effects.items()}
+    dims = {block.name: list(block.dims) for block in blocks.every} | {"unit_effect": ["unit"]}
+    if len(collapsed.sigmas) > 1:
+        posterior["sigma"] = shaped(np.stack([scales[name] for name in collapsed.sigmas], axis=1))
+        dims["sigma"] = ["group"]
+    else:
+        posterior["sigma"] = shaped(scales["sigma"])
+    posterior |= {name: shaped(values) for name, values in scales.items() if not name.startswith("sigma[")}
+    if "group_slope" in effects:
+        posterior["group_total_slope"] = shaped(effects["slope"][:, None] + effects["group_slope"])
+        dims["group_total_slope"] = ["group"]
+        rng = np.random.default_rng([seed, 2])
+        posterior["new_group_slope"] = shaped(effects["slope"] + scales["tau"] * rng.standard_normal(len(points)))
+    log_prior = {name: shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
+    content: dict[str, Any] = {
+        "posterior": posterior,
+        "sample_stats": {"lp": shaped(collapsed.log_posterior(points))},
+        "log_prior": log_prior,
+        "observed_data": {design.outcome: design.y},
+    }
+    dims[design.outcome] = ["obs"]
+    if "unit_effect" in effects and len(points) * design.n_obs <= POINTWISE_MAX:
+        mean = linear_predictor(blocks, effects)
+        sigma = sigma_of_rows(blocks, collapsed, points)
+        content["log_likelihood"] = {design.outcome: shaped(stats.norm.logpdf(design.y, mean, sigma))}
+    coords: dict[str, Any] = {
+        "unit": list(design.units),
+        "time": [f"{time:g}" for time in design.times],
+        "group": list(design.groups),
+        "coef": list(design.terms[1:]),
+        "obs": np.arange(design.n_obs),
+    }
+    for block in blocks.every:
+        coords |= {dim: list(labels) for dim, labels in zip(block.dims, block.labels, strict=True)}
+    used = {dim for names in dims.values() for dim in names}
+    tree = az.from_dict(
+        content,
+        coords={name: labels for name, labels in coords.items() if name in used},
+        dims={name: names for name, names in dims.items() if names},
+    )
+    for node in tree.subtree:
+        node.attrs.pop("created_at", None)  # the same seed makes the same file
+    tree.attrs |= {
+        "engine": "collapsed",
+        "sampler": drawn.method,
+        "origin": str(origin),
+        "seed": seed,
+        "priors": json.dumps({name: str(prior) for name, prior in collapsed.priors.items()}),
+        "versions": json.dumps({name: metadata.version(name) for name in ("cbec_bayes", "numpy", "scipy", "arviz")}),
+        **attrs,
+    }
+    return tree
+
+
+def labels_of(block: Block) -> list[str]:
+    """Return the labels of a block's coefficients, as ``east`` or ``lngdp, east``."""
+    names = [""]
+    for labels in block.labels:
+        names = [f"{name}, {label}" if name else label for name in names for label in labels]
+    return names

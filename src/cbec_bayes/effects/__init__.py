@@ -1,0 +1,21 @@
+"""Effects: the columns that every engine and every kind of data ends in, and estimands as pure functions of draws."""
+
+from __future__ import annotations
+
+from cbec_bayes.effects.summary import (
+    CONTRAST_COLUMNS,
+    EFFECT_COLUMNS,
+    Summary,
+    effects_frame,
+    pooling_factor_overall,
+    summarise_draws,
+)
+
+__all__ = [
+    "CONTRAST_COLUMNS",
+    "EFFECT_COLUMNS",
+    "Summary",
+    "effects_frame",
+    "pooling_factor_overall",
+    "summarise_draws",
+]

@@ -1,0 +1,340 @@
+"""What a fitted panel model says about groups: slopes, contrasts, ranks, a new group, pooling, the shrinkage path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cbec_bayes.bayes.blocks import Blocks
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.importance import sample_density
+from cbec_bayes.bayes.priors import start
+from cbec_bayes.classical.regression import Regression, twfe
+from cbec_bayes.design import Design
+from cbec_bayes.effects.summary import (
+    CONTRAST_COLUMNS,
+    Summary,
+    effects_frame,
+    pooling_factor_overall,
+    summarise_draws,
+)
+from cbec_bayes.errors import InputError
+from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.within import Array
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSlopes:
+    """Draws of the slopes of the exposure.
+
+    Attributes
+    ----------
+    labels
+        The R groups; empty for a panel without groups.
+    groups
+        beta + b_r, shape (S, R).
+    common
+        beta where the model has it, else the mean of the groups' slopes weighted by their units, shape (S,).
+    average
+        Mean over units of each unit's slope, its own deviation included, shape (S,).
+    new
+        Slope of a group not yet seen, shape (S,); None where nothing pools the groups.
+    """
+
+    labels: tuple[str, ...]
+    groups: Array
+    common: Array
+    average: Array
+    new: Array | None
+
+
+def group_slopes(fit: PanelFit) -> GroupSlopes:
+    """Collect the draws of a fit's slopes."""
+    posterior = fit.tree["posterior"].dataset
+    design = fit.design
+
+    def draws(name: str) -> Array:
+        values = np.asarray(posterior[name].to_numpy(), dtype=float)
+        return values.reshape(-1, *values.shape[2:])
+
+    sizes = units_per_group(design)
+    weights = sizes / sizes.sum()
+    if fit.model.group_slope == "off":
+        common = draws("slope")
+        groups = np.repeat(common[:, None], len(design.groups), axis=1)
+    else:
+        groups = draws("group_total_slope")
+        common = draws("slope") if fit.model.group_slope == "pooled" else groups @ weights
+    average = groups @ weights if len(design.groups) else common
+    if fit.model.unit_slope == "pooled":
+        average = average + draws("unit_slope").mean(axis=1)
+    new = draws("new_group_slope") if fit.model.group_slope == "pooled" else None
+    return GroupSlopes(design.groups, groups, common, average, new)
+
+
+def units_per_group(design: Design) -> Array:
+    """Return the number of units of each group, shape (R,); one entry, all units, without groups."""
+    if design.group is None:
+        return np.array([float(len(design.units))])
+    first = np.unique(design.unit, return_index=True)[1]
+    return np.bincount(design.group[first], minlength=len(design.groups)).astype(float)
+
+
+def contrasts(labels: Sequence[str], draws: Array, origin: Origin) -> pd.DataFrame:
+    """Contrast every two groups.
+
+    Parameters
+    ----------
+    labels
+        R groups.
+    draws
+        Their slopes, shape (S, R).
+    origin
+        Of the data.
+
+    Returns
+    -------
+    DataFrame
+        group, minus, mean, sd, ci_low, ci_high, p_positive (the probability that the first is larger), origin.
+    """
+    rows = []
+    for i in range(len(labels)):
+        for j in range(i + 1, len(labels)):
+            found = summarise_draws(draws[:, i] - draws[:, j])
+            rows.append({"group": labels[i], "minus": labels[j], **_cells(found), "origin": str(origin)})
+    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+
+
+def ranks(labels: Sequence[str], draws: Array) -> pd.DataFrame:
+    """Return the probability of each rank, 1 the largest slope: group, rank, probability."""
+    order = (-draws).argsort(axis=1).argsort(axis=1)
+    rows = [
+        {"group": label, "rank": k + 1, "probability": float((order[:, r] == k).mean())}
+        for r, label in enumerate(labels)
+        for k in range(len(labels))
+    ]
+    return pd.DataFrame(rows, columns=["group", "rank", "probability"])
+
+
+def rope(draws: Array, half_width: float) -> float:
+    """Return the probability that an effect is within ``half_width`` of zero: practically none (Kruschke, 2018)."""
+    if not half_width > 0:
+        raise InputError(f"the region of practical equivalence needs a positive half-width, not {half_width:g}")
+    return float((np.abs(draws) < half_width).mean())
+
+
+def pooling_factors(fit: PanelFit) -> Array:
+    """Return each group's pooling factor, shape (R,): 0 for its own estimate, 1 for the common slope.
+
+    It is E(Var(b_r | y, scales) / tau^2): given the scales b_r is normal, and the part of its prior variance that the
+    data leave is the weight of the common slope (Gelman and Pardoe, 2006, per group). 0 where slopes are fixed, 1 where
+    there are no deviations, NaN for a model that was not collapsed.
+    """
+    n_groups = len(fit.design.groups)
+    if fit.model.group_slope != "pooled":
+        return np.full(n_groups, 0.0 if fit.model.group_slope == "fixed" else 1.0)
+    if fit.collapsed is None:
+        return np.full(n_groups, np.nan)
+    points = log_scales(fit)
+    at = _positions(fit.blocks, "group_slope")
+    given = fit.collapsed.conditional(points)
+    variance = np.einsum("sij,sij->si", given.root[:, at], given.root[:, at])
+    return np.asarray((variance / fit.collapsed.scales(points)["tau"][:, None] ** 2).mean(axis=0))
+
+
+def log_scales(fit: PanelFit, at_most: int = 1_000) -> Array:
+    """Return draws of the log scales of a collapsed fit, thinned, shape (S, k)."""
+    assert fit.collapsed is not None
+    posterior = fit.tree["posterior"].dataset
+    columns = []
+    for name in fit.collapsed.names:
+        if name.startswith("sigma["):
+            values = posterior["sigma"].sel(group=name.removeprefix("sigma[").removesuffix("]")).to_numpy()
+        else:
+            values = posterior[name].to_numpy()
+        columns.append(np.log(values.ravel()))
+    points = np.stack(columns, axis=1)
+    return points[:: max(1, len(points) // at_most)]
+
+
+def _positions(blocks: Blocks, name: str) -> NDArray[np.intp]:
+    at = 0
+    for block in blocks.every:
+        if block.name == name:
+            return np.arange(at, at + len(block.kept))
+        at += len(block.kept)
+    raise InputError(f"the model '{blocks.model.name}' has no {name}")
+
+
+def effects_table(fit: PanelFit, origin: Origin, how: str = "reghdfe") -> pd.DataFrame:
+    """Return effects.csv of a fit: one row per group, one for the common slope, one for a group not yet seen.
+
+    Parameters
+    ----------
+    fit
+        The fitted model.
+    origin
+        Of the data.
+    how
+        Convention of the clustered standard errors that stand beside.
+    """
+    design = fit.design
+    slopes = group_slopes(fit)
+    pooled = twfe(design, how=how)
+    sizes = units_per_group(design)
+    factors = pooling_factors(fit)
+    complete = float(pooled.estimate[0])
+    rows: list[dict[str, object]] = []
+    for r, label in enumerate(slopes.labels):
+        own = _regression(design, label, how)
+        rows.append(
+            {
+                "group": label,
+                "n_units": int(sizes[r]),
+                "n_obs": int((design.group == r).sum()) if design.group is not None else None,
+                "no_pooling": None if own is None else float(own.estimate[0]),
+                "no_pooling_se": None if own is None else float(own.se[0]),
+                "complete_pooling": complete,
+                **_cells(summarise_draws(slopes.groups[:, r])),
+                "pooling_factor": float(factors[r]),
+                "origin": str(origin),
+            }
+        )
+    several = fit.model.group_slope == "pooled"
+    overall = pooling_factor_overall(slopes.groups - slopes.common[:, None]) if several else math.nan
+    for label, draws in ((GROUP_ALL, slopes.common), (GROUP_NEW, slopes.new)):
+        whole = label == GROUP_ALL
+        rows.append(
+            {
+                "group": label,
+                "n_units": len(design.units) if whole else None,
+                "n_obs": design.n_obs if whole else None,
+                "no_pooling_se": None,
+                "complete_pooling": complete,
+                **(_cells(summarise_draws(draws)) if draws is not None else {}),
+                "pooling_factor": overall if whole else math.nan,
+                "origin": str(origin),
+            }
+        )
+    return effects_frame(rows)
+
+
+def _regression(design: Design, group: str, how: str) -> Regression | None:
+    try:
+        return twfe(design.of_group(group), how=how)
+    except InputError:
+        return None
+
+
+def _cells(summary: Summary) -> dict[str, object]:
+    return {
+        "mean": summary.mean,
+        "sd": summary.sd,
+        "ci_low": summary.ci_low,
+        "ci_high": summary.ci_high,
+        "p_positive": summary.p_positive,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkagePath:
+    """Slopes of the groups at given values of the between-group scale, everything else integrated out.
+
+    Attributes
+    ----------
+    labels
+        R groups.
+    tau
+        Shape (M,), ascending.
+    means, sds
+        Posterior mean and standard deviation of beta + b_r given tau, shape (M, R).
+    low, high
+        Ends of the equal-tailed interval, shape (M, R).
+    common
+        Posterior mean of beta given tau, shape (M,).
+    """
+
+    labels: tuple[str, ...]
+    tau: Array
+    means: Array
+    sds: Array
+    low: Array
+    high: Array
+    common: Array
+
+
+def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1) -> ShrinkagePath:
+    """Return the path from complete to no pooling of the exposure's slope.
+
+    Parameters
+    ----------
+    fit
+        A collapsed fit with pooled group slopes.
+    tau
+        Values of the between-group scale, positive.
+    draws, seed
+        Of the other scales at each value; given them the slopes are known in closed form.
+
+    Raises
+    ------
+    InputError
+        The model does not pool group slopes, or was not collapsed.
+    """
+    collapsed = fit.collapsed
+    if collapsed is None or fit.model.group_slope != "pooled":
+        raise InputError(f"the model '{fit.model.name}' has no shrinkage path: its group slopes are not pooled exactly")
+    slope = int(_positions(fit.blocks, "slope")[0])
+    at = _positions(fit.blocks, "group_slope")
+    means: list[Array] = []
+    sds: list[Array] = []
+    lows: list[Array] = []
+    highs: list[Array] = []
+    commons: list[float] = []
+    for value in tau:
+        held = _hold(collapsed, {"tau": float(value)})
+        points = _scales_given(held, draws, seed)
+        given = held.conditional(points)
+        mean = given.mean[:, [slope]] + given.mean[:, at]
+        rows = given.root[:, [slope]] + given.root[:, at]
+        variance = np.einsum("sij,sij->si", rows, rows)
+        noise = np.random.default_rng(seed).standard_normal(mean.shape)
+        drawn = mean + np.sqrt(variance) * noise
+        low, high = np.quantile(drawn, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], axis=0)
+        means.append(mean.mean(axis=0))
+        sds.append(np.sqrt(variance.mean(axis=0) + mean.var(axis=0)))
+        lows.append(low)
+        highs.append(high)
+        commons.append(float(given.mean[:, slope].mean()))
+    return ShrinkagePath(
+        fit.design.groups,
+        np.asarray(tau),
+        np.array(means),
+        np.array(sds),
+        np.array(lows),
+        np.array(highs),
+        np.array(commons),
+    )
+
+
+def _hold(collapsed: Collapsed, values: dict[str, float]) -> Collapsed:
+    """Hold some scales fixed."""
+    names = tuple(name for name in collapsed.names if name not in values)
+    priors = {name: collapsed.priors[name] for name in names}
+    changes: dict[str, Any] = {"names": names, "priors": priors, "fixed": {**collapsed.fixed, **values}}
+    reduced = None if collapsed.reduced is None else replace(collapsed.reduced, **changes)
+    return replace(collapsed, reduced=reduced, **changes)
+
+
+def _scales_given(held: Collapsed, draws: int, seed: int) -> Array:
+    if not held.names:
+        return np.zeros((1, 0))
+    begin = np.log([start(held.priors[name]) for name in held.names])
+    drawn = sample_density(held.log_posterior, held.gradient, begin, draws=draws, chains=1, seed=seed)
+    return np.asarray(drawn.points[0])

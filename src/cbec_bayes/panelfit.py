@@ -1,0 +1,176 @@
+"""The job behind `cbec-bayes fit`: a panel in, every table of one fitted model out."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit
+from cbec_bayes.classical.conventions import convention
+from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
+from cbec_bayes.design import make_design
+from cbec_bayes.effects.groups import contrasts, effects_table, group_slopes, ranks
+from cbec_bayes.errors import InputError
+from cbec_bayes.family import load_panel_model
+from cbec_bayes.files import csv_text
+from cbec_bayes.panel import Panel, Roles, read_panel
+from cbec_bayes.spec import CI_PROB, suggest
+
+MAX_CONTRASTED = 40
+"""Every two groups are contrasted, and all ranked, up to this many groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPanel:
+    """What `fit` finds.
+
+    Attributes
+    ----------
+    panel, fit
+        The data, and the fitted model.
+    effects, classical, contrasts, ranks
+        Tables; the last two are empty without groups, or with too many.
+    seed
+        Of everything random.
+    """
+
+    panel: Panel
+    fit: PanelFit
+    effects: pd.DataFrame
+    classical: pd.DataFrame
+    contrasts: pd.DataFrame
+    ranks: pd.DataFrame
+    seed: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a user should read."""
+        scales = "; ".join(f"{name} ~ {prior}" for name, prior in self.fit.priors.items())
+        found = self.fit.diagnostics
+        how = f"Pareto k {found.khat:.2f}" if found.khat is not None else f"{found.divergences} divergences"
+        return (
+            *(f"Panel: {note}." for note in self.panel.notes),
+            f"Priors, in the data's own units: {scales}.",
+            f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {how}. "
+            f"Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.panel.origin}.",
+        )
+
+    def shown(self) -> pd.DataFrame:
+        """Return the effects as text for a terminal."""
+        text = self.effects.drop(columns=["n_obs", "origin"]).astype(object)
+        for column in text.columns[1:]:
+            text[column] = ["" if pd.isna(value) else f"{float(value):.4g}" for value in text[column]]
+        return text
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return what diagnostics.json holds."""
+        return {
+            **{key: _no_nan(value) for key, value in self.fit.diagnostics.as_dict().items()},
+            "failures": list(self.fit.diagnostics.failures),
+            "model": self.fit.model.name,
+            "answers": self.fit.model.answers,
+            "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
+            "ci_prob": CI_PROB,
+            "seed": self.seed,
+            "origin": str(self.panel.origin),
+        }
+
+    def files(self) -> dict[str, str | bytes]:
+        """Return the files to write, by name."""
+        frames = {
+            "effects": self.effects,
+            "classical": self.classical,
+            "contrasts": self.contrasts,
+            "ranks": self.ranks,
+            "ledger": self.panel.ledger,
+        }
+        files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
+        files["posterior.nc"] = netcdf_bytes(self.fit.tree)
+        files["diagnostics.json"] = json.dumps(self.diagnostics(), indent=1) + "\n"
+        return files
+
+
+def _no_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def netcdf_bytes(tree: Any) -> bytes:
+    """Return a DataTree as the content of a netCDF file, so that it can be written whole like any other."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "posterior.nc"
+        tree.to_netcdf(path, engine="h5netcdf")
+        return path.read_bytes()
+
+
+def fit_file(
+    file: Path,
+    *,
+    outcome: str,
+    exposure: str,
+    controls: Sequence[str],
+    unit: str,
+    time: str,
+    group: str | None,
+    model: str,
+    engine: str = "auto",
+    how: str = "reghdfe",
+    seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
+) -> FittedPanel:
+    """Fit a model to a file's panel.
+
+    Parameters
+    ----------
+    file
+        Of one of the formats of `cbec_bayes.panel.read_frame`.
+    outcome, exposure, controls, unit, time, group
+        Names of columns.
+    model
+        Name of a panel model, or its TOML file.
+    engine
+        ``auto``, ``collapsed`` or ``pymc``.
+    how
+        Convention of the clustered standard errors.
+    seed
+        Of everything random.
+    step
+        Called with the name of each step.
+
+    Raises
+    ------
+    InputError
+        The file, a column or the model cannot be used.
+    GateError
+        The posterior has no mode.
+    """
+    engines: dict[str, Engine] = {"auto": "auto", "collapsed": "collapsed", "pymc": "pymc"}
+    if engine not in engines:
+        raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
+    convention(how)
+    spec = load_panel_model(model)
+    step("reading the panel")
+    panel = read_panel(file, Roles(outcome, exposure, tuple(controls), unit, time, group))
+    design = make_design(panel)
+    step("fitting")
+    found = fit(design, spec, engine=engines[engine], seed=seed, origin=panel.origin)
+    step("tables")
+    slopes = group_slopes(found)
+    few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.group_slope != "off"
+    shown = slopes.labels if few else ()
+    draws = slopes.groups if few else slopes.groups[:, :0]
+    return FittedPanel(
+        panel,
+        found,
+        effects_table(found, panel.origin, how),
+        classical_frame(fit_columns(design, own_columns(design), how), panel.origin),
+        contrasts(shown, draws, panel.origin),
+        ranks(shown, draws).assign(origin=str(panel.origin)),
+        seed,
+    )
