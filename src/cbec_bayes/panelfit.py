@@ -5,23 +5,34 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
-from cbec_bayes.design import make_design
-from cbec_bayes.effects.groups import contrasts, effects_table, group_slopes, ranks
+from cbec_bayes.design import Design, make_design
+from cbec_bayes.effects import Summary, summarise_draws
+from cbec_bayes.effects.groups import (
+    ShrinkagePath,
+    contrasts,
+    effects_table,
+    group_slopes,
+    ranks,
+    shrinkage_path,
+)
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import load_panel_model
 from cbec_bayes.files import csv_text
 from cbec_bayes.panel import Panel, Roles, read_panel
-from cbec_bayes.spec import CI_PROB, suggest
+from cbec_bayes.spec import CI_PROB, Origin, suggest
+from cbec_bayes.within import Array
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
@@ -173,4 +184,115 @@ def fit_file(
         contrasts(shown, draws, panel.origin),
         ranks(shown, draws).assign(origin=str(panel.origin)),
         seed,
+    )
+
+
+COLLAPSED_MODELS = (
+    "partial_pooling",
+    "complete_pooling",
+    "no_pooling",
+    "partial_pooling_all",
+    "nested",
+    "group_variance",
+    "correlated_effects",
+    "ar1",
+)
+"""Members that a study's report fits, the headline first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFits:
+    """Every member fitted to one study's panel.
+
+    Attributes
+    ----------
+    origin
+        Of the panel.
+    answers
+        Model to the question that it answers.
+    effects
+        effects.csv of every model, with a column `model`.
+    contrasts
+        Of the headline model.
+    diagnostics
+        One row per model: model, engine, draws, ess_bulk_min, rhat_max, khat, divergences, origin.
+    path
+        From complete to no pooling under the headline model.
+    tau_density
+        Posterior density of log tau at the path's values, shape (M,).
+    tau
+        Posterior summary of the headline's between-group scale.
+    priors
+        Of the headline model, in the data's own units.
+    """
+
+    origin: Origin
+    answers: Mapping[str, str]
+    effects: pd.DataFrame
+    contrasts: pd.DataFrame
+    diagnostics: pd.DataFrame
+    path: ShrinkagePath
+    tau_density: Array
+    tau: Summary
+    priors: Mapping[str, str]
+
+
+def fit_models(
+    design: Design,
+    origin: Origin,
+    how: str,
+    *,
+    models: Sequence[str] = COLLAPSED_MODELS,
+    seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
+) -> StudyFits:
+    """Fit several members to one design; the first is the headline.
+
+    Parameters
+    ----------
+    design
+        With groups.
+    origin
+        Of the data.
+    how
+        Convention of the clustered standard errors.
+    models
+        Names; the first must pool group slopes.
+    seed
+        Of everything random.
+    step
+        Called with the name of each model.
+
+    Raises
+    ------
+    GateError
+        A fit missed one of its gates.
+    """
+    effects, rows, answers = [], [], {}
+    headline: PanelFit | None = None
+    for name in models:
+        step(name)
+        found = fit(design, name, seed=seed, origin=origin)
+        found.diagnostics.require()
+        headline = headline or found
+        answers[name] = found.model.answers
+        effects.append(effects_table(found, origin, how).assign(model=name))
+        d = found.diagnostics
+        rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
+    assert headline is not None
+    slopes = group_slopes(headline)
+    tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
+    unit = float(np.median(tau))
+    grid = np.geomspace(unit / 50, unit * 50, 60)
+    names = ["model", "engine", "draws", "ess_bulk_min", "rhat_max", "khat", "divergences", "origin"]
+    return StudyFits(
+        origin,
+        answers,
+        pd.concat(effects, ignore_index=True),
+        contrasts(slopes.labels, slopes.groups, origin),
+        pd.DataFrame(rows, columns=names),
+        shrinkage_path(headline, grid, seed=seed),
+        np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid))),
+        summarise_draws(tau),
+        {name: str(prior) for name, prior in headline.priors.items()},
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir, sha256, write_files
+from cbec_bayes.panelfit import COLLAPSED_MODELS, fit_models
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
@@ -19,7 +20,7 @@ from cbec_bayes.spec import Study, load_study
 
 PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
 
-STEPS = (*REANALYSIS_STEPS, "running the classical regressions", "writing the report")
+STEPS = (*REANALYSIS_STEPS, "running the classical regressions", "fitting the models", "writing the report")
 
 
 def input_hashes(study: Study) -> dict[str, str]:
@@ -33,6 +34,7 @@ def input_hashes(study: Study) -> dict[str, str]:
             own |= set((data / "published" / one.published.tables).iterdir())
             used |= {one.published.model, *one.published.sensitivity}
         if one.panel is not None:
+            used |= set(COLLAPSED_MODELS)
             own |= {data / name for name in one.panel.files}
     return {
         **{f"data/{name}": digest for name, digest in sha256(own, data).items()},
@@ -77,12 +79,18 @@ def run(study_name: str, out: Path, *, seed: int = 1, step: Step = lambda _: Non
         )
     observed = observed_rows(study, load_paper(asset_dir("data") / "published" / study.published.tables))
     analysis = reanalyse(study.published, observed=observed, seed=seed, step=step)
-    step(STEPS[-2])
+    step(STEPS[-3])
     beside = [study, *([load_study(study.beside)] if study.beside else [])]
     classical = {one.name: replicate(one, few=True, seed=seed) for one in beside if one.panel is not None}
+    step(STEPS[-2])
+    hierarchical = {
+        name: fit_models(one.design, one.panel.origin, one.study.panel.convention, seed=seed)
+        for name, one in classical.items()
+        if one.study.panel is not None and len(one.design.groups) > 1
+    }
     made = manifest(study, seed)
     step(STEPS[-1])
-    page = render(analysis, made, classical)
+    page = render(analysis, made, classical, hierarchical)
     files = {
         "reanalysis.html": page.html,
         **page.files,

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.bayes.blocks import Block, Blocks
+from cbec_bayes.bayes.lags import Lagged, lagged_of
 from cbec_bayes.bayes.moments import Moments, moments_of
-from cbec_bayes.bayes.priors import log_density, resolve
+from cbec_bayes.bayes.priors import CORRELATION, RHO, log_density, resolve, start
 from cbec_bayes.errors import InputError
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
@@ -78,6 +79,9 @@ class Collapsed:
         Logarithm of the determinant of `transform`, and of what was absorbed.
     absorbed
         Flat coefficients that the moments are already free of.
+    lagged
+        Of errors that are correlated over time, in the place of the moments' cross-products; unit effects are then
+        coefficients like others.
     reduced
         The same density with every flat coefficient absorbed, where that does not depend on the scales (unit effects
         flat, one residual scale); what the sampler evaluates.
@@ -94,6 +98,7 @@ class Collapsed:
     transform: Array
     log_volume: float
     absorbed: int = 0
+    lagged: Lagged | None = None
     reduced: Collapsed | None = None
 
     @property
@@ -107,8 +112,16 @@ class Collapsed:
         return tuple(f"sigma[{label}]" if label else "sigma" for label in self.moments.strata)
 
     def scales(self, point: Array) -> dict[str, Array]:
-        """Return every scale at log scales, shape (S, k), by name; each of shape (S,)."""
-        found = {name: np.exp(point[:, i]) for i, name in enumerate(self.names)}
+        """Return every scale, and the correlation of errors, by name, each of shape (S,).
+
+        Parameters
+        ----------
+        point
+            Logarithms of the scales, and the inverse hyperbolic tangent of the correlation; shape (S, k).
+        """
+        found = {
+            name: np.tanh(point[:, i]) if name == RHO else np.exp(point[:, i]) for i, name in enumerate(self.names)
+        }
         return found | {name: np.full(len(point), value) for name, value in self.fixed.items()}
 
     def log_likelihood(self, point: Array) -> Array:
@@ -154,7 +167,14 @@ class Collapsed:
         normal = self.location[0] > 0
         constant: Array = np.full(n, self.log_volume + float(np.log(self.location[0][normal]).sum() / 2))
         constant = constant + (self.n_flat - int(normal.sum())) / 2 * LOG_2PI
+        if self.lagged is not None:
+            weights = self.lagged.weights(scales[RHO], scales["sigma"])
+            matrices = self.lagged.matrices()
+            constant = constant - self.lagged.n_obs * (np.log(scales["sigma"]) + LOG_2PI / 2)
+            constant = constant - self.lagged.log_det(scales[RHO])
         for name, stratum in zip(self.sigmas, self.moments.strata.values(), strict=True):
+            if self.lagged is not None:
+                break
             sigma = scales[name]
             weights.append(1 / sigma**2)
             matrices.append(stratum.within)
@@ -183,16 +203,26 @@ class Collapsed:
 
     def log_prior(self, point: Array) -> Array:
         """Return the log density of the scales themselves (no Jacobian), shape (S,)."""
-        terms = [log_density(self.priors[name], np.exp(point[:, i]))[0] for i, name in enumerate(self.names)]
+        scales = self.scales(point)
+        terms = [log_density(self.priors[name], scales[name])[0] for name in self.names]
         return np.asarray(np.sum(terms, axis=0)) if terms else np.zeros(len(point))
 
     def log_posterior(self, point: Array) -> Array:
         """Return the log density of the logarithms of the scales, up to a constant, shape (S,)."""
-        found = self.log_prior(point) + point.sum(axis=1)
+        found = self.log_prior(point) + self._log_jacobian(point)
         likely = found > found.max(initial=-np.inf) - _IMPOSSIBLE
         found[likely] += self.log_likelihood(point[likely])
         found[~likely] = -np.inf
         return found
+
+    def _log_jacobian(self, point: Array) -> Array:
+        terms = [-2 * np.log(np.cosh(point[:, i])) if name == RHO else point[:, i] for i, name in enumerate(self.names)]
+        return np.asarray(np.sum(terms, axis=0)) if terms else np.zeros(len(point))
+
+    def start(self) -> Array:
+        """Return a point that the priors find likely, shape (k,)."""
+        values = [start(self.priors[name]) for name in self.names]
+        return np.array([np.arctanh(v) if n == RHO else np.log(v) for n, v in zip(self.names, values, strict=True)])
 
     def gradient(self, point: Array) -> tuple[float, Array]:
         """Return the log posterior at one point, shape (k,), and its gradient.
@@ -227,7 +257,13 @@ class Collapsed:
             if name in slope:
                 slope[name] += by
 
+        if self.lagged is not None:
+            by_sigma, by_rho = self.lagged.slopes(full, scales[RHO], scales["sigma"])
+            move("sigma", by_sigma - self.lagged.n_obs)
+            move(RHO, by_rho * (1 - scales[RHO] ** 2))
         for name, stratum in zip(self.sigmas, self.moments.strata.values(), strict=True):
+            if self.lagged is not None:
+                break
             sigma = scales[name]
             move(name, float(np.sum(full * stratum.within)) / sigma**2 - stratum.n_obs + self.absorbed)
             if self.unit_scale is None:
@@ -242,8 +278,10 @@ class Collapsed:
         for name, at in self.pooled.items():
             move(name, float((mean[at] ** 2 + np.diag(covariance)[at]).sum()) - len(at))
         prior = [log_density(self.priors[name], np.array(scales[name])) for name in self.names]
-        value += sum(float(density) for density, _ in prior) + float(point.sum())
-        return value, np.array([slope[n] + float(s) + 1.0 for n, (_, s) in zip(self.names, prior, strict=True)])
+        value += sum(float(density) for density, _ in prior) + float(self._log_jacobian(point[None])[0])
+        jacobian = [-2 * scales[RHO] if name == RHO else 1.0 for name in self.names]
+        found = [slope[n] + float(s) + j for n, (_, s), j in zip(self.names, prior, jacobian, strict=True)]
+        return value, np.array(found)
 
     def conditional(self, point: Array) -> Conditional:
         """Return the distribution of the coefficients given scales, in their own units."""
@@ -261,19 +299,21 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     Raises
     ------
     InputError
-        The model is not Gaussian, or its residuals are correlated (`collapsed` does not carry them).
+        The model is not Gaussian; errors are correlated over periods that are not whole numbers.
     """
     model, design = blocks.model, blocks.design
-    if model.residual not in ("normal", "by_group"):
+    if not model.is_gaussian:
         raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
+    lagged = model.residual == "ar1"
+    blocks = with_unit_effects(blocks) if lagged else blocks
     priors = resolve(model, design)
     names = ("y", *coefficient_names(blocks))
-    unit_scale = None if model.unit_effect == "fixed" else "sigma_mu"
+    unit_scale = None if model.unit_effect == "fixed" or lagged else "sigma_mu"
     n_flat = blocks.n_flat
     x, transform, log_volume = blocks.x, np.eye(len(names) - 1), 0.0
     all_flat = all(prior.dist == "flat" for name, prior in priors.items() if name.startswith(tuple(LOCATIONS)))
     if all_flat:
-        x, transform, log_volume = _orthogonal(x, n_flat, design.unit, demean=unit_scale is None)
+        x, transform, log_volume = _orthogonal(x, n_flat, design.unit, demean=unit_scale is None and not lagged)
     columns = np.column_stack([design.y, x])
     by_group = model.residual == "by_group" and design.group is not None
     moments = (
@@ -297,6 +337,8 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
     if unit_scale is not None:
         scale_priors[unit_scale] = priors[unit_scale]
+    if lagged:
+        scale_priors[RHO] = CORRELATION
     fixed = {name: prior.params["value"] for name, prior in scale_priors.items() if prior.dist == "fixed"}
     sampled = {name: prior for name, prior in scale_priors.items() if name not in fixed}
     full = Collapsed(
@@ -310,8 +352,21 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         unit_scale,
         transform,
         log_volume,
+        lagged=lagged_of(columns, design) if lagged else None,
     )
-    return replace(full, reduced=_reduced(full)) if all_flat and unit_scale is None and not by_group else full
+    absorbable = all_flat and unit_scale is None and not by_group and not lagged
+    return replace(full, reduced=_reduced(full)) if absorbable else full
+
+
+def with_unit_effects(blocks: Blocks) -> Blocks:
+    """Return blocks with the unit effects among them, for errors that keep them from being eliminated by means."""
+    design, pooled = blocks.design, blocks.model.unit_effect != "fixed"
+    columns = (design.unit[:, None] == np.arange(len(design.units))).astype(float)
+    every = tuple(range(len(design.units)))
+    block = Block("unit_effect", ("unit",), (design.units,), columns, "sigma_mu" if pooled else None, every)
+    if pooled:
+        return replace(blocks, pooled=(*blocks.pooled, block))
+    return replace(blocks, flat=(*blocks.flat, block))
 
 
 def _orthogonal(x: Array, n_flat: int, unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:

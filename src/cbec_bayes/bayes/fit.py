@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from cbec_bayes.bayes.blocks import Blocks, make_blocks
-from cbec_bayes.bayes.collapsed import Collapsed, make_collapsed
+from cbec_bayes.bayes.collapsed import Collapsed, make_collapsed, with_unit_effects
 from cbec_bayes.bayes.importance import Draws, sample_density
 from cbec_bayes.bayes.posterior import store
-from cbec_bayes.bayes.priors import resolve, start
+from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
@@ -111,12 +111,13 @@ def fit(
     blocks = make_blocks(design, chosen)
     priors = resolve(chosen, design)
     attrs = {"model": chosen.name, "answers": chosen.answers}
-    if engine == "pymc" or (engine == "auto" and chosen.residual not in ("normal", "by_group")):
+    if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
         from cbec_bayes.bayes.twin import fit_twin
 
         tree, diagnostics = fit_twin(blocks, draws=draws, chains=chains, seed=seed, origin=origin)
         return PanelFit(blocks, priors, tree, diagnostics, float("nan"), None)
     collapsed = make_collapsed(blocks)
+    blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
     prepared = time.perf_counter()
     drawn = _draw(collapsed, draws=draws, chains=chains, seed=seed)
     sampled = time.perf_counter()
@@ -129,8 +130,9 @@ def fit(
 def _draw(collapsed: Collapsed, *, draws: int, chains: int, seed: int) -> Draws:
     if not collapsed.names:  # every scale is held by its prior
         return Draws(np.zeros((chains, draws, 0)), "importance", 0.0, float(draws * chains), 0, 0, float("nan"))
-    begin = np.log([start(collapsed.priors[name]) for name in collapsed.names])
-    return sample_density(collapsed.log_posterior, collapsed.gradient, begin, draws=draws, chains=chains, seed=seed)
+    return sample_density(
+        collapsed.log_posterior, collapsed.gradient, collapsed.start(), draws=draws, chains=chains, seed=seed
+    )
 
 
 def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, float]) -> SamplingDiagnostics:

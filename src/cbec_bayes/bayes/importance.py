@@ -21,6 +21,8 @@ Gradient = Callable[[Array], tuple[float, Array]]
 
 _DF = 6
 _PILOT = 4_000
+_PILOTS = 3  # samples that the proposal is fitted to before one counts
+_TRIALS = 4
 _LARGEST = 262_144
 _INFLATION = 1.15
 
@@ -132,12 +134,10 @@ def _importance(
 
     centre, spread = mode, covariance * _INFLATION
     n = _PILOT
-    adapted = 0
-    while True:
+    for attempt in range(_PILOTS + _TRIALS):
         proposal = stats.multivariate_t(centre, spread, df=_DF, seed=rng)
         points = np.atleast_1d(proposal.rvs(n)).reshape(n, len(mode))
         ratios = log_density(points) - proposal.logpdf(points)
-        ratios = np.where(np.isfinite(ratios), ratios, -np.inf)
         finite = np.isfinite(ratios)
         if finite.sum() < n // 10:
             return None
@@ -145,20 +145,15 @@ def _importance(
         smoothed, khat = array_stats.psislw(-ratios)  # type: ignore[no-untyped-call]
         weights = np.exp(smoothed - special.logsumexp(smoothed))
         ess = 1 / float(np.sum(weights**2))
-        if adapted < 3:
-            # Second moments of a weighted sample, widened a little, because a proposal must not be narrower.
-            centre = weights @ points
-            spread = _INFLATION * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
-            spread += 1e-6 * np.eye(len(mode))
-            adapted += 1
-            if adapted == 3:
-                n = int(np.clip(1.3 * total * len(points) / ess, 2 * total, _LARGEST))
-            continue
-        if float(khat) <= KHAT_MAX and ess >= total:
+        if attempt >= _PILOTS and float(khat) <= KHAT_MAX and ess >= total:
             return points, weights, float(khat), ess
-        if float(khat) > KHAT_MAX or n >= _LARGEST:
-            return None
-        n = min(_LARGEST, 2 * n)
+        # Second moments of a weighted sample, widened a little, because a proposal must not be narrower.
+        centre = weights @ points
+        spread = _INFLATION * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
+        spread += 1e-6 * np.eye(len(mode))
+        if attempt >= _PILOTS - 1:
+            n = int(np.clip(1.3 * total * len(points) / ess, max(2 * total, n), _LARGEST))
+    return None
 
 
 def _nutpie(gradient: Gradient, mode: Array, covariance: Array, *, draws: int, chains: int, seed: int) -> Draws:

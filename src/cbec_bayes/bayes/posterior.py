@@ -13,7 +13,7 @@ from scipy import stats
 from cbec_bayes.bayes.blocks import Block, Blocks
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.importance import Draws
-from cbec_bayes.bayes.priors import log_density
+from cbec_bayes.bayes.priors import RHO, log_density
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
 
@@ -57,7 +57,7 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
         values[:, list(block.kept)] = coefficients[:, at : at + width]
         found[block.name] = values.reshape(n, *block.shape)
         at += width
-    if n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
+    if collapsed.lagged is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
         found["unit_effect"] = _unit_effects(blocks, collapsed, points, coefficients, rng)
     return found
 
@@ -101,7 +101,26 @@ def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
     mean = np.zeros((n, blocks.design.n_obs))
     for block in blocks.every:
         mean += effects[block.name].reshape(n, -1) @ block.columns.T
+    if any(block.name == "unit_effect" for block in blocks.every):
+        return mean
     return np.asarray(mean + effects["unit_effect"][:, blocks.design.unit])
+
+
+def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, mean: Array) -> Array:
+    """Return the log density of every row given effects, shape (S, n); of correlated errors given the row before."""
+    design = blocks.design
+    sigma = sigma_of_rows(blocks, collapsed, points)
+    if collapsed.lagged is None:
+        return np.asarray(stats.norm.logpdf(design.y, mean, sigma))
+    order = np.lexsort((design.time, design.unit))
+    later = np.flatnonzero(np.r_[False, design.unit[order][1:] == design.unit[order][:-1]])
+    now, before = order[later], order[later - 1]
+    when = np.asarray(design.times)[design.time]
+    carried = collapsed.scales(points)[RHO][:, None] ** (when[now] - when[before])
+    expected, spread = mean.copy(), sigma.copy()
+    expected[:, now] += carried * (design.y - mean)[:, before]
+    spread[:, now] *= np.sqrt(1 - carried**2)
+    return np.asarray(stats.norm.logpdf(design.y, expected, spread))
 
 
 def store(
@@ -146,8 +165,7 @@ def store(
     dims[design.outcome] = ["obs"]
     if "unit_effect" in effects and len(points) * design.n_obs <= POINTWISE_MAX:
         mean = linear_predictor(blocks, effects)
-        sigma = sigma_of_rows(blocks, collapsed, points)
-        content["log_likelihood"] = {design.outcome: shaped(stats.norm.logpdf(design.y, mean, sigma))}
+        content["log_likelihood"] = {design.outcome: shaped(pointwise(blocks, collapsed, points, mean))}
     coords: dict[str, Any] = {
         "unit": list(design.units),
         "time": [f"{time:g}" for time in design.times],

@@ -16,6 +16,10 @@ from cbec_bayes.family import UNITS, PanelModel
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
 
+RHO = "rho"
+CORRELATION = Prior("correlation", {})
+"""Prior of the correlation of errors one period apart: uniform on (-1, 1)."""
+
 
 def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     """Return the priors of a model in the units of a design, by parameter.
@@ -82,12 +86,16 @@ def log_density(prior: Prior, scale: Array) -> tuple[Array, Array]:
         case "uniform":
             inside = scale <= p["upper"]
             return np.where(inside, -math.log(p["upper"]), -np.inf), np.zeros_like(scale)
+        case "correlation":
+            return np.full_like(scale, -math.log(2)), np.zeros_like(scale)
     raise ValueError(f"'{prior.dist}' is no prior of a scale that is sampled")
 
 
 def start(prior: Prior) -> float:
     """Return a scale that the prior finds likely, where a search may begin."""
     p: Mapping[str, float] = prior.params
+    if prior.dist == "correlation":
+        return 0.3
     return {"uniform": lambda: p["upper"] / 4, "exponential": lambda: p["mean"], "fixed": lambda: p["value"]}.get(
         prior.dist, lambda: p["scale"] / 2
     )()

@@ -15,7 +15,7 @@ from cbec_bayes.bayes.blocks import Blocks
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.importance import sample_density
-from cbec_bayes.bayes.priors import start
+from cbec_bayes.bayes.priors import RHO
 from cbec_bayes.classical.regression import Regression, twfe
 from cbec_bayes.design import Design
 from cbec_bayes.effects.summary import (
@@ -146,7 +146,8 @@ def pooling_factors(fit: PanelFit) -> Array:
     at = _positions(fit.blocks, "group_slope")
     given = fit.collapsed.conditional(points)
     variance = np.einsum("sij,sij->si", given.root[:, at], given.root[:, at])
-    return np.asarray((variance / fit.collapsed.scales(points)["tau"][:, None] ** 2).mean(axis=0))
+    prior = fit.collapsed.scales(points)["tau"][:, None] ** 2
+    return np.asarray(np.divide(variance, prior, out=np.ones_like(variance), where=prior > 0).mean(axis=0))
 
 
 def log_scales(fit: PanelFit, at_most: int = 1_000) -> Array:
@@ -159,8 +160,8 @@ def log_scales(fit: PanelFit, at_most: int = 1_000) -> Array:
             values = posterior["sigma"].sel(group=name.removeprefix("sigma[").removesuffix("]")).to_numpy()
         else:
             values = posterior[name].to_numpy()
-        columns.append(np.log(values.ravel()))
-    points = np.stack(columns, axis=1)
+        columns.append(np.arctanh(values.ravel()) if name == RHO else np.log(values.ravel()))
+    points = np.stack(columns, axis=1) if columns else np.zeros((1, 0))  # every scale is held by its prior
     return points[:: max(1, len(points) // at_most)]
 
 
@@ -269,6 +270,24 @@ class ShrinkagePath:
     high: Array
     common: Array
 
+    def frame(self, origin: Origin) -> pd.DataFrame:
+        """Return one row per value of tau and group: tau, group, mean, sd, ci_low, ci_high, common, origin."""
+        rows = [
+            (
+                value,
+                label,
+                self.means[m, r],
+                self.sds[m, r],
+                self.low[m, r],
+                self.high[m, r],
+                self.common[m],
+                str(origin),
+            )
+            for m, value in enumerate(self.tau)
+            for r, label in enumerate(self.labels)
+        ]
+        return pd.DataFrame(rows, columns=["tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin"])
+
 
 def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1) -> ShrinkagePath:
     """Return the path from complete to no pooling of the exposure's slope.
@@ -334,7 +353,6 @@ def _hold(collapsed: Collapsed, values: dict[str, float]) -> Collapsed:
 
 def _scales_given(held: Collapsed, draws: int, seed: int) -> Array:
     if not held.names:
-        return np.zeros((1, 0))
-    begin = np.log([start(held.priors[name]) for name in held.names])
-    drawn = sample_density(held.log_posterior, held.gradient, begin, draws=draws, chains=1, seed=seed)
+        return np.zeros((draws, 0))
+    drawn = sample_density(held.log_posterior, held.gradient, held.start(), draws=draws, chains=1, seed=seed)
     return np.asarray(drawn.points[0])

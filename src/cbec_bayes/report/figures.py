@@ -109,7 +109,15 @@ def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
         return _svg(figure, "Slopes by region", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
 
 
-def path(labels: Sequence[str], tau: Array, means: Array, density: Array, complete: float, xlabel: str) -> str:
+def path(
+    labels: Sequence[str],
+    tau: Array,
+    means: Array,
+    density: Array,
+    complete: float,
+    xlabel: str,
+    title: str = "Shrinkage path",
+) -> str:
     """Draw each region's slope as the between-region scale goes from complete to no pooling.
 
     Parameters
@@ -126,6 +134,8 @@ def path(labels: Sequence[str], tau: Array, means: Array, density: Array, comple
         Slope under complete pooling.
     xlabel
         Name of the scale.
+    title
+        Of the figure; figures of one page need different ones.
     """
     with _figure(4.2, panels=(2, 1), sharex=True, height_ratios=(3.2, 1)) as (figure, (upper, lower)):
         styles = zip(labels, means.T, (BLUE, ORANGE, GREEN, PINK) * 8, _DASHES * 8, strict=False)
@@ -152,9 +162,10 @@ def path(labels: Sequence[str], tau: Array, means: Array, density: Array, comple
         lower.set_yticks([])
         lower.set_ylabel("posterior")
         lower.set_xlabel(xlabel)
-        lower.set_xticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
+        ticks = [10.0**k for k in range(-6, 7) if tau[0] <= 10.0**k <= tau[-1]]
+        lower.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ends = "; ".join(f"{label} from {m[0]:.2f} to {m[-1]:.2f}" for label, m in zip(labels, means.T, strict=True))
-        return _svg(figure, "Shrinkage path", f"slopes from complete to no pooling: {ends}")
+        return _svg(figure, title, f"slopes from complete to no pooling: {ends}")
 
 
 def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, str], xlabel: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -10,14 +11,16 @@ import pandas as pd
 
 from cbec_bayes.effects import Summary
 from cbec_bayes.files import csv_text
+from cbec_bayes.panelfit import StudyFits
 from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.reanalysis import Reanalysis
-from cbec_bayes.replication import Replication, match_sentence
+from cbec_bayes.replication import Replication, label_of, match_sentence
 from cbec_bayes.report import figures
 from cbec_bayes.report.classical import classical_tables, jackknife_sentence
+from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 
@@ -38,7 +41,10 @@ class Page:
 
 
 def render(
-    analysis: Reanalysis, manifest: Mapping[str, object], classical: Mapping[str, Replication] | None = None
+    analysis: Reanalysis,
+    manifest: Mapping[str, object],
+    classical: Mapping[str, Replication] | None = None,
+    hierarchical: Mapping[str, StudyFits] | None = None,
 ) -> Page:
     """Render a reanalysis.
 
@@ -50,13 +56,19 @@ def render(
         Versions, seed and hashes; shown at the end of the page.
     classical
         Classical tables by study: of this study's panel, and of the one shown beside it.
+    hierarchical
+        Fitted models by study.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     label = analysis.paper.facts.label(analysis.paper.facts.exposure or "")
     replications = dict(classical or {})
     by_study = {name: classical_tables(one) for name, one in replications.items()}
-    tables = {table.name: table for table in (*_tables(analysis), *(t for own in by_study.values() for t in own))}
+    fitted = dict(hierarchical or {})
+    digits = {name: _decimals(fits) for name, fits in fitted.items()}
+    by_fit = {name: hierarchy_tables(name, fits, digits[name]) for name, fits in fitted.items()}
+    extra = [table for own in (*by_study.values(), *by_fit.values()) for table in own]
+    tables = {table.name: table for table in (*_tables(analysis), *extra)}
     path = analysis.path
     drawn = {
         "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
@@ -65,6 +77,9 @@ def render(
         ),
         "sensitivity": figures.sensitivity(analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"),
     }
+    for name, fits in fitted.items():
+        exposure = replications[name].panel.roles.exposure
+        drawn[f"path_{name}"] = hierarchy_path(name, fits, label_of(replications[name])(exposure))
     environment = Environment(
         loader=PackageLoader("cbec_bayes.report"),
         autoescape=True,
@@ -94,6 +109,18 @@ def render(
         ],
         pooled=_pooled_slope(analysis.paper),
         figures=drawn,
+        hierarchical=[
+            {
+                "name": name,
+                "title": replications[name].study.title,
+                "origin": fits.origin,
+                "tau": tau_sentence(fits, digits[name]),
+                "priors": fits.priors,
+                "tables": by_fit[name],
+                "figure": drawn[f"path_{name}"],
+            }
+            for name, fits in fitted.items()
+        ],
         scenario_texts=SCENARIO_TEXTS,
         manifest=manifest,
         style=resources.files("cbec_bayes.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
@@ -116,8 +143,20 @@ def render(
             f"{name}_classical": one.classical(),
             f"{name}_few": one.few_frame(),
         }
+    for name, fits in fitted.items():
+        frames |= {
+            f"{name}_hierarchical_effects": fits.effects,
+            f"{name}_hierarchical_contrasts": fits.contrasts,
+            f"{name}_diagnostics": fits.diagnostics,
+            f"{name}_path": fits.path.frame(fits.origin),
+        }
     files |= {f"tables/{name}.csv": csv_text(frame) for name, frame in frames.items()}
     return Page(html, files)
+
+
+def _decimals(fits: StudyFits) -> int:
+    """Return decimals that show two digits of the smallest posterior standard deviation of a slope."""
+    return max(2, 1 - math.floor(math.log10(fits.effects["sd"].min())))
 
 
 def how_much_is_prior(analysis: Reanalysis) -> str:

@@ -1,0 +1,510 @@
+"""The family of panel models as a readable `pymc.Model`: the independent check of the collapsed engine, to be extended.
+
+It is also the engine of the members that cannot be collapsed, those with Student-t or AR(1) residuals.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from cbec_bayes.bayes.blocks import Block, Blocks
+from cbec_bayes.bayes.collapsed import SLOPES, coefficient_names
+from cbec_bayes.bayes.priors import resolve
+from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
+from cbec_bayes.design import Design
+from cbec_bayes.errors import InputError
+from cbec_bayes.family import SCALES
+from cbec_bayes.spec import Origin, Prior
+from cbec_bayes.within import Array, Codes
+
+Data = Mapping[str, Any]
+
+OUTCOME = "y"
+"""Name of the observed variable; the stored tree has the outcome's own name in its place."""
+
+NU_PRIOR = {"alpha": np.float64(2), "beta": np.float64(0.1)}
+"""Gamma prior of the degrees of freedom (Juárez and Steel, 2010)."""
+
+CONDITIONED = ("location_z", "unit_effect_z", "innovation")
+"""Free variables of the conditioned model that are no parameters; the stored tree is without them."""
+
+PACKAGES = ("cbec_bayes", "numpy", "scipy", "arviz", "pymc", "nutpie")
+"""Packages whose versions are stored."""
+
+HUBER, HUBER_STEPS = 2.0, 100
+"""Bound of residuals in median absolute residuals, about 1.345 standard deviations, and the number of iterations."""
+
+TERMS: Mapping[str, Callable[[Any, Data], Any]] = {
+    "unit_effect": lambda mu, at: mu[at["unit_code"]],
+    "intercept": lambda alpha, at: alpha,
+    "slope": lambda beta, at: beta * at["exposure"],
+    "group_slope": lambda b, at: b[at["group_code"]] * at["exposure"],
+    "group_total_slope": lambda b, at: b[at["group_code"]] * at["exposure"],
+    "unit_slope": lambda c, at: c[at["unit_code"]] * at["exposure"],
+    "control_slope": lambda gamma, at: at["controls"] @ gamma,
+    "group_total_control_slope": lambda g, at: (at["controls"] * g.T[at["group_code"]]).sum(axis=1),
+    "time_effect": lambda lam, at: lam[at["time_code"]],
+    "group_time_effect": lambda omega, at: omega[at["group_code"], at["time_code"]],
+    "mundlak_unit": lambda m, at: at["mundlak_unit_means"] @ m,
+    "mundlak_time": lambda m, at: at["mundlak_time_means"] @ m,
+}
+"""What each block adds to the mean of every row, given its coefficients and the data."""
+
+
+def build_pymc(blocks: Blocks, *, conditioned: bool = False) -> Any:
+    """Build the model of MODEL.md section 2.
+
+    Parameters
+    ----------
+    blocks
+        Model, design, and which coefficients are identified.
+    conditioned
+        Whether it is written in variables that sample well, with the coefficients as deterministic functions of them:
+        the same posterior, as the log density has the change of variables. Without, the free variables are the
+        coefficients themselves, the density is the formula on paper, and scales of few groups make funnels of it.
+
+    Returns
+    -------
+    pymc.Model
+        Variables are named as the blocks are, and as the scales of `cbec_bayes.family.SCALES`; besides, ``nu`` and
+        ``rho`` of the residuals that have them, and ``group_total_slope`` where the slope is pooled. Where some
+        coefficients of a block are zero by convention, the free ones are ``<name>_kept``. The data can be exchanged by
+        `pymc.set_data`.
+
+    Raises
+    ------
+    InputError
+        AR(1) residuals, and a time that is no whole number.
+
+    Notes
+    -----
+    AR(1) residuals are stationary within a unit: the factors of the likelihood, and so its pointwise values, are of one
+    row given the unit's row before it. ``sigma`` is the standard deviation of a residual, its scale under Student-t.
+    """
+    import pymc as pm
+
+    model = blocks.model
+    priors = resolve(model, blocks.design)
+    with pm.Model(coords=_coords(blocks, conditioned=conditioned)) as pymc_model:
+        data = _data(blocks)
+        scales = _scales(model.residual, priors, conditioned=conditioned)
+        if conditioned:
+            effects = _conditioned(blocks, priors, scales)
+        else:
+            effects = {block.name: _flat(block, priors) for block in blocks.flat}
+            effects |= {b.name: pm.Normal(b.name, 0, scales[str(b.scale)], dims=b.dims) for b in blocks.pooled}
+            effects["unit_effect"] = _unit_effect(scales.get("sigma_mu"))
+        if "group_slope" in effects and "slope" in effects:
+            pm.Deterministic("group_total_slope", effects["slope"] + effects["group_slope"], dims="group")
+        mean = sum(_term(name, effect, data, blocks.design) for name, effect in effects.items())
+        _likelihood(model.residual, mean, scales, data)
+    return pymc_model
+
+
+def _coords(blocks: Blocks, *, conditioned: bool) -> dict[str, Any]:
+    design = blocks.design
+    coords: dict[str, Any] = {
+        "obs": np.arange(design.n_obs),
+        "unit": design.units,
+        "time": [f"{time:g}" for time in design.times],
+    }
+    if design.group is not None:
+        coords["group"] = design.groups
+    if len(design.terms) > 1:
+        coords["coef"] = design.terms[1:]
+    for block in blocks.every:
+        coords |= dict(zip(block.dims, block.labels, strict=True))
+        if not conditioned and len(block.kept) < block.columns.shape[1]:
+            labels = [", ".join(parts) for parts in product(*block.labels)]
+            coords[f"kept_{block.name}"] = [labels[k] for k in block.kept]
+    if conditioned:
+        coords["location"] = coefficient_names(blocks)
+    return coords
+
+
+def _data(blocks: Blocks) -> dict[str, Any]:
+    """Register outcome, regressors and codes."""
+    import pymc as pm
+
+    design = blocks.design
+    found: dict[str, tuple[Array | Codes, tuple[str, ...]]] = {
+        "outcome": (design.y, ("obs",)),
+        "exposure": (design.x[:, 0], ("obs",)),
+        "unit_code": (design.unit, ("obs",)),
+        "time_code": (design.time, ("obs",)),
+    }
+    if len(design.terms) > 1:
+        found["controls"] = design.x[:, 1:], ("obs", "coef")
+    if design.group is not None:
+        found["group_code"] = design.group, ("obs",)
+    for block in blocks.flat:
+        if block.name.startswith("mundlak_"):
+            found[f"{block.name}_means"] = block.columns, ("obs", *block.dims)
+    if blocks.model.residual == "ar1":
+        previous, gap = _lags(design)
+        found |= {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
+    return {name: pm.Data(name, values, dims=dims) for name, (values, dims) in found.items()}
+
+
+def _lags(design: Design) -> tuple[Codes, Codes]:
+    """Return each row's predecessor within its unit and how long ago it was; the first has itself and gap zero."""
+    times = np.asarray(design.times)
+    if (times != np.round(times)).any():
+        raise InputError("AR(1) residuals need times that are whole numbers; one is not")
+    order = np.lexsort((design.time, design.unit))
+    follows = np.r_[False, np.diff(design.unit[order]) == 0]
+    previous = np.arange(design.n_obs)
+    previous[order[follows]] = order[np.flatnonzero(follows) - 1]
+    when = times[design.time]
+    return previous, np.asarray(when - when[previous], dtype=np.intp)
+
+
+def _scales(residual: str, priors: Mapping[str, Prior], *, conditioned: bool) -> dict[str, Any]:
+    """Add the scales, and the other parameters of the residuals."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    found = {}
+    if residual == "student_t":
+        found["nu"] = pm.Gamma("nu", **NU_PRIOR)
+    if residual == "ar1":
+        found["rho"] = pm.Uniform("rho", -1, 1)
+    for name, prior in priors.items():
+        if name.partition("[")[0] not in SCALES:
+            continue
+        if conditioned and name == "sigma" and residual == "ar1" and prior.dist != "fixed":
+            # Data know the innovations' scale well, and sigma only as well as they know rho.
+            innovation, ratio = pm.HalfFlat("innovation"), pt.sqrt(1 - found["rho"] ** 2)
+            found[name] = pm.Deterministic(name, innovation / ratio)
+            pm.Potential("sigma_prior", pm.logp(_scale(None, prior), found[name]) - pt.log(ratio))
+        else:
+            found[name] = _scale(name, prior, "group" if name == "sigma" and residual == "by_group" else None)
+    return found
+
+
+def _scale(name: str | None, prior: Prior, dims: str | None = None) -> Any:
+    """Add a scale, or return its distribution if it has no name; one that its prior fixes is data."""
+    import pymc as pm
+
+    def add(family: Any, **params: Any) -> Any:
+        return family.dist(**params) if name is None else family(name, **params, dims=dims)
+
+    # In double precision: PyTensor takes the logarithm of a Python float in single.
+    p = {key: np.float64(value) for key, value in prior.params.items()}
+    match prior.dist:
+        case "half_normal":
+            return add(pm.HalfNormal, sigma=p["scale"])
+        case "half_t":
+            return add(pm.HalfStudentT, nu=p["df"], sigma=p["scale"])
+        case "half_cauchy":
+            return add(pm.HalfCauchy, beta=p["scale"])
+        case "exponential":
+            return add(pm.Exponential, scale=p["mean"])
+        case "uniform":
+            return add(pm.Uniform, lower=np.float64(0), upper=p["upper"])
+        case "fixed":
+            size = () if dims is None else len(pm.modelcontext(None).coords[dims])
+            return pm.Data(name, np.full(size, p["value"]), dims=dims)
+    raise InputError(f"'{prior.dist}' is no prior of a scale")
+
+
+def _flat(block: Block, priors: Mapping[str, Prior]) -> Any:
+    """Add coefficients without a scale; those not kept are zero."""
+    import pymc as pm
+
+    if len(block.kept) < block.columns.shape[1]:
+        return _deterministic(block, pm.Flat(f"{block.name}_kept", dims=f"kept_{block.name}"))
+    normal = _normal_prior(block, priors)
+    if normal is None:
+        return pm.Flat(block.name, dims=block.dims or None)
+    mean, sd = (values.reshape(block.shape) for values in normal)
+    return pm.Normal(block.name, mean, sd, dims=block.dims or None)
+
+
+def _deterministic(block: Block, kept: Any) -> Any:
+    """Add the coefficients of a block that follow from its kept ones, shape (q,)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    every = pt.zeros(block.columns.shape[1])[np.array(block.kept)].set(kept).reshape(block.shape)
+    return pm.Deterministic(block.name, every, dims=block.dims or None)
+
+
+def _normal_prior(block: Block, priors: Mapping[str, Prior]) -> tuple[Array, Array] | None:
+    """Return mean and sd of every coefficient of a block without a scale, shape (q,); None where they are flat."""
+    match SLOPES.get(block.name):
+        case None:
+            return None
+        case "slope":
+            own = [priors["slope"]] * block.columns.shape[1]
+        case about:
+            own = [priors[f"{about}[{labels[0]}]"] for labels in product(*block.labels)]
+    if own[0].dist == "flat":
+        return None
+    return np.array([p.params["mean"] for p in own]), np.array([p.params["sd"] for p in own])
+
+
+def _unit_effect(sigma_mu: Any | None) -> Any:
+    """Add the unit effects, flat without a scale."""
+    import pymc as pm
+
+    return (
+        pm.Flat("unit_effect", dims="unit") if sigma_mu is None else pm.Normal("unit_effect", 0, sigma_mu, dims="unit")
+    )
+
+
+def _conditioned(blocks: Blocks, priors: Mapping[str, Prior], scales: Data) -> dict[str, Any]:
+    """Add all coefficients as their conditional mean plus a root of their conditional covariance times free variables.
+
+    Moments are those that normal residuals of the same precision would have. Where residuals are normal the free
+    variables are thus standard normal, independent of the scales, whatever the data; elsewhere they are nearly so.
+    Nothing but the sampler's ease depends on them: the density is that of the coefficients, with the Jacobian.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    design = blocks.design
+    back, log_volume = _orthogonal(blocks)
+    columns = np.column_stack([design.y, blocks.x[:, : blocks.n_flat] @ back, blocks.x[:, blocks.n_flat :]])
+    if "nu" in scales:
+        columns[:, 0] = _clipped(columns, design.unit)
+    stratum, precision = _precision(blocks, scales)
+    sizes, means, within = _moments(columns, stratum, design, scales.get("rho"))
+    at_unit = sizes * precision[stratum[np.unique(design.unit, return_index=True)[1]]]
+    shrink = 1.0 if "sigma_mu" not in scales else scales["sigma_mu"] ** 2 / (scales["sigma_mu"] ** 2 + 1 / at_unit)
+    rows = _prior_rows(blocks, priors, back)
+    gram = pt.tensordot(precision, within, 1) + rows.T @ rows
+    if "sigma_mu" in scales:
+        gram = gram + means.T @ (((1 - shrink) * at_unit)[:, None] * means)
+    # Pooled coefficients are their scale times a standard normal: a scale near zero leaves the equations regular.
+    pooled = np.repeat([0.0, 1.0], [blocks.n_flat, len(columns.T) - 1 - blocks.n_flat])
+    unit = pt.concatenate(
+        [np.ones(blocks.n_flat), *(pt.full(len(b.kept), scales[str(b.scale)]) for b in blocks.pooled)]
+    )
+    root = pt.linalg.cholesky(gram[1:, 1:] * unit * unit[:, None] + np.diag(pooled))
+    target = pt.linalg.solve_triangular(root, gram[1:, 0] * unit, lower=True)
+    standard = pt.linalg.solve_triangular(root.T, target + pm.Flat("location_z", dims="location"), lower=False)
+    kept = unit * standard
+    residual = means[:, 0] - means[:, 1:] @ kept
+    sd = pt.sqrt(shrink / at_unit)
+    unit_effect = shrink * residual + sd * pm.Flat("unit_effect_z", dims="unit")
+    pm.Potential("change_of_variables", pt.log(sd).sum() - pt.log(pt.diag(root)).sum() + log_volume)
+
+    coefficients = pt.concatenate([back @ kept[: blocks.n_flat], kept[blocks.n_flat :]])
+    effects, at = {}, 0
+    for block in blocks.every:
+        own = coefficients[at : at + len(block.kept)]
+        at += len(block.kept)
+        effects[block.name] = _deterministic(block, own)
+        normal = None if block.scale is not None else _normal_prior(block, priors)
+        if normal is not None:
+            pm.Potential(f"{block.name}_prior", pm.logp(pm.Normal.dist(*normal), own).sum())
+    if blocks.pooled:
+        pm.Potential("pooled_prior", pm.logp(pm.Normal.dist(0, 1), standard[blocks.n_flat :]).sum())
+    if "sigma_mu" in scales:
+        pm.Potential("unit_effect_prior", pm.logp(pm.Normal.dist(0, scales["sigma_mu"]), unit_effect).sum())
+    return effects | {"unit_effect": pm.Deterministic("unit_effect", unit_effect, dims="unit")}
+
+
+def _precision(blocks: Blocks, scales: Data) -> tuple[Codes, Any]:
+    """Return the stratum of every row and, per stratum, the Fisher information about its mean."""
+    design, sigma = blocks.design, scales["sigma"]
+    if blocks.model.residual == "by_group" and design.group is not None:
+        return design.group, sigma**-2
+    share = (scales["nu"] + 1) / (scales["nu"] + 3) if "nu" in scales else 1.0
+    return np.zeros(design.n_obs, dtype=np.intp), (share * sigma**-2)[None]
+
+
+def _orthogonal(blocks: Blocks) -> tuple[Array, float]:
+    """Return the map from orthonormal columns' coefficients to the flat ones, and the logarithm of its determinant."""
+    flat, unit = blocks.x[:, : blocks.n_flat], blocks.design.unit
+    if blocks.model.unit_effect == "fixed":
+        flat = flat - _unit_means(flat, unit)[unit]
+    size = np.linalg.norm(flat, axis=0)
+    triangle = np.linalg.qr(flat / size, mode="r")
+    return np.linalg.inv(triangle) / size[:, None], -float(np.log(np.abs(np.diag(triangle)) * size).sum())
+
+
+def _unit_means(columns: Array, unit: Codes) -> Array:
+    sums = np.zeros((int(unit.max()) + 1, columns.shape[1]))
+    np.add.at(sums, unit, columns)
+    return sums / np.bincount(unit)[:, None]
+
+
+def _moments(columns: Array, stratum: Codes, design: Design, rho: Any | None) -> tuple[Any, Any, Any]:
+    """Return the weight of each unit, its means, shape (N, p), and cross-products about them by stratum, (S, p, p).
+
+    They are those of rows less what the row before predicts of them, over its error: under AR(1) functions of rho.
+    """
+    import pytensor.tensor as pt
+
+    rows: Any = np.column_stack([np.ones(len(columns)), columns])
+    if rho is not None:
+        previous, gap = _lags(design)
+        carried = _carried(rho, gap)[:, None]
+        rows = (rows - carried * rows[previous]) / pt.sqrt(1 - carried**2)
+    constant, rows = rows[:, :1], rows[:, 1:]
+    zeros = pt.zeros((len(design.units), columns.shape[1]))
+    sizes = zeros[design.unit, 0].inc(constant[:, 0] ** 2)[:, 0]
+    means = zeros[design.unit].inc(constant * rows) / sizes[:, None]
+    left = rows - constant * means[design.unit]
+    parts = [left[np.flatnonzero(stratum == s)] for s in range(int(stratum.max()) + 1)]
+    return sizes, means, pt.stack([part.T @ part for part in parts])
+
+
+def _carried(rho: Any, gap: Any) -> Any:
+    """Return the correlation of each row with the one before it in its unit; zero for the first."""
+    import pytensor.tensor as pt
+
+    return pt.switch(pt.gt(gap, 0), rho**gap, 0)
+
+
+def _clipped(columns: Array, unit: Codes) -> Array:
+    """Return the outcome, the first column, with residuals clipped so that least squares finds Huber's estimate."""
+    y, x = columns[:, 0], columns[:, 1:]
+    basis = np.linalg.qr(x - _unit_means(x, unit)[unit])[0]
+    clipped = y
+    for _ in range(HUBER_STEPS):
+        level = _unit_means(clipped[:, None], unit)[unit, 0]
+        fit = level + basis @ (basis.T @ (clipped - level))
+        bound = HUBER * float(np.median(np.abs(y - fit)))
+        clipped = fit + np.clip(y - fit, -bound, bound)
+    return np.asarray(clipped)
+
+
+def _prior_rows(blocks: Blocks, priors: Mapping[str, Prior], back: Array) -> Array:
+    """Return normal priors of flat coefficients as rows of data with variance one, shape (m, 1 + p)."""
+    rows, at = [np.zeros((0, 1 + blocks.x.shape[1]))], 0
+    for block in blocks.flat:
+        normal = _normal_prior(block, priors)
+        if normal is not None:
+            mean, sd = normal
+            own = np.zeros((len(mean), 1 + blocks.x.shape[1]))
+            own[:, 0] = mean / sd
+            own[:, 1 : 1 + blocks.n_flat] = back[at : at + len(mean)] / sd[:, None]
+            rows.append(own)
+        at += len(block.kept)
+    return np.concatenate(rows)
+
+
+def _term(name: str, effect: Any, data: Data, design: Design) -> Any:
+    """Return what a block adds to the mean of every row."""
+    if name.startswith("group_control_slope["):
+        control = design.terms[1:].index(name.partition("[")[2].removesuffix("]"))
+        return effect[data["group_code"]] * data["controls"][:, control]
+    return TERMS[name](effect, data)
+
+
+def _likelihood(residual: str, mean: Any, scales: Data, data: Data) -> None:
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    sigma = scales["sigma"]
+    observed = {"observed": data["outcome"], "dims": "obs"}
+    match residual:
+        case "normal":
+            pm.Normal(OUTCOME, mean, sigma, **observed)
+        case "by_group":
+            pm.Normal(OUTCOME, mean, sigma[data["group_code"]], **observed)
+        case "student_t":
+            pm.StudentT(OUTCOME, nu=scales["nu"], mu=mean, sigma=sigma, **observed)
+        case "ar1":
+            carried = _carried(scales["rho"], data["gap"])
+            before = (data["outcome"] - mean)[data["previous_row"]]
+            pm.Normal(OUTCOME, mean + carried * before, sigma * pt.sqrt(1 - carried**2), **observed)
+
+
+def fit_twin(
+    blocks: Blocks,
+    *,
+    origin: Origin,
+    draws: int = 1_000,
+    tune: int = 1_000,
+    chains: int = 4,
+    seed: int = 1,
+    target_accept: float = 0.95,
+) -> tuple[Any, SamplingDiagnostics]:
+    """Sample the twin by nutpie.
+
+    Parameters
+    ----------
+    blocks
+        Model, design, and which coefficients are identified.
+    origin
+        Of the data; written into the result.
+    draws, tune, chains, seed, target_accept
+        As in `cbec_bayes.bayes.sampling.sample`.
+
+    Returns
+    -------
+    tree, diagnostics
+        An ArviZ DataTree with the groups and names of `cbec_bayes.bayes.posterior.store`, and diagnostics over every
+        coefficient and scale; the gates are not yet enforced.
+    """
+    import pymc as pm
+    import xarray as xr
+
+    design, model = blocks.design, blocks.model
+    pymc_model = build_pymc(blocks, conditioned=True)
+    zeros = {block.name for block in blocks.every if len(block.kept) < block.columns.shape[1]}
+    gated = [variable.name for variable in (*pymc_model.free_RVs, *pymc_model.deterministics)]
+    tree, diagnostics = sample(
+        pymc_model,
+        [name for name in gated if name not in zeros],  # a constant zero has no R-hat; location_z stands for the others
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+    )
+    begun = time.perf_counter()
+    priors = resolve(model, design)
+    pm.compute_log_likelihood(tree, model=pymc_model, progressbar=False)
+    pm.stats.compute_log_prior(tree, model=_top_level(blocks, priors), progressbar=False)
+    for group in ("log_likelihood", "observed_data"):
+        tree[group] = xr.DataTree(tree[group].to_dataset().rename({OUTCOME: design.outcome}))
+    held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}
+    tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, seed))
+    diagnostics.seconds["pointwise"] = time.perf_counter() - begun
+    tree.attrs |= {
+        "engine": "pymc",
+        "sampler": "nuts",
+        "model": model.name,
+        "answers": model.answers,
+        "origin": str(origin),
+        "seed": seed,
+        "priors": json.dumps({name: str(prior) for name, prior in priors.items()}),
+        "versions": json.dumps({name: metadata.version(name) for name in PACKAGES}),
+    }
+    return tree, diagnostics
+
+
+def _top_level(blocks: Blocks, priors: Mapping[str, Prior]) -> Any:
+    """Return the model of what has a prior in plain numbers alone, whose sensitivity can be asked for."""
+    import pymc as pm
+
+    with pm.Model(coords=_coords(blocks, conditioned=False)) as pymc_model:
+        _scales(blocks.model.residual, priors, conditioned=False)
+        for block in blocks.flat:
+            if _normal_prior(block, priors) is not None:
+                _flat(block, priors)
+    return pymc_model
+
+
+def _posterior(posterior: Any, held: Mapping[str, Any], seed: int) -> Any:
+    """Drop what only the sampler needs; add scales that are held, and the slope of a new group."""
+    kept = posterior.drop_vars([*CONDITIONED, "location"], errors="ignore")
+    sizes = {name: kept.sizes[name] for name in ("chain", "draw")}
+    for name, value in held.items():
+        kept[name] = value.expand_dims(sizes)
+    if "group_total_slope" in kept and "tau" in kept:
+        noise = np.random.default_rng([seed, 2]).standard_normal(tuple(sizes.values()))
+        kept["new_group_slope"] = kept["slope"] + kept["tau"] * noise
+    return kept

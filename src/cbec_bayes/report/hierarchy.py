@@ -1,0 +1,135 @@
+"""The hierarchical model of the report: region effects beside the classical ones, every member, the shrinkage path."""
+
+from __future__ import annotations
+
+from cbec_bayes.panelfit import StudyFits
+from cbec_bayes.report import figures
+from cbec_bayes.report.tables import ReportTable, interval, number, probability, whole
+
+
+def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[ReportTable]:
+    """Return a study's region effects, its effects under every member, its contrasts and its diagnostics.
+
+    Parameters
+    ----------
+    name
+        Of the study.
+    fits
+        From `fit_models`.
+    digits
+        Decimals of a slope.
+    """
+    headline = next(iter(fits.answers))
+    own = fits.effects[fits.effects["model"] == headline]
+    rows = tuple(
+        (
+            figures.GROUP_TITLES.get(row["group"], row["group"]),
+            whole(row["n_units"]),
+            f"{number(row['no_pooling'], digits)} ({number(row['no_pooling_se'], digits)})"
+            if row["no_pooling"] == row["no_pooling"]
+            else "–",
+            number(row["complete_pooling"], digits),
+            number(row["mean"], digits),
+            interval(row["ci_low"], row["ci_high"], digits),
+            probability(row["p_positive"]),
+            number(row["pooling_factor"], 2) or "–",
+        )
+        for row in own.to_dict("records")
+    )
+    effects = ReportTable(
+        f"{name}_hierarchical_effects",
+        "Slope of the exposure by region: its own regression with clustered standard errors (no pooling), the pooled "
+        "regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval, the "
+        "probability of a positive slope, and the pooling factor (0 keeps the region's own slope, 1 takes the common "
+        "one).",
+        fits.origin,
+        (
+            "Region",
+            "Units",
+            "No pooling (se)",
+            "Complete pooling",
+            "Partial pooling",
+            "95 % interval",
+            "P(slope > 0)",
+            "Pooling",
+        ),
+        rows,
+    )
+    groups = list(own["group"])
+    members = tuple(
+        (
+            model,
+            answer,
+            *(
+                f"{number(row['mean'], digits)} ({interval(row['ci_low'], row['ci_high'], digits)})"
+                if row["mean"] == row["mean"]
+                else "–"
+                for row in fits.effects[fits.effects["model"] == model].to_dict("records")
+            ),
+        )
+        for model, answer in fits.answers.items()
+    )
+    every = ReportTable(
+        f"{name}_members",
+        "The same slopes under every member of the family: posterior mean and 95 % interval.",
+        fits.origin,
+        ("Model", "What it answers", *(figures.GROUP_TITLES.get(group, group) for group in groups)),
+        members,
+    )
+    differences = ReportTable(
+        f"{name}_hierarchical_contrasts",
+        "Differences between regions under partial pooling, with 95 % intervals.",
+        fits.origin,
+        ("Difference", "Mean", "95 % interval", "P(difference > 0)"),
+        tuple(
+            (
+                f"{row['group']} − {row['minus']}",
+                number(row["mean"], digits),
+                interval(row["ci_low"], row["ci_high"], digits),
+                probability(row["p_positive"]),
+            )
+            for row in fits.contrasts.to_dict("records")
+        ),
+    )
+    diagnostics = ReportTable(
+        f"{name}_diagnostics",
+        "How well each posterior was sampled: smallest effective size, largest R-hat, and the Pareto shape of the "
+        "importance ratios (to be trusted up to 0.7) or the divergent transitions of NUTS (there may be none).",
+        fits.origin,
+        ("Model", "Engine", "Draws", "Effective size", "R-hat", "Pareto k", "Divergences"),
+        tuple(
+            (
+                row["model"],
+                row["engine"],
+                whole(row["draws"]),
+                f"{row['ess_bulk_min']:.0f}",
+                number(row["rhat_max"], 3),
+                number(row["khat"], 2) or "–",
+                whole(row["divergences"]),
+            )
+            for row in fits.diagnostics.to_dict("records")
+        ),
+    )
+    return [effects, every, differences, diagnostics]
+
+
+def hierarchy_path(name: str, fits: StudyFits, label: str) -> str:
+    """Draw a study's shrinkage path."""
+    path = fits.path
+    return figures.path(
+        path.labels,
+        path.tau,
+        path.means,
+        fits.tau_density,
+        float(path.common[0]),
+        f"sd of slopes between regions, τ ({label})",
+        title=f"Shrinkage path of {name}",
+    )
+
+
+def tau_sentence(fits: StudyFits, digits: int = 2) -> str:
+    """Say what the data say about the between-region scale."""
+    return (
+        f"Between regions the slopes differ with a standard deviation τ of {number(fits.tau.mean, digits)} "
+        f"(95 % interval {interval(fits.tau.ci_low, fits.tau.ci_high, digits)}); prior τ ~ {fits.priors['tau']}."
+    )
