@@ -131,15 +131,17 @@ def identified(x: Array, within: Array, *, about_mean: bool = True) -> tuple[int
     tuple of int
         Positions kept. Of a collinear set the last are left out, as fixest, reghdfe and lm do.
     """
-    kept: list[int] = []
-    basis = np.empty((len(x), 0))
-    for k in range(x.shape[1]):
-        left = within[:, k]
-        for _ in range(2):  # twice is enough: a second pass removes what rounding left of the first
-            left = left - basis @ (basis.T @ left)
-        norm = float(np.linalg.norm(left))
-        spread = float(np.linalg.norm(x[:, k] - about_mean * x[:, k].mean()))
-        if norm > max(COLLINEAR * spread, _EPSILON * float(np.linalg.norm(x[:, k]))):  # a constant has no spread
-            kept.append(k)
-            basis = np.column_stack([basis, left / norm])
-    return tuple(kept)
+    spread = np.linalg.norm(x - about_mean * x.mean(axis=0), axis=0)
+    nothing = np.maximum(COLLINEAR * spread, _EPSILON * np.linalg.norm(x, axis=0))  # a constant has no spread
+    size = np.linalg.norm(within, axis=0)
+    kept = list(np.flatnonzero(size > nothing))
+    while kept:
+        # The diagonal of R is what is left of each column after those before it; a column that is spent is taken out,
+        # and the rest decomposed anew, for it leaves a direction of pure rounding behind.
+        own = np.abs(np.diag(np.linalg.qr(within[:, kept] / size[kept], mode="r")))
+        own = np.r_[own, np.zeros(len(kept) - len(own))]
+        spent = np.flatnonzero(own * size[kept] <= nothing[kept])
+        if spent.size == 0:
+            break
+        del kept[int(spent[0])]
+    return tuple(int(k) for k in kept)

@@ -100,3 +100,9 @@ class TwoWay:
 def _indicators(codes: Codes) -> Any:
     n = len(codes)
     return sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(int(codes.max()) + 1, n))
+
+
+def means_by(codes: Codes, columns: Array) -> Array:
+    """Return the means of columns, shape (n, k), over the rows of each code, shape (codes, k)."""
+    sums = _indicators(codes) @ columns
+    return np.asarray(sums / np.bincount(codes)[:, None])

@@ -10,7 +10,7 @@ import numpy as np
 from cbec_bayes.design import Design, identified
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel
-from cbec_bayes.within import Array
+from cbec_bayes.within import Array, means_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +171,10 @@ def _indicators(design: Design) -> Array:
 
 def _means(regressors: dict[str, Array], codes: np.ndarray, groups: tuple[str, ...]) -> tuple[tuple[str, ...], Array]:
     """Return the means of every regressor over units or times, row by row, with their names."""
-    counts = np.bincount(codes)
     names: list[str] = []
     columns = []
     for name, own in regressors.items():
-        sums = np.zeros((len(counts), own.shape[1]))
-        np.add.at(sums, codes, own)
-        columns.append((sums / counts[:, None])[codes])
+        columns.append(means_by(codes, own)[codes])
         names.extend([name] if own.shape[1] == 1 else [f"{name}[{group}]" for group in groups])
     return tuple(names), np.column_stack(columns)
 
@@ -188,9 +185,7 @@ def _identified(design: Design, model: PanelModel, flat: Sequence[Block]) -> tup
     columns = np.column_stack([flat[i].columns for i in order])
     left = columns
     if model.unit_effect == "fixed":
-        sums = np.zeros((len(design.units), columns.shape[1]))
-        np.add.at(sums, design.unit, columns)
-        left = columns - (sums / np.bincount(design.unit)[:, None])[design.unit]
+        left = columns - means_by(design.unit, columns)[design.unit]
     kept = set(identified(columns, left, about_mean=False))
     found: dict[int, tuple[int, ...]] = {}
     at = 0

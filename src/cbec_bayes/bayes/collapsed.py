@@ -15,7 +15,7 @@ from cbec_bayes.bayes.moments import Moments, moments_of
 from cbec_bayes.bayes.priors import CORRELATION, RHO, log_density, resolve, start
 from cbec_bayes.errors import InputError
 from cbec_bayes.spec import Prior
-from cbec_bayes.within import Array
+from cbec_bayes.within import Array, means_by
 
 LOG_2PI = math.log(2 * math.pi)
 _CHUNK = 2**21
@@ -373,9 +373,7 @@ def _orthogonal(x: Array, n_flat: int, unit: NDArray[np.intp], *, demean: bool) 
     """Make the flat columns orthogonal, less their unit means where asked; with the map back and its log volume."""
     flat = x[:, :n_flat]
     if demean:
-        sums = np.zeros((int(unit.max()) + 1, n_flat))
-        np.add.at(sums, unit, flat)
-        flat = flat - (sums / np.bincount(unit)[:, None])[unit]
+        flat = flat - means_by(unit, flat)[unit]
     size = np.linalg.norm(flat, axis=0)
     triangle = np.linalg.qr(flat / size, mode="r")
     back = np.linalg.solve(triangle, np.eye(n_flat)) / size[:, None]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.errors import InputError
-from cbec_bayes.within import Array, Codes
+from cbec_bayes.within import Array, Codes, means_by
 
 FORMAT = 1
 
@@ -135,11 +135,9 @@ def moments_of(
     found = {}
     for s, label in enumerate(strata):
         mask = codes == s
-        own, units = columns[mask], np.unique(unit[mask], return_inverse=True)[1]
+        own, units = (columns, unit) if mask.all() else (columns[mask], np.unique(unit[mask], return_inverse=True)[1])
         counts = np.bincount(units)
-        sums = np.zeros((len(counts), columns.shape[1]))
-        np.add.at(sums, units, own)
-        means = sums / counts[:, None]
+        means = means_by(units, own)
         left = own - means[units]
         sizes, which = np.unique(counts, return_inverse=True)
         between = np.empty((len(sizes), columns.shape[1], columns.shape[1]))

@@ -15,7 +15,7 @@ from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.importance import Draws
 from cbec_bayes.bayes.priors import RHO, log_density
 from cbec_bayes.spec import Origin
-from cbec_bayes.within import Array
+from cbec_bayes.within import Array, means_by
 
 POINTWISE_MAX = 40_000_000
 """Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""
@@ -68,9 +68,7 @@ def _unit_effects(
     """Draw unit effects given all else: about the unit's mean residual, drawn to zero where the effect is random."""
     design = blocks.design
     counts = np.bincount(design.unit)
-    sums = np.zeros((len(counts), 1 + coefficients.shape[1]))
-    np.add.at(sums, design.unit, np.column_stack([design.y, blocks.x]))
-    means = sums / counts[:, None]
+    means = means_by(design.unit, np.column_stack([design.y, blocks.x]))
     residual = means[:, 0] - coefficients @ means[:, 1:].T
     sigma = sigma_of_rows(blocks, collapsed, points)[:, first_rows(design.unit)]
     precision = counts / sigma**2
