@@ -39,6 +39,59 @@ class Conditional:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagonal:
+    """The density of two scales, sigma and one that pools q coefficients, after an eigendecomposition.
+
+    Attributes
+    ----------
+    scale
+        Name of the pooling scale.
+    values
+        Eigenvalues of the coefficients' cross-products, shape (q,).
+    squares
+        Squared cross-products with the outcome in the eigenvectors' coordinates, shape (q,).
+    total
+        y'y.
+    free
+        Degrees of freedom of the residuals when the pooling scale is zero.
+    constant
+        What depends on no scale.
+    """
+
+    scale: str
+    values: Array
+    squares: Array
+    total: float
+    free: int
+    constant: float
+
+    def log_likelihood(self, sigma: Array, scale: Array) -> Array:
+        """Return the log likelihood at scales of shape (S,)."""
+        v, t = sigma[:, None] ** 2, scale[:, None] ** 2
+        ratio = t * self.values / v
+        fitted = (self.squares * t / (v * (v + t * self.values))).sum(axis=1)
+        return np.asarray(
+            self.constant
+            - self.free * np.log(sigma)
+            - np.log1p(ratio).sum(axis=1) / 2
+            - (self.total / v[:, 0] - fitted) / 2
+        )
+
+    def gradient(self, sigma: float, scale: float) -> tuple[float, float, float]:
+        """Return the log likelihood and its derivatives in ln sigma and ln scale."""
+        v, t = sigma * sigma, scale * scale
+        pooled = t * self.values
+        inner = v + pooled
+        fitted = self.squares / inner
+        value = self.constant - self.free * math.log(sigma) - (self.total - t * float(fitted.sum())) / (2 * v)
+        value -= float(np.log(inner).sum() - len(inner) * math.log(v)) / 2
+        share = float((pooled / inner).sum())
+        twice = float((fitted / inner).sum()) * t
+        by_sigma = -self.free + share + (self.total - t * float(fitted.sum())) / v - twice
+        return value, by_sigma, -share + twice
+
+
+@dataclass(frozen=True, slots=True)
 class _System:
     """Normal equations at S points: precision (S, p, p), pull (S, p), y'y (S,), constant (S,), units (S, p)."""
 
@@ -82,6 +135,8 @@ class Collapsed:
     lagged
         Of errors that are correlated over time, in the place of the moments' cross-products; unit effects are then
         coefficients like others.
+    diagonal
+        Where one scale pools all that is left: the same in coordinates in which the coefficients are independent.
     reduced
         The same density with every flat coefficient absorbed, where that does not depend on the scales (unit effects
         flat, one residual scale); what the sampler evaluates.
@@ -99,6 +154,7 @@ class Collapsed:
     log_volume: float
     absorbed: int = 0
     lagged: Lagged | None = None
+    diagonal: Diagonal | None = None
     reduced: Collapsed | None = None
 
     @property
@@ -138,6 +194,9 @@ class Collapsed:
         """
         if self.reduced is not None:
             return self.reduced.log_likelihood(point)
+        if self.diagonal is not None:
+            scales = self.scales(point)
+            return self.diagonal.log_likelihood(scales["sigma"], scales[self.diagonal.scale])
         step = max(1, _CHUNK // (self.n_coefficients + 1) ** 2)
         blocks = [self._log_likelihood(point[i : i + step]) for i in range(0, len(point), step)]
         return np.concatenate(blocks) if blocks else np.empty(0)
@@ -234,6 +293,8 @@ class Collapsed:
         """
         if self.reduced is not None:
             return self.reduced.gradient(point)
+        if self.diagonal is not None:
+            return self._diagonal_gradient(point, self.diagonal)
         one = self.scales(point[None])
         scales = {name: float(value[0]) for name, value in one.items()}
         system = self._system(one)
@@ -281,6 +342,17 @@ class Collapsed:
         value += sum(float(density) for density, _ in prior) + float(self._log_jacobian(point[None])[0])
         jacobian = [-2 * scales[RHO] if name == RHO else 1.0 for name in self.names]
         found = [slope[n] + float(s) + j for n, (_, s), j in zip(self.names, prior, jacobian, strict=True)]
+        return value, np.array(found)
+
+    def _diagonal_gradient(self, point: Array, diagonal: Diagonal) -> tuple[float, Array]:
+        scales = {name: math.exp(value) for name, value in zip(self.names, point, strict=True)} | dict(self.fixed)
+        value, by_sigma, by_scale = diagonal.gradient(scales["sigma"], scales[diagonal.scale])
+        slopes = {"sigma": by_sigma, diagonal.scale: by_scale}
+        found = []
+        for name, log_scale in zip(self.names, point, strict=True):
+            density, slope = log_density(self.priors[name], np.asarray(scales[name]))
+            value += float(density) + float(log_scale)
+            found.append(slopes[name] + float(slope) + 1.0)
         return value, np.array(found)
 
     def conditional(self, point: Array) -> Conditional:
@@ -396,6 +468,19 @@ def _reduced(full: Collapsed) -> Collapsed:
         {"": replace(stratum, within=within, between=stratum.between[:, kept][:, :, kept])},
     )
     n_pooled = len(kept) - 1
+    diagonal = None
+    if len(full.pooled) == 1:
+        values, vectors = np.linalg.eigh(within[1:, 1:])
+        (name,) = full.pooled
+        constant = log_volume - stratum.log_sizes / 2 - (stratum.n_obs - stratum.n_units - full.n_flat) / 2 * LOG_2PI
+        diagonal = Diagonal(
+            name,
+            np.maximum(values, 0.0),
+            (vectors.T @ within[1:, 0]) ** 2,
+            float(within[0, 0]),
+            stratum.n_obs - stratum.n_units - full.n_flat,
+            constant,
+        )
     return replace(
         full,
         moments=moments,
@@ -405,6 +490,7 @@ def _reduced(full: Collapsed) -> Collapsed:
         transform=np.eye(n_pooled),
         log_volume=log_volume,
         absorbed=full.n_flat,
+        diagonal=diagonal,
     )
 
 

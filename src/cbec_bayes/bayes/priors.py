@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 from scipy.special import gammaln
 
 from cbec_bayes.design import Design
@@ -70,7 +69,7 @@ def log_density(prior: Prior, scale: Array) -> tuple[Array, Array]:
     match prior.dist:
         case "half_normal":
             z = scale / p["scale"]
-            return math.log(2) + stats.norm.logpdf(z) - math.log(p["scale"]), -(z**2)
+            return (math.log(2 / math.pi) - z**2) / 2 - math.log(p["scale"]), -(z**2)
         case "half_t":
             nu = p["df"]
             z2 = (scale / p["scale"]) ** 2 / nu
