@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cbec_bayes.bayes.fit import fit as fit
     from cbec_bayes.classical.few import few_clusters as few_clusters
     from cbec_bayes.classical.regression import twfe as twfe
     from cbec_bayes.design import make_design as make_design
@@ -42,6 +43,7 @@ _HOMES = {
     "contrasts_table": "cbec_bayes.published.results",
     "entropy_index": "cbec_bayes.entropy",
     "effects_table": "cbec_bayes.published.results",
+    "fit": "cbec_bayes.bayes.fit",
     "few_clusters": "cbec_bayes.classical.few",
     "fit_summary": "cbec_bayes.published.summary",
     "heterogeneity": "cbec_bayes.published.estimates",

@@ -104,5 +104,7 @@ def _indicators(codes: Codes) -> Any:
 
 def means_by(codes: Codes, columns: Array) -> Array:
     """Return the means of columns, shape (n, k), over the rows of each code, shape (codes, k)."""
+    if len(codes) == 0:
+        return np.empty((0, columns.shape[1]))
     sums = _indicators(codes) @ columns
     return np.asarray(sums / np.bincount(codes)[:, None])

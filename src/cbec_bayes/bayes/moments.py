@@ -135,8 +135,11 @@ def moments_of(
     found = {}
     for s, label in enumerate(strata):
         mask = codes == s
-        own, units = (columns, unit) if mask.all() else (columns[mask], np.unique(unit[mask], return_inverse=True)[1])
+        own, units = (columns, unit) if mask.all() else (columns[mask], unit[mask])
         counts = np.bincount(units)
+        if not counts.all():  # a part of a panel lacks some of its units
+            units = np.unique(units, return_inverse=True)[1]
+            counts = np.bincount(units)
         means = means_by(units, own)
         left = own - means[units]
         sizes, which = np.unique(counts, return_inverse=True)

@@ -38,8 +38,8 @@ CONDITIONED = ("location_z", "unit_effect_z", "innovation")
 PACKAGES = ("cbec_bayes", "numpy", "scipy", "arviz", "pymc", "nutpie")
 """Packages whose versions are stored."""
 
-HUBER, HUBER_STEPS = 2.0, 100
-"""Bound of residuals in median absolute residuals, about 1.345 standard deviations, and the number of iterations."""
+WEIGHTS_NU, WEIGHTS_STEPS = 3.0, 100
+"""Degrees of freedom, and iterations, of the fit whose weights condition Student-t residuals."""
 
 TERMS: Mapping[str, Callable[[Any, Data], Any]] = {
     "unit_effect": lambda mu, at: mu[at["unit_code"]],
@@ -273,10 +273,9 @@ def _conditioned(blocks: Blocks, priors: Mapping[str, Prior], scales: Data) -> d
     design = blocks.design
     back, log_volume = _orthogonal(blocks)
     columns = np.column_stack([design.y, blocks.x[:, : blocks.n_flat] @ back, blocks.x[:, blocks.n_flat :]])
-    if "nu" in scales:
-        columns[:, 0] = _clipped(columns, design.unit)
+    weight = _weights(columns, design.unit) if "nu" in scales else np.ones(design.n_obs)
     stratum, precision = _precision(blocks, scales)
-    sizes, means, within = _moments(columns, stratum, design, scales.get("rho"))
+    sizes, means, within = _moments(columns, weight, stratum, design, scales.get("rho"))
     at_unit = sizes * precision[stratum[np.unique(design.unit, return_index=True)[1]]]
     shrink = 1.0 if "sigma_mu" not in scales else scales["sigma_mu"] ** 2 / (scales["sigma_mu"] ** 2 + 1 / at_unit)
     rows = _prior_rows(blocks, priors, back)
@@ -338,14 +337,14 @@ def _unit_means(columns: Array, unit: Codes) -> Array:
     return sums / np.bincount(unit)[:, None]
 
 
-def _moments(columns: Array, stratum: Codes, design: Design, rho: Any | None) -> tuple[Any, Any, Any]:
+def _moments(columns: Array, weight: Array, stratum: Codes, design: Design, rho: Any | None) -> tuple[Any, Any, Any]:
     """Return the weight of each unit, its means, shape (N, p), and cross-products about them by stratum, (S, p, p).
 
     They are those of rows less what the row before predicts of them, over its error: under AR(1) functions of rho.
     """
     import pytensor.tensor as pt
 
-    rows: Any = np.column_stack([np.ones(len(columns)), columns])
+    rows: Any = np.column_stack([np.ones(len(columns)), columns]) * np.sqrt(weight)[:, None]
     if rho is not None:
         previous, gap = _lags(design)
         carried = _carried(rho, gap)[:, None]
@@ -366,17 +365,18 @@ def _carried(rho: Any, gap: Any) -> Any:
     return pt.switch(pt.gt(gap, 0), rho**gap, 0)
 
 
-def _clipped(columns: Array, unit: Codes) -> Array:
-    """Return the outcome, the first column, with residuals clipped so that least squares finds Huber's estimate."""
-    y, x = columns[:, 0], columns[:, 1:]
-    basis = np.linalg.qr(x - _unit_means(x, unit)[unit])[0]
-    clipped = y
-    for _ in range(HUBER_STEPS):
-        level = _unit_means(clipped[:, None], unit)[unit, 0]
-        fit = level + basis @ (basis.T @ (clipped - level))
-        bound = HUBER * float(np.median(np.abs(y - fit)))
-        clipped = fit + np.clip(y - fit, -bound, bound)
-    return np.asarray(clipped)
+def _weights(columns: Array, unit: Codes) -> Array:
+    """Return the weight of each row in the Student-t fit of the outcome, the first column, by the EM algorithm."""
+    weight = np.ones(len(unit))
+    for _ in range(WEIGHTS_STEPS):
+        total = np.bincount(unit, weight)
+        means = np.column_stack([np.bincount(unit, weight * column) / total for column in columns.T])
+        left = columns - means[unit]
+        root = np.sqrt(weight)
+        slopes = np.linalg.lstsq(left[:, 1:] * root[:, None], left[:, 0] * root)[0]
+        squares = (left[:, 0] - left[:, 1:] @ slopes) ** 2
+        weight = (WEIGHTS_NU + 1) / (WEIGHTS_NU + squares / np.average(squares, weights=weight))
+    return weight
 
 
 def _prior_rows(blocks: Blocks, priors: Mapping[str, Prior], back: Array) -> Array:
