@@ -25,6 +25,9 @@ _PILOTS = 3  # samples that the proposal is fitted to before one counts
 _TRIALS = 4
 _LARGEST = 262_144
 _INFLATION = 1.15
+_LEVEL = 1e-2  # slope, or negative curvature, of a log density below which a point may be its mode
+_FAR = 50.0
+_NO_MODE = "the posterior of the scales has no mode within reach; is a prior improper?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +118,16 @@ def _mode(gradient: Gradient, start: Array) -> tuple[Array, Array]:
 
     found = optimize.minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
     mode = np.asarray(found.x)
-    if not np.isfinite(found.fun) or np.abs(mode).max(initial=0) > 50:
-        raise GateError("the posterior of the scales has no mode within reach; is a prior improper?")
+    slope = float(np.abs(negative(mode)[1]).max(initial=0))
+    if not np.isfinite(found.fun) or not slope < _LEVEL or np.abs(mode).max(initial=0) > _FAR:
+        raise GateError(_NO_MODE)
     step = 1e-4
     curvature = np.array(
         [(negative(mode + step * e)[1] - negative(mode - step * e)[1]) / (2 * step) for e in np.eye(len(mode))]
     )
     values, vectors = linalg.eigh((curvature + curvature.T) / 2)
+    if values.min(initial=0) < -_LEVEL:
+        raise GateError(_NO_MODE)
     # A flat direction, such as a scale that the data leave at zero, gets the spread of a unit in log scale.
     return mode, (vectors / np.maximum(values, 0.25)) @ vectors.T
 
