@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.describe import QUANTITIES, descriptive
 from cbec_bayes.classical.few import REPLICATIONS, FewClusters
 from cbec_bayes.classical.regression import Regression
@@ -27,7 +28,7 @@ from cbec_bayes.panel import Panel, load_study_panel, read_frame, study_frame
 from cbec_bayes.published.audit.constant import CONSTANT_TERMS
 from cbec_bayes.published.audit.conventions import TIME, UNIT
 from cbec_bayes.published.facts import paper_scheme, sample_of
-from cbec_bayes.published.printed import Coefficient, Paper, PrintedNumber, load_paper
+from cbec_bayes.published.printed import Coefficient, Paper, PrintedNumber, TableColumn, load_paper
 from cbec_bayes.published.readings import DfRange, coherent_readings, read_cell
 from cbec_bayes.spec import Origin, PanelSpec, Study, suggest
 
@@ -186,6 +187,7 @@ def replicate(
     spec = study.panel
     if spec is None:
         raise InputError(f"the study '{study.name}' has no panel: nothing can be replicated from printed tables alone")
+    convention(spec.convention)  # a mistyped one must not look like columns that cannot be fitted
     panel = load_study_panel(spec) if panel is None else panel
     design = make_design(panel)
     paper = load_paper(asset_dir("data") / "published" / study.published.tables) if study.published else None
@@ -209,9 +211,12 @@ def observed_rows(study: Study, paper: Paper) -> dict[str, pd.DataFrame]:
     if spec is None:
         return {}
     controls = [term for term in spec.controls if spec.origins.get(term, Origin.OBSERVED) is Origin.OBSERVED]
-    names = tuple(name for name in spec.files if set(controls) & set(read_frame(asset_dir("data") / name).columns))
+    if not controls:
+        return {}
+    there = [name for name in spec.files if (asset_dir("data") / name).is_file()]
+    names = tuple(name for name in there if set(controls) & set(read_frame(asset_dir("data") / name).columns))
     frame = study_frame(spec, names)
-    rows = frame[controls].assign(**{UNIT: frame[spec.unit], TIME: frame[spec.time]})
+    rows = frame[controls].dropna().assign(**{UNIT: frame[spec.unit], TIME: frame[spec.time]})
     group_of = paper_scheme(paper.facts)
     found = {}
     for key in paper.columns:
@@ -251,6 +256,8 @@ def paper_columns(paper: Paper, design: Design) -> tuple[ColumnSpec, ...]:
                     f"the printed column '{key}' has '{term}', the panel has not; {suggest(term, design.terms)}"
                 )
         group = paper.facts.groups.get(key)
+        if group is not None and not design.groups:
+            raise InputError(f"the printed column '{key}' is the group '{group}', but the study's panel has no groups")
         if group is not None and group not in design.groups:
             raise InputError(f"the printed column '{key}' is '{group}'; {suggest(group, design.groups)}")
         columns.append(ColumnSpec(column.table, column.name, terms, group, printed=True))
@@ -289,10 +296,10 @@ def _rounding_slack(half_widths: pd.Series | None, quantity: str) -> float:
 def _column_cells(column: FittedColumn, panel: Panel, paper: Paper | None) -> Iterator[Cell]:
     spec, fit, origin = column.spec, column.fit, panel.origin
     place = (spec.table, spec.name)
-    if fit is None:
-        yield Cell(*place, "", "n_obs", None, math.nan, origin, column.reason)
-        return
     printed = paper.columns[spec.key] if paper is not None and spec.printed else None
+    if fit is None:
+        yield from _unfitted(column, printed, origin)
+        return
     note = "" if printed is not None or paper is None else NOT_PRINTED
     sample = sample_of(printed, paper, paper_scheme(paper.facts)) if printed is not None and paper is not None else None
     constant = "constant"
@@ -304,21 +311,37 @@ def _column_cells(column: FittedColumn, panel: Panel, paper: Paper | None) -> It
             continue
         value, se, p = _estimate(fit, term)
         yield Cell(*place, term, "estimate", cell.estimate if cell else None, value, origin, note)
+        starred = cell is not None and (cell.stars or cell.parenthesis is not None)
+        if paper is not None and cell is not None and starred and has_stars(paper):
+            yield Cell(*place, term, "stars", cell.stars, stars_of(p, paper), origin)
         if paper is None or cell is None or cell.parenthesis is None or sample is None:
             yield Cell(*place, term, "parenthesis", None, se, origin, note)
             continue
         reading = cell_reading(cell, paper, sample.df)
-        inside = {"se": se, "p": p, "t": value / se, "": se}[reading]
+        inside = p if reading == "p" else value / se if reading == "t" else se
         yield Cell(
             *place, term, "parenthesis", cell.parenthesis, inside, origin, READING_NOTES[reading], reading=reading
         )
-        yield Cell(*place, term, "stars", cell.stars, stars_of(p, paper), origin)
     numbers = {"n_obs": float(fit.n_obs), "r2": fit.r2, "r2_within": fit.r2_within, "r2_adjusted": fit.r2_adjusted}
     shown = set(numbers) if paper is None else {"n_obs", "r2"} if printed is None else set(printed.numbers)
     for quantity, number in numbers.items():
         there = printed.numbers.get(quantity) if printed is not None else None
         if quantity in shown:
             yield Cell(*place, "", quantity, there, number, origin, note)
+
+
+def _unfitted(column: FittedColumn, printed: TableColumn | None, origin: Origin) -> Iterator[Cell]:
+    """Keep every printed number of a column that its rows cannot carry, with the reason."""
+    place = (column.spec.table, column.spec.name)
+    if printed is None:
+        yield Cell(*place, "", "n_obs", None, math.nan, origin, column.reason)
+        return
+    for term, cell in printed.coefficients.items():
+        yield Cell(*place, term, "estimate", cell.estimate, math.nan, origin, column.reason)
+        if cell.parenthesis is not None:
+            yield Cell(*place, term, "parenthesis", cell.parenthesis, math.nan, origin, column.reason)
+    for quantity, number in printed.numbers.items():
+        yield Cell(*place, "", quantity, number, math.nan, origin, column.reason)
 
 
 def _estimate(fit: Regression, term: str) -> tuple[float, float, float]:
@@ -328,8 +351,23 @@ def _estimate(fit: Regression, term: str) -> tuple[float, float, float]:
 
 
 def cell_reading(cell: Coefficient, paper: Paper, df: DfRange) -> str:
-    """Return what a cell's parentheses are in the audit's coherent reading: ``se``, ``p``, ``t``, or blank for none."""
-    return next(iter(coherent_readings(read_cell(cell, paper.facts.stars, df))), "")
+    """Return what a cell's parentheses are in the audit's coherent reading: ``se``, ``p``, ``t``, or blank for none.
+
+    The reading that the paper claims comes first, then the others. Where the paper prints no stars at all there is
+    nothing to contradict its claim.
+    """
+    claimed = paper.facts.claimed_reading
+    if not has_stars(paper):
+        return claimed
+    found = coherent_readings(read_cell(cell, paper.facts.stars, df))
+    zero = cell.parenthesis is not None and cell.parenthesis.value == 0
+    possible = [reading for reading in found if not (zero and reading == "se")]
+    return claimed if claimed in possible else next(iter(possible), "")
+
+
+def has_stars(paper: Paper) -> bool:
+    """Whether any coefficient of a paper carries stars."""
+    return any(cell.stars for column in paper.columns.values() for cell in column.coefficients.values())
 
 
 def stars_of(p: float, paper: Paper) -> str:
@@ -343,7 +381,10 @@ def match_sentence(replication: Replication) -> str:
     counts = replication.counts()
     n = sum(counts.values())
     missed = [cell for cell in replication.numbers() if cell.match == "no"]
-    places = [f"{cell.table} {cell.column} {cell.term} {cell.quantity} ({cell.printed})" for cell in missed]
+    places = [
+        " ".join(part for part in (cell.table, cell.column, cell.term, cell.quantity, f"({cell.printed})") if part)
+        for cell in missed
+    ]
     sentence = f"{counts['yes']} of {n} printed numbers outside the constants' rows are met to the last digit"
     if counts["rounding"]:
         sentence += f", {counts['rounding']} more within the rounding of published inputs"
@@ -358,26 +399,26 @@ def shown_tables(replication: Replication) -> list[tuple[str, pd.DataFrame]]:
     """
     label = label_of(replication)
     heads = {
-        column.spec.name: f"{column.spec.name} ({NOT_PRINTED})"
+        (column.spec.table, column.spec.name): f"{column.spec.name} ({NOT_PRINTED})"
         for column in replication.columns
         if replication.paper is not None and not column.spec.printed
     }
     stars = {(c.table, c.column, c.term): c for c in replication.cells if c.quantity == "stars"}
     tables: list[tuple[str, pd.DataFrame]] = []
-    for table in dict.fromkeys(cell.table for cell in replication.cells):
-        own = [cell for cell in replication.cells if cell.table == table and cell.quantity != "stars"]
-        moments = not any(cell.column for cell in own)
+    shown = [cell for cell in replication.cells if cell.quantity != "stars"]
+    for table, moments in dict.fromkeys((cell.table, not cell.column) for cell in shown):
+        own = [cell for cell in shown if (cell.table, not cell.column) == (table, moments)]
         longest = max((cell.column for cell in own), key=[cell.column for cell in own].count)
         rows: dict[str, dict[str, str]] = {
             _row_name(label(cell.term), cell.quantity): {} for cell in own if not moments and cell.column == longest
         }
         for cell in own:
             row = label(cell.term) if moments else _row_name(label(cell.term), cell.quantity)
-            column = cell.quantity if moments else heads.get(cell.column, cell.column)
+            column = cell.quantity if moments else heads.get((table, cell.column), cell.column)
             beside = stars.get((cell.table, cell.column, cell.term)) if cell.quantity == "estimate" else None
             rows.setdefault(row, {})[column] = shown_cell(cell, beside)
         frame = pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis("").reset_index()
-        order = list(dict.fromkeys(heads.get(cell.column, cell.column) for cell in own))
+        order = list(dict.fromkeys(heads.get((table, cell.column), cell.column) for cell in own))
         title = f"Table {table}" if replication.paper is not None else OWN_TITLES.get(table, f"Table {table}")
         tables.append((title, frame.rename(columns=MOMENT_HEADS) if moments else frame[["", *order]]))
     return tables

@@ -348,11 +348,21 @@ def _panel(section: Section) -> PanelSpec:
             )
         origins[column] = Origin(origin)
     proxies = section.section("proxies") if "proxies" in section.values else None
-    return PanelSpec(
-        section.texts("files"),
+    if proxies is not None:
+        proxies.only(("outcome", "exposure"))
+    outcome, exposure, controls = (
         section.text("outcome"),
         section.text("exposure"),
         section.texts("controls", needed=False),
+    )
+    for table in ("origins", "rounding"):
+        if table in section.values:
+            section.section(table).only((outcome, exposure, *controls))
+    return PanelSpec(
+        section.texts("files"),
+        outcome,
+        exposure,
+        controls,
         section.text("unit"),
         section.text("time"),
         section.text("scheme") if "scheme" in section.values else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,16 @@ from cbec_bayes.reconstruction.start import starts
 from cbec_bayes.reconstruction.system import make_system
 from cbec_bayes.reconstruction.targets import MomentTargets, Target, targets_of
 from cbec_bayes.replication import paper_columns
-from cbec_bayes.spec import Origin, read_study
+from cbec_bayes.spec import Origin, load_study, read_study
 from tests.studies import make_study
 
 DF = 29
+
+
+@functools.cache
+def paper_design():
+    """The observed controls of the 30 provinces."""
+    return load_problem(load_study("paper")).design
 
 
 def aimed(paper, estimate, parenthesis, stars, seed=None):
@@ -35,7 +42,8 @@ def aimed(paper, estimate, parenthesis, stars, seed=None):
     column = TableColumn("9", "a", {"cbec": cell}, {}, {})
     spec = ColumnSpec("9", "a", ("cbec",), None, printed=True)
     rng = None if seed is None else np.random.default_rng(seed)
-    found = targets_of(dataclasses.replace(paper, columns={column.key: column}), [spec], rng).columns[0]
+    columns = {**paper.columns, column.key: column}
+    found = targets_of(dataclasses.replace(paper, columns=columns), [spec], paper_design(), rng).columns[0]
     assert found.r2 is None
     return found.estimate[0], found.se[0]
 
@@ -101,7 +109,7 @@ def test_stars_that_only_rounding_allows_are_met_by_the_nearest_pair(paper):
 def test_what_a_paper_must_say(paper):
     facts = dataclasses.replace(paper.facts, exposure=None)
     with pytest.raises(InputError, match="must name the terms of the outcome and the exposure"):
-        targets_of(dataclasses.replace(paper, facts=facts), ())
+        targets_of(dataclasses.replace(paper, facts=facts), (), paper_design())
 
 
 # The system
@@ -123,7 +131,7 @@ def problem(folder):
 
 def system_of(problem, paper=None):
     paper = problem.paper if paper is None else paper
-    targets = targets_of(paper, paper_columns(paper, problem.design))
+    targets = targets_of(paper, paper_columns(paper, problem.design), problem.design)
     return make_system(problem.design, targets, convention(problem.spec.convention))
 
 

@@ -30,7 +30,9 @@ def problem():
 @pytest.fixture(scope="module")
 def system(problem):
     return make_system(
-        problem.design, targets_of(problem.paper, paper_columns(problem.paper, problem.design)), convention("reghdfe")
+        problem.design,
+        targets_of(problem.paper, paper_columns(problem.paper, problem.design), problem.design),
+        convention("reghdfe"),
     )
 
 
@@ -83,7 +85,7 @@ def test_targets_agree_with_the_stars(problem):
     """Whatever is drawn within rounding, target over target earns the printed stars."""
     columns = paper_columns(problem.paper, problem.design)
     for rng in (None, *(np.random.default_rng(seed) for seed in range(40))):
-        for column in targets_of(problem.paper, columns, rng).columns:
+        for column in targets_of(problem.paper, columns, problem.design, rng).columns:
             df = {"East": 9, "Central": 5, "West": 10}.get(column.spec.name, 29)
             for term, b, s in zip(column.spec.terms, column.estimate, column.se, strict=True):
                 cell: Coefficient = problem.paper.columns[column.spec.key].coefficients[term]
@@ -96,7 +98,7 @@ def test_targets_agree_with_the_stars(problem):
 
 
 def test_bounds_pin_the_extremes(problem):
-    targets = targets_of(problem.paper, paper_columns(problem.paper, problem.design))
+    targets = targets_of(problem.paper, paper_columns(problem.paper, problem.design), problem.design)
     proxy = np.random.default_rng(0).normal(size=50)
     low, high = bounds(targets.outcome, proxy)
     assert high[proxy.argmin()] == low[proxy.argmin()] == 0.14
@@ -164,7 +166,7 @@ def test_what_cannot_be_reconstructed_is_said(tmp_path, change, message):
 def test_a_paper_without_moments_cannot_be_reconstructed(problem):
     moments = {key: row for key, row in problem.paper.moments.items() if key[1] != "ci"}
     with pytest.raises(InputError, match="must print mean, sd, minimum and maximum of 'ci'"):
-        targets_of(dataclasses.replace(problem.paper, moments=moments), ())
+        targets_of(dataclasses.replace(problem.paper, moments=moments), (), problem.design)
 
 
 def test_a_large_panel_is_refused(problem):
@@ -175,7 +177,7 @@ def test_a_large_panel_is_refused(problem):
         design, y=design.y[many], x=design.x[many], unit=unit, time=time, effects=TwoWay(unit, time)
     )
     with pytest.raises(InputError, match="more than the"):
-        make_system(big, targets_of(problem.paper, paper_columns(problem.paper, design)), convention("reghdfe"))
+        make_system(big, targets_of(problem.paper, paper_columns(problem.paper, design), design), convention("reghdfe"))
 
 
 def test_printed_numbers_are_their_own_targets():

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir
+from cbec_bayes.panel.cells import ROW, Source, row_numbers, whole_if_possible
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.validate import make_panel
@@ -33,9 +34,10 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
     for name in spec.files if files is None else files:
         path = asset_dir("data") / name
         frame = read_frame(path)
-        for key in keys:
-            if key not in frame.columns:
-                raise InputError("no such column", file=path, column=key)
+        source = Source(frame, row_numbers(frame), path)
+        source.require(keys)
+        units, times = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file
+        frame[spec.unit], frame[spec.time] = units, whole_if_possible(times)
         if joined is None:
             joined = frame
             continue
@@ -54,7 +56,8 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
     kept = (time >= (time.min() if spec.first is None else spec.first)) & (
         time <= (time.max() if spec.last is None else spec.last)
     )
-    return joined[kept].reset_index(drop=True)
+    # One file keeps its row numbers, which messages name; joined rows have none of their own.
+    return joined[kept] if joined.index.name == ROW else joined[kept].reset_index(drop=True)
 
 
 def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:

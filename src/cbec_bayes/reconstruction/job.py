@@ -104,6 +104,10 @@ def load_problem(study: Study) -> Problem:
     for column in (*spec.controls, *spec.proxies["outcome"], *spec.proxies["exposure"]):
         if column not in frame.columns:
             raise InputError(f"no such observed column in the study '{study.name}'", column=column)
+    for column in (*spec.proxies["outcome"], *spec.proxies["exposure"]):
+        values = pd.to_numeric(frame[column], errors="coerce")
+        if values.isna().any() or values.nunique() < 2:
+            raise InputError("a proxy must be numeric, without gaps, and vary", column=column)
     panel = _stand_in(spec, frame)
     keys = [spec.unit, spec.time]
     ordered = panel.frame[keys].merge(frame, on=keys, how="left")  # rows in the order of the design
@@ -185,7 +189,7 @@ def _candidates(problem: Problem, rng: np.random.Generator | None) -> Iterator[_
     columns = paper_columns(problem.paper, design)
     proxies = tuple(spec.proxies["outcome"]), tuple(spec.proxies["exposure"])
     for _ in range(1 if rng is None else _REDRAWS):
-        targets = targets_of(problem.paper, columns, rng)
+        targets = targets_of(problem.paper, columns, design, rng)
         system = make_system(design, targets, convention(spec.convention))
         moments = targets.outcome, targets.exposure
         for start in starts(problem.frame, proxies, moments, design.unit, design.group, rng):
@@ -261,7 +265,7 @@ def summary_frame(reconstructions: Sequence[Reconstruction]) -> pd.DataFrame:
 
 def ensemble_files(problem: Problem, reconstructions: Sequence[Reconstruction]) -> dict[str, str]:
     """Return the files to write, by name: every panel, the cell-by-cell record, one row per panel."""
-    stem = Path(next(name for name in problem.spec.files if not _is_observed(name, problem.spec))).stem
+    stem = Path(next((name for name in problem.spec.files if not _is_observed(name, problem.spec)), "panel")).stem
     digits = len(str(len(reconstructions)))
     files = {
         f"panels/{stem}_{i:0{digits}d}.csv": r.columns.to_csv(index=False, lineterminator="\n")

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.classical.conventions import Convention
-from cbec_bayes.design import Design
+from cbec_bayes.classical.regression import sample
+from cbec_bayes.design import Design, identified
 from cbec_bayes.errors import InputError
 from cbec_bayes.reconstruction.targets import ColumnTargets, Target, Targets
 from cbec_bayes.within import Array
@@ -154,11 +155,16 @@ def make_system(design: Design, targets: Targets, how: Convention) -> System:
         if column.spec.group is not None and design.group is not None:
             mask = design.group == design.groups.index(column.spec.group)
         part = design.rows(mask).keeping(column.spec.terms)
+        within = part.effects.within(part.x[:, 1:])
+        lost = set(range(within.shape[1])) - set(identified(part.x[:, 1:], within))
+        if lost or sample(part, how).n_obs < part.n_obs:
+            what = f"'{part.terms[1 + min(lost)]}' has no slope there" if lost else "it has units or periods seen once"
+            raise InputError(f"the printed column '{column.spec.key}' cannot be reconstructed: {what}")
         columns.append(
             _Column(
                 np.flatnonzero(mask),
                 part.effects.within(np.eye(part.n_obs)),
-                part.effects.within(part.x[:, 1:]),
+                within,
                 part.unit,
                 how.factor(part.n_obs, len(part.terms), len(part.units), part.effects.rank),
                 part.n_obs - len(part.terms) - part.effects.rank,

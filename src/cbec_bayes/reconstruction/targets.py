@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cbec_bayes.classical.tables import ColumnSpec
+from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.published.facts import paper_scheme, sample_of
 from cbec_bayes.published.printed import Coefficient, Paper, PrintedNumber
 from cbec_bayes.published.readings import critical_value, p_band, two_sided_p
-from cbec_bayes.replication import cell_reading
+from cbec_bayes.replication import cell_reading, has_stars
 from cbec_bayes.within import Array
 
 _IMPLIED_WIDTH = 0.01  # a standard error that only the stars imply is aimed at within one per cent
@@ -69,7 +69,9 @@ class Targets:
     columns: tuple[ColumnTargets, ...]
 
 
-def targets_of(paper: Paper, columns: Sequence[ColumnSpec], rng: np.random.Generator | None = None) -> Targets:
+def targets_of(
+    paper: Paper, columns: Sequence[ColumnSpec], design: Design, rng: np.random.Generator | None = None
+) -> Targets:
     """Turn a paper's printed numbers into targets.
 
     Parameters
@@ -78,6 +80,8 @@ def targets_of(paper: Paper, columns: Sequence[ColumnSpec], rng: np.random.Gener
         Printed tables.
     columns
         Its regression columns.
+    design
+        Observed controls, whose units are the clusters where the paper does not say how many there are.
     rng
         Where given, each target is drawn at random within its rounding, and a standard error that only the stars imply
         within their band, its p-value being uniform there; else targets are as central as the stars allow.
@@ -91,10 +95,11 @@ def targets_of(paper: Paper, columns: Sequence[ColumnSpec], rng: np.random.Gener
     if facts.outcome is None or facts.exposure is None:
         raise InputError("paper.toml must name the terms of the outcome and the exposure to reconstruct them")
     printed = [spec for spec in columns if spec.printed]
+    units = {s.key: len((design if s.group is None else design.of_group(s.group)).units) for s in printed}
     return Targets(
         _moments(paper, facts.outcome, rng),
         _moments(paper, facts.exposure, rng),
-        tuple(_column(paper, spec, rng) for spec in printed),
+        tuple(_column(paper, spec, units[spec.key], rng) for spec in printed),
     )
 
 
@@ -119,10 +124,10 @@ def _number(number: PrintedNumber, rng: np.random.Generator | None) -> Target:
     return Target(float(number) + shift * half, half * (1 - abs(shift)))
 
 
-def _column(paper: Paper, spec: ColumnSpec, rng: np.random.Generator | None) -> ColumnTargets:
+def _column(paper: Paper, spec: ColumnSpec, n_units: int, rng: np.random.Generator | None) -> ColumnTargets:
     column = paper.columns[spec.key]
     sample = sample_of(column, paper, paper_scheme(paper.facts))
-    df = float(len(column.coefficients)) if math.isinf(sample.df[0]) else sample.df[0]
+    df = sample.df[0] if sample.df[0] == sample.df[1] else float(n_units - 1)
     pairs = [_cell(paper, column.coefficients[term], df, rng) for term in spec.terms]
     r2 = column.numbers.get("r2")
     return ColumnTargets(
@@ -138,9 +143,11 @@ def _cell(paper: Paper, cell: Coefficient, df: float, rng: np.random.Generator |
     estimate = _number(cell.estimate, rng)
     if cell.parenthesis is None:
         return estimate, None
-    band = p_band(cell.stars, paper.facts.stars).ends
+    band = p_band(cell.stars, paper.facts.stars).ends if has_stars(paper) else (0.0, 1.0)
     reading = cell_reading(cell, paper, (df, df))
-    if reading == "":
+    if reading == "" or (reading in ("p", "t") and cell.parenthesis.value == 0) or estimate.value == 0:
+        if estimate.value == 0:
+            return estimate, _number(cell.parenthesis, rng) if reading == "se" else None
         p = sum(band) / 2 if rng is None else rng.uniform(band[0] + 0.05 * np.ptp(band), band[1] - 0.05 * np.ptp(band))
         se = abs(estimate.value) / critical_value(float(p), df)
         return estimate, Target(se, _IMPLIED_WIDTH * se)
@@ -159,8 +166,9 @@ def _from_p(estimate: float, p: Target, df: float) -> Target:
     def implied(value: float) -> float:
         return abs(estimate) / critical_value(value, df)
 
-    low, high = implied(p.value - p.half_width), implied(p.value + p.half_width)
-    return Target(implied(p.value), (high - low) / 2)
+    low, high = implied(max(p.value - p.half_width, p.value / 2)), implied(min(p.value + p.half_width, 1 - 1e-9))
+    value = implied(p.value)
+    return Target(value, min(high - value, value - low))
 
 
 def _stars_hold(estimate: float, se: float, band: tuple[float, float], df: float) -> bool:

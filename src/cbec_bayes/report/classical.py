@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cbec_bayes.replication import Replication, label_of, shown_tables
 from cbec_bayes.report.tables import ReportTable, number, probability
 from cbec_bayes.spec import Origin
@@ -23,7 +25,7 @@ def classical_tables(replication: Replication) -> list[ReportTable]:
         tables.append(
             ReportTable(
                 f"{name}_{title.lower().replace('table ', 'table').replace(' ', '_')}",
-                caption + "." + _origins(replication, title),
+                caption + "." + (_origins(replication) if "Mean" in frame.columns else ""),
                 origin,
                 tuple(str(column) for column in frame.columns),
                 rows,
@@ -51,15 +53,14 @@ def jackknife_sentence(replication: Replication) -> str:
     )
 
 
-def _origins(replication: Replication, title: str) -> str:
-    """Say which rows of a table with several origins are observed."""
+def _origins(replication: Replication) -> str:
+    """Say which rows of a descriptive table with several origins are observed."""
     origins = replication.panel.origins
     if len(set(origins.values())) == 1:
         return ""
     label = label_of(replication)
     made = [label(term) for term, origin in origins.items() if origin is not Origin.OBSERVED]
-    sentence = f" {' and '.join(made)}: {replication.panel.origin}; the other columns of the panel are observed."
-    return sentence if title == "Table 2" else ""
+    return f" {' and '.join(made)}: {replication.panel.origin}; the other columns of the panel are observed."
 
 
 def _few(replication: Replication, origin: Origin) -> ReportTable:
@@ -93,4 +94,6 @@ def _few(replication: Replication, origin: Origin) -> ReportTable:
 
 def _p(value: float) -> str:
     """Write a p-value, which unlike the posterior probabilities of the report is one."""
+    if math.isnan(value):
+        return "not defined"
     return f"p {probability(value)}" if value < 0.005 else f"p = {value:.2f}"

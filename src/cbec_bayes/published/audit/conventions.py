@@ -48,12 +48,30 @@ def check_conventions(context: Context) -> Iterator[Finding]:
         slopes = {term: cell for term, cell in column.coefficients.items() if cell is not constant}
         if rows is None or constant is None or not any(term in rows.columns for term in slopes):
             continue
-        if all(term in rows.columns or _known(moments.get(term)) for term in slopes) and _known(moments[outcome]):
-            yield _finding(_Case(column, constant, slopes, rows, moments, outcome))
+        case = _Case(column, constant, slopes, rows, moments, outcome)
+        if _is_sample(case) and all(
+            _bounds_known(case, term) for term in (outcome, *slopes) if term not in rows.columns
+        ):
+            yield _finding(case)
 
 
-def _known(row: Moments | None) -> bool:
-    return row is not None and None not in (row.n_obs, row.mean, row.min, row.max)
+def _is_sample(case: _Case) -> bool:
+    """Whether the observed rows are as many as the column says it has."""
+    n_obs = case.column.numbers.get("n_obs")
+    return len(case.rows) > 0 and (n_obs is None or int(n_obs.value) == len(case.rows))
+
+
+def _bounds_known(case: _Case, term: str) -> bool:
+    """Whether the descriptive table bounds a term's mean over these rows and over any of them."""
+    row = case.moments.get(term)
+    if row is None or row.min is None or row.max is None:
+        return False
+    return mean_in_part(row, len(case.rows)) is not None
+
+
+def _is_balanced(case: _Case) -> bool:
+    """Whether every unit is there in every period: effects that average to zero then do so in each period too."""
+    return len(case.rows) == case.rows[UNIT].nunique() * case.rows[TIME].nunique()
 
 
 def _finding(case: _Case) -> Finding:
@@ -70,6 +88,10 @@ def _finding(case: _Case) -> Finding:
     if possible[""]:
         verdict = Verdict.PASS
         detail += f"{text} is possible {_listed(possible[''])}."
+    elif not _is_balanced(case) or _largest_residual(case) is None:
+        verdict = Verdict.UNDETERMINED
+        detail += f"{text} would need effects that are measured against a base unit or period, which is left open here"
+        detail += " (the rows are not balanced)." if not _is_balanced(case) else " (no R2 is printed)."
     else:
         verdict = Verdict.FAIL
         detail += f"{text} is impossible under each of the usual normalisations of the effects"
@@ -92,7 +114,7 @@ def _conventions(case: _Case, constant: Interval) -> list[str]:
     if (constant + _explained(case, case.rows)).intersects(_bounded(case, case.outcome, n)):
         found.append("where the effects average to zero")
     periods = []
-    for period, rows in case.rows.groupby(TIME):
+    for period, rows in case.rows.groupby(TIME) if _is_balanced(case) else ():
         if (constant + _explained(case, rows)).intersects(_bounded(case, case.outcome, len(rows))):
             periods.append(f"{period:g}" if isinstance(period, float) else str(period))
     if periods:
