@@ -292,14 +292,20 @@ def test_normal_priors_of_slopes_are_in_the_covariance_and_the_mean(tmp_path, na
     assert_covariance(covariance, spread, 1e-8)
 
 
-def test_one_informative_prior_leaves_the_others_flat():
-    design, model = panel("unbalanced"), member({"slope": Prior("normal", {"mean": 1.0, "sd": 0.2})})
-    unit = design.y.std(ddof=1) / design.x[:, 0].std(ddof=1)
+@pytest.mark.parametrize(("prior", "term"), [("slope", 0), ("control_slope", 1)])
+@pytest.mark.parametrize("unit_effect", ["fixed", "correlated"])
+def test_one_informative_prior_leaves_the_others_flat(unit_effect, prior, term):
+    design = panel("unbalanced")
+    model = member({prior: Prior("normal", {"mean": 1.0, "sd": 0.2})}, unit_effect=unit_effect, group_slope="pooled")
+    unit = design.y.std(ddof=1) / design.x[:, term].std(ddof=1)
     engine = collapsed(design, model)
-    written = dense(design, model, {design.terms[0]: (unit, 0.2 * unit)})
+    written = dense(design, model, {design.terms[term]: (unit, 0.2 * unit)})
     point = some_scales(engine, 2)
     expected = written.log_likelihood(by_name(engine, point))
     assert engine.log_likelihood(point[None])[0] == pytest.approx(expected, rel=1e-10)
+    mean, _ = conditional(design, model, point)
+    blup, _ = written.conditional(by_name(engine, point))
+    np.testing.assert_allclose(mean, blup[mean.index], rtol=1e-8, atol=1e-10)
 
 
 def test_a_wide_normal_prior_tends_to_the_flat_one():
