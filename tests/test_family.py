@@ -164,6 +164,17 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         load_panel_model("nowhere.toml")
 
 
+@pytest.mark.parametrize("term", TERMS)
+def test_every_deviation_by_group_needs_groups_pooled_or_not(tmp_path, term):
+    for choice in TERMS[term]:
+        chosen = {name: f'"{choices[0]}"' for name, choices in TERMS.items()} | {term: f'"{choice}"'}
+        needed = [s for s, own in SCALES.items() if own == term and choice in ("pooled", "random", "correlated")]
+        model = read_panel_model(write(tmp_path, chosen, {"tau": None} | dict.fromkeys(needed, HALF)))
+        by_group = (term.startswith("group_") and choice != "off") or choice == "by_group"
+        assert model.uses_groups is by_group
+        assert not model.without_groups().uses_groups
+
+
 @pytest.mark.parametrize("name", panel_model_names())
 def test_without_groups_a_member_keeps_what_needs_none(name):
     model = load_panel_model(name)

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes import collapsed as engine_module
 from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import coefficient_names, make_collapsed
+from cbec_bayes.bayes.collapsed import Collapsed, coefficient_names, make_collapsed
+from cbec_bayes.bayes.moments import Moments, Stratum
 from cbec_bayes.bayes.priors import log_density
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.errors import InputError
@@ -173,6 +174,35 @@ def test_points_that_cannot_be_do_not_disturb_those_beside_them(model):
     value, slope = engine.gradient(points[0])
     np.testing.assert_allclose(engine.log_posterior(points)[[0, 2]], value, rtol=1e-12)
     assert np.isfinite(slope).all()
+
+
+def test_a_point_without_a_factor_costs_its_own_density_alone():
+    """In powers of two the equations are singular to the bit: tau^2 swamps the prior that tells two columns apart."""
+    within = np.array([[5.0, 2.0, 2.0], [2.0, 4.0, 4.0], [2.0, 4.0, 4.0]])
+    stratum = Stratum(10, within, np.array([5]), np.array([2]), np.zeros((1, 3, 3)), 2 * math.log(5))
+    half = Prior("half_normal", {"scale": 1.0})
+    engine = Collapsed(
+        Moments(("y", "slope", "pooled"), {"": stratum}),
+        names=("sigma", "tau"),
+        priors={"sigma": half, "tau": half},
+        fixed={},
+        n_flat=1,
+        location=np.zeros((2, 2)),
+        pooled={"tau": np.array([1])},
+        unit_scale=None,
+        transform=np.eye(2),
+        log_volume=0.0,
+    )
+    points = np.log(2) * np.array([[0.0, 1.0], [0.0, 40.0], [0.0, 2.0]])
+    found = engine.log_likelihood(points)
+    assert np.isneginf(found[1])
+    for k in (0, 2):
+        assert found[k] == engine.log_likelihood(points[k : k + 1])[0]
+    # One flat and one pooled column that are the same: the sum is flat, the pooled part has its prior back.
+    np.testing.assert_allclose(found[[0, 2]], -(8 - 1) / 2 * math.log(2 * math.pi) - math.log(5) - math.log(2) - 2)
+    value, slope = engine.gradient(points[1])
+    assert np.isneginf(value)
+    assert (slope == 0).all()
 
 
 @pytest.mark.parametrize("model", ["partial_pooling", "group_variance", "everything correlated"])
@@ -517,6 +547,19 @@ def test_an_exposure_that_effects_take_up_is_named():
     same = replace(design, x=np.column_stack([design.x[:, 0], 2 * design.x[:, 0] + design.time]))
     with pytest.raises(InputError, match=r"the slope control_slope\[x1\] is not identified"):
         make_blocks(same, member())
+
+
+@pytest.mark.parametrize("effect", ["unit", "time"])
+def test_a_regressor_that_is_its_own_mean_keeps_its_slope(effect):
+    """What does not vary within units is identified beside correlated effects; it is its mean that is left out."""
+    design = panel("unbalanced")
+    codes = getattr(design, effect)
+    still = replace(design, x=np.column_stack([design.x[:, 0], np.cos(3.0 * codes)]))
+    model = member(**{"unit_effect": "random", "time_effect": "random", f"{effect}_effect": "correlated"})
+    names = coefficient_names(make_blocks(still, model))
+    assert "control_slope[x1]" in names
+    assert [name for name in names if name.startswith("mundlak")] == [f"mundlak_{effect}[x0]"]
+    matches_dense(still, model)
 
 
 def test_a_variance_whose_estimate_is_zero_lies_at_the_end_of_a_smooth_path():

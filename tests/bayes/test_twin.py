@@ -15,7 +15,7 @@ from scipy import stats
 
 from cbec_bayes.bayes import twin
 from cbec_bayes.bayes.blocks import Blocks, make_blocks
-from cbec_bayes.bayes.collapsed import Collapsed, make_collapsed
+from cbec_bayes.bayes.collapsed import Collapsed, make_collapsed, with_unit_effects
 from cbec_bayes.bayes.priors import log_density, resolve
 from cbec_bayes.bayes.twin import build_pymc, fit_twin
 from cbec_bayes.design import Design
@@ -187,6 +187,53 @@ def test_the_two_engines_are_one_density(case):
             if twin_scale(name):
                 written = log_density(priors[name], np.asarray(values[name]))[0].sum()
                 assert part == pytest.approx(float(written), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("rows", PANELS)
+@pytest.mark.parametrize("unit_effect", ["fixed", "random"])
+def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
+    """Unit effects are coefficients like others there."""
+    model = load_panel_model("ar1")
+    if unit_effect == "random":
+        model = replace(
+            model, unit_effect="random", priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})}
+        )
+    blocks = blocks_of(model, panel(rows))
+    collapsed = make_collapsed(blocks)
+    plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
+    for seed in range(3):
+        values = plain.random(seed)
+        point = point_of(collapsed, values)
+        given = collapsed.conditional(point)
+        of_eta = mvn(coefficients(with_unit_effects(blocks), values), given.mean[0], given.root[0] @ given.root[0].T)
+        joint = sum(part for name, part in plain(values).items() if not twin_scale(name) and name != "rho")
+        assert joint - of_eta == pytest.approx(float(collapsed.log_likelihood(point)[0]), abs=TOLERANCE)
+
+        values = conditioned.random(seed)
+        sigma = values["innovation"] / math.sqrt(1 - values["rho"] ** 2)
+        noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
+        parts = conditioned(values)
+        joint = sum(
+            part for name, part in parts.items() if not twin_scale(name.removesuffix("_prior")) and name != "rho"
+        )
+        found = float(collapsed.log_likelihood(point_of(collapsed, values | {"sigma": sigma}))[0])
+        assert joint - float(noise) == pytest.approx(found, abs=TOLERANCE)
+        of_sigma = float(log_density(collapsed.priors["sigma"], np.asarray(sigma))[0])
+        assert parts["sigma_prior"] == pytest.approx(of_sigma - 0.5 * math.log(1 - values["rho"] ** 2), abs=TOLERANCE)
+
+
+def point_of(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
+    return np.array([[np.arctanh(values[name]) if name == "rho" else np.log(values[name]) for name in collapsed.names]])
+
+
+def test_a_scale_of_effects_that_others_span_is_left_out():
+    """Time effects of every group are flat, and span the random ones, whose scale no datum speaks of."""
+    free = load_panel_model("no_pooling")
+    model = replace(
+        free, time_effect="random", priors=free.priors | {"sigma_lambda": Prior("half_normal", {"scale": 1.0})}
+    )
+    assert "sigma_lambda" in model.scales
+    assert "sigma_lambda" not in build_pymc(blocks_of(model, panel("balanced"))).named_vars
 
 
 BREAKS: dict[str, Any] = {

@@ -113,7 +113,7 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
         block = Block(name, tuple(dims), tuple(labels), columns, scale, tuple(range(columns.shape[1])))
         (flat if scale is None else pooled).append(block)
 
-    groups, times = design.groups, tuple(f"{time:g}" for time in design.times)
+    groups, times = design.groups, time_labels(design)
     if model.group_slope == "fixed":
         add("group_total_slope", ["group"], [groups], interacted, None)
     else:
@@ -161,6 +161,11 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
         in_unit = (design.unit[:, None] == np.arange(len(design.units))).astype(float)
         add("unit_slope", ["unit"], [design.units], in_unit * d, "kappa")
     return Blocks(design, model, _identified(design, model, flat), tuple(pooled))
+
+
+def time_labels(design: Design) -> tuple[str, ...]:
+    """Return the periods as text, all different."""
+    return tuple(str(int(time)) if float(time).is_integer() else repr(float(time)) for time in design.times)
 
 
 def _indicators(design: Design) -> Array:

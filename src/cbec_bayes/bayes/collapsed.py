@@ -448,6 +448,7 @@ def _orthogonal(x: Array, n_flat: int, unit: NDArray[np.intp], *, demean: bool) 
         flat = flat - means_by(unit, flat)[unit]
     size = np.linalg.norm(flat, axis=0)
     triangle = np.linalg.qr(flat / size, mode="r")
+    triangle *= np.where(np.diag(triangle) < 0, -1.0, 1.0)[:, None]  # or machines would differ in the sign of a draw
     back = np.linalg.solve(triangle, np.eye(n_flat)) / size[:, None]
     transform = np.eye(x.shape[1])
     transform[:n_flat, :n_flat] = back
@@ -475,7 +476,7 @@ def _reduced(full: Collapsed) -> Collapsed:
         constant = log_volume - stratum.log_sizes / 2 - (stratum.n_obs - stratum.n_units - full.n_flat) / 2 * LOG_2PI
         diagonal = Diagonal(
             name,
-            np.maximum(values, 0.0),
+            np.where(values > len(values) * np.finfo(float).eps * values.max(initial=0), values, 0.0),
             (vectors.T @ within[1:, 0]) ** 2,
             float(within[0, 0]),
             stratum.n_obs - stratum.n_units - full.n_flat,

@@ -6,6 +6,7 @@ is fitted a few times meets most of them so closely that independent draws come 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -158,7 +159,9 @@ def _importance(
         spread = _INFLATION * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
         spread += 1e-6 * np.eye(len(mode))
         if attempt >= _PILOTS - 1:
-            n = int(np.clip(1.3 * total * len(points) / ess, max(2 * total, n), _LARGEST))
+            # In powers of two, so that the last bit of a machine's arithmetic does not change how many are drawn.
+            wanted = max(1.3 * total * len(points) / ess, 2.0 * total, n)
+            n = min(_LARGEST, 2 ** math.ceil(math.log2(wanted)))
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +92,8 @@ class Moments:
                 f"{i}_between": stratum.between,
                 f"{i}_log_sizes": np.array(stratum.log_sizes),
             }
-        np.savez_compressed(path, allow_pickle=False, **arrays)
+        with path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def load_moments(path: Path) -> Moments:
@@ -111,7 +114,7 @@ def load_moments(path: Path) -> Moments:
                 for i, label in enumerate(found["strata"])
             }
             return Moments(tuple(str(name) for name in found["columns"]), strata)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"not a file of moments ({error})", file=path) from None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import Block, Blocks
+from cbec_bayes.bayes.blocks import Block, Blocks, time_labels
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.importance import Draws
 from cbec_bayes.bayes.priors import RHO, log_density
@@ -166,7 +166,7 @@ def store(
         content["log_likelihood"] = {design.outcome: shaped(pointwise(blocks, collapsed, points, mean))}
     coords: dict[str, Any] = {
         "unit": list(design.units),
-        "time": [f"{time:g}" for time in design.times],
+        "time": list(time_labels(design)),
         "group": list(design.groups),
         "coef": list(design.terms[1:]),
         "obs": np.arange(design.n_obs),

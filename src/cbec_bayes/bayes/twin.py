@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.blocks import Block, Blocks
+from cbec_bayes.bayes.blocks import Block, Blocks, time_labels
 from cbec_bayes.bayes.collapsed import SLOPES, coefficient_names
 from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
@@ -91,7 +91,7 @@ def build_pymc(blocks: Blocks, *, conditioned: bool = False) -> Any:
     import pymc as pm
 
     model = blocks.model
-    priors = resolve(model, blocks.design)
+    priors = _priors(blocks)
     with pm.Model(coords=_coords(blocks, conditioned=conditioned)) as pymc_model:
         data = _data(blocks)
         scales = _scales(model.residual, priors, conditioned=conditioned)
@@ -108,12 +108,19 @@ def build_pymc(blocks: Blocks, *, conditioned: bool = False) -> Any:
     return pymc_model
 
 
+def _priors(blocks: Blocks) -> dict[str, Prior]:
+    """Return the resolved priors of what the blocks have: no scale of an effect that another one spans."""
+    used = {"sigma", "sigma_mu", *(block.scale for block in blocks.pooled)}
+    resolved = resolve(blocks.model, blocks.design)
+    return {name: prior for name, prior in resolved.items() if name in used or name.partition("[")[0] not in SCALES}
+
+
 def _coords(blocks: Blocks, *, conditioned: bool) -> dict[str, Any]:
     design = blocks.design
     coords: dict[str, Any] = {
         "obs": np.arange(design.n_obs),
         "unit": design.units,
-        "time": [f"{time:g}" for time in design.times],
+        "time": list(time_labels(design)),
     }
     if design.group is not None:
         coords["group"] = design.groups
@@ -465,9 +472,11 @@ def fit_twin(
         target_accept=target_accept,
     )
     begun = time.perf_counter()
-    priors = resolve(model, design)
+    priors = _priors(blocks)
     pm.compute_log_likelihood(tree, model=pymc_model, progressbar=False)
-    pm.stats.compute_log_prior(tree, model=_top_level(blocks, priors), progressbar=False)
+    top_level = _top_level(blocks, priors)
+    if top_level.free_RVs:
+        pm.stats.compute_log_prior(tree, model=top_level, progressbar=False)
     for group in ("log_likelihood", "observed_data"):
         tree[group] = xr.DataTree(tree[group].to_dataset().rename({OUTCOME: design.outcome}))
     held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}

@@ -59,7 +59,6 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
     members = tuple(
         (
             model,
-            answer,
             *(
                 f"{number(row['mean'], digits)} ({interval(row['ci_low'], row['ci_high'], digits)})"
                 if row["mean"] == row["mean"]
@@ -67,13 +66,13 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
                 for row in fits.effects[fits.effects["model"] == model].to_dict("records")
             ),
         )
-        for model, answer in fits.answers.items()
+        for model in fits.answers
     )
     every = ReportTable(
         f"{name}_members",
         "The same slopes under every member of the family: posterior mean and 95 % interval.",
         fits.origin,
-        ("Model", "What it answers", *(figures.GROUP_TITLES.get(group, group) for group in groups)),
+        ("Model", *(figures.GROUP_TITLES.get(group, group) for group in groups)),
         members,
     )
     differences = ReportTable(

@@ -32,6 +32,10 @@ MODEL_NAMES = {
 }
 
 
+SAMPLED_DIGITS = 5
+"""Significant digits of tables that come of draws."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A rendered report: the HTML text, and every file that goes with it by relative name."""
@@ -117,6 +121,7 @@ def render(
                 "tau": tau_sentence(fits, digits[name]),
                 "priors": fits.priors,
                 "tables": by_fit[name],
+                "answers": fits.answers,
                 "figure": drawn[f"path_{name}"],
             }
             for name, fits in fitted.items()
@@ -143,13 +148,15 @@ def render(
             f"{name}_classical": one.classical(),
             f"{name}_few": one.few_frame(),
         }
+    sampled: dict[str, pd.DataFrame] = {}
     for name, fits in fitted.items():
-        frames |= {
+        sampled |= {
             f"{name}_hierarchical_effects": fits.effects,
             f"{name}_hierarchical_contrasts": fits.contrasts,
             f"{name}_diagnostics": fits.diagnostics,
             f"{name}_path": fits.path.frame(fits.origin),
         }
+    files |= {f"tables/{name}.csv": csv_text(frame, SAMPLED_DIGITS) for name, frame in sampled.items()}
     files |= {f"tables/{name}.csv": csv_text(frame) for name, frame in frames.items()}
     return Page(html, files)
 
