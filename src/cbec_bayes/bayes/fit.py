@@ -67,7 +67,7 @@ def fit(
     model: str | PanelModel = "partial_pooling",
     *,
     engine: Engine = "auto",
-    draws: int = 1_000,
+    draws: int | None = None,
     chains: int = 4,
     seed: int = 1,
     origin: Origin = Origin.OBSERVED,
@@ -83,7 +83,7 @@ def fit(
     engine
         ``auto`` collapses what can be collapsed; ``pymc`` samples the twin.
     draws, chains
-        Draws per chain, and chains.
+        Draws per chain, and chains. Default 1,000 independent ones, or 2,000 of a Markov chain.
     seed
         Of everything random.
     origin
@@ -114,12 +114,12 @@ def fit(
     if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
         from cbec_bayes.bayes.twin import fit_twin
 
-        tree, diagnostics = fit_twin(blocks, draws=draws, chains=chains, seed=seed, origin=origin)
+        tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed, origin=origin)
         return PanelFit(blocks, priors, tree, diagnostics, float("nan"), None)
     collapsed = make_collapsed(blocks)
     blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
     prepared = time.perf_counter()
-    drawn = _draw(collapsed, draws=draws, chains=chains, seed=seed)
+    drawn = _draw(collapsed, draws=draws or 1_000, chains=chains, seed=seed)
     sampled = time.perf_counter()
     tree = store(blocks, collapsed, drawn, seed=seed, origin=origin, attrs=attrs)
     stored = time.perf_counter()
