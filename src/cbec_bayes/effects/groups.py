@@ -133,10 +133,10 @@ def rope(draws: Array, half_width: float) -> float:
 def pooling_factors(fit: PanelFit) -> Array:
     """Return each group's pooling factor, shape (R,): 0 for its own estimate, 1 for the common slope.
 
-    It is E(Var(b_r | y, beta, scales) / tau^2): given the scales and the common slope b_r is normal, and the part of its
-    prior variance that the data leave is the weight of the common slope (Gelman and Pardoe, 2006, per group). 0 where
-    slopes are fixed, 1 where there are no deviations, NaN for a model that was not collapsed. What beta is unsure by is
-    left out: under a flat prior it is tau^2 / R at the least, however well R groups are known.
+    It is E(Var(b_r | y, beta, scales) / tau^2): given the scales and the common slope b_r is normal, and the part of
+    its prior variance that the data leave is the weight of the common slope (Gelman and Pardoe, 2006, per group). 0
+    where slopes are fixed, 1 where there are no deviations, NaN for a model that was not collapsed. What beta is unsure
+    by is left out: under a flat prior it is tau^2 / R at the least, however well R groups are known.
     """
     n_groups = len(fit.design.groups)
     if fit.model.group_slope != "pooled":
