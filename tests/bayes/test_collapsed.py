@@ -338,6 +338,27 @@ def test_one_informative_prior_leaves_the_others_flat(unit_effect, prior, term):
     np.testing.assert_allclose(mean, blup[mean.index], rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", ["produc", "public"])
+def test_informative_priors_cost_no_digits(name):
+    """Mundlak means beside what they are means of, and normal priors of the slopes: density and gradient."""
+    design = panel(name)
+    normal = Prior("normal", {"mean": 0.0, "sd": 1.0})
+    model = member(
+        {"slope": normal, "control_slope": normal},
+        unit_effect="correlated",
+        time_effect="correlated",
+        group_slope="pooled",
+        group_control_slope="pooled",
+    )
+    engine = collapsed(design, model)
+    sd = design.y.std(ddof=1) / design.x.std(axis=0, ddof=1)
+    written = dense(design, model, {term: (0.0, unit) for term, unit in zip(design.terms, sd, strict=True)})
+    point = some_scales(engine, 1)
+    expected = written.log_likelihood(by_name(engine, point))
+    assert engine.log_likelihood(point[None])[0] == pytest.approx(expected, rel=1e-9, abs=1e-7)
+    assert engine.gradient(point)[0] == pytest.approx(engine.log_posterior(point[None])[0], rel=1e-9, abs=1e-7)
+
+
 def test_a_wide_normal_prior_tends_to_the_flat_one():
     """Up to the density of the prior itself at the slope: -ln(sd) - ln(2 pi) / 2 for each."""
     design = panel("paper")

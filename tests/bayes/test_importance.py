@@ -201,17 +201,45 @@ def test_the_gate_of_the_ratios_is_their_pareto_shape(monkeypatch, ratio):
     assert sampled(log_gamma(3.0), [0.5], draws=50).method == "importance"
 
 
+def test_too_few_effective_draws_are_no_draws(monkeypatch):
+    """Where even the largest sample of proposals is worth less than the draws asked for, NUTS takes over."""
+    monkeypatch.setattr(importance, "_nutpie", lambda *_, **__: "nutpie")
+    monkeypatch.setattr(importance, "_LARGEST", 2_000)
+    assert sampled(log_gamma(3.0), [0.5], draws=1_000) == "nutpie"
+    assert sampled(log_gamma(3.0), [0.5], draws=100).method == "importance"
+
+
+def test_proposals_are_drawn_in_proportion_to_their_weights_and_in_any_order(monkeypatch):
+    """As often as weight times draws says, up or down; in the order of resampling repeats would be side by side."""
+    rng = np.random.default_rng(1)
+    points, weights = np.arange(500.0)[:, None], rng.dirichlet(np.full(500, 0.5))
+    monkeypatch.setattr(importance, "_importance", lambda *_: (points, weights, 0.1, 4_000.0))
+    found = sampled(log_gamma(3.0), [0.5]).points.ravel()
+    counts = np.bincount(found.astype(int), minlength=500)
+    assert np.abs(counts - DRAWS * CHAINS * weights).max() < 1 + 1e-9
+    assert (found[1:] == found[:-1]).mean() < 2 * np.sum(weights**2)
+
+
 @pytest.mark.parametrize(
     "density",
     [
         (lambda at: at[:, 0] ** 2, lambda at: (float(at[0] ** 2), 2 * at)),
+        (lambda at: (at[:, 0] - 1) ** 2, lambda at: (float((at[0] - 1) ** 2), 2 * (at - 1))),
         (lambda at: at[:, 0], lambda at: (float(at[0]), np.ones(1))),
         (lambda at: -at[:, 0], lambda at: (float(-at[0]), -np.ones(1))),
         (lambda at: -((at[:, 0] - 80) ** 2) / 2, lambda at: (float(-((at[0] - 80) ** 2) / 2), 80 - at)),
         (lambda at: np.full(len(at), -np.inf), lambda at: (-np.inf, np.zeros(1))),
         (lambda at: np.full(len(at), np.nan), lambda at: (np.nan, np.full(1, np.nan))),
     ],
-    ids=["without a bound", "rising", "falling", "far away", "impossible everywhere", "not a number"],
+    ids=[
+        "without a bound",
+        "from its lowest point",
+        "rising",
+        "falling",
+        "far away",
+        "impossible everywhere",
+        "not a number",
+    ],
 )
 def test_no_mode_is_a_gate(density):
     with pytest.raises(GateError, match="no mode within reach"):

@@ -387,6 +387,10 @@ def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
     xr.testing.assert_equal(tree["posterior"].to_dataset(), expected)
     monkeypatch.setattr(posterior, "POINTWISE_MAX", 100 * design.n_obs)
     assert "log_likelihood" in fit(design, "partial_pooling", draws=50, chains=2).tree.children
+    monkeypatch.setattr(posterior, "POINTWISE_MAX", 100 * design.n_obs - 1)
+    correlated = fit(design, "ar1", draws=50, chains=2).tree  # its unit effects are coefficients like others
+    assert "unit_effect" in correlated["posterior"]
+    assert "log_likelihood" not in correlated.children
 
 
 def test_rows_may_come_in_any_order():

@@ -90,7 +90,7 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
     Raises
     ------
     InputError
-        The model needs groups that the design has not; a slope is not identified.
+        The model needs groups that the design has not; a slope is not identified; the residual scale is fixed at zero.
 
     Notes
     -----
@@ -99,6 +99,9 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
     """
     if model.uses_groups and (design.group is None or len(design.groups) < 2):
         raise InputError(f"the model '{model.name}' needs two groups or more; without them it is a common slope")
+    sigma = model.priors["sigma"]
+    if sigma.dist == "fixed" and sigma.params["value"] == 0:
+        raise InputError("the residual scale sigma cannot be fixed at 0: no data would be possible")
     exposure, controls = design.terms[0], design.terms[1:]
     by_group = _indicators(design)
     d, x = design.x[:, :1], design.x[:, 1:]

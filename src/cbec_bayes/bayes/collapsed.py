@@ -125,9 +125,9 @@ class Collapsed:
     unit_scale
         Name of the unit effects' scale; None where they are flat.
     transform
-        From the coefficients of the moments' columns to those of the model's, shape (p, p). Where every flat
-        coefficient has a flat prior, their columns are made orthogonal before moments are taken: means beside the
-        regressors that they are means of would otherwise cost half the digits.
+        From the coefficients of the moments' columns to those of the model's, shape (p, p). The columns of flat
+        coefficients are made orthonormal, and the others orthogonal to them, before moments are taken: means beside
+        the regressors that they are means of would otherwise cost half the digits.
     log_volume
         Logarithm of the determinant of `transform`, and of what was absorbed.
     absorbed
@@ -270,6 +270,8 @@ class Collapsed:
         """Return the log density of the logarithms of the scales, up to a constant, shape (S,)."""
         found = self.log_prior(point) + self._log_jacobian(point)
         likely = found > found.max(initial=-np.inf) - _IMPOSSIBLE
+        if self.lagged is not None:  # so near to one that it cannot be told from it
+            likely &= np.abs(self.scales(point)[RHO]) < 1
         found[likely] += self.log_likelihood(point[likely])
         found[~likely] = -np.inf
         return found
@@ -297,6 +299,8 @@ class Collapsed:
             return self._diagonal_gradient(point, self.diagonal)
         one = self.scales(point[None])
         scales = {name: float(value[0]) for name, value in one.items()}
+        if self.lagged is not None and abs(scales[RHO]) == 1:
+            return -np.inf, np.zeros(len(point))
         system = self._system(one)
         try:
             root = np.linalg.cholesky(system.precision[0])
@@ -304,8 +308,9 @@ class Collapsed:
             return -np.inf, np.zeros(len(point))
         inverse_root = np.linalg.solve(root, np.eye(len(root)))
         covariance = inverse_root.T @ inverse_root
-        mean = covariance @ system.pull[0]
-        value = float(system.constant[0] - (system.squares[0] - system.pull[0] @ mean) / 2)
+        half = inverse_root @ system.pull[0]
+        mean = inverse_root.T @ half
+        value = float(system.constant[0] - (system.squares[0] - half @ half) / 2)
         value -= float(np.log(np.diag(root)).sum())
         width = np.r_[1.0, system.width[0]]
         direction = np.r_[1.0, -mean] * width
@@ -382,17 +387,6 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     names = ("y", *coefficient_names(blocks))
     unit_scale = None if model.unit_effect == "fixed" or lagged else "sigma_mu"
     n_flat = blocks.n_flat
-    x, transform, log_volume = blocks.x, np.eye(len(names) - 1), 0.0
-    all_flat = all(prior.dist == "flat" for name, prior in priors.items() if name.startswith(tuple(LOCATIONS)))
-    if all_flat:
-        x, transform, log_volume = _orthogonal(x, n_flat, design.unit, demean=unit_scale is None and not lagged)
-    columns = np.column_stack([design.y, x])
-    by_group = model.residual == "by_group" and design.group is not None
-    moments = (
-        moments_of(columns, names, design.unit, design.group, design.groups)
-        if by_group
-        else moments_of(columns, names, design.unit)
-    )
     location = np.zeros((2, len(names) - 1))
     pooled: dict[str, NDArray[np.intp]] = {}
     at = 0
@@ -405,6 +399,15 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
             for position, prior in zip(where, _location_priors(block, priors), strict=True):
                 if prior.dist == "normal":
                     location[:, position] = 1 / prior.params["sd"] ** 2, prior.params["mean"]
+    free = np.flatnonzero((np.arange(len(names) - 1) < n_flat) & (location[0] == 0))
+    x, transform, log_volume = _orthogonal(blocks.x, free, design.unit, demean=unit_scale is None and not lagged)
+    columns = np.column_stack([design.y, x])
+    by_group = model.residual == "by_group" and design.group is not None
+    moments = (
+        moments_of(columns, names, design.unit, design.group, design.groups)
+        if by_group
+        else moments_of(columns, names, design.unit)
+    )
     sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
     scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
     if unit_scale is not None:
@@ -426,7 +429,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         log_volume,
         lagged=lagged_of(columns, design) if lagged else None,
     )
-    absorbable = all_flat and unit_scale is None and not by_group and not lagged
+    absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged
     return replace(full, reduced=_reduced(full)) if absorbable else full
 
 
@@ -441,19 +444,25 @@ def with_unit_effects(blocks: Blocks) -> Blocks:
     return replace(blocks, flat=(*blocks.flat, block))
 
 
-def _orthogonal(x: Array, n_flat: int, unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:
-    """Make the flat columns orthogonal, less their unit means where asked; with the map back and its log volume."""
-    flat = x[:, :n_flat]
-    if demean:
-        flat = flat - means_by(unit, flat)[unit]
-    size = np.linalg.norm(flat, axis=0)
-    triangle = np.linalg.qr(flat / size, mode="r")
-    triangle *= np.where(np.diag(triangle) < 0, -1.0, 1.0)[:, None]  # or machines would differ in the sign of a draw
-    back = np.linalg.solve(triangle, np.eye(n_flat)) / size[:, None]
+def _orthogonal(
+    x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, demean: bool
+) -> tuple[Array, Array, float]:
+    """Make columns with flat coefficients orthonormal, and the others orthogonal to them, less unit means where asked.
+
+    Returns the columns, the map from their coefficients to those of x, and its log determinant. The coefficients of the
+    other columns, and so their priors, stay what they are.
+    """
+    within = x - means_by(unit, x)[unit] if demean else x
+    size = np.linalg.norm(within[:, free], axis=0)
+    q, triangle = np.linalg.qr(within[:, free] / size)
+    signs = np.where(np.diag(triangle) < 0, -1.0, 1.0)  # or machines would differ in the sign of a draw
+    q, triangle = q * signs, triangle * signs[:, None]
+    back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]
+    others = np.setdiff1d(np.arange(x.shape[1]), free)
     transform = np.eye(x.shape[1])
-    transform[:n_flat, :n_flat] = back
-    log_volume = -float(np.log(np.abs(np.diag(triangle)) * size).sum())
-    return np.column_stack([x[:, :n_flat] @ back, x[:, n_flat:]]), transform, log_volume
+    transform[np.ix_(free, free)] = back
+    transform[np.ix_(free, others)] = -back @ (q.T @ within[:, others])
+    return x @ transform, transform, -float(np.log(np.diag(triangle) * size).sum())
 
 
 def _reduced(full: Collapsed) -> Collapsed:
@@ -494,9 +503,6 @@ def _reduced(full: Collapsed) -> Collapsed:
         diagonal=diagonal,
     )
 
-
-LOCATIONS = ("slope", "control_slope")
-"""Parameters whose prior is one of location."""
 
 SLOPES = {
     "slope": "slope",

@@ -21,6 +21,7 @@ from cbec_bayes.family import PanelModel, load_panel_model
 from cbec_bayes.spec import Origin, Prior
 
 Engine = Literal["auto", "collapsed", "pymc"]
+DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
 ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
 
 
@@ -92,6 +93,7 @@ def fit(
     Returns
     -------
     PanelFit
+        Columns are named as they were given, but for a slash, and for the name of a dimension, which get another sign.
         Its gates are not yet enforced: call ``fit.diagnostics.require()``.
 
     Raises
@@ -104,6 +106,7 @@ def fit(
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
     chosen = load_panel_model(model) if isinstance(model, str) else model
+    design = replace(design, outcome=_stored(design.outcome), terms=tuple(map(_stored, design.terms)))
     if len(design.groups) < 2:
         chosen = chosen.without_groups()
         design = replace(design, group=None, groups=())
@@ -127,6 +130,11 @@ def fit(
     return PanelFit(blocks, priors, tree, _diagnose(tree, drawn, collapsed, seconds), drawn.khat, collapsed)
 
 
+def _stored(name: str) -> str:
+    """Return a column's name as a DataTree can hold it: a slash parts groups there, and dimensions have names too."""
+    return f"{name}_" if name in DIMENSIONS else name.replace("/", "\N{DIVISION SLASH}")
+
+
 def _draw(collapsed: Collapsed, *, draws: int, chains: int, seed: int) -> Draws:
     if not collapsed.names:  # every scale is held by its prior
         return Draws(np.zeros((chains, draws, 0)), "importance", 0.0, float(draws * chains), 0, 0, float("nan"))
@@ -140,7 +148,7 @@ def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, 
 
     posterior = tree["posterior"].dataset
     names: Sequence[str] = [
-        name for name in posterior.data_vars if name != "unit_effect" and float(posterior[name].std()) > 0
+        name for name in posterior.data_vars if name != "unit_effect" and np.ptp(posterior[name].to_numpy()) > 0
     ]
     dataset = posterior[list(names)]
 

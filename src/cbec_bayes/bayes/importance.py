@@ -26,7 +26,7 @@ _PILOTS = 3  # samples that the proposal is fitted to before one counts
 _TRIALS = 4
 _LARGEST = 262_144
 _INFLATION = 1.15
-_LEVEL = 1e-2  # slope, or negative curvature, of a log density below which a point may be its mode
+_LEVEL = 1e-2  # of the Newton decrement, and of negative curvature: below it a point may be the mode
 _FAR = 50.0
 _NO_MODE = "the posterior of the scales has no mode within reach; is a prior improper?"
 
@@ -119,18 +119,22 @@ def _mode(gradient: Gradient, start: Array) -> tuple[Array, Array]:
 
     found = optimize.minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
     mode = np.asarray(found.x)
-    slope = float(np.abs(negative(mode)[1]).max(initial=0))
-    if not np.isfinite(found.fun) or not slope < _LEVEL or np.abs(mode).max(initial=0) > _FAR:
+    if not np.isfinite(found.fun) or np.abs(mode).max(initial=0) > _FAR:
         raise GateError(_NO_MODE)
     step = 1e-4
     curvature = np.array(
         [(negative(mode + step * e)[1] - negative(mode - step * e)[1]) / (2 * step) for e in np.eye(len(mode))]
     )
     values, vectors = linalg.eigh((curvature + curvature.T) / 2)
-    if values.min(initial=0) < -_LEVEL:
-        raise GateError(_NO_MODE)
     # A flat direction, such as a scale that the data leave at zero, gets the spread of a unit in log scale.
-    return mode, (vectors / np.maximum(values, 0.25)) @ vectors.T
+    spread = 1 / np.maximum(values, 0.25)
+    slope = vectors.T @ negative(mode)[1]
+    level = slope @ (spread * slope) < _LEVEL and values.min(initial=0) > -_LEVEL
+    # Where a uniform prior ends the density may end in a cliff: what is uphill of its highest point is impossible.
+    cliff = negative(mode - vectors @ (spread * slope))[0] == np.inf
+    if not (level or cliff):
+        raise GateError(_NO_MODE)
+    return mode, (vectors * spread) @ vectors.T
 
 
 def _importance(

@@ -71,12 +71,12 @@ def _unit_effects(
     means = means_by(design.unit, np.column_stack([design.y, blocks.x]))
     residual = means[:, 0] - coefficients @ means[:, 1:].T
     sigma = sigma_of_rows(blocks, collapsed, points)[:, first_rows(design.unit)]
-    precision = counts / sigma**2
-    if collapsed.unit_scale is None:
-        return np.asarray(residual + rng.standard_normal(residual.shape) / np.sqrt(precision))
-    own = 1 / collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
-    mean = residual * precision / (precision + own)
-    return np.asarray(mean + rng.standard_normal(mean.shape) / np.sqrt(precision + own))
+    variance = sigma**2 / counts
+    shrink: Array = np.ones(1)
+    if collapsed.unit_scale is not None:
+        own = collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
+        shrink = own / (own + variance)
+    return np.asarray(shrink * residual + np.sqrt(shrink * variance) * rng.standard_normal(residual.shape))
 
 
 def first_rows(unit: np.ndarray) -> np.ndarray:
@@ -132,7 +132,7 @@ def store(
     import arviz as az
 
     chains, draws, k = drawn.points.shape
-    points = drawn.points.reshape(-1, k)
+    points = drawn.points.reshape(chains * draws, k)
     effects = draw_effects(blocks, collapsed, points, seed)
     scales = collapsed.scales(points)
     design = blocks.design
