@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import Collapsed, coefficient_names, make_collapsed
+from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.design import Design, make_design
 from cbec_bayes.family import PanelModel, load_panel_model
 from cbec_bayes.panel import load_study_panel

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes import collapsed as engine_module
-from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import Collapsed, coefficient_names, make_collapsed
+from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.moments import Moments, Stratum
 from cbec_bayes.bayes.priors import log_density
 from cbec_bayes.classical.regression import twfe

@@ -9,8 +9,8 @@ import arviz as az
 import numpy as np
 import pytest
 
-from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import coefficient_names, make_collapsed
+from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
+from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.effects.groups import pooling_factors, shrinkage_path

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.posterior import linear_predictor, pointwise
 from cbec_bayes.errors import InputError

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import coefficient_names, make_collapsed
+from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
+from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.moments import Moments, load_moments, moments_of
 from cbec_bayes.errors import InputError
 from tests.bayes import MEMBERS, grouped, panel, some_scales

@@ -14,10 +14,10 @@ import xarray as xr
 from scipy import stats
 
 from cbec_bayes.bayes import posterior
-from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import coefficient_names, make_collapsed
+from cbec_bayes.bayes.blocks import coefficient_names, labels_of, make_blocks
+from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.posterior import draw_effects, labels_of, linear_predictor, sigma_of_rows
+from cbec_bayes.bayes.posterior import draw_effects, linear_predictor, sigma_of_rows
 from cbec_bayes.family import load_panel_model
 from cbec_bayes.panelfit import netcdf_bytes
 from cbec_bayes.spec import Origin

@@ -16,7 +16,7 @@ from scipy import optimize
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes.blocks import Block, Blocks, make_blocks
-from cbec_bayes.bayes.collapsed import make_collapsed
+from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.spec import Prior
 from tests.bayes import Dense, assert_covariance, by_name, dense, member, panel, point_of
 from tests.classical.cases import FOLDER, load

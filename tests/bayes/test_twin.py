@@ -14,8 +14,9 @@ import pytest
 from scipy import stats
 
 from cbec_bayes.bayes import twin
-from cbec_bayes.bayes.blocks import Blocks, make_blocks
-from cbec_bayes.bayes.collapsed import Collapsed, make_collapsed, with_unit_effects
+from cbec_bayes.bayes.blocks import Blocks, coefficient_names, make_blocks
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.priors import log_density, resolve
 from cbec_bayes.bayes.twin import build_pymc, fit_twin
 from cbec_bayes.design import Design
@@ -406,7 +407,7 @@ def test_sampling_agrees_with_the_collapsed_posterior(tmp_path):
     weight /= weight.sum()
     exact = weight @ collapsed.conditional(point).mean
     posterior = tree["posterior"].dataset
-    sampled = dict(zip(twin.coefficient_names(blocks), exact, strict=True))
+    sampled = dict(zip(coefficient_names(blocks), exact, strict=True))
     error = az.mcse(posterior[["slope", "group_slope", "sigma", "tau"]])
     scales = dict(zip(collapsed.names, weight @ np.exp(point), strict=True))
     for name in ("sigma", "tau"):

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.collapsed import make_collapsed
+from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.classical.regression import twfe

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from cbec_bayes.design import Design, identified
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel
+from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array, means_by
+
+SLOPES = {
+    "slope": "slope",
+    "group_total_slope": "slope",
+    "control_slope": "control_slope",
+    "group_total_control_slope": "control_slope",
+}
+"""Flat blocks that a prior of the model file is about, and that prior's name."""
+
+FLAT = Prior("flat", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +215,8 @@ def _identified(design: Design, model: PanelModel, flat: Sequence[Block]) -> tup
         at += width
         if "slope" in flat[i].name and len(found[i]) < width:
             lost = next(k for k in range(width) if k not in found[i])
-            flat_names = _names(flat[i])
             raise InputError(
-                f"the slope {flat[i].name}{flat_names[lost]} is not identified: its column does not vary beyond the "
+                f"the slope {names_of(flat[i])[lost]} is not identified: its column does not vary beyond the "
                 "effects and the other regressors"
             )
     return tuple(Block(b.name, b.dims, b.labels, b.columns, b.scale, found[i]) for i, b in enumerate(flat) if found[i])
@@ -215,8 +226,32 @@ def _identified(design: Design, model: PanelModel, flat: Sequence[Block]) -> tup
 _PRIORITY = {"intercept": 0, "time_effect": 0, "group_time_effect": 0, "mundlak_unit": 2, "mundlak_time": 2}
 
 
-def _names(block: Block) -> list[str]:
-    names = [""]
-    for labels in block.labels:
-        names = [f"{name}[{label}]" for name in names for label in labels]
-    return names
+def labels_of(block: Block) -> list[str]:
+    """Return the labels of a block's q coefficients, kept or not, as ``east`` or ``lngdp, east``."""
+    return [", ".join(labels) for labels in product(*block.labels)]
+
+
+def names_of(block: Block) -> tuple[str, ...]:
+    """Return the names of a block's q coefficients, kept or not, as ``group_slope[east]``."""
+    return tuple(block.name + "".join(f"[{label}]" for label in labels) for labels in product(*block.labels))
+
+
+def coefficient_names(blocks: Blocks) -> tuple[str, ...]:
+    """Return a name for every kept coefficient, as ``group_slope[east]``."""
+    return tuple(names_of(block)[k] for block in blocks.every for k in block.kept)
+
+
+def location_priors(block: Block, priors: Mapping[str, Prior]) -> tuple[Prior, ...]:
+    """Return the prior of each of a flat block's q coefficients; of effects that no model file speaks of it is flat.
+
+    Parameters
+    ----------
+    block
+        Without a scale.
+    priors
+        Resolved; see `cbec_bayes.bayes.priors.resolve`.
+    """
+    about = SLOPES.get(block.name)
+    if about is None or about == "slope":
+        return (FLAT if about is None else priors["slope"],) * len(labels_of(block))
+    return tuple(priors[f"{about}[{labels[0]}]"] for labels in product(*block.labels))

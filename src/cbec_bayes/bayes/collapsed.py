@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.blocks import Block, Blocks
-from cbec_bayes.bayes.lags import Lagged, lagged_of
-from cbec_bayes.bayes.moments import Moments, moments_of
-from cbec_bayes.bayes.priors import CORRELATION, RHO, log_density, resolve, start
-from cbec_bayes.errors import InputError
+from cbec_bayes.bayes.diagonal import Diagonal
+from cbec_bayes.bayes.lags import Lagged
+from cbec_bayes.bayes.moments import Moments, Stratum
+from cbec_bayes.bayes.priors import RHO, log_density, start
 from cbec_bayes.spec import Prior
-from cbec_bayes.within import Array, means_by
+from cbec_bayes.within import Array
 
 LOG_2PI = math.log(2 * math.pi)
 _CHUNK = 2**21
@@ -36,59 +35,6 @@ class Conditional:
 
     mean: Array
     root: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Diagonal:
-    """The density of two scales, sigma and one that pools q coefficients, after an eigendecomposition.
-
-    Attributes
-    ----------
-    scale
-        Name of the pooling scale.
-    values
-        Eigenvalues of the coefficients' cross-products, shape (q,).
-    squares
-        Squared cross-products with the outcome in the eigenvectors' coordinates, shape (q,).
-    total
-        y'y.
-    free
-        Degrees of freedom of the residuals when the pooling scale is zero.
-    constant
-        What depends on no scale.
-    """
-
-    scale: str
-    values: Array
-    squares: Array
-    total: float
-    free: int
-    constant: float
-
-    def log_likelihood(self, sigma: Array, scale: Array) -> Array:
-        """Return the log likelihood at scales of shape (S,)."""
-        v, t = sigma[:, None] ** 2, scale[:, None] ** 2
-        ratio = t * self.values / v
-        fitted = (self.squares * t / (v * (v + t * self.values))).sum(axis=1)
-        return np.asarray(
-            self.constant
-            - self.free * np.log(sigma)
-            - np.log1p(ratio).sum(axis=1) / 2
-            - (self.total / v[:, 0] - fitted) / 2
-        )
-
-    def gradient(self, sigma: float, scale: float) -> tuple[float, float, float]:
-        """Return the log likelihood and its derivatives in ln sigma and ln scale."""
-        v, t = sigma * sigma, scale * scale
-        pooled = t * self.values
-        inner = v + pooled
-        fitted = self.squares / inner
-        value = self.constant - self.free * math.log(sigma) - (self.total - t * float(fitted.sum())) / (2 * v)
-        value -= float(np.log(inner).sum() - len(inner) * math.log(v)) / 2
-        share = float((pooled / inner).sum())
-        twice = float((fitted / inner).sum()) * t
-        by_sigma = -self.free + share + (self.total - t * float(fitted.sum())) / v - twice
-        return value, by_sigma, -share + twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +113,11 @@ class Collapsed:
         """Name of each stratum's residual scale."""
         return tuple(f"sigma[{label}]" if label else "sigma" for label in self.moments.strata)
 
+    @property
+    def _strata(self) -> list[tuple[str, Stratum]]:
+        """Residual scales with the cross-products that they weigh; none where errors are correlated."""
+        return [] if self.lagged is not None else list(zip(self.sigmas, self.moments.strata.values(), strict=True))
+
     def scales(self, point: Array) -> dict[str, Array]:
         """Return every scale, and the correlation of errors, by name, each of shape (S,).
 
@@ -231,9 +182,7 @@ class Collapsed:
             matrices = self.lagged.matrices()
             constant = constant - self.lagged.n_obs * (np.log(scales["sigma"]) + LOG_2PI / 2)
             constant = constant - self.lagged.log_det(scales[RHO])
-        for name, stratum in zip(self.sigmas, self.moments.strata.values(), strict=True):
-            if self.lagged is not None:
-                break
+        for name, stratum in self._strata:
             sigma = scales[name]
             weights.append(1 / sigma**2)
             matrices.append(stratum.within)
@@ -327,9 +276,7 @@ class Collapsed:
             by_sigma, by_rho = self.lagged.slopes(full, scales[RHO], scales["sigma"])
             move("sigma", by_sigma - self.lagged.n_obs)
             move(RHO, by_rho * (1 - scales[RHO] ** 2))
-        for name, stratum in zip(self.sigmas, self.moments.strata.values(), strict=True):
-            if self.lagged is not None:
-                break
+        for name, stratum in self._strata:
             sigma = scales[name]
             move(name, float(np.sum(full * stratum.within)) / sigma**2 - stratum.n_obs + self.absorbed)
             if self.unit_scale is None:
@@ -368,164 +315,3 @@ class Collapsed:
         covariance_root = self.transform @ (np.swapaxes(inverse, 1, 2) * system.width[:, :, None])
         mean = np.einsum("sij,sj->si", covariance_root, np.einsum("sij,sj->si", inverse, system.pull))
         return Conditional(mean, covariance_root)
-
-
-def make_collapsed(blocks: Blocks) -> Collapsed:
-    """Prepare the collapsed posterior of a model on a design.
-
-    Raises
-    ------
-    InputError
-        The model is not Gaussian; errors are correlated over periods that are not whole numbers.
-    """
-    model, design = blocks.model, blocks.design
-    if not model.is_gaussian:
-        raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
-    lagged = model.residual == "ar1"
-    blocks = with_unit_effects(blocks) if lagged else blocks
-    priors = resolve(model, design)
-    names = ("y", *coefficient_names(blocks))
-    unit_scale = None if model.unit_effect == "fixed" or lagged else "sigma_mu"
-    n_flat = blocks.n_flat
-    location = np.zeros((2, len(names) - 1))
-    pooled: dict[str, NDArray[np.intp]] = {}
-    at = 0
-    for block in blocks.every:
-        where = np.arange(at, at + len(block.kept))
-        at += len(block.kept)
-        if block.scale is not None:
-            pooled[block.scale] = where
-        elif block.name in SLOPES:
-            for position, prior in zip(where, _location_priors(block, priors), strict=True):
-                if prior.dist == "normal":
-                    location[:, position] = 1 / prior.params["sd"] ** 2, prior.params["mean"]
-    free = np.flatnonzero((np.arange(len(names) - 1) < n_flat) & (location[0] == 0))
-    x, transform, log_volume = _orthogonal(blocks.x, free, design.unit, demean=unit_scale is None and not lagged)
-    columns = np.column_stack([design.y, x])
-    by_group = model.residual == "by_group" and design.group is not None
-    moments = (
-        moments_of(columns, names, design.unit, design.group, design.groups)
-        if by_group
-        else moments_of(columns, names, design.unit)
-    )
-    sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
-    scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
-    if unit_scale is not None:
-        scale_priors[unit_scale] = priors[unit_scale]
-    if lagged:
-        scale_priors[RHO] = CORRELATION
-    fixed = {name: prior.params["value"] for name, prior in scale_priors.items() if prior.dist == "fixed"}
-    sampled = {name: prior for name, prior in scale_priors.items() if name not in fixed}
-    full = Collapsed(
-        moments,
-        tuple(sampled),
-        sampled,
-        fixed,
-        n_flat,
-        location,
-        pooled,
-        unit_scale,
-        transform,
-        log_volume,
-        lagged=lagged_of(columns, design) if lagged else None,
-    )
-    absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged
-    return replace(full, reduced=_reduced(full)) if absorbable else full
-
-
-def with_unit_effects(blocks: Blocks) -> Blocks:
-    """Return blocks with the unit effects among them, for errors that keep them from being eliminated by means."""
-    design, pooled = blocks.design, blocks.model.unit_effect != "fixed"
-    columns = (design.unit[:, None] == np.arange(len(design.units))).astype(float)
-    every = tuple(range(len(design.units)))
-    block = Block("unit_effect", ("unit",), (design.units,), columns, "sigma_mu" if pooled else None, every)
-    if pooled:
-        return replace(blocks, pooled=(*blocks.pooled, block))
-    return replace(blocks, flat=(*blocks.flat, block))
-
-
-def _orthogonal(
-    x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, demean: bool
-) -> tuple[Array, Array, float]:
-    """Make columns with flat coefficients orthonormal, and the others orthogonal to them, less unit means where asked.
-
-    Returns the columns, the map from their coefficients to those of x, and its log determinant. The coefficients of the
-    other columns, and so their priors, stay what they are.
-    """
-    within = x - means_by(unit, x)[unit] if demean else x
-    size = np.linalg.norm(within[:, free], axis=0)
-    q, triangle = np.linalg.qr(within[:, free] / size)
-    signs = np.where(np.diag(triangle) < 0, -1.0, 1.0)  # or machines would differ in the sign of a draw
-    q, triangle = q * signs, triangle * signs[:, None]
-    back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]
-    others = np.setdiff1d(np.arange(x.shape[1]), free)
-    transform = np.eye(x.shape[1])
-    transform[np.ix_(free, free)] = back
-    transform[np.ix_(free, others)] = -back @ (q.T @ within[:, others])
-    return x @ transform, transform, -float(np.log(np.diag(triangle) * size).sum())
-
-
-def _reduced(full: Collapsed) -> Collapsed:
-    """Absorb the flat coefficients, whose columns are orthonormal, into the outcome and the pooled columns."""
-    (stratum,) = full.moments.strata.values()
-    flat = slice(1, 1 + full.n_flat)
-    kept = np.r_[0, 1 + full.n_flat : len(full.moments.columns)]
-    w = stratum.within
-    within = w[np.ix_(kept, kept)] - w[kept, flat] @ np.linalg.solve(w[flat, flat], w[flat, kept])
-    log_volume = full.log_volume - float(np.linalg.slogdet(w[flat, flat])[1]) / 2
-    moments = Moments(
-        tuple(full.moments.columns[k] for k in kept),
-        {"": replace(stratum, within=within, between=stratum.between[:, kept][:, :, kept])},
-    )
-    n_pooled = len(kept) - 1
-    diagonal = None
-    if len(full.pooled) == 1:
-        values, vectors = np.linalg.eigh(within[1:, 1:])
-        (name,) = full.pooled
-        constant = log_volume - stratum.log_sizes / 2 - (stratum.n_obs - stratum.n_units - full.n_flat) / 2 * LOG_2PI
-        diagonal = Diagonal(
-            name,
-            np.where(values > len(values) * np.finfo(float).eps * values.max(initial=0), values, 0.0),
-            (vectors.T @ within[1:, 0]) ** 2,
-            float(within[0, 0]),
-            stratum.n_obs - stratum.n_units - full.n_flat,
-            constant,
-        )
-    return replace(
-        full,
-        moments=moments,
-        n_flat=0,
-        location=np.zeros((2, n_pooled)),
-        pooled={name: at - full.n_flat for name, at in full.pooled.items()},
-        transform=np.eye(n_pooled),
-        log_volume=log_volume,
-        absorbed=full.n_flat,
-        diagonal=diagonal,
-    )
-
-
-SLOPES = {
-    "slope": "slope",
-    "group_total_slope": "slope",
-    "control_slope": "control_slope",
-    "group_total_control_slope": "control_slope",
-}
-"""Flat blocks that a prior of the model file is about, and that prior's name."""
-
-
-def _location_priors(block: Block, priors: Mapping[str, Prior]) -> list[Prior]:
-    if SLOPES[block.name] == "slope":
-        return [priors["slope"]] * len(block.kept)
-    labels = [control for control in block.labels[0] for _ in range(int(np.prod(block.shape[1:], dtype=int)))]
-    return [priors[f"control_slope[{labels[k]}]"] for k in block.kept]
-
-
-def coefficient_names(blocks: Blocks) -> tuple[str, ...]:
-    """Return a name for every kept coefficient, as ``group_slope[east]``."""
-    names: list[str] = []
-    for block in blocks.every:
-        every = [block.name]
-        for labels in block.labels:
-            every = [f"{name}[{label}]" for name in every for label in labels]
-        names.extend(every[k] for k in block.kept)
-    return tuple(names)

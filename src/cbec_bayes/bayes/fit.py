@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from cbec_bayes.bayes.blocks import Blocks, make_blocks
-from cbec_bayes.bayes.collapsed import Collapsed, make_collapsed, with_unit_effects
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.importance import Draws, sample_density
 from cbec_bayes.bayes.posterior import store
 from cbec_bayes.bayes.priors import resolve

@@ -83,8 +83,8 @@ class Lagged:
         return by_sigma, by_rho
 
 
-def lagged_of(columns: Array, design: Design) -> Lagged:
-    """Accumulate the cross-products of columns, shape (n, p).
+def previous_rows(design: Design) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return each row's predecessor within its unit and how long ago it was; the first has itself and a gap of zero.
 
     Raises
     ------
@@ -95,17 +95,24 @@ def lagged_of(columns: Array, design: Design) -> Lagged:
     if not np.all(times == np.round(times)):
         raise InputError("errors correlated over time need periods that are whole numbers")
     order = np.lexsort((design.time, design.unit))
-    own, unit = columns[order], design.unit[order]
-    when = np.round(times[design.time[order]]).astype(np.int64)
-    starts = np.r_[True, unit[1:] != unit[:-1]]
-    later = np.flatnonzero(~starts)
-    gaps, which = np.unique(when[later] - when[later - 1], return_inverse=True)
+    follows = np.r_[False, np.diff(design.unit[order]) == 0]
+    previous = np.arange(design.n_obs)
+    previous[order[follows]] = order[np.flatnonzero(follows) - 1]
+    when = np.round(times[design.time]).astype(np.int64)
+    return previous, when - when[previous]
+
+
+def lagged_of(columns: Array, design: Design) -> Lagged:
+    """Accumulate the cross-products of columns, shape (n, p); see `previous_rows` for what is refused."""
+    previous, gap = previous_rows(design)
+    later = np.flatnonzero(gap > 0)
+    gaps, which = np.unique(gap[later], return_inverse=True)
     p = columns.shape[1]
     now, before, across = np.zeros((3, len(gaps), p, p))
     for g in range(len(gaps)):
-        a = own[later[which == g]]
-        b = own[later[which == g] - 1]
+        rows = later[which == g]
+        a, b = columns[rows], columns[previous[rows]]
         now[g], before[g] = a.T @ a, b.T @ b
         across[g] = a.T @ b + b.T @ a
-    first = own[starts]
-    return Lagged(len(own), first.T @ first, gaps, np.bincount(which, minlength=len(gaps)), now, before, across)
+    first = columns[gap == 0]
+    return Lagged(len(columns), first.T @ first, gaps, np.bincount(which, minlength=len(gaps)), now, before, across)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import Block, Blocks, time_labels
+from cbec_bayes.bayes.blocks import Blocks, time_labels
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.importance import Draws
+from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import RHO, log_density
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array, means_by
@@ -110,11 +111,10 @@ def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, mean: Array) 
     sigma = sigma_of_rows(blocks, collapsed, points)
     if collapsed.lagged is None:
         return np.asarray(stats.norm.logpdf(design.y, mean, sigma))
-    order = np.lexsort((design.time, design.unit))
-    later = np.flatnonzero(np.r_[False, design.unit[order][1:] == design.unit[order][:-1]])
-    now, before = order[later], order[later - 1]
-    when = np.asarray(design.times)[design.time]
-    carried = collapsed.scales(points)[RHO][:, None] ** (when[now] - when[before])
+    previous, gap = previous_rows(design)
+    now = np.flatnonzero(gap > 0)
+    before = previous[now]
+    carried = collapsed.scales(points)[RHO][:, None] ** gap[now]
     expected, spread = mean.copy(), sigma.copy()
     expected[:, now] += carried * (design.y - mean)[:, before]
     spread[:, now] *= np.sqrt(1 - carried**2)
@@ -191,11 +191,3 @@ def store(
         **attrs,
     }
     return tree
-
-
-def labels_of(block: Block) -> list[str]:
-    """Return the labels of a block's coefficients, as ``east`` or ``lngdp, east``."""
-    names = [""]
-    for labels in block.labels:
-        names = [f"{name}, {label}" if name else label for name in names for label in labels]
-    return names

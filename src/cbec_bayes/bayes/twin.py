@@ -1,6 +1,6 @@
 """The family of panel models as a readable `pymc.Model`: the independent check of the collapsed engine, to be extended.
 
-It is also the engine of the members that cannot be collapsed, those with Student-t or AR(1) residuals.
+It is also the engine of the members that cannot be collapsed, those with Student-t residuals.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.blocks import Block, Blocks, time_labels
-from cbec_bayes.bayes.collapsed import SLOPES, coefficient_names
+from cbec_bayes.bayes.blocks import Block, Blocks, coefficient_names, labels_of, time_labels
+from cbec_bayes.bayes.conditioned import Data, carried_by, conditioned_effects, deterministic, normal_prior
+from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
 from cbec_bayes.design import Design
@@ -23,8 +23,6 @@ from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES
 from cbec_bayes.spec import Origin, Prior
 from cbec_bayes.within import Array, Codes
-
-Data = Mapping[str, Any]
 
 OUTCOME = "y"
 """Name of the observed variable; the stored tree has the outcome's own name in its place."""
@@ -37,9 +35,6 @@ CONDITIONED = ("location_z", "unit_effect_z", "innovation")
 
 PACKAGES = ("cbec_bayes", "numpy", "scipy", "arviz", "pymc", "nutpie")
 """Packages whose versions are stored."""
-
-WEIGHTS_NU, WEIGHTS_STEPS = 3.0, 100
-"""Degrees of freedom, and iterations, of the fit whose weights condition Student-t residuals."""
 
 TERMS: Mapping[str, Callable[[Any, Data], Any]] = {
     "unit_effect": lambda mu, at: mu[at["unit_code"]],
@@ -96,7 +91,7 @@ def build_pymc(blocks: Blocks, *, conditioned: bool = False) -> Any:
         data = _data(blocks)
         scales = _scales(model.residual, priors, conditioned=conditioned)
         if conditioned:
-            effects = _conditioned(blocks, priors, scales)
+            effects = conditioned_effects(blocks, priors, scales)
         else:
             effects = {block.name: _flat(block, priors) for block in blocks.flat}
             effects |= {b.name: pm.Normal(b.name, 0, scales[str(b.scale)], dims=b.dims) for b in blocks.pooled}
@@ -129,7 +124,7 @@ def _coords(blocks: Blocks, *, conditioned: bool) -> dict[str, Any]:
     for block in blocks.every:
         coords |= dict(zip(block.dims, block.labels, strict=True))
         if not conditioned and len(block.kept) < block.columns.shape[1]:
-            labels = [", ".join(parts) for parts in product(*block.labels)]
+            labels = labels_of(block)
             coords[f"kept_{block.name}"] = [labels[k] for k in block.kept]
     if conditioned:
         coords["location"] = coefficient_names(blocks)
@@ -155,22 +150,9 @@ def _data(blocks: Blocks) -> dict[str, Any]:
         if block.name.startswith("mundlak_"):
             found[f"{block.name}_means"] = block.columns, ("obs", *block.dims)
     if blocks.model.residual == "ar1":
-        previous, gap = _lags(design)
+        previous, gap = previous_rows(design)
         found |= {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
     return {name: pm.Data(name, values, dims=dims) for name, (values, dims) in found.items()}
-
-
-def _lags(design: Design) -> tuple[Codes, Codes]:
-    """Return each row's predecessor within its unit and how long ago it was; the first has itself and gap zero."""
-    times = np.asarray(design.times)
-    if (times != np.round(times)).any():
-        raise InputError("AR(1) residuals need times that are whole numbers; one is not")
-    order = np.lexsort((design.time, design.unit))
-    follows = np.r_[False, np.diff(design.unit[order]) == 0]
-    previous = np.arange(design.n_obs)
-    previous[order[follows]] = order[np.flatnonzero(follows) - 1]
-    when = times[design.time]
-    return previous, np.asarray(when - when[previous], dtype=np.intp)
 
 
 def _scales(residual: str, priors: Mapping[str, Prior], *, conditioned: bool) -> dict[str, Any]:
@@ -227,35 +209,12 @@ def _flat(block: Block, priors: Mapping[str, Prior]) -> Any:
     import pymc as pm
 
     if len(block.kept) < block.columns.shape[1]:
-        return _deterministic(block, pm.Flat(f"{block.name}_kept", dims=f"kept_{block.name}"))
-    normal = _normal_prior(block, priors)
+        return deterministic(block, pm.Flat(f"{block.name}_kept", dims=f"kept_{block.name}"))
+    normal = normal_prior(block, priors)
     if normal is None:
         return pm.Flat(block.name, dims=block.dims or None)
     mean, sd = (values.reshape(block.shape) for values in normal)
     return pm.Normal(block.name, mean, sd, dims=block.dims or None)
-
-
-def _deterministic(block: Block, kept: Any) -> Any:
-    """Add the coefficients of a block that follow from its kept ones, shape (q,)."""
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    every = pt.zeros(block.columns.shape[1])[np.array(block.kept)].set(kept).reshape(block.shape)
-    return pm.Deterministic(block.name, every, dims=block.dims or None)
-
-
-def _normal_prior(block: Block, priors: Mapping[str, Prior]) -> tuple[Array, Array] | None:
-    """Return mean and sd of every coefficient of a block without a scale, shape (q,); None where they are flat."""
-    match SLOPES.get(block.name):
-        case None:
-            return None
-        case "slope":
-            own = [priors["slope"]] * block.columns.shape[1]
-        case about:
-            own = [priors[f"{about}[{labels[0]}]"] for labels in product(*block.labels)]
-    if own[0].dist == "flat":
-        return None
-    return np.array([p.params["mean"] for p in own]), np.array([p.params["sd"] for p in own])
 
 
 def _unit_effect(sigma_mu: Any | None) -> Any:
@@ -265,140 +224,6 @@ def _unit_effect(sigma_mu: Any | None) -> Any:
     return (
         pm.Flat("unit_effect", dims="unit") if sigma_mu is None else pm.Normal("unit_effect", 0, sigma_mu, dims="unit")
     )
-
-
-def _conditioned(blocks: Blocks, priors: Mapping[str, Prior], scales: Data) -> dict[str, Any]:
-    """Add all coefficients as their conditional mean plus a root of their conditional covariance times free variables.
-
-    Moments are those that normal residuals of the same precision would have. Where residuals are normal the free
-    variables are thus standard normal, independent of the scales, whatever the data; elsewhere they are nearly so.
-    Nothing but the sampler's ease depends on them: the density is that of the coefficients, with the Jacobian.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    design = blocks.design
-    back, log_volume = _orthogonal(blocks)
-    columns = np.column_stack([design.y, blocks.x[:, : blocks.n_flat] @ back, blocks.x[:, blocks.n_flat :]])
-    weight = _weights(columns, design.unit) if "nu" in scales else np.ones(design.n_obs)
-    stratum, precision = _precision(blocks, scales)
-    sizes, means, within = _moments(columns, weight, stratum, design, scales.get("rho"))
-    at_unit = sizes * precision[stratum[np.unique(design.unit, return_index=True)[1]]]
-    shrink = 1.0 if "sigma_mu" not in scales else scales["sigma_mu"] ** 2 / (scales["sigma_mu"] ** 2 + 1 / at_unit)
-    rows = _prior_rows(blocks, priors, back)
-    gram = pt.tensordot(precision, within, 1) + rows.T @ rows
-    if "sigma_mu" in scales:
-        gram = gram + means.T @ (((1 - shrink) * at_unit)[:, None] * means)
-    # Pooled coefficients are their scale times a standard normal: a scale near zero leaves the equations regular.
-    pooled = np.repeat([0.0, 1.0], [blocks.n_flat, len(columns.T) - 1 - blocks.n_flat])
-    unit = pt.concatenate(
-        [np.ones(blocks.n_flat), *(pt.full(len(b.kept), scales[str(b.scale)]) for b in blocks.pooled)]
-    )
-    root = pt.linalg.cholesky(gram[1:, 1:] * unit * unit[:, None] + np.diag(pooled))
-    target = pt.linalg.solve_triangular(root, gram[1:, 0] * unit, lower=True)
-    standard = pt.linalg.solve_triangular(root.T, target + pm.Flat("location_z", dims="location"), lower=False)
-    kept = unit * standard
-    residual = means[:, 0] - means[:, 1:] @ kept
-    sd = pt.sqrt(shrink / at_unit)
-    unit_effect = shrink * residual + sd * pm.Flat("unit_effect_z", dims="unit")
-    pm.Potential("change_of_variables", pt.log(sd).sum() - pt.log(pt.diag(root)).sum() + log_volume)
-
-    coefficients = pt.concatenate([back @ kept[: blocks.n_flat], kept[blocks.n_flat :]])
-    effects, at = {}, 0
-    for block in blocks.every:
-        own = coefficients[at : at + len(block.kept)]
-        at += len(block.kept)
-        effects[block.name] = _deterministic(block, own)
-        normal = None if block.scale is not None else _normal_prior(block, priors)
-        if normal is not None:
-            pm.Potential(f"{block.name}_prior", pm.logp(pm.Normal.dist(*normal), own).sum())
-    if blocks.pooled:
-        pm.Potential("pooled_prior", pm.logp(pm.Normal.dist(0, 1), standard[blocks.n_flat :]).sum())
-    if "sigma_mu" in scales:
-        pm.Potential("unit_effect_prior", pm.logp(pm.Normal.dist(0, scales["sigma_mu"]), unit_effect).sum())
-    return effects | {"unit_effect": pm.Deterministic("unit_effect", unit_effect, dims="unit")}
-
-
-def _precision(blocks: Blocks, scales: Data) -> tuple[Codes, Any]:
-    """Return the stratum of every row and, per stratum, the Fisher information about its mean."""
-    design, sigma = blocks.design, scales["sigma"]
-    if blocks.model.residual == "by_group" and design.group is not None:
-        return design.group, sigma**-2
-    share = (scales["nu"] + 1) / (scales["nu"] + 3) if "nu" in scales else 1.0
-    return np.zeros(design.n_obs, dtype=np.intp), (share * sigma**-2)[None]
-
-
-def _orthogonal(blocks: Blocks) -> tuple[Array, float]:
-    """Return the map from orthonormal columns' coefficients to the flat ones, and the logarithm of its determinant."""
-    flat, unit = blocks.x[:, : blocks.n_flat], blocks.design.unit
-    if blocks.model.unit_effect == "fixed":
-        flat = flat - _unit_means(flat, unit)[unit]
-    size = np.linalg.norm(flat, axis=0)
-    triangle = np.linalg.qr(flat / size, mode="r")
-    return np.linalg.inv(triangle) / size[:, None], -float(np.log(np.abs(np.diag(triangle)) * size).sum())
-
-
-def _unit_means(columns: Array, unit: Codes) -> Array:
-    sums = np.zeros((int(unit.max()) + 1, columns.shape[1]))
-    np.add.at(sums, unit, columns)
-    return sums / np.bincount(unit)[:, None]
-
-
-def _moments(columns: Array, weight: Array, stratum: Codes, design: Design, rho: Any | None) -> tuple[Any, Any, Any]:
-    """Return the weight of each unit, its means, shape (N, p), and cross-products about them by stratum, (S, p, p).
-
-    They are those of rows less what the row before predicts of them, over its error: under AR(1) functions of rho.
-    """
-    import pytensor.tensor as pt
-
-    rows: Any = np.column_stack([np.ones(len(columns)), columns]) * np.sqrt(weight)[:, None]
-    if rho is not None:
-        previous, gap = _lags(design)
-        carried = _carried(rho, gap)[:, None]
-        rows = (rows - carried * rows[previous]) / pt.sqrt(1 - carried**2)
-    constant, rows = rows[:, :1], rows[:, 1:]
-    zeros = pt.zeros((len(design.units), columns.shape[1]))
-    sizes = zeros[design.unit, 0].inc(constant[:, 0] ** 2)[:, 0]
-    means = zeros[design.unit].inc(constant * rows) / sizes[:, None]
-    left = rows - constant * means[design.unit]
-    parts = [left[np.flatnonzero(stratum == s)] for s in range(int(stratum.max()) + 1)]
-    return sizes, means, pt.stack([part.T @ part for part in parts])
-
-
-def _carried(rho: Any, gap: Any) -> Any:
-    """Return the correlation of each row with the one before it in its unit; zero for the first."""
-    import pytensor.tensor as pt
-
-    return pt.switch(pt.gt(gap, 0), rho**gap, 0)
-
-
-def _weights(columns: Array, unit: Codes) -> Array:
-    """Return the weight of each row in the Student-t fit of the outcome, the first column, by the EM algorithm."""
-    weight = np.ones(len(unit))
-    for _ in range(WEIGHTS_STEPS):
-        total = np.bincount(unit, weight)
-        means = np.column_stack([np.bincount(unit, weight * column) / total for column in columns.T])
-        left = columns - means[unit]
-        root = np.sqrt(weight)
-        slopes = np.linalg.lstsq(left[:, 1:] * root[:, None], left[:, 0] * root)[0]
-        squares = (left[:, 0] - left[:, 1:] @ slopes) ** 2
-        weight = (WEIGHTS_NU + 1) / (WEIGHTS_NU + squares / np.average(squares, weights=weight))
-    return weight
-
-
-def _prior_rows(blocks: Blocks, priors: Mapping[str, Prior], back: Array) -> Array:
-    """Return normal priors of flat coefficients as rows of data with variance one, shape (m, 1 + p)."""
-    rows, at = [np.zeros((0, 1 + blocks.x.shape[1]))], 0
-    for block in blocks.flat:
-        normal = _normal_prior(block, priors)
-        if normal is not None:
-            mean, sd = normal
-            own = np.zeros((len(mean), 1 + blocks.x.shape[1]))
-            own[:, 0] = mean / sd
-            own[:, 1 : 1 + blocks.n_flat] = back[at : at + len(mean)] / sd[:, None]
-            rows.append(own)
-        at += len(block.kept)
-    return np.concatenate(rows)
 
 
 def _term(name: str, effect: Any, data: Data, design: Design) -> Any:
@@ -423,7 +248,7 @@ def _likelihood(residual: str, mean: Any, scales: Data, data: Data) -> None:
         case "student_t":
             pm.StudentT(OUTCOME, nu=scales["nu"], mu=mean, sigma=sigma, **observed)
         case "ar1":
-            carried = _carried(scales["rho"], data["gap"])
+            carried = carried_by(scales["rho"], data["gap"])
             before = (data["outcome"] - mean)[data["previous_row"]]
             pm.Normal(OUTCOME, mean + carried * before, sigma * pt.sqrt(1 - carried**2), **observed)
 
@@ -502,7 +327,7 @@ def _top_level(blocks: Blocks, priors: Mapping[str, Prior]) -> Any:
     with pm.Model(coords=_coords(blocks, conditioned=False)) as pymc_model:
         _scales(blocks.model.residual, priors, conditioned=False)
         for block in blocks.flat:
-            if _normal_prior(block, priors) is not None:
+            if normal_prior(block, priors) is not None:
                 _flat(block, priors)
     return pymc_model
 

@@ -15,7 +15,7 @@ from cbec_bayes.classical.fits import NO_FACTORS, quiet
 from cbec_bayes.classical.regression import Regression, sample, twfe, two_sided
 from cbec_bayes.design import Design, identified
 from cbec_bayes.spec import CI_PROB
-from cbec_bayes.within import Array
+from cbec_bayes.within import Array, means_by
 
 REPLICATIONS = 9_999
 WEBB_UP_TO = 12
@@ -137,15 +137,13 @@ def _unit_demeaned(design: Design, kept: Sequence[int]) -> tuple[pd.DataFrame, l
     """
     dummies = (design.time[:, None] == np.arange(1, len(design.times))).astype(float)
     columns = np.column_stack([design.y, design.x[:, list(kept)], dummies])
-    sums = np.zeros((len(design.units), columns.shape[1]))
-    np.add.at(sums, design.unit, columns)
-    columns = columns - (sums / np.bincount(design.unit)[:, None])[design.unit]
+    columns = columns - means_by(design.unit, columns)[design.unit]
     slopes = [f"x{k}" for k in kept]
     names = ["y", *slopes, *(f"t{t}" for t in range(1, len(design.times)))]
     spread = np.sqrt((columns**2).mean(axis=0))
     frame = pd.DataFrame(columns / np.where(spread > 0, spread, 1.0), columns=names)
     # An unconnected panel has a period effect too many; its columns are found collinear, and left out, here.
-    independent = identified(np.ones((len(columns), 1)) + columns[:, 1:], columns[:, 1:])
+    independent = identified(columns[:, 1:], columns[:, 1:], about_mean=False)
     effects = [names[1 + k] for k in independent if names[1 + k].startswith("t")]
     frame["unit"] = design.unit
     return frame, slopes, effects, spread[0] / spread[1 : 1 + len(slopes)]

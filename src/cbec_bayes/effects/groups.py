@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from cbec_bayes.classical.regression import Regression, twfe
 from cbec_bayes.design import Design
 from cbec_bayes.effects.summary import (
     CONTRAST_COLUMNS,
-    Summary,
     effects_frame,
     pooling_factor_overall,
     summarise_draws,
@@ -108,7 +107,7 @@ def contrasts(labels: Sequence[str], draws: Array, origin: Origin) -> pd.DataFra
     for i in range(len(labels)):
         for j in range(i + 1, len(labels)):
             found = summarise_draws(draws[:, i] - draws[:, j])
-            rows.append({"group": labels[i], "minus": labels[j], **_cells(found), "origin": str(origin)})
+            rows.append({"group": labels[i], "minus": labels[j], **asdict(found), "origin": str(origin)})
     return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
 
 
@@ -206,7 +205,7 @@ def effects_table(fit: PanelFit, origin: Origin, how: str = "reghdfe") -> pd.Dat
                 "no_pooling": None if own is None else float(own.estimate[0]),
                 "no_pooling_se": None if own is None else float(own.se[0]),
                 "complete_pooling": complete,
-                **_cells(summarise_draws(slopes.groups[:, r])),
+                **asdict(summarise_draws(slopes.groups[:, r])),
                 "pooling_factor": float(factors[r]),
                 "origin": str(origin),
             }
@@ -222,7 +221,7 @@ def effects_table(fit: PanelFit, origin: Origin, how: str = "reghdfe") -> pd.Dat
                 "n_obs": design.n_obs if whole else None,
                 "no_pooling_se": None,
                 "complete_pooling": complete,
-                **(_cells(summarise_draws(draws)) if draws is not None else {}),
+                **(asdict(summarise_draws(draws)) if draws is not None else {}),
                 "pooling_factor": overall if whole else math.nan,
                 "origin": str(origin),
             }
@@ -235,16 +234,6 @@ def _regression(design: Design, group: str, how: str) -> Regression | None:
         return twfe(design.of_group(group), how=how)
     except InputError:
         return None
-
-
-def _cells(summary: Summary) -> dict[str, object]:
-    return {
-        "mean": summary.mean,
-        "sd": summary.sd,
-        "ci_low": summary.ci_low,
-        "ci_high": summary.ci_high,
-        "p_positive": summary.p_positive,
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 
 import pandas as pd
@@ -119,7 +119,7 @@ def effects_table(printed: PrintedEstimates, estimates: Estimates, result: Summa
                 "no_pooling": value,
                 "no_pooling_se": error.se if isinstance(error, KnownError) else None,
                 "complete_pooling": pooled,
-                **_cells(result.groups[row.label]),
+                **asdict(result.groups[row.label]),
                 "pooling_factor": result.pooling[row.label],
                 "origin": origin,
             }
@@ -136,7 +136,7 @@ def effects_table(printed: PrintedEstimates, estimates: Estimates, result: Summa
                 else None,
                 "n_obs": _total([row.n_obs for row in printed.rows if row.estimate]) if group == GROUP_ALL else None,
                 "complete_pooling": pooled,
-                **_cells(summary),
+                **asdict(summary),
                 "pooling_factor": factor,
                 "origin": origin,
             }
@@ -144,16 +144,6 @@ def effects_table(printed: PrintedEstimates, estimates: Estimates, result: Summa
     frame = effects_frame(rows)
     frame["se_reading"] = [*(_se_reading(error) for error in estimates.errors), "", ""]
     return frame
-
-
-def _cells(summary: Summary) -> dict[str, object]:
-    return {
-        "mean": summary.mean,
-        "sd": summary.sd,
-        "ci_low": summary.ci_low,
-        "ci_high": summary.ci_high,
-        "p_positive": summary.p_positive,
-    }
 
 
 def _total(counts: Sequence[int | None]) -> int | None:
@@ -173,7 +163,7 @@ def _se_reading(error: KnownError | ImpliedError | None) -> str:
 def contrasts_table(result: SummaryResult) -> pd.DataFrame:
     """Return contrasts.csv: the difference between every two groups, with the probability that it is positive."""
     rows = [
-        {"group": first, "minus": second, **_cells(summary), "origin": str(Origin.PRINTED)}
+        {"group": first, "minus": second, **asdict(summary), "origin": str(Origin.PRINTED)}
         for (first, second), summary in result.contrasts.items()
     ]
     return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
@@ -223,7 +213,7 @@ def sensitivity_table(
                         "model": model.name,
                         "between_prior": str(resolved.between),
                         "group": group,
-                        **_cells(summary),
+                        **asdict(summary),
                         "origin": str(Origin.PRINTED),
                     }
                 )

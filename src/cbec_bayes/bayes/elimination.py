@@ -1,0 +1,150 @@
+"""From blocks to the collapsed density: what is eliminated once, before any scale is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cbec_bayes.bayes.blocks import Block, Blocks, coefficient_names, location_priors
+from cbec_bayes.bayes.collapsed import LOG_2PI, Collapsed
+from cbec_bayes.bayes.diagonal import Diagonal
+from cbec_bayes.bayes.lags import lagged_of
+from cbec_bayes.bayes.moments import Moments, moments_of
+from cbec_bayes.bayes.priors import CORRELATION, RHO, resolve
+from cbec_bayes.errors import InputError
+from cbec_bayes.within import Array, means_by
+
+
+def make_collapsed(blocks: Blocks) -> Collapsed:
+    """Prepare the collapsed posterior of a model on a design.
+
+    Raises
+    ------
+    InputError
+        The model is not Gaussian; errors are correlated over periods that are not whole numbers.
+    """
+    model, design = blocks.model, blocks.design
+    if not model.is_gaussian:
+        raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
+    lagged = model.residual == "ar1"
+    blocks = with_unit_effects(blocks) if lagged else blocks
+    priors = resolve(model, design)
+    names = ("y", *coefficient_names(blocks))
+    unit_scale = None if model.unit_effect == "fixed" or lagged else "sigma_mu"
+    n_flat = blocks.n_flat
+    location = np.zeros((2, len(names) - 1))
+    pooled: dict[str, NDArray[np.intp]] = {}
+    at = 0
+    for block in blocks.every:
+        where = np.arange(at, at + len(block.kept))
+        at += len(block.kept)
+        if block.scale is not None:
+            pooled[block.scale] = where
+        else:
+            own = location_priors(block, priors)
+            for position, k in zip(where, block.kept, strict=True):
+                if own[k].dist == "normal":
+                    location[:, position] = 1 / own[k].params["sd"] ** 2, own[k].params["mean"]
+    free = np.flatnonzero((np.arange(len(names) - 1) < n_flat) & (location[0] == 0))
+    x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=unit_scale is None and not lagged)
+    columns = np.column_stack([design.y, x])
+    by_group = model.residual == "by_group" and design.group is not None
+    moments = (
+        moments_of(columns, names, design.unit, design.group, design.groups)
+        if by_group
+        else moments_of(columns, names, design.unit)
+    )
+    sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
+    scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
+    if unit_scale is not None:
+        scale_priors[unit_scale] = priors[unit_scale]
+    if lagged:
+        scale_priors[RHO] = CORRELATION
+    fixed = {name: prior.params["value"] for name, prior in scale_priors.items() if prior.dist == "fixed"}
+    sampled = {name: prior for name, prior in scale_priors.items() if name not in fixed}
+    full = Collapsed(
+        moments,
+        tuple(sampled),
+        sampled,
+        fixed,
+        n_flat,
+        location,
+        pooled,
+        unit_scale,
+        transform,
+        log_volume,
+        lagged=lagged_of(columns, design) if lagged else None,
+    )
+    absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged
+    return replace(full, reduced=_reduced(full)) if absorbable else full
+
+
+def with_unit_effects(blocks: Blocks) -> Blocks:
+    """Return blocks with the unit effects among them, for errors that keep them from being eliminated by means."""
+    design, pooled = blocks.design, blocks.model.unit_effect != "fixed"
+    columns = (design.unit[:, None] == np.arange(len(design.units))).astype(float)
+    every = tuple(range(len(design.units)))
+    block = Block("unit_effect", ("unit",), (design.units,), columns, "sigma_mu" if pooled else None, every)
+    if pooled:
+        return replace(blocks, pooled=(*blocks.pooled, block))
+    return replace(blocks, flat=(*blocks.flat, block))
+
+
+def orthogonal(x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:
+    """Make columns with flat coefficients orthonormal, and the others orthogonal to them, less unit means where asked.
+
+    Returns the columns, the map from their coefficients to those of x, and its log determinant. The coefficients of the
+    other columns, and so their priors, stay what they are.
+    """
+    within = x - means_by(unit, x)[unit] if demean else x
+    size = np.linalg.norm(within[:, free], axis=0)
+    q, triangle = np.linalg.qr(within[:, free] / size)
+    signs = np.where(np.diag(triangle) < 0, -1.0, 1.0)  # or machines would differ in the sign of a draw
+    q, triangle = q * signs, triangle * signs[:, None]
+    back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]
+    others = np.setdiff1d(np.arange(x.shape[1]), free)
+    transform = np.eye(x.shape[1])
+    transform[np.ix_(free, free)] = back
+    transform[np.ix_(free, others)] = -back @ (q.T @ within[:, others])
+    return x @ transform, transform, -float(np.log(np.diag(triangle) * size).sum())
+
+
+def _reduced(full: Collapsed) -> Collapsed:
+    """Absorb the flat coefficients, whose columns are orthonormal, into the outcome and the pooled columns."""
+    (stratum,) = full.moments.strata.values()
+    flat = slice(1, 1 + full.n_flat)
+    kept = np.r_[0, 1 + full.n_flat : len(full.moments.columns)]
+    w = stratum.within
+    within = w[np.ix_(kept, kept)] - w[kept, flat] @ np.linalg.solve(w[flat, flat], w[flat, kept])
+    log_volume = full.log_volume - float(np.linalg.slogdet(w[flat, flat])[1]) / 2
+    moments = Moments(
+        tuple(full.moments.columns[k] for k in kept),
+        {"": replace(stratum, within=within, between=stratum.between[:, kept][:, :, kept])},
+    )
+    n_pooled = len(kept) - 1
+    diagonal = None
+    if len(full.pooled) == 1:
+        values, vectors = np.linalg.eigh(within[1:, 1:])
+        (name,) = full.pooled
+        constant = log_volume - stratum.log_sizes / 2 - (stratum.n_obs - stratum.n_units - full.n_flat) / 2 * LOG_2PI
+        diagonal = Diagonal(
+            name,
+            np.where(values > len(values) * np.finfo(float).eps * values.max(initial=0), values, 0.0),
+            (vectors.T @ within[1:, 0]) ** 2,
+            float(within[0, 0]),
+            stratum.n_obs - stratum.n_units - full.n_flat,
+            constant,
+        )
+    return replace(
+        full,
+        moments=moments,
+        n_flat=0,
+        location=np.zeros((2, n_pooled)),
+        pooled={name: at - full.n_flat for name, at in full.pooled.items()},
+        transform=np.eye(n_pooled),
+        log_volume=log_volume,
+        absorbed=full.n_flat,
+        diagonal=diagonal,
+    )
