@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.panel import Panel
@@ -145,3 +147,40 @@ def identified(x: Array, within: Array, *, about_mean: bool = True) -> tuple[int
             break
         del kept[int(spent[0])]
     return tuple(int(k) for k in kept)
+
+
+SURE = 1e-8
+"""Share of a column's square that is certainly no rounding in its cross-products."""
+
+_NOTHING = 1e-10
+
+
+def identified_by_moments(within: Array, squares: Array, counted: NDArray[np.bool_]) -> tuple[int, ...] | None:
+    """Return the regressors that are not collinear with the effects and those before them, from cross-products.
+
+    Parameters
+    ----------
+    within
+        Cross-products after the within transformation, shape (K, K).
+    squares
+        Sums of squares before it, shape (K,).
+    counted
+        Which columns have counts of rows for cross-products, shape (K,): of those, what is left is nothing or much.
+
+    Returns
+    -------
+    tuple of int, or None
+        As `identified`, where cross-products can tell: they have half the digits of the columns. None where not.
+    """
+    kept: list[int] = []
+    root = np.zeros((0, 0))
+    for k in range(len(squares)):
+        across = linalg.solve_triangular(root, within[kept, k], lower=True) if kept else np.zeros(0)
+        left = float(within[k, k] - across @ across)
+        if left <= SURE * squares[k]:
+            if counted[k] and left <= _NOTHING * squares[k]:
+                continue
+            return None
+        root = np.block([[root, np.zeros((len(kept), 1))], [across[None], np.array([[math.sqrt(left)]])]])
+        kept.append(k)
+    return tuple(kept)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-from cbec_bayes.design import Design, identified
+from cbec_bayes.bayes.crossproducts import Coded, moments_of_coded
+from cbec_bayes.bayes.moments import Moments
+from cbec_bayes.design import Design, identified, identified_by_moments
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel
 from cbec_bayes.spec import Prior
-from cbec_bayes.within import Array, means_by
+from cbec_bayes.within import Array, Codes, means_by
 
 SLOPES = {
     "slope": "slope",
@@ -23,6 +26,9 @@ SLOPES = {
 """Flat blocks that a prior of the model file is about, and that prior's name."""
 
 FLAT = Prior("flat", {})
+
+LAID_OUT_MAX = 2**23
+"""Numbers that the columns of a model may take; beyond, their moments are taken from regressors and codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +41,49 @@ class Block:
         Variable in the posterior: ``slope``, ``group_slope``, ``time_effect`` ...
     dims, labels
         Dimensions of the variable with the labels of each; a scalar has none.
-    columns
-        What the coefficients multiply, shape (n, q); q is the product of the labels' numbers.
+    regressors
+        What the coefficients multiply, shape (n, K).
     scale
         Symbol of the scale they are pooled by, None for a flat or normal prior.
     kept
-        Positions of the q coefficients that are identified; the others are zero by convention (a reference period).
+        Positions of the q coefficients that are identified; the others are zero by convention (a reference period). q
+        is the product of the labels' numbers.
+    code
+        Which of a regressor's q / K coefficients is each row's, shape (n,); None where it has but one.
     """
 
     name: str
     dims: tuple[str, ...]
     labels: tuple[tuple[str, ...], ...]
-    columns: Array
+    regressors: Array
     scale: str | None
     kept: tuple[int, ...]
+    code: Codes | None = None
+
+    @property
+    def columns(self) -> Array:
+        """Regressors by code, laid out: shape (n, q), regressor by regressor."""
+        if self.code is None:
+            return self.regressors
+        n, k = self.regressors.shape
+        columns = np.zeros((n, k, self.width))
+        columns[np.arange(n), :, self.code] = self.regressors
+        return columns.reshape(n, -1)
+
+    @property
+    def width(self) -> int:
+        """Number of coefficients of each regressor, q / K."""
+        return self.size // int(self.regressors.shape[1])
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients, q."""
+        return math.prod(self.shape)
+
+    @property
+    def coded(self) -> Coded:
+        """Columns, not laid out."""
+        return Coded(self.regressors, self.code, self.width)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,12 +101,16 @@ class Blocks:
         What they are made from.
     flat, pooled
         Blocks without and with a scale.
+    moments
+        Of the outcome and every kept coefficient's column, where the columns would be too large to lay out and the
+        moments alone tell which coefficients are identified; None otherwise.
     """
 
     design: Design
     model: PanelModel
     flat: tuple[Block, ...]
     pooled: tuple[Block, ...]
+    moments: Moments | None = None
 
     @property
     def every(self) -> tuple[Block, ...]:
@@ -80,8 +119,13 @@ class Blocks:
 
     @property
     def x(self) -> Array:
-        """Columns of every kept coefficient, shape (n, p)."""
+        """Columns of every kept coefficient, laid out, shape (n, p)."""
         return np.column_stack([block.columns[:, list(block.kept)] for block in self.every])
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of kept coefficients, p."""
+        return sum(len(block.kept) for block in self.every)
 
     @property
     def n_flat(self) -> int:
@@ -114,67 +158,60 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
     sigma = model.priors["sigma"]
     if sigma.dist == "fixed" and sigma.params["value"] == 0:
         raise InputError("the residual scale sigma cannot be fixed at 0: no data would be possible")
-    exposure, controls = design.terms[0], design.terms[1:]
-    by_group = _indicators(design)
+    controls = design.terms[1:]
     d, x = design.x[:, :1], design.x[:, 1:]
-    interacted = d * by_group
-    control_columns = np.column_stack([x[:, k : k + 1] * by_group for k in range(x.shape[1])]) if controls else x
+    ones = np.ones((design.n_obs, 1))
+    groups, times = design.groups, time_labels(design)
     flat: list[Block] = []
     pooled: list[Block] = []
 
     def add(
-        name: str, dims: Sequence[str], labels: Sequence[tuple[str, ...]], columns: Array, scale: str | None
+        name: str,
+        regressors: Array,
+        scale: str | None = None,
+        dims: Sequence[str] = (),
+        labels: Sequence[tuple[str, ...]] = (),
+        code: Codes | None = None,
     ) -> None:
-        block = Block(name, tuple(dims), tuple(labels), columns, scale, tuple(range(columns.shape[1])))
+        every = tuple(range(math.prod(map(len, labels))))
+        block = Block(name, tuple(dims), tuple(labels), regressors, scale, every, code)
         (flat if scale is None else pooled).append(block)
 
-    groups, times = design.groups, time_labels(design)
     if model.group_slope == "fixed":
-        add("group_total_slope", ["group"], [groups], interacted, None)
+        add("group_total_slope", d, None, ["group"], [groups], design.group)
     else:
-        add("slope", [], [], d, None)
+        add("slope", d)
     if controls:
         if model.group_control_slope == "fixed":
-            add("group_total_control_slope", ["coef", "group"], [controls, groups], control_columns, None)
+            add("group_total_control_slope", x, None, ["coef", "group"], [controls, groups], design.group)
         else:
-            add("control_slope", ["coef"], [controls], x, None)
+            add("control_slope", x, None, ["coef"], [controls])
     if model.unit_effect != "fixed":
-        add("intercept", [], [], np.ones((design.n_obs, 1)), None)
-    regressors = {exposure: interacted if model.group_slope != "off" else d}
-    for k, control in enumerate(controls):
-        width = by_group.shape[1]
-        own = control_columns[:, k * width : (k + 1) * width]
-        regressors[control] = own if model.group_control_slope != "off" else x[:, k : k + 1]
+        add("intercept", ones)
     for effect, codes in (("unit", design.unit), ("time", design.time)):
         if getattr(model, f"{effect}_effect") == "correlated":
-            names, means = _means(regressors, codes, groups)
-            add(f"mundlak_{effect}", [f"mundlak_{effect}_term"], [names], means, None)
-    in_time = (design.time[:, None] == np.arange(len(times))).astype(float)
+            names, means = _means(design, model, codes)
+            add(f"mundlak_{effect}", means, None, [f"mundlak_{effect}_term"], [names])
+    by_group = None if design.group is None else design.group * len(times) + design.time
     if model.group_time_effect == "fixed":
-        columns = np.column_stack([in_time * by_group[:, r : r + 1] for r in range(len(groups))])
-        add("group_time_effect", ["group", "time"], [groups, times], columns, None)
-    elif model.time_effect == "fixed":
-        add("time_effect", ["time"], [times], in_time, None)
-    if model.time_effect != "fixed" and model.group_time_effect != "fixed":
-        add("time_effect", ["time"], [times], in_time, "sigma_lambda")
+        add("group_time_effect", ones, None, ["group", "time"], [groups, times], by_group)
+    else:
+        scale = None if model.time_effect == "fixed" else "sigma_lambda"
+        add("time_effect", ones, scale, ["time"], [times], design.time)
     if model.group_slope == "pooled":
-        add("group_slope", ["group"], [groups], interacted, "tau")
+        add("group_slope", d, "tau", ["group"], [groups], design.group)
     if model.group_control_slope == "pooled":
         for k, control in enumerate(controls):
-            width = len(groups)
-            add(
-                f"group_control_slope[{control}]",
-                ["group"],
-                [groups],
-                control_columns[:, k * width : (k + 1) * width],
-                f"phi[{control}]",
-            )
+            own = x[:, k : k + 1]
+            add(f"group_control_slope[{control}]", own, f"phi[{control}]", ["group"], [groups], design.group)
     if model.group_time_effect == "pooled":
-        columns = np.column_stack([in_time * by_group[:, r : r + 1] for r in range(len(groups))])
-        add("group_time_effect", ["group", "time"], [groups, times], columns, "sigma_omega")
+        add("group_time_effect", ones, "sigma_omega", ["group", "time"], [groups, times], by_group)
     if model.unit_slope == "pooled":
-        in_unit = (design.unit[:, None] == np.arange(len(design.units))).astype(float)
-        add("unit_slope", ["unit"], [design.units], in_unit * d, "kappa")
+        add("unit_slope", d, "kappa", ["unit"], [design.units], design.unit)
+    if design.n_obs * sum(block.size for block in (*flat, *pooled)) > LAID_OUT_MAX and model.residual != "ar1":
+        blocks = _of_many_rows(design, model, flat, pooled)
+        if blocks is not None:
+            return blocks
     return Blocks(design, model, _identified(design, model, flat), tuple(pooled))
 
 
@@ -183,34 +220,43 @@ def time_labels(design: Design) -> tuple[str, ...]:
     return tuple(str(int(time)) if float(time).is_integer() else repr(float(time)) for time in design.times)
 
 
-def _indicators(design: Design) -> Array:
-    if design.group is None:
-        return np.ones((design.n_obs, 1))
-    return np.asarray(design.group[:, None] == np.arange(len(design.groups)), dtype=float)
-
-
-def _means(regressors: dict[str, Array], codes: np.ndarray, groups: tuple[str, ...]) -> tuple[tuple[str, ...], Array]:
-    """Return the means of every regressor over units or times, row by row, with their names."""
+def _means(design: Design, model: PanelModel, codes: Codes) -> tuple[tuple[str, ...], Array]:
+    """Return the means of every regressor, as it enters, over units or times, row by row, with their names."""
     names: list[str] = []
     columns = []
-    for name, own in regressors.items():
+    for k, term in enumerate(design.terms):
+        own = design.x[:, k : k + 1]
+        if (model.group_slope if k == 0 else model.group_control_slope) == "off" or design.group is None:
+            names.append(term)
+        else:
+            names.extend(f"{term}[{group}]" for group in design.groups)
+            own = own * (design.group[:, None] == np.arange(len(design.groups)))
         columns.append(means_by(codes, own)[codes])
-        names.extend([name] if own.shape[1] == 1 else [f"{name}[{group}]" for group in groups])
     return tuple(names), np.column_stack(columns)
 
 
 def _identified(design: Design, model: PanelModel, flat: Sequence[Block]) -> tuple[Block, ...]:
     """Leave out what unit effects, or the flat columns before, already span: reference periods, repeated means."""
-    order = sorted(range(len(flat)), key=lambda i: _PRIORITY.get(flat[i].name, 1))
+    order = _order(flat)
     columns = np.column_stack([flat[i].columns for i in order])
     left = columns
     if model.unit_effect == "fixed":
         left = columns - means_by(design.unit, columns)[design.unit]
-    kept = set(identified(columns, left, about_mean=False))
+    return _keeping(flat, order, identified(columns, left, about_mean=False))
+
+
+def _order(flat: Sequence[Block]) -> list[int]:
+    """Return the order in which columns are looked at: of a collinear set the last are left out."""
+    return sorted(range(len(flat)), key=lambda i: _PRIORITY.get(flat[i].name, 1))
+
+
+def _keeping(flat: Sequence[Block], order: Sequence[int], identified: Sequence[int]) -> tuple[Block, ...]:
+    """Return blocks with the identified of their coefficients, whose positions run through the blocks in order."""
+    kept = set(identified)
     found: dict[int, tuple[int, ...]] = {}
     at = 0
     for i in order:
-        width = flat[i].columns.shape[1]
+        width = flat[i].size
         found[i] = tuple(k for k in range(width) if at + k in kept)
         at += width
         if "slope" in flat[i].name and len(found[i]) < width:
@@ -219,8 +265,32 @@ def _identified(design: Design, model: PanelModel, flat: Sequence[Block]) -> tup
                 f"the slope {names_of(flat[i])[lost]} is not identified: its column does not vary beyond the "
                 "effects and the other regressors"
             )
-    return tuple(Block(b.name, b.dims, b.labels, b.columns, b.scale, found[i]) for i, b in enumerate(flat) if found[i])
+    return tuple(replace(block, kept=found[i]) for i, block in enumerate(flat) if found[i])
 
+
+def _of_many_rows(design: Design, model: PanelModel, flat: Sequence[Block], pooled: Sequence[Block]) -> Blocks | None:
+    """Return blocks with their moments, or None where the moments cannot tell what is identified."""
+    every = (*flat, *pooled)
+    names = ("y", *(name for block in every for name in names_of(block)))
+    parts = [Coded(design.y[:, None]), *(block.coded for block in every)]
+    strata = (design.group, design.groups) if model.residual == "by_group" and design.group is not None else ()
+    moments = moments_of_coded(parts, names, design.unit, *strata)
+    inner, total = moments.inner(demean=model.unit_effect == "fixed"), moments.inner(demean=False)
+    start = np.cumsum([1, *(block.size for block in every)])
+    order = _order(flat)
+    at = np.concatenate([np.arange(start[i], start[i + 1]) for i in order])
+    counts = np.concatenate([np.full(flat[i].size, flat[i].name in COUNTED) for i in order])
+    found = identified_by_moments(inner[np.ix_(at, at)], np.diag(total)[at], counts)
+    if found is None:
+        return None
+    own = _keeping(flat, order, found)
+    widths = {block.name: set(block.kept) for block in (*own, *pooled)}
+    kept = [0, *(start[i] + k for i, b in enumerate(every) for k in sorted(widths.get(b.name, ())))]
+    return Blocks(design, model, own, tuple(pooled), moments.keeping(kept))
+
+
+COUNTED = ("intercept", "time_effect", "group_time_effect")
+"""Blocks whose cross-products are counts of rows, or shares of counts."""
 
 # Effects come first, so that what is collinear with them is the regressor, which is named; Mundlak terms come last.
 _PRIORITY = {"intercept": 0, "time_effect": 0, "group_time_effect": 0, "mundlak_unit": 2, "mundlak_time": 2}

@@ -120,12 +120,12 @@ def _weights(columns: Array, unit: Codes) -> Array:
 
 def _prior_rows(blocks: Blocks, priors: Mapping[str, Prior], back: Array) -> Array:
     """Return normal priors of flat coefficients as rows of data with variance one, shape (m, 1 + p)."""
-    rows, at = [np.zeros((0, 1 + blocks.x.shape[1]))], 0
+    rows, at = [np.zeros((0, 1 + blocks.n_coefficients))], 0
     for block in blocks.flat:
         normal = normal_prior(block, priors)
         if normal is not None:
             mean, sd = normal
-            own = np.zeros((len(mean), 1 + blocks.x.shape[1]))
+            own = np.zeros((len(mean), 1 + blocks.n_coefficients))
             own[:, 0] = mean / sd
             own[:, 1 : 1 + blocks.n_flat] = back[at : at + len(mean)] / sd[:, None]
             rows.append(own)
@@ -138,7 +138,7 @@ def deterministic(block: Block, kept: Any) -> Any:
     import pymc as pm
     import pytensor.tensor as pt
 
-    every = pt.zeros(block.columns.shape[1])[np.array(block.kept)].set(kept).reshape(block.shape)
+    every = pt.zeros(block.size)[np.array(block.kept)].set(kept).reshape(block.shape)
     return pm.Deterministic(block.name, every, dims=block.dims or None)
 
 

@@ -16,6 +16,11 @@ from cbec_bayes.bayes.priors import CORRELATION, RHO, resolve
 from cbec_bayes.errors import InputError
 from cbec_bayes.within import Array, means_by
 
+WELL_CONDITIONED = 1e-3
+"""Smallest eigenvalue of the correlations of flat columns with which cross-products keep eleven digits."""
+
+_NOTHING = 100 * float(np.finfo(float).eps)
+
 
 def make_collapsed(blocks: Blocks) -> Collapsed:
     """Prepare the collapsed posterior of a model on a design.
@@ -48,14 +53,18 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
                 if own[k].dist == "normal":
                     location[:, position] = 1 / own[k].params["sd"] ** 2, own[k].params["mean"]
     free = np.flatnonzero((np.arange(len(names) - 1) < n_flat) & (location[0] == 0))
-    x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=unit_scale is None and not lagged)
-    columns = np.column_stack([design.y, x])
     by_group = model.residual == "by_group" and design.group is not None
-    moments = (
-        moments_of(columns, names, design.unit, design.group, design.groups)
-        if by_group
-        else moments_of(columns, names, design.unit)
-    )
+    demean = unit_scale is None and not lagged
+    found = None if blocks.moments is None else _orthogonal_moments(blocks.moments, free, demean=demean)
+    errors = None
+    if found is None:
+        x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=demean)
+        columns = np.column_stack([design.y, x])
+        strata = (design.group, design.groups) if by_group else ()
+        moments = moments_of(columns, names, design.unit, *strata)
+        errors = lagged_of(columns, design) if lagged else None
+    else:
+        moments, transform, log_volume = found
     sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
     scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
     if unit_scale is not None:
@@ -75,7 +84,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         unit_scale,
         transform,
         log_volume,
-        lagged=lagged_of(columns, design) if lagged else None,
+        lagged=errors,
     )
     absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged
     return replace(full, reduced=_reduced(full)) if absorbable else full
@@ -84,9 +93,9 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
 def with_unit_effects(blocks: Blocks) -> Blocks:
     """Return blocks with the unit effects among them, for errors that keep them from being eliminated by means."""
     design, pooled = blocks.design, blocks.model.unit_effect != "fixed"
-    columns = (design.unit[:, None] == np.arange(len(design.units))).astype(float)
     every = tuple(range(len(design.units)))
-    block = Block("unit_effect", ("unit",), (design.units,), columns, "sigma_mu" if pooled else None, every)
+    ones = np.ones((design.n_obs, 1))
+    block = Block("unit_effect", ("unit",), (design.units,), ones, "sigma_mu" if pooled else None, every, design.unit)
     if pooled:
         return replace(blocks, pooled=(*blocks.pooled, block))
     return replace(blocks, flat=(*blocks.flat, block))
@@ -111,6 +120,26 @@ def orthogonal(x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, deme
     return x @ transform, transform, -float(np.log(np.diag(triangle) * size).sum())
 
 
+def _orthogonal_moments(
+    moments: Moments, free: NDArray[np.intp], *, demean: bool
+) -> tuple[Moments, Array, float] | None:
+    """Do to moments what `orthogonal` does to columns; None where too many digits would be lost."""
+    inner = moments.inner(demean=demean)[1:, 1:]
+    size = np.sqrt(np.diag(inner)[free])
+    own = inner[np.ix_(free, free)] / np.outer(size, size)
+    if np.linalg.eigvalsh(own).min(initial=1.0) < WELL_CONDITIONED:
+        return None
+    triangle = np.linalg.cholesky(own).T
+    back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]
+    others = np.setdiff1d(np.arange(len(inner)), free)
+    transform = np.eye(len(inner))
+    transform[np.ix_(free, free)] = back
+    transform[np.ix_(free, others)] = -back @ (back.T @ inner[np.ix_(free, others)])
+    whole = np.eye(len(inner) + 1)
+    whole[1:, 1:] = transform
+    return moments.transformed(whole), transform, -float(np.log(np.diag(triangle) * size).sum())
+
+
 def _reduced(full: Collapsed) -> Collapsed:
     """Absorb the flat coefficients, whose columns are orthonormal, into the outcome and the pooled columns."""
     (stratum,) = full.moments.strata.values()
@@ -131,7 +160,7 @@ def _reduced(full: Collapsed) -> Collapsed:
         constant = log_volume - stratum.log_sizes / 2 - (stratum.n_obs - stratum.n_units - full.n_flat) / 2 * LOG_2PI
         diagonal = Diagonal(
             name,
-            np.where(values > len(values) * np.finfo(float).eps * values.max(initial=0), values, 0.0),
+            np.where(values > len(values) * _NOTHING * values.max(initial=0), values, 0.0),
             (vectors.T @ within[1:, 0]) ** 2,
             float(within[0, 0]),
             stratum.n_obs - stratum.n_units - full.n_flat,

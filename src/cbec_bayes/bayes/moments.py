@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,29 @@ class Moments:
             raise InputError("moments of different columns cannot be added")
         labels = dict.fromkeys([*self.strata, *other.strata])
         strata = {label: _add(self.strata.get(label), other.strata.get(label)) for label in labels}
+        return Moments(self.columns, strata)
+
+    def inner(self, *, demean: bool) -> Array:
+        """Return the cross-products of all rows, shape (p, p), of columns less their unit means where asked."""
+        found = [s.within if demean else s.within + s.between.sum(axis=0) for s in self.strata.values()]
+        return np.asarray(np.sum(found, axis=0))
+
+    def keeping(self, columns: Sequence[int]) -> Moments:
+        """Return the moments of some of the columns, by position."""
+        at = list(columns)
+        names = tuple(self.columns[k] for k in at)
+        strata = {
+            label: replace(s, within=s.within[np.ix_(at, at)], between=s.between[:, at][:, :, at])
+            for label, s in self.strata.items()
+        }
+        return Moments(names, strata)
+
+    def transformed(self, transform: Array) -> Moments:
+        """Return the moments of the columns times a matrix, shape (p, p)."""
+        strata = {
+            label: replace(s, within=transform.T @ s.within @ transform, between=transform.T @ s.between @ transform)
+            for label, s in self.strata.items()
+        }
         return Moments(self.columns, strata)
 
     def save(self, path: Path) -> None:

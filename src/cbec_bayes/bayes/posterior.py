@@ -54,7 +54,7 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     at = 0
     for block in blocks.every:
         width = len(block.kept)
-        values = np.zeros((n, int(np.prod(block.shape, dtype=int))))
+        values = np.zeros((n, block.size))
         values[:, list(block.kept)] = coefficients[:, at : at + width]
         found[block.name] = values.reshape(n, *block.shape)
         at += width

@@ -123,7 +123,7 @@ def _coords(blocks: Blocks, *, conditioned: bool) -> dict[str, Any]:
         coords["coef"] = design.terms[1:]
     for block in blocks.every:
         coords |= dict(zip(block.dims, block.labels, strict=True))
-        if not conditioned and len(block.kept) < block.columns.shape[1]:
+        if not conditioned and len(block.kept) < block.size:
             labels = labels_of(block)
             coords[f"kept_{block.name}"] = [labels[k] for k in block.kept]
     if conditioned:
@@ -148,7 +148,7 @@ def _data(blocks: Blocks) -> dict[str, Any]:
         found["group_code"] = design.group, ("obs",)
     for block in blocks.flat:
         if block.name.startswith("mundlak_"):
-            found[f"{block.name}_means"] = block.columns, ("obs", *block.dims)
+            found[f"{block.name}_means"] = block.regressors, ("obs", *block.dims)
     if blocks.model.residual == "ar1":
         previous, gap = previous_rows(design)
         found |= {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
@@ -208,7 +208,7 @@ def _flat(block: Block, priors: Mapping[str, Prior]) -> Any:
     """Add coefficients without a scale; those not kept are zero."""
     import pymc as pm
 
-    if len(block.kept) < block.columns.shape[1]:
+    if len(block.kept) < block.size:
         return deterministic(block, pm.Flat(f"{block.name}_kept", dims=f"kept_{block.name}"))
     normal = normal_prior(block, priors)
     if normal is None:
@@ -285,7 +285,7 @@ def fit_twin(
 
     design, model = blocks.design, blocks.model
     pymc_model = build_pymc(blocks, conditioned=True)
-    zeros = {block.name for block in blocks.every if len(block.kept) < block.columns.shape[1]}
+    zeros = {block.name for block in blocks.every if len(block.kept) < block.size}
     gated = [variable.name for variable in (*pymc_model.free_RVs, *pymc_model.deterministics)]
     tree, diagnostics = sample(
         pymc_model,
