@@ -380,9 +380,9 @@ def test_a_study_stops_at_a_gate(monkeypatch):
         fit_models(panel("balanced"), Origin.SIMULATED, "reghdfe")
 
 
-def test_the_report_fits_every_shipped_member_that_it_can():
-    assert set(panelfit.COLLAPSED_MODELS) <= set(panel_model_names())
-    assert "student_t" not in panelfit.COLLAPSED_MODELS
+def test_the_report_fits_every_shipped_member():
+    assert set(panelfit.STUDY_MODELS) == set(panel_model_names())
+    assert panelfit.STUDY_MODELS[0] == "partial_pooling"
 
 
 def test_engines_are_checked_before_anything_is_read(tmp_path):

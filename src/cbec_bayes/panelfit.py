@@ -66,8 +66,10 @@ class FittedPanel:
         scales = "; ".join(f"{name} ~ {prior}" for name, prior in self.fit.priors.items())
         found = self.fit.diagnostics
         how = f"Pareto k {found.khat:.2f}" if found.khat is not None else f"{found.divergences} divergences"
+        untold = " and ".join(self.fit.unlearned)
         return (
             *(f"Panel: {note}." for note in self.panel.notes),
+            *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
             f"Priors, in the data's own units: {scales}.",
             f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {how}. "
             f"Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.panel.origin}.",
@@ -187,7 +189,7 @@ def fit_file(
     )
 
 
-COLLAPSED_MODELS = (
+STUDY_MODELS = (
     "partial_pooling",
     "complete_pooling",
     "no_pooling",
@@ -196,6 +198,7 @@ COLLAPSED_MODELS = (
     "group_variance",
     "correlated_effects",
     "ar1",
+    "student_t",
 )
 """Members that a study's report fits, the headline first."""
 
@@ -224,6 +227,8 @@ class StudyFits:
         Posterior summary of the headline's between-group scale.
     priors
         Of the headline model, in the data's own units.
+    unlearned
+        Model to the scales of which the data say nothing; see `cbec_bayes.bayes.fit.PanelFit.unlearned`.
     """
 
     origin: Origin
@@ -235,6 +240,7 @@ class StudyFits:
     tau_density: Array
     tau: Summary
     priors: Mapping[str, str]
+    unlearned: Mapping[str, tuple[str, ...]]
 
 
 def fit_models(
@@ -242,7 +248,7 @@ def fit_models(
     origin: Origin,
     how: str,
     *,
-    models: Sequence[str] = COLLAPSED_MODELS,
+    models: Sequence[str] = STUDY_MODELS,
     seed: int = 1,
     step: Callable[[str], None] = lambda _: None,
 ) -> StudyFits:
@@ -268,7 +274,7 @@ def fit_models(
     GateError
         A fit missed one of its gates.
     """
-    effects, rows, answers = [], [], {}
+    effects, rows, answers, unlearned = [], [], {}, {}
     headline: PanelFit | None = None
     for name in models:
         step(name)
@@ -276,6 +282,7 @@ def fit_models(
         found.diagnostics.require()
         headline = headline or found
         answers[name] = found.model.answers
+        unlearned[name] = found.unlearned
         effects.append(effects_table(found, origin, how).assign(model=name))
         d = found.diagnostics
         rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
@@ -295,4 +302,5 @@ def fit_models(
         np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid))),
         summarise_draws(tau),
         {name: str(prior) for name, prior in headline.priors.items()},
+        unlearned,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir, sha256, write_files
-from cbec_bayes.panelfit import COLLAPSED_MODELS, fit_models
+from cbec_bayes.panelfit import STUDY_MODELS, fit_models
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
@@ -34,7 +34,7 @@ def input_hashes(study: Study) -> dict[str, str]:
             own |= set((data / "published" / one.published.tables).iterdir())
             used |= {one.published.model, *one.published.sensitivity}
         if one.panel is not None:
-            used |= set(COLLAPSED_MODELS)
+            used |= set(STUDY_MODELS)
             own |= {data / name for name in one.panel.files}
     return {
         **{f"data/{name}": digest for name, digest in sha256(own, data).items()},

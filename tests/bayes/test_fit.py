@@ -395,3 +395,28 @@ def test_unit_effects_may_be_held_at_zero():
     model = member({"sigma_mu": fixed(0.0)}, unit_effect="random", group_slope="pooled")
     found = fit(panel("unbalanced"), model, draws=50)
     np.testing.assert_array_equal(found.tree["posterior"]["unit_effect"].to_numpy(), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paper", "public"])
+def test_both_engines_sample_the_same_posterior_of_both_studies(name):
+    variables = ["slope", "control_slope", "group_total_slope", "time_effect", "unit_effect", "sigma", "tau"]
+    exact = studied("partial_pooling", name)
+    twin = fit(panel(name), "partial_pooling", engine="pymc", seed=5)
+    twin.diagnostics.require()
+    one, other = (found.tree["posterior"].dataset[variables] for found in (exact, twin))
+    for measure, method in ((lambda d: d.mean(("chain", "draw")), "mean"), (lambda d: d.std(("chain", "draw")), "sd")):
+        with np.errstate(invalid="ignore"):  # of a coefficient that is zero by convention
+            errors = [az.mcse(d, method=method) for d in (one, other)]
+        for variable in variables:
+            apart = measure(one)[variable] - measure(other)[variable]
+            unit = np.hypot(errors[0][variable], errors[1][variable])
+            z = np.asarray(apart / unit.where(unit > 0, np.inf)).ravel()
+            assert np.abs(z).max() < 4.5  # of some 50 coefficients that move together
+            assert np.abs(apart).max() < 0.15 * one[variable].std(("chain", "draw")).max()
+
+
+@pytest.mark.parametrize("name", ["paper", "public"])
+def test_a_scale_that_no_datum_speaks_of_is_named(name):
+    assert studied("correlated_effects", name).unlearned == ("sigma_lambda",)
+    assert studied("partial_pooling", name).unlearned == ()

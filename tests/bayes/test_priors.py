@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cbec_bayes.bayes.priors import log_density, resolve, start
+from cbec_bayes.bayes.priors import CORRELATION, cumulative, log_density, resolve, start
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES, UNITS, load_panel_model
 from cbec_bayes.spec import SCALE_FAMILIES, Prior
@@ -148,3 +148,18 @@ def test_a_column_that_does_not_vary_gives_no_unit(column):
     still = replace(design, x=x, y=np.full(design.n_obs, 7.0) if column == "y" else design.y)
     with pytest.raises(InputError, match="a column does not vary, so that no unit for the priors"):
         resolve(member(), still)
+
+
+@pytest.mark.parametrize("family", SAMPLED)
+def test_the_distribution_function_is_scipys(family):
+    prior, reference = SAMPLED[family]
+    expected = reference.cdf(POINTS)
+    if family.startswith("half_t"):
+        expected = 2 * expected - 1
+    np.testing.assert_allclose(cumulative(prior, POINTS), expected, rtol=1e-9, atol=1e-15)
+
+
+def test_distribution_functions_of_a_correlation_and_of_none():
+    np.testing.assert_allclose(cumulative(CORRELATION, np.array([-1.0, 0.4, 1.0])), [0, 0.7, 1])
+    with pytest.raises(ValueError, match="no prior of a scale"):
+        cumulative(Prior("flat", {}), np.ones(1))

@@ -457,3 +457,10 @@ def test_every_member_has_effects():
         assert np.isfinite(table["mean"][:4]).all()
         assert (pooling_factors(found) >= 0).all()
         assert (pooling_factors(found) <= 1).all()
+
+
+@pytest.mark.parametrize("model", ["partial_pooling", "group_variance"])
+def test_a_path_beyond_double_precision_is_refused(model):
+    found = fit(panel("public"), model, draws=100)
+    with pytest.raises(InputError, match="cannot be followed to tau = 1e"):
+        shrinkage_path(found, np.array([1e8]))

@@ -5,24 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks, make_blocks
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.importance import Draws, sample_density
 from cbec_bayes.bayes.posterior import store
-from cbec_bayes.bayes.priors import resolve
+from cbec_bayes.bayes.priors import cumulative, resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
-from cbec_bayes.family import PanelModel, load_panel_model
+from cbec_bayes.family import SCALES, PanelModel, load_panel_model
 from cbec_bayes.spec import Origin, Prior
 
 Engine = Literal["auto", "collapsed", "pymc"]
 DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
+SAME = 0.05
+"""Greatest distance of distribution functions at which a posterior counts as its prior."""
 ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
 
 
@@ -62,6 +66,22 @@ class PanelFit:
     def design(self) -> Design:
         """The design that it was fitted to."""
         return self.blocks.design
+
+    @property
+    def unlearned(self) -> tuple[str, ...]:
+        """Scales of which the data say nothing: those whose draws are distributed as the prior is.
+
+        Mundlak terms of more regressors than there are periods, for one, leave nothing to the scale of time effects.
+        """
+        posterior = self.tree["posterior"].dataset
+        found = []
+        for name, prior in self.priors.items():
+            if name.partition("[")[0] not in SCALES or name not in posterior or prior.dist == "fixed":
+                continue
+            drawn = posterior[name].to_numpy()
+            if drawn.ndim == 2 and stats.kstest(drawn.ravel(), partial(cumulative, prior)).statistic < SAME:
+                found.append(name)
+        return tuple(found)
 
 
 def fit(

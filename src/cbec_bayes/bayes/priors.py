@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 from scipy.special import gammaln
 
 from cbec_bayes.design import Design
@@ -87,6 +88,25 @@ def log_density(prior: Prior, scale: Array) -> tuple[Array, Array]:
             return np.where(inside, -math.log(p["upper"]), -np.inf), np.zeros_like(scale)
         case "correlation":
             return np.full_like(scale, -math.log(2)), np.zeros_like(scale)
+    raise ValueError(f"'{prior.dist}' is no prior of a scale that is sampled")
+
+
+def cumulative(prior: Prior, scale: Array) -> Array:
+    """Return the probability that a sampled scale is at most each of the values given, elementwise."""
+    p = prior.params
+    match prior.dist:
+        case "half_normal":
+            return np.asarray(2 * stats.norm.cdf(scale / p["scale"]) - 1)
+        case "half_t":
+            return np.asarray(2 * stats.t.cdf(scale / p["scale"], p["df"]) - 1)
+        case "half_cauchy":
+            return np.asarray(2 * stats.cauchy.cdf(scale / p["scale"]) - 1)
+        case "exponential":
+            return -np.expm1(-scale / p["mean"])
+        case "uniform":
+            return np.clip(scale / p["upper"], 0, 1)
+        case "correlation":
+            return (scale + 1) / 2
     raise ValueError(f"'{prior.dist}' is no prior of a scale that is sampled")
 
 

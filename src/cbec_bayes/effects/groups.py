@@ -24,7 +24,7 @@ from cbec_bayes.effects.summary import (
     pooling_factor_overall,
     summarise_draws,
 )
-from cbec_bayes.errors import InputError
+from cbec_bayes.errors import GateError, InputError
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.within import Array
 
@@ -296,7 +296,7 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     Raises
     ------
     InputError
-        The model does not pool group slopes, or was not collapsed.
+        The model does not pool group slopes, or was not collapsed; a value of tau is beyond double precision.
     """
     collapsed = fit.collapsed
     if collapsed is None or fit.model.group_slope != "pooled":
@@ -310,8 +310,14 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     commons: list[float] = []
     for value in tau:
         held = _hold(collapsed, {"tau": float(value)})
-        points = _scales_given(held, draws, seed)
-        given = held.conditional(points)
+        try:
+            points = _scales_given(held, draws, seed)
+            given = held.conditional(points)
+        except (GateError, np.linalg.LinAlgError):
+            raise InputError(
+                f"the path cannot be followed to tau = {value:g}: beside its square nothing else is left in double "
+                "precision; groups are apart long before"
+            ) from None
         mean = given.mean[:, [slope]] + given.mean[:, at]
         rows = given.root[:, [slope]] + given.root[:, at]
         variance = np.einsum("sij,sij->si", rows, rows)

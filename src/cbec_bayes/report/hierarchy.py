@@ -132,3 +132,12 @@ def tau_sentence(fits: StudyFits, digits: int = 2) -> str:
         f"Between regions the slopes differ with a standard deviation τ of {number(fits.tau.mean, digits)} "
         f"(95 % interval {interval(fits.tau.ci_low, fits.tau.ci_high, digits)}); prior τ ~ {fits.priors['tau']}."
     )
+
+
+def unlearned_sentences(fits: StudyFits) -> list[str]:
+    """Say which scales no datum speaks of."""
+    return [
+        f"Under {model} the data say nothing about {' and '.join(names)}: the posterior is the prior."
+        for model, names in fits.unlearned.items()
+        if names
+    ]

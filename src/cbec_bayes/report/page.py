@@ -20,7 +20,7 @@ from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.replication import Replication, label_of, match_sentence
 from cbec_bayes.report import figures
 from cbec_bayes.report.classical import classical_tables, jackknife_sentence
-from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence
+from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence, unlearned_sentences
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 
@@ -122,6 +122,7 @@ def render(
                 "priors": fits.priors,
                 "tables": by_fit[name],
                 "answers": fits.answers,
+                "unlearned": unlearned_sentences(fits),
                 "figure": drawn[f"path_{name}"],
             }
             for name, fits in fitted.items()
