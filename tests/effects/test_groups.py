@@ -460,7 +460,11 @@ def test_every_member_has_effects():
 
 
 @pytest.mark.parametrize("model", ["partial_pooling", "group_variance"])
-def test_a_path_beyond_double_precision_is_refused(model):
+def test_a_path_ends_where_double_precision_does(model):
     found = fit(panel("public"), model, draws=100)
-    with pytest.raises(InputError, match="cannot be followed to tau = 1e"):
-        shrinkage_path(found, np.array([1e8]))
+    unit = float(found.design.y.std(ddof=1) / found.design.x[:, 0].std(ddof=1))
+    most = 1e5 if model == "partial_pooling" else 1e4
+    far = shrinkage_path(found, np.array([1e3, most]) * unit)
+    np.testing.assert_allclose(far.means[0], far.means[1], atol=0.2 * far.sds.min())
+    with pytest.raises(InputError, match="the path ends at tau"):
+        shrinkage_path(found, np.array([1.01 * most * unit]))

@@ -24,7 +24,7 @@ from cbec_bayes.effects.summary import (
     pooling_factor_overall,
     summarise_draws,
 )
-from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.errors import InputError
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.within import Array
 
@@ -236,6 +236,10 @@ def _regression(design: Design, group: str, how: str) -> Regression | None:
         return None
 
 
+PATH_MAX = 1e5
+"""Largest between-group scale of a path, in units of sd(outcome) / sd(exposure); a tenth of it beside other scales."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShrinkagePath:
     """Slopes of the groups at given values of the between-group scale, everything else integrated out.
@@ -296,11 +300,18 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     Raises
     ------
     InputError
-        The model does not pool group slopes, or was not collapsed; a value of tau is beyond double precision.
+        The model does not pool group slopes, or was not collapsed; a value of tau is beyond `PATH_MAX`.
     """
     collapsed = fit.collapsed
     if collapsed is None or fit.model.group_slope != "pooled":
         raise InputError(f"the model '{fit.model.name}' has no shrinkage path: its group slopes are not pooled exactly")
+    most = PATH_MAX if collapsed.reduced is not None and collapsed.reduced.diagonal is not None else PATH_MAX / 10
+    longest = most * float(fit.design.y.std(ddof=1) / fit.design.x[:, 0].std(ddof=1))
+    if np.max(tau) > 1.001 * longest:
+        raise InputError(
+            f"the path ends at tau = {longest:.3g}, {most:g} times sd(outcome) / sd(exposure); groups are apart long "
+            "before, and double precision with them"
+        )
     slope = int(_positions(fit.blocks, "slope")[0])
     at = _positions(fit.blocks, "group_slope")
     means: list[Array] = []
@@ -310,14 +321,8 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     commons: list[float] = []
     for value in tau:
         held = _hold(collapsed, {"tau": float(value)})
-        try:
-            points = _scales_given(held, draws, seed)
-            given = held.conditional(points)
-        except (GateError, np.linalg.LinAlgError):
-            raise InputError(
-                f"the path cannot be followed to tau = {value:g}: beside its square nothing else is left in double "
-                "precision; groups are apart long before"
-            ) from None
+        points = _scales_given(held, draws, seed)
+        given = held.conditional(points)
         mean = given.mean[:, [slope]] + given.mean[:, at]
         rows = given.root[:, [slope]] + given.root[:, at]
         variance = np.einsum("sij,sij->si", rows, rows)
