@@ -25,6 +25,7 @@ ORDER = (
     "classical",
     "bayes",
     "effects",
+    "checks",
     "published",
     "replication",
     "reconstruction",

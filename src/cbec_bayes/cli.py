@@ -222,6 +222,30 @@ def fit(
 
 
 @app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")],
+    out: Out = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
+    from cbec_bayes.checks import checks_frame
+    from cbec_bayes.files import write_files
+    from cbec_bayes.panelfit import check_folder
+
+    with _progress(4, quiet) as step:
+        found = check_folder(folder, seed=seed, step=step)
+    if not quiet:
+        frame = checks_frame(found.results)
+        typer.echo(f"Checks of {found.model}\n")
+        for row in frame.to_dict("records"):
+            typer.echo(f"{row['check']}: {row['passed']}. {row['text']}")
+    _say_written(write_files(out or folder, found.files()), quiet)
+
+
+@app.command()
 def replicate(
     study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
     few: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tempfile
@@ -15,8 +16,11 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit
+from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
+from cbec_bayes.checks.cells import Place
+from cbec_bayes.checks.suite import predictive_checks, run_checks
 from cbec_bayes.classical.conventions import convention
-from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
+from cbec_bayes.classical.tables import ColumnSpec, classical_frame, fit_columns, own_columns
 from cbec_bayes.design import Design, make_design
 from cbec_bayes.effects import Summary, summarise_draws
 from cbec_bayes.effects.groups import (
@@ -28,11 +32,14 @@ from cbec_bayes.effects.groups import (
     shrinkage_path,
 )
 from cbec_bayes.errors import InputError
-from cbec_bayes.family import load_panel_model
+from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.files import csv_text
 from cbec_bayes.panel import Panel, Roles, read_panel
 from cbec_bayes.spec import CI_PROB, Origin, suggest
 from cbec_bayes.within import Array
+
+SETTINGS = "fit.json"
+"""File of a fit's folder that says what was fitted."""
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
@@ -50,6 +57,8 @@ class FittedPanel:
         Tables; the last two are empty without groups, or with too many.
     seed
         Of everything random.
+    settings
+        What was asked for, as fit.json holds it: from it `check` fits the same model to the same file again.
     """
 
     panel: Panel
@@ -59,6 +68,7 @@ class FittedPanel:
     contrasts: pd.DataFrame
     ranks: pd.DataFrame
     seed: int
+    settings: Mapping[str, Any]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -106,6 +116,7 @@ class FittedPanel:
         }
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files["posterior.nc"] = netcdf_bytes(self.fit.tree)
+        files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
         files["diagnostics.json"] = json.dumps(self.diagnostics(), indent=1) + "\n"
         return files
 
@@ -186,6 +197,20 @@ def fit_file(
         contrasts(shown, draws, panel.origin),
         ranks(shown, draws).assign(origin=str(panel.origin)),
         seed,
+        {
+            "data": file.resolve().as_posix(),
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "outcome": outcome,
+            "exposure": exposure,
+            "controls": list(controls),
+            "unit": unit,
+            "time": time,
+            "group": group,
+            "model": model if model in panel_model_names() else Path(model).resolve().as_posix(),
+            "engine": engine,
+            "how": how,
+            "seed": seed,
+        },
     )
 
 
@@ -229,6 +254,10 @@ class StudyFits:
         Of the headline model, in the data's own units.
     unlearned
         Model to the scales of which the data say nothing; see `cbec_bayes.bayes.fit.PanelFit.unlearned`.
+    checks
+        Of the headline model.
+    member_checks
+        One row per model and predictive check: model, check, passed, text.
     """
 
     origin: Origin
@@ -241,6 +270,8 @@ class StudyFits:
     tau: Summary
     priors: Mapping[str, str]
     unlearned: Mapping[str, tuple[str, ...]]
+    checks: tuple[CheckResult, ...]
+    member_checks: pd.DataFrame
 
 
 def fit_models(
@@ -249,6 +280,8 @@ def fit_models(
     how: str,
     *,
     models: Sequence[str] = STUDY_MODELS,
+    columns: Sequence[ColumnSpec] | None = None,
+    printed: Mapping[Place, float] | None = None,
     seed: int = 1,
     step: Callable[[str], None] = lambda _: None,
 ) -> StudyFits:
@@ -264,6 +297,8 @@ def fit_models(
         Convention of the clustered standard errors.
     models
         Names; the first must pool group slopes.
+    columns, printed
+        Of the classical tables that the checks make again, and what is printed in them.
     seed
         Of everything random.
     step
@@ -276,6 +311,7 @@ def fit_models(
     """
     effects, rows, answers, unlearned = [], [], {}, {}
     headline: PanelFit | None = None
+    tried = []
     for name in models:
         step(name)
         found = fit(design, name, seed=seed, origin=origin)
@@ -283,6 +319,8 @@ def fit_models(
         headline = headline or found
         answers[name] = found.model.answers
         unlearned[name] = found.unlearned
+        predicted = predictive_checks(found, how, origin=origin, columns=columns, printed=printed, seed=seed)
+        tried.append(checks_frame(predicted).assign(model=name))
         effects.append(effects_table(found, origin, how).assign(model=name))
         d = found.diagnostics
         rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
@@ -303,4 +341,63 @@ def fit_models(
         summarise_draws(tau),
         {name: str(prior) for name, prior in headline.priors.items()},
         unlearned,
+        run_checks(headline, how, origin=origin, columns=columns, printed=printed, seed=seed),
+        pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFit:
+    """The checks of a fit's folder.
+
+    Attributes
+    ----------
+    model
+        That was fitted.
+    results
+        Of every check.
+    """
+
+    model: str
+    results: tuple[CheckResult, ...]
+
+    def files(self) -> dict[str, str | bytes]:
+        """Return checks.csv and a table per check that applies, by name."""
+        tables = {f"check_{r.name}.csv": csv_text(r.table) for r in self.results if len(r.table)}
+        return {"checks.csv": csv_text(checks_frame(self.results)), **tables}
+
+
+def check_folder(folder: Path, *, seed: int | None = None, step: Callable[[str], None] = lambda _: None) -> CheckedFit:
+    """Fit again what a folder of `cbec-bayes fit` says, and run every check.
+
+    Parameters
+    ----------
+    folder
+        With fit.json.
+    seed
+        Of everything random; default the fit's own.
+    step
+        Called with the name of each step.
+
+    Raises
+    ------
+    InputError
+        The folder is not of a fit; the data is no longer there, or has changed.
+    """
+    settings = folder / SETTINGS
+    try:
+        asked = json.loads(settings.read_text(encoding="utf-8"))
+        data, digest = Path(asked.pop("data")), asked.pop("sha256")
+        options = {key: asked[key] for key in ("outcome", "exposure", "controls", "unit", "time", "group", "model")}
+        options |= {key: asked[key] for key in ("engine", "how")} | {"seed": asked["seed"] if seed is None else seed}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=settings) from None
+    if not data.is_file():
+        raise InputError("the fit's data is no longer there", file=data)
+    if hashlib.sha256(data.read_bytes()).hexdigest() != digest:
+        raise InputError("the data has changed since the fit; fit it again", file=data)
+    found = fit_file(data, **options, step=step)
+    found.fit.diagnostics.require()
+    step("checks")
+    results = run_checks(found.fit, options["how"], origin=found.panel.origin, seed=options["seed"])
+    return CheckedFit(found.fit.model.name, results)

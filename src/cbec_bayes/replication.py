@@ -154,6 +154,16 @@ class Replication:
         return {word: words.count(word) for word in ("yes", "rounding", "no")}
 
 
+def printed_numbers(replication: Replication) -> dict[tuple[str, str, str, str], float]:
+    """Return the printed cells by table, column, term and quantity (estimate, se, t or r2), as checks ask for them."""
+    found = {}
+    for cell in replication.numbers():
+        quantity = cell.reading if cell.quantity == "parenthesis" else cell.quantity
+        if isinstance(cell.printed, PrintedNumber) and quantity in ("estimate", "se", "t", "r2"):
+            found[cell.table, cell.column, cell.term, quantity] = float(cell.printed.value)
+    return found
+
+
 def is_constant(term: str) -> bool:
     """Whether a term is the constant, under any of the names that programs give it."""
     return term.lower() in CONSTANT_TERMS

@@ -14,13 +14,18 @@ from cbec_bayes.panelfit import STUDY_MODELS, fit_models
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
-from cbec_bayes.replication import observed_rows, replicate
+from cbec_bayes.replication import observed_rows, printed_numbers, replicate
 from cbec_bayes.report.page import render
 from cbec_bayes.spec import Study, load_study
 
 PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
 
-STEPS = (*REANALYSIS_STEPS, "running the classical regressions", "fitting the models", "writing the report")
+STEPS = (
+    *REANALYSIS_STEPS,
+    "running the classical regressions",
+    "fitting and checking the models",
+    "writing the report",
+)
 
 
 def input_hashes(study: Study) -> dict[str, str]:
@@ -84,7 +89,14 @@ def run(study_name: str, out: Path, *, seed: int = 1, step: Step = lambda _: Non
     classical = {one.name: replicate(one, few=True, seed=seed) for one in beside if one.panel is not None}
     step(STEPS[-2])
     hierarchical = {
-        name: fit_models(one.design, one.panel.origin, one.study.panel.convention, seed=seed)
+        name: fit_models(
+            one.design,
+            one.panel.origin,
+            one.study.panel.convention,
+            columns=[column.spec for column in one.columns],
+            printed=printed_numbers(one),
+            seed=seed,
+        )
         for name, one in classical.items()
         if one.study.panel is not None and len(one.design.groups) > 1
     }

@@ -217,3 +217,104 @@ def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, 
             f"{CI_PROB:.0%} intervals of each region's slope under {len(readings)} readings of the parentheses and "
             f"{len(models)} priors; the numbers are in sensitivity.csv",
         )
+
+
+QUANTITIES = {"estimate": "coefficient", "se": "clustered standard error", "t": "t", "r2": "R²"}
+_FARTHEST = 6.0  # distances beyond are drawn at the edge
+
+
+def predictive_grid(table: pd.DataFrame, exposure: str, title: str) -> str:
+    """Draw every cell of the classical tables in its posterior predictive distribution.
+
+    Parameters
+    ----------
+    table
+        Columns table, column, term, quantity, z, z_printed, outside; see `cbec_bayes.checks.cells`.
+    exposure
+        The term whose cells are filled.
+    title
+        Of the figure.
+    """
+    places = list(dict.fromkeys(zip(table["table"], table["column"], strict=True)))
+    shown = [quantity for quantity in QUANTITIES if (table["quantity"] == quantity).any()]
+    with _figure(2 * (0.28 * len(places) + 0.75), panels=(2, 2), sharex=True, sharey=True) as (figure, grid):
+        for axes, quantity in zip(grid.ravel(), shown, strict=False):
+            axes.axvspan(-1.96, 1.96, color=GREY, alpha=0.18, linewidth=0)
+            axes.axvline(0, color=GREY, linewidth=0.8)
+            axes.set_title(QUANTITIES[quantity], fontsize=9)
+            for row in table[table["quantity"] == quantity].to_dict("records"):
+                y = -places.index((row["table"], row["column"]))
+                own = row["term"] in (exposure, "")
+                z = min(max(row["z"], -_FARTHEST), _FARTHEST)
+                colour = ORANGE if row["outside"] else BLUE
+                face = colour if own else "none"
+                axes.plot(z, y, "o", color=colour, markerfacecolor=face, markersize=4.5 if own else 3.5, clip_on=False)
+                if row["z_printed"] == row["z_printed"]:
+                    other = min(max(row["z_printed"], -_FARTHEST), _FARTHEST)
+                    axes.plot(other, y + 0.25, "x", color=PINK, markersize=3.5, clip_on=False)
+            axes.set_xlim(-_FARTHEST - 0.5, _FARTHEST + 0.5)
+            axes.set_yticks([-i for i in range(len(places))], [f"{t}: {c}" for t, c in places])
+            axes.tick_params(axis="y", length=0)
+        for axes in grid.ravel()[len(shown) :]:
+            axes.set_visible(False)
+        figure.supxlabel("distance from the replicates' median (band: 95 %)", fontsize=9)
+        n_out = int(table["outside"].sum())
+        return _svg(figure, title, f"{len(table)} cells of the classical tables, {n_out} of them far out")
+
+
+def predictive_statistics(table: pd.DataFrame, title: str) -> str:
+    """Draw every statistic of the residuals in its posterior predictive distribution.
+
+    Parameters
+    ----------
+    table
+        Columns statistic, of, z, outside; see `cbec_bayes.checks.residuals`.
+    title
+        Of the figure.
+    """
+    with _figure(0.21 * len(table) + 0.7) as (figure, axes):
+        axes.axvspan(-1.96, 1.96, color=GREY, alpha=0.18, linewidth=0)
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        labels = []
+        for i, row in enumerate(table.to_dict("records")):
+            z = min(max(row["z"], -_FARTHEST), _FARTHEST)
+            axes.plot(z, -i, "D" if row["outside"] else "o", color=ORANGE if row["outside"] else BLUE, clip_on=False)
+            spread = row["statistic"].startswith("log spread")
+            labels.append(f"spread, {row['of']}" if spread else f"{row['statistic']}, {row['of']}")
+        axes.set_xlim(-_FARTHEST - 0.5, _FARTHEST + 0.5)
+        axes.set_yticks([-i for i in range(len(table))], labels, fontsize=8)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("distance from the replicates' median (band: 95 %)")
+        n_out = int(table["outside"].sum())
+        return _svg(figure, title, f"{len(table)} statistics of outcome and residuals, {n_out} of them far out")
+
+
+def influence(table: pd.DataFrame, groups: Sequence[str], title: str, most: int = 12) -> str:
+    """Draw how each group's slope moves when one unit, or group, is left out; those that move it most.
+
+    Parameters
+    ----------
+    table
+        Columns left_out, group, moved; see `cbec_bayes.checks.influence`.
+    groups
+        Groups in order.
+    title
+        Of the figure.
+    most
+        How many of those left out are drawn.
+    """
+    largest = table.groupby("left_out")["moved"].agg(lambda moved: moved.abs().max()).sort_values(ascending=False)
+    names = list(largest.index[:most])
+    markers, colours = ("o", "s", "^", "v", "D"), (BLUE, ORANGE, GREEN, PINK, GREY)
+    with _figure(0.24 * len(names) + 1.0) as (figure, axes):
+        axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        for r, group in enumerate(groups):
+            own = table[(table["group"] == group) & table["left_out"].isin(names)]
+            at = [-names.index(name) for name in own["left_out"]]
+            axes.plot(own["moved"], at, markers[r % 5], color=colours[r % 5], markersize=4.5, label=group)
+        axes.set_yticks([-i for i in range(len(names))], names)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("move of the slope, in its posterior standard deviations")
+        figure.legend(loc="outside upper center", ncols=min(len(groups), 5))
+        return _svg(figure, title, f"moves of slopes without each of {len(names)}; the largest {largest.iloc[0]:.1f}")

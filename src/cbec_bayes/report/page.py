@@ -19,6 +19,7 @@ from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.replication import Replication, label_of, match_sentence
 from cbec_bayes.report import figures
+from cbec_bayes.report.checks import TITLES, check_figures, check_tables
 from cbec_bayes.report.classical import classical_tables, jackknife_sentence
 from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence, unlearned_sentences
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
@@ -70,8 +71,9 @@ def render(
     by_study = {name: classical_tables(one) for name, one in replications.items()}
     fitted = dict(hierarchical or {})
     digits = {name: _decimals(fits) for name, fits in fitted.items()}
+    by_check = {name: check_tables(name, fits) for name, fits in fitted.items()}
     by_fit = {name: hierarchy_tables(name, fits, digits[name]) for name, fits in fitted.items()}
-    extra = [table for own in (*by_study.values(), *by_fit.values()) for table in own]
+    extra = [table for own in (*by_study.values(), *by_fit.values(), *by_check.values()) for table in own]
     tables = {table.name: table for table in (*_tables(analysis), *extra)}
     path = analysis.path
     drawn = {
@@ -83,6 +85,7 @@ def render(
     }
     for name, fits in fitted.items():
         exposure = replications[name].panel.roles.exposure
+        drawn |= check_figures(name, fits, exposure)
         drawn[f"path_{name}"] = hierarchy_path(name, fits, label_of(replications[name])(exposure))
     environment = Environment(
         loader=PackageLoader("cbec_bayes.report"),
@@ -123,6 +126,12 @@ def render(
                 "tables": by_fit[name],
                 "answers": fits.answers,
                 "unlearned": unlearned_sentences(fits),
+                "checks": by_check[name],
+                "check_figures": [
+                    (TITLES[check.name], drawn[f"{check.name}_{name}"])
+                    for check in fits.checks
+                    if f"{check.name}_{name}" in drawn
+                ],
                 "figure": drawn[f"path_{name}"],
             }
             for name, fits in fitted.items()
@@ -156,6 +165,8 @@ def render(
             f"{name}_hierarchical_contrasts": fits.contrasts,
             f"{name}_diagnostics": fits.diagnostics,
             f"{name}_path": fits.path.frame(fits.origin),
+            f"{name}_member_checks": fits.member_checks.assign(origin=str(fits.origin)),
+            **{f"{name}_check_{check.name}": check.table for check in fits.checks if len(check.table)},
         }
     files |= {f"tables/{name}.csv": csv_text(frame, SAMPLED_DIGITS) for name, frame in sampled.items()}
     files |= {f"tables/{name}.csv": csv_text(frame) for name, frame in frames.items()}

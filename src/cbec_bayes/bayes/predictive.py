@@ -1,0 +1,88 @@
+"""Outcomes that a fitted model would produce: of the same units, or of new ones like them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.lags import previous_rows
+from cbec_bayes.bayes.posterior import linear_predictor
+from cbec_bayes.errors import InputError
+from cbec_bayes.within import Array
+
+
+def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 4_000, seed: int = 1) -> Array:
+    """Draw replicated outcomes on the rows and regressors of the data.
+
+    Parameters
+    ----------
+    fit
+        A fitted model, of either engine.
+    new_units
+        Whether unit effects, and slopes of units, are drawn anew. Random effects come from their distribution; flat
+        ones have none, so that each new unit takes the effect of one of the units at random.
+    draws
+        At most this many, evenly from the posterior.
+    seed
+        Of everything random.
+
+    Returns
+    -------
+    ndarray
+        Shape (S, n).
+
+    Raises
+    ------
+    InputError
+        The panel is so large that the posterior holds no unit effects.
+    """
+    posterior = fit.tree["posterior"].dataset
+    if "unit_effect" not in posterior:
+        raise InputError("replicated outcomes need unit effects, which the posterior of so large a panel does not hold")
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    at = np.unique(np.linspace(0, total - 1, min(draws, total)).round().astype(int))
+
+    def of(name: str) -> Array:
+        values = posterior[name].to_numpy()
+        return np.asarray(values.reshape(total, *values.shape[2:])[at])
+
+    rng = np.random.default_rng([seed, 3])
+    model, design = fit.model, fit.design
+    effects = {block.name: of(block.name) for block in fit.blocks.every} | {"unit_effect": of("unit_effect")}
+    if new_units:
+        shape = effects["unit_effect"].shape
+        if model.unit_effect == "fixed":
+            chosen = rng.integers(shape[1], size=shape)
+            effects["unit_effect"] = np.take_along_axis(effects["unit_effect"], chosen, axis=1)
+        else:
+            effects["unit_effect"] = of("sigma_mu")[:, None] * rng.standard_normal(shape)
+        if "unit_slope" in effects:
+            effects["unit_slope"] = of("kappa")[:, None] * rng.standard_normal(shape)
+    mean = linear_predictor(fit.blocks, effects)
+    noise = rng.standard_normal(mean.shape)
+    sigma = of("sigma")
+    if model.residual == "by_group" and design.group is not None:
+        return np.asarray(mean + sigma[:, design.group] * noise)
+    if model.residual == "student_t":
+        nu = of("nu")[:, None]
+        noise /= np.sqrt(rng.chisquare(np.broadcast_to(nu, mean.shape)) / nu)
+    if model.residual == "ar1":
+        noise = _carried(noise, of("rho"), *previous_rows(design))
+    return np.asarray(mean + sigma[:, None] * noise)
+
+
+def _carried(noise: Array, rho: Array, previous: np.ndarray, gap: np.ndarray) -> Array:
+    """Turn independent noise, shape (S, n), into stationary AR(1) of variance one within units."""
+    position = np.zeros(len(gap), dtype=int)
+    later = gap > 0
+    for _ in range(len(gap)):
+        moved = np.where(later, position[previous] + 1, 0)
+        if np.array_equal(moved, position):
+            break
+        position = moved
+    found = noise.copy()
+    for step in range(1, int(position.max(initial=0)) + 1):
+        rows = np.flatnonzero(position == step)
+        carried = rho[:, None] ** gap[rows]
+        found[:, rows] = carried * found[:, previous[rows]] + np.sqrt(1 - carried**2) * noise[:, rows]
+    return found

@@ -1,0 +1,124 @@
+"""Predictive checks in the classical tables' own language (MODEL.md section 6).
+
+The test statistics are the cells of the classical tables, computed by the frequentist module itself on outcomes that
+the fitted model replicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.checks.result import CheckResult, against
+from cbec_bayes.classical.batch import BatchFit, prepare
+from cbec_bayes.classical.tables import ColumnSpec
+from cbec_bayes.design import Design
+from cbec_bayes.errors import InputError
+from cbec_bayes.spec import Origin
+from cbec_bayes.within import Array
+
+type Place = tuple[str, str, str, str]
+"""Table, column, term (blank for the column's own numbers), quantity."""
+
+CELL_COLUMNS = (
+    "table",
+    "column",
+    "term",
+    "quantity",
+    "printed",
+    "replicated",
+    "mean",
+    "sd",
+    "ci_low",
+    "ci_high",
+    "z",
+    "z_printed",
+    "p_replicated",
+    "p_printed",
+    "outside",
+    "origin",
+)
+
+
+def predictive_cells(
+    design: Design,
+    columns: Sequence[ColumnSpec],
+    how: str,
+    outcomes: Array,
+    printed: Mapping[Place, float],
+    *,
+    origin: Origin,
+    new_units: bool = False,
+) -> CheckResult:
+    """Hold every cell of the classical tables against its posterior predictive distribution.
+
+    Parameters
+    ----------
+    design
+        The rows that the model was fitted to.
+    columns
+        Of the classical tables.
+    how
+        Convention of the clustered standard errors.
+    outcomes
+        Replicated, shape (S, n); see `cbec_bayes.bayes.predictive.predictive_outcomes`.
+    printed
+        Printed numbers by place, with quantities ``estimate``, ``se``, ``t`` and ``r2``.
+    origin
+        Of the data.
+    new_units
+        Whether the outcomes are of new units.
+
+    Returns
+    -------
+    CheckResult
+        It fails where a cell computed from the data lies farther out than the farthest cell of 95 % of replicates.
+    """
+    places: list[Place] = []
+    values: list[float] = []
+    draws: list[Array] = []
+    for column in columns:
+        try:
+            prepared = prepare(design, column.terms, group=column.group, how=how)
+        except InputError:  # a column that its rows cannot carry
+            continue
+        own, many = _cells(prepared.fit(design.y[None])), _cells(prepared.fit(outcomes))
+        for (k, quantity), found in many.items():
+            if np.isfinite(found).all() and np.ptp(found) > 0:
+                places.append((column.table, column.name, "" if k is None else prepared.terms[k], quantity))
+                values.append(float(own[k, quantity][0]))
+                draws.append(found)
+    name = "predictive_cells_new" if new_units else "predictive_cells"
+    if not places:
+        empty = pd.DataFrame(columns=list(CELL_COLUMNS))
+        return CheckResult(name, None, empty, None, "No column of the classical tables can be fitted.")
+    replicated = np.column_stack(draws)
+    held = against(replicated, np.array(values))
+    there = np.array([printed.get(place, np.nan) for place in places])
+    other = against(replicated, there)
+    p_printed = np.where(np.isnan(there), np.nan, other.p)
+    moments = (held.mean, held.sd, held.low, held.high)
+    numbers = (there, values, *moments, held.z, other.z, held.p, p_printed, held.outside)
+    columns_of = dict(zip(CELL_COLUMNS, (*zip(*places, strict=True), *numbers), strict=False))
+    table = pd.DataFrame(columns_of).assign(origin=str(origin))
+    out = table[table["outside"]].sort_values("z", key=abs, ascending=False)
+    named = "; ".join(f"{r.table}: {r.column} {r.quantity} {r.term}".strip() for r in out.head(4).itertuples())
+    more = f" and {len(out) - 4} more" if len(out) > 4 else ""
+    who = "new units" if new_units else "the same units"
+    count = (
+        f"{len(out)} of {len(table)} cells lie" if len(out) > 1 else f"{len(out) or 'none'} of {len(table)} cells lies"
+    )
+    text = (
+        f"Of outcomes replicated for {who} the classical tables are made again: {count} farther out than the farthest "
+        f"cell of 95 % of them{': ' + named + more if named else ''}."
+    )
+    return CheckResult(name, out.empty, table, "predictive_grid", text)
+
+
+def _cells(fit: BatchFit) -> dict[tuple[int | None, str], Array]:
+    found: dict[tuple[int | None, str], Array] = {}
+    for k in range(fit.estimate.shape[1]):
+        found |= {(k, "estimate"): fit.estimate[:, k], (k, "se"): fit.se[:, k], (k, "t"): fit.t[:, k]}
+    return found | {(None, "r2"): fit.r2, (None, "r2_within"): fit.r2_within}

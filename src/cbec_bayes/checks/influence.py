@@ -1,0 +1,83 @@
+"""Which unit or group a conclusion rests on: the model refitted without each."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.checks.result import CheckResult
+from cbec_bayes.effects.groups import group_slopes
+from cbec_bayes.effects.summary import Summary, summarise_draws
+from cbec_bayes.errors import CbecBayesError
+from cbec_bayes.spec import GROUP_ALL, Origin
+
+INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "moved", "origin")
+
+MAX_LEFT_OUT = 200
+"""Refits that a check makes at most; of more units or groups it takes none."""
+
+INFLUENTIAL = 1.0
+"""A slope that moves by more than this many of its posterior standard deviations rests on what was left out."""
+
+
+def leave_out(found: PanelFit, what: Literal["unit", "group"], *, origin: Origin, seed: int = 1) -> CheckResult:
+    """Refit without each unit, or each group, in turn.
+
+    Parameters
+    ----------
+    found
+        A fit by the collapsed engine; refits of others are not affordable, and the check does not apply.
+    what
+        What is left out.
+    origin, seed
+        Of the data, and of everything random.
+
+    Returns
+    -------
+    CheckResult
+        `moved` is the change of a slope's mean in its posterior standard deviations of the full fit; the check fails
+        where one exceeds `INFLUENTIAL`. What a refit cannot identify is not in the table.
+    """
+    name = f"leave_one_{what}_out"
+    design = found.design
+    codes, labels = (design.unit, design.units) if what == "unit" else (design.group, design.groups)
+    empty = pd.DataFrame(columns=list(INFLUENCE_COLUMNS))
+    if found.collapsed is None or codes is None or not 2 < len(labels) <= MAX_LEFT_OUT:
+        text = f"Leaving out one {what} at a time needs three to {MAX_LEFT_OUT} of them and the collapsed engine."
+        return CheckResult(name, None, empty, None, text)
+    full = _summaries(found)
+    rows = []
+    for code, label in enumerate(labels):
+        try:
+            part = fit(design.rows(codes != code), found.model, seed=seed, origin=origin)
+        except CbecBayesError:  # a slope is not identified without it
+            continue
+        for group, s in _summaries(part).items():
+            if group in full:
+                moved = (s.mean - full[group].mean) / full[group].sd
+                rows.append((label, group, s.mean, s.sd, s.ci_low, s.ci_high, s.p_positive, moved, str(origin)))
+    table = pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
+    if table.empty:
+        return CheckResult(name, None, table, None, f"No refit without a {what} identifies a slope.")
+    worst = table.iloc[int(table["moved"].abs().argmax())]
+    far = table[table["moved"].abs() > INFLUENTIAL]
+    size = f"{worst['moved']:+.1f}".replace("-", "\N{MINUS SIGN}")
+    text = (
+        f"Of {len(labels)} refits without one {what} the largest move of a slope is {size} posterior "
+        f"standard deviations ({_named(worst['group'])} without {worst['left_out']}), and "
+        f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}."
+    )
+    return CheckResult(name, bool(far.empty), table, "influence", text)
+
+
+def _summaries(found: PanelFit) -> dict[str, Summary]:
+    slopes = group_slopes(found)
+    draws = {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)} if len(slopes.labels) > 1 else {}
+    return {g: summarise_draws(np.asarray(v)) for g, v in ({GROUP_ALL: slopes.common} | draws).items()}
+
+
+def _named(group: str) -> str:
+    return "the common slope" if group == GROUP_ALL else f"that of {group}"

@@ -1,0 +1,111 @@
+"""What a check finds, and how statistics of the data are held against those of replicated data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from cbec_bayes.spec import CI_PROB
+from cbec_bayes.within import Array
+
+CHECK_COLUMNS = ("check", "passed", "text")
+
+FAMILY_LEVEL = 0.05
+"""Chance that a true model fails a check of many statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A check.
+
+    Attributes
+    ----------
+    name
+        Of the check, and of its files.
+    passed
+        None where it does not apply, or has nothing to pass.
+    table
+        What was found.
+    figure
+        Name of the drawing that shows the table; None where the table says it better.
+    text
+        One sentence.
+    """
+
+    name: str
+    passed: bool | None
+    table: pd.DataFrame
+    figure: str | None
+    text: str
+
+
+def checks_frame(results: Sequence[CheckResult]) -> pd.DataFrame:
+    """Return one row per check: check, passed (yes, no, not applicable), text."""
+    words = {True: "yes", False: "no", None: "not applicable"}
+    return pd.DataFrame([(r.name, words[r.passed], r.text) for r in results], columns=list(CHECK_COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """Statistics of the data against those of replicated data, each of shape (C,) for C statistics.
+
+    Attributes
+    ----------
+    mean, sd, low, high
+        Of the replicates; the ends are of the equal-tailed interval.
+    p
+        Tail probability of each statistic: twice the smaller share of replicates on either side, never zero.
+    z
+        Distance from the replicates' median, in units in which the interval's end on that side is at 1.96: skewed
+        distributions, as of standard errors, have two of them.
+    limit
+        What the largest distance of C stays below in 95 % of replicated data sets, their statistics taken together.
+    """
+
+    mean: Array
+    sd: Array
+    low: Array
+    high: Array
+    p: Array
+    z: Array
+    limit: float
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Which statistics lie farther out than the farthest of a replicated data set would."""
+        return np.abs(self.z) > self.limit
+
+
+def against(replicated: Array, observed: Array) -> Against:
+    """Hold statistics of the data, shape (C,), against those of S replicated data sets, shape (S, C).
+
+    Notes
+    -----
+    Looking at C statistics and pointing at the most extreme one is itself a statistic, whose distribution the
+    replicates have as well. So a true model fails one check in twenty whatever C is and however statistics depend on
+    each other.
+    """
+    low, median, high = np.quantile(replicated, [(1 - CI_PROB) / 2, 0.5, (1 + CI_PROB) / 2], axis=0)
+    end = float(stats.norm.ppf((1 + CI_PROB) / 2))
+
+    def distance(values: Array) -> Array:
+        gap = values - median
+        return np.asarray(end * gap / np.where(gap > 0, high - median, median - low))
+
+    below, above = (replicated <= observed).sum(axis=0), (replicated >= observed).sum(axis=0)
+    p = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (1 + len(replicated)))
+    farthest = np.abs(distance(replicated)).max(axis=1)
+    return Against(
+        replicated.mean(axis=0),
+        replicated.std(axis=0, ddof=1),
+        low,
+        high,
+        p,
+        distance(observed),
+        float(np.quantile(farthest, 1 - FAMILY_LEVEL)),
+    )

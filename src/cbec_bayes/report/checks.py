@@ -1,0 +1,66 @@
+"""The checks of the report: one sentence each, their figures, and every member against the predictive ones."""
+
+from __future__ import annotations
+
+from cbec_bayes.checks import checks_frame
+from cbec_bayes.panelfit import StudyFits
+from cbec_bayes.report import figures
+from cbec_bayes.report.tables import ReportTable
+
+TITLES = {
+    "predictive_cells": "Classical tables of replicated outcomes, same units",
+    "predictive_cells_new": "Classical tables of replicated outcomes, new units",
+    "predictive_residuals": "Distribution, serial correlation, spread, extremes",
+    "between_group_prior": "Prior of the between-region scale",
+    "leave_one_group_out": "One region left out",
+    "leave_one_unit_out": "One unit left out",
+}
+"""What each check is called in the report."""
+
+WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
+
+
+def check_tables(name: str, fits: StudyFits) -> list[ReportTable]:
+    """Return the headline's checks, and which member passes which predictive check."""
+    found = checks_frame(fits.checks)
+    every = ReportTable(
+        f"{name}_checks",
+        "Checks of the headline model. One that fails is a finding about the model or the data, said here so that the "
+        "numbers above are read with it.",
+        fits.origin,
+        ("Check", "Result", "What was found"),
+        tuple((TITLES.get(r["check"], r["check"]), WORDS[r["passed"]], r["text"]) for r in found.to_dict("records")),
+    )
+    members = fits.member_checks
+    names = list(dict.fromkeys(members["check"]))
+    by_member = ReportTable(
+        f"{name}_member_checks",
+        "Which members of the family replicate what: the predictive checks of each.",
+        fits.origin,
+        ("Model", *(TITLES.get(check, check) for check in names)),
+        tuple(
+            (
+                model,
+                *(WORDS[word] for word in members[members["model"] == model].set_index("check").loc[names, "passed"]),
+            )
+            for model in fits.answers
+        ),
+    )
+    return [every, by_member]
+
+
+def check_figures(name: str, fits: StudyFits, exposure: str) -> dict[str, str]:
+    """Draw the checks of a study that have a figure, by name of the drawing."""
+    drawn = {}
+    groups = list(dict.fromkeys(fits.contrasts["group"].tolist() + fits.contrasts["minus"].tolist()))
+    for check in fits.checks:
+        title = f"{TITLES.get(check.name, check.name)}, {name}"
+        if check.table.empty or check.name == "predictive_cells_new":
+            continue
+        if check.figure == "predictive_grid":
+            drawn[f"{check.name}_{name}"] = figures.predictive_grid(check.table, exposure, title)
+        elif check.figure == "predictive_statistics":
+            drawn[f"{check.name}_{name}"] = figures.predictive_statistics(check.table, title)
+        elif check.figure == "influence" and check.name == "leave_one_unit_out":
+            drawn[f"{check.name}_{name}"] = figures.influence(check.table, groups, title)
+    return drawn

@@ -1,0 +1,360 @@
+"""Every check on data of its own model, which it should pass, and on data that it must find out."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes import cli
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.predictive import predictive_outcomes
+from cbec_bayes.checks import checks_frame
+from cbec_bayes.checks.cells import CELL_COLUMNS, predictive_cells
+from cbec_bayes.checks.influence import leave_out
+from cbec_bayes.checks.residuals import predictive_residuals, statistics
+from cbec_bayes.checks.result import FAMILY_LEVEL, against
+from cbec_bayes.checks.sensitivity import alternatives, between_group_prior
+from cbec_bayes.checks.suite import predictive_checks, run_checks
+from cbec_bayes.classical.regression import twfe
+from cbec_bayes.classical.tables import own_columns
+from cbec_bayes.design import Design
+from cbec_bayes.errors import InputError
+from cbec_bayes.family import load_panel_model
+from cbec_bayes.panelfit import SETTINGS
+from cbec_bayes.spec import Origin, Prior
+from tests.bayes import member, panel
+
+SIMULATED = Origin.SIMULATED
+
+
+def simulated(seed: int = 3, rho: float = 0.0, slopes: tuple[float, ...] = (0.3, 0.5, 0.4)) -> Design:
+    """Return the rows of a small panel with an outcome of its own model; or with errors correlated over time."""
+    rng = np.random.default_rng(seed)
+    n_units, n_times = 30, 8
+    base = panel("balanced")
+    unit, time = np.repeat(np.arange(n_units), n_times), np.tile(np.arange(n_times), n_units)
+    group = unit % 3
+    x = rng.normal(size=(len(unit), 2)) + rng.normal(size=n_units)[unit][:, None]
+    e = rng.normal(size=(n_units, n_times))
+    for t in range(1, n_times):
+        e[:, t] = rho * e[:, t - 1] + np.sqrt(1 - rho**2) * e[:, t]
+    y = np.array(slopes)[group] * x[:, 0] - 0.2 * x[:, 1] + rng.normal(size=n_units)[unit] + 0.1 * time
+    return Design(
+        "y",
+        ("d", "x"),
+        y + 0.4 * e.ravel(),
+        x,
+        unit,
+        time,
+        group,
+        tuple(f"u{i}" for i in range(n_units)),
+        tuple(float(2001 + t) for t in range(n_times)),
+        ("g0", "g1", "g2"),
+        type(base.effects)(unit, time),
+    )
+
+
+@functools.cache
+def fitted(rho: float = 0.0, model: str = "partial_pooling") -> PanelFit:
+    return fit(simulated(rho=rho), model)
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_a_true_model_fails_one_family_in_twenty(correlated):
+    rng = np.random.default_rng(1)
+    mix = np.ones((12, 12)) * 0.9 + 0.1 * np.eye(12) if correlated else np.eye(12)
+    root = np.linalg.cholesky(mix)
+    draws = np.exp(rng.normal(size=(4_000, 12)) @ root.T)  # skewed
+    failed = [against(draws, np.exp(root @ rng.normal(size=12))).outside.any() for _ in range(600)]
+    assert np.mean(failed) == pytest.approx(FAMILY_LEVEL, abs=4 * np.sqrt(FAMILY_LEVEL * 0.95 / 600))
+
+
+def test_distances_and_tail_probabilities():
+    draws = np.linspace(-1, 1, 2_001)[:, None]
+    held = against(draws, np.array([0.95]))
+    assert held.z[0] == pytest.approx(1.96, abs=1e-3)
+    assert held.p[0] == pytest.approx(0.05, abs=2e-3)
+    assert against(draws, np.array([5.0])).p[0] == pytest.approx(2 / 2_002)
+    assert against(draws, np.array([0.0])).p[0] == pytest.approx(1, abs=2e-3)
+    assert np.isnan(against(draws, np.array([np.nan])).z[0])
+
+
+def test_replicated_outcomes_have_the_models_moments():
+    found = fitted()
+    y = predictive_outcomes(found)
+    assert y.shape == (4_000, found.design.n_obs)
+    posterior = found.tree["posterior"].dataset
+    left = found.design.effects.within(y.T)
+    x = found.design.effects.within(found.design.x)
+    own = found.design.group[:, None] == np.arange(3)
+    slopes = np.linalg.lstsq(np.column_stack([x[:, :1] * own, x[:, 1:]]), left)[0]
+    # The regression of replicates has the posterior's mean, and the sampling variance on top of the posterior's.
+    for r, group in enumerate(found.design.groups):
+        draws = posterior["group_total_slope"].sel(group=group).to_numpy().ravel()
+        error = slopes[r].std() / np.sqrt(4_000)
+        assert slopes[r].mean() == pytest.approx(draws.mean(), abs=4.5 * error)
+        assert slopes[r].var() > 1.2 * draws.var()
+
+
+@pytest.mark.parametrize("model", ["ar1", "group_variance", "nested", "correlated_effects"])
+def test_replicated_errors_are_the_models(model):
+    found = fitted(0.6, model)
+    posterior = found.tree["posterior"].dataset
+    same, new = predictive_outcomes(found), predictive_outcomes(found, new_units=True)
+    design = found.design
+    shift = same - same.mean(axis=0)
+    if model == "ar1":
+        stat = statistics(design, same)["correlation with the period before", "residual"]
+        plain = statistics(design, predictive_outcomes(fitted(0.6)))["correlation with the period before", "residual"]
+        assert stat.mean() > plain.mean() + 0.3
+        assert statistics(design, design.y[None])["correlation with the period before", "residual"][0] == pytest.approx(
+            stat.mean(), abs=4 * stat.std()
+        )
+    if model == "group_variance":
+        sigma = posterior["sigma"].mean(("chain", "draw")).to_numpy()
+        spread = [shift[:, design.group == r].std() for r in range(3)]
+        assert np.argsort(spread).tolist() == np.argsort(sigma).tolist()
+    between = [np.array([y[:, design.unit == i].mean(axis=1) for i in range(30)]).T for y in (same, new)]
+    # Units as they are keep their level; new ones have any.
+    assert between[1].std(axis=0).mean() > 2.5 * between[0].std(axis=0).mean()
+    assert between[1].std(axis=1).mean() == pytest.approx(between[0].std(axis=1).mean(), rel=0.25)
+
+
+def test_student_t_replicates_have_heavy_tails():
+    found = fitted()
+    tree = found.tree.copy()
+    posterior = tree["posterior"].to_dataset()
+    posterior["nu"] = posterior["sigma"] * 0 + 5.0
+    tree["posterior"] = type(tree)(posterior)
+    heavy = replace(found, tree=tree, blocks=replace(found.blocks, model=member(residual="student_t")))
+    kurtosis = statistics(found.design, predictive_outcomes(heavy))["excess kurtosis", "residual"]
+    plain = statistics(found.design, predictive_outcomes(found))["excess kurtosis", "residual"]
+    assert kurtosis.mean() > plain.mean() + 1
+    assert plain.mean() == pytest.approx(0, abs=0.1)
+
+
+def test_a_panel_without_stored_unit_effects_is_refused():
+    found = fitted()
+    tree = found.tree.copy()
+    tree["posterior"] = type(tree)(tree["posterior"].to_dataset().drop_vars("unit_effect"))
+    with pytest.raises(InputError, match="unit effects"):
+        predictive_outcomes(replace(found, tree=tree))
+
+
+def test_a_model_passes_on_data_of_its_own():
+    for result in predictive_checks(fitted(), "reghdfe", origin=SIMULATED):
+        assert result.passed is True, result.text
+        assert set(result.table["origin"]) == {"simulated"}
+        assert "none of" in result.text
+
+
+def test_the_cells_are_the_classical_tables():
+    found = fitted()
+    design = found.design
+    printed = {("3", "(2)", "d", "estimate"): 0.41, ("4", "g1", "d", "se"): 40.0}
+    result = predictive_cells(
+        design, own_columns(design), "reghdfe", predictive_outcomes(found), printed, origin=SIMULATED
+    )
+    table = result.table
+    assert tuple(table.columns) == CELL_COLUMNS
+    by_place = table.set_index(["table", "column", "term", "quantity"]).sort_index()
+    for column, part in [("(2)", design), *((g, design.of_group(g)) for g in design.groups)]:
+        own = twfe(part, how="reghdfe")
+        place = ("3" if column == "(2)" else "4", column)
+        for k, term in enumerate(design.terms):
+            cells = by_place.loc[(*place, term)]["replicated"]
+            assert cells["estimate"] == pytest.approx(own.estimate[k], rel=1e-8)
+            assert cells["se"] == pytest.approx(own.se[k], rel=1e-8)
+            assert cells["t"] == pytest.approx(own.estimate[k] / own.se[k], rel=1e-8)
+        assert by_place.loc[(*place, "", "r2"), "replicated"] == pytest.approx(own.r2, rel=1e-8)
+    assert by_place.loc[("3", "(2)", "d", "estimate"), "p_printed"] > 0.2
+    assert by_place.loc[("4", "g1", "d", "se"), "p_printed"] < 1e-3
+    assert table["printed"].notna().sum() == 2
+    assert table["p_printed"].notna().sum() == 2
+
+
+def test_a_cell_that_the_model_would_not_print_is_found():
+    found = fit(simulated(rho=0.0, slopes=(0.3, 0.5, 0.4)), "complete_pooling")
+    far = fit(simulated(slopes=(-3.0, 0.5, 4.0)), "complete_pooling")
+    passed = predictive_cells(
+        found.design,
+        own_columns(found.design),
+        "reghdfe",
+        predictive_outcomes(found),
+        {},
+        origin=SIMULATED,
+    )
+    failed = predictive_cells(
+        far.design, own_columns(far.design), "reghdfe", predictive_outcomes(far), {}, origin=SIMULATED
+    )
+    assert passed.passed is True
+    assert failed.passed is False
+    out = failed.table[failed.table["outside"]]
+    assert {"g0", "g2"} <= set(out["column"])
+    assert f"{len(out)} of {len(failed.table)} cells lie" in failed.text
+    assert "more" in failed.text
+
+
+def test_serial_correlation_is_found_and_the_model_that_has_it_passes():
+    design = simulated(rho=0.8)
+    results = {
+        name: predictive_residuals(design, predictive_outcomes(fit(design, name)), origin=SIMULATED)
+        for name in ("partial_pooling", "ar1")
+    }
+    assert results["partial_pooling"].passed is False
+    assert "correlation with the period before residual" in results["partial_pooling"].text
+    assert results["ar1"].passed is True
+
+
+def test_outliers_and_unequal_spread_are_found():
+    design = simulated()
+    y = design.y.copy()
+    y[design.group == 0] += np.random.default_rng(1).normal(size=(design.group == 0).sum()) * 3
+    y[17] += 40
+    odd = replace(design, y=y)
+    result = predictive_residuals(odd, predictive_outcomes(fit(odd)), origin=SIMULATED)
+    assert result.passed is False
+    assert {"excess kurtosis", "largest over sd", "log spread of residuals"} <= set(
+        result.table[result.table["outside"]]["statistic"]
+    )
+
+
+def test_the_prior_of_the_between_group_scale():
+    settled = between_group_prior(fitted(), origin=SIMULATED)
+    assert settled.passed is True
+    assert settled.table["prior"].iloc[0] == "the model's own"
+    assert set(settled.table["group"]) == {"g0", "g1", "g2", "(all)", "(new)"}
+    assert "no settled sign depends on it" in settled.text
+    own = settled.table[settled.table["prior"] == "the model's own"].set_index("group")
+    draws = fitted().tree["posterior"]["group_total_slope"].sel(group="g0")
+    assert own.loc["g0", "mean"] == pytest.approx(float(draws.mean()), rel=1e-12)
+
+
+def test_a_sign_that_the_prior_settles_is_found():
+    """One group's rows leave its slope just short of zero; a prior that pools it to the others makes sure."""
+    design = simulated(5, slopes=(0.2, 0.5, 0.45))
+    result = between_group_prior(fit(design.rows(design.unit < 9)), origin=SIMULATED)
+    assert result.passed is False
+    assert "whether the sign is settled depends on it for g0" in result.text
+
+
+def test_what_has_no_between_group_scale_is_not_tried():
+    assert between_group_prior(fitted(model="complete_pooling"), origin=SIMULATED).passed is None
+    held = member({"tau": Prior("fixed", {"value": 1.0})}, group_slope="pooled")
+    assert between_group_prior(fit(simulated(), held), origin=SIMULATED).passed is None
+    own = load_panel_model("partial_pooling").priors["tau"]
+    assert len(alternatives(own)) == 8
+    assert own in alternatives(own).values()
+
+
+@pytest.mark.parametrize("what", ["unit", "group"])
+def test_leaving_one_out_is_the_fit_without_it(what):
+    found = fitted()
+    design = found.design
+    result = leave_out(found, what, origin=SIMULATED)
+    codes, labels = (design.unit, design.units) if what == "unit" else (design.group, design.groups)
+    assert result.table["left_out"].nunique() == len(labels)
+    part = fit(design.rows(codes != 1), "partial_pooling")
+    draws = part.tree["posterior"]["group_total_slope"].sel(group="g2").to_numpy()
+    full = found.tree["posterior"]["group_total_slope"].sel(group="g2").to_numpy()
+    row = result.table[(result.table["left_out"] == labels[1]) & (result.table["group"] == "g2")].iloc[0]
+    assert row["mean"] == pytest.approx(draws.mean(), rel=1e-12)
+    assert row["moved"] == pytest.approx((draws.mean() - full.mean()) / full.std(ddof=1), rel=1e-9)
+    if what == "unit":
+        assert result.passed is True, result.text
+
+
+def test_a_unit_that_everything_rests_on_is_found():
+    design = simulated()
+    y = design.y.copy()
+    y[design.unit == 4] += 4.0 * (design.x[:, 0] * (1 + 0.5 * design.time))[design.unit == 4]
+    result = leave_out(fit(replace(design, y=y)), "unit", origin=SIMULATED)
+    assert result.passed is False
+    assert "without u4" in result.text
+
+
+def test_two_groups_are_too_few_to_leave_one_out():
+    design = simulated()
+    result = leave_out(fit(design.rows(design.group < 2)), "group", origin=SIMULATED)
+    assert result.passed is None
+    assert result.table.empty
+
+
+def test_every_check_has_a_name_of_its_own():
+    results = run_checks(fitted(), "reghdfe", origin=SIMULATED)
+    frame = checks_frame(results)
+    assert frame["check"].is_unique
+    assert set(frame["passed"]) <= {"yes", "no", "not applicable"}
+    assert len(frame) == 6
+
+
+@pytest.fixture
+def folder(tmp_path):
+    design = simulated()
+    frame = pd.DataFrame(design.x, columns=["d", "x"]).assign(
+        y=design.y,
+        firm=[design.units[i] for i in design.unit],
+        year=[int(design.times[t]) for t in design.time],
+        sector=[design.groups[g] for g in design.group],
+    )
+    data = tmp_path / "panel.csv"
+    frame.to_csv(data, index=False)
+    columns = {"outcome": "y", "exposure": "d", "controls": "x", "unit": "firm", "time": "year", "group": "sector"}
+    asked = [word for name, column in columns.items() for word in (f"--{name}", column)]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fit", "--data", str(data), *asked, "--seed", "2", "--out", str(tmp_path / "fit"), "-q"])
+    assert stopped.value.code == 0
+    return tmp_path / "fit"
+
+
+def program(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def test_a_folder_is_checked(folder, capsys, tmp_path):
+    settings = json.loads((folder / SETTINGS).read_text())
+    assert settings["model"] == "partial_pooling"
+    assert settings["seed"] == 2
+    assert program("check", folder) == 0
+    out = capsys.readouterr().out
+    assert "Checks of partial_pooling" in out
+    found = pd.read_csv(folder / "checks.csv")
+    assert list(found.columns) == ["check", "passed", "text"]
+    assert found["passed"].tolist() == ["yes"] * 6
+    cells = pd.read_csv(folder / "check_predictive_cells.csv")
+    assert tuple(cells.columns) == CELL_COLUMNS
+    assert set(cells["origin"]) == {"observed"}
+    # The same seed gives the same checks; elsewhere where asked.
+    assert program("check", folder, "--out", tmp_path / "again", "--quiet") == 0
+    assert (tmp_path / "again" / "checks.csv").read_bytes() == (folder / "checks.csv").read_bytes()
+
+
+def test_what_cannot_be_checked_is_refused_in_one_line(folder, capsys, tmp_path):
+    def refused(path):
+        assert program("check", path) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    assert "no folder of a fit" in refused(tmp_path / "nothing")
+    for text in ("{", "[]", "{}", '{"data": 3}'):
+        other = tmp_path / "other"
+        other.mkdir(exist_ok=True)
+        (other / SETTINGS).write_text(text)
+        assert "no folder of a fit" in refused(other)
+    data = tmp_path / "panel.csv"
+    moved = shutil.copy(data, tmp_path / "kept.csv")
+    data.write_text(data.read_text() + "\n")
+    assert "has changed since the fit" in refused(folder)
+    data.unlink()
+    assert "no longer there" in refused(folder)
+    shutil.copy(moved, data)
+    assert program("check", folder, "--quiet") == 0
