@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cbec_bayes.bayes.priors import CORRELATION, cumulative, log_density, resolve, start
+from cbec_bayes.bayes.priors import CORRELATION, cumulative, draw, log_density, resolve, start
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES, UNITS, load_panel_model
 from cbec_bayes.spec import SCALE_FAMILIES, Prior
@@ -163,3 +163,17 @@ def test_distribution_functions_of_a_correlation_and_of_none():
     np.testing.assert_allclose(cumulative(CORRELATION, np.array([-1.0, 0.4, 1.0])), [0, 0.7, 1])
     with pytest.raises(ValueError, match="no prior of a scale"):
         cumulative(Prior("flat", {}), np.ones(1))
+
+
+@pytest.mark.parametrize("family", SAMPLED)
+def test_draws_are_of_the_prior(family):
+    prior, _ = SAMPLED[family]
+    found = draw(prior, np.random.default_rng(1), (40, 100))
+    assert found.shape == (40, 100)
+    assert stats.kstest(found.ravel(), lambda x: cumulative(prior, x)).pvalue > 1e-3
+
+
+def test_draws_of_a_scale_that_is_held_and_of_none():
+    assert set(draw(Prior("fixed", {"value": 2.0}), np.random.default_rng(1), (3,))) == {2.0}
+    with pytest.raises(ValueError, match="no prior of a scale"):
+        draw(Prior("flat", {}), np.random.default_rng(1), (3,))

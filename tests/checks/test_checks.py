@@ -15,12 +15,15 @@ from cbec_bayes import cli
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks import checks_frame
+from cbec_bayes.checks.agreement import agreement, explain
 from cbec_bayes.checks.cells import CELL_COLUMNS, predictive_cells
 from cbec_bayes.checks.influence import leave_out
+from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals, statistics
 from cbec_bayes.checks.result import FAMILY_LEVEL, against
 from cbec_bayes.checks.sensitivity import alternatives, between_group_prior
 from cbec_bayes.checks.suite import predictive_checks, run_checks
+from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
 from cbec_bayes.design import Design
@@ -225,6 +228,96 @@ def test_outliers_and_unequal_spread_are_found():
     )
 
 
+def before(found: PanelFit, printed: dict | None = None):
+    columns = own_columns(found.design)
+    return prior_predictive(found, columns, "reghdfe", printed or {}, origin=SIMULATED)
+
+
+@pytest.mark.parametrize("model", ["partial_pooling", "ar1", "correlated_effects"])
+def test_weak_priors_exclude_nothing_and_allow_nothing_absurd(model):
+    result = before(fitted(model=model))
+    assert result.passed is True, result.text
+    assert set(result.table["verdict"]) == {"possible"}
+
+
+def test_draws_from_the_prior_are_the_models():
+    """With flat parameters held, a group's coefficient spreads by tau and, given it, by the noise of sigma."""
+    priors = {"tau": Prior("uniform", {"upper": 40.0}), "sigma": Prior("fixed", {"value": 0.01})}
+    found = fit(simulated(), member(priors, group_slope="pooled"))
+    row = before(found).table.set_index(["statistic", "of"]).loc[("coefficient of the exposure", "4: g1")]
+    unit = float(found.design.y.std(ddof=1) / found.design.x[:, 0].std(ddof=1))
+    # b = tau z, tau uniform on (0, u): P(|b| < x) = E min(1, x / (u |z|)), whose 95 % point is 1.39 u.
+    rng = np.random.default_rng(0)
+    expected = np.quantile(np.abs(rng.uniform(0, 40 * unit, 400_000) * rng.normal(size=400_000)), 0.95)
+    assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(expected, rel=0.1)
+
+
+def test_a_prior_that_excludes_what_is_printed_is_found():
+    tight = member({"tau": Prior("half_normal", {"scale": 1e-3})}, group_slope="pooled")
+    found = fit(simulated(), tight)
+    assert before(found).passed is True
+    result = before(found, {("4", "g1", "d", "estimate"): 9.0})
+    assert result.passed is False
+    assert "exclude coefficient of the exposure, 4: g1" in result.text
+    far = before(fit(simulated(slopes=(-5.0, 0.5, 5.0)), tight))
+    assert "exclude coefficient of the exposure, 4: g" in far.text
+
+
+def test_a_prior_that_allows_the_absurd_is_found():
+    wide = member({"tau": Prior("half_normal", {"scale": 1e4})}, group_slope="pooled")
+    result = before(fit(simulated(), wide))
+    assert result.passed is False
+    assert "which is absurd" in result.text
+
+
+def test_the_classical_regressions_agree_with_the_posterior_of_their_own_data():
+    found = fitted()
+    result = agreement(found, "reghdfe", origin=SIMULATED)
+    assert result.passed is True, result.text
+    table = result.table.set_index(["column", "term"])
+    assert list(table.index) == [("(all)", "d"), ("(all)", "x"), ("g0", "d"), ("g1", "d"), ("g2", "d")]
+    few = few_clusters(found.design.of_group("g1"), how="reghdfe", replications=999)
+    row = table.loc[("g1", "d")]
+    assert row["estimate"] == pytest.approx(few.regression.estimate[0], rel=1e-12)
+    assert row["crv1_se"] == pytest.approx(few.regression.se[0], rel=1e-12)
+    assert row["crv3_se"] == pytest.approx(few.crv3_se[0], rel=1e-12)
+    assert row["wild_p"] == few.wild_p[0]
+    draws = found.tree["posterior"]["group_total_slope"].sel(group="g1").to_numpy()
+    assert row["apart"] == pytest.approx((draws.mean() - row["estimate"]) / draws.std(ddof=1), rel=1e-9)
+    # Flat and unpooled, the two are one estimate: the limits of MODEL.md.
+    apart = agreement(fitted(model="no_pooling"), "reghdfe", origin=SIMULATED).table.set_index(["column", "term"])
+    assert np.abs(apart.loc[["g0", "g1", "g2"], "apart"]).max() < 0.1
+
+
+def test_a_posterior_that_refutes_the_regressions_is_found():
+    tight = member({"tau": Prior("half_normal", {"scale": 1e-3})}, group_slope="pooled")
+    result = agreement(fit(simulated(slopes=(-1.0, 0.5, 2.0)), tight), "reghdfe", origin=SIMULATED)
+    assert result.passed is False
+    assert "each outside the interval of the other" in result.text
+    assert "pooling moves it towards the common slope" in result.table.set_index("column").loc["g0", "why"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((0.0, 1.0, 1.0, 1.1, 30, True, False), "they agree"),
+        ((2.0, 1.0, 1.0, 1.1, 30, False, True), "pooling moves it"),
+        ((2.0, 1.0, 1.0, 1.1, 30, False, False), "they agree"),
+        ((0.0, 1.0, 1.0, 2.0, 9, True, False), "9 clusters or their leverage make CRV1 too small"),
+        ((0.0, 1.0, 1.0, np.nan, 3, False, False), "3 clusters are too few"),
+        ((0.0, 1.0, 2.0, 2.0, 30, False, True), "borrows from the other groups"),
+        ((0.0, 1.0, 2.0, 2.0, 30, True, True), "takes errors within a unit as independent"),
+        ((0.0, 2.0, 1.0, 1.0, 30, True, True), "groups in general"),
+        ((0.0, 2.0, 1.0, 1.0, 30, False, True), "cancel more"),
+    ],
+)
+def test_why_they_part(numbers, said):
+    *values, of_all, pooled = numbers
+    found = explain(*values, of_all=of_all, pooled=pooled)
+    assert said in found
+    assert "; " not in found
+
+
 def test_the_prior_of_the_between_group_scale():
     settled = between_group_prior(fitted(), origin=SIMULATED)
     assert settled.passed is True
@@ -291,7 +384,7 @@ def test_every_check_has_a_name_of_its_own():
     frame = checks_frame(results)
     assert frame["check"].is_unique
     assert set(frame["passed"]) <= {"yes", "no", "not applicable"}
-    assert len(frame) == 6
+    assert len(frame) == 8
 
 
 @pytest.fixture
@@ -328,7 +421,7 @@ def test_a_folder_is_checked(folder, capsys, tmp_path):
     assert "Checks of partial_pooling" in out
     found = pd.read_csv(folder / "checks.csv")
     assert list(found.columns) == ["check", "passed", "text"]
-    assert found["passed"].tolist() == ["yes"] * 6
+    assert found["passed"].tolist() == ["yes"] * 8
     cells = pd.read_csv(folder / "check_predictive_cells.csv")
     assert tuple(cells.columns) == CELL_COLUMNS
     assert set(cells["origin"]) == {"observed"}

@@ -110,6 +110,25 @@ def cumulative(prior: Prior, scale: Array) -> Array:
     raise ValueError(f"'{prior.dist}' is no prior of a scale that is sampled")
 
 
+def draw(prior: Prior, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Return draws of a scale; of one that is held, its value."""
+    p = prior.params
+    match prior.dist:
+        case "half_normal":
+            return np.abs(rng.normal(0, p["scale"], shape))
+        case "half_t":
+            return np.abs(p["scale"] * rng.standard_t(p["df"], shape))
+        case "half_cauchy":
+            return np.abs(p["scale"] * rng.standard_cauchy(shape))
+        case "exponential":
+            return rng.exponential(p["mean"], shape)
+        case "uniform":
+            return rng.uniform(0, p["upper"], shape)
+        case "fixed":
+            return np.full(shape, p["value"])
+    raise ValueError(f"'{prior.dist}' is no prior of a scale")
+
+
 def start(prior: Prior) -> float:
     """Return a scale that the prior finds likely, where a search may begin."""
     p: Mapping[str, float] = prior.params

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.predictive import predictive_outcomes
+from cbec_bayes.checks.agreement import agreement
 from cbec_bayes.checks.cells import Place, predictive_cells
 from cbec_bayes.checks.influence import leave_out
+from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals
 from cbec_bayes.checks.result import CheckResult
 from cbec_bayes.checks.sensitivity import between_group_prior
@@ -67,12 +69,15 @@ def run_checks(
     printed: Mapping[Place, float] | None = None,
     seed: int = 1,
 ) -> tuple[CheckResult, ...]:
-    """Run every check: predictive ones, sensitivity to the between-group prior, and leave-one-out refits.
+    """Run every check: predictive ones, priors, agreement with the regressions, leave-one-out refits.
 
     Parameters and errors are those of `predictive_checks`.
     """
+    chosen = own_columns(fit.design) if columns is None else tuple(columns)
     return (
         *predictive_checks(fit, how, origin=origin, columns=columns, printed=printed, seed=seed),
+        prior_predictive(fit, chosen, how, dict(printed or {}), origin=origin, seed=seed),
+        agreement(fit, how, origin=origin, seed=seed),
         between_group_prior(fit, origin=origin, seed=seed),
         leave_out(fit, "group", origin=origin, seed=seed),
         leave_out(fit, "unit", origin=origin, seed=seed),

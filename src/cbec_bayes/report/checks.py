@@ -5,12 +5,14 @@ from __future__ import annotations
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.panelfit import StudyFits
 from cbec_bayes.report import figures
-from cbec_bayes.report.tables import ReportTable
+from cbec_bayes.report.tables import ReportTable, number
 
 TITLES = {
     "predictive_cells": "Classical tables of replicated outcomes, same units",
     "predictive_cells_new": "Classical tables of replicated outcomes, new units",
     "predictive_residuals": "Distribution, serial correlation, spread, extremes",
+    "prior_predictive": "What the priors say before the data",
+    "agreement": "Agreement with the classical regressions",
     "between_group_prior": "Prior of the between-region scale",
     "leave_one_group_out": "One region left out",
     "leave_one_unit_out": "One unit left out",
@@ -20,8 +22,8 @@ TITLES = {
 WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
 
 
-def check_tables(name: str, fits: StudyFits) -> list[ReportTable]:
-    """Return the headline's checks, and which member passes which predictive check."""
+def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTable]:
+    """Return the headline's checks, which member passes which predictive check, and the headline beside regressions."""
     found = checks_frame(fits.checks)
     every = ReportTable(
         f"{name}_checks",
@@ -30,6 +32,27 @@ def check_tables(name: str, fits: StudyFits) -> list[ReportTable]:
         fits.origin,
         ("Check", "Result", "What was found"),
         tuple((TITLES.get(r["check"], r["check"]), WORDS[r["passed"]], r["text"]) for r in found.to_dict("records")),
+    )
+    beside = ReportTable(
+        f"{name}_agreement",
+        "Classical estimates and the headline model's posterior, term by term. Apart: posterior mean less estimate, in "
+        "posterior standard deviations. CRV3 is the jackknife; the last column says why a pair parts.",
+        fits.origin,
+        ("Term", "Estimate (CRV1)", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
+        tuple(
+            (
+                f"{row['term']}, {figures.GROUP_TITLES.get(row['column'], row['column'])}",
+                f"{number(row['estimate'], digits)} ({number(row['crv1_se'], digits)})",
+                number(row["crv3_se"], digits) or "–",
+                number(row["wild_p"], 3) or "–",
+                f"{number(row['mean'], digits)} ({number(row['sd'], digits)})",
+                number(row["apart"], 1),
+                row["why"],
+            )
+            for check in fits.checks
+            if check.name == "agreement"
+            for row in check.table.to_dict("records")
+        ),
     )
     members = fits.member_checks
     names = list(dict.fromkeys(members["check"]))
@@ -46,7 +69,7 @@ def check_tables(name: str, fits: StudyFits) -> list[ReportTable]:
             for model in fits.answers
         ),
     )
-    return [every, by_member]
+    return [every, by_member, beside]
 
 
 def check_figures(name: str, fits: StudyFits, exposure: str) -> dict[str, str]:

@@ -71,7 +71,7 @@ def render(
     by_study = {name: classical_tables(one) for name, one in replications.items()}
     fitted = dict(hierarchical or {})
     digits = {name: _decimals(fits) for name, fits in fitted.items()}
-    by_check = {name: check_tables(name, fits) for name, fits in fitted.items()}
+    by_check = {name: check_tables(name, fits, digits[name]) for name, fits in fitted.items()}
     by_fit = {name: hierarchy_tables(name, fits, digits[name]) for name, fits in fitted.items()}
     extra = [table for own in (*by_study.values(), *by_fit.values(), *by_check.values()) for table in own]
     tables = {table.name: table for table in (*_tables(analysis), *extra)}

@@ -1,0 +1,139 @@
+"""What the priors say before the data: slopes, R2 and the range of the outcome, as the classical tables have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.predictive import predictive_outcomes
+from cbec_bayes.bayes.priors import draw
+from cbec_bayes.bayes.twin import NU_PRIOR
+from cbec_bayes.checks.cells import Place
+from cbec_bayes.checks.result import CheckResult, against
+from cbec_bayes.classical.batch import prepare
+from cbec_bayes.classical.tables import ColumnSpec
+from cbec_bayes.errors import InputError
+from cbec_bayes.family import SCALES
+from cbec_bayes.spec import Origin
+from cbec_bayes.within import Array
+
+PRIOR_COLUMNS = ("statistic", "of", "replicated", "printed", "mean", "ci_low", "ci_high", "verdict", "origin")
+
+EXCLUDED = 0.002
+"""A value with a smaller tail probability under the prior is excluded by it."""
+
+ABSURD = 10.0
+"""A prior allows the absurd if more than half of its outcomes have a range of more than this many times the data's."""
+
+
+def prior_predictive(
+    found: PanelFit,
+    columns: tuple[ColumnSpec, ...],
+    how: str,
+    printed: Mapping[Place, float],
+    *,
+    origin: Origin,
+    draws: int = 2_000,
+    seed: int = 1,
+) -> CheckResult:
+    """Draw outcomes from the priors and run the classical regressions on them.
+
+    Parameters
+    ----------
+    found
+        A fitted model. Flat priors have no draws, so that the parameters under them (slopes in common, effects) are
+        held at their posterior means: what is tried is what the priors of scales and of pooled effects add.
+    columns, how, printed
+        As for `cbec_bayes.checks.cells.predictive_cells`; the exposure's coefficients are taken from every column.
+    origin, seed
+        Of the data, and of everything random.
+    draws
+        From the priors.
+
+    Returns
+    -------
+    CheckResult
+        It fails where a coefficient, replicated or printed, has a tail probability below `EXCLUDED`, or the outcome's
+        range is beyond `ABSURD`.
+
+    Raises
+    ------
+    InputError
+        The panel is too large; see `predictive_outcomes`.
+    """
+    design = found.design
+    outcomes = predictive_outcomes(_before_data(found, draws, seed), draws=draws, seed=seed)
+    rows: list[tuple[object, ...]] = []
+    for column in columns:
+        try:
+            prepared = prepare(design, column.terms, group=column.group, how=how)
+        except InputError:
+            continue
+        many, own = prepared.fit(outcomes), prepared.fit(design.y[None])
+        where = f"{column.table}: {column.name}"
+        exposure = design.terms[0]
+        if exposure in column.terms:
+            k = column.terms.index(exposure)
+            there = printed.get((column.table, column.name, exposure, "estimate"), float("nan"))
+            values = float(own.estimate[0, k]), there
+            if np.isfinite(many.estimate[:, k]).all():
+                rows.append(_row("coefficient of the exposure", where, many.estimate[:, k], values))
+        there = printed.get((column.table, column.name, "", "r2"), float("nan"))
+        rows.append(_row("R2", where, many.r2, (float(own.r2[0]), there)))
+    spread = np.ptp(outcomes, axis=1) / np.ptp(design.y)
+    rows.append(_row("range of the outcome over the data's", "", spread, (1.0, float("nan"))))
+    table = pd.DataFrame(rows, columns=list(PRIOR_COLUMNS[:-1]))
+    absurd = float(np.median(spread)) > ABSURD
+    table.loc[table.index[-1], "verdict"] = "absurd" if absurd else "possible"
+    table["origin"] = str(origin)
+    out = table[table["verdict"] == "excluded"]
+    excluded = [f"{row['statistic']}, {row['of']}" for row in out.to_dict("records")]
+    low, high = table.iloc[-1][["ci_low", "ci_high"]]
+    named = "; ".join(excluded) or "no replicated or printed cell"
+    text = (
+        f"Before the data the priors put the range of the outcome at {low:.1f} to {high:.1f} times the observed one"
+        f"{', which is absurd' if absurd else ''}, and exclude {named}."
+    )
+    return CheckResult("prior_predictive", not (absurd or excluded), table, None, text)
+
+
+def _row(statistic: str, of: str, replicated: Array, values: tuple[float, float]) -> tuple[object, ...]:
+    held = [against(replicated[:, None], np.array([value])) for value in values]
+    out = any(np.isfinite(value) and one.p[0] < EXCLUDED for value, one in zip(values, held, strict=True))
+    moments = float(held[0].mean[0]), float(held[0].low[0]), float(held[0].high[0])
+    return (statistic, of, *values, *moments, "excluded" if out else "possible")
+
+
+def _before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
+    """Return the fit with draws from its priors in the place of the posterior's."""
+    rng = np.random.default_rng([seed, 4])
+    posterior = found.tree["posterior"].to_dataset()
+    one = posterior.isel(chain=slice(0, 1), draw=slice(0, 1))
+    own = one.isel(draw=np.zeros(draws, dtype=int)).assign_coords(draw=np.arange(draws)).copy(deep=True)
+    for name, prior in found.priors.items():
+        if name in own and name.partition("[")[0] in SCALES:
+            own[name] = own[name].dims, draw(prior, rng, own[name].shape)
+    if "rho" in own:
+        own["rho"] = own["rho"].dims, rng.uniform(-1, 1, own["rho"].shape)
+    if "nu" in own:
+        a, b = float(NU_PRIOR["alpha"]), float(NU_PRIOR["beta"])
+        own["nu"] = own["nu"].dims, stats.gamma.rvs(a, scale=1 / b, size=own["nu"].shape, random_state=rng)
+    scale_of = {block.name: block.scale for block in found.blocks.every}
+    if found.model.unit_effect != "fixed":
+        scale_of["unit_effect"] = "sigma_mu"
+    for name in [*dict.fromkeys([*scale_of, "unit_effect"])]:
+        scale = scale_of.get(name)
+        if scale is None:
+            mean = posterior[name].mean(("chain", "draw"))
+            own[name] = mean.broadcast_like(own[name]).transpose(*own[name].dims)
+        else:
+            noise = own[name].copy(data=rng.standard_normal(own[name].shape))
+            own[name] = (own[scale] * noise).transpose(*own[name].dims)
+    tree = found.tree.copy()
+    tree["posterior"] = type(tree)(own)
+    return replace(found, tree=tree)
