@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cbec_bayes.bayes.fit import fit as fit
+    from cbec_bayes.bayes.twin import build_pymc as build_pymc
     from cbec_bayes.classical.few import few_clusters as few_clusters
     from cbec_bayes.classical.regression import twfe as twfe
     from cbec_bayes.design import make_design as make_design
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from cbec_bayes.published.results import sensitivity_table as sensitivity_table
     from cbec_bayes.published.results import summarise as summarise
     from cbec_bayes.published.summary import fit_summary as fit_summary
-    from cbec_bayes.published.twin import build_pymc as build_pymc
+    from cbec_bayes.published.twin import build_summary_pymc as build_summary_pymc
     from cbec_bayes.reconstruction.job import reconstruct as reconstruct
     from cbec_bayes.replication import replicate as replicate
     from cbec_bayes.spec import load_study as load_study
@@ -39,7 +40,8 @@ _HOMES = {
     "Panel": "cbec_bayes.panel",
     "Roles": "cbec_bayes.panel",
     "audit": "cbec_bayes.published.audit",
-    "build_pymc": "cbec_bayes.published.twin",
+    "build_pymc": "cbec_bayes.bayes.twin",
+    "build_summary_pymc": "cbec_bayes.published.twin",
     "contrasts_table": "cbec_bayes.published.results",
     "entropy_index": "cbec_bayes.entropy",
     "effects_table": "cbec_bayes.published.results",

@@ -18,7 +18,7 @@ from cbec_bayes.bayes.blocks import Blocks, coefficient_names, make_blocks
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.priors import log_density, resolve
-from cbec_bayes.bayes.twin import build_pymc, fit_twin
+from cbec_bayes.bayes.twin import build_pymc, fit_twin, pymc_of
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
@@ -80,7 +80,7 @@ def twin_scale(name: str) -> bool:
 
 
 def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
-    model = build_pymc(blocks, conditioned=conditioned)
+    model = pymc_of(blocks, conditioned=conditioned)
     # Not compiled to machine code: the same numbers, without the wait.
     return Twin(blocks, model, model.compile_logp(jacobian=False, sum=False, mode="FAST_COMPILE"))
 
@@ -234,7 +234,7 @@ def test_a_scale_of_effects_that_others_span_is_left_out():
         free, time_effect="random", priors=free.priors | {"sigma_lambda": Prior("half_normal", {"scale": 1.0})}
     )
     assert "sigma_lambda" in model.scales
-    assert "sigma_lambda" not in build_pymc(blocks_of(model, panel("balanced"))).named_vars
+    assert "sigma_lambda" not in pymc_of(blocks_of(model, panel("balanced"))).named_vars
 
 
 BREAKS: dict[str, Any] = {
@@ -341,7 +341,21 @@ def test_times_of_ar1_are_whole_numbers():
     design = panel("unbalanced")
     halved = replace(design, times=tuple(time / 2 for time in design.times))
     with pytest.raises(InputError, match="whole numbers"):
-        build_pymc(blocks_of("ar1", halved))
+        pymc_of(blocks_of("ar1", halved))
+
+
+def test_a_user_gives_a_design_and_the_name_of_a_model():
+    design = panel("balanced")
+    point = {"sigma": 0.4, "tau": 0.2}
+    own, other = (build_pymc(design), pymc_of(blocks_of("partial_pooling", design)))
+    assert list(own.named_vars) == list(other.named_vars)
+    logp = [
+        m.compile_logp()({**m.initial_point(), **{f"{k}_log__": np.log(v) for k, v in point.items()}})
+        for m in (own, other)
+    ]
+    assert logp[0] == logp[1]
+    alone = build_pymc(design.with_regressors(("time", *design.terms[1:]), design.x), "complete_pooling")
+    assert alone.coords["coef"] == design.terms[1:]
 
 
 def test_data_can_be_exchanged():
@@ -369,7 +383,7 @@ def test_a_panel_without_groups_or_controls():
 
 
 def test_names_are_those_of_the_model():
-    model = build_pymc(blocks_of("partial_pooling_all", panel("balanced")))
+    model = pymc_of(blocks_of("partial_pooling_all", panel("balanced")))
     assert {variable.name for variable in model.free_RVs} == {
         "slope",
         "control_slope",

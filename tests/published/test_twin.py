@@ -15,7 +15,7 @@ from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, 
 from cbec_bayes.published.quadrature import log_density
 from cbec_bayes.published.results import summarise
 from cbec_bayes.published.summary import fit_summary
-from cbec_bayes.published.twin import agreement, build_pymc, fit_pymc
+from cbec_bayes.published.twin import agreement, build_summary_pymc, fit_pymc
 from cbec_bayes.spec import Prior, SummaryModel, load_summary_model
 
 FLAT = Prior("flat", {})
@@ -51,7 +51,7 @@ def test_the_two_engines_are_one_density(name, slope_prior):
     from pymc.model.transform.conditioning import remove_value_transforms
 
     spec = SummaryModel("test", "", slope_prior, BETWEEN[name], 1.0)
-    model = remove_value_transforms(build_pymc(ESTIMATES, spec))
+    model = remove_value_transforms(build_summary_pymc(ESTIMATES, spec))
     slopes = model.replace_rvs_by_values([model["group_slope"], model["new_group_slope"]])
     density = model.compile_fn([model.logp(), *slopes])
     printed = ESTIMATES.printed
@@ -91,7 +91,7 @@ def log_t(q: float, df: float) -> float:
 def test_every_prior_is_an_ancestor_of_the_likelihood():
     from pytensor.graph.traversal import ancestors
 
-    model = build_pymc(ESTIMATES, SummaryModel("test", "", NORMAL, BETWEEN["half_t"], 1.0))
+    model = build_summary_pymc(ESTIMATES, SummaryModel("test", "", NORMAL, BETWEEN["half_t"], 1.0))
     above = set(ancestors([*model.observed_RVs, *model.potentials, model["group_slope"], model["new_group_slope"]]))
     assert {variable.name for variable in model.free_RVs} == {v.name for v in model.free_RVs if v in above}
 
@@ -131,7 +131,7 @@ def test_draws_survive_a_round_trip_to_disk(printed_slopes, tmp_path):
     from cbec_bayes.bayes.sampling import sample
 
     estimates = under_reading(printed_slopes, "coherent")
-    model = build_pymc(estimates, load_summary_model("published_half_normal"), unit=1.2377)
+    model = build_summary_pymc(estimates, load_summary_model("published_half_normal"), unit=1.2377)
     tree, diagnostics = sample(model, ("slope", "between"), draws=500, tune=200, chains=2, seed=1, target_accept=0.6)
     assert diagnostics.divergences > 0
     with pytest.raises(GateError, match="divergent transitions"):
@@ -159,4 +159,4 @@ def test_ebfmi_of_independent_energies_is_two():
 def test_a_fixed_scale_needs_no_sampling():
     spec = SummaryModel("test", "", FLAT, Prior("fixed", {"value": 0.1}), 1.0)
     with pytest.raises(InputError, match="needs no sampling"):
-        build_pymc(ESTIMATES, spec)
+        build_summary_pymc(ESTIMATES, spec)

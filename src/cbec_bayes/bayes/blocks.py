@@ -13,7 +13,7 @@ from cbec_bayes.bayes.crossproducts import Coded, moments_of_coded
 from cbec_bayes.bayes.moments import Moments
 from cbec_bayes.design import Design, identified, identified_by_moments
 from cbec_bayes.errors import InputError
-from cbec_bayes.family import PanelModel
+from cbec_bayes.family import PanelModel, load_panel_model
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array, Codes, means_by
 
@@ -26,6 +26,9 @@ SLOPES = {
 """Flat blocks that a prior of the model file is about, and that prior's name."""
 
 FLAT = Prior("flat", {})
+
+DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
+"""Dimensions of every posterior."""
 
 LAID_OUT_MAX = 2**23
 """Numbers that the columns of a model may take; beyond, their moments are taken from regressors and codes."""
@@ -213,6 +216,24 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
         if blocks is not None:
             return blocks
     return Blocks(design, model, _identified(design, model, flat), tuple(pooled))
+
+
+def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
+    """Lay out a model, or the one of that name, on a design as a user gives them: without groups, a common slope.
+
+    Columns keep their names, but for a slash and for the name of a dimension, which get another sign. Errors are those
+    of `make_blocks` and `load_panel_model`.
+    """
+    chosen = load_panel_model(model) if isinstance(model, str) else model
+    design = replace(design, outcome=_stored(design.outcome), terms=tuple(map(_stored, design.terms)))
+    if len(design.groups) < 2:
+        chosen, design = chosen.without_groups(), replace(design, group=None, groups=())
+    return make_blocks(design, chosen)
+
+
+def _stored(name: str) -> str:
+    """Return a column's name as a DataTree can hold it: a slash parts groups there, and dimensions have names too."""
+    return f"{name}_" if name in DIMENSIONS else name.replace("/", "\N{DIVISION SLASH}")
 
 
 def time_labels(design: Design) -> tuple[str, ...]:

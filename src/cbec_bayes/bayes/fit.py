@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import Blocks, make_blocks
+from cbec_bayes.bayes.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.importance import Draws, sample_density
@@ -20,11 +20,10 @@ from cbec_bayes.bayes.priors import cumulative, resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
-from cbec_bayes.family import SCALES, PanelModel, load_panel_model
+from cbec_bayes.family import SCALES, PanelModel
 from cbec_bayes.spec import Origin, Prior
 
 Engine = Literal["auto", "collapsed", "pymc"]
-DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
 SAME = 0.05
 """Greatest distance of distribution functions at which a posterior counts as its prior."""
 ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
@@ -126,13 +125,9 @@ def fit(
     """
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
-    chosen = load_panel_model(model) if isinstance(model, str) else model
-    design = replace(design, outcome=_stored(design.outcome), terms=tuple(map(_stored, design.terms)))
-    if len(design.groups) < 2:
-        chosen = chosen.without_groups()
-        design = replace(design, group=None, groups=())
     begun = time.perf_counter()
-    blocks = make_blocks(design, chosen)
+    blocks = blocks_for(design, model)
+    design, chosen = blocks.design, blocks.model
     priors = resolve(chosen, design)
     attrs = {"model": chosen.name, "answers": chosen.answers}
     if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
@@ -149,11 +144,6 @@ def fit(
     stored = time.perf_counter()
     seconds = {"prepare": prepared - begun, "sample": sampled - prepared, "effects": stored - sampled}
     return PanelFit(blocks, priors, tree, _diagnose(tree, drawn, collapsed, seconds), drawn.khat, collapsed)
-
-
-def _stored(name: str) -> str:
-    """Return a column's name as a DataTree can hold it: a slash parts groups there, and dimensions have names too."""
-    return f"{name}_" if name in DIMENSIONS else name.replace("/", "\N{DIVISION SLASH}")
 
 
 def _draw(collapsed: Collapsed, *, draws: int, chains: int, seed: int) -> Draws:

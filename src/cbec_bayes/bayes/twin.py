@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.blocks import Block, Blocks, coefficient_names, labels_of, time_labels
+from cbec_bayes.bayes.blocks import Block, Blocks, blocks_for, coefficient_names, labels_of, time_labels
 from cbec_bayes.bayes.conditioned import Data, carried_by, conditioned_effects, deterministic, normal_prior
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
-from cbec_bayes.family import SCALES
+from cbec_bayes.family import SCALES, PanelModel
 from cbec_bayes.spec import Origin, Prior
 from cbec_bayes.within import Array, Codes
 
@@ -53,13 +53,15 @@ TERMS: Mapping[str, Callable[[Any, Data], Any]] = {
 """What each block adds to the mean of every row, given its coefficients and the data."""
 
 
-def build_pymc(blocks: Blocks, *, conditioned: bool = False) -> Any:
+def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, conditioned: bool = False) -> Any:
     """Build the model of MODEL.md section 2.
 
     Parameters
     ----------
-    blocks
-        Model, design, and which coefficients are identified.
+    design
+        From `make_design`. Without groups, or with one, the model reduces to its common slope.
+    model
+        A model of the family or the name of one.
     conditioned
         Whether it is written in variables that sample well, with the coefficients as deterministic functions of them:
         the same posterior, as the log density has the change of variables. Without, the free variables are the
@@ -76,13 +78,18 @@ def build_pymc(blocks: Blocks, *, conditioned: bool = False) -> Any:
     Raises
     ------
     InputError
-        AR(1) residuals, and a time that is no whole number.
+        A slope is not identified; AR(1) residuals, and a time that is no whole number.
 
     Notes
     -----
     AR(1) residuals are stationary within a unit: the factors of the likelihood, and so its pointwise values, are of one
     row given the unit's row before it. ``sigma`` is the standard deviation of a residual, its scale under Student-t.
     """
+    return pymc_of(blocks_for(design, model), conditioned=conditioned)
+
+
+def pymc_of(blocks: Blocks, *, conditioned: bool = False) -> Any:
+    """Build the model of blocks; see `build_pymc`."""
     import pymc as pm
 
     model = blocks.model
@@ -284,7 +291,7 @@ def fit_twin(
     import xarray as xr
 
     design, model = blocks.design, blocks.model
-    pymc_model = build_pymc(blocks, conditioned=True)
+    pymc_model = pymc_of(blocks, conditioned=True)
     zeros = {block.name for block in blocks.every if len(block.kept) < block.size}
     gated = [variable.name for variable in (*pymc_model.free_RVs, *pymc_model.deterministics)]
     tree, diagnostics = sample(

@@ -24,7 +24,7 @@ from cbec_bayes.published.summary import resolve_unit
 from cbec_bayes.spec import Prior, SummaryModel
 
 
-def build_pymc(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> Any:
+def build_summary_pymc(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> Any:
     """Build the model of MODEL.md section 5.
 
     Parameters
@@ -145,7 +145,7 @@ def fit_pymc(
     result, tree, diagnostics
         Summaries, the DataTree of draws, and the diagnostics (gates not yet enforced: call ``diagnostics.require()``).
     """
-    pymc_model = build_pymc(estimates, model, unit=unit)
+    pymc_model = build_summary_pymc(estimates, model, unit=unit)
     tree, diagnostics = sample(
         pymc_model,
         ("slope", "between", "group_slope", "new_group_slope"),
