@@ -6,6 +6,7 @@ from cbec_bayes.checks import checks_frame
 from cbec_bayes.panelfit import StudyFits
 from cbec_bayes.report import figures
 from cbec_bayes.report.tables import ReportTable, number
+from cbec_bayes.spec import GROUP_ALL
 
 TITLES = {
     "predictive_cells": "Classical tables of replicated outcomes, same units",
@@ -41,7 +42,7 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
         ("Term", "Estimate (CRV1)", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
         tuple(
             (
-                f"{row['term']}, {figures.GROUP_TITLES.get(row['column'], row['column'])}",
+                f"{row['term']}, {'all rows' if row['column'] == GROUP_ALL else row['column']}",
                 f"{number(row['estimate'], digits)} ({number(row['crv1_se'], digits)})",
                 number(row["crv3_se"], digits) or "–",
                 number(row["wild_p"], 3) or "–",

@@ -284,7 +284,7 @@ def predictive_statistics(table: pd.DataFrame, title: str) -> str:
         axes.set_xlim(-_FARTHEST - 0.5, _FARTHEST + 0.5)
         axes.set_yticks([-i for i in range(len(table))], labels, fontsize=8)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("distance from the replicates' median (band: 95 %)")
+        figure.supxlabel("distance from the replicates' median (band: 95 %)", fontsize=9)
         n_out = int(table["outside"].sum())
         return _svg(figure, title, f"{len(table)} statistics of outcome and residuals, {n_out} of them far out")
 
