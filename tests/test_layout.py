@@ -30,6 +30,8 @@ ORDER = (
     "replication",
     "reconstruction",
     "panelfit",
+    "studyfit",
+    "checkjob",
     "report",
     "run",
     "cli",

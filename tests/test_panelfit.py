@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from cbec_bayes import cli, panelfit
+from cbec_bayes import cli, panelfit, studyfit
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.design import make_design
@@ -20,8 +20,9 @@ from cbec_bayes.errors import GateError, InputError
 from cbec_bayes.family import panel_model_names
 from cbec_bayes.files import asset_dir
 from cbec_bayes.panel import Roles, make_panel
-from cbec_bayes.panelfit import fit_file, fit_models
+from cbec_bayes.panelfit import fit_file
 from cbec_bayes.spec import Origin
+from cbec_bayes.studyfit import fit_models
 from tests.bayes import panel
 
 OUTCOME, EXPOSURE, CONTROL, UNIT, GROUP = "商业 流通", "cross-border (e-commerce), %", "人均GDP [log]", "省 份", "地区"
@@ -370,20 +371,20 @@ def test_a_study_is_fitted_by_several_models():
 
 
 def test_a_study_stops_at_a_gate(monkeypatch):
-    real = panelfit.fit
+    real = studyfit.fit
 
     def failing(*arguments, **options):
         found = real(*arguments, **options, draws=50)
         return dataclasses.replace(found, diagnostics=dataclasses.replace(found.diagnostics, divergences=3))
 
-    monkeypatch.setattr(panelfit, "fit", failing)
+    monkeypatch.setattr(studyfit, "fit", failing)
     with pytest.raises(GateError, match="3 divergent transitions"):
         fit_models(panel("balanced"), Origin.SIMULATED, "reghdfe")
 
 
 def test_the_report_fits_every_shipped_member():
-    assert set(panelfit.STUDY_MODELS) == set(panel_model_names())
-    assert panelfit.STUDY_MODELS[0] == "partial_pooling"
+    assert set(studyfit.STUDY_MODELS) == set(panel_model_names())
+    assert studyfit.STUDY_MODELS[0] == "partial_pooling"
 
 
 def test_engines_are_checked_before_anything_is_read(tmp_path):

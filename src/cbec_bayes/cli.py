@@ -231,9 +231,9 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
+    from cbec_bayes.checkjob import check_folder
     from cbec_bayes.checks import checks_frame
     from cbec_bayes.files import write_files
-    from cbec_bayes.panelfit import check_folder
 
     with _progress(4, quiet) as step:
         found = check_folder(folder, seed=seed, step=step)

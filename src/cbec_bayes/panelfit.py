@@ -11,32 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit
-from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
-from cbec_bayes.checks.cells import Place
-from cbec_bayes.checks.suite import predictive_checks, run_checks
 from cbec_bayes.classical.conventions import convention
-from cbec_bayes.classical.tables import ColumnSpec, classical_frame, fit_columns, own_columns
-from cbec_bayes.design import Design, make_design
-from cbec_bayes.effects import Summary, summarise_draws
+from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
+from cbec_bayes.design import make_design
 from cbec_bayes.effects.groups import (
-    ShrinkagePath,
     contrasts,
     effects_table,
     group_slopes,
     ranks,
-    shrinkage_path,
 )
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.files import csv_text
 from cbec_bayes.panel import Panel, Roles, read_panel
-from cbec_bayes.spec import CI_PROB, Origin, suggest
-from cbec_bayes.within import Array
+from cbec_bayes.spec import CI_PROB, suggest
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
@@ -212,192 +203,3 @@ def fit_file(
             "seed": seed,
         },
     )
-
-
-STUDY_MODELS = (
-    "partial_pooling",
-    "complete_pooling",
-    "no_pooling",
-    "partial_pooling_all",
-    "nested",
-    "group_variance",
-    "correlated_effects",
-    "ar1",
-    "student_t",
-)
-"""Members that a study's report fits, the headline first."""
-
-
-@dataclass(frozen=True, slots=True)
-class StudyFits:
-    """Every member fitted to one study's panel.
-
-    Attributes
-    ----------
-    origin
-        Of the panel.
-    answers
-        Model to the question that it answers.
-    effects
-        effects.csv of every model, with a column `model`.
-    contrasts
-        Of the headline model.
-    diagnostics
-        One row per model: model, engine, draws, ess_bulk_min, rhat_max, khat, divergences, origin.
-    path
-        From complete to no pooling under the headline model.
-    tau_density
-        Posterior density of log tau at the path's values, shape (M,).
-    tau
-        Posterior summary of the headline's between-group scale.
-    priors
-        Of the headline model, in the data's own units.
-    unlearned
-        Model to the scales of which the data say nothing; see `cbec_bayes.bayes.fit.PanelFit.unlearned`.
-    checks
-        Of the headline model.
-    member_checks
-        One row per model and predictive check: model, check, passed, text.
-    """
-
-    origin: Origin
-    answers: Mapping[str, str]
-    effects: pd.DataFrame
-    contrasts: pd.DataFrame
-    diagnostics: pd.DataFrame
-    path: ShrinkagePath
-    tau_density: Array
-    tau: Summary
-    priors: Mapping[str, str]
-    unlearned: Mapping[str, tuple[str, ...]]
-    checks: tuple[CheckResult, ...]
-    member_checks: pd.DataFrame
-
-
-def fit_models(
-    design: Design,
-    origin: Origin,
-    how: str,
-    *,
-    models: Sequence[str] = STUDY_MODELS,
-    columns: Sequence[ColumnSpec] | None = None,
-    printed: Mapping[Place, float] | None = None,
-    seed: int = 1,
-    step: Callable[[str], None] = lambda _: None,
-) -> StudyFits:
-    """Fit several members to one design; the first is the headline.
-
-    Parameters
-    ----------
-    design
-        With groups.
-    origin
-        Of the data.
-    how
-        Convention of the clustered standard errors.
-    models
-        Names; the first must pool group slopes.
-    columns, printed
-        Of the classical tables that the checks make again, and what is printed in them.
-    seed
-        Of everything random.
-    step
-        Called with the name of each model.
-
-    Raises
-    ------
-    GateError
-        A fit missed one of its gates.
-    """
-    effects, rows, answers, unlearned = [], [], {}, {}
-    headline: PanelFit | None = None
-    tried = []
-    for name in models:
-        step(name)
-        found = fit(design, name, seed=seed, origin=origin)
-        found.diagnostics.require()
-        headline = headline or found
-        answers[name] = found.model.answers
-        unlearned[name] = found.unlearned
-        predicted = predictive_checks(found, how, origin=origin, columns=columns, printed=printed, seed=seed)
-        tried.append(checks_frame(predicted).assign(model=name))
-        effects.append(effects_table(found, origin, how).assign(model=name))
-        d = found.diagnostics
-        rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
-    assert headline is not None
-    slopes = group_slopes(headline)
-    tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
-    unit = float(np.median(tau))
-    grid = np.geomspace(unit / 50, unit * 50, 60)
-    names = ["model", "engine", "draws", "ess_bulk_min", "rhat_max", "khat", "divergences", "origin"]
-    return StudyFits(
-        origin,
-        answers,
-        pd.concat(effects, ignore_index=True),
-        contrasts(slopes.labels, slopes.groups, origin),
-        pd.DataFrame(rows, columns=names),
-        shrinkage_path(headline, grid, seed=seed),
-        np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid))),
-        summarise_draws(tau),
-        {name: str(prior) for name, prior in headline.priors.items()},
-        unlearned,
-        run_checks(headline, how, origin=origin, columns=columns, printed=printed, seed=seed),
-        pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedFit:
-    """The checks of a fit's folder.
-
-    Attributes
-    ----------
-    model
-        That was fitted.
-    results
-        Of every check.
-    """
-
-    model: str
-    results: tuple[CheckResult, ...]
-
-    def files(self) -> dict[str, str | bytes]:
-        """Return checks.csv and a table per check that applies, by name."""
-        tables = {f"check_{r.name}.csv": csv_text(r.table) for r in self.results if len(r.table)}
-        return {"checks.csv": csv_text(checks_frame(self.results)), **tables}
-
-
-def check_folder(folder: Path, *, seed: int | None = None, step: Callable[[str], None] = lambda _: None) -> CheckedFit:
-    """Fit again what a folder of `cbec-bayes fit` says, and run every check.
-
-    Parameters
-    ----------
-    folder
-        With fit.json.
-    seed
-        Of everything random; default the fit's own.
-    step
-        Called with the name of each step.
-
-    Raises
-    ------
-    InputError
-        The folder is not of a fit; the data is no longer there, or has changed.
-    """
-    settings = folder / SETTINGS
-    try:
-        asked = json.loads(settings.read_text(encoding="utf-8"))
-        data, digest = Path(asked.pop("data")), asked.pop("sha256")
-        options = {key: asked[key] for key in ("outcome", "exposure", "controls", "unit", "time", "group", "model")}
-        options |= {key: asked[key] for key in ("engine", "how")} | {"seed": asked["seed"] if seed is None else seed}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=settings) from None
-    if not data.is_file():
-        raise InputError("the fit's data is no longer there", file=data)
-    if hashlib.sha256(data.read_bytes()).hexdigest() != digest:
-        raise InputError("the data has changed since the fit; fit it again", file=data)
-    found = fit_file(data, **options, step=step)
-    found.fit.diagnostics.require()
-    step("checks")
-    results = run_checks(found.fit, options["how"], origin=found.panel.origin, seed=options["seed"])
-    return CheckedFit(found.fit.model.name, results)

@@ -10,13 +10,13 @@ from typing import Any
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir, sha256, write_files
-from cbec_bayes.panelfit import STUDY_MODELS, fit_models
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
 from cbec_bayes.replication import observed_rows, printed_numbers, replicate
 from cbec_bayes.report.page import render
 from cbec_bayes.spec import Study, load_study
+from cbec_bayes.studyfit import STUDY_MODELS, fit_models
 
 PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
 

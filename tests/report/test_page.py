@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cbec_bayes import panelfit
+from cbec_bayes import studyfit
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.run import STEPS, input_hashes, run
@@ -70,7 +70,7 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     steps: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(panelfit, "fit", fit_once)
+        patch.setattr(studyfit, "fit", fit_once)
         analysis, paths = run("paper", out, seed=1, step=steps.append)
     assert len(steps) == len(STEPS)
     reader = Reader()
@@ -140,7 +140,7 @@ def test_classical_tables_carry_their_origin(made):
 def test_the_same_inputs_make_the_same_bytes(made, tmp_path, monkeypatch):
     """Quadrature is deterministic and the sampler is seeded; no time, place or machine is written."""
     _, out, _, _ = made
-    monkeypatch.setattr(panelfit, "fit", fit_once)
+    monkeypatch.setattr(studyfit, "fit", fit_once)
     run("paper", tmp_path, seed=1)
     for path in out.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cbec_bayes.checks import checks_frame
-from cbec_bayes.panelfit import StudyFits
 from cbec_bayes.report import figures
 from cbec_bayes.report.tables import ReportTable, number
 from cbec_bayes.spec import GROUP_ALL
+from cbec_bayes.studyfit import StudyFits
 
 TITLES = {
     "predictive_cells": "Classical tables of replicated outcomes, same units",

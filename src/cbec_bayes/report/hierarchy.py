@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cbec_bayes.panelfit import StudyFits
 from cbec_bayes.report import figures
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, whole
+from cbec_bayes.studyfit import StudyFits
 
 
 def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[ReportTable]:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from cbec_bayes.effects import Summary
 from cbec_bayes.files import csv_text
-from cbec_bayes.panelfit import StudyFits
 from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
@@ -24,6 +23,7 @@ from cbec_bayes.report.classical import classical_tables, jackknife_sentence
 from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence, unlearned_sentences
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.studyfit import StudyFits
 
 MODEL_NAMES = {
     "published_half_normal": "half-normal",

@@ -1,0 +1,152 @@
+"""Every member of the family fitted to a study's panel, and the headline's checks: what the report shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
+from cbec_bayes.checks.cells import Place
+from cbec_bayes.checks.suite import predictive_checks, run_checks
+from cbec_bayes.classical.tables import ColumnSpec
+from cbec_bayes.design import Design
+from cbec_bayes.effects import Summary, summarise_draws
+from cbec_bayes.effects.groups import ShrinkagePath, contrasts, effects_table, group_slopes, shrinkage_path
+from cbec_bayes.spec import Origin
+from cbec_bayes.within import Array
+
+STUDY_MODELS = (
+    "partial_pooling",
+    "complete_pooling",
+    "no_pooling",
+    "partial_pooling_all",
+    "nested",
+    "group_variance",
+    "correlated_effects",
+    "ar1",
+    "student_t",
+)
+"""Members that a study's report fits, the headline first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFits:
+    """Every member fitted to one study's panel.
+
+    Attributes
+    ----------
+    origin
+        Of the panel.
+    answers
+        Model to the question that it answers.
+    effects
+        effects.csv of every model, with a column `model`.
+    contrasts
+        Of the headline model.
+    diagnostics
+        One row per model: model, engine, draws, ess_bulk_min, rhat_max, khat, divergences, origin.
+    path
+        From complete to no pooling under the headline model.
+    tau_density
+        Posterior density of log tau at the path's values, shape (M,).
+    tau
+        Posterior summary of the headline's between-group scale.
+    priors
+        Of the headline model, in the data's own units.
+    unlearned
+        Model to the scales of which the data say nothing; see `cbec_bayes.bayes.fit.PanelFit.unlearned`.
+    checks
+        Of the headline model.
+    member_checks
+        One row per model and predictive check: model, check, passed, text.
+    """
+
+    origin: Origin
+    answers: Mapping[str, str]
+    effects: pd.DataFrame
+    contrasts: pd.DataFrame
+    diagnostics: pd.DataFrame
+    path: ShrinkagePath
+    tau_density: Array
+    tau: Summary
+    priors: Mapping[str, str]
+    unlearned: Mapping[str, tuple[str, ...]]
+    checks: tuple[CheckResult, ...]
+    member_checks: pd.DataFrame
+
+
+def fit_models(
+    design: Design,
+    origin: Origin,
+    how: str,
+    *,
+    models: Sequence[str] = STUDY_MODELS,
+    columns: Sequence[ColumnSpec] | None = None,
+    printed: Mapping[Place, float] | None = None,
+    seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
+) -> StudyFits:
+    """Fit several members to one design; the first is the headline.
+
+    Parameters
+    ----------
+    design
+        With groups.
+    origin
+        Of the data.
+    how
+        Convention of the clustered standard errors.
+    models
+        Names; the first must pool group slopes.
+    columns, printed
+        Of the classical tables that the checks make again, and what is printed in them.
+    seed
+        Of everything random.
+    step
+        Called with the name of each model.
+
+    Raises
+    ------
+    GateError
+        A fit missed one of its gates.
+    """
+    effects, rows, answers, unlearned = [], [], {}, {}
+    headline: PanelFit | None = None
+    tried = []
+    for name in models:
+        step(name)
+        found = fit(design, name, seed=seed, origin=origin)
+        found.diagnostics.require()
+        headline = headline or found
+        answers[name] = found.model.answers
+        unlearned[name] = found.unlearned
+        predicted = predictive_checks(found, how, origin=origin, columns=columns, printed=printed, seed=seed)
+        tried.append(checks_frame(predicted).assign(model=name))
+        effects.append(effects_table(found, origin, how).assign(model=name))
+        d = found.diagnostics
+        rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
+    assert headline is not None
+    slopes = group_slopes(headline)
+    tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
+    unit = float(np.median(tau))
+    grid = np.geomspace(unit / 50, unit * 50, 60)
+    names = ["model", "engine", "draws", "ess_bulk_min", "rhat_max", "khat", "divergences", "origin"]
+    return StudyFits(
+        origin,
+        answers,
+        pd.concat(effects, ignore_index=True),
+        contrasts(slopes.labels, slopes.groups, origin),
+        pd.DataFrame(rows, columns=names),
+        shrinkage_path(headline, grid, seed=seed),
+        np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid))),
+        summarise_draws(tau),
+        {name: str(prior) for name, prior in headline.priors.items()},
+        unlearned,
+        run_checks(headline, how, origin=origin, columns=columns, printed=printed, seed=seed),
+        pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
+    )
