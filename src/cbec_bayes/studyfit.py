@@ -12,7 +12,7 @@ from scipy import stats
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
 from cbec_bayes.checks.cells import Place
-from cbec_bayes.checks.suite import predictive_checks, run_checks
+from cbec_bayes.checks.suite import PREDICTIVE, predictive_checks, run_checks
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.design import Design
 from cbec_bayes.effects import Summary, summarise_draws
@@ -117,6 +117,7 @@ def fit_models(
     """
     effects, rows, answers, unlearned = [], [], {}, {}
     headline: PanelFit | None = None
+    headline_checks: tuple[CheckResult, ...] = ()
     tried = []
     for name in models:
         step(name)
@@ -125,8 +126,10 @@ def fit_models(
         headline = headline or found
         answers[name] = found.model.answers
         unlearned[name] = found.unlearned
-        predicted = predictive_checks(found, how, origin=origin, columns=columns, printed=printed, seed=seed)
-        tried.append(checks_frame(predicted).assign(model=name))
+        run = run_checks if found is headline else predictive_checks
+        results = run(found, how, origin=origin, columns=columns, printed=printed, seed=seed)
+        headline_checks = results if found is headline else headline_checks
+        tried.append(checks_frame([result for result in results if result.name in PREDICTIVE]).assign(model=name))
         effects.append(effects_table(found, origin, how).assign(model=name))
         d = found.diagnostics
         rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
@@ -147,6 +150,6 @@ def fit_models(
         summarise_draws(tau),
         {name: str(prior) for name, prior in headline.priors.items()},
         unlearned,
-        run_checks(headline, how, origin=origin, columns=columns, printed=printed, seed=seed),
+        headline_checks,
         pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
     )

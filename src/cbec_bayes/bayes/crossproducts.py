@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbec_bayes.bayes.moments import Moments, Stratum
+from cbec_bayes.bayes.moments import Moments, Stratum, stratum_of
 from cbec_bayes.within import Array, Codes, means_by
 
 
@@ -107,13 +107,7 @@ def _stratum(parts: Sequence[Coded], unit: Codes) -> Stratum:
             rows, columns = slice(edges[i], edges[i + 1]), slice(edges[j], edges[j + 1])
             within[rows, columns] = block
             within[columns, rows] = block.T
-    means = np.column_stack([part.means for part in centred])
-    sizes, which = np.unique(counts, return_inverse=True)
-    between = np.empty((len(sizes), edges[-1], edges[-1]))
-    for m, size in enumerate(sizes):
-        part_means = means if len(sizes) == 1 else means[which == m]
-        between[m] = size * part_means.T @ part_means
-    return Stratum(len(unit), within, sizes, np.bincount(which), between, float(np.log(counts).sum()))
+    return stratum_of(within, np.column_stack([part.means for part in centred]), counts)
 
 
 def _centre(part: Coded, unit: Codes, counts: Codes) -> _Centred:

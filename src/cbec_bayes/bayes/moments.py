@@ -168,15 +168,18 @@ def moments_of(
             counts = np.bincount(units)
         means = means_by(units, own)
         left = own - means[units]
-        sizes, which = np.unique(counts, return_inverse=True)
-        between = np.empty((len(sizes), columns.shape[1], columns.shape[1]))
-        for m, size in enumerate(sizes):
-            part = means[which == m]
-            between[m] = size * part.T @ part
-        found[label] = Stratum(
-            int(mask.sum()), left.T @ left, sizes, np.bincount(which), between, float(np.log(counts).sum())
-        )
+        found[label] = stratum_of(left.T @ left, means, counts)
     return Moments(tuple(names), found)
+
+
+def stratum_of(within: Array, means: Array, counts: Codes) -> Stratum:
+    """Return a stratum from cross-products within units, and the means, shape (N, p), and rows of its units."""
+    sizes, which = np.unique(counts, return_inverse=True)
+    between = np.empty((len(sizes), *within.shape))
+    for m, size in enumerate(sizes):
+        part = means if len(sizes) == 1 else means[which == m]
+        between[m] = size * part.T @ part
+    return Stratum(int(counts.sum()), within, sizes, np.bincount(which), between, float(np.log(counts).sum()))
 
 
 def _add(a: Stratum | None, b: Stratum | None) -> Stratum:

@@ -7,6 +7,7 @@ import numpy as np
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.posterior import linear_predictor
+from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.within import Array
 
@@ -67,22 +68,16 @@ def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 
         nu = of("nu")[:, None]
         noise /= np.sqrt(rng.chisquare(np.broadcast_to(nu, mean.shape)) / nu)
     if model.residual == "ar1":
-        noise = _carried(noise, of("rho"), *previous_rows(design))
+        noise = _carried(noise, of("rho"), design)
     return np.asarray(mean + sigma[:, None] * noise)
 
 
-def _carried(noise: Array, rho: Array, previous: np.ndarray, gap: np.ndarray) -> Array:
+def _carried(noise: Array, rho: Array, design: Design) -> Array:
     """Turn independent noise, shape (S, n), into stationary AR(1) of variance one within units."""
-    position = np.zeros(len(gap), dtype=int)
-    later = gap > 0
-    for _ in range(len(gap)):
-        moved = np.where(later, position[previous] + 1, 0)
-        if np.array_equal(moved, position):
-            break
-        position = moved
+    previous, gap = previous_rows(design)
     found = noise.copy()
-    for step in range(1, int(position.max(initial=0)) + 1):
-        rows = np.flatnonzero(position == step)
+    for time in range(len(design.times)):  # the row before is of an earlier period, and done
+        rows = np.flatnonzero((design.time == time) & (gap > 0))
         carried = rho[:, None] ** gap[rows]
         found[:, rows] = carried * found[:, previous[rows]] + np.sqrt(1 - carried**2) * noise[:, rows]
     return found

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.checks.result import CheckResult, against
+from cbec_bayes.checks.result import CheckResult, against, counted
 from cbec_bayes.classical.batch import BatchFit, prepare
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.design import Design
@@ -107,9 +107,7 @@ def predictive_cells(
     named = "; ".join(f"{r.table}: {r.column} {r.quantity} {r.term}".strip() for r in out.head(4).itertuples())
     more = f" and {len(out) - 4} more" if len(out) > 4 else ""
     who = "new units" if new_units else "the same units"
-    count = (
-        f"{len(out)} of {len(table)} cells lie" if len(out) > 1 else f"{len(out) or 'none'} of {len(table)} cells lies"
-    )
+    count = counted(len(out), len(table), "cells")
     text = (
         f"Of outcomes replicated for {who} the classical tables are made again: {count} farther out than the farthest "
         f"cell of 95 % of them{': ' + named + more if named else ''}."

@@ -46,8 +46,9 @@ def prior_predictive(
     Parameters
     ----------
     found
-        A fitted model. Flat priors have no draws, so that the parameters under them (slopes in common, effects) are
-        held at their posterior means: what is tried is what the priors of scales and of pooled effects add.
+        A fitted model. Flat priors have no draws, so that the parameters without a scale (slopes in common, effects)
+        are held at their posterior means: what is tried is what the priors of scales and of pooled effects add. A
+        normal prior of a common slope is not drawn from either.
     columns, how, printed
         As for `cbec_bayes.checks.cells.predictive_cells`; the exposure's coefficients are taken from every column.
     origin, seed

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.blocks import time_labels
-from cbec_bayes.checks.result import CheckResult, against
+from cbec_bayes.checks.result import CheckResult, against, counted
 from cbec_bayes.design import Design, identified
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
@@ -54,11 +54,7 @@ def predictive_residuals(design: Design, outcomes: Array, *, origin: Origin) -> 
     table = pd.DataFrame(columns_of).assign(origin=str(origin))
     out = table[table["outside"]]
     named = "; ".join(f"{r.statistic} {r.of}".strip() for r in out.itertuples())
-    count = (
-        f"{len(out)} of {len(table)} statistics lie"
-        if len(out) > 1
-        else f"{len(out) or 'none'} of {len(table)} statistics lies"
-    )
+    count = counted(len(out), len(table), "statistics")
     text = (
         f"Of distribution, serial correlation, spread and extremes {count} farther out than the farthest of 95 % of "
         f"replicated data sets{': ' + named if named else ''}."

@@ -50,6 +50,11 @@ def checks_frame(results: Sequence[CheckResult]) -> pd.DataFrame:
     return pd.DataFrame([(r.name, words[r.passed], r.text) for r in results], columns=list(CHECK_COLUMNS))
 
 
+def counted(found: int, total: int, what: str) -> str:
+    """Return ``none of 9 cells lies``, ``1 of 9 cells lies`` or ``2 of 9 cells lie``."""
+    return f"{found or 'none'} of {total} {what} {'lie' if found > 1 else 'lies'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Against:
     """Statistics of the data against those of replicated data, each of shape (C,) for C statistics.

@@ -16,6 +16,9 @@ from cbec_bayes.checks.sensitivity import between_group_prior
 from cbec_bayes.classical.tables import ColumnSpec, own_columns
 from cbec_bayes.spec import Origin
 
+PREDICTIVE = ("predictive_cells", "predictive_cells_new", "predictive_residuals")
+"""Names of the predictive checks."""
+
 
 def predictive_checks(
     fit: PanelFit,
