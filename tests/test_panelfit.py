@@ -80,6 +80,7 @@ def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
         "contrasts.csv",
         "diagnostics.json",
         "effects.csv",
+        "estimands.csv",
         "fit.json",
         "ledger.csv",
         "posterior.nc",

@@ -20,6 +20,7 @@ from cbec_bayes.design import make_design
 from cbec_bayes.effects.groups import (
     contrasts,
     effects_table,
+    estimands,
     group_slopes,
     ranks,
 )
@@ -31,6 +32,9 @@ from cbec_bayes.spec import CI_PROB, suggest
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
+
+ROPE = 0.1
+"""Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure)."""
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
@@ -46,6 +50,8 @@ class FittedPanel:
         The data, and the fitted model.
     effects, classical, contrasts, ranks
         Tables; the last two are empty without groups, or with too many.
+    estimands
+        Average slope over units, and per group and in common the probability of a slope that matters little.
     seed
         Of everything random.
     settings
@@ -58,6 +64,7 @@ class FittedPanel:
     classical: pd.DataFrame
     contrasts: pd.DataFrame
     ranks: pd.DataFrame
+    estimands: pd.DataFrame
     seed: int
     settings: Mapping[str, Any]
 
@@ -103,6 +110,7 @@ class FittedPanel:
             "classical": self.classical,
             "contrasts": self.contrasts,
             "ranks": self.ranks,
+            "estimands": self.estimands,
             "ledger": self.panel.ledger,
         }
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
@@ -187,6 +195,7 @@ def fit_file(
         classical_frame(fit_columns(design, own_columns(design), how), panel.origin),
         contrasts(shown, draws, panel.origin),
         ranks(shown, draws).assign(origin=str(panel.origin)),
+        estimands(slopes, ROPE * float(design.y.std(ddof=1) / design.x[:, 0].std(ddof=1)), panel.origin),
         seed,
         {
             "data": file.resolve().as_posix(),

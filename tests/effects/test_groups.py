@@ -20,6 +20,7 @@ from cbec_bayes.effects import EFFECT_COLUMNS, effects_frame, groups, pooling_fa
 from cbec_bayes.effects.groups import (
     contrasts,
     effects_table,
+    estimands,
     group_slopes,
     log_scales,
     pooling_factors,
@@ -468,3 +469,14 @@ def test_a_path_ends_where_double_precision_does(model):
     np.testing.assert_allclose(far.means[0], far.means[1], atol=0.2 * far.sds.min())
     with pytest.raises(InputError, match="the path ends at tau"):
         shrinkage_path(found, np.array([1.01 * most * unit]))
+
+
+def test_estimands_are_those_of_the_draws():
+    found = fit(panel("unbalanced"), "nested", draws=200)
+    slopes = group_slopes(found)
+    table = estimands(slopes, 0.3, Origin.SIMULATED).set_index("estimand")
+    assert list(table.index) == [*slopes.labels, "(all)", "average over units"]
+    assert table.loc["average over units", "mean"] == pytest.approx(slopes.average.mean(), rel=1e-12)
+    for r, label in enumerate(slopes.labels):
+        assert table.loc[label, "p_rope"] == (np.abs(slopes.groups[:, r]) < 0.3).mean()
+    assert set(table["origin"]) == {"simulated"}

@@ -122,6 +122,30 @@ def ranks(labels: Sequence[str], draws: Array) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "rank", "probability"])
 
 
+def estimands(slopes: GroupSlopes, half_width: float, origin: Origin) -> pd.DataFrame:
+    """Return each slope with the probability that it is practically zero, and the average over units.
+
+    Returns
+    -------
+    DataFrame
+        estimand (a group, ``(all)``, or ``average over units``), mean, sd, ci_low, ci_high, p_positive,
+        rope_half_width, p_rope, origin.
+    """
+    draws = {label: slopes.groups[:, r] for r, label in enumerate(slopes.labels)}
+    draws |= {GROUP_ALL: slopes.common, "average over units": slopes.average}
+    rows = [
+        {
+            "estimand": name,
+            **asdict(summarise_draws(values)),
+            "rope_half_width": half_width,
+            "p_rope": rope(values, half_width),
+            "origin": str(origin),
+        }
+        for name, values in draws.items()
+    ]
+    return pd.DataFrame(rows)
+
+
 def rope(draws: Array, half_width: float) -> float:
     """Return the probability that an effect is within ``half_width`` of zero: practically none (Kruschke, 2018)."""
     if not half_width > 0:
