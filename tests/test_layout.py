@@ -15,6 +15,7 @@ SOURCE = Path(cbec_bayes.__file__).parent
 ORDER = (
     "errors",
     "files",
+    "fanout",
     "spec",
     "family",
     "regions",
@@ -26,6 +27,7 @@ ORDER = (
     "bayes",
     "effects",
     "checks",
+    "calibration",
     "published",
     "replication",
     "reconstruction",

@@ -39,6 +39,9 @@ class Design:
         Labels of the codes.
     effects
         Projection off the unit and time effects of these rows.
+    held_spread
+        Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,), where these are not
+        the rows' own: a part of a panel, or another outcome on its regressors, is fitted under the same priors.
     """
 
     outcome: str
@@ -52,6 +55,14 @@ class Design:
     times: tuple[float, ...]
     groups: tuple[str, ...]
     effects: TwoWay
+    held_spread: Array | None = None
+
+    @property
+    def spread(self) -> Array:
+        """Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,)."""
+        if self.held_spread is not None:
+            return self.held_spread
+        return np.asarray(np.r_[self.y.std(ddof=1), self.x.std(axis=0, ddof=1)])
 
     @property
     def n_obs(self) -> int:
@@ -63,11 +74,17 @@ class Design:
         for term in terms:
             if term not in self.terms:
                 raise InputError(f"unknown regressor '{term}'; {suggest(term, self.terms)}")
-        return replace(self, terms=tuple(terms), x=self.x[:, [self.terms.index(term) for term in terms]])
+        at = [self.terms.index(term) for term in terms]
+        held = None if self.held_spread is None else self.held_spread[[0, *(1 + k for k in at)]]
+        return replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held)
 
     def with_regressors(self, terms: Sequence[str], x: Array) -> Design:
         """Return the same rows with other regressors, shape (n, K)."""
-        return replace(self, terms=tuple(terms), x=x)
+        return replace(self, terms=tuple(terms), x=x, held_spread=None)
+
+    def holding_spread(self) -> Design:
+        """Return the design with its spread held, whatever becomes of its rows."""
+        return replace(self, held_spread=self.spread)
 
     def of_group(self, group: str) -> Design:
         """Return the rows of one group."""

@@ -16,6 +16,9 @@ from cbec_bayes.within import Array, Codes
 
 Data = Mapping[str, Any]
 
+CONDITIONING = ("unit_weight", "unit_mean", "within")
+"""Names of the data that the coordinates depend on."""
+
 WEIGHTS_NU, WEIGHTS_STEPS = 3.0, 100
 """Degrees of freedom, and iterations, of the fit whose weights condition Student-t residuals."""
 
@@ -31,13 +34,12 @@ def conditioned_effects(blocks: Blocks, priors: Mapping[str, Prior], scales: Dat
     import pytensor.tensor as pt
 
     design = blocks.design
-    flat, pooled_columns = np.split(blocks.x, [blocks.n_flat], axis=1)
-    demean = blocks.model.unit_effect == "fixed"
-    flat, back, log_volume = orthogonal(flat, np.arange(blocks.n_flat), design.unit, demean=demean)
-    columns = np.column_stack([design.y, flat, pooled_columns])
-    weight = _weights(columns, design.unit) if "nu" in scales else np.ones(design.n_obs)
+    columns, back, log_volume = _columns(blocks)
     stratum, precision = _precision(blocks, scales)
-    sizes, means, within = _moments(columns, weight, stratum, design, scales.get("rho"))
+    if "rho" in scales:
+        sizes, means, within = _lagged_moments(columns, design, scales["rho"])
+    else:
+        sizes, means, within = (pm.Data(name, values) for name, values in conditioning(blocks).items())
     at_unit = sizes * precision[stratum[np.unique(design.unit, return_index=True)[1]]]
     shrink = 1.0 if "sigma_mu" not in scales else scales["sigma_mu"] ** 2 / (scales["sigma_mu"] ** 2 + 1 / at_unit)
     rows = _prior_rows(blocks, priors, back)
@@ -74,43 +76,70 @@ def conditioned_effects(blocks: Blocks, priors: Mapping[str, Prior], scales: Dat
     return effects | {"unit_effect": pm.Deterministic("unit_effect", unit_effect, dims="unit")}
 
 
+def conditioning(blocks: Blocks) -> dict[str, Array]:
+    """Return the data beside the outcome that the coordinates depend on, by name; of another outcome, other values.
+
+    They are the weight of each unit, its means, shape (N, p), and cross-products about them by stratum, (S, p, p).
+    """
+    design = blocks.design
+    columns, _, _ = _columns(blocks)
+    weight = _weights(columns, design.unit) if blocks.model.residual == "student_t" else np.ones(design.n_obs)
+    stratum = _stratum(blocks)
+    sizes, means = _weighted_means(columns, weight, design.unit)
+    left = (columns - means[design.unit]) * np.sqrt(weight)[:, None]
+    parts = [left[stratum == s] for s in range(int(stratum.max()) + 1)]
+    return dict(zip(CONDITIONING, (sizes, means, np.stack([part.T @ part for part in parts])), strict=True))
+
+
+def _columns(blocks: Blocks) -> tuple[Array, Array, float]:
+    """Return the outcome and every coefficient's column, flat ones made orthogonal, with the map back and its log."""
+    flat, pooled = np.split(blocks.x, [blocks.n_flat], axis=1)
+    demean = blocks.model.unit_effect == "fixed"
+    flat, back, log_volume = orthogonal(flat, np.arange(blocks.n_flat), blocks.design.unit, demean=demean)
+    return np.column_stack([blocks.design.y, flat, pooled]), back, log_volume
+
+
+def _weighted_means(columns: Array, weight: Array, unit: Codes) -> tuple[Array, Array]:
+    sizes = np.bincount(unit, weight)
+    return sizes, np.column_stack([np.bincount(unit, weight * column) for column in columns.T]) / sizes[:, None]
+
+
 def _precision(blocks: Blocks, scales: Data) -> tuple[Codes, Any]:
     """Return the stratum of every row and, per stratum, the Fisher information about its mean."""
-    design, sigma = blocks.design, scales["sigma"]
-    if blocks.model.residual == "by_group" and design.group is not None:
-        return design.group, sigma**-2
+    precision = scales["sigma"] ** -2
+    if blocks.model.residual == "by_group":
+        return _stratum(blocks), precision
     share = (scales["nu"] + 1) / (scales["nu"] + 3) if "nu" in scales else 1.0
-    return np.zeros(design.n_obs, dtype=np.intp), (share * sigma**-2)[None]
+    return _stratum(blocks), (share * precision)[None]
 
 
-def _moments(columns: Array, weight: Array, stratum: Codes, design: Design, rho: Any | None) -> tuple[Any, Any, Any]:
-    """Return the weight of each unit, its means, shape (N, p), and cross-products about them by stratum, (S, p, p).
+def _stratum(blocks: Blocks) -> Codes:
+    design = blocks.design
+    by_group = blocks.model.residual == "by_group" and design.group is not None
+    return np.asarray(design.group) if by_group else np.zeros(design.n_obs, dtype=np.intp)
 
-    They are those of rows less what the row before predicts of them, over its error: under AR(1) functions of rho.
-    """
+
+def _lagged_moments(columns: Array, design: Design, rho: Any) -> tuple[Any, Any, Any]:
+    """Return what `conditioning` does, of rows less what the row before predicts of them, over its error."""
     import pytensor.tensor as pt
 
-    rows: Any = np.column_stack([np.ones(len(columns)), columns]) * np.sqrt(weight)[:, None]
-    if rho is not None:
-        previous, gap = previous_rows(design)
-        carried = carried_by(rho, gap)[:, None]
-        rows = (rows - carried * rows[previous]) / pt.sqrt(1 - carried**2)
+    previous, gap = previous_rows(design)
+    carried = carried_by(rho, gap)[:, None]
+    rows: Any = np.column_stack([np.ones(len(columns)), columns])
+    rows = (rows - carried * rows[previous]) / pt.sqrt(1 - carried**2)
     constant, rows = rows[:, :1], rows[:, 1:]
     zeros = pt.zeros((len(design.units), columns.shape[1]))
     sizes = zeros[design.unit, 0].inc(constant[:, 0] ** 2)[:, 0]
     means = zeros[design.unit].inc(constant * rows) / sizes[:, None]
     left = rows - constant * means[design.unit]
-    parts = [left[np.flatnonzero(stratum == s)] for s in range(int(stratum.max()) + 1)]
-    return sizes, means, pt.stack([part.T @ part for part in parts])
+    return sizes, means, (left.T @ left)[None]
 
 
 def _weights(columns: Array, unit: Codes) -> Array:
     """Return the weight of each row in the Student-t fit of the outcome, the first column, by the EM algorithm."""
     weight = np.ones(len(unit))
     for _ in range(WEIGHTS_STEPS):
-        total = np.bincount(unit, weight)
-        means = np.column_stack([np.bincount(unit, weight * column) / total for column in columns.T])
-        left = columns - means[unit]
+        left = columns - _weighted_means(columns, weight, unit)[1][unit]
         root = np.sqrt(weight)
         slopes = np.linalg.lstsq(left[:, 1:] * root[:, None], left[:, 0] * root)[0]
         squares = (left[:, 0] - left[:, 1:] @ slopes) ** 2

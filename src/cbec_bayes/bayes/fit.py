@@ -14,7 +14,7 @@ from scipy import stats
 from cbec_bayes.bayes.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
-from cbec_bayes.bayes.importance import Draws, sample_density
+from cbec_bayes.bayes.importance import PILOT, Draws, sample_density
 from cbec_bayes.bayes.posterior import store
 from cbec_bayes.bayes.priors import cumulative, resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics
@@ -138,7 +138,7 @@ def fit(
     collapsed = make_collapsed(blocks)
     blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
     prepared = time.perf_counter()
-    drawn = _draw(collapsed, draws=draws or 1_000, chains=chains, seed=seed)
+    drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed)
     sampled = time.perf_counter()
     tree = store(blocks, collapsed, drawn, seed=seed, origin=origin, attrs=attrs)
     stored = time.perf_counter()
@@ -146,11 +146,18 @@ def fit(
     return PanelFit(blocks, priors, tree, _diagnose(tree, drawn, collapsed, seconds), drawn.khat, collapsed)
 
 
-def _draw(collapsed: Collapsed, *, draws: int, chains: int, seed: int) -> Draws:
+def draw_scales(collapsed: Collapsed, *, draws: int, chains: int, seed: int, pilot: int = PILOT) -> Draws:
+    """Draw the sampled scales of a collapsed posterior, of shape (chain, draw, k); errors as `sample_density`."""
     if not collapsed.names:  # every scale is held by its prior
         return Draws(np.zeros((chains, draws, 0)), "importance", 0.0, float(draws * chains), 0, 0, float("nan"))
     return sample_density(
-        collapsed.log_posterior, collapsed.gradient, collapsed.start(), draws=draws, chains=chains, seed=seed
+        collapsed.log_posterior,
+        collapsed.gradient,
+        collapsed.start(),
+        draws=draws,
+        chains=chains,
+        seed=seed,
+        pilot=pilot,
     )
 
 

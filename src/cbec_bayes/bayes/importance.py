@@ -21,13 +21,16 @@ LogDensity = Callable[[Array], Array]
 Gradient = Callable[[Array], tuple[float, Array]]
 
 _DF = 6
-_PILOT = 4_000
+PILOT = 4_000
+"""Proposals of a pilot sample, to which the proposal is fitted."""
+
 _PILOTS = 3  # samples that the proposal is fitted to before one counts
 _TRIALS = 4
 _LARGEST = 262_144
 _INFLATION = 1.15
 _LEVEL = 1e-2  # of the Newton decrement, and of negative curvature: below it a point may be the mode
 _FAR = 50.0
+_SEARCHES = 4  # a line search can fail far from the mode; the next one starts where it ended, with a fresh curvature
 _NO_MODE = "the posterior of the scales has no mode within reach; is a prior improper?"
 
 
@@ -70,6 +73,7 @@ def sample_density(
     draws: int,
     chains: int,
     seed: int,
+    pilot: int = PILOT,
 ) -> Draws:
     """Draw from a smooth density.
 
@@ -85,6 +89,8 @@ def sample_density(
         Draws per chain, and chains. Importance draws are independent: chains are then no more than a shape.
     seed
         Of everything random.
+    pilot
+        Proposals of a pilot sample; fewer are enough where few draws are asked for, many times over.
 
     Raises
     ------
@@ -99,7 +105,7 @@ def sample_density(
     rng = np.random.default_rng(seed)
     total = draws * chains
     mode, covariance = _mode(gradient, start)
-    weighted = _importance(log_density, mode, covariance, total, rng)
+    weighted = _importance(log_density, mode, covariance, total, pilot, rng)
     if weighted is None:
         return _nutpie(gradient, mode, covariance, draws=draws, chains=chains, seed=seed)
     points, weights, khat, ess = weighted
@@ -117,10 +123,20 @@ def _mode(gradient: Gradient, start: Array) -> tuple[Array, Array]:
         value, slope = gradient(np.clip(point, -60, 60))
         return -value, -slope
 
-    found = optimize.minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
-    mode = np.asarray(found.x)
-    if not np.isfinite(found.fun) or np.abs(mode).max(initial=0) > _FAR:
-        raise GateError(_NO_MODE)
+    point = start
+    for _ in range(_SEARCHES):
+        found = optimize.minimize(negative, point, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
+        point = np.asarray(found.x)
+        if not np.isfinite(found.fun) or np.abs(point).max(initial=0) > _FAR:
+            break
+        covariance = _covariance_at(point, negative)
+        if covariance is not None:
+            return point, covariance
+    raise GateError(_NO_MODE)
+
+
+def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]) -> Array | None:
+    """Return the inverse curvature at a point, or None where it is no mode."""
     step = 1e-4
     curvature = np.array(
         [(negative(mode + step * e)[1] - negative(mode - step * e)[1]) / (2 * step) for e in np.eye(len(mode))]
@@ -132,19 +148,17 @@ def _mode(gradient: Gradient, start: Array) -> tuple[Array, Array]:
     level = slope @ (spread * slope) < _LEVEL and values.min(initial=0) > -_LEVEL
     # Where a uniform prior ends the density may end in a cliff: what is uphill of its highest point is impossible.
     cliff = negative(mode - vectors @ (spread * slope))[0] == np.inf
-    if not (level or cliff):
-        raise GateError(_NO_MODE)
-    return mode, (vectors * spread) @ vectors.T
+    return (vectors * spread) @ vectors.T if level or cliff else None
 
 
 def _importance(
-    log_density: LogDensity, mode: Array, covariance: Array, total: int, rng: np.random.Generator
+    log_density: LogDensity, mode: Array, covariance: Array, total: int, pilot: int, rng: np.random.Generator
 ) -> tuple[Array, Array, float, float] | None:
     # It takes log likelihoods, as leave-one-out has them, and smooths the weights of their inverse.
     from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     centre, spread = mode, covariance * _INFLATION
-    n = _PILOT
+    n = pilot
     for attempt in range(_PILOTS + _TRIALS):
         proposal = stats.multivariate_t(centre, spread, df=_DF, seed=rng)
         points = np.atleast_1d(proposal.rvs(n)).reshape(n, len(mode))

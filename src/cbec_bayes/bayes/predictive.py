@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cbec_bayes.bayes.fit import PanelFit
@@ -9,6 +11,7 @@ from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
+from cbec_bayes.family import PanelModel
 from cbec_bayes.within import Array
 
 
@@ -60,16 +63,32 @@ def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 
         if "unit_slope" in effects:
             effects["unit_slope"] = of("kappa")[:, None] * rng.standard_normal(shape)
     mean = linear_predictor(fit.blocks, effects)
-    noise = rng.standard_normal(mean.shape)
-    sigma = of("sigma")
+    scales = {name: of(name) for name in ("sigma", "rho", "nu") if name in posterior}
+    return np.asarray(mean + residuals(model, design, scales, rng))
+
+
+def residuals(model: PanelModel, design: Design, scales: Mapping[str, Array], rng: np.random.Generator) -> Array:
+    """Draw residuals on the rows of a design, shape (S, n).
+
+    Parameters
+    ----------
+    model, design
+        The likelihood, and the rows.
+    scales
+        ``sigma`` of shape (S,), or (S, R) where it is by group; ``rho`` or ``nu`` of shape (S,) where the model has it.
+    rng
+        Source of the draws.
+    """
+    sigma = scales["sigma"]
+    noise = rng.standard_normal((len(sigma), design.n_obs))
     if model.residual == "by_group" and design.group is not None:
-        return np.asarray(mean + sigma[:, design.group] * noise)
+        return np.asarray(sigma[:, design.group] * noise)
     if model.residual == "student_t":
-        nu = of("nu")[:, None]
-        noise /= np.sqrt(rng.chisquare(np.broadcast_to(nu, mean.shape)) / nu)
+        nu = scales["nu"][:, None]
+        noise /= np.sqrt(rng.chisquare(np.broadcast_to(nu, noise.shape)) / nu)
     if model.residual == "ar1":
-        noise = _carried(noise, of("rho"), design)
-    return np.asarray(mean + sigma[:, None] * noise)
+        noise = _carried(noise, scales["rho"], design)
+    return np.asarray(sigma[:, None] * noise)
 
 
 def _carried(noise: Array, rho: Array, design: Design) -> Array:

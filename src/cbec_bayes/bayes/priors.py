@@ -29,7 +29,7 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     model
         Priors are multiples of sd(y), sd(y) / sd(d) or sd(y) / sd(x_k); see `cbec_bayes.family.UNITS`.
     design
-        Outcome and regressors; standard deviations are over all rows.
+        Outcome and regressors; see `Design.spread`.
 
     Returns
     -------
@@ -41,18 +41,17 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     InputError
         A column does not vary.
     """
-    sd_y = float(design.y.std(ddof=1))
-    sds = design.x.std(axis=0, ddof=1)
-    if sd_y == 0 or (sds == 0).any():
+    sd_y, *sds = (float(sd) for sd in design.spread)
+    if sd_y == 0 or 0 in sds:
         raise InputError("a column does not vary, so that no unit for the priors can be taken from it")
     found: dict[str, Prior] = {}
     for name, prior in model.priors.items():
         unit = UNITS[name]
         if unit == "control":
             for control, sd in zip(design.terms[1:], sds[1:], strict=True):
-                found[f"{name}[{control}]"] = prior.scaled(sd_y / float(sd))
+                found[f"{name}[{control}]"] = prior.scaled(sd_y / sd)
         else:
-            found[name] = prior.scaled(sd_y if unit == "outcome" else sd_y / float(sds[0]))
+            found[name] = prior.scaled(sd_y if unit == "outcome" else sd_y / sds[0])
     return found
 
 

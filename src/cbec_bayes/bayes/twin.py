@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from cbec_bayes.bayes.blocks import Block, Blocks, blocks_for, coefficient_names, labels_of, time_labels
-from cbec_bayes.bayes.conditioned import Data, carried_by, conditioned_effects, deterministic, normal_prior
+from cbec_bayes.bayes.conditioned import (
+    CONDITIONING,
+    Data,
+    carried_by,
+    conditioned_effects,
+    deterministic,
+    normal_prior,
+)
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
@@ -311,6 +318,8 @@ def fit_twin(
         pm.stats.compute_log_prior(tree, model=top_level, progressbar=False)
     for group in ("log_likelihood", "observed_data"):
         tree[group] = xr.DataTree(tree[group].to_dataset().rename({OUTCOME: design.outcome}))
+    data = tree["constant_data"].to_dataset().drop_vars(CONDITIONING, errors="ignore")
+    tree["constant_data"] = xr.DataTree(data)
     held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}
     tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, seed))
     diagnostics.seconds["pointwise"] = time.perf_counter() - begun

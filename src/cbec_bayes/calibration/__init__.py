@@ -1,0 +1,1 @@
+"""Calibration: do intervals cover what they should, on data whose truth is known?"""

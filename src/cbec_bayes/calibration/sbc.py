@@ -1,0 +1,301 @@
+"""Simulation-based calibration: data drawn from a model, fitted, and the rank of the truth among posterior draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cbec_bayes.bayes.blocks import Blocks, blocks_for, labels_of
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.conditioned import conditioning
+from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.fit import draw_scales
+from cbec_bayes.bayes.posterior import draw_effects, linear_predictor
+from cbec_bayes.bayes.priors import RHO
+from cbec_bayes.calibration.simulate import Simulated, from_prior, simulated_regressors, with_outcome
+from cbec_bayes.calibration.uniformity import uniformity
+from cbec_bayes.errors import GateError
+from cbec_bayes.fanout import Executor, Journal, fan_out
+from cbec_bayes.spec import Origin
+from cbec_bayes.within import Array
+
+DRAWS = 99
+"""Draws among which a truth is ranked, so that there are a hundred ranks."""
+
+LEVEL = 0.05
+"""Chance that a right model is called wrong, all its quantities together."""
+
+LOG_LIKELIHOOD = "log likelihood"
+"""A quantity that depends on data and parameters together: it finds a posterior that has learned nothing."""
+
+CHUNK = 25
+MARKOV_CHUNK = 5
+_PILOT = 1_000
+_WARM_UP = 500
+_THINNED = 10
+
+SBC_COLUMNS = ("model", "data_of", "quantity", "replications", "failed", "p_value", "passed", "origin")
+
+
+@dataclass(frozen=True, slots=True)
+class Replications:
+    """A piece of work: some replications of one model.
+
+    Attributes
+    ----------
+    model
+        That is fitted.
+    data_of
+        The model that data are drawn from; another one makes the calibration wrong on purpose.
+    numbers
+        Of the replications.
+    seed
+        Of all of them together; each has its own from this and its number.
+    """
+
+    model: str
+    data_of: str
+    numbers: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Ranks of one model.
+
+    Attributes
+    ----------
+    model, data_of
+        Fitted, and drawn from.
+    ranks
+        By quantity, each of shape (N,), from 0 to `DRAWS`.
+    failed
+        Replications that could not be fitted.
+    """
+
+    model: str
+    data_of: str
+    ranks: Mapping[str, Array]
+    failed: int
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per quantity, with columns `SBC_COLUMNS`.
+
+        A quantity passes where its p-value is above `LEVEL` over the number of quantities.
+        """
+        rows = []
+        for quantity, ranks in self.ranks.items():
+            p = uniformity(ranks.astype(np.int64), DRAWS).p
+            passed = "yes" if p > LEVEL / len(self.ranks) else "no"
+            rows.append((self.model, self.data_of, quantity, len(ranks), self.failed, p, passed, str(Origin.SIMULATED)))
+        return pd.DataFrame(rows, columns=list(SBC_COLUMNS))
+
+    def counts(self) -> pd.DataFrame:
+        """Return one row per quantity: model, data_of, quantity, and how often each rank was found."""
+        rows = [
+            (self.model, self.data_of, quantity, *np.bincount(ranks.astype(np.int64), minlength=DRAWS + 1))
+            for quantity, ranks in self.ranks.items()
+        ]
+        return pd.DataFrame(rows, columns=["model", "data_of", "quantity", *(f"rank_{k}" for k in range(DRAWS + 1))])
+
+
+def calibrate(
+    run_by: Executor,
+    models: Sequence[tuple[str, str, int]],
+    *,
+    seed: int = 1,
+    journal: Journal | None = None,
+    step: Callable[[str], None] = lambda _: None,
+) -> list[Calibration]:
+    """Calibrate models on panels like the paper's.
+
+    Parameters
+    ----------
+    run_by
+        From `cbec_bayes.fanout.executor`.
+    models
+        Model, model that data are drawn from, replications.
+    seed, journal, step
+        As in `cbec_bayes.fanout.fan_out`.
+
+    Returns
+    -------
+    list of Calibration
+        In the order of `models`.
+
+    Notes
+    -----
+    Talts et al. (2018); Modrák et al. (2023) for quantities that depend on the data. Flat parameters are ranked too:
+    with a flat prior a posterior moves with the truth, so that its ranks are uniform whatever the truth is.
+    """
+    pieces = pieces_of(models, seed)
+    found = fan_out(run_by, rank_truths, pieces, journal=journal, step=step, named="replications")
+    results = []
+    for model, data_of, _ in models:
+        own = [f for p, f in zip(pieces, found, strict=True) if (p.model, p.data_of) == (model, data_of)]
+        merged: dict[str, list[int]] = {}
+        for part in own:
+            for quantity, ranks in part["ranks"].items():
+                merged.setdefault(quantity, []).extend(ranks)
+        ranks_of = {quantity: np.array(ranks, dtype=float) for quantity, ranks in merged.items()}
+        results.append(Calibration(model, data_of, ranks_of, sum(part["failed"] for part in own)))
+    return results
+
+
+def pieces_of(models: Sequence[tuple[str, str, int]], seed: int) -> list[Replications]:
+    """Return the pieces of work of `calibrate`."""
+    pieces = []
+    for model, data_of, n in models:
+        size = CHUNK if _blocks(model).model.is_gaussian else MARKOV_CHUNK
+        chunks = [tuple(range(start, min(start + size, n))) for start in range(0, n, size)]
+        pieces += [Replications(model, data_of, numbers, seed) for numbers in chunks]
+    return pieces
+
+
+def _blocks(model: str) -> Blocks:
+    return blocks_for(simulated_regressors(np.random.default_rng(0)), model)
+
+
+@lru_cache(maxsize=2)
+def _ranked_by(model: str) -> _CollapsedRanks | _MarkovRanks:
+    """Return what ranks truths under a model; kept, because PyMC compiles for longer than it samples."""
+    blocks = _blocks(model)
+    return _CollapsedRanks(blocks) if blocks.model.is_gaussian else _MarkovRanks(blocks)
+
+
+def rank_truths(piece: Replications) -> dict[str, Any]:
+    """Return the ranks of every quantity, a list per quantity, and how many replications failed."""
+    rank, source = _ranked_by(piece.model), _blocks(piece.data_of)
+    ranks: dict[str, list[int]] = {}
+    failed = 0
+    for number in piece.numbers:
+        rng = np.random.default_rng([piece.seed, number])
+        drawn = from_prior(source, rng)
+        try:
+            found = rank.of(drawn, int(rng.integers(2**31)))
+        except GateError:
+            failed += 1
+            continue
+        for quantity, value in found.items():
+            ranks.setdefault(quantity, []).append(value)
+    return {"ranks": ranks, "failed": failed}
+
+
+class _CollapsedRanks:
+    """Ranks among draws of the collapsed engine."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+
+    def of(self, simulated: Simulated, seed: int) -> dict[str, int]:
+        """Return the rank of every quantity's truth."""
+        blocks = with_outcome(self.blocks, simulated.y)
+        collapsed = make_collapsed(blocks)
+        laid_out = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
+        points = draw_scales(collapsed, draws=DRAWS, chains=1, seed=seed, pilot=_PILOT).points[0]
+        draws = draw_effects(laid_out, collapsed, points, seed) | collapsed.scales(points)
+        if len(collapsed.sigmas) > 1:
+            draws["sigma"] = np.stack([draws[name] for name in collapsed.sigmas], axis=1)
+        truth = dict(simulated.truth)
+        truth[LOG_LIKELIHOOD] = collapsed.log_likelihood(_point(collapsed, truth, blocks)[None])[0]
+        draws[LOG_LIKELIHOOD] = collapsed.log_likelihood(points)
+        return _ranks(blocks, draws, truth, np.random.default_rng([seed, 3]))
+
+
+def _point(collapsed: Collapsed, truth: Mapping[str, Array], blocks: Blocks) -> Array:
+    """Return the true scales as a point of the collapsed density."""
+    values = []
+    for name in collapsed.names:
+        if name.startswith("sigma["):
+            group = blocks.design.groups.index(name.removeprefix("sigma[").removesuffix("]"))
+            values.append(np.log(truth["sigma"][group]))
+        else:
+            values.append(np.arctanh(truth[name]) if name == RHO else np.log(truth[name]))
+    return np.array(values, dtype=float).reshape(len(collapsed.names))
+
+
+class _MarkovRanks:
+    """Ranks among thinned draws of nutpie; the model is compiled once."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        import nutpie
+
+        from cbec_bayes.bayes.twin import pymc_of
+
+        # The coordinates it samples in depend on an outcome; every replication brings its own.
+        blocks = with_outcome(blocks, np.random.default_rng(0).standard_normal(blocks.design.n_obs))
+        self.blocks = blocks
+        self.compiled = nutpie.compile_pymc_model(pymc_of(blocks, conditioned=True))
+
+    def of(self, simulated: Simulated, seed: int) -> dict[str, int]:
+        """Return the rank of every quantity's truth."""
+        import nutpie
+
+        data = {"outcome": simulated.y, **conditioning(with_outcome(self.blocks, simulated.y))}
+        tree = nutpie.sample(
+            self.compiled.with_data(**data),
+            draws=(DRAWS + 1) * _THINNED,
+            tune=_WARM_UP,
+            chains=1,
+            cores=1,
+            seed=seed,
+            target_accept=0.9,
+            progress_bar=False,
+            save_warmup=False,
+        )
+        posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THINNED - 1, DRAWS * _THINNED, _THINNED))
+        draws = {str(name): posterior[name].to_numpy() for name in posterior.data_vars}
+        truth = dict(simulated.truth)
+
+        def log_likelihood(values: Mapping[str, Array]) -> Array:
+            kept = {b.name: values[b.name] for b in self.blocks.every} | {"unit_effect": values["unit_effect"]}
+            mean, sigma, nu = linear_predictor(self.blocks, kept), values["sigma"][:, None], values["nu"][:, None]
+            return np.asarray(stats.t.logpdf(simulated.y, nu, mean, sigma)).sum(axis=1)
+
+        draws[LOG_LIKELIHOOD] = log_likelihood(draws)
+        truth[LOG_LIKELIHOOD] = log_likelihood({name: np.asarray(value)[None] for name, value in truth.items()})[0]
+        return _ranks(self.blocks, draws, truth, np.random.default_rng([seed, 3]))
+
+
+def _ranks(
+    blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array], rng: np.random.Generator
+) -> dict[str, int]:
+    """Return how many draws lie below the truth, for every scale, slope, one unit effect and the last time effect."""
+    design = blocks.design
+    every = dict(draws)
+    if "group_slope" in every:
+        every["group_total_slope"] = every["slope"][:, None] + every["group_slope"]
+        every["new_group_slope"] = every["slope"] + every["tau"] * rng.standard_normal(DRAWS)
+    found: dict[str, int] = {}
+
+    def add(name: str, values: Array, true: Array) -> None:
+        found[name] = int((values < true).sum())
+
+    scales = {"sigma", "sigma_mu", "rho", "nu", *(b.scale for b in blocks.every if b.scale is not None)}
+    for name in (LOG_LIKELIHOOD, "slope", "new_group_slope", *sorted(scales)):
+        if name in every and np.ndim(truth[name]) == 0:
+            add(name, every[name], truth[name])
+    by_group = [("group_total_slope", design.groups)] + ([("sigma", design.groups)] if truth["sigma"].ndim else [])
+    for name, labels in by_group:
+        for r, label in enumerate(labels if name in every else ()):
+            add(f"{name}[{label}]", every[name][:, r], truth[name][r])
+    for block in blocks.every:
+        if "control_slope" in block.name:
+            first = block.kept[0]
+            size = len(every[block.name])
+            name = f"{block.name}[{labels_of(block)[first]}]"
+            add(name, every[block.name].reshape(size, -1)[:, first], truth[block.name].ravel()[first])
+    unit = every["unit_effect"][:, 0] - every["unit_effect"][:, -1]
+    add("unit_effect, first less last", unit, truth["unit_effect"][0] - truth["unit_effect"][-1])
+    if "unit_slope" in every:
+        add(f"unit_slope[{design.units[0]}]", every["unit_slope"][:, 0], truth["unit_slope"][0])
+    if "time_effect" in every:
+        time = every["time_effect"][:, -1] - every["time_effect"][:, 0]
+        add("time_effect, last less first", time, truth["time_effect"][-1] - truth["time_effect"][0])
+    return found

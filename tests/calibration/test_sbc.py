@@ -1,0 +1,102 @@
+"""Simulation-based calibration: right models pass, wrong ones fail, whoever does the work."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cbec_bayes.bayes.blocks import blocks_for
+from cbec_bayes.calibration.sbc import (
+    DRAWS,
+    LOG_LIKELIHOOD,
+    Replications,
+    calibrate,
+    pieces_of,
+    rank_truths,
+)
+from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors
+from cbec_bayes.family import load_panel_model, panel_model_names
+from cbec_bayes.fanout import Journal, Serial
+
+GAUSSIAN = [name for name in panel_model_names() if load_panel_model(name).is_gaussian]
+
+
+def verdicts(models, seed=1):
+    (found,) = calibrate(Serial(), [models], seed=seed)
+    return found.frame().set_index("quantity")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", GAUSSIAN)
+def test_every_gaussian_member_is_calibrated(model):
+    """A few replications here; `cbec-bayes calibrate` makes a thousand."""
+    found = verdicts((model, model, 25))
+    assert (found["passed"] == "yes").all()
+    assert (found["failed"] == 0).all()
+    assert LOG_LIKELIHOOD in found.index
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data_of", "wrong"), [("nested", "tau"), ("ar1", "sigma")])
+def test_a_wrong_model_fails(data_of, wrong):
+    found = verdicts(("partial_pooling", data_of, 150))
+    assert found.loc[wrong, "passed"] == "no"
+    assert found.loc[LOG_LIKELIHOOD, "passed"] == "no"
+
+
+def test_data_have_the_moments_of_their_model():
+    """Truths of replications have the priors' distributions, and residuals the scale that was drawn."""
+    blocks = blocks_for(simulated_regressors(np.random.default_rng(0)), "partial_pooling")
+    drawn = [from_prior(blocks, np.random.default_rng([1, i])) for i in range(400)]
+    sigma = np.array([float(one.truth["sigma"]) for one in drawn])
+    tau = np.array([float(one.truth["tau"]) for one in drawn])
+    slopes = np.array([one.truth["group_slope"] for one in drawn])
+    for values, scale in ((sigma, 1.0), (tau, 0.5)):  # half-normal: E x^2 = scale^2, sd(x^2) = sqrt(2) scale^2
+        assert abs((values**2).mean() - scale**2) < 4 * np.sqrt(2 / len(drawn)) * scale**2
+    assert abs((slopes / tau[:, None]).std() - 1) < 4 / np.sqrt(2 * slopes.size)
+    mean = [one.truth["group_total_slope"][blocks.design.group] * blocks.design.x[:, 0] for one in drawn]
+    residual = np.array([one.y - m for one, m in zip(drawn, mean, strict=True)]) / sigma[:, None]
+    assert abs(residual.std() - 1) < 4 / np.sqrt(2 * residual.size)
+
+
+def test_panels_are_like_the_papers():
+    design = simulated_regressors(np.random.default_rng(0))
+    assert [int((design.group == r).sum()) // 8 for r in range(4)] == list(GROUP_SIZES)
+    np.testing.assert_allclose(design.x.std(axis=0, ddof=1), 1)
+    np.testing.assert_array_equal(design.spread, 1.0)
+    left = design.effects.within(design.x)
+    assert (left.std(axis=0) > 0.3).all()  # of the regressors enough is left beside the effects
+
+
+def test_chunks_cover_every_replication_once():
+    pieces = pieces_of([("complete_pooling", "complete_pooling", 60), ("student_t", "student_t", 7)], 1)
+    for model, n in (("complete_pooling", 60), ("student_t", 7)):
+        assert [i for p in pieces if p.model == model for i in p.numbers] == list(range(n))
+
+
+def test_replications_do_not_depend_on_their_chunk():
+    whole = rank_truths(Replications("partial_pooling", "partial_pooling", tuple(range(4)), 7))
+    parts = [rank_truths(Replications("partial_pooling", "partial_pooling", (i,), 7)) for i in range(4)]
+    for quantity, ranks in whole["ranks"].items():
+        assert ranks == [part["ranks"][quantity][0] for part in parts]
+        assert all(0 <= rank <= DRAWS for rank in ranks)
+
+
+def test_a_calibration_resumes(tmp_path):
+    models = [("complete_pooling", "complete_pooling", 50)]
+    journal = Journal(tmp_path / "j", "x")
+    (once,) = calibrate(Serial(), models, journal=journal)
+    lines: list[str] = []
+    (again,) = calibrate(Serial(), models, journal=Journal(tmp_path / "j", "x"), step=lines.append)
+    assert lines == []
+    assert again.frame().equals(once.frame())
+    assert again.counts().equals(once.counts())
+    assert once.counts().filter(like="rank_").sum(axis=1).tolist() == [50] * len(once.ranks)
+
+
+@pytest.mark.slow
+def test_the_twin_is_ranked_by_nutpie():
+    found = rank_truths(Replications("student_t", "student_t", (0, 1, 2), 1))
+    assert found["failed"] == 0
+    assert {"nu", "tau", LOG_LIKELIHOOD} <= set(found["ranks"])
+    assert all(len(ranks) == 3 and min(ranks) >= 0 and max(ranks) <= DRAWS for ranks in found["ranks"].values())
