@@ -271,7 +271,7 @@ def test_replicate_the_public_study(program, tmp_path):
     assert "Origin: observed." in out
     few = pd.read_csv(tmp_path / "o" / "few.csv")
     assert set(few["origin"]) == {"observed"}
-    assert set(few["vcov"]) == {"CRV1", "CRV3", "wild bootstrap (webb)", "wild bootstrap (rademacher)"}
+    assert set(few["vcov"]) == {"CRV1", "CR2", "CRV3", "wild bootstrap (webb)", "wild bootstrap (rademacher)"}
     north_east = few[(few["column"] == "north-east") & (few["term"] == "pilot_zones")]
     assert set(north_east["n_clusters"]) == {3}
     first = (tmp_path / "o" / "few.csv").read_bytes()

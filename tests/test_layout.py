@@ -33,6 +33,7 @@ ORDER = (
     "reconstruction",
     "panelfit",
     "studyfit",
+    "ensemble",
     "checkjob",
     "report",
     "run",

@@ -303,7 +303,10 @@ def of_report(tmp_path_factory):
     few = {}
     for column in found.columns:
         ratio, p = (np.full(len(column.fit.terms), value) for value in jackknife[column.spec.key])
-        few[column.spec.key] = FewClusters(column.fit, ratio * column.fit.se, p, p / 2, "webb", 99, 1)
+        ends = np.column_stack([p, p])
+        few[column.spec.key] = FewClusters(
+            column.fit, 2 * column.fit.se, p, p, ratio * column.fit.se, p, p / 2, ends, "webb", 99, 1
+        )
     return dataclasses.replace(found, few=few)
 
 
@@ -329,9 +332,11 @@ def test_the_reports_few_clusters(of_report):
     ]
     se = [column.fit.se[0] for column in of_report.columns]
     assert [row[3] for row in rows] == [f"{value:.3f} (p < 0.01)" for value in se]
-    assert [row[4] for row in rows[:2]] == [f"{1.25 * se[0]:.3f} (p = 0.34)", f"{1.5 * se[1]:.3f} (p < 0.01)"]
-    assert rows[3][4] == "not defined"
-    assert [row[5] for row in rows[:3]] == ["p = 0.17", "p < 0.01", "p = 0.25"]
+    assert rows[0][4] == f"{2 * se[0]:.3f} (p = 0.34)"
+    assert [row[5] for row in rows[:2]] == [f"{1.25 * se[0]:.3f} (p = 0.34)", f"{1.5 * se[1]:.3f} (p < 0.01)"]
+    assert rows[3][5] == "not defined"
+    assert [row[6] for row in rows[:3]] == ["p = 0.17", "p < 0.01", "p = 0.25"]
+    assert [row[7] for row in rows] == ["0.340 to 0.340", "0.001 to 0.001", "0.500 to 0.500", "not defined"]
 
 
 def test_the_jackknifes_sentence(of_report):

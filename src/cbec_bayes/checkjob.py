@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cbec_bayes.checks import CheckResult, checks_frame
-from cbec_bayes.checks.suite import run_checks
+from cbec_bayes.checks.suite import Trial, run_checks
 from cbec_bayes.errors import InputError
+from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.files import csv_text
 from cbec_bayes.panelfit import SETTINGS, fit_file
 
@@ -36,7 +37,13 @@ class CheckedFit:
         return {"checks.csv": csv_text(checks_frame(self.results)), **tables}
 
 
-def check_folder(folder: Path, *, seed: int | None = None, step: Callable[[str], None] = lambda _: None) -> CheckedFit:
+def check_folder(
+    folder: Path,
+    *,
+    seed: int | None = None,
+    run_by: Executor = SERIAL,
+    step: Callable[[str], None] = lambda _: None,
+) -> CheckedFit:
     """Fit again what a folder of `cbec-bayes fit` says, and run every check.
 
     Parameters
@@ -45,6 +52,8 @@ def check_folder(folder: Path, *, seed: int | None = None, step: Callable[[str],
         With fit.json.
     seed
         Of everything random; default the fit's own.
+    run_by
+        Who does the refits; see `cbec_bayes.fanout.executor`.
     step
         Called with the name of each step.
 
@@ -68,5 +77,6 @@ def check_folder(folder: Path, *, seed: int | None = None, step: Callable[[str],
     found = fit_file(data, **options, step=step)
     found.fit.diagnostics.require()
     step("checks")
-    results = run_checks(found.fit, options["how"], origin=found.panel.origin, seed=options["seed"])
+    trial = Trial(found.fit, options["how"], found.panel.origin, seed=options["seed"], run_by=run_by)
+    results = run_checks(trial)
     return CheckedFit(found.fit.model.name, results)

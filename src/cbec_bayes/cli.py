@@ -27,6 +27,14 @@ INTERRUPTED = 130
 
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Processes that share the work. Default: one per processor."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers do it instead."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 
@@ -225,6 +233,8 @@ def fit(
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")],
     out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
     ] = None,
@@ -233,10 +243,11 @@ def check(
     """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
     from cbec_bayes.checkjob import check_folder
     from cbec_bayes.checks import checks_frame
+    from cbec_bayes.fanout import executor
     from cbec_bayes.files import write_files
 
-    with _progress(4, quiet) as step:
-        found = check_folder(folder, seed=seed, step=step)
+    with _progress(4, quiet) as step, executor(workers, scheduler) as run_by:
+        found = check_folder(folder, seed=seed, run_by=run_by, step=step)
     if not quiet:
         frame = checks_frame(found.results)
         typer.echo(f"Checks of {found.model}\n")
@@ -246,10 +257,48 @@ def check(
 
 
 @app.command()
+def calibrate(
+    n: Annotated[
+        int, typer.Option("--n", metavar="N", min=1, help="Replications of each model; a fifth where PyMC samples.")
+    ] = 1_000,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Calibrate every model on simulated data, and measure who covers; writes sbc.csv, sbc_ranks.csv, coverage.csv."""
+    from cbec_bayes.calibration.job import calibrate_all, forget, n_pieces
+    from cbec_bayes.calibration.sbc import verdicts
+    from cbec_bayes.fanout import executor
+    from cbec_bayes.files import write_files
+
+    with _progress(n_pieces(n), quiet) as step, executor(workers, scheduler) as run_by:
+        found = calibrate_all(run_by, n=n, seed=seed, kept_in=out, step=step)
+    if not quiet:
+        frame = verdicts(found.results)
+        for (model, data_of), part in frame.groupby(["model", "data_of"], sort=False):
+            name = model if model == data_of else f"{model}, wrong on purpose: data of {data_of}"
+            missed = part.loc[part["passed"] == "no", "quantity"]
+            said = "uniform" if missed.empty else f"not uniform: {', '.join(missed)}"
+            typer.echo(f"{name}: {part['replications'].iloc[0]} replications, ranks {said}")
+        few = found.coverage[found.coverage["n_clusters"] == 3]
+        shown = few.pivot_table(index="method", columns="scenario", values="coverage", sort=False)
+        text = shown.map("{:.2f}".format).reset_index()
+        typer.echo("")
+        _print_table(text, "Coverage of 95 % intervals for the slope of the group with 3 units. Origin: simulated.")
+    if out is not None:
+        _say_written(write_files(out, found.files()), quiet)
+        forget(out)
+    found.require()
+
+
+@app.command()
 def replicate(
     study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
     few: Annotated[
-        bool, typer.Option("--few/--no-few", help="Also the few-cluster methods: CRV3 and the wild cluster bootstrap.")
+        bool,
+        typer.Option("--few/--no-few", help="Also the few-cluster methods: CR2, CRV3 and the wild cluster bootstrap."),
     ] = True,
     out: Out = None,
     seed: Seed = 1,

@@ -51,6 +51,10 @@ class Serial:
             yield position, single_threaded(work, piece)
 
 
+SERIAL = Serial()
+"""What does the work where nothing else is opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
     """In a pool of processes on this machine; see `executor`."""
@@ -135,7 +139,7 @@ def executor(workers: int | None = None, scheduler: str | None = None) -> Iterat
     if count < 1:
         raise InputError(f"at least one worker is needed, not {count}")
     if count == 1:
-        yield Serial()
+        yield SERIAL
         return
     # Spawned rather than forked: a fork of a process with threads can hang.
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))

@@ -141,7 +141,7 @@ class Replication:
         return classical_frame(self.columns, self.panel.origin)
 
     def few_frame(self) -> pd.DataFrame:
-        """Return every column's coefficients under CRV1, CRV3 and the wild bootstrap."""
+        """Return every column's coefficients under CRV1, CR2, CRV3 and the wild bootstrap."""
         return few_frame(self.few, [column.spec for column in self.columns], self.panel.origin)
 
     def numbers(self) -> tuple[Cell, ...]:

@@ -12,11 +12,12 @@ from scipy import stats
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
 from cbec_bayes.checks.cells import Place
-from cbec_bayes.checks.suite import PREDICTIVE, predictive_checks, run_checks
+from cbec_bayes.checks.suite import PREDICTIVE, Trial, predictive_checks, run_checks
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.design import Design
 from cbec_bayes.effects import Summary, summarise_draws
 from cbec_bayes.effects.groups import ShrinkagePath, contrasts, effects_table, group_slopes, shrinkage_path
+from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
 
@@ -89,6 +90,7 @@ def fit_models(
     columns: Sequence[ColumnSpec] | None = None,
     printed: Mapping[Place, float] | None = None,
     seed: int = 1,
+    run_by: Executor = SERIAL,
     step: Callable[[str], None] = lambda _: None,
 ) -> StudyFits:
     """Fit several members to one design; the first is the headline.
@@ -107,6 +109,8 @@ def fit_models(
         Of the classical tables that the checks make again, and what is printed in them.
     seed
         Of everything random.
+    run_by
+        Who does the refits of the checks; see `cbec_bayes.fanout.executor`.
     step
         Called with the name of each model.
 
@@ -115,25 +119,23 @@ def fit_models(
     GateError
         A fit missed one of its gates.
     """
-    effects, rows, answers, unlearned = [], [], {}, {}
-    headline: PanelFit | None = None
-    headline_checks: tuple[CheckResult, ...] = ()
-    tried = []
+    fits: dict[str, PanelFit] = {}
     for name in models:
         step(name)
-        found = fit(design, name, seed=seed, origin=origin)
-        found.diagnostics.require()
-        headline = headline or found
-        answers[name] = found.model.answers
-        unlearned[name] = found.unlearned
-        run = run_checks if found is headline else predictive_checks
-        results = run(found, how, origin=origin, columns=columns, printed=printed, seed=seed)
+        fits[name] = fit(design, name, seed=seed, origin=origin)
+        fits[name].diagnostics.require()
+    headline = fits[models[0]]
+    others = {name: one for name, one in fits.items() if one.collapsed is None}
+    tried, effects, rows = [], [], []
+    headline_checks: tuple[CheckResult, ...] = ()
+    for name, found in fits.items():
+        trial = Trial(found, how, origin, columns, printed or {}, models, others, seed, run_by)
+        results = run_checks(trial) if found is headline else predictive_checks(trial)
         headline_checks = results if found is headline else headline_checks
         tried.append(checks_frame([result for result in results if result.name in PREDICTIVE]).assign(model=name))
         effects.append(effects_table(found, origin, how).assign(model=name))
         d = found.diagnostics
         rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
-    assert headline is not None
     slopes = group_slopes(headline)
     tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
     unit = float(np.median(tau))
@@ -141,7 +143,7 @@ def fit_models(
     names = ["model", "engine", "draws", "ess_bulk_min", "rhat_max", "khat", "divergences", "origin"]
     return StudyFits(
         origin,
-        answers,
+        {name: found.model.answers for name, found in fits.items()},
         pd.concat(effects, ignore_index=True),
         contrasts(slopes.labels, slopes.groups, origin),
         pd.DataFrame(rows, columns=names),
@@ -149,7 +151,7 @@ def fit_models(
         np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid))),
         summarise_draws(tau),
         {name: str(prior) for name, prior in headline.priors.items()},
-        unlearned,
+        {name: found.unlearned for name, found in fits.items()},
         headline_checks,
         pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
     )

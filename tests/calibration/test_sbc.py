@@ -14,6 +14,7 @@ from cbec_bayes.calibration.sbc import (
     pieces_of,
     rank_truths,
 )
+from cbec_bayes.calibration.sbc import verdicts as frame_of
 from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors
 from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.fanout import Journal, Serial
@@ -21,16 +22,15 @@ from cbec_bayes.fanout import Journal, Serial
 GAUSSIAN = [name for name in panel_model_names() if load_panel_model(name).is_gaussian]
 
 
-def verdicts(models, seed=1):
-    (found,) = calibrate(Serial(), [models], seed=seed)
-    return found.frame().set_index("quantity")
+def verdicts_of(models, seed=1):
+    return frame_of(calibrate(Serial(), [models], seed=seed)).set_index("quantity")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", GAUSSIAN)
 def test_every_gaussian_member_is_calibrated(model):
     """A few replications here; `cbec-bayes calibrate` makes a thousand."""
-    found = verdicts((model, model, 25))
+    found = verdicts_of((model, model, 25))
     assert (found["passed"] == "yes").all()
     assert (found["failed"] == 0).all()
     assert LOG_LIKELIHOOD in found.index
@@ -39,7 +39,7 @@ def test_every_gaussian_member_is_calibrated(model):
 @pytest.mark.slow
 @pytest.mark.parametrize(("data_of", "wrong"), [("nested", "tau"), ("ar1", "sigma")])
 def test_a_wrong_model_fails(data_of, wrong):
-    found = verdicts(("partial_pooling", data_of, 150))
+    found = verdicts_of(("partial_pooling", data_of, 150))
     assert found.loc[wrong, "passed"] == "no"
     assert found.loc[LOG_LIKELIHOOD, "passed"] == "no"
 
@@ -89,7 +89,7 @@ def test_a_calibration_resumes(tmp_path):
     lines: list[str] = []
     (again,) = calibrate(Serial(), models, journal=Journal(tmp_path / "j", "x"), step=lines.append)
     assert lines == []
-    assert again.frame().equals(once.frame())
+    assert frame_of([again]).equals(frame_of([once]))
     assert again.counts().equals(once.counts())
     assert once.counts().filter(like="rank_").sum(axis=1).tolist() == [50] * len(once.ranks)
 

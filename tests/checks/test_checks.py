@@ -22,7 +22,7 @@ from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals, statistics
 from cbec_bayes.checks.result import FAMILY_LEVEL, against
 from cbec_bayes.checks.sensitivity import alternatives, between_group_prior
-from cbec_bayes.checks.suite import predictive_checks, run_checks
+from cbec_bayes.checks.suite import Trial, predictive_checks, run_checks
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
@@ -151,7 +151,7 @@ def test_a_panel_without_stored_unit_effects_is_refused():
 
 
 def test_a_model_passes_on_data_of_its_own():
-    for result in predictive_checks(fitted(), "reghdfe", origin=SIMULATED):
+    for result in predictive_checks(Trial(fitted(), "reghdfe", SIMULATED)):
         assert result.passed is True, result.text
         assert set(result.table["origin"]) == {"simulated"}
         assert "none of" in result.text
@@ -353,7 +353,7 @@ def test_leaving_one_out_is_the_fit_without_it(what):
     result = leave_out(found, what, origin=SIMULATED)
     codes, labels = (design.unit, design.units) if what == "unit" else (design.group, design.groups)
     assert result.table["left_out"].nunique() == len(labels)
-    part = fit(design.rows(codes != 1), "partial_pooling")
+    part = fit(design.holding_spread().rows(codes != 1), "partial_pooling")
     draws = part.tree["posterior"]["group_total_slope"].sel(group="g2").to_numpy()
     full = found.tree["posterior"]["group_total_slope"].sel(group="g2").to_numpy()
     row = result.table[(result.table["left_out"] == labels[1]) & (result.table["group"] == "g2")].iloc[0]
@@ -380,11 +380,11 @@ def test_two_groups_are_too_few_to_leave_one_out():
 
 
 def test_every_check_has_a_name_of_its_own():
-    results = run_checks(fitted(), "reghdfe", origin=SIMULATED)
+    results = run_checks(Trial(fitted(), "reghdfe", SIMULATED, members=("complete_pooling",)))
     frame = checks_frame(results)
     assert frame["check"].is_unique
     assert set(frame["passed"]) <= {"yes", "no", "not applicable"}
-    assert len(frame) == 8
+    assert len(frame) == 12
 
 
 @pytest.fixture
@@ -421,7 +421,7 @@ def test_a_folder_is_checked(folder, capsys, tmp_path):
     assert "Checks of partial_pooling" in out
     found = pd.read_csv(folder / "checks.csv")
     assert list(found.columns) == ["check", "passed", "text"]
-    assert found["passed"].tolist() == ["yes"] * 8
+    assert found["passed"].tolist() == ["yes"] * 12
     cells = pd.read_csv(folder / "check_predictive_cells.csv")
     assert tuple(cells.columns) == CELL_COLUMNS
     assert set(cells["origin"]) == {"observed"}

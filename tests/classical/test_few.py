@@ -135,18 +135,29 @@ def test_a_collinear_term_has_nothing():
         np.testing.assert_allclose(getattr(found, name)[[0, 2]], getattr(alone, name), rtol=1e-9)
 
 
-def test_the_frame_has_three_methods_per_term():
+def test_the_frame_has_four_methods_per_term():
     found = few("grunfeld")
     frame = found.frame()
     assert frame.columns.tolist() == ["term", "vcov", "estimate", "se", "df", "p", "ci_low", "ci_high"]
-    assert frame["vcov"].tolist() == ["CRV1"] * 2 + ["CRV3"] * 2 + ["wild bootstrap (webb)"] * 2
-    assert frame["term"].tolist() == ["value", "capital"] * 3
-    assert frame["estimate"].tolist() == [*found.regression.estimate] * 3
-    assert frame["p"].tolist() == [*found.regression.p, *found.crv3_p, *found.wild_p]
-    assert frame["df"].tolist()[:4] == [9.0] * 4
-    assert frame[["se", "df", "ci_low", "ci_high"]].iloc[4:].isna().all(axis=None)
+    assert frame["vcov"].tolist() == ["CRV1"] * 2 + ["CR2"] * 2 + ["CRV3"] * 2 + ["wild bootstrap (webb)"] * 2
+    assert frame["term"].tolist() == ["value", "capital"] * 4
+    assert frame["estimate"].tolist() == [*found.regression.estimate] * 4
+    assert frame["p"].tolist() == [*found.regression.p, *found.cr2_p, *found.crv3_p, *found.wild_p]
+    assert frame["df"].tolist()[:6] == [9.0, 9.0, *found.cr2_df, 9.0, 9.0]
+    assert frame[["se", "df"]].iloc[6:].isna().all(axis=None)
+    np.testing.assert_array_equal(frame[["ci_low", "ci_high"]].iloc[6:], found.wild_interval)
     crv3 = frame[frame["vcov"] == "CRV3"]
     np.testing.assert_allclose((crv3["ci_high"] - crv3["ci_low"]) / crv3["se"], 2 * 2.262157, atol=1e-5)
+    cr2 = frame[frame["vcov"] == "CR2"]
+    np.testing.assert_allclose((cr2["ci_high"] - cr2["ci_low"]) / cr2["se"], 2 * stats.t.ppf(0.975, found.cr2_df))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cr2_is_that_of_r(name):
+    design, found = load(name), few(name)
+    theirs = R["cases"][name]["clubSandwich"]["on_plm"]["CR2"]
+    for part in ("se", "df", "p"):
+        np.testing.assert_allclose(getattr(found, f"cr2_{part}"), golden(theirs[part], design), rtol=1e-8)
 
 
 def test_errors_are_those_of_the_regression():

@@ -116,7 +116,7 @@ def test_few_clusters_per_column(grouped):
     np.testing.assert_array_equal(found["4: many"].crv3_se, alone.crv3_se)
     frame = few_frame(found, columns, Origin.PRINTED)
     assert frame.columns.tolist() == FEW
-    assert frame["column"].tolist() == ["(1)"] * 3 + ["(2)"] * 6 + ["many"] * 6
+    assert frame["column"].tolist() == ["(1)"] * 4 + ["(2)"] * 8 + ["many"] * 8
     assert frame.groupby("column")["n_clusters"].first().to_dict() == {"(1)": 11, "(2)": 11, "many": 4}
     assert set(frame["origin"]) == {"printed"}
     pd.testing.assert_frame_equal(

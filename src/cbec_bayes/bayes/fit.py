@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -15,13 +15,14 @@ from cbec_bayes.bayes.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.importance import PILOT, Draws, sample_density
-from cbec_bayes.bayes.posterior import store
+from cbec_bayes.bayes.posterior import posterior_draws, store
 from cbec_bayes.bayes.priors import cumulative, resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES, PanelModel
 from cbec_bayes.spec import Origin, Prior
+from cbec_bayes.within import Array
 
 Engine = Literal["auto", "collapsed", "pymc"]
 SAME = 0.05
@@ -144,6 +145,38 @@ def fit(
     stored = time.perf_counter()
     seconds = {"prepare": prepared - begun, "sample": sampled - prepared, "effects": stored - sampled}
     return PanelFit(blocks, priors, tree, _diagnose(tree, drawn, collapsed, seconds), drawn.khat, collapsed)
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """A posterior of the collapsed engine as plain arrays: what many fits need, without a tree and its diagnostics.
+
+    Attributes
+    ----------
+    blocks, collapsed
+        Model and design; the density.
+    points
+        Draws of the logarithms of the scales, shape (S, k).
+    draws
+        Of everything else, by variable; see `cbec_bayes.bayes.posterior.posterior_draws`.
+    khat
+        Pareto shape of the importance ratios; NaN where NUTS was used.
+    """
+
+    blocks: Blocks
+    collapsed: Collapsed
+    points: Array
+    draws: Mapping[str, Array]
+    khat: float
+
+
+def refit(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> Refit:
+    """Fit by the collapsed engine; errors as `fit`."""
+    collapsed = make_collapsed(blocks)
+    blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
+    drawn = draw_scales(collapsed, draws=draws, chains=1, seed=seed, pilot=pilot)
+    points = drawn.points[0]
+    return Refit(blocks, collapsed, points, posterior_draws(blocks, collapsed, points, seed), drawn.khat)
 
 
 def draw_scales(collapsed: Collapsed, *, draws: int, chains: int, seed: int, pilot: int = PILOT) -> Draws:

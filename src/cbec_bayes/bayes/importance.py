@@ -30,6 +30,7 @@ _LARGEST = 262_144
 _INFLATION = 1.15
 _LEVEL = 1e-2  # of the Newton decrement, and of negative curvature: below it a point may be the mode
 _FAR = 50.0
+_SAME = 1e-12
 _SEARCHES = 4  # a line search can fail far from the mode; the next one starts where it ended, with a fresh curvature
 _NO_MODE = "the posterior of the scales has no mode within reach; is a prior improper?"
 
@@ -154,9 +155,6 @@ def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]
 def _importance(
     log_density: LogDensity, mode: Array, covariance: Array, total: int, pilot: int, rng: np.random.Generator
 ) -> tuple[Array, Array, float, float] | None:
-    # It takes log likelihoods, as leave-one-out has them, and smooths the weights of their inverse.
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
     centre, spread = mode, covariance * _INFLATION
     n = pilot
     for attempt in range(_PILOTS + _TRIALS):
@@ -167,11 +165,10 @@ def _importance(
         if finite.sum() < n // 10:
             return None
         points, ratios = points[finite], ratios[finite]
-        smoothed, khat = array_stats.psislw(-ratios)  # type: ignore[no-untyped-call]
-        weights = np.exp(smoothed - special.logsumexp(smoothed))
+        weights, khat = smoothed_weights(ratios)
         ess = 1 / float(np.sum(weights**2))
-        if attempt >= _PILOTS and float(khat) <= KHAT_MAX and ess >= total:
-            return points, weights, float(khat), ess
+        if attempt >= _PILOTS and khat <= KHAT_MAX and ess >= total:
+            return points, weights, khat, ess
         # Second moments of a weighted sample, widened a little, because a proposal must not be narrower.
         centre = weights @ points
         spread = _INFLATION * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
@@ -181,6 +178,21 @@ def _importance(
             wanted = max(1.3 * total * len(points) / ess, 2.0 * total, n)
             n = min(_LARGEST, 2 ** math.ceil(math.log2(wanted)))
     return None
+
+
+def smoothed_weights(ratios: Array) -> tuple[Array, float]:
+    """Return importance weights, Pareto-smoothed and adding up to one, of log ratios, shape (S,), and the Pareto shape.
+
+    Where ratios do not differ weights are equal, and the shape is minus infinity. The method is that of Vehtari et al.
+    (2024), Journal of Machine Learning Research 25.
+    """
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    if np.ptp(ratios) < _SAME * (1 + np.abs(ratios).max()):
+        return np.full(len(ratios), 1 / len(ratios)), -np.inf
+    # It takes log likelihoods, as leave-one-out has them, and smooths the weights of their inverse.
+    smoothed, khat = array_stats.psislw(-ratios)  # type: ignore[no-untyped-call]
+    return np.asarray(np.exp(smoothed - special.logsumexp(smoothed))), float(khat)
 
 
 def _nutpie(gradient: Gradient, mode: Array, covariance: Array, *, draws: int, chains: int, seed: int) -> Draws:

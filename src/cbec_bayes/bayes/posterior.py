@@ -121,6 +121,35 @@ def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, mean: Array) 
     return np.asarray(stats.norm.logpdf(design.y, expected, spread))
 
 
+def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
+    """Draw everything that a posterior holds, given draws of the scales.
+
+    Parameters
+    ----------
+    blocks, collapsed, points, seed
+        As for `draw_effects`.
+
+    Returns
+    -------
+    dict
+        Variable to draws of shape (S, ...): effects, scales, and of pooled group slopes ``group_total_slope`` and
+        ``new_group_slope``.
+    """
+    effects = draw_effects(blocks, collapsed, points, seed)
+    scales = collapsed.scales(points)
+    found = dict(effects)
+    if len(collapsed.sigmas) > 1:
+        found["sigma"] = np.stack([scales[name] for name in collapsed.sigmas], axis=1)
+    else:
+        found["sigma"] = scales["sigma"]
+    found |= {name: values for name, values in scales.items() if not name.startswith("sigma[")}
+    if "group_slope" in effects:
+        found["group_total_slope"] = effects["slope"][:, None] + effects["group_slope"]
+        rng = np.random.default_rng([seed, 2])
+        found["new_group_slope"] = effects["slope"] + scales["tau"] * rng.standard_normal(len(points))
+    return found
+
+
 def store(
     blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, origin: Origin, attrs: Mapping[str, object]
 ) -> Any:
@@ -133,26 +162,19 @@ def store(
 
     chains, draws, k = drawn.points.shape
     points = drawn.points.reshape(chains * draws, k)
-    effects = draw_effects(blocks, collapsed, points, seed)
+    everything = posterior_draws(blocks, collapsed, points, seed)
     scales = collapsed.scales(points)
     design = blocks.design
 
     def shaped(values: Any) -> Array:
         return np.asarray(values).reshape(chains, draws, *np.shape(values)[1:])
 
-    posterior = {name: shaped(values) for name, values in effects.items()}
+    posterior = {name: shaped(values) for name, values in everything.items()}
     dims = {block.name: list(block.dims) for block in blocks.every} | {"unit_effect": ["unit"]}
     if len(collapsed.sigmas) > 1:
-        posterior["sigma"] = shaped(np.stack([scales[name] for name in collapsed.sigmas], axis=1))
         dims["sigma"] = ["group"]
-    else:
-        posterior["sigma"] = shaped(scales["sigma"])
-    posterior |= {name: shaped(values) for name, values in scales.items() if not name.startswith("sigma[")}
-    if "group_slope" in effects:
-        posterior["group_total_slope"] = shaped(effects["slope"][:, None] + effects["group_slope"])
+    if "group_total_slope" in posterior and "group_slope" in posterior:
         dims["group_total_slope"] = ["group"]
-        rng = np.random.default_rng([seed, 2])
-        posterior["new_group_slope"] = shaped(effects["slope"] + scales["tau"] * rng.standard_normal(len(points)))
     log_prior = {name: shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
     content: dict[str, Any] = {
         "posterior": posterior,
@@ -161,8 +183,8 @@ def store(
         "observed_data": {design.outcome: design.y},
     }
     dims[design.outcome] = ["obs"]
-    if "unit_effect" in effects and len(points) * design.n_obs <= POINTWISE_MAX:
-        mean = linear_predictor(blocks, effects)
+    if "unit_effect" in everything and len(points) * design.n_obs <= POINTWISE_MAX:
+        mean = linear_predictor(blocks, everything)
         content["log_likelihood"] = {design.outcome: shaped(pointwise(blocks, collapsed, points, mean))}
     coords: dict[str, Any] = {
         "unit": list(design.units),

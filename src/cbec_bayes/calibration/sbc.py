@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks, blocks_for, labels_of
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.conditioned import conditioning
-from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
-from cbec_bayes.bayes.fit import draw_scales
-from cbec_bayes.bayes.posterior import draw_effects, linear_predictor
+from cbec_bayes.bayes.fit import refit
+from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.priors import RHO
 from cbec_bayes.calibration.simulate import Simulated, from_prior, simulated_regressors, with_outcome
 from cbec_bayes.calibration.uniformity import uniformity
@@ -36,7 +36,9 @@ LOG_LIKELIHOOD = "log likelihood"
 
 CHUNK = 25
 MARKOV_CHUNK = 5
-_PILOT = 1_000
+PILOT_OF_MANY = 1_000
+"""Proposals that are enough for a fit that is one of thousands."""
+
 _WARM_UP = 500
 _THINNED = 10
 
@@ -81,28 +83,38 @@ class Calibration:
 
     model: str
     data_of: str
-    ranks: Mapping[str, Array]
+    ranks: Mapping[str, NDArray[np.int64]]
     failed: int
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per quantity, with columns `SBC_COLUMNS`.
-
-        A quantity passes where its p-value is above `LEVEL` over the number of quantities.
-        """
-        rows = []
-        for quantity, ranks in self.ranks.items():
-            p = uniformity(ranks.astype(np.int64), DRAWS).p
-            passed = "yes" if p > LEVEL / len(self.ranks) else "no"
-            rows.append((self.model, self.data_of, quantity, len(ranks), self.failed, p, passed, str(Origin.SIMULATED)))
-        return pd.DataFrame(rows, columns=list(SBC_COLUMNS))
 
     def counts(self) -> pd.DataFrame:
         """Return one row per quantity: model, data_of, quantity, and how often each rank was found."""
         rows = [
-            (self.model, self.data_of, quantity, *np.bincount(ranks.astype(np.int64), minlength=DRAWS + 1))
+            (self.model, self.data_of, quantity, *np.bincount(ranks, minlength=DRAWS + 1))
             for quantity, ranks in self.ranks.items()
         ]
         return pd.DataFrame(rows, columns=["model", "data_of", "quantity", *(f"rank_{k}" for k in range(DRAWS + 1))])
+
+
+def verdicts(results: Sequence[Calibration]) -> pd.DataFrame:
+    """Return one row per model and quantity, with columns `SBC_COLUMNS`.
+
+    A quantity passes where its p-value is above `LEVEL` over the number of quantities of models that are calibrated
+    with their own data.
+    """
+    level = level_of(results)
+    rows: list[tuple[object, ...]] = []
+    for one in results:
+        for quantity, ranks in one.ranks.items():
+            p = uniformity(ranks, DRAWS).p
+            passed = "yes" if p > level else "no"
+            count = len(ranks), one.failed
+            rows.append((one.model, one.data_of, quantity, *count, p, passed, str(Origin.SIMULATED)))
+    return pd.DataFrame(rows, columns=list(SBC_COLUMNS))
+
+
+def level_of(results: Sequence[Calibration]) -> float:
+    """Return the level of one quantity's test, such that all tests of right models together have `LEVEL`."""
+    return LEVEL / max(1, sum(len(one.ranks) for one in results if one.model == one.data_of))
 
 
 def calibrate(
@@ -143,7 +155,7 @@ def calibrate(
         for part in own:
             for quantity, ranks in part["ranks"].items():
                 merged.setdefault(quantity, []).extend(ranks)
-        ranks_of = {quantity: np.array(ranks, dtype=float) for quantity, ranks in merged.items()}
+        ranks_of = {quantity: np.array(ranks, dtype=np.int64) for quantity, ranks in merged.items()}
         results.append(Calibration(model, data_of, ranks_of, sum(part["failed"] for part in own)))
     return results
 
@@ -195,17 +207,12 @@ class _CollapsedRanks:
 
     def of(self, simulated: Simulated, seed: int) -> dict[str, int]:
         """Return the rank of every quantity's truth."""
-        blocks = with_outcome(self.blocks, simulated.y)
-        collapsed = make_collapsed(blocks)
-        laid_out = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
-        points = draw_scales(collapsed, draws=DRAWS, chains=1, seed=seed, pilot=_PILOT).points[0]
-        draws = draw_effects(laid_out, collapsed, points, seed) | collapsed.scales(points)
-        if len(collapsed.sigmas) > 1:
-            draws["sigma"] = np.stack([draws[name] for name in collapsed.sigmas], axis=1)
-        truth = dict(simulated.truth)
-        truth[LOG_LIKELIHOOD] = collapsed.log_likelihood(_point(collapsed, truth, blocks)[None])[0]
-        draws[LOG_LIKELIHOOD] = collapsed.log_likelihood(points)
-        return _ranks(blocks, draws, truth, np.random.default_rng([seed, 3]))
+        found = refit(with_outcome(self.blocks, simulated.y), draws=DRAWS, seed=seed, pilot=PILOT_OF_MANY)
+        likelihood = found.collapsed.log_likelihood
+        truth, draws = dict(simulated.truth), dict(found.draws)
+        truth[LOG_LIKELIHOOD] = likelihood(_point(found.collapsed, truth, found.blocks)[None])[0]
+        draws[LOG_LIKELIHOOD] = likelihood(found.points)
+        return _ranks(found.blocks, draws, truth)
 
 
 def _point(collapsed: Collapsed, truth: Mapping[str, Array], blocks: Blocks) -> Array:
@@ -260,18 +267,15 @@ class _MarkovRanks:
 
         draws[LOG_LIKELIHOOD] = log_likelihood(draws)
         truth[LOG_LIKELIHOOD] = log_likelihood({name: np.asarray(value)[None] for name, value in truth.items()})[0]
-        return _ranks(self.blocks, draws, truth, np.random.default_rng([seed, 3]))
+        if "group_slope" in draws:
+            noise = np.random.default_rng([seed, 2]).standard_normal(DRAWS)
+            draws["new_group_slope"] = draws["slope"] + draws["tau"] * noise
+        return _ranks(self.blocks, draws, truth)
 
 
-def _ranks(
-    blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array], rng: np.random.Generator
-) -> dict[str, int]:
+def _ranks(blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, int]:
     """Return how many draws lie below the truth, for every scale, slope, one unit effect and the last time effect."""
-    design = blocks.design
-    every = dict(draws)
-    if "group_slope" in every:
-        every["group_total_slope"] = every["slope"][:, None] + every["group_slope"]
-        every["new_group_slope"] = every["slope"] + every["tau"] * rng.standard_normal(DRAWS)
+    design, every = blocks.design, draws
     found: dict[str, int] = {}
 
     def add(name: str, values: Array, true: Array) -> None:

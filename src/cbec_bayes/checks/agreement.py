@@ -24,8 +24,10 @@ AGREEMENT_COLUMNS = (
     "n_clusters",
     "estimate",
     "crv1_se",
+    "cr2_se",
     "crv3_se",
     "crv1_p",
+    "cr2_p",
     "crv3_p",
     "wild_p",
     "mean",
@@ -82,14 +84,14 @@ def agreement(found: PanelFit, how: str, *, origin: Origin, replications: int = 
             s = summarise_draws(draws[term])
             estimate, crv1 = float(classical.regression.estimate[k]), float(classical.regression.se[k])
             crv3 = float(classical.crv3_se[k])
-            chances = classical.regression.p[k], classical.crv3_p[k], classical.wild_p[k]
+            chances = classical.regression.p[k], classical.cr2_p[k], classical.crv3_p[k], classical.wild_p[k]
             pooled = found.model.group_slope == "pooled" and term == part.terms[0]
             why = explain(
                 s.mean - estimate, s.sd, crv1, crv3, len(part.units), of_all=column == GROUP_ALL, pooled=pooled
             )
             compared = (s.mean - estimate) / s.sd, s.sd / crv1, s.sd / crv3
             posterior = s.mean, s.sd, s.ci_low, s.ci_high
-            errors = estimate, crv1, crv3, *(float(p) for p in chances)
+            errors = estimate, crv1, float(classical.cr2_se[k]), crv3, *(float(p) for p in chances)
             rows.append((column, term, len(part.units), *errors, *posterior, *compared, why, str(origin)))
             if not (s.ci_low <= estimate <= s.ci_high or low[k] <= s.mean <= high[k]):
                 refuted.append(f"{term}, {column}")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.blocks import blocks_for
+from cbec_bayes.bayes.fit import PanelFit, refit
 from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.effects.groups import group_slopes
+from cbec_bayes.design import Design
+from cbec_bayes.effects.groups import GroupSlopes, group_slopes, refitted_slopes
 from cbec_bayes.effects.summary import Summary, summarise_draws
 from cbec_bayes.errors import CbecBayesError
+from cbec_bayes.family import PanelModel
+from cbec_bayes.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.spec import GROUP_ALL, Origin
 
 INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "moved", "origin")
@@ -19,12 +24,35 @@ INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_
 MAX_LEFT_OUT = 200
 """Refits that a check makes at most; of more units or groups it takes none."""
 
+DRAWS = 4_000
+"""Draws of a refit."""
+
 INFLUENTIAL = 1.0
 """A slope that moves by more than this many of its posterior standard deviations rests on what was left out."""
 
 
-def leave_out(found: PanelFit, what: Literal["unit", "group"], *, origin: Origin, seed: int = 1) -> CheckResult:
-    """Refit without each unit, or each group, in turn.
+@dataclass(frozen=True, slots=True)
+class Without:
+    """A piece of work: the rows that are left, and the model that is fitted to them."""
+
+    design: Design
+    model: PanelModel
+    seed: int
+
+
+def summaries(piece: Without) -> dict[str, list[float]]:
+    """Return mean, sd, ci_low, ci_high and p_positive of each slope; nothing where a slope is not identified."""
+    try:
+        found = refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed)
+    except CbecBayesError:
+        return {}
+    return {group: list(astuple(summary)) for group, summary in _summaries(refitted_slopes(found)).items()}
+
+
+def leave_out(
+    found: PanelFit, what: Literal["unit", "group"], *, origin: Origin, seed: int = 1, run_by: Executor = SERIAL
+) -> CheckResult:
+    """Refit without each unit, or each group, in turn, under the priors of the full fit.
 
     Parameters
     ----------
@@ -34,47 +62,48 @@ def leave_out(found: PanelFit, what: Literal["unit", "group"], *, origin: Origin
         What is left out.
     origin, seed
         Of the data, and of everything random.
+    run_by
+        See `cbec_bayes.fanout.executor`.
 
     Returns
     -------
     CheckResult
         `moved` is the change of a slope's mean in its posterior standard deviations of the full fit; the check fails
-        where one exceeds `INFLUENTIAL`. What a refit cannot identify is not in the table.
+        where one exceeds `INFLUENTIAL`. What a refit cannot identify is not in the table; the text counts it.
     """
     name = f"leave_one_{what}_out"
-    design = found.design
+    design = found.design.holding_spread()
     codes, labels = (design.unit, design.units) if what == "unit" else (design.group, design.groups)
     empty = pd.DataFrame(columns=list(INFLUENCE_COLUMNS))
     if found.collapsed is None or codes is None or not 2 < len(labels) <= MAX_LEFT_OUT:
         text = f"Leaving out one {what} at a time needs three to {MAX_LEFT_OUT} of them and the collapsed engine."
         return CheckResult(name, None, empty, None, text)
-    full = _summaries(found)
+    full = _summaries(group_slopes(found))
+    pieces = [Without(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
+    refits = fan_out(run_by, summaries, pieces)
     rows = []
-    for code, label in enumerate(labels):
-        try:
-            part = fit(design.rows(codes != code), found.model, seed=seed, origin=origin)
-        except CbecBayesError:  # a slope is not identified without it
-            continue
-        for group, s in _summaries(part).items():
+    for label, refitted in zip(labels, refits, strict=True):
+        for group, numbers in refitted.items():
             if group in full:
-                moved = (s.mean - full[group].mean) / full[group].sd
-                rows.append((label, group, s.mean, s.sd, s.ci_low, s.ci_high, s.p_positive, moved, str(origin)))
+                moved = (numbers[0] - full[group].mean) / full[group].sd
+                rows.append((label, group, *numbers, moved, str(origin)))
     table = pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
     if table.empty:
         return CheckResult(name, None, table, None, f"No refit without a {what} identifies a slope.")
     worst = table.iloc[int(table["moved"].abs().argmax())]
     far = table[table["moved"].abs() > INFLUENTIAL]
     size = f"{worst['moved']:+.1f}".replace("-", "\N{MINUS SIGN}")
+    lost = sum(not refitted for refitted in refits)
     text = (
         f"Of {len(labels)} refits without one {what} the largest move of a slope is {size} posterior "
         f"standard deviations ({_named(worst['group'])} without {worst['left_out']}), and "
-        f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}."
+        f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}"
+        f"{f'; {lost} identify no slope' if lost else ''}."
     )
     return CheckResult(name, bool(far.empty), table, "influence", text)
 
 
-def _summaries(found: PanelFit) -> dict[str, Summary]:
-    slopes = group_slopes(found)
+def _summaries(slopes: GroupSlopes) -> dict[str, Summary]:
     draws = {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)} if len(slopes.labels) > 1 else {}
     return {g: summarise_draws(np.asarray(v)) for g, v in ({GROUP_ALL: slopes.common} | draws).items()}
 

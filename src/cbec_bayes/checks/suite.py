@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.agreement import agreement
 from cbec_bayes.checks.cells import Place, predictive_cells
+from cbec_bayes.checks.comparison import (
+    gaussian_members,
+    left_out_groups,
+    left_out_rows,
+    model_comparison,
+    predictions,
+)
 from cbec_bayes.checks.influence import leave_out
 from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals
 from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.checks.sensitivity import between_group_prior
+from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
 from cbec_bayes.classical.tables import ColumnSpec, own_columns
+from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.spec import Origin
 
 PREDICTIVE = ("predictive_cells", "predictive_cells_new", "predictive_residuals")
 """Names of the predictive checks."""
 
 
-def predictive_checks(
-    fit: PanelFit,
-    how: str,
-    *,
-    origin: Origin,
-    columns: Sequence[ColumnSpec] | None = None,
-    printed: Mapping[Place, float] | None = None,
-    seed: int = 1,
-) -> tuple[CheckResult, ...]:
-    """Run the predictive checks: the classical tables' cells for the same and for new units, and the residuals.
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A fit, and what it is tried against.
 
-    Parameters
+    Attributes
     ----------
     fit
         A fitted model, of either engine.
@@ -43,45 +45,68 @@ def predictive_checks(
         Of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`.
     printed
         Printed numbers by place.
+    members
+        Names of the models that it is compared with; default all that the collapsed engine fits.
+    others
+        Fits of members that it does not, by name, which are then compared as well.
     seed
         Of everything random.
+    run_by
+        Who does the refits; see `cbec_bayes.fanout.executor`.
+    """
+
+    fit: PanelFit
+    how: str
+    origin: Origin
+    columns: Sequence[ColumnSpec] | None = None
+    printed: Mapping[Place, float] = field(default_factory=dict)
+    members: Sequence[str] | None = None
+    others: Mapping[str, PanelFit] = field(default_factory=dict)
+    seed: int = 1
+    run_by: Executor = SERIAL
+
+    @property
+    def tried_columns(self) -> tuple[ColumnSpec, ...]:
+        """Columns of the classical tables."""
+        return own_columns(self.fit.design) if self.columns is None else tuple(self.columns)
+
+
+def predictive_checks(trial: Trial) -> tuple[CheckResult, ...]:
+    """Run the predictive checks: the classical tables' cells for the same and for new units, and the residuals.
 
     Raises
     ------
     InputError
         The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
     """
-    design = fit.design
-    chosen = own_columns(design) if columns is None else tuple(columns)
-    known = dict(printed or {})
-    same = predictive_outcomes(fit, seed=seed)
-    new = predictive_outcomes(fit, new_units=True, seed=seed)
+    fit, origin = trial.fit, trial.origin
+    shared = fit.design, trial.tried_columns, trial.how
+    same = predictive_outcomes(fit, seed=trial.seed)
+    new = predictive_outcomes(fit, new_units=True, seed=trial.seed)
     return (
-        predictive_cells(design, chosen, how, same, known, origin=origin),
-        predictive_cells(design, chosen, how, new, known, origin=origin, new_units=True),
-        predictive_residuals(design, same, origin=origin),
+        predictive_cells(*shared, same, trial.printed, origin=origin),
+        predictive_cells(*shared, new, trial.printed, origin=origin, new_units=True),
+        predictive_residuals(fit.design, same, origin=origin),
     )
 
 
-def run_checks(
-    fit: PanelFit,
-    how: str,
-    *,
-    origin: Origin,
-    columns: Sequence[ColumnSpec] | None = None,
-    printed: Mapping[Place, float] | None = None,
-    seed: int = 1,
-) -> tuple[CheckResult, ...]:
-    """Run every check: predictive ones, priors, agreement with the regressions, leave-one-out refits.
+def run_checks(trial: Trial) -> tuple[CheckResult, ...]:
+    """Run every check: predictive ones, priors, agreement with the regressions, what is left out, other members.
 
-    Parameters and errors are those of `predictive_checks`.
+    Errors are those of `predictive_checks`.
     """
-    chosen = own_columns(fit.design) if columns is None else tuple(columns)
+    fit, origin, seed, run_by = trial.fit, trial.origin, trial.seed, trial.run_by
+    members = [*(gaussian_members() if trial.members is None else trial.members), *trial.others]
+    answers = predictions(fit, members, others=trial.others, seed=seed, run_by=run_by)
     return (
-        *predictive_checks(fit, how, origin=origin, columns=columns, printed=printed, seed=seed),
-        prior_predictive(fit, chosen, how, dict(printed or {}), origin=origin, seed=seed),
-        agreement(fit, how, origin=origin, seed=seed),
-        between_group_prior(fit, origin=origin, seed=seed),
-        leave_out(fit, "group", origin=origin, seed=seed),
-        leave_out(fit, "unit", origin=origin, seed=seed),
+        *predictive_checks(trial),
+        prior_predictive(fit, trial.tried_columns, trial.how, trial.printed, origin=origin, seed=seed),
+        agreement(fit, trial.how, origin=origin, seed=seed),
+        between_group_prior(fit, origin=origin, seed=seed, run_by=run_by),
+        power_scaling(fit, origin=origin),
+        leave_out(fit, "group", origin=origin, seed=seed, run_by=run_by),
+        leave_out(fit, "unit", origin=origin, seed=seed, run_by=run_by),
+        left_out_rows(fit, answers, origin=origin),
+        left_out_groups(fit, answers, origin=origin),
+        model_comparison(fit, answers, origin=origin),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.blocks import Blocks
 from cbec_bayes.bayes.collapsed import Collapsed
-from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.fit import PanelFit, Refit
 from cbec_bayes.bayes.importance import sample_density
 from cbec_bayes.bayes.priors import RHO
 from cbec_bayes.classical.regression import Regression, twfe
@@ -25,6 +25,7 @@ from cbec_bayes.effects.summary import (
     summarise_draws,
 )
 from cbec_bayes.errors import InputError
+from cbec_bayes.family import PanelModel
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.within import Array
 
@@ -57,24 +58,33 @@ class GroupSlopes:
 def group_slopes(fit: PanelFit) -> GroupSlopes:
     """Collect the draws of a fit's slopes."""
     posterior = fit.tree["posterior"].dataset
-    design = fit.design
 
     def draws(name: str) -> Array:
         values = np.asarray(posterior[name].to_numpy(), dtype=float)
         return values.reshape(-1, *values.shape[2:])
 
+    return _slopes(fit.model, fit.design, draws)
+
+
+def refitted_slopes(found: Refit) -> GroupSlopes:
+    """Collect the draws of a refit's slopes."""
+    return _slopes(found.blocks.model, found.blocks.design, lambda name: found.draws[name])
+
+
+def _slopes(model: PanelModel, design: Design, draws: Callable[[str], Array]) -> GroupSlopes:
+
     sizes = units_per_group(design)
     weights = sizes / sizes.sum()
-    if fit.model.group_slope == "off":
+    if model.group_slope == "off":
         common = draws("slope")
         groups = np.repeat(common[:, None], len(design.groups), axis=1)
     else:
         groups = draws("group_total_slope")
-        common = draws("slope") if fit.model.group_slope == "pooled" else groups @ weights
+        common = draws("slope") if model.group_slope == "pooled" else groups @ weights
     average = groups @ weights if len(design.groups) else common
-    if fit.model.unit_slope == "pooled":
+    if model.unit_slope == "pooled":
         average = average + draws("unit_slope").mean(axis=1)
-    new = draws("new_group_slope") if fit.model.group_slope == "pooled" else None
+    new = draws("new_group_slope") if model.group_slope == "pooled" else None
     return GroupSlopes(design.groups, groups, common, average, new)
 
 

@@ -240,9 +240,14 @@ def _solve(system: System, start: Start, *, closer: bool) -> _Candidate:
 
 def ensemble(problem: Problem, n: int, seed: int = 1, step: Step = lambda _: None) -> Iterator[Reconstruction]:
     """Yield n distinct reconstructions, with seeds that follow from `seed` and the member's number alone."""
-    for member, child in enumerate(np.random.SeedSequence(seed).spawn(n)):
+    for member, child in enumerate(seeds_of(n, seed)):
         step(f"panel {member + 1} of {n}")
-        yield reconstruct(problem, int(child.generate_state(1)[0]))
+        yield reconstruct(problem, child)
+
+
+def seeds_of(n: int, seed: int) -> list[int]:
+    """Return the seed of each of n members."""
+    return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(n)]
 
 
 def record_frame(reconstructions: Sequence[Reconstruction]) -> pd.DataFrame:

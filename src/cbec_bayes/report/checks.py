@@ -15,6 +15,10 @@ TITLES = {
     "prior_predictive": "What the priors say before the data",
     "agreement": "Agreement with the classical regressions",
     "between_group_prior": "Prior of the between-region scale",
+    "power_scaling": "Top-level priors raised to powers",
+    "left_out_rows": "Each row predicted from all others",
+    "left_out_groups": "Each region predicted from the others",
+    "model_comparison": "Other members, by what they predict",
     "leave_one_group_out": "One region left out",
     "leave_one_unit_out": "One unit left out",
 }
@@ -37,13 +41,15 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
     beside = ReportTable(
         f"{name}_agreement",
         "Classical estimates and the headline model's posterior, term by term. Apart: posterior mean less estimate, in "
-        "posterior standard deviations. CRV3 is the jackknife; the last column says why a pair parts.",
+        "posterior standard deviations. CR2 has its bias reduced, CRV3 is the jackknife; the last column "
+        "says why a pair parts.",
         fits.origin,
-        ("Term", "Estimate (CRV1)", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
+        ("Term", "Estimate (CRV1)", "CR2", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
         tuple(
             (
                 f"{row['term']}, {'all rows' if row['column'] == GROUP_ALL else row['column']}",
                 f"{number(row['estimate'], digits)} ({number(row['crv1_se'], digits)})",
+                number(row["cr2_se"], digits) or "–",
                 number(row["crv3_se"], digits) or "–",
                 number(row["wild_p"], 3) or "–",
                 f"{number(row['mean'], digits)} ({number(row['sd'], digits)})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cbec_bayes.replication import Replication, label_of, shown_tables
-from cbec_bayes.report.tables import ReportTable, number, probability
+from cbec_bayes.report.tables import ReportTable, interval, number, probability
 from cbec_bayes.spec import Origin
 
 
@@ -78,18 +78,31 @@ def _few(replication: Replication, origin: Origin) -> ReportTable:
                 str(fit.n_units),
                 number(fit.estimate[k], 3),
                 f"{number(fit.se[k], 3)} ({_p(fit.p[k])})",
-                f"{number(found.crv3_se[k], 3)} ({_p(found.crv3_p[k])})" if found.crv3_se[k] > 0 else "not defined",
+                _error(found.cr2_se[k], found.cr2_p[k]),
+                _error(found.crv3_se[k], found.crv3_p[k]),
                 _p(found.wild_p[k]),
+                _ends(*found.wild_interval[k]),
             )
         )
     return ReportTable(
         f"{replication.study.name}_few",
         f"Slope of {label_of(replication)(exposure)} with few clusters: standard errors with p-values by the usual "
-        "cluster-robust formula (CRV1) and by the jackknife (CRV3), and the p-value of the wild cluster bootstrap.",
+        "cluster-robust formula (CRV1), with its bias reduced and Satterthwaite degrees of freedom (CR2), and by the "
+        "jackknife (CRV3); the p-value of the wild cluster bootstrap and the 95 % interval that it implies.",
         origin,
-        ("Column", "Clusters", "Slope", "CRV1", "CRV3", "Wild bootstrap"),
+        ("Column", "Clusters", "Slope", "CRV1", "CR2", "CRV3", "Wild bootstrap", "95 % interval"),
         tuple(rows),
     )
+
+
+def _error(se: float, p: float) -> str:
+    return f"{number(se, 3)} ({_p(p)})" if se > 0 else "not defined"
+
+
+def _ends(low: float, high: float) -> str:
+    if math.isnan(low):
+        return "not defined"
+    return "unbounded" if math.isinf(high - low) else interval(low, high, 3)
 
 
 def _p(value: float) -> str:

@@ -1,0 +1,288 @@
+"""Predictive densities of what is left out: rows, units or groups, given all the others.
+
+Given the scales the density of what is left out is a ratio of two collapsed likelihoods, or for a row two numbers of
+the inverse covariance; only the scales are left to be averaged over, which Pareto-smoothed importance sampling does
+where leaving out changes them little, and a fit to the others where it changes them much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from cbec_bayes.bayes.blocks import Block, Blocks, blocks_for
+from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.fit import draw_scales, refit
+from cbec_bayes.bayes.importance import smoothed_weights
+from cbec_bayes.bayes.lags import previous_rows
+from cbec_bayes.bayes.posterior import sigma_of_rows
+from cbec_bayes.bayes.priors import RHO, draw
+from cbec_bayes.bayes.sampling import KHAT_MAX
+from cbec_bayes.design import Design, identified
+from cbec_bayes.family import PanelModel
+from cbec_bayes.within import Array, Codes, means_by
+
+Fold = Literal["row", "unit", "group"]
+"""What is left out."""
+
+POINTS = 400
+"""Draws of the scales that densities are averaged over."""
+
+REFIT_DRAWS = 1_000
+_PILOT = 1_000
+_CHUNK = 2**22
+_SPENT = 1e-9  # of a row's precision: what is left of it where the row alone identifies a coefficient
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Log predictive density of each of F parts of a panel given all the others, each of shape (F,).
+
+    Attributes
+    ----------
+    elpd
+        Logarithm of the density; NaN where the others do not identify the model, so that it predicts nothing. Of units
+        and groups it is that of changes within units, in orthonormal contrasts: levels of units not seen are anything.
+    khat
+        Pareto shape of the importance ratios; NaN where the model was refitted instead.
+    p
+        Of rows: probability, two-sided, of one as far out as this; NaN of other parts.
+    """
+
+    elpd: Array
+    khat: Array
+    p: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A piece of work: how well a model predicts each part of a panel from the others.
+
+    Attributes
+    ----------
+    design, model
+        Rows and model; priors are those of all rows.
+    what
+        The parts.
+    seed
+        Of everything random.
+    """
+
+    design: Design
+    model: PanelModel
+    what: Fold
+    seed: int
+
+
+def held_out(piece: Question) -> dict[str, list[float]]:
+    """Answer a question by the collapsed engine: elpd, khat and p as in `HeldOut`, a list each.
+
+    Raises
+    ------
+    InputError, GateError
+        As `cbec_bayes.bayes.fit.fit`.
+    """
+    blocks = blocks_for(piece.design, piece.model)
+    found = refit(blocks, draws=POINTS, seed=piece.seed)
+    codes, labels = parts(blocks, piece.what)
+    rows = piece.what == "row"
+    if rows:
+        answer = held_out_rows(blocks, found.collapsed, found.points)
+    else:
+        answer = HeldOut(*np.full((3, len(labels)), np.nan))
+    for part in np.flatnonzero(answer.khat > KHAT_MAX) if rows else range(len(labels)):
+        left = Left(blocks, codes == part, rows, found.points, piece.seed + int(part))
+        answer.elpd[part], answer.khat[part] = left_out(left)
+    return {"elpd": answer.elpd.tolist(), "khat": answer.khat.tolist(), "p": answer.p.tolist()}
+
+
+def held_out_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> HeldOut:
+    """Leave out each row in turn.
+
+    Parameters
+    ----------
+    blocks, collapsed
+        Model and design; the density.
+    points
+        Draws of the logarithms of the scales, shape (S, k).
+
+    Notes
+    -----
+    With Q the inverse covariance of the outcome given scales, flat coefficients projected out, a row given all others
+    is normal about y_i - (Qy)_i / Q_ii with variance 1 / Q_ii. What importance weights are left for concerns the scales
+    alone, which is why they are far better behaved than those of densities given effects (Vehtari et al., 2016,
+    "integrated" importance sampling).
+    """
+    if collapsed.lagged is None:
+        pull, precision, own = _independent_rows(blocks, collapsed, points)
+    else:
+        pull, precision, own = _lagged_rows(with_unit_effects(_without_unit_effects(blocks)), collapsed, points)
+    predicted = (precision > _SPENT * own).all(axis=0)
+    n = blocks.design.n_obs
+    elpd, khat, p = np.full((3, n), np.nan)
+    for i in np.flatnonzero(predicted):
+        spread = 1 / np.sqrt(precision[:, i])
+        distance = pull[:, i] * spread  # of the row from its prediction, in predictive standard deviations
+        density = stats.norm.logpdf(distance) - np.log(spread)
+        weights, khat[i] = smoothed_weights(-density)
+        elpd[i] = special.logsumexp(density, b=weights)
+        below, above = float(weights @ stats.norm.cdf(distance)), float(weights @ stats.norm.sf(distance))
+        p[i] = 2 * min(below, above)
+    return HeldOut(elpd, khat, p)
+
+
+def _independent_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> tuple[Array, Array, Array]:
+    """Return (Qy)_i, Q_ii and the inverse residual variance of every row, each of shape (S, n)."""
+    design, x = blocks.design, blocks.x
+    counts = np.bincount(design.unit)[design.unit]
+    means = means_by(design.unit, np.column_stack([design.y, x]))[design.unit]
+    variance = sigma_of_rows(blocks, collapsed, points) ** 2
+    shrink = np.ones_like(variance)
+    if collapsed.unit_scale is not None:
+        own = collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
+        shrink = own / (own + variance / counts)
+    fitted, spread = np.empty_like(variance), np.empty_like(variance)
+    step = max(1, _CHUNK // max(x.size, 1))
+    for start in range(0, len(points), step):
+        part = slice(start, start + step)
+        given = collapsed.conditional(points[part])
+        k = shrink[part]
+        fitted[part] = given.mean @ x.T + k * (means[:, 0] - given.mean @ means[:, 1:].T)
+        directions = (x - k[:, :, None] * means[:, 1:]) @ given.root
+        spread[part] = np.einsum("snq,snq->sn", directions, directions) + k * variance[part] / counts
+    return (design.y - fitted) / variance, (1 - spread / variance) / variance, 1 / variance
+
+
+def _lagged_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> tuple[Array, Array, Array]:
+    """Do what `_independent_rows` does for AR(1) errors; unit effects are among the coefficients."""
+    design, x = blocks.design, blocks.x
+    scales = collapsed.scales(points)
+    previous, gap = previous_rows(design)
+    now = np.flatnonzero(gap > 0)
+    before = previous[now]
+    pull, precision, own = np.empty((3, len(points), design.n_obs))
+    for s in range(len(points)):
+        carried = np.zeros(design.n_obs)
+        carried[now] = scales[RHO][s] ** gap[now]
+        variance = scales["sigma"][s] ** 2 * (1 - carried**2)
+        given = collapsed.conditional(points[s : s + 1])
+
+        def inverse(columns: Array, carried: Array = carried, variance: Array = variance) -> Array:
+            """Return the inverse covariance of the residuals times columns, shape (n, q)."""
+            left = columns.copy()
+            left[now] -= carried[now, None] * columns[before]
+            left /= variance[:, None]
+            found = left.copy()
+            found[before] -= carried[now, None] * left[now]
+            return found
+
+        residual = design.y - x @ given.mean[0]
+        pull[s] = inverse(residual[:, None])[:, 0]
+        own[s] = 1 / variance
+        own[s, before] += carried[now] ** 2 / variance[now]
+        directions = inverse(x) @ given.root[0]
+        precision[s] = own[s] - np.einsum("nq,nq->n", directions, directions)
+    return pull, precision, own
+
+
+def _without_unit_effects(blocks: Blocks) -> Blocks:
+    def kept(every: tuple[Block, ...]) -> tuple[Block, ...]:
+        return tuple(block for block in every if block.name != "unit_effect")
+
+    return replace(blocks, flat=kept(blocks.flat), pooled=kept(blocks.pooled))
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A piece of work: one part of a panel that is left out.
+
+    Attributes
+    ----------
+    blocks
+        Model and design; priors are those of all rows.
+    rows
+        The part, shape (n,).
+    levels
+        Whether levels of the part's units are known from its other rows; False of whole units.
+    points
+        Draws of the log scales given all rows, shape (S, k).
+    seed
+        Of a refit.
+    """
+
+    blocks: Blocks
+    rows: NDArray[np.bool_]
+    levels: bool
+    points: Array
+    seed: int
+
+
+def left_out(piece: Left) -> tuple[float, float]:
+    """Return the log predictive density of a part and the Pareto shape, NaN where the model was refitted."""
+    blocks = _without_unit_effects(piece.blocks)
+    others = _rows_of(blocks, ~piece.rows)
+    if others is None:
+        return np.nan, np.nan
+    constant = 0.0
+    if not piece.levels:
+        units = np.unique(blocks.design.unit[piece.rows])
+        constant = float(np.log(np.bincount(blocks.design.unit)[units]).sum() / 2)
+        if blocks.model.unit_effect != "fixed":
+            blocks = _with_free_units(blocks, units)
+    every, less = make_collapsed(blocks), make_collapsed(others)
+    at = [every.names.index(name) for name in less.names]
+
+    def density(points: Array) -> Array:
+        return every.log_likelihood(points) - less.log_likelihood(points[:, at]) + constant
+
+    found = density(piece.points)
+    weights, khat = smoothed_weights(-found)
+    if khat <= KHAT_MAX:
+        return float(special.logsumexp(found, b=weights)), khat
+    rng = np.random.default_rng([piece.seed, 5])
+    points = np.empty((REFIT_DRAWS, len(every.names)))
+    for j, name in enumerate(every.names):
+        if name not in less.names:  # the residual scale of a group that is left out
+            points[:, j] = np.log(draw(every.priors[name], rng, (REFIT_DRAWS,)))
+    points[:, at] = draw_scales(less, draws=REFIT_DRAWS, chains=1, seed=piece.seed, pilot=_PILOT).points[0]
+    return float(special.logsumexp(density(points)) - np.log(REFIT_DRAWS)), np.nan
+
+
+def _rows_of(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks | None:
+    """Return blocks on some of their rows, the coefficients the same; None where flat ones are no longer identified."""
+    design = blocks.design.holding_spread().rows(mask)
+
+    def cut(block: Block) -> Block:
+        return replace(block, regressors=block.regressors[mask], code=None if block.code is None else block.code[mask])
+
+    found = replace(blocks, design=design, flat=tuple(map(cut, blocks.flat)), pooled=tuple(map(cut, blocks.pooled)))
+    columns = found.x[:, : found.n_flat]
+    left = columns
+    if blocks.model.unit_effect == "fixed":
+        left = columns - means_by(design.unit, columns)[design.unit]
+    return found if len(identified(columns, left, about_mean=False)) == found.n_flat else None
+
+
+def _with_free_units(blocks: Blocks, units: Codes) -> Blocks:
+    """Return blocks in which some units have flat effects beside their random ones: their levels are then anything."""
+    design = blocks.design
+    labels = tuple(design.units[u] for u in units)
+    own = (design.unit[:, None] == units).astype(float)
+    block = Block("free_unit_effect", ("free_unit",), (labels,), own, None, tuple(range(len(units))))
+    return replace(blocks, flat=(*blocks.flat, block))
+
+
+def parts(blocks: Blocks, what: Fold) -> tuple[Codes, tuple[str, ...]]:
+    """Return the part of every row, shape (n,), and the parts' labels."""
+    design = blocks.design
+    if what == "unit":
+        return design.unit, design.units
+    if what == "group":
+        return (np.zeros(0, dtype=np.intp), ()) if design.group is None else (design.group, design.groups)
+    labels = tuple(f"{design.units[u]} {design.times[t]:g}" for u, t in zip(design.unit, design.time, strict=True))
+    return np.arange(design.n_obs), labels

@@ -1,0 +1,299 @@
+"""Coverage and width of classical and hierarchical intervals on panels like the paper's, whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cbec_bayes.bayes.blocks import Blocks, blocks_for
+from cbec_bayes.bayes.fit import refit
+from cbec_bayes.bayes.predictive import residuals
+from cbec_bayes.calibration.simulate import GROUP_SIZES, Simulated, simulated_regressors, with_outcome
+from cbec_bayes.classical.fewbatch import prepare_few
+from cbec_bayes.design import Design
+from cbec_bayes.effects.groups import refitted_slopes
+from cbec_bayes.errors import GateError
+from cbec_bayes.family import load_panel_model
+from cbec_bayes.fanout import Executor, Journal, fan_out
+from cbec_bayes.spec import CI_PROB, GROUP_ALL, Origin
+from cbec_bayes.within import Array, means_by
+
+MODELS = (
+    "complete_pooling",
+    "no_pooling",
+    "partial_pooling",
+    "group_variance",
+    "nested",
+    "ar1",
+    "correlated_effects",
+)
+"""Members whose intervals are tried."""
+
+CLASSICAL = ("CRV1, t", "CR2, Satterthwaite", "CRV3, t", "wild bootstrap")
+"""Classical intervals that are tried: G - 1 degrees of freedom for CRV1 and CRV3, 999 draws inverted for the last."""
+
+WILD_REPLICATIONS = 999
+OUTCOMES = 25
+"""Outcomes of each panel of regressors."""
+
+DRAWS = 500
+PILOT = 1_000
+
+COVERAGE_COLUMNS = (
+    "scenario",
+    "column",
+    "n_clusters",
+    "method",
+    "replications",
+    "coverage",
+    "mc_se",
+    "width_median",
+    "unbounded",
+    "bias",
+    "rmse",
+    "failed",
+    "origin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How data are made; the residual's standard deviation is one, and so is the exposure's.
+
+    Attributes
+    ----------
+    name, text
+        Short name, and a sentence.
+    tau, kappa
+        Standard deviations of slopes between groups, and between the units of a group.
+    rho
+        Correlation of residuals one period apart.
+    correlated
+        Slope of unit effects on the unit mean of the exposure.
+    unequal
+        Ratio of the largest to the smallest residual scale of a group.
+    """
+
+    name: str
+    text: str
+    tau: float = 0.3
+    kappa: float = 0.0
+    rho: float = 0.0
+    correlated: float = 0.0
+    unequal: float = 1.0
+
+
+SCENARIOS = (
+    Scenario("equal slopes", "one slope for all, independent residuals", tau=0.0),
+    Scenario("slopes by group", "slopes that differ between groups, independent residuals"),
+    Scenario("serial correlation", "and residuals with a correlation of .6 from one period to the next", rho=0.6),
+    Scenario(
+        "slopes by unit", "and slopes that differ between the units of a group as much as between groups", kappa=0.3
+    ),
+    Scenario("correlated effects", "and unit effects that rise with the unit's mean exposure", correlated=1.0),
+    Scenario("unequal spread", "and residual scales that differ threefold between groups", unequal=3.0),
+    Scenario("all at once", "all of these", kappa=0.3, rho=0.6, correlated=1.0, unequal=3.0),
+)
+"""Each but the first has slopes that differ between groups, with a standard deviation of .3 about a mean of .3."""
+
+SLOPE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """A piece of work: some outcomes on one panel of regressors.
+
+    Attributes
+    ----------
+    scenario
+        How they are made.
+    panel
+        Number of the panel.
+    n
+        Outcomes.
+    models
+        Members that are fitted.
+    seed
+        Of all pieces together.
+    """
+
+    scenario: Scenario
+    panel: int
+    n: int
+    models: tuple[str, ...]
+    seed: int
+
+
+def simulate(scenario: Scenario, design: Design, rng: np.random.Generator) -> Simulated:
+    """Draw an outcome.
+
+    Returns
+    -------
+    Simulated
+        Its truth has the slope in common, and ``group_slopes``, each group's mean slope, shape (R,).
+    """
+    n_groups, n_units, n_times = len(design.groups), len(design.units), len(design.times)
+    d = design.x[:, 0]
+    group = np.asarray(design.group)
+    slopes = SLOPE + scenario.tau * rng.standard_normal(n_groups)
+    own = scenario.kappa * rng.standard_normal(n_units)
+    sizes = np.geomspace(1, scenario.unequal, n_groups)
+    sizes = rng.permutation(sizes / np.sqrt((sizes**2).mean()))
+    unit_effect = scenario.correlated * means_by(design.unit, d[:, None])[:, 0] + rng.standard_normal(n_units)
+    time_effect = 0.5 * rng.standard_normal(n_times)
+    noise = residuals(_AR1, design, {"sigma": np.ones(1), "rho": np.array([scenario.rho])}, rng)[0]
+    y = (slopes[group] + own[design.unit]) * d + design.x[:, 1:].sum(axis=1) * SLOPE
+    y = y + unit_effect[design.unit] + time_effect[design.time] + sizes[group] * noise
+    return Simulated(y, {"slope": np.array(SLOPE), "group_slopes": slopes})
+
+
+_AR1 = load_panel_model("ar1")
+
+
+def intervals(piece: Outcomes) -> dict[str, dict[str, list[list[float]]]]:
+    """Return every interval less its truth: by column and method, a list of (low, high, middle) per outcome.
+
+    The middle is the estimate or the posterior mean. An outcome that a model could not be fitted to has no numbers.
+    """
+    regressors = simulated_regressors(np.random.default_rng([piece.seed, piece.panel]))
+    # A scenario has outcomes of its own, the same whichever models are fitted.
+    rng = np.random.default_rng([piece.seed, piece.panel, *piece.scenario.name.encode()])
+    drawn = [simulate(piece.scenario, regressors, rng) for _ in range(piece.n)]
+    seeds = [int(seed) for seed in rng.integers(2**31, size=piece.n)]
+    outcomes = np.array([one.y for one in drawn])
+    truths = {GROUP_ALL: np.array([float(one.truth["slope"]) for one in drawn])}
+    truths |= {g: np.array([one.truth["group_slopes"][r] for one in drawn]) for r, g in enumerate(regressors.groups)}
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    for column, truth in truths.items():
+        group = None if column == GROUP_ALL else column
+        found[column] = {
+            method: (values - truth[:, None]).tolist()
+            for method, values in _classical(regressors, group, outcomes, piece.seed).items()
+        }
+    for model in piece.models:
+        blocks = blocks_for(regressors, model)
+        for i, seed in enumerate(seeds):
+            for column, values in _hierarchical(blocks, outcomes[i], seed).items():
+                found[column].setdefault(model, []).append([value - float(truths[column][i]) for value in values])
+    return found
+
+
+def _classical(design: Design, group: str | None, outcomes: Array, seed: int) -> dict[str, Array]:
+    prepared = prepare_few(design, group=group)
+    fit = prepared.fit(outcomes)
+    middle = fit.estimate[:, 0]
+    found = {}
+    errors = ((fit.crv1_se, fit.df), (fit.cr2_se, float(fit.cr2_df[0])), (fit.crv3_se, fit.crv3_df))
+    for method, (se, df) in zip(CLASSICAL, errors, strict=False):
+        half = stats.t.isf((1 - CI_PROB) / 2, df) * se[:, 0]
+        found[method] = np.column_stack([middle - half, middle + half, middle])
+    wild = prepared.wild_interval(outcomes, 0, WILD_REPLICATIONS, seed)
+    return found | {CLASSICAL[-1]: np.column_stack([wild, middle])}
+
+
+def _hierarchical(blocks: Blocks, y: Array, seed: int) -> dict[str, list[float]]:
+    """Return the interval and the mean of the common slope, and of each group's where the model has them."""
+    try:
+        slopes = refitted_slopes(refit(with_outcome(blocks, y), draws=DRAWS, seed=seed, pilot=PILOT))
+    except GateError:
+        return {}
+    draws = {GROUP_ALL: slopes.common} if blocks.model.group_slope != "fixed" else {}
+    if blocks.model.group_slope != "off":
+        draws |= {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
+    levels = [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2]
+    return {column: [*np.quantile(values, levels), float(values.mean())] for column, values in draws.items()}
+
+
+def coverage(
+    run_by: Executor,
+    n: int,
+    *,
+    scenarios: Sequence[Scenario] = SCENARIOS,
+    models: Sequence[str] = MODELS,
+    seed: int = 1,
+    journal: Journal | None = None,
+    step: Callable[[str], None] = lambda _: None,
+) -> pd.DataFrame:
+    """Measure coverage and width.
+
+    Parameters
+    ----------
+    run_by
+        From `cbec_bayes.fanout.executor`.
+    n
+        Outcomes per scenario, on panels of `OUTCOMES` each.
+    scenarios, models
+        How data are made, and members that are fitted.
+    seed, journal, step
+        As in `cbec_bayes.fanout.fan_out`.
+
+    Returns
+    -------
+    DataFrame
+        One row per scenario, column (`(all)` or a group) and method, with columns `COVERAGE_COLUMNS`. The truth of
+        ``(all)`` is the mean of slopes of groups in general, not of the four at hand: where groups differ, a regression
+        that pools them has no term for that. `width_median` is over the intervals that are bounded.
+    """
+    pieces = pieces_of(n, scenarios, models, seed)
+    found = fan_out(run_by, intervals, pieces, journal=journal, step=step, named="panels")
+    rows = []
+    for scenario in scenarios:
+        merged: dict[tuple[str, str], list[list[float]]] = {}
+        for piece, part in zip(pieces, found, strict=True):
+            if piece.scenario == scenario:
+                for column, methods in part.items():
+                    for method, values in methods.items():
+                        merged.setdefault((column, method), []).extend(values)
+        rows += [_row(scenario.name, *key, values, n) for key, values in merged.items()]
+    return pd.DataFrame(rows, columns=list(COVERAGE_COLUMNS))
+
+
+def pieces_of(n: int, scenarios: Sequence[Scenario], models: Sequence[str], seed: int) -> list[Outcomes]:
+    """Return the pieces of work of `coverage`."""
+    sizes = [min(OUTCOMES, n - start) for start in range(0, n, OUTCOMES)]
+    return [
+        Outcomes(scenario, panel, size, tuple(models), seed)
+        for scenario in scenarios
+        for panel, size in enumerate(sizes)
+    ]
+
+
+def _row(scenario: str, column: str, method: str, values: Sequence[Sequence[float]], n: int) -> tuple[Any, ...]:
+    low, high, middle = np.array(values, dtype=float).T
+    fitted = ~np.isnan(low)
+    covered = ((low <= 0) & (high >= 0))[fitted]
+    width = (high - low)[fitted]
+    share = float(covered.mean())
+    bounded = np.isfinite(width)
+    return (
+        scenario,
+        column,
+        n_clusters(column),
+        method,
+        int(fitted.sum()),
+        share,
+        float(np.sqrt(share * (1 - share) / fitted.sum())),
+        float(np.median(width[bounded])) if bounded.any() else np.inf,
+        float(1 - bounded.mean()),
+        float(middle.mean()),
+        float(np.sqrt((middle**2).mean())),
+        n - int(fitted.sum()),
+        str(Origin.SIMULATED),
+    )
+
+
+@lru_cache(maxsize=1)
+def _clusters() -> Mapping[str, int]:
+    labels = (f"group {r + 1}" for r in range(len(GROUP_SIZES)))
+    return {GROUP_ALL: sum(GROUP_SIZES), **dict(zip(labels, GROUP_SIZES, strict=True))}
+
+
+def n_clusters(column: str) -> int:
+    """Return the number of units of a column."""
+    return _clusters()[column]

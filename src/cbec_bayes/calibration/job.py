@@ -1,0 +1,200 @@
+"""The job behind `cbec-bayes calibrate`: ranks of every member, coverage, and the digest of what produced them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cbec_bayes.calibration import coverage as covering
+from cbec_bayes.calibration import sbc
+from cbec_bayes.calibration.coverage import MODELS, SCENARIOS, coverage
+from cbec_bayes.calibration.sbc import Calibration, calibrate, verdicts
+from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.family import load_panel_model, panel_model_names
+from cbec_bayes.fanout import Executor, Journal, code_digest
+from cbec_bayes.files import asset_dir, csv_text, sha256
+
+REPLICATIONS = 1_000
+"""Replications of each member that the collapsed engine fits."""
+
+WRONG = (("partial_pooling", "nested"), ("partial_pooling", "ar1"))
+"""Fitted model and the model of its data: made wrong on purpose, to be found out."""
+
+TELLING = 100
+"""Replications from which on a wrong model must be found out."""
+
+MANIFEST = "calibration.json"
+FILES = ("sbc.csv", "sbc_ranks.csv", "coverage.csv", MANIFEST)
+FOLDER = "calibration"
+"""Folder of the package's own results, under data/."""
+
+PRODUCERS = (
+    *(f"bayes.{name}" for name in ("blocks", "crossproducts", "moments", "lags", "diagonal", "collapsed")),
+    *(f"bayes.{name}" for name in ("elimination", "importance", "posterior", "priors", "predictive", "fit")),
+    *(f"bayes.{name}" for name in ("twin", "conditioned")),
+    *(f"calibration.{name}" for name in ("simulate", "uniformity", "sbc", "coverage")),
+    *(f"classical.{name}" for name in ("batch", "fewbatch", "conventions")),
+    "effects.groups",
+    "design",
+    "family",
+    "within",
+)
+"""Modules that the numbers depend on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What `calibrate` finds.
+
+    Attributes
+    ----------
+    results
+        Ranks, model by model.
+    coverage
+        One row per scenario, column and method; see `cbec_bayes.calibration.coverage.coverage`.
+    manifest
+        Settings, and digests of what produced the numbers.
+    """
+
+    results: tuple[Calibration, ...]
+    coverage: pd.DataFrame
+    manifest: Mapping[str, Any]
+
+    def files(self) -> dict[str, str]:
+        """Return the files to write, by name."""
+        counts = pd.concat([one.counts() for one in self.results], ignore_index=True)
+        return {
+            "sbc.csv": csv_text(verdicts(self.results)),
+            "sbc_ranks.csv": csv_text(counts.assign(origin="simulated")),
+            "coverage.csv": csv_text(self.coverage, digits=6),
+            MANIFEST: json.dumps(self.manifest, indent=1) + "\n",
+        }
+
+    def require(self) -> None:
+        """Raise `GateError` where a right model fails, or a wrong one passes `TELLING` replications or more."""
+        frame = verdicts(self.results)
+        right = frame["model"] == frame["data_of"]
+        failed = frame[right & (frame["passed"] == "no")]
+        passed = [
+            f"{model} fitted to data of {data_of}"
+            for (model, data_of), part in frame[~right].groupby(["model", "data_of"])
+            if (part["passed"] == "yes").all() and (part["replications"] >= TELLING).all()
+        ]
+        lost = [f"{one.model}: {one.failed}" for one in self.results if one.failed]
+        reasons = [
+            *(f"ranks of {r.quantity} under {r.model} are not uniform" for r in failed.itertuples()),
+            *(f"{wrong} passes" for wrong in passed),
+            *([f"replications that could not be fitted: {', '.join(lost)}"] if lost else []),
+        ]
+        if reasons:
+            raise GateError(f"calibration failed: {'; '.join(reasons)}")
+
+
+def plan(n: int) -> tuple[list[tuple[str, str, int]], int]:
+    """Return model, model of its data and replications, and the outcomes per scenario of the coverage study.
+
+    Members that PyMC samples and models that are wrong on purpose get a fifth of the replications, scenarios half.
+    """
+    few = max(1, n // 5)
+    own = [(name, name, n if load_panel_model(name).is_gaussian else few) for name in panel_model_names()]
+    return [*own, *((model, data_of, few) for model, data_of in WRONG)], max(1, n // 2)
+
+
+def n_pieces(n: int) -> int:
+    """Return how many pieces of work there are, for a progress bar."""
+    models, outcomes = plan(n)
+    return len(sbc.pieces_of(models, 1)) + len(covering.pieces_of(outcomes, SCENARIOS, MODELS, 1))
+
+
+def digests() -> dict[str, str]:
+    """Return digests of the code and of the models that the numbers depend on."""
+    modules = [importlib.import_module(f"cbec_bayes.{name}") for name in PRODUCERS]
+    folder = asset_dir("models")
+    models = sha256([folder / f"{name}.toml" for name in panel_model_names()], folder)
+    return {"code": code_digest(*modules), "models": hashlib.sha256(json.dumps(models).encode()).hexdigest()}
+
+
+def calibrate_all(
+    run_by: Executor,
+    *,
+    n: int = REPLICATIONS,
+    seed: int = 1,
+    kept_in: Path | None = None,
+    step: Callable[[str], None] = lambda _: None,
+) -> Calibrated:
+    """Calibrate every member and measure coverage.
+
+    Parameters
+    ----------
+    run_by
+        From `cbec_bayes.fanout.executor`.
+    n
+        Replications; see `plan`.
+    seed
+        Of everything random.
+    kept_in
+        Folder in which results are kept as they come, so that the same call goes on after an interruption.
+    step
+        Called with a line as each piece of work ends.
+
+    Raises
+    ------
+    InputError
+        Fewer than one replication is asked for.
+    """
+    if n < 1:
+        raise InputError(f"at least one replication is needed, not {n}")
+    models, outcomes = plan(n)
+    made = {"replications": n, "outcomes_per_scenario": outcomes, "seed": seed, "produced_by": digests()}
+    what = json.dumps(made)
+
+    def journal(name: str) -> Journal | None:
+        return None if kept_in is None else Journal(kept_in / f"unfinished-{name}.jsonl", what)
+
+    ranks = calibrate(run_by, models, seed=seed, journal=journal("sbc"), step=step)
+    covered = coverage(run_by, outcomes, seed=seed, journal=journal("coverage"), step=step)
+    return Calibrated(tuple(ranks), covered, made)
+
+
+def forget(kept_in: Path) -> None:
+    """Remove what was kept of unfinished work, once the results are written."""
+    for name in ("sbc", "coverage"):
+        Journal(kept_in / f"unfinished-{name}.jsonl", "").remove()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The calibration that ships with the package.
+
+    Attributes
+    ----------
+    sbc, ranks, coverage
+        Its tables; see `Calibrated.files`.
+    manifest
+        Settings and digests.
+    current
+        Whether the code and the models at hand are those that produced it.
+    """
+
+    sbc: pd.DataFrame
+    ranks: pd.DataFrame
+    coverage: pd.DataFrame
+    manifest: Mapping[str, Any]
+    current: bool
+
+
+def committed() -> Committed | None:
+    """Return the calibration that ships with the package; None where there is none."""
+    folder = asset_dir("data") / FOLDER
+    if not all((folder / name).is_file() for name in FILES):
+        return None
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    sbc_table, ranks, covered = (pd.read_csv(folder / name) for name in FILES[:3])
+    return Committed(sbc_table, ranks, covered, manifest, manifest["produced_by"] == digests())
