@@ -85,17 +85,23 @@ def _say_written(paths: list[Path], quiet: bool) -> None:
 @app.command()
 def run(
     study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
+    members: Annotated[
+        int, typer.Option("--ensemble", metavar="N", min=0, help="Panels of the ensemble of reconstructions; 0: none.")
+    ] = 100,
     out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     seed: Seed = 1,
     quiet: Quiet = False,
 ) -> None:
     """Make the whole report of a study (the main job)."""
+    from cbec_bayes.fanout import executor
     from cbec_bayes.report.page import answer
-    from cbec_bayes.run import STEPS
+    from cbec_bayes.run import n_steps
     from cbec_bayes.run import run as run_study
 
-    with _progress(len(STEPS), quiet) as step:
-        analysis, paths = run_study(study, out or Path("reports"), seed=seed, step=step)
+    with _progress(n_steps(members), quiet) as step, executor(workers, scheduler) as run_by:
+        analysis, paths = run_study(study, out or Path("reports"), seed=seed, members=members, run_by=run_by, step=step)
     if not quiet:
         typer.echo("\n\n".join(answer(analysis)) + "\n")
         typer.echo(f"Written: {paths[0]} and {len(paths) - 1} files beside it")

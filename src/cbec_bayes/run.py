@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cbec_bayes.calibration.job import FILES, FOLDER, committed
+from cbec_bayes.ensemble import MEMBERS, run_ensemble
 from cbec_bayes.errors import InputError
+from cbec_bayes.fanout import SERIAL, Executor, Journal, code_digest
 from cbec_bayes.files import asset_dir, sha256, write_files
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
+from cbec_bayes.reconstruction.job import load_problem
 from cbec_bayes.replication import observed_rows, printed_numbers, replicate
 from cbec_bayes.report.page import render
 from cbec_bayes.spec import Study, load_study
@@ -24,8 +29,12 @@ STEPS = (
     *REANALYSIS_STEPS,
     "running the classical regressions",
     "fitting and checking the models",
+    "many panels that print the same tables",
     "writing the report",
 )
+
+UNFINISHED = "unfinished-ensemble.jsonl"
+"""What is kept of an ensemble that was interrupted, in the report's folder."""
 
 
 def input_hashes(study: Study) -> dict[str, str]:
@@ -41,6 +50,7 @@ def input_hashes(study: Study) -> dict[str, str]:
         if one.panel is not None:
             used |= set(STUDY_MODELS)
             own |= {data / name for name in one.panel.files}
+    own |= {path for path in (data / FOLDER / name for name in FILES) if path.is_file()}
     return {
         **{f"data/{name}": digest for name, digest in sha256(own, data).items()},
         **{f"models/{n}": digest for n, digest in sha256([models / f"{m}.toml" for m in used], models).items()},
@@ -57,7 +67,21 @@ def manifest(study: Study, seed: int) -> dict[str, Any]:
     return {"study": study.name, "seed": seed, "versions": versions(), "inputs": input_hashes(study)}
 
 
-def run(study_name: str, out: Path, *, seed: int = 1, step: Step = lambda _: None) -> tuple[Reanalysis, list[Path]]:
+def n_steps(members: int) -> int:
+    """Return how often `run` calls its `step`, at most."""
+    return len(STEPS) + 2 * len(STUDY_MODELS) + members
+
+
+def run(
+    study_name: str,
+    out: Path,
+    *,
+    seed: int = 1,
+    models: Sequence[str] = STUDY_MODELS,
+    members: int = MEMBERS,
+    run_by: Executor = SERIAL,
+    step: Step = lambda _: None,
+) -> tuple[Reanalysis, list[Path]]:
     """Run a study and write its report.
 
     Parameters
@@ -68,6 +92,12 @@ def run(study_name: str, out: Path, *, seed: int = 1, step: Step = lambda _: Non
         Folder; the page is ``reanalysis.html``, tables and manifest are beside it.
     seed
         Seed of everything that is sampled.
+    models
+        Members of the family that are fitted, the headline first.
+    members
+        Panels of the ensemble of reconstructions; none for 0.
+    run_by
+        Who does the refits; see `cbec_bayes.fanout.executor`.
     step
         Called with the name of each step as it begins.
 
@@ -84,28 +114,44 @@ def run(study_name: str, out: Path, *, seed: int = 1, step: Step = lambda _: Non
         )
     observed = observed_rows(study, load_paper(asset_dir("data") / "published" / study.published.tables))
     analysis = reanalyse(study.published, observed=observed, seed=seed, step=step)
-    step(STEPS[-3])
+    step(STEPS[-4])
     beside = [study, *([load_study(study.beside)] if study.beside else [])]
     classical = {one.name: replicate(one, few=True, seed=seed) for one in beside if one.panel is not None}
-    step(STEPS[-2])
+    step(STEPS[-3])
     hierarchical = {
         name: fit_models(
             one.design,
             one.panel.origin,
             one.study.panel.convention,
             columns=[column.spec for column in one.columns],
+            models=models,
             printed=printed_numbers(one),
             seed=seed,
+            run_by=run_by,
+            step=step,
         )
         for name, one in classical.items()
         if one.study.panel is not None and len(one.design.groups) > 1
     }
+    step(STEPS[-2])
     made = manifest(study, seed)
+    ensemble, journal = None, Journal(out / UNFINISHED, json.dumps([made, members, _ensemble_code()]))
+    if members and study.panel is not None and study.panel.proxies:
+        problem = load_problem(study)
+        ensemble = run_ensemble(problem, run_by, n=members, model=models[0], seed=seed, journal=journal, step=step)
     step(STEPS[-1])
-    page = render(analysis, made, classical, hierarchical)
+    page = render(analysis, made, classical, hierarchical, ensemble, committed())
     files = {
         "reanalysis.html": page.html,
         **page.files,
         "manifest.json": json.dumps(made, indent=1) + "\n",
     }
-    return analysis, write_files(out, files)
+    written = write_files(out, files)
+    journal.remove()
+    return analysis, written
+
+
+def _ensemble_code() -> str:
+    from cbec_bayes import bayes, classical, reconstruction
+
+    return code_digest(bayes, classical, reconstruction)

@@ -8,16 +8,27 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cbec_bayes import studyfit
 from cbec_bayes.bayes.fit import fit
+from cbec_bayes.fanout import executor
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
-from cbec_bayes.run import STEPS, input_hashes, run
+from cbec_bayes.run import STEPS, UNFINISHED, input_hashes, n_steps, run
 from cbec_bayes.spec import Origin, load_study
 
 REPORTS = Path(__file__).parents[2] / "reports"
+
+
+ORIGINS = {
+    "paper": "reconstructed",
+    "public": "observed",
+    "ensemble": "reconstructed",
+    "calibration": "simulated",
+}
+"""Of tables, by the first word of their name; all others are printed."""
 
 
 class Reader(HTMLParser):
@@ -71,8 +82,11 @@ def made(tmp_path_factory):
     steps: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studyfit, "fit", fit_once)
-        analysis, paths = run("paper", out, seed=1, step=steps.append)
-    assert len(steps) == len(STEPS)
+        with executor(2) as two:
+            analysis, paths = run("paper", out, seed=1, members=4, run_by=two, step=steps.append)
+    assert set(STEPS) <= set(steps)
+    assert len(steps) == n_steps(4)
+    assert not (out / UNFINISHED).exists()
     reader = Reader()
     reader.feed(paths[0].read_text(encoding="utf-8"))
     reader.close()
@@ -98,12 +112,11 @@ def test_every_number_has_its_origin(made):
     analysis, out, _, reader = made
     text = " ".join(reader.text)
     assert text.count("printed") > 10
-    assert "simulated" not in text
     for path in (out / "tables").glob("*.csv"):
         assert "origin" in path.read_text().splitlines()[0].split(",")
     for path in (out / "tables").glob("*.md"):
         name = path.stem
-        origin = {"paper": "reconstructed", "public": "observed"}.get(name.split("_")[0], "printed")
+        origin = ORIGINS.get(name.split("_")[0], "printed")
         assert f"(Origin: {origin}.)" in path.read_text(), name
     assert analysis.agreement.worst < 5
 
@@ -137,13 +150,27 @@ def test_classical_tables_carry_their_origin(made):
 
 
 @pytest.mark.slow
-def test_the_same_inputs_make_the_same_bytes(made, tmp_path, monkeypatch):
-    """Quadrature is deterministic and the sampler is seeded; no time, place or machine is written."""
-    _, out, _, _ = made
-    monkeypatch.setattr(studyfit, "fit", fit_once)
-    run("paper", tmp_path, seed=1)
-    for path in out.rglob("*.*"):
-        assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name
+def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(tmp_path):
+    """Quadrature is deterministic and samplers are seeded; no time, place or machine is written."""
+    few = {"seed": 1, "members": 2, "models": ("partial_pooling", "complete_pooling")}
+    _, paths = run("paper", tmp_path / "one", **few)
+    with executor(2) as two:
+        run("paper", tmp_path / "two", run_by=two, **few)
+    for path in paths:
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
+@pytest.mark.slow
+def test_the_ensemble_says_what_does_not_survive(made):
+    _, out, _, reader = made
+    conclusions = pd.read_csv(out / "tables" / "ensemble_conclusions.csv")
+    assert len(conclusions) == 4 + 2 + 6  # slopes, the common and a new one, and every two regions
+    np.testing.assert_allclose(conclusions[["yes", "no", "open"]].sum(axis=1), 1)
+    text = " ".join(" ".join(reader.text).split())
+    for row in conclusions.to_dict("records"):
+        assert row["conclusion"] in text
+    assert set(pd.read_csv(out / "tables" / "ensemble_panels.csv")["panel"]) == {1, 2, 3, 4}
 
 
 def test_the_committed_report_was_made_from_these_inputs():

@@ -93,4 +93,6 @@ def check_figures(name: str, fits: StudyFits, exposure: str) -> dict[str, str]:
             drawn[f"{check.name}_{name}"] = figures.predictive_statistics(check.table, title)
         elif check.figure == "influence" and check.name == "leave_one_unit_out":
             drawn[f"{check.name}_{name}"] = figures.influence(check.table, groups, title)
+        elif check.figure == "model_comparison":
+            drawn[f"{check.name}_{name}"] = figures.model_comparison(check.table, title)
     return drawn

@@ -1,67 +1,29 @@
-"""Figures as SVG text: one style, readable without colour, on light and dark pages alike."""
+"""The figures of the report."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW
+from cbec_bayes.report.drawing import (
+    BLUE,
+    DASHES,
+    GREEN,
+    GREY,
+    GROUP_TITLES,
+    INK,
+    ORANGE,
+    PINK,
+    as_svg,
+    new_figure,
+)
+from cbec_bayes.spec import CI_PROB
 
 Array = NDArray[np.float64]
-
-WIDTH = 5.4  # inches; narrow enough to be read on a telephone, scaled up on a desk
-INK = "#010203"  # stands for the page's own text colour, see `_svg`
-# Okabe and Ito's palette, the tones that hold on white and on near-black.
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A8A8A"
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "cbec_bayes",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
-GROUP_TITLES = {GROUP_ALL: "mean of all regions", GROUP_NEW: "a new region"}
-
-
-@contextmanager
-def _figure(height: float, *, panels: tuple[int, int] = (1, 1), **options: Any) -> Iterator[tuple[Any, Any]]:
-    import matplotlib as mpl
-
-    with mpl.rc_context(_STYLE):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        yield figure, figure.subplots(*panels, **options)
-
-
-def _svg(figure: Any, title: str, description: str) -> str:
-    """Return the SVG element, with the page's text colour for ink and a title and description for screen readers."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = svg.replace("'DejaVu Sans', 'Bitstream Vera Sans',", "")
-    # matplotlib numbers ids alike in every figure, or hashes coordinates; a page needs them unique and stable.
-    slug = title.lower().replace(" ", "-")
-    names = {name: f"{slug}-{n}" for n, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
-    svg = re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg)
-    opening, rest = svg.split(">", 1)
-    return f'{opening} role="img" aria-label="{title}: {description}">{rest}'
 
 
 def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
@@ -79,7 +41,7 @@ def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
     """
     rows = len(effects)
     at = np.arange(rows)[::-1].astype(float)
-    with _figure(0.62 * rows + 0.9) as (figure, axes):
+    with new_figure(0.62 * rows + 0.9) as (figure, axes):
         axes.axvline(0, color=GREY, linewidth=0.8)
         place = dict(zip(effects["group"], at, strict=True))
         known = printed.dropna(subset=["estimate"])
@@ -106,7 +68,7 @@ def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
             f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
             for row in effects.to_dict("records")
         )
-        return _svg(figure, "Slopes by region", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
+        return as_svg(figure, "Slopes by region", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
 
 
 def path(
@@ -137,8 +99,8 @@ def path(
     title
         Of the figure; figures of one page need different ones.
     """
-    with _figure(4.2, panels=(2, 1), sharex=True, height_ratios=(3.2, 1)) as (figure, (upper, lower)):
-        styles = zip(labels, means.T, (BLUE, ORANGE, GREEN, PINK) * 8, _DASHES * 8, strict=False)
+    with new_figure(4.2, panels=(2, 1), sharex=True, height_ratios=(3.2, 1)) as (figure, (upper, lower)):
+        styles = zip(labels, means.T, (BLUE, ORANGE, GREEN, PINK) * 8, DASHES * 8, strict=False)
         for label, line, colour, dashes in styles:
             upper.plot(tau, line, color=colour, linestyle=dashes, linewidth=1.8)
             upper.annotate(
@@ -165,7 +127,7 @@ def path(
         ticks = [10.0**k for k in range(-6, 7) if tau[0] <= 10.0**k <= tau[-1]]
         lower.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ends = "; ".join(f"{label} from {m[0]:.2f} to {m[-1]:.2f}" for label, m in zip(labels, means.T, strict=True))
-        return _svg(figure, title, f"slopes from complete to no pooling: {ends}")
+        return as_svg(figure, title, f"slopes from complete to no pooling: {ends}")
 
 
 def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, str], xlabel: str) -> str:
@@ -187,7 +149,7 @@ def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, 
     markers, colours = ("o", "s", "^", "v"), (BLUE, ORANGE, GREEN, PINK)
     columns = 2
     n_rows = -(-len(groups) // columns)
-    with _figure(2.05 * n_rows + 0.8, panels=(n_rows, columns), squeeze=False, sharey=True) as (figure, grid):
+    with new_figure(2.05 * n_rows + 0.8, panels=(n_rows, columns), squeeze=False, sharey=True) as (figure, grid):
         handles: dict[str, Any] = {}
         for axes, group in zip(grid.ravel(), groups, strict=False):
             axes.axvline(0, color=GREY, linewidth=0.8)
@@ -211,7 +173,7 @@ def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, 
             loc="outside upper center",
             ncols=min(len(models), 4),
         )
-        return _svg(
+        return as_svg(
             figure,
             "Sensitivity",
             f"{CI_PROB:.0%} intervals of each region's slope under {len(readings)} readings of the parentheses and "
@@ -237,7 +199,7 @@ def predictive_grid(table: pd.DataFrame, exposure: str, title: str) -> str:
     """
     places = list(dict.fromkeys(zip(table["table"], table["column"], strict=True)))
     shown = [quantity for quantity in QUANTITIES if (table["quantity"] == quantity).any()]
-    with _figure(2 * (0.28 * len(places) + 0.75), panels=(2, 2), sharex=True, sharey=True) as (figure, grid):
+    with new_figure(2 * (0.28 * len(places) + 0.75), panels=(2, 2), sharex=True, sharey=True) as (figure, grid):
         for axes, quantity in zip(grid.ravel(), shown, strict=False):
             axes.axvspan(-1.96, 1.96, color=GREY, alpha=0.18, linewidth=0)
             axes.axvline(0, color=GREY, linewidth=0.8)
@@ -259,7 +221,7 @@ def predictive_grid(table: pd.DataFrame, exposure: str, title: str) -> str:
             axes.set_visible(False)
         figure.supxlabel("distance from the replicates' median (band: 95 %)", fontsize=9)
         n_out = int(table["outside"].sum())
-        return _svg(figure, title, f"{len(table)} cells of the classical tables, {n_out} of them far out")
+        return as_svg(figure, title, f"{len(table)} cells of the classical tables, {n_out} of them far out")
 
 
 def predictive_statistics(table: pd.DataFrame, title: str) -> str:
@@ -272,7 +234,7 @@ def predictive_statistics(table: pd.DataFrame, title: str) -> str:
     title
         Of the figure.
     """
-    with _figure(0.21 * len(table) + 0.7) as (figure, axes):
+    with new_figure(0.21 * len(table) + 0.7) as (figure, axes):
         axes.axvspan(-1.96, 1.96, color=GREY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.8)
         labels = []
@@ -286,7 +248,7 @@ def predictive_statistics(table: pd.DataFrame, title: str) -> str:
         axes.tick_params(axis="y", length=0)
         figure.supxlabel("distance from the replicates' median (band: 95 %)", fontsize=9)
         n_out = int(table["outside"].sum())
-        return _svg(figure, title, f"{len(table)} statistics of outcome and residuals, {n_out} of them far out")
+        return as_svg(figure, title, f"{len(table)} statistics of outcome and residuals, {n_out} of them far out")
 
 
 def influence(table: pd.DataFrame, groups: Sequence[str], title: str, most: int = 12) -> str:
@@ -306,7 +268,7 @@ def influence(table: pd.DataFrame, groups: Sequence[str], title: str, most: int 
     largest = table.groupby("left_out")["moved"].agg(lambda moved: moved.abs().max()).sort_values(ascending=False)
     names = list(largest.index[:most])
     markers, colours = ("o", "s", "^", "v", "D"), (BLUE, ORANGE, GREEN, PINK, GREY)
-    with _figure(0.24 * len(names) + 1.0) as (figure, axes):
+    with new_figure(0.24 * len(names) + 1.0) as (figure, axes):
         axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.8)
         for r, group in enumerate(groups):
@@ -317,4 +279,40 @@ def influence(table: pd.DataFrame, groups: Sequence[str], title: str, most: int 
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("move of the slope, in its posterior standard deviations")
         figure.legend(loc="outside upper center", ncols=min(len(groups), 5))
-        return _svg(figure, title, f"moves of slopes without each of {len(names)}; the largest {largest.iloc[0]:.1f}")
+        return as_svg(figure, title, f"moves of slopes without each of {len(names)}; the largest {largest.iloc[0]:.1f}")
+
+
+def model_comparison(table: pd.DataFrame, title: str) -> str:
+    """Draw how much better or worse members predict what is left out than the fitted one, question by question.
+
+    Parameters
+    ----------
+    table
+        Columns question, model, difference, difference_se; see `cbec_bayes.checks.comparison`.
+    title
+        Of the figure.
+    """
+    questions = list(dict.fromkeys(table["question"]))
+    models = list(dict.fromkeys(table["model"]))
+    with new_figure(0.21 * len(models) * len(questions) + 0.45 * len(questions) + 0.5, panels=(len(questions), 1)) as (
+        figure,
+        grid,
+    ):
+        for axes, question in zip(np.ravel(grid), questions, strict=True):
+            axes.axvline(0, color=GREY, linewidth=0.8)
+            axes.set_title(question, fontsize=9, loc="left")
+            own = table[table["question"] == question].set_index("model")
+            for i, model in enumerate(models):
+                if model not in own.index or np.isnan(own.loc[model, "difference"]):
+                    axes.annotate("predicts none", (0, -i), (6, 0), textcoords="offset points", va="center", fontsize=8)
+                    continue
+                middle, error = own.loc[model, "difference"], own.loc[model, "difference_se"]
+                better = middle > 4 and middle > 2 * error
+                colour = ORANGE if better else BLUE
+                axes.hlines(-i, middle - 2 * error, middle + 2 * error, color=colour, linewidth=1.6)
+                axes.plot(middle, -i, "D" if better else "o", color=colour, markersize=4.5)
+            axes.set_yticks([-i for i in range(len(models))], models, fontsize=8)
+            axes.set_ylim(-len(models) + 0.4, 0.6)
+            axes.tick_params(axis="y", length=0)
+        figure.supxlabel("log predictive density less the headline's, ± 2 standard errors", fontsize=9)
+        return as_svg(figure, title, f"{len(models)} members on {len(questions)} questions")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cbec_bayes.report import figures
+from cbec_bayes.report.drawing import GROUP_TITLES
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, whole
 from cbec_bayes.studyfit import StudyFits
 
@@ -23,7 +24,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
     own = fits.effects[fits.effects["model"] == headline]
     rows = tuple(
         (
-            figures.GROUP_TITLES.get(row["group"], row["group"]),
+            GROUP_TITLES.get(row["group"], row["group"]),
             whole(row["n_units"]),
             f"{number(row['no_pooling'], digits)} ({number(row['no_pooling_se'], digits)})"
             if row["no_pooling"] == row["no_pooling"]
@@ -72,7 +73,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         f"{name}_members",
         "The same slopes under every member of the family: posterior mean and 95 % interval.",
         fits.origin,
-        ("Model", *(figures.GROUP_TITLES.get(group, group) for group in groups)),
+        ("Model", *(GROUP_TITLES.get(group, group) for group in groups)),
         members,
     )
     differences = ReportTable(

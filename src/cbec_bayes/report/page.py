@@ -9,7 +9,10 @@ from importlib import resources
 
 import pandas as pd
 
+from cbec_bayes.calibration.coverage import SCENARIOS
+from cbec_bayes.calibration.job import Committed
 from cbec_bayes.effects import Summary
+from cbec_bayes.ensemble import Ensemble
 from cbec_bayes.files import csv_text
 from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
@@ -18,8 +21,11 @@ from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.replication import Replication, label_of, match_sentence
 from cbec_bayes.report import figures
+from cbec_bayes.report.calibration import calibration_figures, calibration_sentences, calibration_tables
 from cbec_bayes.report.checks import TITLES, check_figures, check_tables
 from cbec_bayes.report.classical import classical_tables, jackknife_sentence
+from cbec_bayes.report.drawing import GROUP_TITLES
+from cbec_bayes.report.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
 from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence, unlearned_sentences
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
@@ -50,6 +56,8 @@ def render(
     manifest: Mapping[str, object],
     classical: Mapping[str, Replication] | None = None,
     hierarchical: Mapping[str, StudyFits] | None = None,
+    ensemble: Ensemble | None = None,
+    calibration: Committed | None = None,
 ) -> Page:
     """Render a reanalysis.
 
@@ -63,6 +71,10 @@ def render(
         Classical tables by study: of this study's panel, and of the one shown beside it.
     hierarchical
         Fitted models by study.
+    ensemble
+        The headline on many reconstructions.
+    calibration
+        That ships with the package.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -73,7 +85,10 @@ def render(
     digits = {name: _decimals(fits) for name, fits in fitted.items()}
     by_check = {name: check_tables(name, fits, digits[name]) for name, fits in fitted.items()}
     by_fit = {name: hierarchy_tables(name, fits, digits[name]) for name, fits in fitted.items()}
-    extra = [table for own in (*by_study.values(), *by_fit.values(), *by_check.values()) for table in own]
+    of_ensemble = [] if ensemble is None else ensemble_tables(ensemble)
+    of_calibration = [] if calibration is None else calibration_tables(calibration)
+    by_part = (*by_study.values(), *by_fit.values(), *by_check.values(), of_ensemble, of_calibration)
+    extra = [table for own in by_part for table in own]
     tables = {table.name: table for table in (*_tables(analysis), *extra)}
     path = analysis.path
     drawn = {
@@ -87,6 +102,10 @@ def render(
         exposure = replications[name].panel.roles.exposure
         drawn |= check_figures(name, fits, exposure)
         drawn[f"path_{name}"] = hierarchy_path(name, fits, label_of(replications[name])(exposure))
+    if ensemble is not None:
+        drawn["ensemble"] = ensemble_figure(ensemble, label)
+    if calibration is not None:
+        drawn |= calibration_figures(calibration)
     environment = Environment(
         loader=PackageLoader("cbec_bayes.report"),
         autoescape=True,
@@ -136,6 +155,15 @@ def render(
             }
             for name, fits in fitted.items()
         ],
+        ensemble=None if ensemble is None else {"tables": of_ensemble, "sentences": ensemble_sentences(ensemble)},
+        calibration=None
+        if calibration is None
+        else {
+            "tables": of_calibration,
+            "sentences": calibration_sentences(calibration),
+            "scenarios": SCENARIOS,
+            "manifest": calibration.manifest,
+        },
         scenario_texts=SCENARIO_TEXTS,
         manifest=manifest,
         style=resources.files("cbec_bayes.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
@@ -159,6 +187,14 @@ def render(
             f"{name}_few": one.few_frame(),
         }
     sampled: dict[str, pd.DataFrame] = {}
+    if ensemble is not None:
+        sampled |= {
+            "ensemble_panels": ensemble.panels,
+            "ensemble_sizes": ensemble.sizes,
+            "ensemble_conclusions": ensemble.conclusions,
+        }
+    if calibration is not None:
+        sampled |= {"calibration_sbc": calibration.sbc, "calibration_coverage": calibration.coverage}
     for name, fits in fitted.items():
         sampled |= {
             f"{name}_hierarchical_effects": fits.effects,
@@ -346,7 +382,7 @@ def _effects(analysis: Reanalysis) -> ReportTable:
             as_printed += f" ({printed.parenthesis})"
         rows.append(
             (
-                figures.GROUP_TITLES.get(row["group"], row["group"]),
+                GROUP_TITLES.get(row["group"], row["group"]),
                 whole(row["n_units"]),
                 as_printed or "not printed",
                 row["se_reading"] or "–",
@@ -406,7 +442,7 @@ def _sensitivity(analysis: Reanalysis) -> ReportTable:
             for row in (by_group[group] for group in ("(tau)", *groups))
         ]
         rows.append((str(reading).replace("_", " "), MODEL_NAMES.get(str(model), str(model)), *cells))
-    heads = [figures.GROUP_TITLES.get(group, group) for group in groups]
+    heads = [GROUP_TITLES.get(group, group) for group in groups]
     return ReportTable(
         "sensitivity",
         "Posterior mean and 95 % interval under every reading of the parentheses and every prior of τ.",

@@ -1,0 +1,174 @@
+"""The calibration in the report: rank plots, who covers at what width, and what produced the numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.calibration.coverage import CLASSICAL, SCENARIOS
+from cbec_bayes.calibration.job import Committed
+from cbec_bayes.calibration.sbc import DRAWS, LEVEL
+from cbec_bayes.calibration.uniformity import band
+from cbec_bayes.report.drawing import BLUE, GREEN, GREY, ORANGE, PINK, as_svg, new_figure
+from cbec_bayes.report.tables import ReportTable, number
+from cbec_bayes.spec import GROUP_ALL, Origin
+
+SHOWN_CLUSTERS = (3, 10)
+"""Sizes of the groups whose coverage the report shows; coverage.csv has all."""
+
+DRAWN = (CLASSICAL[0], CLASSICAL[1], CLASSICAL[2], CLASSICAL[3], "partial_pooling", "nested", "ar1")
+"""Methods of the figure of coverage."""
+
+NOMINAL = 0.95
+
+
+def calibration_tables(found: Committed) -> list[ReportTable]:
+    """Return one row per calibrated model, and coverage with widths for the common slope and two sizes of groups."""
+    rows = []
+    for (model, data_of), part in found.sbc.groupby(["model", "data_of"], sort=False):
+        missed = part.loc[part["passed"] == "no", "quantity"].tolist()
+        wrong = model != data_of
+        verdict = ("found out" if missed else "not found out") if wrong else ("not uniform" if missed else "uniform")
+        rows.append(
+            (
+                f"{model}, on data of {data_of}" if wrong else str(model),
+                str(part["replications"].iloc[0]),
+                str(len(part)),
+                number(part["p_value"].min(), 3) if part["p_value"].min() >= 0.001 else "< 0.001",
+                verdict,
+                ", ".join(missed[:6]) + (f" and {len(missed) - 6} more" if len(missed) > 6 else ""),
+            )
+        )
+    tables = [
+        ReportTable(
+            "calibration_sbc",
+            "Simulation-based calibration: data are drawn from a model with its priors, the model is fitted, and the "
+            "truth is ranked among 99 posterior draws; ranks must be uniform. All tests of right models together call "
+            f"one wrong in {LEVEL:.0%} of such studies. The last two models are wrong on purpose.",
+            Origin.SIMULATED,
+            ("Model", "Replications", "Quantities", "Smallest p", "Ranks", "Quantities that are not uniform"),
+            tuple(rows),
+        )
+    ]
+    columns = found.coverage.drop_duplicates("column").set_index("column")["n_clusters"]
+    shown = [GROUP_ALL, *(str(c) for n in SHOWN_CLUSTERS for c, size in columns.items() if size == n)]
+    return [*tables, *(_coverage_table(found.coverage, column, int(columns[column])) for column in shown)]
+
+
+def _coverage_table(coverage: pd.DataFrame, column: str, n_clusters: int) -> ReportTable:
+    own = coverage[coverage["column"] == column]
+    scenarios = list(dict.fromkeys(own["scenario"]))
+    rows = []
+    for method in dict.fromkeys(own["method"]):
+        by_scenario = own[own["method"] == method].set_index("scenario")
+        cells = []
+        for scenario in scenarios:
+            row = by_scenario.loc[scenario]
+            width = f"{row['width_median']:.3g}" if np.isfinite(row["width_median"]) else "unbounded"
+            cells.append(f"{row['coverage']:.2f} ({width})")
+        rows.append((str(method), *cells))
+    of = "the common slope" if column == GROUP_ALL else f"the slope of a group with {n_clusters} units"
+    error = float(own["mc_se"].max())
+    size = int(own["replications"].max())
+    return ReportTable(
+        f"calibration_coverage_{'all' if column == GROUP_ALL else n_clusters}",
+        f"Coverage of 95 % intervals for {of}, and in parentheses their median width, over {size} simulated panels per "
+        f"column (standard error of a coverage at most {error:.3f}).",
+        Origin.SIMULATED,
+        ("Interval", *scenarios),
+        tuple(rows),
+    )
+
+
+def calibration_figures(found: Committed) -> dict[str, str]:
+    """Draw the rank plots and the coverage, by name of the drawing."""
+    return {"calibration_ranks": _rank_plots(found), "calibration_coverage": _coverage_plot(found.coverage)}
+
+
+def _rank_plots(found: Committed) -> str:
+    models = list(dict.fromkeys(zip(found.ranks["model"], found.ranks["data_of"], strict=True)))
+    ranks = [f"rank_{k}" for k in range(DRAWS + 1)]
+    right = found.ranks["model"] == found.ranks["data_of"]
+    prob = 1 - LEVEL / max(int(right.sum()), 1)
+    at = np.arange(1, DRAWS + 1) / (DRAWS + 1)
+    columns = 3
+    n_rows = -(-len(models) // columns)
+    with new_figure(1.45 * n_rows + 0.5, panels=(n_rows, columns), squeeze=False, sharex=True) as (figure, grid):
+        for axes, (model, data_of) in zip(grid.ravel(), models, strict=False):
+            own = found.ranks[(found.ranks["model"] == model) & (found.ranks["data_of"] == data_of)]
+            counts = own[ranks].to_numpy()
+            n = int(counts[0].sum())
+            low, high = band(n, DRAWS, prob)
+            axes.fill_between(at, low, high, color=GREY, alpha=0.3, linewidth=0)
+            lines = counts[:, :-1].cumsum(axis=1) / n - at
+            for line in lines:
+                out = bool(((line < low - 1e-12) | (line > high + 1e-12)).any())
+                axes.plot(at, line, color=ORANGE if out else BLUE, linewidth=1.3 if out else 0.7)
+            axes.set_title(model if model == data_of else f"{model},\ndata of {data_of}", fontsize=8)
+            axes.tick_params(labelsize=7)
+            axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        for axes in grid.ravel()[len(models) :]:
+            axes.set_visible(False)
+        figure.supxlabel("rank of the truth", fontsize=9)
+        figure.supylabel("distribution less uniform", fontsize=9)
+        return as_svg(
+            figure,
+            "Rank plots",
+            f"{len(models)} models: the distribution function of the rank of every quantity's truth, less the uniform "
+            "one, with simultaneous bands; quantities outside are thicker",
+        )
+
+
+def _coverage_plot(coverage: pd.DataFrame) -> str:
+    markers, colours = ("o", "s", "^", "v", "D", "P", "X"), (GREY, GREY, GREY, GREY, BLUE, ORANGE, GREEN, PINK)
+    scenarios = [one.name for one in SCENARIOS if (coverage["scenario"] == one.name).any()]
+    with new_figure(0.34 * len(scenarios) * 2 + 1.6, panels=(len(SHOWN_CLUSTERS), 1), sharex=True) as (figure, grid):
+        for axes, n in zip(np.ravel(grid), SHOWN_CLUSTERS, strict=True):
+            own = coverage[(coverage["n_clusters"] == n) & (coverage["column"] != GROUP_ALL)]
+            error = 2 * np.sqrt(NOMINAL * (1 - NOMINAL) / own["replications"].max())
+            axes.axvspan(NOMINAL - error, NOMINAL + error, color=GREY, alpha=0.25, linewidth=0)
+            for j, method in enumerate(DRAWN):
+                part = own[own["method"] == method].set_index("scenario")
+                y = [-i + 0.3 - 0.1 * j for i in range(len(scenarios))]
+                x = [part.loc[scenario, "coverage"] if scenario in part.index else np.nan for scenario in scenarios]
+                label = method if n == SHOWN_CLUSTERS[0] else None
+                axes.plot(x, y, markers[j], color=colours[j], markersize=4.2, linestyle="none", label=label)
+            axes.set_yticks([-i for i in range(len(scenarios))], scenarios, fontsize=8)
+            axes.tick_params(axis="y", length=0)
+            axes.set_title(f"slope of a group with {n} units", fontsize=9, loc="left")
+        figure.supxlabel("coverage of 95 % intervals (band: two standard errors about .95)", fontsize=9)
+        figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+        return as_svg(
+            figure,
+            "Coverage",
+            f"coverage of {len(DRAWN)} intervals in {len(scenarios)} scenarios; numbers in the tables",
+        )
+
+
+def calibration_sentences(found: Committed) -> tuple[str, ...]:
+    """Return what the calibration says, and whether this version of the code produced it."""
+    right = found.sbc[found.sbc["model"] == found.sbc["data_of"]]
+    failed = right[right["passed"] == "no"]
+    counts = right.groupby("model")["replications"].first()
+    ranks = (
+        f"Every one of {len(counts)} members is calibrated: of {len(right)} quantities the ranks of all are uniform."
+        if failed.empty
+        else f"Of {len(right)} quantities of {len(counts)} members the ranks of {len(failed)} are not uniform."
+    )
+    few = found.coverage[found.coverage["n_clusters"] == min(SHOWN_CLUSTERS)]
+    by_method = {(row["scenario"], row["method"]): row for row in few.to_dict("records")}
+
+    def said(scenario: str, method: str) -> str:
+        row = by_method[scenario, method]
+        return f"{row['coverage']:.2f} at a median width of {row['width_median']:.2g}"
+
+    serial = "serial correlation"
+    return (
+        ranks,
+        f"For a group of three units with serially correlated residuals the usual clustered interval covers "
+        f"{said(serial, CLASSICAL[0])}, the jackknife's {said(serial, CLASSICAL[2])}, the headline model's "
+        f"{said(serial, 'partial_pooling')}, and that with AR(1) residuals {said(serial, 'ar1')}.",
+        "The code and the models of this version produced these numbers."
+        if found.current
+        else "These numbers are of an earlier version of the code or the models; `cbec-bayes calibrate` renews them.",
+    )

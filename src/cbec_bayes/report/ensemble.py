@@ -1,0 +1,111 @@
+"""The ensemble of reconstructions in the report: what was printed settles, and what it does not."""
+
+from __future__ import annotations
+
+from cbec_bayes.ensemble import SURVIVES, Ensemble
+from cbec_bayes.report.drawing import BLUE, GREY, GROUP_TITLES, ORANGE, as_svg, new_figure
+from cbec_bayes.report.tables import ReportTable, interval, number
+from cbec_bayes.spec import Origin
+
+VERDICTS = {"yes": "settled", "opposite": "settled: the opposite", "no": "not settled"}
+"""What each value of `survives` is called."""
+
+
+def ensemble_tables(found: Ensemble) -> list[ReportTable]:
+    """Return the conclusions with how often each holds, and the sizes with how much of them is not settled."""
+    n = found.panels["panel"].nunique()
+    conclusions = ReportTable(
+        "ensemble_conclusions",
+        f"In how many of {n} panels that print the same tables each conclusion has a posterior probability above .975, "
+        "its opposite has, or neither. A conclusion that is not settled in "
+        f"{SURVIVES:.0%} of them does not follow from what was printed.",
+        Origin.RECONSTRUCTED,
+        ("Conclusion", "Holds", "Opposite", "Open", "Probability, lowest to highest", "By what was printed"),
+        tuple(
+            (
+                row["conclusion"],
+                f"{row['yes']:.0%}",
+                f"{row['no']:.0%}",
+                f"{row['open']:.0%}",
+                interval(row["p_low"], row["p_high"]),
+                VERDICTS[row["survives"]],
+            )
+            for row in found.conclusions.to_dict("records")
+        ),
+        tuple(
+            ("", "", "", "", "", "pass" if row["survives"] != "no" else "fail")
+            for row in found.conclusions.to_dict("records")
+        ),
+    )
+    sizes = ReportTable(
+        "ensemble_sizes",
+        "Posterior of each quantity averaged over the panels, with a 95 % interval; the panels' own means, lowest to "
+        "highest; and the share of the variance that lies between panels, which the printed numbers leave open.",
+        Origin.RECONSTRUCTED,
+        ("Quantity", "Mean", "95 % interval", "Means of the panels", "Between panels"),
+        tuple(
+            (
+                named(row["quantity"]),
+                number(row["mean"], 2),
+                interval(row["ci_low"], row["ci_high"]),
+                interval(row["mean_low"], row["mean_high"]),
+                f"{row['between_share']:.0%}",
+            )
+            for row in found.sizes.to_dict("records")
+        ),
+    )
+    return [conclusions, sizes]
+
+
+def named(quantity: str) -> str:
+    """Return what a quantity is called in the report."""
+    return {"tau": "τ"}.get(quantity, GROUP_TITLES.get(quantity, quantity.replace(" less ", " − ")))
+
+
+def ensemble_figure(found: Ensemble, exposure: str) -> str:
+    """Draw every panel's interval of each slope, and the mixture over panels below."""
+    quantities = [q for q in found.sizes["quantity"] if " less " not in q and q != "tau"]
+    columns = 2
+    n_rows = -(-len(quantities) // columns)
+    with new_figure(1.75 * n_rows + 0.5, panels=(n_rows, columns), squeeze=False, sharex=True) as (figure, grid):
+        for axes, quantity in zip(grid.ravel(), quantities, strict=False):
+            own = found.panels[found.panels["quantity"] == quantity].sort_values("mean").reset_index(drop=True)
+            size = found.sizes.set_index("quantity").loc[quantity]
+            axes.axvline(0, color=GREY, linewidth=0.8)
+            axes.hlines(own.index, own["ci_low"], own["ci_high"], color=BLUE, linewidth=0.5)
+            axes.plot(own["mean"], own.index, ".", color=BLUE, markersize=2)
+            below = -0.09 * len(own) - 1
+            axes.hlines(below, size["ci_low"], size["ci_high"], color=ORANGE, linewidth=2.4)
+            axes.plot(size["mean"], below, "D", color=ORANGE, markersize=5)
+            axes.set_title(named(quantity), fontsize=9)
+            axes.set_yticks([])
+        for axes in grid.ravel()[len(quantities) :]:
+            axes.set_visible(False)
+        figure.supxlabel(f"slope of {exposure}", fontsize=9)
+        described = "; ".join(
+            f"{named(row['quantity'])} {row['mean']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})"
+            for row in found.sizes.to_dict("records")
+            if row["quantity"] in quantities
+        )
+        n = found.panels["panel"].nunique()
+        return as_svg(figure, "Ensemble of reconstructions", f"intervals in {n} panels, and over all: {described}")
+
+
+def ensemble_sentences(found: Ensemble) -> tuple[str, ...]:
+    """Say which conclusions survive, and which do not."""
+    by = {verdict: found.conclusions[found.conclusions["survives"] == verdict] for verdict in VERDICTS}
+    settled = [*by["yes"]["conclusion"], *(f"not that {c}" for c in by["opposite"]["conclusion"])]
+    rest = by["no"]["conclusion"].tolist()
+    n, unmet = found.panels["panel"].nunique(), found.panels.groupby("panel")["not_met"].first()
+    first = (
+        f"{n} panels were built, each of which misses {unmet.min()}"
+        f"{'' if unmet.min() == unmet.max() else f' to {unmet.max()}'} of the printed numbers and meets all others, "
+        "and the headline model was fitted to each."
+    )
+    if found.failed:
+        first += f" {found.failed} more could not be fitted."
+    return (
+        first,
+        f"Settled by what was printed: {'; '.join(settled) or 'nothing'}.",
+        f"Not settled by it, whatever one panel says: {'; '.join(rest) or 'nothing'}.",
+    )
