@@ -22,13 +22,14 @@ class CheckedFit:
 
     Attributes
     ----------
-    model
-        That was fitted.
+    model, exposure
+        That was fitted; the regressor of interest.
     results
         Of every check.
     """
 
     model: str
+    exposure: str
     results: tuple[CheckResult, ...]
 
     def files(self) -> dict[str, str | bytes]:
@@ -79,4 +80,4 @@ def check_folder(
     step("checks")
     trial = Trial(found.fit, options["how"], found.panel.origin, seed=options["seed"], run_by=run_by)
     results = run_checks(trial)
-    return CheckedFit(found.fit.model.name, results)
+    return CheckedFit(found.fit.model.name, found.fit.design.terms[0], results)

@@ -251,6 +251,8 @@ def check(
     from cbec_bayes.checks import checks_frame
     from cbec_bayes.fanout import executor
     from cbec_bayes.files import write_files
+    from cbec_bayes.report.checkfigures import draw
+    from cbec_bayes.report.checks import TITLES
 
     with _progress(4, quiet) as step, executor(workers, scheduler) as run_by:
         found = check_folder(folder, seed=seed, run_by=run_by, step=step)
@@ -259,7 +261,9 @@ def check(
         typer.echo(f"Checks of {found.model}\n")
         for row in frame.to_dict("records"):
             typer.echo(f"{row['check']}: {row['passed']}. {row['text']}")
-    _say_written(write_files(out or folder, found.files()), quiet)
+    drawn = {f"check_{r.name}.svg": draw(r, TITLES.get(r.name, r.name), found.exposure) for r in found.results}
+    figures = {name: svg for name, svg in drawn.items() if svg is not None}
+    _say_written(write_files(out or folder, {**found.files(), **figures}), quiet)
 
 
 @app.command()
@@ -278,6 +282,7 @@ def calibrate(
     from cbec_bayes.calibration.sbc import verdicts
     from cbec_bayes.fanout import executor
     from cbec_bayes.files import write_files
+    from cbec_bayes.report.calibration import calibration_figures
 
     with _progress(n_pieces(n), quiet) as step, executor(workers, scheduler) as run_by:
         found = calibrate_all(run_by, n=n, seed=seed, kept_in=out, step=step)
@@ -294,7 +299,8 @@ def calibrate(
         typer.echo("")
         _print_table(text, "Coverage of 95 % intervals for the slope of the group with 3 units. Origin: simulated.")
     if out is not None:
-        _say_written(write_files(out, found.files()), quiet)
+        figures = {f"{name}.svg": svg for name, svg in calibration_figures(found.shown()).items()}
+        _say_written(write_files(out, {**found.files(), **figures}), quiet)
         forget(out)
     found.require()
 

@@ -63,7 +63,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "complete_pooling: 6 replications, ranks uniform" in said
     assert "wrong on purpose: data of nested" in said
     assert "Origin: simulated" in said
-    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    drawn = ("calibration_ranks.svg", "calibration_coverage.svg")
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, *drawn])
     sbc, ranks, coverage = (pd.read_csv(out / name) for name in FILES[:3])
     assert tuple(sbc.columns) == SBC_COLUMNS
     assert (ranks.filter(like="rank_").sum(axis=1) == sbc["replications"]).all()

@@ -252,6 +252,19 @@ def test_draws_from_the_prior_are_the_models():
     assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(expected, rel=0.1)
 
 
+def test_a_normal_prior_of_a_slope_is_drawn_from():
+    priors = {
+        "slope": Prior("normal", {"mean": 1.0, "sd": 2.0}),
+        "tau": Prior("fixed", {"value": 1e-6}),
+        "sigma": Prior("fixed", {"value": 1e-6}),
+    }
+    found = fit(simulated(), member(priors, group_slope="pooled"))
+    row = before(found).table.set_index(["statistic", "of"]).loc[("coefficient of the exposure", "4: g1")]
+    unit = float(found.design.y.std(ddof=1) / found.design.x[:, 0].std(ddof=1))
+    assert row["mean"] == pytest.approx(unit, abs=4 * 2 * unit / np.sqrt(2_000))
+    assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * 2 * unit, rel=0.1)
+
+
 def test_a_prior_that_excludes_what_is_printed_is_found():
     tight = member({"tau": Prior("half_normal", {"scale": 1e-3})}, group_slope="pooled")
     found = fit(simulated(), tight)

@@ -50,6 +50,27 @@ PRODUCERS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A calibration to be shown; see `committed` for the one that ships with the package.
+
+    Attributes
+    ----------
+    sbc, ranks, coverage
+        Its tables; see `Calibrated.files`.
+    manifest
+        Settings and digests.
+    current
+        Whether the code and the models at hand are those that produced it.
+    """
+
+    sbc: pd.DataFrame
+    ranks: pd.DataFrame
+    coverage: pd.DataFrame
+    manifest: Mapping[str, Any]
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrated:
     """What `calibrate` finds.
 
@@ -69,13 +90,18 @@ class Calibrated:
 
     def files(self) -> dict[str, str]:
         """Return the files to write, by name."""
-        counts = pd.concat([one.counts() for one in self.results], ignore_index=True)
+        shown = self.shown()
         return {
-            "sbc.csv": csv_text(verdicts(self.results)),
-            "sbc_ranks.csv": csv_text(counts.assign(origin="simulated")),
+            "sbc.csv": csv_text(shown.sbc),
+            "sbc_ranks.csv": csv_text(shown.ranks.assign(origin="simulated")),
             "coverage.csv": csv_text(self.coverage, digits=6),
             MANIFEST: json.dumps(self.manifest, indent=1) + "\n",
         }
+
+    def shown(self) -> Shown:
+        """Return the tables that figures and reports are made of."""
+        counts = pd.concat([one.counts() for one in self.results], ignore_index=True)
+        return Shown(verdicts(self.results), counts, self.coverage, self.manifest, current=True)
 
     def require(self) -> None:
         """Raise `GateError` where a right model fails, or a wrong one passes `TELLING` replications or more."""
@@ -169,32 +195,11 @@ def forget(kept_in: Path) -> None:
         Journal(kept_in / f"unfinished-{name}.jsonl", "").remove()
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The calibration that ships with the package.
-
-    Attributes
-    ----------
-    sbc, ranks, coverage
-        Its tables; see `Calibrated.files`.
-    manifest
-        Settings and digests.
-    current
-        Whether the code and the models at hand are those that produced it.
-    """
-
-    sbc: pd.DataFrame
-    ranks: pd.DataFrame
-    coverage: pd.DataFrame
-    manifest: Mapping[str, Any]
-    current: bool
-
-
-def committed() -> Committed | None:
+def committed() -> Shown | None:
     """Return the calibration that ships with the package; None where there is none."""
     folder = asset_dir("data") / FOLDER
     if not all((folder / name).is_file() for name in FILES):
         return None
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     sbc_table, ranks, covered = (pd.read_csv(folder / name) for name in FILES[:3])
-    return Committed(sbc_table, ranks, covered, manifest, manifest["produced_by"] == digests())
+    return Shown(sbc_table, ranks, covered, manifest, manifest["produced_by"] == digests())

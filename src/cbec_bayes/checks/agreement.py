@@ -104,7 +104,7 @@ def agreement(found: PanelFit, how: str, *, origin: Origin, replications: int = 
         f"posterior standard deviations apart, which are {ratio.min():.2f} to {ratio.max():.2f} times the clustered "
         f"standard errors{'; each outside the interval of the other: ' + '; '.join(refuted) if refuted else ''}."
     )
-    return CheckResult(name, not refuted, table, None, text)
+    return CheckResult(name, not refuted, table, "agreement", text)
 
 
 def _columns(found: PanelFit) -> Iterator[tuple[str, Design, dict[str, Array]]]:

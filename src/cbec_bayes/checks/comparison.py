@@ -27,6 +27,7 @@ QUESTIONS: Mapping[Fold, str] = {
 ROW_COLUMNS = ("row", "elpd", "khat", "p", "origin")
 GROUP_COLUMNS = ("group", "elpd", "elpd_complete_pooling", "difference", "khat", "origin")
 COMPARISON_COLUMNS = (
+    "left_out",
     "question",
     "model",
     "answers",
@@ -151,7 +152,7 @@ def left_out_rows(found: PanelFit, answers: Answers, *, origin: Origin) -> Check
         f"{table['khat'].max():.2f}): {counted(len(far), len(table), 'rows')} farther out than the farthest of so many "
         f"would in 19 of 20 panels{': ' + named if named else ''}{notes}."
     )
-    return CheckResult(name, bool(far.empty) and not unsure, table, None, text)
+    return CheckResult(name, bool(far.empty) and not unsure, table, name, text)
 
 
 _NOT_APPLICABLE = (
@@ -188,7 +189,7 @@ def left_out_groups(found: PanelFit, answers: Answers, *, origin: Origin) -> Che
         f"Each of {len(table)} groups is predicted from the others, in its changes within units: in all "
         f"{verdict.replace('-', chr(0x2212))} than under one slope for all, in logarithms of densities."
     )
-    return CheckResult(name, total >= -SMALL, table, None, text)
+    return CheckResult(name, total >= -SMALL, table, name, text)
 
 
 def model_comparison(found: PanelFit, answers: Answers, *, origin: Origin) -> CheckResult:
@@ -207,8 +208,8 @@ def model_comparison(found: PanelFit, answers: Answers, *, origin: Origin) -> Ch
         return CheckResult(name, None, table, None, _NOT_APPLICABLE)
     better = table[(table["difference"] > SMALL) & (table["difference"] > 2 * table["difference_se"])]
     said = []
-    for what, question in QUESTIONS.items():
-        rows = better[better["question"] == question].sort_values("difference", ascending=False)
+    for what in QUESTIONS:
+        rows = better[better["left_out"] == what].sort_values("difference", ascending=False)
         if len(rows):
             best = rows.iloc[0]
             said.append(f"a {what} left out is predicted better by {best['model']} ({best['difference']:+.1f})")
@@ -216,7 +217,7 @@ def model_comparison(found: PanelFit, answers: Answers, *, origin: Origin) -> Ch
     text = f"Of {count} members none predicts what is left out better than {found.model.name}."
     if said:
         text = f"Of {count} members some predict better than {found.model.name}: {'; '.join(said)}."
-    return CheckResult(name, bool(better.empty), table, "model_comparison", text)
+    return CheckResult(name, bool(better.empty), table, name, text)
 
 
 def comparison_table(found: PanelFit, answers: Answers, origin: Origin) -> pd.DataFrame:
@@ -234,6 +235,7 @@ def comparison_table(found: PanelFit, answers: Answers, origin: Origin) -> pd.Da
             shapes = khat[~np.isnan(khat)]
             rows.append(
                 (
+                    what,
                     question,
                     model,
                     load_panel_model(model).answers if model != found.model.name else found.model.answers,

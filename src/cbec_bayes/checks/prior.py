@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cbec_bayes.bayes.blocks import Block, location_priors
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.bayes.priors import draw
@@ -19,7 +20,7 @@ from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES
-from cbec_bayes.spec import Origin
+from cbec_bayes.spec import Origin, Prior
 from cbec_bayes.within import Array
 
 PRIOR_COLUMNS = ("statistic", "of", "replicated", "printed", "mean", "ci_low", "ci_high", "verdict", "origin")
@@ -46,9 +47,8 @@ def prior_predictive(
     Parameters
     ----------
     found
-        A fitted model. Flat priors have no draws, so that the parameters without a scale (slopes in common, effects)
-        are held at their posterior means: what is tried is what the priors of scales and of pooled effects add. A
-        normal prior of a common slope is not drawn from either.
+        A fitted model. Flat priors have no draws, so that parameters with one (effects, and slopes in common unless
+        their prior is normal) are held at their posterior means: what is tried is what all other priors add.
     columns, how, printed
         As for `cbec_bayes.checks.cells.predictive_cells`; the exposure's coefficients are taken from every column.
     origin, seed
@@ -100,7 +100,7 @@ def prior_predictive(
         f"Before the data the priors put the range of the outcome at {low:.1f} to {high:.1f} times the observed one"
         f"{', which is absurd' if absurd else ''}, and exclude {named}."
     )
-    return CheckResult("prior_predictive", not (absurd or excluded), table, None, text)
+    return CheckResult("prior_predictive", not (absurd or excluded), table, "prior_predictive", text)
 
 
 def _row(statistic: str, of: str, replicated: Array, values: tuple[float, float]) -> tuple[object, ...]:
@@ -127,14 +127,28 @@ def _before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
     scale_of = {block.name: block.scale for block in found.blocks.every}
     if found.model.unit_effect != "fixed":
         scale_of["unit_effect"] = "sigma_mu"
+    normal = {block.name: _normal(block, found.priors) for block in found.blocks.flat}
     for name in [*dict.fromkeys([*scale_of, "unit_effect"])]:
         scale = scale_of.get(name)
         if scale is None:
             mean = posterior[name].mean(("chain", "draw"))
-            own[name] = mean.broadcast_like(own[name]).transpose(*own[name].dims)
+            values = mean.broadcast_like(own[name]).transpose(*own[name].dims).copy(deep=True)
+            if name in normal:
+                informed, location, sd = normal[name]
+                noise = location + sd * rng.standard_normal(values.shape)
+                values.data = np.where(informed, noise, values.data)
+            own[name] = values
         else:
             noise = own[name].copy(data=rng.standard_normal(own[name].shape))
             own[name] = (own[scale] * noise).transpose(*own[name].dims)
     tree = found.tree.copy()
     tree["posterior"] = type(tree)(own)
     return replace(found, tree=tree)
+
+
+def _normal(block: Block, priors: Mapping[str, Prior]) -> tuple[Array, Array, Array]:
+    """Return which of a flat block's coefficients have a normal prior, its means and its sds, in the block's shape."""
+    own = location_priors(block, priors)
+    informed = np.array([prior.dist == "normal" for prior in own]).reshape(block.shape)
+    mean, sd = (np.array([prior.params.get(key, 0.0) for prior in own]).reshape(block.shape) for key in ("mean", "sd"))
+    return informed, mean, sd

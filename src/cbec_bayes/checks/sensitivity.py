@@ -103,7 +103,7 @@ def between_group_prior(found: PanelFit, *, origin: Origin, seed: int = 1, run_b
         f"Over {table['prior'].nunique()} priors of the between-group scale no group's mean slope moves by more than "
         f"{far:.1f} of its posterior standard deviations, and {_signs(moved)}."
     )
-    return CheckResult(name, not moved, table, None, text)
+    return CheckResult(name, not moved, table, "slopes_by", text)
 
 
 def _moved(table: pd.DataFrame, groups: Sequence[str], by: str) -> tuple[list[str], float]:
@@ -198,7 +198,7 @@ def power_scaling(found: PanelFit, *, origin: Origin) -> CheckResult:
         f"diagnostic the prior is felt by {felt or 'no slope'}"
         f"{f'; {unsure} of the powers cannot be told from these draws' if unsure else ''}."
     )
-    return CheckResult(name, not moved and not unsure, table, None, text)
+    return CheckResult(name, not moved and not unsure, table, "slopes_by", text)
 
 
 def _log_prior(found: PanelFit) -> Array | None:

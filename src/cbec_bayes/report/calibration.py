@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.calibration.coverage import CLASSICAL, SCENARIOS
-from cbec_bayes.calibration.job import Committed
+from cbec_bayes.calibration.job import Shown
 from cbec_bayes.calibration.sbc import DRAWS, LEVEL
 from cbec_bayes.calibration.uniformity import band
 from cbec_bayes.report.drawing import BLUE, GREEN, GREY, ORANGE, PINK, as_svg, new_figure
-from cbec_bayes.report.tables import ReportTable, number
+from cbec_bayes.report.tables import ReportTable, number, percent
 from cbec_bayes.spec import GROUP_ALL, Origin
 
 SHOWN_CLUSTERS = (3, 10)
@@ -22,7 +22,7 @@ DRAWN = (CLASSICAL[0], CLASSICAL[1], CLASSICAL[2], CLASSICAL[3], "partial_poolin
 NOMINAL = 0.95
 
 
-def calibration_tables(found: Committed) -> list[ReportTable]:
+def calibration_tables(found: Shown) -> list[ReportTable]:
     """Return one row per calibrated model, and coverage with widths for the common slope and two sizes of groups."""
     rows = []
     for (model, data_of), part in found.sbc.groupby(["model", "data_of"], sort=False):
@@ -44,7 +44,7 @@ def calibration_tables(found: Committed) -> list[ReportTable]:
             "calibration_sbc",
             "Simulation-based calibration: data are drawn from a model with its priors, the model is fitted, and the "
             "truth is ranked among 99 posterior draws; ranks must be uniform. All tests of right models together call "
-            f"one wrong in {LEVEL:.0%} of such studies. The last two models are wrong on purpose.",
+            f"one wrong in {percent(LEVEL)} of such studies. The last two models are wrong on purpose.",
             Origin.SIMULATED,
             ("Model", "Replications", "Quantities", "Smallest p", "Ranks", "Quantities that are not uniform"),
             tuple(rows),
@@ -80,12 +80,12 @@ def _coverage_table(coverage: pd.DataFrame, column: str, n_clusters: int) -> Rep
     )
 
 
-def calibration_figures(found: Committed) -> dict[str, str]:
+def calibration_figures(found: Shown) -> dict[str, str]:
     """Draw the rank plots and the coverage, by name of the drawing."""
     return {"calibration_ranks": _rank_plots(found), "calibration_coverage": _coverage_plot(found.coverage)}
 
 
-def _rank_plots(found: Committed) -> str:
+def _rank_plots(found: Shown) -> str:
     models = list(dict.fromkeys(zip(found.ranks["model"], found.ranks["data_of"], strict=True)))
     ranks = [f"rank_{k}" for k in range(DRAWS + 1)]
     right = found.ranks["model"] == found.ranks["data_of"]
@@ -145,7 +145,7 @@ def _coverage_plot(coverage: pd.DataFrame) -> str:
         )
 
 
-def calibration_sentences(found: Committed) -> tuple[str, ...]:
+def calibration_sentences(found: Shown) -> tuple[str, ...]:
     """Return what the calibration says, and whether this version of the code produced it."""
     right = found.sbc[found.sbc["model"] == found.sbc["data_of"]]
     failed = right[right["passed"] == "no"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cbec_bayes.checks import checks_frame
-from cbec_bayes.report import figures
+from cbec_bayes.report.checkfigures import draw
 from cbec_bayes.report.tables import ReportTable, number
 from cbec_bayes.spec import GROUP_ALL
 from cbec_bayes.studyfit import StudyFits
@@ -79,20 +79,15 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
     return [every, by_member, beside]
 
 
+SHOWN = ("predictive_cells", "predictive_residuals", "leave_one_unit_out", "model_comparison")
+"""Checks whose figures the page shows at once; those of the others are folded away."""
+
+
 def check_figures(name: str, fits: StudyFits, exposure: str) -> dict[str, str]:
-    """Draw the checks of a study that have a figure, by name of the drawing."""
+    """Draw the checks of a study that have a figure, by name of the drawing, those of `SHOWN` first."""
     drawn = {}
-    groups = list(dict.fromkeys(fits.contrasts["group"].tolist() + fits.contrasts["minus"].tolist()))
-    for check in fits.checks:
-        title = f"{TITLES.get(check.name, check.name)}, {name}"
-        if check.table.empty or check.name == "predictive_cells_new":
-            continue
-        if check.figure == "predictive_grid":
-            drawn[f"{check.name}_{name}"] = figures.predictive_grid(check.table, exposure, title)
-        elif check.figure == "predictive_statistics":
-            drawn[f"{check.name}_{name}"] = figures.predictive_statistics(check.table, title)
-        elif check.figure == "influence" and check.name == "leave_one_unit_out":
-            drawn[f"{check.name}_{name}"] = figures.influence(check.table, groups, title)
-        elif check.figure == "model_comparison":
-            drawn[f"{check.name}_{name}"] = figures.model_comparison(check.table, title)
+    for check in sorted(fits.checks, key=lambda check: check.name not in SHOWN):
+        svg = draw(check, f"{TITLES.get(check.name, check.name)}, {name}", exposure)
+        if svg is not None:
+            drawn[f"{check.name}_{name}"] = svg
     return drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cbec_bayes.ensemble import SURVIVES, Ensemble
 from cbec_bayes.report.drawing import BLUE, GREY, GROUP_TITLES, ORANGE, as_svg, new_figure
-from cbec_bayes.report.tables import ReportTable, interval, number
+from cbec_bayes.report.tables import ReportTable, interval, number, percent, probability
 from cbec_bayes.spec import Origin
 
 VERDICTS = {"yes": "settled", "opposite": "settled: the opposite", "no": "not settled"}
@@ -18,16 +18,16 @@ def ensemble_tables(found: Ensemble) -> list[ReportTable]:
         "ensemble_conclusions",
         f"In how many of {n} panels that print the same tables each conclusion has a posterior probability above .975, "
         "its opposite has, or neither. A conclusion that is not settled in "
-        f"{SURVIVES:.0%} of them does not follow from what was printed.",
+        f"{percent(SURVIVES)} of them does not follow from what was printed.",
         Origin.RECONSTRUCTED,
         ("Conclusion", "Holds", "Opposite", "Open", "Probability, lowest to highest", "By what was printed"),
         tuple(
             (
                 row["conclusion"],
-                f"{row['yes']:.0%}",
-                f"{row['no']:.0%}",
-                f"{row['open']:.0%}",
-                interval(row["p_low"], row["p_high"]),
+                percent(row["yes"]),
+                percent(row["no"]),
+                percent(row["open"]),
+                f"{probability(row['p_low'])} to {probability(row['p_high'])}",
                 VERDICTS[row["survives"]],
             )
             for row in found.conclusions.to_dict("records")
@@ -49,7 +49,7 @@ def ensemble_tables(found: Ensemble) -> list[ReportTable]:
                 number(row["mean"], 2),
                 interval(row["ci_low"], row["ci_high"]),
                 interval(row["mean_low"], row["mean_high"]),
-                f"{row['between_share']:.0%}",
+                percent(row["between_share"]),
             )
             for row in found.sizes.to_dict("records")
         ),

@@ -10,7 +10,7 @@ from importlib import resources
 import pandas as pd
 
 from cbec_bayes.calibration.coverage import SCENARIOS
-from cbec_bayes.calibration.job import Committed
+from cbec_bayes.calibration.job import Shown
 from cbec_bayes.effects import Summary
 from cbec_bayes.ensemble import Ensemble
 from cbec_bayes.files import csv_text
@@ -22,7 +22,7 @@ from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.replication import Replication, label_of, match_sentence
 from cbec_bayes.report import figures
 from cbec_bayes.report.calibration import calibration_figures, calibration_sentences, calibration_tables
-from cbec_bayes.report.checks import TITLES, check_figures, check_tables
+from cbec_bayes.report.checks import SHOWN, TITLES, check_figures, check_tables
 from cbec_bayes.report.classical import classical_tables, jackknife_sentence
 from cbec_bayes.report.drawing import GROUP_TITLES
 from cbec_bayes.report.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
@@ -57,7 +57,7 @@ def render(
     classical: Mapping[str, Replication] | None = None,
     hierarchical: Mapping[str, StudyFits] | None = None,
     ensemble: Ensemble | None = None,
-    calibration: Committed | None = None,
+    calibration: Shown | None = None,
 ) -> Page:
     """Render a reanalysis.
 
@@ -146,11 +146,8 @@ def render(
                 "answers": fits.answers,
                 "unlearned": unlearned_sentences(fits),
                 "checks": by_check[name],
-                "check_figures": [
-                    (TITLES[check.name], drawn[f"{check.name}_{name}"])
-                    for check in fits.checks
-                    if f"{check.name}_{name}" in drawn
-                ],
+                "check_figures": _of_checks(name, fits, drawn, shown=True),
+                "more_check_figures": _of_checks(name, fits, drawn, shown=False),
                 "figure": drawn[f"path_{name}"],
             }
             for name, fits in fitted.items()
@@ -226,6 +223,12 @@ def how_much_is_prior(analysis: Reanalysis) -> str:
             f"{number(widths.min(), 2)} to {number(widths.max(), 2)}"
         )
     return "Between the priors, under the headline reading: " + "; ".join(parts) + "."
+
+
+def _of_checks(name: str, fits: StudyFits, drawn: Mapping[str, str], *, shown: bool) -> list[tuple[str, str]]:
+    """Return title and drawing of the checks whose figures are shown at once, or folded away."""
+    found = [(check.name, drawn.get(f"{check.name}_{name}")) for check in fits.checks]
+    return [(TITLES[check], svg) for check, svg in found if svg is not None and (check in SHOWN) is shown]
 
 
 def answer(analysis: Reanalysis) -> tuple[str, str, str]:

@@ -74,6 +74,11 @@ def probability(value: float) -> str:
     return "< 0.01" if value < 0.005 else f"{value:.2f}"
 
 
+def percent(share: float) -> str:
+    """Write a share as a whole percentage."""
+    return f"{100 * share:.0f} %"
+
+
 def interval(low: float, high: float, decimals: int = 2) -> str:
     """Write an interval."""
     return f"{number(low, decimals)} to {number(high, decimals)}"
