@@ -28,6 +28,7 @@ ORDER = (
     "effects",
     "checks",
     "calibration",
+    "sidebyside",
     "published",
     "replication",
     "reconstruction",

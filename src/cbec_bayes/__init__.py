@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cbec_bayes.bayes.fit import fit as fit
     from cbec_bayes.bayes.twin import build_pymc as build_pymc
+    from cbec_bayes.checks.suite import check as check
     from cbec_bayes.classical.few import few_clusters as few_clusters
     from cbec_bayes.classical.regression import twfe as twfe
     from cbec_bayes.design import make_design as make_design
+    from cbec_bayes.effects.coefficients import coefficients as coefficients
     from cbec_bayes.entropy import entropy_index as entropy_index
     from cbec_bayes.entropy import load_system as load_system
     from cbec_bayes.panel import Panel as Panel
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from cbec_bayes.published.twin import build_summary_pymc as build_summary_pymc
     from cbec_bayes.reconstruction.job import reconstruct as reconstruct
     from cbec_bayes.replication import replicate as replicate
+    from cbec_bayes.sidebyside import compare as compare
     from cbec_bayes.spec import load_study as load_study
     from cbec_bayes.spec import load_summary_model as load_summary_model
 
@@ -42,6 +45,9 @@ _HOMES = {
     "audit": "cbec_bayes.published.audit",
     "build_pymc": "cbec_bayes.bayes.twin",
     "build_summary_pymc": "cbec_bayes.published.twin",
+    "check": "cbec_bayes.checks.suite",
+    "coefficients": "cbec_bayes.effects.coefficients",
+    "compare": "cbec_bayes.sidebyside",
     "contrasts_table": "cbec_bayes.published.results",
     "entropy_index": "cbec_bayes.entropy",
     "effects_table": "cbec_bayes.published.results",

@@ -1,19 +1,19 @@
-"""The job behind `cbec-bayes check`: a fit's folder in, every check of the same fit out."""
+"""The jobs behind `cbec-bayes check` and `compare`: a fit's folder in, every check or the comparison out."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from cbec_bayes.checks import CheckResult, checks_frame
 from cbec_bayes.checks.suite import Trial, run_checks
-from cbec_bayes.errors import InputError
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.files import csv_text
-from cbec_bayes.panelfit import SETTINGS, fit_file
+from cbec_bayes.panelfit import fit_folder
+from cbec_bayes.sidebyside import compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +63,16 @@ def check_folder(
     InputError
         The folder is not of a fit; the data is no longer there, or has changed.
     """
-    settings = folder / SETTINGS
-    try:
-        asked = json.loads(settings.read_text(encoding="utf-8"))
-        data, digest = Path(asked.pop("data")), asked.pop("sha256")
-        options = {key: asked[key] for key in ("outcome", "exposure", "controls", "unit", "time", "group", "model")}
-        options |= {key: asked[key] for key in ("engine", "how")} | {"seed": asked["seed"] if seed is None else seed}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=settings) from None
-    if not data.is_file():
-        raise InputError("the fit's data is no longer there", file=data)
-    if hashlib.sha256(data.read_bytes()).hexdigest() != digest:
-        raise InputError("the data has changed since the fit; fit it again", file=data)
-    found = fit_file(data, **options, step=step)
-    found.fit.diagnostics.require()
+    found = fit_folder(folder, seed=seed, step=step)
     step("checks")
-    trial = Trial(found.fit, options["how"], found.panel.origin, seed=options["seed"], run_by=run_by)
-    results = run_checks(trial)
-    return CheckedFit(found.fit.model.name, found.fit.design.terms[0], results)
+    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by)
+    return CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(trial))
+
+
+def compare_folder(
+    folder: Path, *, seed: int | None = None, step: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Fit again what a folder says, and set it beside its limits; parameters and errors are those of `check_folder`."""
+    found = fit_folder(folder, seed=seed, step=step)
+    step("the two limits, and the regressions")
+    return compare(found.fit, found.how, origin=found.panel.origin, seed=found.seed)

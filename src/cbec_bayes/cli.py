@@ -267,6 +267,28 @@ def check(
 
 
 @app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")],
+    out: Out = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Set a fit beside its two limits and the classical regressions; writes compare.csv."""
+    from cbec_bayes.checkjob import compare_folder
+    from cbec_bayes.files import csv_text, write_files
+    from cbec_bayes.report.comparison import compare_table
+
+    with _progress(4, quiet) as step:
+        found = compare_folder(folder, seed=seed, step=step)
+    if not quiet:
+        table = compare_table("compare", found)
+        _print_table(table.frame(), table.caption)
+    _say_written(write_files(out or folder, {"compare.csv": csv_text(found)}), quiet)
+
+
+@app.command()
 def calibrate(
     n: Annotated[
         int, typer.Option("--n", metavar="N", min=1, help="Replications of each model; a fifth where PyMC samples.")

@@ -69,6 +69,11 @@ class FittedPanel:
     settings: Mapping[str, Any]
 
     @property
+    def how(self) -> str:
+        """Convention of the clustered standard errors."""
+        return str(self.settings["how"])
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that a user should read."""
         scales = "; ".join(f"{name} ~ {prior}" for name, prior in self.fit.priors.items())
@@ -212,3 +217,39 @@ def fit_file(
             "seed": seed,
         },
     )
+
+
+def fit_folder(folder: Path, *, seed: int | None = None, step: Callable[[str], None] = lambda _: None) -> FittedPanel:
+    """Fit again what a folder of `cbec-bayes fit` says it fitted, and require its gates.
+
+    Parameters
+    ----------
+    folder
+        With fit.json.
+    seed
+        Of everything random; default the fit's own.
+    step
+        Called with the name of each step.
+
+    Raises
+    ------
+    InputError
+        The folder is not of a fit; the data is no longer there, or has changed.
+    GateError
+        The fit misses one of its gates.
+    """
+    settings = folder / SETTINGS
+    try:
+        asked = json.loads(settings.read_text(encoding="utf-8"))
+        data, digest = Path(asked.pop("data")), asked.pop("sha256")
+        options = {key: asked[key] for key in ("outcome", "exposure", "controls", "unit", "time", "group", "model")}
+        options |= {key: asked[key] for key in ("engine", "how")} | {"seed": asked["seed"] if seed is None else seed}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=settings) from None
+    if not data.is_file():
+        raise InputError("the fit's data is no longer there", file=data)
+    if hashlib.sha256(data.read_bytes()).hexdigest() != digest:
+        raise InputError("the data has changed since the fit; fit it again", file=data)
+    found = fit_file(data, **options, step=step)
+    found.fit.diagnostics.require()
+    return found

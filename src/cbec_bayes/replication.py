@@ -154,6 +154,15 @@ class Replication:
         return {word: words.count(word) for word in ("yes", "rounding", "no")}
 
 
+def printed_coefficients(paper: Paper) -> dict[tuple[str, str, str], str]:
+    """Return every printed coefficient with its stars and parenthesis, as text, by table, column and term."""
+    return {
+        (column.table, column.name, term): f"{c.estimate}{c.stars}" + (f" ({c.parenthesis})" if c.parenthesis else "")
+        for column in paper.columns.values()
+        for term, c in column.coefficients.items()
+    }
+
+
 def printed_numbers(replication: Replication) -> dict[tuple[str, str, str, str], float]:
     """Return the printed cells by table, column, term and quantity (estimate, se, t or r2), as checks ask for them."""
     found = {}

@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cbec_bayes.calibration.job import FILES, FOLDER, committed
 from cbec_bayes.ensemble import MEMBERS, run_ensemble
 from cbec_bayes.errors import InputError
@@ -18,10 +20,11 @@ from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
 from cbec_bayes.reconstruction.job import load_problem
-from cbec_bayes.replication import observed_rows, printed_numbers, replicate
+from cbec_bayes.replication import Replication, observed_rows, printed_coefficients, printed_numbers, replicate
 from cbec_bayes.report.page import render
+from cbec_bayes.sidebyside import side_by_side
 from cbec_bayes.spec import Study, load_study
-from cbec_bayes.studyfit import STUDY_MODELS, fit_models
+from cbec_bayes.studyfit import STUDY_MODELS, StudyFits, fit_models
 
 PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
 
@@ -133,6 +136,7 @@ def run(
         for name, one in classical.items()
         if one.study.panel is not None and len(one.design.groups) > 1
     }
+    compared = {name: compare_study(classical[name], fits) for name, fits in hierarchical.items()}
     step(STEPS[-2])
     made = manifest(study, seed)
     ensemble, journal = None, Journal(out / UNFINISHED, json.dumps([made, members, _ensemble_code()]))
@@ -140,7 +144,7 @@ def run(
         problem = load_problem(study)
         ensemble = run_ensemble(problem, run_by, n=members, model=models[0], seed=seed, journal=journal, step=step)
     step(STEPS[-1])
-    page = render(analysis, made, classical, hierarchical, ensemble, committed())
+    page = render(analysis, made, classical, hierarchical, compared, ensemble, committed())
     files = {
         "reanalysis.html": page.html,
         **page.files,
@@ -149,6 +153,20 @@ def run(
     written = write_files(out, files)
     journal.remove()
     return analysis, written
+
+
+def compare_study(replication: Replication, fits: StudyFits) -> pd.DataFrame:
+    """Set a study's classical columns beside its hierarchical slopes; see `cbec_bayes.sidebyside.side_by_side`."""
+    effects = {str(model): part for model, part in fits.effects.groupby("model", sort=False)}
+    return side_by_side(
+        replication.design,
+        [column.spec for column in replication.columns],
+        replication.few,
+        effects,
+        next(iter(fits.answers)),
+        printed={} if replication.paper is None else printed_coefficients(replication.paper),
+        origin=replication.panel.origin,
+    )
 
 
 def _ensemble_code() -> str:

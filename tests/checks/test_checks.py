@@ -22,7 +22,7 @@ from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals, statistics
 from cbec_bayes.checks.result import FAMILY_LEVEL, against
 from cbec_bayes.checks.sensitivity import alternatives, between_group_prior
-from cbec_bayes.checks.suite import Trial, predictive_checks, run_checks
+from cbec_bayes.checks.suite import Trial, check, predictive_checks, run_checks
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
@@ -30,6 +30,7 @@ from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import load_panel_model
 from cbec_bayes.panelfit import SETTINGS
+from cbec_bayes.report.checkfigures import draw
 from cbec_bayes.spec import Origin, Prior
 from tests.bayes import member, panel
 
@@ -464,3 +465,21 @@ def test_what_cannot_be_checked_is_refused_in_one_line(folder, capsys, tmp_path)
     assert "no longer there" in refused(folder)
     shutil.copy(moved, data)
     assert program("check", folder, "--quiet") == 0
+
+
+def test_checks_from_python():
+    found = check(fitted())
+    assert found.frame()["check"].tolist() == [result.name for result in found.results]
+    assert found["left_out_rows"].passed is True
+    assert "<table" in found._repr_html_()
+    assert "left_out_rows: yes." in found["left_out_rows"]._repr_html_()
+    with pytest.raises(InputError, match="unknown check 'left_out_row'; did you mean 'left_out_rows'"):
+        _ = found["left_out_row"]
+
+
+def test_every_check_with_something_to_show_is_drawn():
+    drawn = {result.name: draw(result, f"title of {result.name}") for result in check(fitted()).results}
+    for name, svg in drawn.items():
+        assert svg is not None, name
+        assert svg.startswith("<svg")
+        assert f'aria-label="title of {name}:' in svg

@@ -97,7 +97,9 @@ def held_out(piece: Question) -> dict[str, list[float]]:
         answer = HeldOut(*np.full((3, len(labels)), np.nan))
     for part in np.flatnonzero(answer.khat > KHAT_MAX) if rows else range(len(labels)):
         left = Left(blocks, codes == part, rows, found.points, piece.seed + int(part))
-        answer.elpd[part], answer.khat[part] = left_out(left)
+        answer.elpd[part], answer.khat[part], again = left_out(left)
+        if rows and again is not None:
+            answer.p[part] = _two_sided(_distances(found.blocks, found.collapsed, again, np.array([part]))[0][:, 0])
     return {"elpd": answer.elpd.tolist(), "khat": answer.khat.tolist(), "p": answer.p.tolist()}
 
 
@@ -118,30 +120,40 @@ def held_out_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> HeldOu
     alone, which is why they are far better behaved than those of densities given effects (Vehtari et al., 2016,
     "integrated" importance sampling).
     """
-    if collapsed.lagged is None:
-        pull, precision, own = _independent_rows(blocks, collapsed, points)
-    else:
-        pull, precision, own = _lagged_rows(with_unit_effects(_without_unit_effects(blocks)), collapsed, points)
-    predicted = (precision > _SPENT * own).all(axis=0)
     n = blocks.design.n_obs
+    distances, spreads = _distances(blocks, collapsed, points, np.arange(n))
     elpd, khat, p = np.full((3, n), np.nan)
-    for i in np.flatnonzero(predicted):
-        spread = 1 / np.sqrt(precision[:, i])
-        distance = pull[:, i] * spread  # of the row from its prediction, in predictive standard deviations
-        density = stats.norm.logpdf(distance) - np.log(spread)
+    for i in np.flatnonzero(~np.isnan(spreads).any(axis=0)):
+        density = stats.norm.logpdf(distances[:, i]) - np.log(spreads[:, i])
         weights, khat[i] = smoothed_weights(-density)
         elpd[i] = special.logsumexp(density, b=weights)
-        below, above = float(weights @ stats.norm.cdf(distance)), float(weights @ stats.norm.sf(distance))
-        p[i] = 2 * min(below, above)
+        p[i] = _two_sided(distances[:, i], weights)
     return HeldOut(elpd, khat, p)
 
 
-def _independent_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> tuple[Array, Array, Array]:
-    """Return (Qy)_i, Q_ii and the inverse residual variance of every row, each of shape (S, n)."""
-    design, x = blocks.design, blocks.x
-    counts = np.bincount(design.unit)[design.unit]
-    means = means_by(design.unit, np.column_stack([design.y, x]))[design.unit]
-    variance = sigma_of_rows(blocks, collapsed, points) ** 2
+def _distances(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array]:
+    """Return how far rows lie from their predictions in predictive sds, and these, shape (S, rows); NaN without one."""
+    if collapsed.lagged is None:
+        pull, precision, own = _independent_rows(blocks, collapsed, points, rows)
+    else:
+        pull, precision, own = _lagged_rows(with_unit_effects(_without_unit_effects(blocks)), collapsed, points, rows)
+    spread = 1 / np.sqrt(np.where(precision > _SPENT * own, precision, np.nan))
+    return pull * spread, spread
+
+
+def _two_sided(distances: Array, weights: Array | None = None) -> float:
+    """Return the probability of one as far out, of a mixture of normals; weights equal where none are given."""
+    below, above = (float(np.average(tail(distances), weights=weights)) for tail in (stats.norm.cdf, stats.norm.sf))
+    return 2 * min(below, above)
+
+
+def _independent_rows(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array, Array]:
+    """Return (Qy)_i, Q_ii and the inverse residual variance of some rows, each of shape (S, rows)."""
+    design, every = blocks.design, blocks.x
+    unit, x = design.unit[rows], every[rows]
+    counts = np.bincount(design.unit)[unit]
+    means = means_by(design.unit, np.column_stack([design.y, every]))[unit]
+    variance = sigma_of_rows(blocks, collapsed, points)[:, rows] ** 2
     shrink = np.ones_like(variance)
     if collapsed.unit_scale is not None:
         own = collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
@@ -155,12 +167,14 @@ def _independent_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> tu
         fitted[part] = given.mean @ x.T + k * (means[:, 0] - given.mean @ means[:, 1:].T)
         directions = (x - k[:, :, None] * means[:, 1:]) @ given.root
         spread[part] = np.einsum("snq,snq->sn", directions, directions) + k * variance[part] / counts
-    return (design.y - fitted) / variance, (1 - spread / variance) / variance, 1 / variance
+    return (design.y[rows] - fitted) / variance, (1 - spread / variance) / variance, 1 / variance
 
 
-def _lagged_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> tuple[Array, Array, Array]:
+def _lagged_rows(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array, Array]:
     """Do what `_independent_rows` does for AR(1) errors; unit effects are among the coefficients."""
-    design, x = blocks.design, blocks.x
+    near = np.isin(blocks.design.unit, blocks.design.unit[rows])  # errors of other units are independent of theirs
+    design, x = blocks.design.rows(near), blocks.x[near]
+    at = np.searchsorted(np.flatnonzero(near), rows)
     scales = collapsed.scales(points)
     previous, gap = previous_rows(design)
     now = np.flatnonzero(gap > 0)
@@ -187,7 +201,7 @@ def _lagged_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> tuple[A
         own[s, before] += carried[now] ** 2 / variance[now]
         directions = inverse(x) @ given.root[0]
         precision[s] = own[s] - np.einsum("nq,nq->n", directions, directions)
-    return pull, precision, own
+    return pull[:, at], precision[:, at], own[:, at]
 
 
 def _without_unit_effects(blocks: Blocks) -> Blocks:
@@ -222,12 +236,16 @@ class Left:
     seed: int
 
 
-def left_out(piece: Left) -> tuple[float, float]:
-    """Return the log predictive density of a part and the Pareto shape, NaN where the model was refitted."""
-    blocks = _without_unit_effects(piece.blocks)
+def left_out(piece: Left) -> tuple[float, float, Array | None]:
+    """Return the log predictive density of a part, the Pareto shape, and draws of the log scales given the others.
+
+    Where the model was refitted the shape is NaN; where it was not there are no draws.
+    """
+    # Moments of all rows, where columns were too large to lay out, are not those of the others.
+    blocks = replace(_without_unit_effects(piece.blocks), moments=None)
     others = _rows_of(blocks, ~piece.rows)
     if others is None:
-        return np.nan, np.nan
+        return np.nan, np.nan, None
     constant = 0.0
     if not piece.levels:
         units = np.unique(blocks.design.unit[piece.rows])
@@ -243,14 +261,14 @@ def left_out(piece: Left) -> tuple[float, float]:
     found = density(piece.points)
     weights, khat = smoothed_weights(-found)
     if khat <= KHAT_MAX:
-        return float(special.logsumexp(found, b=weights)), khat
+        return float(special.logsumexp(found, b=weights)), khat, None
     rng = np.random.default_rng([piece.seed, 5])
     points = np.empty((REFIT_DRAWS, len(every.names)))
     for j, name in enumerate(every.names):
         if name not in less.names:  # the residual scale of a group that is left out
             points[:, j] = np.log(draw(every.priors[name], rng, (REFIT_DRAWS,)))
     points[:, at] = draw_scales(less, draws=REFIT_DRAWS, chains=1, seed=piece.seed, pilot=_PILOT).points[0]
-    return float(special.logsumexp(density(points)) - np.log(REFIT_DRAWS)), np.nan
+    return float(special.logsumexp(density(points)) - np.log(REFIT_DRAWS)), np.nan, points
 
 
 def _rows_of(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,11 @@ from cbec_bayes.spec import CI_PROB
 from cbec_bayes.within import Array
 
 CHECK_COLUMNS = ("check", "passed", "text")
+
+WORDS = {True: "yes", False: "no", None: "not applicable"}
+"""How `CheckResult.passed` is written."""
+
+_SHOWN = 12  # rows of a table in a notebook
 
 FAMILY_LEVEL = 0.05
 """Chance that a true model fails a check of many statistics."""
@@ -43,11 +49,15 @@ class CheckResult:
     figure: str | None
     text: str
 
+    def _repr_html_(self) -> str:
+        word = WORDS[self.passed]
+        shown = self.table.head(_SHOWN).to_html(index=False, float_format="{:.4g}".format, na_rep="")
+        return f"<p><strong>{escape(self.name)}: {word}.</strong> {escape(self.text)}</p>{shown}"
+
 
 def checks_frame(results: Sequence[CheckResult]) -> pd.DataFrame:
     """Return one row per check: check, passed (yes, no, not applicable), text."""
-    words = {True: "yes", False: "no", None: "not applicable"}
-    return pd.DataFrame([(r.name, words[r.passed], r.text) for r in results], columns=list(CHECK_COLUMNS))
+    return pd.DataFrame([(r.name, WORDS[r.passed], r.text) for r in results], columns=list(CHECK_COLUMNS))
 
 
 def counted(found: int, total: int, what: str) -> str:

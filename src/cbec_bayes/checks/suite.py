@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.agreement import agreement
@@ -19,11 +21,12 @@ from cbec_bayes.checks.comparison import (
 from cbec_bayes.checks.influence import leave_out
 from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals
-from cbec_bayes.checks.result import CheckResult
+from cbec_bayes.checks.result import CheckResult, checks_frame
 from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
 from cbec_bayes.classical.tables import ColumnSpec, own_columns
+from cbec_bayes.errors import InputError
 from cbec_bayes.fanout import SERIAL, Executor
-from cbec_bayes.spec import Origin
+from cbec_bayes.spec import Origin, suggest
 
 PREDICTIVE = ("predictive_cells", "predictive_cells_new", "predictive_residuals")
 """Names of the predictive checks."""
@@ -110,3 +113,51 @@ def run_checks(trial: Trial) -> tuple[CheckResult, ...]:
         left_out_groups(fit, answers, origin=origin),
         model_comparison(fit, answers, origin=origin),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Every check of a fit, as a table in a notebook.
+
+    Attributes
+    ----------
+    results
+        One per check; by name also as an item: ``checks["left_out_rows"]``.
+    """
+
+    results: tuple[CheckResult, ...]
+
+    def __getitem__(self, name: str) -> CheckResult:
+        by_name = {result.name: result for result in self.results}
+        if name not in by_name:
+            raise InputError(f"unknown check '{name}'; {suggest(name, tuple(by_name))}")
+        return by_name[name]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per check: check, passed, text."""
+        return checks_frame(self.results)
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(index=False))
+
+
+def check(fit: PanelFit, how: str = "reghdfe", *, seed: int = 1, run_by: Executor = SERIAL) -> Checks:
+    """Try a fit; the Python form of `cbec-bayes check`.
+
+    Parameters
+    ----------
+    fit
+        A fitted model, of either engine.
+    how
+        Convention of the clustered standard errors.
+    seed
+        Of everything random.
+    run_by
+        Who does the refits; see `cbec_bayes.fanout.executor`.
+
+    Raises
+    ------
+    InputError
+        The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
+    """
+    return Checks(run_checks(Trial(fit, how, Origin(fit.tree.attrs["origin"]), seed=seed, run_by=run_by)))

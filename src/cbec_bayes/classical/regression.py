@@ -114,6 +114,36 @@ class Regression:
         )
         return pd.concat([slopes, constant], ignore_index=True)
 
+    @property
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        """Coefficients as the protocol of maketables (version 0.2) asks for them."""
+        low, high = self.interval()
+        columns = {"b": self.estimate, "se": self.se, "t": self.t, "p": self.p, "ci95l": low, "ci95u": high}
+        return pd.DataFrame(columns, index=pd.Index(self.terms, name="Coefficient"))
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        return self.outcome
+
+    @property
+    def __maketables_fixef_string__(self) -> str:
+        return "unit+time"
+
+    @property
+    def __maketables_vcov_info__(self) -> dict[str, str]:
+        return {"vcov_type": f"CRV1 by unit ({self.convention.name})"}
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        return ["N", "r2", "r2_within"]
+
+    def __maketables_stat__(self, key: str) -> float | None:
+        found = {"N": self.n_obs, "r2": self.r2, "adj_r2": self.r2_adjusted, "r2_within": self.r2_within}
+        return found.get(key)
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(index=False, float_format="{:.4g}".format, na_rep=""))
+
 
 def two_sided(t: Array, df: float) -> Array:
     """Return two-sided p-values of t statistics, any shape; `df` infinite means the normal distribution."""

@@ -24,6 +24,7 @@ from cbec_bayes.report import figures
 from cbec_bayes.report.calibration import calibration_figures, calibration_sentences, calibration_tables
 from cbec_bayes.report.checks import SHOWN, TITLES, check_figures, check_tables
 from cbec_bayes.report.classical import classical_tables, jackknife_sentence
+from cbec_bayes.report.comparison import compare_table
 from cbec_bayes.report.drawing import GROUP_TITLES
 from cbec_bayes.report.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
 from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence, unlearned_sentences
@@ -56,6 +57,7 @@ def render(
     manifest: Mapping[str, object],
     classical: Mapping[str, Replication] | None = None,
     hierarchical: Mapping[str, StudyFits] | None = None,
+    compared: Mapping[str, pd.DataFrame] | None = None,
     ensemble: Ensemble | None = None,
     calibration: Shown | None = None,
 ) -> Page:
@@ -71,6 +73,8 @@ def render(
         Classical tables by study: of this study's panel, and of the one shown beside it.
     hierarchical
         Fitted models by study.
+    compared
+        Classical and hierarchical slopes side by side, by study.
     ensemble
         The headline on many reconstructions.
     calibration
@@ -85,9 +89,17 @@ def render(
     digits = {name: _decimals(fits) for name, fits in fitted.items()}
     by_check = {name: check_tables(name, fits, digits[name]) for name, fits in fitted.items()}
     by_fit = {name: hierarchy_tables(name, fits, digits[name]) for name, fits in fitted.items()}
+    beside = {name: compare_table(f"{name}_compare", one, digits[name]) for name, one in (compared or {}).items()}
     of_ensemble = [] if ensemble is None else ensemble_tables(ensemble)
     of_calibration = [] if calibration is None else calibration_tables(calibration)
-    by_part = (*by_study.values(), *by_fit.values(), *by_check.values(), of_ensemble, of_calibration)
+    by_part = (
+        *by_study.values(),
+        *by_fit.values(),
+        *by_check.values(),
+        list(beside.values()),
+        of_ensemble,
+        of_calibration,
+    )
     extra = [table for own in by_part for table in own]
     tables = {table.name: table for table in (*_tables(analysis), *extra)}
     path = analysis.path
@@ -120,6 +132,7 @@ def render(
         answer=answer(analysis),
         how_much_is_prior=how_much_is_prior(analysis),
         tables=tables,
+        beside=list(beside.values()),
         classical=[
             {
                 "title": one.study.title,
@@ -170,6 +183,10 @@ def render(
     )
     files = {f"figures/{name}.svg": svg for name, svg in drawn.items()}
     files |= {f"tables/{name}.md": table.markdown() for name, table in tables.items()}
+    files |= {f"tables/{name}.tex": table.latex() for name, table in tables.items()}
+    files |= {
+        f"tables/{name}.csv": csv_text(table.frame().assign(origin=table.origin)) for name, table in tables.items()
+    }
     frames = {
         "effects": analysis.effects,
         "contrasts": analysis.contrasts,
@@ -184,6 +201,7 @@ def render(
             f"{name}_few": one.few_frame(),
         }
     sampled: dict[str, pd.DataFrame] = {}
+    sampled |= {f"{name}_compare": one for name, one in (compared or {}).items()}
     if ensemble is not None:
         sampled |= {
             "ensemble_panels": ensemble.panels,

@@ -42,12 +42,71 @@ class ReportTable:
         """Return the mark of a cell."""
         return self.marks[row][column] if self.marks else ""
 
+    def frame(self) -> pd.DataFrame:
+        """Return the cells as a frame of texts."""
+        return pd.DataFrame(list(self.rows), columns=list(self.columns))
+
     def markdown(self) -> str:
         """Return the table as Markdown with its caption and origin."""
         from tabulate import tabulate
 
         body = tabulate(self.rows, headers=self.columns, tablefmt="github", disable_numparse=True)
         return f"{self.caption} (Origin: {self.origin}.)\n\n{body}\n"
+
+    def latex(self) -> str:
+        """Return the table as LaTeX with caption and origin; it needs the packages booktabs, and longtable if long."""
+        columns = [_latex(name) for name in self.columns]
+        frame = pd.DataFrame([[_latex(cell) for cell in row] for row in self.rows], columns=columns)
+        # A short cell stays on one line; columns of sentences are paragraphs.
+        widths = [max((len(row[k]) for row in self.rows), default=0) for k in range(len(columns))]
+        layout = "".join("l" if width <= LONG_CELL else "p{0.45\\linewidth}" for width in widths)
+        text: str = frame.style.hide(axis="index").to_latex(
+            hrules=True,
+            caption=_latex(f"{self.caption} (Origin: {self.origin}.)"),
+            label=f"tab:{self.name}",
+            column_format=layout,
+            position_float=None if len(self.rows) > LONG_TABLE else "centering",
+            environment="longtable" if len(self.rows) > LONG_TABLE else None,
+        )
+        return text
+
+
+LONG_TABLE = 40
+LONG_CELL = 40
+"""Rows of a table, and signs of a cell, from which on LaTeX needs a longtable, or a paragraph."""
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+    "\N{NO-BREAK SPACE}": "~",
+    "\N{NOT EQUAL TO}": r"$\neq$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{INFINITY}": r"$\infty$",
+    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
+    "\N{SUPERSCRIPT TWO}": "$^2$",
+    "\N{GREEK SMALL LETTER BETA}": r"$\beta$",
+    "\N{GREEK SMALL LETTER TAU}": r"$\tau$",
+    "\N{GREEK SMALL LETTER SIGMA}": r"$\sigma$",
+    "\N{LEFT DOUBLE QUOTATION MARK}": "``",
+    "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
+    "\N{LEFT SINGLE QUOTATION MARK}": "`",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+}
+"""What LaTeX must not, or cannot, read as it is."""
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(sign, sign) for sign in text)
 
 
 def number(value: Any, decimals: int = 3) -> str:

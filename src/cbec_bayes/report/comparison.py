@@ -1,0 +1,81 @@
+"""The classical and the hierarchical slopes side by side, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from cbec_bayes.report.tables import ReportTable, interval, number, probability
+from cbec_bayes.spec import GROUP_ALL, Origin
+
+
+def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTable:
+    """Return what `cbec_bayes.sidebyside.side_by_side` found as a table.
+
+    Parameters
+    ----------
+    name
+        Of the table.
+    frame
+        One row per column of the classical tables.
+    digits
+        Decimals of a slope.
+    """
+    printed = bool((frame["printed"] != "").any())
+    rows = []
+    for row in frame.to_dict("records"):
+        who = f"Table {row['table']} {row['column']}" if printed else _rows_of(row)
+        errors = " / ".join(number(row[se], digits) or "–" for se in ("crv1_se", "cr2_se", "crv3_se"))
+        rows.append(
+            (
+                who,
+                *((row["printed"] or "not printed",) if printed else ()),
+                number(row["estimate"], digits) or "–",
+                errors,
+                _p(row["wild_p"]),
+                *(_slope(row, kind, digits) for kind in ("complete", "no", "partial")),
+                probability(row["p_positive"]) or "–",
+                number(row["pooling_factor"], 2) or "–",
+            )
+        )
+    origin = Origin(frame["origin"].iloc[0]) if len(frame) else Origin.OBSERVED
+    return ReportTable(
+        name,
+        "The slope of the exposure side by side: "
+        + ("as printed, with its parentheses; " if printed else "")
+        + "the regression with standard errors clustered by unit (CRV1), bias-reduced (CR2) and by the jackknife "
+        "(CRV3); and the posterior mean with its 95 % interval if all groups share one slope, if none learns from "
+        "another, and between the two. Pooling: 0 keeps the group's own slope, 1 takes the common one.",
+        origin,
+        (
+            "Column",
+            *(("Printed",) if printed else ()),
+            "Replicated" if printed else "Estimate",
+            "CRV1 / CR2 / CRV3",
+            "Wild p",
+            "Complete pooling",
+            "No pooling",
+            "Partial pooling",
+            "P(slope > 0)",
+            "Pooling",
+        ),
+        tuple(rows),
+    )
+
+
+def _rows_of(row: Mapping[Hashable, Any]) -> str:
+    if row["group"] != GROUP_ALL:
+        return str(row["group"])
+    return "all rows" if number(row["complete_mean"]) else "all rows, exposure alone"
+
+
+def _slope(row: Mapping[Hashable, Any], kind: str, digits: int) -> str:
+    middle = number(row[f"{kind}_mean"], digits)
+    return f"{middle} ({interval(row[f'{kind}_low'], row[f'{kind}_high'], digits)})" if middle else "–"
+
+
+def _p(value: float) -> str:
+    text = number(value, 3)
+    return "–" if not text else "< 0.001" if value < 0.0005 else text

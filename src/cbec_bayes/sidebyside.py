@@ -1,0 +1,165 @@
+"""Printed, replicated, complete pooling, no pooling and partial pooling of the exposure's slope in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.classical.few import FewClusters
+from cbec_bayes.classical.tables import ColumnSpec, few_cluster_columns, own_columns
+from cbec_bayes.design import Design
+from cbec_bayes.effects.groups import effects_table
+from cbec_bayes.errors import CbecBayesError
+from cbec_bayes.spec import GROUP_ALL, Origin
+
+COMPLETE, NONE = "complete_pooling", "no_pooling"
+"""Members at the two ends."""
+
+COMPARE_COLUMNS = (
+    "table",
+    "column",
+    "group",
+    "n_units",
+    "printed",
+    "estimate",
+    "crv1_se",
+    "cr2_se",
+    "crv3_se",
+    "wild_p",
+    "complete_mean",
+    "complete_low",
+    "complete_high",
+    "no_mean",
+    "no_low",
+    "no_high",
+    "partial_mean",
+    "partial_low",
+    "partial_high",
+    "p_positive",
+    "pooling_factor",
+    "origin",
+)
+
+_BLANK = (None, None, None)
+
+
+def side_by_side(
+    design: Design,
+    columns: Sequence[ColumnSpec],
+    few: Mapping[str, FewClusters],
+    effects: Mapping[str, pd.DataFrame],
+    headline: str,
+    *,
+    printed: Mapping[tuple[str, str, str], str] | None = None,
+    origin: Origin,
+) -> pd.DataFrame:
+    """Set the slope of the exposure of every column of the classical tables beside the hierarchical ones.
+
+    Parameters
+    ----------
+    design
+        The rows that everything was fitted to; its first term is the exposure.
+    columns
+        Of the classical tables.
+    few
+        Their regressions with few-cluster inference, by the column's key.
+    effects
+        effects.csv by model: the headline's, and those of the two ends where they were fitted.
+    headline
+        Model whose slopes are partially pooled.
+    printed
+        What is printed, as text, by table, column and term.
+    origin
+        Of the data.
+
+    Returns
+    -------
+    DataFrame
+        One row per column, with columns `COMPARE_COLUMNS`. Intervals are 95 %, equal-tailed. Models have all
+        regressors: beside a column with other ones there is nothing.
+    """
+    exposure = design.terms[0]
+    rows: list[tuple[object, ...]] = []
+    for column in columns:
+        if exposure not in column.terms:
+            continue
+        group = column.group or GROUP_ALL
+        there = (printed or {}).get((column.table, column.name, exposure), "")
+        found = few.get(column.key)
+        n_units = None if found is None else found.regression.n_units
+        same = set(column.terms) == set(design.terms)
+        pooled = _numbers(effects.get(COMPLETE), group if same else None)
+        apart = _numbers(effects.get(NONE), group if same and group != GROUP_ALL else None)
+        own = _row(effects.get(headline), group if same else None)
+        middle = _ends(own)
+        rest = (None, None) if own is None else (own["p_positive"], own["pooling_factor"])
+        rows.append(
+            (
+                *(column.table, column.name, group, n_units, there),
+                *_classical(found, exposure),
+                *pooled,
+                *apart,
+                *middle,
+                *rest,
+                str(origin),
+            )
+        )
+    frame = pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
+    return frame.astype({"n_units": "Int64"} | dict.fromkeys(COMPARE_COLUMNS[5:-1], float))
+
+
+def _classical(found: FewClusters | None, exposure: str) -> tuple[float | None, ...]:
+    if found is None:
+        return (None,) * 5
+    fit = found.regression
+    k = fit.terms.index(exposure)
+    numbers = fit.estimate[k], fit.se[k], found.cr2_se[k], found.crv3_se[k], found.wild_p[k]
+    return tuple(float(value) for value in numbers)
+
+
+def _row(effects: pd.DataFrame | None, group: str | None) -> dict[str, float] | None:
+    if effects is None or group is None:
+        return None
+    own = effects[effects["group"] == group]
+    return None if own.empty else {str(key): value for key, value in own.iloc[0].items()}
+
+
+def _ends(row: dict[str, float] | None) -> tuple[float | None, float | None, float | None]:
+    return _BLANK if row is None else (row["mean"], row["ci_low"], row["ci_high"])
+
+
+def _numbers(effects: pd.DataFrame | None, group: str | None) -> tuple[float | None, float | None, float | None]:
+    return _ends(_row(effects, group))
+
+
+def compare(
+    found: PanelFit, how: str = "reghdfe", *, origin: Origin | None = None, replications: int = 9_999, seed: int = 1
+) -> pd.DataFrame:
+    """Set a fit beside its two limits and the classical regressions; see `side_by_side`.
+
+    Parameters
+    ----------
+    found
+        A fitted model.
+    how
+        Convention of the clustered standard errors.
+    origin
+        Of the data; default what the fit was told.
+    seed
+        Of everything random.
+    replications
+        Of the wild cluster bootstrap.
+    """
+    design = found.design
+    origin = origin or Origin(found.tree.attrs["origin"])
+    effects = {found.model.name: effects_table(found, origin, how)}
+    for name in (COMPLETE, NONE):
+        try:
+            effects.setdefault(name, effects_table(fit(design, name, seed=seed, origin=origin), origin, how))
+        except CbecBayesError:  # some group cannot stand alone
+            continue
+    columns = own_columns(design)
+    few = few_cluster_columns(design, columns, how, replications=replications, seed=seed)
+    return side_by_side(design, columns, few, effects, found.model.name, origin=origin)
