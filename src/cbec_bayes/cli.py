@@ -247,10 +247,10 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
-    from cbec_bayes.checkjob import check_folder
     from cbec_bayes.checks import checks_frame
     from cbec_bayes.fanout import executor
     from cbec_bayes.files import write_files
+    from cbec_bayes.folderjobs import check_folder
     from cbec_bayes.report.checkfigures import draw
     from cbec_bayes.report.checks import TITLES
 
@@ -276,8 +276,8 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Set a fit beside its two limits and the classical regressions; writes compare.csv."""
-    from cbec_bayes.checkjob import compare_folder
     from cbec_bayes.files import csv_text, write_files
+    from cbec_bayes.folderjobs import compare_folder
     from cbec_bayes.report.comparison import compare_table
 
     with _progress(4, quiet) as step:
@@ -286,6 +286,34 @@ def compare(
         table = compare_table("compare", found)
         _print_table(table.frame(), table.caption)
     _say_written(write_files(out or folder, {"compare.csv": csv_text(found)}), quiet)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")],
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""
+    from cbec_bayes.fanout import executor
+    from cbec_bayes.files import write_files
+    from cbec_bayes.folderjobs import report_folder
+    from cbec_bayes.report.panelpage import decimals, panel_answer, render_panel
+
+    with _progress(6, quiet) as step, executor(workers, scheduler) as run_by:
+        found = report_folder(folder, seed=seed, run_by=run_by, step=step)
+        step("the page")
+        files = render_panel(found)
+    if not quiet:
+        typer.echo("\n\n".join(panel_answer(found, decimals(found.fitted.effects))) + "\n")
+    paths = write_files(out or folder, files)
+    if not quiet:
+        typer.echo(f"Written: {paths[0]} and {len(paths) - 1} files beside it")
 
 
 @app.command()

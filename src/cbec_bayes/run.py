@@ -53,6 +53,7 @@ def input_hashes(study: Study) -> dict[str, str]:
         if one.panel is not None:
             used |= set(STUDY_MODELS)
             own |= {data / name for name in one.panel.files}
+    own |= set((data / "maps").glob("*.csv"))
     own |= {path for path in (data / FOLDER / name for name in FILES) if path.is_file()}
     return {
         **{f"data/{name}": digest for name, digest in sha256(own, data).items()},

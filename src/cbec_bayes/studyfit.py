@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,8 @@ class StudyFits:
         Of the headline model.
     member_checks
         One row per model and predictive check: model, check, passed, text.
+    unit_effects
+        Of the headline model, about their mean: unit, mean, sd, ci_low, ci_high, p_positive, origin.
     """
 
     origin: Origin
@@ -79,6 +81,7 @@ class StudyFits:
     unlearned: Mapping[str, tuple[str, ...]]
     checks: tuple[CheckResult, ...]
     member_checks: pd.DataFrame
+    unit_effects: pd.DataFrame
 
 
 def fit_models(
@@ -138,8 +141,7 @@ def fit_models(
         rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
     slopes = group_slopes(headline)
     tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
-    unit = float(np.median(tau))
-    grid = np.geomspace(unit / 50, unit * 50, 60)
+    path, density = posterior_path(headline, seed=seed)
     names = ["model", "engine", "draws", "ess_bulk_min", "rhat_max", "khat", "divergences", "origin"]
     return StudyFits(
         origin,
@@ -147,11 +149,30 @@ def fit_models(
         pd.concat(effects, ignore_index=True),
         contrasts(slopes.labels, slopes.groups, origin),
         pd.DataFrame(rows, columns=names),
-        shrinkage_path(headline, grid, seed=seed),
-        np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid))),
+        path,
+        density,
         summarise_draws(tau),
         {name: str(prior) for name, prior in headline.priors.items()},
         {name: found.unlearned for name, found in fits.items()},
         headline_checks,
         pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
+        unit_effects(headline, origin),
     )
+
+
+def unit_effects(found: PanelFit, origin: Origin) -> pd.DataFrame:
+    """Summarise unit effects about their mean, draw by draw: only their differences are known under flat effects."""
+    drawn = found.tree["posterior"]["unit_effect"].to_numpy()
+    values = drawn.reshape(-1, drawn.shape[-1])
+    values = values - values.mean(axis=1, keepdims=True)
+    rows = [(unit, *astuple(summarise_draws(values[:, i]))) for i, unit in enumerate(found.design.units)]
+    columns = ["unit", "mean", "sd", "ci_low", "ci_high", "p_positive"]
+    return pd.DataFrame(rows, columns=columns).assign(origin=str(origin))
+
+
+def posterior_path(found: PanelFit, *, seed: int = 1) -> tuple[ShrinkagePath, Array]:
+    """Return the path from complete to no pooling about the median of tau, and the density of log tau on it."""
+    tau = found.tree["posterior"]["tau"].to_numpy().ravel()
+    unit = float(np.median(tau))
+    grid = np.geomspace(unit / 50, unit * 50, 60)
+    return shrinkage_path(found, grid, seed=seed), np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid)))

@@ -31,7 +31,10 @@ Fold = Literal["row", "unit", "group"]
 """What is left out."""
 
 POINTS = 400
-"""Draws of the scales that densities are averaged over."""
+"""Draws of the scales that densities are averaged over; fewer where coefficients are many, and a density is dear."""
+
+_LEAST, _CHEAP = 100, 50  # draws at the least, and coefficients up to which there are all of them
+
 
 REFIT_DRAWS = 1_000
 _PILOT = 1_000
@@ -88,7 +91,8 @@ def held_out(piece: Question) -> dict[str, list[float]]:
         As `cbec_bayes.bayes.fit.fit`.
     """
     blocks = blocks_for(piece.design, piece.model)
-    found = refit(blocks, draws=POINTS, seed=piece.seed)
+    draws = max(_LEAST, POINTS // max(1, round(blocks.n_coefficients / _CHEAP)))
+    found = refit(blocks, draws=draws, seed=piece.seed)
     codes, labels = parts(blocks, piece.what)
     rows = piece.what == "row"
     if rows:

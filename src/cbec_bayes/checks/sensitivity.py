@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from cbec_bayes.bayes.blocks import blocks_for
+from cbec_bayes.bayes.blocks import blocks_for, location_priors
 from cbec_bayes.bayes.fit import PanelFit, refit
 from cbec_bayes.bayes.importance import smoothed_weights
 from cbec_bayes.bayes.sampling import KHAT_MAX
@@ -169,13 +171,14 @@ def power_scaling(found: PanelFit, *, origin: Origin) -> CheckResult:
     """
     name = "power_scaling"
     empty = pd.DataFrame(columns=list(POWER_COLUMNS))
-    log_prior = _log_prior(found)
-    if log_prior is None or np.ptp(log_prior) == 0 or len(found.design.groups) < 2:
+    priors = _log_priors(found)
+    log_prior = np.sum([v.to_numpy().ravel() for v in priors.values()], axis=0)
+    if np.ptp(log_prior) == 0 or len(found.design.groups) < 2:
         return CheckResult(
             name, None, empty, None, f"The model {found.model.name} has no top-level prior to be scaled."
         )
     slopes = _draws(group_slopes(found))
-    sensitivity = _sensitivity(found, slopes)
+    sensitivity = _sensitivity(found, slopes, priors)
     rows: list[tuple[object, ...]] = []
     for power in POWERS:
         weights, khat = smoothed_weights((power - 1) * log_prior)
@@ -201,15 +204,28 @@ def power_scaling(found: PanelFit, *, origin: Origin) -> CheckResult:
     return CheckResult(name, not moved and not unsure, table, "slopes_by", text)
 
 
-def _log_prior(found: PanelFit) -> Array | None:
-    if "log_prior" not in found.tree.children:
-        return None
-    dataset = found.tree["log_prior"].dataset
-    stacked = [v.to_numpy().reshape(v.sizes["chain"] * v.sizes["draw"], -1).sum(axis=1) for v in dataset.values()]
-    return np.asarray(np.sum(stacked, axis=0)) if stacked else None
+def _log_priors(found: PanelFit) -> Any:
+    """Return the log density of each top-level prior at every draw, by parameter, as a dataset.
+
+    A collapsed fit stores those of the scales alone; of slopes that have a normal prior they follow from the draws.
+    """
+    import xarray as xr
+
+    posterior = found.tree["posterior"].dataset
+    stored = found.tree["log_prior"].dataset if "log_prior" in found.tree.children else xr.Dataset()
+    terms = {str(name): values.to_numpy() for name, values in stored.items()}
+    for block in found.blocks.flat:
+        own = location_priors(block, found.priors)
+        normal = [k for k in block.kept if own[k].dist == "normal"]
+        if normal and block.name not in terms:
+            mean, sd = (np.array([own[k].params[name] for k in normal]) for name in ("mean", "sd"))
+            values = posterior[block.name].to_numpy()
+            terms[block.name] = stats.norm.logpdf(values.reshape(*values.shape[:2], -1)[..., normal], mean, sd)
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    return xr.Dataset({n: (("chain", "draw"), v.reshape(*shape, -1).sum(axis=2)) for n, v in terms.items()})
 
 
-def _sensitivity(found: PanelFit, slopes: dict[str, Array]) -> dict[str, tuple[float, float, str]]:
+def _sensitivity(found: PanelFit, slopes: dict[str, Array], priors: Any) -> dict[str, tuple[float, float, str]]:
     """Return prior and likelihood sensitivity of each slope, with a diagnosis; NaN without pointwise values."""
     import arviz as az
     import xarray as xr
@@ -217,9 +233,9 @@ def _sensitivity(found: PanelFit, slopes: dict[str, Array]) -> dict[str, tuple[f
     posterior = found.tree["posterior"].dataset
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     own = xr.Dataset({f"s{i}": (("chain", "draw"), v.reshape(shape)) for i, v in enumerate(slopes.values())})
-    groups = {"posterior": own} | {
-        name: found.tree[name].to_dataset() for name in ("log_prior", "log_likelihood") if name in found.tree.children
-    }
+    groups = {"posterior": own, "log_prior": priors}
+    if "log_likelihood" in found.tree.children:
+        groups["log_likelihood"] = found.tree["log_likelihood"].to_dataset()
     tree = xr.DataTree.from_dict(groups)
     felt = {
         kind: az.psense(tree, group=kind) if group in groups else None

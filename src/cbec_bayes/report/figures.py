@@ -18,6 +18,7 @@ from cbec_bayes.report.drawing import (
     INK,
     ORANGE,
     PINK,
+    WIDTH,
     as_svg,
     new_figure,
 )
@@ -26,7 +27,12 @@ from cbec_bayes.spec import CI_PROB
 Array = NDArray[np.float64]
 
 
-def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
+def forest(
+    effects: pd.DataFrame,
+    printed: pd.DataFrame,
+    xlabel: str,
+    beside: str = "printed (dotted: ± t × parentheses)",
+) -> str:
     """Draw printed slopes beside pooled ones.
 
     Parameters
@@ -38,6 +44,8 @@ def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
         read as standard errors.
     xlabel
         Name of the slope.
+    beside
+        What the printed slopes are called.
     """
     rows = len(effects)
     at = np.arange(rows)[::-1].astype(float)
@@ -54,7 +62,7 @@ def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
             markerfacecolor="none",
             color=ORANGE,
             markersize=6,
-            label="printed (dotted: ± t × parentheses)",
+            label=beside,
         )
         axes.hlines(at - 0.16, effects["ci_low"], effects["ci_high"], color=BLUE, linewidth=2.4)
         axes.plot(effects["mean"], at - 0.16, "o", color=BLUE, markersize=6.5, label="partial pooling, 95 % interval")
@@ -69,6 +77,57 @@ def forest(effects: pd.DataFrame, printed: pd.DataFrame, xlabel: str) -> str:
             for row in effects.to_dict("records")
         )
         return as_svg(figure, "Slopes by region", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
+
+
+def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str) -> str:
+    """Draw the effect of every unit on a grid of tiles that lie roughly as the units do on a map.
+
+    Parameters
+    ----------
+    effects
+        Columns unit, mean, ci_low, ci_high.
+    tiles
+        Columns unit, label, row, column; those of units without an effect stay empty.
+    xlabel
+        What the effects are.
+    title
+        Of the figure.
+    """
+    placed = tiles.merge(effects, on="unit", how="left")
+    most = float(placed["mean"].abs().max())
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Rectangle
+
+    with new_figure(WIDTH * (placed["row"].max() + 1) / (placed["column"].max() + 1) + 0.5) as (figure, axes):
+        for row in placed.to_dict("records"):
+            there = row["mean"] == row["mean"]
+            share = abs(row["mean"]) / most if there else 0.0
+            colour = (ORANGE if row["mean"] < 0 else BLUE) if there else "none"
+            corner = row["column"] - 0.47, -row["row"] - 0.47
+            sure = there and (row["ci_low"] > 0 or row["ci_high"] < 0)
+            axes.add_patch(
+                Rectangle(
+                    corner,
+                    0.94,
+                    0.94,
+                    facecolor=(*to_rgb(colour), 0.08 + 0.5 * share) if there else "none",
+                    edgecolor=colour if sure else GREY,
+                    linewidth=1.4 if sure else 0.5,
+                    linestyle="-" if there else ":",
+                )
+            )
+            axes.annotate(row["label"], (row["column"], -row["row"] + 0.16), ha="center", va="center", fontsize=9)
+            if there:
+                text = f"{row['mean']:+.2f}".replace("-", "\N{MINUS SIGN}")
+                axes.annotate(text, (row["column"], -row["row"] - 0.2), ha="center", va="center", fontsize=7)
+        axes.set_xlim(placed["column"].min() - 0.6, placed["column"].max() + 0.6)
+        axes.set_ylim(-placed["row"].max() - 0.6, 0.6)
+        axes.set_aspect("equal")
+        axes.axis("off")
+        figure.supxlabel(xlabel, fontsize=9)
+        known = placed.dropna(subset=["mean"]).sort_values("mean")
+        ends = f"smallest in {known['unit'].iloc[0]}, largest in {known['unit'].iloc[-1]}"
+        return as_svg(figure, title, f"effects of {len(known)} units; {ends}")
 
 
 def path(

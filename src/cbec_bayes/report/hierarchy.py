@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
+from cbec_bayes.files import asset_dir
 from cbec_bayes.report import figures
 from cbec_bayes.report.drawing import GROUP_TITLES
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, whole
@@ -125,6 +128,15 @@ def hierarchy_path(name: str, fits: StudyFits, label: str) -> str:
         f"sd of slopes between regions, τ ({label})",
         title=f"Shrinkage path of {name}",
     )
+
+
+def province_map(name: str, fits: StudyFits, outcome: str) -> str | None:
+    """Draw a study's unit effects on the tile grid; None where its units are not those of maps/provinces.csv."""
+    tiles = pd.read_csv(asset_dir("data") / "maps" / "provinces.csv")
+    if not set(fits.unit_effects["unit"]) <= set(tiles["unit"]):
+        return None
+    xlabel = f"effect of the province on {outcome}, about the mean of all; framed: 95 % interval leaves zero out"
+    return figures.tile_map(fits.unit_effects, tiles, xlabel, f"Province effects of {name}")
 
 
 def tau_sentence(fits: StudyFits, digits: int = 2) -> str:

@@ -27,7 +27,13 @@ from cbec_bayes.report.classical import classical_tables, jackknife_sentence
 from cbec_bayes.report.comparison import compare_table
 from cbec_bayes.report.drawing import GROUP_TITLES
 from cbec_bayes.report.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
-from cbec_bayes.report.hierarchy import hierarchy_path, hierarchy_tables, tau_sentence, unlearned_sentences
+from cbec_bayes.report.hierarchy import (
+    hierarchy_path,
+    hierarchy_tables,
+    province_map,
+    tau_sentence,
+    unlearned_sentences,
+)
 from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.studyfit import StudyFits
@@ -113,6 +119,8 @@ def render(
     for name, fits in fitted.items():
         exposure = replications[name].panel.roles.exposure
         drawn |= check_figures(name, fits, exposure)
+        mapped = province_map(name, fits, replications[name].panel.roles.outcome)
+        drawn |= {} if mapped is None else {f"map_{name}": mapped}
         drawn[f"path_{name}"] = hierarchy_path(name, fits, label_of(replications[name])(exposure))
     if ensemble is not None:
         drawn["ensemble"] = ensemble_figure(ensemble, label)
@@ -162,6 +170,7 @@ def render(
                 "check_figures": _of_checks(name, fits, drawn, shown=True),
                 "more_check_figures": _of_checks(name, fits, drawn, shown=False),
                 "figure": drawn[f"path_{name}"],
+                "map": drawn.get(f"map_{name}"),
             }
             for name, fits in fitted.items()
         ],
@@ -215,6 +224,7 @@ def render(
             f"{name}_hierarchical_effects": fits.effects,
             f"{name}_hierarchical_contrasts": fits.contrasts,
             f"{name}_diagnostics": fits.diagnostics,
+            f"{name}_unit_effects": fits.unit_effects,
             f"{name}_path": fits.path.frame(fits.origin),
             f"{name}_member_checks": fits.member_checks.assign(origin=str(fits.origin)),
             **{f"{name}_check_{check.name}": check.table for check in fits.checks if len(check.table)},

@@ -1,4 +1,4 @@
-"""The jobs behind `cbec-bayes check` and `compare`: a fit's folder in, every check or the comparison out."""
+"""The jobs behind `cbec-bayes check`, `compare` and `report`: a fit's folder in, their tables out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import pandas as pd
 
 from cbec_bayes.checks import CheckResult, checks_frame
 from cbec_bayes.checks.suite import Trial, run_checks
+from cbec_bayes.effects.groups import ShrinkagePath
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.files import csv_text
-from cbec_bayes.panelfit import fit_folder
+from cbec_bayes.panelfit import FittedPanel, fit_folder
 from cbec_bayes.sidebyside import compare
+from cbec_bayes.studyfit import posterior_path
+from cbec_bayes.within import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,48 @@ def compare_folder(
     found = fit_folder(folder, seed=seed, step=step)
     step("the two limits, and the regressions")
     return compare(found.fit, found.how, origin=found.panel.origin, seed=found.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedFit:
+    """Everything that the report of a fit's folder shows.
+
+    Attributes
+    ----------
+    fitted
+        The fit and its tables.
+    compared
+        Beside its limits and the regressions; see `cbec_bayes.sidebyside.compare`.
+    checks
+        Every check.
+    path
+        From complete to no pooling; None where there is none.
+    tau_density
+        Posterior density of log tau at the path's values.
+    """
+
+    fitted: FittedPanel
+    compared: pd.DataFrame
+    checks: CheckedFit
+    path: ShrinkagePath | None
+    tau_density: Array | None
+
+
+def report_folder(
+    folder: Path,
+    *,
+    seed: int | None = None,
+    run_by: Executor = SERIAL,
+    step: Callable[[str], None] = lambda _: None,
+) -> ReportedFit:
+    """Compute everything that the report of a fit's folder shows; parameters and errors are those of `check_folder`."""
+    found = fit_folder(folder, seed=seed, step=step)
+    step("the two limits, and the regressions")
+    compared = compare(found.fit, found.how, origin=found.panel.origin, seed=found.seed)
+    step("checks")
+    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by)
+    checks = CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(trial))
+    path, density = None, None
+    if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:
+        path, density = posterior_path(found.fit, seed=found.seed)
+    return ReportedFit(found, compared, checks, path, density)

@@ -1,0 +1,245 @@
+"""The report of a fit's folder: one HTML page of a user's own panel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib import metadata, resources
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.checks import checks_frame
+from cbec_bayes.files import csv_text
+from cbec_bayes.folderjobs import ReportedFit
+from cbec_bayes.report import figures
+from cbec_bayes.report.checkfigures import draw
+from cbec_bayes.report.checks import SHOWN, TITLES, WORDS
+from cbec_bayes.report.comparison import compare_table
+from cbec_bayes.report.tables import ReportTable, interval, number, percent, probability, unbroken, whole
+from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
+
+MOST_DRAWN = 24
+"""Groups that a figure shows at most: the largest and the smallest slopes."""
+
+PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
+
+FILE = "report.html"
+
+
+def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
+    """Render everything that `cbec_bayes.folderjobs.report_folder` found; returns the files by name, the page first."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    fitted = found.fitted
+    design, origin = fitted.fit.design, fitted.panel.origin
+    digits = decimals(fitted.effects)
+    tables = panel_tables(found, digits)
+    effects, hidden = _drawn(fitted.effects)
+    drawn = {
+        result.name: draw(result, TITLES.get(result.name, result.name), design.terms[0])
+        for result in found.checks.results
+    }
+    titled = [(TITLES.get(name, name), svg, name in SHOWN) for name, svg in drawn.items() if svg is not None]
+    path = None
+    if found.path is not None and found.tau_density is not None and len(found.path.labels) <= MOST_DRAWN:
+        path = figures.path(
+            found.path.labels,
+            found.path.tau,
+            found.path.means,
+            found.tau_density,
+            float(found.path.common[0]),
+            f"sd of slopes between groups, τ ({design.terms[0]})",
+        )
+    environment = Environment(
+        loader=PackageLoader("cbec_bayes.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["unbroken"] = unbroken
+    forest = figures.forest(
+        effects, _own(effects), f"slope of {design.terms[0]}", "own regression, clustered 95 % interval"
+    )
+    html = environment.get_template("panel.html.j2").render(
+        outcome=design.outcome,
+        exposure=design.terms[0],
+        model=fitted.fit.model,
+        origin=origin,
+        n_obs=design.n_obs,
+        n_units=len(design.units),
+        n_times=len(design.times),
+        n_groups=len(design.groups),
+        answer=panel_answer(found, digits),
+        forest=forest,
+        n_hidden=hidden,
+        tables=tables,
+        path=path,
+        check_figures=[(title, svg) for title, svg, shown in titled if shown],
+        more_check_figures=[(title, svg) for title, svg, shown in titled if not shown],
+        notes=fitted.notes,
+        how=fitted.how,
+        data=fitted.settings["data"],
+        settings=dict(fitted.settings),
+        versions={name: metadata.version(name) for name in PACKAGES},
+        style=resources.files("cbec_bayes.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
+    )
+    figures_of = {f"figures/{name}.svg": svg for name, svg in {"forest": forest, "path": path, **drawn}.items() if svg}
+    return {
+        FILE: html,
+        "compare.csv": csv_text(found.compared),
+        **found.checks.files(),
+        **figures_of,
+        **{f"tables/{name}.md": table.markdown() for name, table in tables.items()},
+        **{f"tables/{name}.tex": table.latex() for name, table in tables.items()},
+    }
+
+
+def decimals(effects: pd.DataFrame) -> int:
+    """Return decimals of a slope that show two digits of the smallest sd: the Monte Carlo error is below the last."""
+    smallest = float(effects["sd"].min())
+    return 3 if not smallest > 0 else max(2, 1 - math.floor(math.log10(smallest)))
+
+
+def _drawn(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rows of effects that a figure shows, and how many groups it leaves out."""
+    groups = effects[~effects["group"].isin([GROUP_ALL, GROUP_NEW])]
+    rest = effects[effects["group"].isin([GROUP_ALL, GROUP_NEW])].dropna(subset=["mean"])
+    hidden = max(0, len(groups) - MOST_DRAWN)
+    if hidden:
+        order = groups["mean"].rank(method="first")
+        groups = groups[(order <= MOST_DRAWN / 2) | (order > len(groups) - MOST_DRAWN / 2)]
+        groups = groups.sort_values("mean", ascending=False)
+    return pd.concat([groups, rest], ignore_index=True), hidden
+
+
+def _own(effects: pd.DataFrame) -> pd.DataFrame:
+    half = 1.96 * effects["no_pooling_se"].astype(float)
+    own = effects["no_pooling"].astype(float)
+    return pd.DataFrame({"group": effects["group"], "estimate": own, "low": own - half, "high": own + half})
+
+
+def panel_answer(found: ReportedFit, digits: int) -> tuple[str, ...]:
+    """Say in three sentences what was found, how far groups differ, and how far to trust it."""
+    fitted = found.fitted
+    exposure = fitted.fit.design.terms[0]
+    effects = fitted.effects.dropna(subset=["mean"]).set_index("group")
+
+    rows = {str(row["group"]): row for row in fitted.effects.to_dict("records")}
+
+    def slope(group: str) -> str:
+        row = rows[group]
+        return f"{number(row['mean'], digits)} ({interval(row['ci_low'], row['ci_high'], digits)})"
+
+    groups = effects.drop(index=[g for g in (GROUP_ALL, GROUP_NEW) if g in effects.index])
+    common = probability(rows[GROUP_ALL]["p_positive"])
+    first = (
+        f"The slope of {exposure} in common is {slope(GROUP_ALL)}, with {percent(CI_PROB)} interval; the probability "
+        f"that it is positive is {common}."
+    )
+    second = "All rows share one slope: there are no groups, or the model does not let them differ."
+    if len(groups) > 1 and fitted.fit.model.group_slope != "off":
+        largest, smallest = str(groups["mean"].idxmax()), str(groups["mean"].idxmin())
+        apart = int(((groups["ci_low"] > 0) | (groups["ci_high"] < 0)).sum())
+        second = (
+            f"Of {len(groups)} groups the largest slope is that of {largest}, {slope(largest)}, the smallest that of "
+            f"{smallest}, {slope(smallest)}; {apart or 'none'} of the intervals leave zero out."
+        )
+    failed = [TITLES.get(r.name, r.name).lower() for r in found.checks.results if r.passed is False]
+    tried = sum(r.passed is not None for r in found.checks.results)
+    third = f"Of {tried} checks {len(failed) or 'none'} failed" + (f": {'; '.join(failed)}." if failed else ".")
+    return first, second, third
+
+
+def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
+    """Return the tables of the page, by name."""
+    fitted = found.fitted
+    origin: Origin = fitted.panel.origin
+    effects = ReportTable(
+        "effects",
+        "Slopes after partial pooling, with 95 % equal-tailed intervals; pooling 0 keeps a group's own slope, 1 "
+        "replaces it by the common one.",
+        origin,
+        ("Group", "Units", "Own regression (CRV1)", "Mean", "sd", "95 % interval", "P(slope > 0)", "Pooling"),
+        tuple(
+            (
+                GROUP_TITLES_OF_PANELS.get(row["group"], str(row["group"])),
+                whole(row["n_units"]),
+                f"{number(row['no_pooling'], digits)} ({number(row['no_pooling_se'], digits)})"
+                if number(row["no_pooling"])
+                else "–",
+                number(row["mean"], digits),
+                number(row["sd"], digits),
+                interval(row["ci_low"], row["ci_high"], digits),
+                probability(row["p_positive"]),
+                number(row["pooling_factor"], 2) or "–",
+            )
+            for row in fitted.effects.dropna(subset=["mean"]).to_dict("records")
+        ),
+    )
+    contrasts = ReportTable(
+        "contrasts",
+        "Differences between groups, with 95 % intervals; the largest first.",
+        origin,
+        ("Difference", "Mean", "95 % interval", "P(difference > 0)"),
+        tuple(
+            (
+                f"{row['group']} − {row['minus']}",
+                number(row["mean"], digits),
+                interval(row["ci_low"], row["ci_high"], digits),
+                probability(row["p_positive"]),
+            )
+            for row in fitted.contrasts.sort_values("mean", key=np.abs, ascending=False)
+            .head(MOST_DRAWN)
+            .to_dict("records")
+        ),
+    )
+    half = number(fitted.estimands["rope_half_width"].iloc[0], digits)
+    estimands = ReportTable(
+        "estimands",
+        f"The average over units, and the probability that a slope is practically zero: within {half} of it, a tenth "
+        "of sd(outcome) / sd(exposure).",
+        origin,
+        ("Slope", "Mean", "95 % interval", "P(practically zero)"),
+        tuple(
+            (
+                GROUP_TITLES_OF_PANELS.get(row["estimand"], str(row["estimand"])),
+                number(row["mean"], digits),
+                interval(row["ci_low"], row["ci_high"], digits),
+                probability(row["p_rope"]),
+            )
+            for row in fitted.estimands.to_dict("records")
+        ),
+    )
+    checks = ReportTable(
+        "checks",
+        "Checks of the model. One that fails is a finding about the model or the data, to be read with the numbers "
+        "above.",
+        origin,
+        ("Check", "Result", "What was found"),
+        tuple(
+            (TITLES.get(row["check"], row["check"]), WORDS[row["passed"]], row["text"])
+            for row in checks_frame(found.checks.results).to_dict("records")
+        ),
+    )
+    ledger = ReportTable(
+        "ledger",
+        "Rows that were dropped, and cells that were filled.",
+        origin,
+        tuple(str(name) for name in fitted.panel.ledger.columns),
+        tuple(tuple(str(cell) for cell in row) for row in fitted.panel.ledger.head(200).to_numpy().tolist()),
+    )
+    compared = compare_table("compare", found.compared, digits)
+    return {
+        "compare": compared,
+        "effects": effects,
+        "contrasts": contrasts,
+        "estimands": estimands,
+        "checks": checks,
+        "ledger": ledger,
+    }
+
+
+GROUP_TITLES_OF_PANELS = {GROUP_ALL: "in common", GROUP_NEW: "a group not yet seen"}
+"""What the rows that are no group are called."""

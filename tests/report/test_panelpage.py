@@ -1,0 +1,104 @@
+"""The report of a fit's folder: whole, offline, of any column names, and what it says is what the tables say."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes import cli
+from cbec_bayes.report.panelpage import FILE, MOST_DRAWN, decimals
+from tests.report.test_page import Reader
+
+
+def program(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def panel_file(path, n_groups: int, n_units: int, seed: int = 1):
+    rng = np.random.default_rng(seed)
+    n_times = 5
+    unit, time = np.divmod(np.arange(n_units * n_times), n_times)
+    x = rng.normal(size=len(unit)) + rng.normal(size=n_units)[unit]
+    slopes = 0.5 + 0.3 * rng.normal(size=max(n_groups, 1))
+    y = slopes[unit % max(n_groups, 1)] * x + rng.normal(size=n_units)[unit] + 0.5 * rng.normal(size=len(unit))
+    frame = pd.DataFrame({"y & <b>": y, "x": x, "city": [f"c{u}" for u in unit], "year": 2000 + time})
+    frame["region"] = [f"<script>r{u % n_groups}" if n_groups else "" for u in unit]
+    frame.to_csv(path, index=False)
+    return path
+
+
+def fitted(folder, n_groups: int, n_units: int):
+    data = panel_file(folder / "panel.csv", n_groups, n_units)
+    asked = ["--outcome", "y & <b>", "--exposure", "x", "--unit", "city", "--time", "year"]
+    asked += ["--group", "region"] if n_groups else []
+    assert program("fit", "--data", data, *asked, "--out", folder / "fit", "-q") == 0
+    return folder / "fit"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = fitted(tmp_path_factory.mktemp("own"), 3, 15)
+    assert program("report", folder, "--workers", 1, "-q") == 0
+    reader = Reader()
+    reader.feed((folder / FILE).read_text(encoding="utf-8"))
+    reader.close()
+    return folder, reader
+
+
+@pytest.mark.slow
+def test_the_page_is_whole_offline_and_escaped(made):
+    folder, reader = made
+    page = (folder / FILE).read_text(encoding="utf-8")
+    assert reader.open == []
+    assert len(reader.ids) == len(set(reader.ids))
+    assert set(reader.labels) <= set(reader.ids)
+    assert not re.search(r"<(script|link|img|iframe|b)\b|@import|url\((?!#)", page)
+    assert "&lt;script&gt;r0" in page
+    for link in reader.links:
+        assert link.startswith("#")
+        assert link[1:] in reader.ids
+
+
+@pytest.mark.slow
+def test_it_says_what_the_tables_say(made):
+    folder, reader = made
+    text = " ".join(" ".join(reader.text).replace("\u00a0", " ").split())
+    effects = pd.read_csv(folder / "effects.csv").dropna(subset=["mean"])
+    digits = decimals(effects)
+    for row in effects.to_dict("records"):
+        assert f"{row['mean']:.{digits}f}".replace("-", "−") in text
+    checks = pd.read_csv(folder / "checks.csv")
+    for row in checks.to_dict("records"):
+        assert " ".join(row["text"].split()) in text
+    failed = int((checks["passed"] == "no").sum())
+    assert f"{failed or 'none'} failed" in text
+    assert "No causal" not in text
+    assert "not causal" in text
+    assert {"compare.csv", "checks.csv", "effects.csv", "fit.json"} <= {path.name for path in folder.iterdir()}
+    assert (folder / "figures" / "forest.svg").is_file()
+    assert (folder / "tables" / "compare.tex").is_file()
+
+
+@pytest.mark.slow
+def test_a_panel_without_groups_and_one_with_many(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    alone = fitted(tmp_path / "a", 0, 8)
+    assert program("report", alone, "--workers", 1, "-q") == 0
+    assert "All rows share one slope" in (alone / FILE).read_text(encoding="utf-8")
+    assert not (alone / "figures" / "path.svg").exists()
+    many = fitted(tmp_path / "b", MOST_DRAWN + 6, 2 * MOST_DRAWN + 12)
+    assert program("report", many, "--workers", 1, "-q") == 0
+    page = (many / FILE).read_text(encoding="utf-8")
+    assert "6 groups between them are in effects.csv" in page
+    assert (many / "figures" / "forest.svg").read_text(encoding="utf-8").count("r1<") <= 1
+
+
+def test_a_folder_that_is_none(tmp_path, capsys):
+    assert program("report", tmp_path) == 2
+    assert "no folder of a fit" in capsys.readouterr().err
