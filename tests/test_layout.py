@@ -35,7 +35,7 @@ ORDER = (
     "panelfit",
     "studyfit",
     "ensemble",
-    "checkjob",
+    "folderjobs",
     "report",
     "run",
     "cli",

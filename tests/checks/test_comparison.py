@@ -1,0 +1,570 @@
+"""What is left out, and priors raised to powers: on data of the model's own, and on data that must be found out.
+
+Densities themselves are held to exact ones in `tests.bayes.test_heldout`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import arviz as az
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from cbec_bayes.bayes.blocks import blocks_for
+from cbec_bayes.bayes.fit import fit, refit
+from cbec_bayes.bayes.heldout import Question, held_out, parts
+from cbec_bayes.checks import comparison
+from cbec_bayes.checks.comparison import (
+    COMPARISON_COLUMNS,
+    GROUP_COLUMNS,
+    QUESTIONS,
+    ROW_COLUMNS,
+    answer,
+    comparison_table,
+    gaussian_members,
+    left_out_groups,
+    left_out_rows,
+    model_comparison,
+    predictions,
+)
+from cbec_bayes.checks.sensitivity import POWER_COLUMNS, POWERS, power_scaling
+from cbec_bayes.effects.groups import refitted_slopes
+from cbec_bayes.family import load_panel_model, panel_model_names
+from cbec_bayes.fanout import executor
+from cbec_bayes.spec import Origin, Prior
+from tests.bayes import grouped, member
+from tests.checks.test_checks import fitted, simulated
+from tests.classical.cases import random_design
+
+SIMULATED = Origin.SIMULATED
+FEW = ("complete_pooling", "no_pooling", "group_variance", "correlated_effects")
+ERRORS = 4.5
+"""Monte Carlo standard errors that a number may be off; seeds are fixed, so that a test fails always or never."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Matrices are small: threads of BLAS would only wait for each other."""
+    with threadpool_limits(1):
+        yield
+
+
+@functools.cache
+def predicted():
+    """What the model that made the data, and some that did not, predict of them."""
+    return predictions(fitted(), FEW)
+
+
+def checked(found, models=("complete_pooling",), *, answers=None):
+    """The three checks of what is left out, by name."""
+    given = predictions(found, models) if answers is None else answers
+    results = [check(found, given, origin=SIMULATED) for check in (left_out_rows, left_out_groups, model_comparison)]
+    return {result.name: result for result in results}
+
+
+def asked(found, what, *models):
+    """Answers to one question alone, of a fit's own model and of others."""
+    every = [found.model, *(load_panel_model(name) for name in models)]
+    answered = {(m.name, what): answer(Question(found.design, m, what, 1)) for m in every}
+    return {key: {name: np.array(values) for name, values in found.items()} for key, found in answered.items()}
+
+
+def rows_of(found):
+    return left_out_rows(found, asked(found, "row"), origin=SIMULATED)
+
+
+def groups_of(found):
+    return left_out_groups(found, asked(found, "group", "complete_pooling"), origin=SIMULATED)
+
+
+def half_normal(scale):
+    return Prior("half_normal", {"scale": scale})
+
+
+def with_priors(model, **priors):
+    return replace(model, priors={**model.priors, **priors})
+
+
+# Data of the model's own.
+
+
+def test_a_model_passes_on_data_of_its_own():
+    found, answers = fitted(), predicted()
+    rows, groups, members = (
+        check(found, answers, origin=SIMULATED) for check in (left_out_rows, left_out_groups, model_comparison)
+    )
+    for result, columns in ((rows, ROW_COLUMNS), (groups, GROUP_COLUMNS), (members, COMPARISON_COLUMNS)):
+        assert result.passed is True, result.text
+        assert tuple(result.table.columns) == columns
+        assert set(result.table["origin"]) == {"simulated"}
+        assert result.text.endswith(".")
+        assert "nan" not in result.text
+    assert "none of 240 rows lies farther out" in rows.text
+    assert "cannot be predicted" not in rows.text
+    assert "Of 5 members none predicts what is left out better than partial_pooling." in members.text
+
+
+def test_the_tables_hold_the_answers():
+    found, answers = fitted(), predicted()
+    rows = left_out_rows(found, answers, origin=SIMULATED).table
+    own = answers["partial_pooling", "row"]
+    for key in ("elpd", "khat", "p"):
+        np.testing.assert_array_equal(rows[key], own[key])
+    assert list(rows["row"]) == list(parts(found.blocks, "row")[1])
+    groups = left_out_groups(found, answers, origin=SIMULATED).table.set_index("group")
+    assert list(groups.index) == ["g0", "g1", "g2"]
+    np.testing.assert_array_equal(groups["elpd"], answers["partial_pooling", "group"]["elpd"])
+    np.testing.assert_array_equal(groups["elpd_complete_pooling"], answers["complete_pooling", "group"]["elpd"])
+    np.testing.assert_allclose(groups["difference"], groups["elpd"] - groups["elpd_complete_pooling"], rtol=1e-12)
+    asked = held_out(Question(found.design, load_panel_model("group_variance"), "unit", 1))
+    np.testing.assert_array_equal(answers["group_variance", "unit"]["elpd"], asked["elpd"])
+
+
+def test_every_member_that_can_be_collapsed_is_compared():
+    assert set(gaussian_members()) == set(panel_model_names()) - {"student_t"}
+
+
+# Rows.
+
+
+def test_a_gross_error_is_named():
+    design = simulated()
+    y = design.y + 6.0 * (np.arange(design.n_obs) == 17)
+    result = rows_of(fit(replace(design, y=y)))
+    assert result.passed is False
+    assert (
+        "1 of 240 rows lies farther out than the farthest of so many would in 19 of 20 panels: u2 2002." in result.text
+    )
+    table = result.table.set_index("row")
+    assert table["elpd"].idxmin() == table["p"].idxmin() == "u2 2002"
+    assert table.loc["u2 2002", "p"] < 1e-8
+    assert np.sort(table["p"])[1] > 0.05 / 240
+
+
+def test_of_many_gross_errors_the_farthest_are_named():
+    design = simulated()
+    size = np.zeros(design.n_obs)
+    size[[3, 44, 100, 150, 201, 230]] = 11.0, 10.0, 9.0, 8.0, 7.0, 6.0
+    result = rows_of(fit(replace(design, y=design.y + size)))
+    assert result.passed is False
+    assert "6 of 240 rows lie" in result.text
+    named = result.text.partition("panels: ")[2]
+    assert named == "u0 2004, u5 2005, u12 2005, u18 2007 and 2 more."
+
+
+def test_a_gross_error_is_found_in_a_panel_of_twelve_rows():
+    """There it makes the scale that it is measured by: its tail is that of the model refitted without it."""
+    design = grouped(random_design(5, 3, 4), 2)
+    gross = design.y + 100 * design.y.std() * (np.arange(12) == 3)
+    found = {}
+    for name, y in (("clean", design.y), ("gross", gross)):
+        result = rows_of(fit(replace(design, y=y), "complete_pooling"))
+        found[name] = result.passed
+    assert found == {"clean": True, "gross": False}
+    assert ": unit 0 3." in result.text
+    assert np.isnan(result.table["khat"][3])
+
+
+def test_a_row_farther_out_than_one_in_twenty_panels_would_have_it():
+    """The limit is one twentieth over the rows that are predicted."""
+    found = fitted()
+    own = {key: values.copy() for key, values in predicted()["partial_pooling", "row"].items()}
+    own["p"][:] = 0.5
+    own["elpd"][200:], own["khat"][200:], own["p"][200:] = np.nan, np.nan, np.nan
+    for p, passed in ((0.99 * 0.05 / 200, False), (1.01 * 0.05 / 200, True)):
+        own["p"][7] = p
+        result = left_out_rows(found, {("partial_pooling", "row"): own}, origin=SIMULATED)
+        assert result.passed is passed
+        assert "; 40 cannot be predicted." in result.text
+        assert ("u0 2008" in result.text) is not passed
+
+
+def test_densities_that_draws_cannot_tell_are_said_to_be_unreliable():
+    found = fitted()
+    own = {key: values.copy() for key, values in predicted()["partial_pooling", "row"].items()}
+    own["khat"][[3, 4]] = 0.71
+    result = left_out_rows(found, {("partial_pooling", "row"): own}, origin=SIMULATED)
+    assert result.passed is False
+    assert "2 densities are unreliable" in result.text
+    assert "largest Pareto shape 0.71" in result.text
+
+
+# Groups.
+
+
+def test_one_slope_for_all_that_predicts_a_new_group_better_is_found():
+    """Groups have one slope, and a model that holds their spread at twenty times the data's expects anything."""
+    design = simulated(slopes=(0.4, 0.4, 0.4))
+    own = load_panel_model("partial_pooling")
+    wide = with_priors(own, tau=Prior("fixed", {"value": 20.0}))
+    result = groups_of(fit(design, wide))
+    assert result.passed is False
+    assert "worse by" in result.text
+    assert (result.table["difference"] < -3).all()
+    again = groups_of(fit(design, own))
+    assert again.passed is True
+    assert "no differently (" in again.text
+
+
+def test_a_spread_of_slopes_that_predicts_a_new_group_better_is_said():
+    result = groups_of(fit(simulated(slopes=(-3.0, 0.5, 4.0))))
+    assert result.passed is True
+    assert "better by" in result.text
+
+
+@pytest.mark.parametrize("model", ["no_pooling", "correlated_effects"])
+def test_a_model_that_predicts_no_new_group_says_so(model):
+    result = left_out_groups(fitted(model=model), predicted(), origin=SIMULATED)
+    assert result.passed is None
+    assert f"The model {model} has flat coefficients of groups" in result.text
+    assert result.table["elpd"].isna().all()
+    assert result.table["elpd_complete_pooling"].notna().all()
+
+
+# Members.
+
+
+def test_correlated_errors_are_predicted_better_by_the_model_that_has_them():
+    design = simulated(rho=0.8)
+    design = design.rows(design.unit < 18)
+    found = fit(design)
+    answers = predictions(found, ("complete_pooling", "group_variance", "ar1"))
+    result = checked(found, answers=answers)["model_comparison"]
+    assert result.passed is False
+    assert "Of 4 members some predict better than partial_pooling: a row left out is predicted better by ar1 (+" in (
+        result.text
+    )
+    assert "a unit left out is predicted better by ar1 (+" in result.text
+    table = result.table.set_index(["question", "model"])
+    for question in (QUESTIONS["row"], QUESTIONS["unit"]):
+        better = table.loc[(question, "ar1")]
+        assert better["difference"] > max(20, 4 * better["difference_se"])
+    # The model that has them is held against those that have not, and passes.
+    assert checked(fit(design, "ar1", draws=50), answers=answers)["model_comparison"].passed is True
+
+
+def test_groups_of_unequal_noise_are_predicted_better_by_the_model_that_has_a_scale_for_each():
+    design = simulated()
+    noise = np.random.default_rng(1).normal(size=design.n_obs) * np.array([0.0, 1.0, 3.0])[design.group]
+    found = fit(replace(design, y=design.y + noise))
+    answers = asked(found, "row", "complete_pooling", "group_variance")
+    result = checked(found, answers=answers)["model_comparison"]
+    assert result.passed is False
+    assert "a row left out is predicted better by group_variance (+" in result.text
+    assert "better by complete_pooling" not in result.text
+
+
+def made_up(**elpd):
+    """Answers about rows, with numbers to compute by hand."""
+    return {
+        (name, "row"): {"elpd": np.array(values), "khat": np.full(len(values), 0.1), "p": np.full(len(values), 0.5)}
+        for name, values in elpd.items()
+    }
+
+
+def test_differences_are_paired():
+    answers = predicted()
+    table = comparison_table(fitted(), answers, SIMULATED).set_index(["question", "model"])
+    assert len(table) == 15
+    for what, question in QUESTIONS.items():
+        own = answers["partial_pooling", what]["elpd"]
+        for model in ("partial_pooling", "complete_pooling", "group_variance"):
+            row, other = table.loc[(question, model)], answers[model, what]
+            count = len(own)
+            assert (row["parts"], row["predicted"]) == (count, count)
+            assert row["elpd"] == pytest.approx(sum(other["elpd"]))
+            assert row["se"] == pytest.approx(np.sqrt(count * np.var(other["elpd"], ddof=1)))
+            apart = [a - b for a, b in zip(other["elpd"], own, strict=True)]
+            assert row["difference"] == pytest.approx(sum(apart), abs=1e-12)
+            assert row["difference_se"] == pytest.approx(np.sqrt(count * np.var(apart, ddof=1)), abs=1e-12)
+            assert row["refitted"] == np.isnan(other["khat"]).sum()
+            if row["refitted"] < count:
+                assert row["khat_max"] == pytest.approx(np.nanmax(other["khat"]))
+            assert row["answers"] == load_panel_model(model).answers
+
+
+def test_differences_are_over_the_parts_that_both_predict():
+    answers = made_up(
+        partial_pooling=[-1.0, -2.0, np.nan, -4.0, -3.0], no_pooling=[-2.0, np.nan, -9.0, -4.5, -1.0], ar1=[np.nan] * 5
+    )
+    answers["no_pooling", "row"]["khat"] = np.array([0.3, np.nan, np.nan, 0.2, 0.6])
+    table = comparison_table(fitted(), answers, SIMULATED).set_index("model")
+    row = table.loc["no_pooling"]
+    assert (row["parts"], row["predicted"], row["refitted"]) == (5, 4, 1)
+    assert row["elpd"] == pytest.approx(-16.5)
+    assert row["khat_max"] == 0.6
+    assert row["difference"] == pytest.approx(0.5)  # -1.0, -0.5, 2.0
+    assert row["difference_se"] == pytest.approx(np.sqrt(3 * np.var([-1.0, -0.5, 2.0], ddof=1)))
+    assert (table.loc["partial_pooling", "difference"], table.loc["partial_pooling", "difference_se"]) == (0.0, 0.0)
+    assert (table.loc["ar1", "predicted"], table.loc["ar1", "refitted"]) == (0, 0)
+    assert table.loc["ar1", ["elpd", "se", "difference", "difference_se"]].isna().all()
+
+
+def test_a_model_that_predicts_no_new_group_has_no_number():
+    answers = predicted()
+    assert np.isnan(answers["no_pooling", "group"]["elpd"]).all()
+    table = model_comparison(fitted(), answers, origin=SIMULATED).table.set_index(["question", "model"])
+    row = table.loc[(QUESTIONS["group"], "no_pooling")]
+    assert (row["parts"], row["predicted"], row["refitted"]) == (3, 0, 0)
+    assert row[["elpd", "se", "difference", "difference_se", "khat_max"]].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("apart", "passed"),
+    [
+        ([1.0, 1.1, 0.9, 1.1], False),  # 4.1, se 0.2
+        ([1.0, 0.9, 0.9, 1.1], True),  # 3.9: too small a difference to tell
+        ([9.0, -1.0, 9.0, -1.0], True),  # 16, se 11.5: less than two standard errors
+        ([-5.0, -5.1, -5.0, -5.1], True),
+    ],
+)
+def test_which_difference_counts(apart, passed):
+    own = np.array([-1.0, -2.0, -3.0, -4.0])
+    result = model_comparison(fitted(), made_up(partial_pooling=own, ar1=own + apart), origin=SIMULATED)
+    assert result.passed is passed
+    assert ("a row left out is predicted better by ar1 (+4.1)" in result.text) is not passed
+
+
+def test_the_best_of_several_better_members_is_named():
+    answers = made_up(partial_pooling=[0.0] * 4, no_pooling=[2.0, 2.1, 2.0, 2.1], ar1=[3.0, 3.1, 3.0, 3.1])
+    result = model_comparison(fitted(), answers, origin=SIMULATED)
+    assert "better by ar1 (+12.2)" in result.text
+    assert "no_pooling" not in result.text
+
+
+# Where they do not apply.
+
+
+def test_what_pymc_fitted_is_not_left_out_of():
+    found = replace(fitted(), collapsed=None)
+    assert predictions(found, FEW) == {}
+    for result in checked(found).values():
+        assert result.passed is None
+        assert result.table.empty
+        assert "collapsed engine" in result.text
+
+
+def test_without_groups_rows_and_units_are_left_out():
+    design = replace(simulated(), group=None, groups=())
+    found = fit(design.rows(design.unit < 12))
+    answers = predictions(found, ("ar1",))
+    assert set(answers) == {(model, what) for model in ("partial_pooling", "ar1") for what in ("row", "unit")}
+    results = checked(found, ("ar1",))
+    assert results["left_out_groups"].passed is None
+    assert results["left_out_rows"].passed is not None
+    assert set(results["model_comparison"].table["question"]) == {QUESTIONS["row"], QUESTIONS["unit"]}
+    assert power_scaling(found, origin=SIMULATED).passed is None
+
+
+def test_large_panels_are_not_left_out_of(monkeypatch):
+    found = fitted()
+    monkeypatch.setattr(comparison, "MAX_ROWS", found.design.n_obs - 1)
+    assert predictions(found, FEW) == {}
+    monkeypatch.setattr(comparison, "MAX_ROWS", found.design.n_obs)
+    monkeypatch.setattr(comparison, "MAX_PARTS", 29)
+    assert set(predictions(found, ())) == {("partial_pooling", "row"), ("partial_pooling", "group")}
+
+
+def test_one_member_is_compared_with_none():
+    result = model_comparison(fitted(), predictions(fitted(), ()), origin=SIMULATED)
+    assert result.passed is None
+    assert tuple(result.table.columns) == COMPARISON_COLUMNS
+
+
+def test_a_member_that_cannot_be_fitted_is_not_compared():
+    """Of a group with one unit no slope of its own is identified."""
+    base = simulated()
+    design = replace(base, group=np.where(base.unit == 4, 0, 1 + base.unit % 2), groups=("solo", "a", "b"))
+    design = design.rows(design.unit < 9)
+    assert answer(Question(design, load_panel_model("no_pooling"), "row", 1)) == {}
+    found = fit(design)
+    result = model_comparison(found, predictions(found, ("no_pooling", "complete_pooling")), origin=SIMULATED)
+    assert set(result.table["model"]) == {"partial_pooling", "complete_pooling"}
+
+
+# Members that are not Gaussian.
+
+
+def test_other_members_are_left_out_of_given_their_effects():
+    """Another fit's store stands in for one by PyMC: its rows' densities are those of ArviZ."""
+    found = fitted()
+    other = replace(fitted(model="group_variance"), collapsed=None)
+    assert ("student_t", "row") not in predictions(found, ("student_t",))
+    assert ("student_t", "row") not in predictions(found, (), others={"student_t": other})
+    answers = predictions(found, ("student_t",), others={"student_t": other})
+    assert {what for model, what in answers if model == "student_t"} == {"row"}
+    loo = az.loo(other.tree, pointwise=True)
+    given = answers["student_t", "row"]
+    np.testing.assert_allclose(given["elpd"], loo.elpd_i.to_numpy().ravel(), rtol=1e-12)
+    np.testing.assert_allclose(given["khat"], loo.pareto_k.to_numpy().ravel(), rtol=1e-12)
+    assert given["elpd"].sum() == pytest.approx(loo.elpd)
+    assert np.isnan(given["p"]).all()
+    # Of the same model: densities given effects, reweighted, estimate what the integrated ones are.
+    own = held_out(Question(found.design, load_panel_model("group_variance"), "row", 1))
+    assert np.median(np.abs(given["elpd"] - own["elpd"])) < 0.02
+    table = model_comparison(found, answers, origin=SIMULATED).table
+    row = table[table["model"] == "student_t"].squeeze()
+    assert row["question"] == QUESTIONS["row"]
+    assert row["answers"] == load_panel_model("student_t").answers
+    assert row["difference"] == pytest.approx((given["elpd"] - answers["partial_pooling", "row"]["elpd"]).sum())
+
+
+# Seeds, and who does the work.
+
+
+def test_the_same_seed_gives_the_same_predictions():
+    found = fitted()
+    again, other = (predictions(found, (), seed=seed) for seed in (1, 2))
+    first = {key: values for key, values in predicted().items() if key in again}
+    assert len(first) == 3
+    for key, values in first.items():
+        for name in ("elpd", "khat", "p"):
+            np.testing.assert_array_equal(values[name], again[key][name])
+        assert (values["elpd"] != other[key]["elpd"]).any()
+        np.testing.assert_allclose(values["elpd"], other[key]["elpd"], atol=0.5)
+
+
+def test_two_processes_predict_what_one_does():
+    found, models = fitted(), ("complete_pooling",)
+    with executor(2) as two:
+        together = predictions(found, models, run_by=two)
+    assert set(together) == {(m, what) for m in ("partial_pooling", *models) for what in QUESTIONS}
+    for key, values in together.items():
+        for name in ("elpd", "khat", "p"):
+            np.testing.assert_array_equal(values[name], predicted()[key][name])
+
+
+# Priors raised to powers.
+
+
+def test_a_prior_that_is_not_felt_settles_nothing():
+    result = power_scaling(fitted(), origin=SIMULATED)
+    assert result.passed is True
+    assert tuple(result.table.columns) == POWER_COLUMNS
+    assert list(result.table["power"].unique()) == list(POWERS)
+    assert list(result.table["group"].unique()) == ["g0", "g1", "g2", "(all)", "(new)"]
+    assert set(result.table["diagnosis"]) == {"the prior is not felt"}
+    assert "no settled sign depends on it; by the power-scaling diagnostic" in result.text
+    assert "the prior is felt by no slope." in result.text
+    own = result.table[result.table["power"] == 1].set_index("group")
+    draws = fitted().tree["posterior"]["group_total_slope"].sel(group="g0").to_numpy()
+    assert own.loc["g0", "mean"] == pytest.approx(draws.mean(), rel=1e-12)
+    assert own.loc["g0", "sd"] == pytest.approx(draws.std(), rel=1e-12)
+    assert np.isneginf(own["khat"]).all()
+
+
+def few_rows():
+    """Three groups of three units; the slope of the first is short of zero by itself."""
+    design = simulated(5, slopes=(0.05, 0.5, 0.45))
+    return design.rows(design.unit < 9)
+
+
+def test_a_sign_that_a_power_of_the_prior_settles_is_found():
+    result = power_scaling(fit(few_rows(), member({"tau": half_normal(0.05)}, group_slope="pooled")), origin=SIMULATED)
+    assert result.passed is False
+    assert "whether the sign is settled depends on it for g0" in result.text
+    assert "the prior is felt by g0" in result.text
+    low = result.table[result.table["group"] == "g0"].set_index("power")["ci_low"]
+    assert low[0.5] < -0.01
+    assert low[2.0] > 0.01
+    felt = result.table.set_index("group")["prior_sensitivity"] >= 0.05
+    assert (result.table.set_index("group")["diagnosis"] != "the prior is not felt").equals(felt)
+
+
+def against_refits(found, models):
+    """Hold means and sds under some powers against those of fits under the priors that the powers make of it."""
+    table = power_scaling(found, origin=SIMULATED).table
+    table = table[table["group"] != "(new)"].set_index(["power", "group"])
+    for power, model in models.items():
+        drawn = refitted_slopes(refit(blocks_for(found.design, model), draws=4_000, seed=7))
+        for group, draws in zip([*found.design.groups, "(all)"], [*drawn.groups.T, drawn.common], strict=True):
+            row = table.loc[(power, group)]
+            kurtosis = ((draws - draws.mean()) ** 4).mean() / draws.var() ** 2
+            size = 4_000 / 4  # of both, where reweighted draws count for a third of their number
+            assert row["mean"] == pytest.approx(draws.mean(), abs=ERRORS * draws.std() / np.sqrt(size)), (power, group)
+            assert row["sd"] == pytest.approx(draws.std(), rel=ERRORS / 2 * np.sqrt((kurtosis - 1) / size))
+    return table
+
+
+def test_powers_of_a_prior_are_refits_under_it():
+    """A half-normal raised to the power a is a half-normal of a scale of 1 / sqrt(a)."""
+    model = member({"tau": half_normal(0.1), "sigma": half_normal(0.15)}, group_slope="pooled")
+    found = fit(few_rows(), model)
+    scales = {power: 1 / np.sqrt(power) for power in (0.5, 0.8, 2.0)}
+    models = {a: with_priors(model, tau=half_normal(0.1 * s), sigma=half_normal(0.15 * s)) for a, s in scales.items()}
+    table = against_refits(found, models)
+    # It would not pass at another power: the prior is felt.
+    moved = (table.loc[(2.0, "g0"), "mean"] - table.loc[(0.5, "g0"), "mean"]) / table.loc[(1.0, "g0"), "sd"]
+    assert moved > 0.4
+
+
+def test_a_normal_prior_of_the_slope_is_raised_to_powers_as_well():
+    """To a normal one of the same mean and a standard deviation of 1 / sqrt(a)."""
+    sd = 0.15
+
+    def slope(power):
+        return Prior("normal", {"mean": 0.0, "sd": sd / np.sqrt(power)})
+
+    model = member({"slope": slope(1.0), "control_slope": slope(1.0), "tau": half_normal(0.3)}, group_slope="pooled")
+    models = {
+        power: with_priors(
+            model,
+            slope=slope(power),
+            control_slope=slope(power),
+            tau=half_normal(0.3 / np.sqrt(power)),
+            sigma=half_normal(1 / np.sqrt(power)),
+        )
+        for power in (0.5, 2.0)
+    }
+    table = against_refits(fit(few_rows(), model), models)
+    common = table["mean"].xs("(all)", level="group")
+    assert common[0.5] - common[2.0] > 0.3 * table.loc[(1.0, "(all)"), "sd"]
+    assert table.loc[(1.0, "(all)"), "prior_sensitivity"] > 0.05
+
+
+def test_draws_that_cannot_tell_a_power_are_found():
+    """A prior far from the data: half of it leaves the draws behind."""
+    design = simulated(slopes=(-3.0, 0.5, 4.0))
+    found = fit(design, member({"sigma": half_normal(0.005), "tau": half_normal(0.005)}, group_slope="pooled"))
+    result = power_scaling(found, origin=SIMULATED)
+    assert result.passed is False
+    assert "of the powers cannot be told from these draws" in result.text
+    assert result.table["khat"].max() > 0.7
+
+
+def test_without_a_prior_nothing_is_raised_to_powers():
+    held = Prior("fixed", {"value": 0.3})
+    found = fit(few_rows(), member({"sigma": held, "tau": held}, group_slope="pooled"))
+    result = power_scaling(found, origin=SIMULATED)
+    assert result.passed is None
+    assert tuple(result.table.columns) == POWER_COLUMNS
+    assert "has no top-level prior to be scaled" in result.text
+
+
+def test_a_flat_prior_of_scales_does_not_change_with_its_power():
+    uniform = Prior("uniform", {"upper": 20.0})
+    result = power_scaling(
+        fit(few_rows(), member({"sigma": uniform, "tau": uniform}, group_slope="pooled")), origin=SIMULATED
+    )
+    assert result.passed is None
+
+
+def test_intervals_are_those_of_weighted_draws():
+    """Of draws of which half have no weight, the quantiles are the other half's."""
+    found = fit(few_rows(), "partial_pooling")
+    tree = found.tree.copy()
+    keep = np.arange(4_000).reshape(4, 1_000) % 2 == 0
+    prior = tree["log_prior"].to_dataset()
+    noise = 1e-3 * np.random.default_rng(1).normal(size=keep.shape)
+    for name in prior:
+        prior[name] = (("chain", "draw"), (np.where(keep, 0.0, -40.0) + noise) * (name == "tau"))
+    tree["log_prior"] = type(tree)(prior)
+    table = power_scaling(replace(found, tree=tree), origin=SIMULATED).table
+    draws = found.tree["posterior"]["group_total_slope"].sel(group="g1").to_numpy()[keep]
+    row = table[(table["power"] == 2.0) & (table["group"] == "g1")].squeeze()
+    assert row["mean"] == pytest.approx(draws.mean(), rel=1e-3)
+    np.testing.assert_allclose(row[["ci_low", "ci_high"]].astype(float), np.quantile(draws, [0.025, 0.975]), rtol=0.02)
+    assert row["p_positive"] == pytest.approx((draws > 0).mean(), abs=1e-3)
