@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cbec_bayes.effects.coefficients import coefficients as coefficients
     from cbec_bayes.entropy import entropy_index as entropy_index
     from cbec_bayes.entropy import load_system as load_system
+    from cbec_bayes.errors import GateError as GateError
+    from cbec_bayes.errors import InputError as InputError
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
     from cbec_bayes.panel import make_panel as make_panel
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from cbec_bayes.spec import load_summary_model as load_summary_model
 
 _HOMES = {
+    "GateError": "cbec_bayes.errors",
+    "InputError": "cbec_bayes.errors",
     "Panel": "cbec_bayes.panel",
     "Roles": "cbec_bayes.panel",
     "audit": "cbec_bayes.published.audit",

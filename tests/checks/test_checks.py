@@ -472,7 +472,7 @@ def test_checks_from_python():
     assert found.frame()["check"].tolist() == [result.name for result in found.results]
     assert found["left_out_rows"].passed is True
     assert "<table" in found._repr_html_()
-    assert "left_out_rows: yes." in found["left_out_rows"]._repr_html_()
+    assert "left_out_rows: passed." in found["left_out_rows"]._repr_html_()
     with pytest.raises(InputError, match="unknown check 'left_out_row'; did you mean 'left_out_rows'"):
         _ = found["left_out_row"]
 

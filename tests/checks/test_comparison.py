@@ -445,6 +445,7 @@ def test_a_prior_that_is_not_felt_settles_nothing():
     assert result.passed is True
     assert tuple(result.table.columns) == POWER_COLUMNS
     assert list(result.table["power"].unique()) == list(POWERS)
+    assert POWERS[0] == 1
     assert list(result.table["group"].unique()) == ["g0", "g1", "g2", "(all)", "(new)"]
     assert set(result.table["diagnosis"]) == {"the prior is not felt"}
     assert "no settled sign depends on it; by the power-scaling diagnostic" in result.text
@@ -467,6 +468,10 @@ def test_a_sign_that_a_power_of_the_prior_settles_is_found():
     assert result.passed is False
     assert "whether the sign is settled depends on it for g0" in result.text
     assert "the prior is felt by g0" in result.text
+    means = result.table.pivot(index="power", columns="group", values="mean")[["g0", "g1", "g2"]]
+    sds = result.table.pivot(index="power", columns="group", values="sd").loc[1.0, ["g0", "g1", "g2"]]
+    far = ((means.max() - means.min()) / sds).max()
+    assert f"moves by more than {far:.1f} of its posterior standard deviations" in result.text
     low = result.table[result.table["group"] == "g0"].set_index("power")["ci_low"]
     assert low[0.5] < -0.01
     assert low[2.0] > 0.01
@@ -479,6 +484,7 @@ def against_refits(found, models):
     table = power_scaling(found, origin=SIMULATED).table
     table = table[table["group"] != "(new)"].set_index(["power", "group"])
     for power, model in models.items():
+        assert table.loc[power, "khat"].max() < 0.7
         drawn = refitted_slopes(refit(blocks_for(found.design, model), draws=4_000, seed=7))
         for group, draws in zip([*found.design.groups, "(all)"], [*drawn.groups.T, drawn.common], strict=True):
             row = table.loc[(power, group)]
@@ -489,16 +495,19 @@ def against_refits(found, models):
     return table
 
 
-def test_powers_of_a_prior_are_refits_under_it():
-    """A half-normal raised to the power a is a half-normal of a scale of 1 / sqrt(a)."""
-    model = member({"tau": half_normal(0.1), "sigma": half_normal(0.15)}, group_slope="pooled")
-    found = fit(few_rows(), model)
-    scales = {power: 1 / np.sqrt(power) for power in (0.5, 0.8, 2.0)}
-    models = {a: with_priors(model, tau=half_normal(0.1 * s), sigma=half_normal(0.15 * s)) for a, s in scales.items()}
-    table = against_refits(found, models)
+@pytest.mark.parametrize(("own", "least"), [({"tau": 0.1, "sigma": 0.15}, 0.4), ({"sigma": 0.1}, 0.1)], ids=str)
+def test_powers_of_a_prior_are_refits_under_it(own, least):
+    """A half-normal raised to the power a is a half-normal of a scale of 1 / sqrt(a); what is held stays."""
+    model = member({"tau": Prior("fixed", {"value": 0.1})}, group_slope="pooled")
+
+    def raised(power):
+        return with_priors(model, **{name: half_normal(scale / np.sqrt(power)) for name, scale in own.items()})
+
+    table = against_refits(fit(few_rows(), raised(1.0)), {power: raised(power) for power in (0.5, 0.8, 2.0)})
     # It would not pass at another power: the prior is felt.
     moved = (table.loc[(2.0, "g0"), "mean"] - table.loc[(0.5, "g0"), "mean"]) / table.loc[(1.0, "g0"), "sd"]
-    assert moved > 0.4
+    narrower = table.loc[(0.5, "g0"), "sd"] / table.loc[(2.0, "g0"), "sd"] - 1
+    assert max(moved, narrower) > least
 
 
 def test_a_normal_prior_of_the_slope_is_raised_to_powers_as_well():
@@ -552,19 +561,23 @@ def test_a_flat_prior_of_scales_does_not_change_with_its_power():
     assert result.passed is None
 
 
-def test_intervals_are_those_of_weighted_draws():
-    """Of draws of which half have no weight, the quantiles are the other half's."""
+def test_numbers_are_those_of_weighted_draws():
+    """Of draws of which the lower half of a slope has no weight they are those of the upper half."""
     found = fit(few_rows(), "partial_pooling")
+    slope = found.tree["posterior"]["group_total_slope"].sel(group="g0").to_numpy()
+    upper = slope > np.median(slope)
     tree = found.tree.copy()
-    keep = np.arange(4_000).reshape(4, 1_000) % 2 == 0
     prior = tree["log_prior"].to_dataset()
-    noise = 1e-3 * np.random.default_rng(1).normal(size=keep.shape)
+    noise = 1e-3 * np.random.default_rng(1).normal(size=slope.shape)
     for name in prior:
-        prior[name] = (("chain", "draw"), (np.where(keep, 0.0, -40.0) + noise) * (name == "tau"))
+        prior[name] = (("chain", "draw"), (np.where(upper, 0.0, -40.0) + noise) * (name == "tau"))
     tree["log_prior"] = type(tree)(prior)
     table = power_scaling(replace(found, tree=tree), origin=SIMULATED).table
-    draws = found.tree["posterior"]["group_total_slope"].sel(group="g1").to_numpy()[keep]
-    row = table[(table["power"] == 2.0) & (table["group"] == "g1")].squeeze()
-    assert row["mean"] == pytest.approx(draws.mean(), rel=1e-3)
-    np.testing.assert_allclose(row[["ci_low", "ci_high"]].astype(float), np.quantile(draws, [0.025, 0.975]), rtol=0.02)
-    assert row["p_positive"] == pytest.approx((draws > 0).mean(), abs=1e-3)
+    own, twice = (table[(table["power"] == p) & (table["group"] == "g0")].squeeze() for p in (1.0, 2.0))
+    for row, draws in ((own, slope.ravel()), (twice, slope[upper])):
+        assert row["mean"] == pytest.approx(draws.mean(), rel=1e-3)
+        assert row["sd"] == pytest.approx(draws.std(), rel=1e-3)
+        assert row["p_positive"] == pytest.approx((draws > 0).mean(), abs=1e-3)
+        for end, at in (("ci_low", 0.025), ("ci_high", 0.975)):
+            assert row[end] == pytest.approx(np.quantile(draws, at), abs=0.01 * draws.std())
+    assert 0 < own["p_positive"] < twice["p_positive"]

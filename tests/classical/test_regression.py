@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -234,3 +236,13 @@ def test_unconnected_pieces_count_their_own_effects(how):
     one = twfe(design, how=how)
     many = prepare(design, how=how).fit(design.y[None])
     np.testing.assert_allclose(many.se[0], one.se, rtol=1e-9)
+
+
+def test_the_root_logger_is_left_alone():
+    """pyfixest configures it as it is imported, after which other packages' lines would show."""
+    code = (
+        "import logging; from cbec_bayes.classical.fits import pyfixest; pyfixest(); pyfixest().feols; "
+        "print(logging.getLogger().handlers, logging.getLogger().level)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] 30"

@@ -50,9 +50,11 @@ class CheckResult:
     text: str
 
     def _repr_html_(self) -> str:
-        word = WORDS[self.passed]
+        word = {True: "passed", False: "failed", None: "not applicable"}[self.passed]
+        more = len(self.table) - _SHOWN
+        rest = f"<p>… and {more} more rows</p>" if more > 0 else ""
         shown = self.table.head(_SHOWN).to_html(index=False, float_format="{:.4g}".format, na_rep="")
-        return f"<p><strong>{escape(self.name)}: {word}.</strong> {escape(self.text)}</p>{shown}"
+        return f"<p><strong>{escape(self.name)}: {word}.</strong> {escape(self.text)}</p>{shown}{rest}"
 
 
 def checks_frame(results: Sequence[CheckResult]) -> pd.DataFrame:

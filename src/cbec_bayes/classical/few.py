@@ -12,7 +12,7 @@ from scipy import stats
 
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fewbatch import TIE, prepare_few, weights_for
-from cbec_bayes.classical.fits import NO_FACTORS, quiet
+from cbec_bayes.classical.fits import NO_FACTORS, pyfixest, quiet
 from cbec_bayes.classical.regression import Regression, sample, twfe, two_sided
 from cbec_bayes.design import Design, identified
 from cbec_bayes.spec import CI_PROB
@@ -163,8 +163,7 @@ def _unit_demeaned(design: Design, kept: Sequence[int]) -> tuple[pd.DataFrame, l
 
 
 def _feols(frame: pd.DataFrame, slopes: Sequence[str], effects: Sequence[str], vcov: str) -> Any:
-    import pyfixest as pf
-
+    pf = pyfixest()
     with quiet(), _no_variance():
         return pf.feols(
             f"y ~ {' + '.join([*slopes, *effects])} - 1",

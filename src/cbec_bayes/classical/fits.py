@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +20,18 @@ _TOLERANCE = 1e-13  # of pyfixest's demeaning; its default, 1e-6, would show in 
 _MAX_ITERATIONS = 1_000_000
 NO_FACTORS: dict[str, str | bool] = {"k_adj": False, "k_fixef": "none", "G_adj": False, "G_df": "min"}
 """pyfixest's small-sample correction, switched off: `pyfixest.ssc` with these arguments."""
+
+
+def pyfixest() -> Any:
+    """Import pyfixest, and take back what it does to the root logger as it is imported: others' lines would show."""
+    if "pyfixest" in sys.modules:
+        return sys.modules["pyfixest"]
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    module = import_module("pyfixest")
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    return module
 
 
 def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
@@ -38,7 +54,7 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     -----
     pyfixest stops demeaning at an absolute tolerance, so columns are passed less their means, over their spread.
     """
-    import pyfixest as pf
+    pf = pyfixest()
     from pyfixest.demeaners import MapDemeaner
 
     columns = np.column_stack([design.y, design.x[:, list(kept)]])
