@@ -42,6 +42,9 @@ COMPARE_COLUMNS = (
     "origin",
 )
 
+MAX_GROUPS = 12
+"""Groups up to which each is fitted alone: every one has a residual scale to be sampled."""
+
 _BLANK = (None, None, None)
 
 
@@ -156,6 +159,8 @@ def compare(
     origin = origin or Origin(found.tree.attrs["origin"])
     effects = {found.model.name: effects_table(found, origin, how)}
     for name in (COMPLETE, NONE):
+        if name == NONE and len(design.groups) > MAX_GROUPS:
+            continue
         try:
             effects.setdefault(name, effects_table(fit(design, name, seed=seed, origin=origin), origin, how))
         except CbecBayesError:  # some group cannot stand alone

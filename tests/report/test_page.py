@@ -97,7 +97,7 @@ def made(tmp_path_factory):
 def test_the_page_is_whole_and_offline(made):
     _, out, paths, reader = made
     assert reader.open == []
-    assert reader.tags.count("svg") == 11
+    assert reader.tags.count("svg") == len(list((out / "figures").iterdir())) > 30
     assert len(reader.ids) == len(set(reader.ids))
     assert set(reader.labels) <= set(reader.ids)
     for link in reader.links:

@@ -84,7 +84,8 @@ def predictive_cells(
             prepared = prepare(design, column.terms, group=column.group, how=how)
         except InputError:  # a column that its rows cannot carry
             continue
-        own, many = _cells(prepared.fit(design.y[None])), _cells(prepared.fit(outcomes))
+        two = prepared.effects.n_units == 2
+        own, many = (_cells(prepared.fit(y), errors=not two) for y in (design.y[None], outcomes))
         for (k, quantity), found in many.items():
             if np.isfinite(found).all() and np.ptp(found) > 0:
                 places.append((column.table, column.name, "" if k is None else prepared.terms[k], quantity))
@@ -115,8 +116,10 @@ def predictive_cells(
     return CheckResult(name, out.empty, table, "predictive_grid", text)
 
 
-def _cells(fit: BatchFit) -> dict[tuple[int | None, str], Array]:
+def _cells(fit: BatchFit, *, errors: bool) -> dict[tuple[int | None, str], Array]:
     found: dict[tuple[int | None, str], Array] = {}
     for k in range(fit.estimate.shape[1]):
-        found |= {(k, "estimate"): fit.estimate[:, k], (k, "se"): fit.se[:, k], (k, "t"): fit.t[:, k]}
+        found[k, "estimate"] = fit.estimate[:, k]
+        if errors:  # of two clusters there are none
+            found |= {(k, "se"): fit.se[:, k], (k, "t"): fit.t[:, k]}
     return found | {(None, "r2"): fit.r2, (None, "r2_within"): fit.r2_within}

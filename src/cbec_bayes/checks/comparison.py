@@ -11,8 +11,9 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.heldout import Fold, Question, held_out, parts
 from cbec_bayes.bayes.sampling import KHAT_MAX
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, counted
+from cbec_bayes.design import Design
 from cbec_bayes.errors import CbecBayesError
-from cbec_bayes.family import load_panel_model, panel_model_names
+from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
@@ -47,7 +48,8 @@ SMALL = 4.0
 
 MAX_ROWS = 5_000
 MAX_PARTS = 200
-"""Rows of a panel, and parts of it, up to which each is left out."""
+MAX_SCALES = 12
+"""Rows of a panel, and parts of it, up to which each is left out; scales of a member up to which it takes part."""
 
 type Answers = Mapping[tuple[str, Fold], Mapping[str, Array]]
 """Model and what is left out, to elpd, khat and p of each part."""
@@ -66,6 +68,12 @@ def answer(question: Question) -> dict[str, list[float]]:
         return {}
 
 
+def n_scales(model: PanelModel, design: Design) -> int:
+    """Return how many scales a member samples on a design: one per group, or control, of some terms."""
+    each = {"phi": len(design.terms) - 1, "sigma": len(design.groups) if model.residual == "by_group" else 1}
+    return sum(each.get(scale, 1) for scale in model.scales)
+
+
 def predictions(
     found: PanelFit,
     models: Sequence[str],
@@ -81,7 +89,8 @@ def predictions(
     found
         A fit by the collapsed engine.
     models
-        Names of members beside it; those that are not Gaussian are taken from `others` if they are there.
+        Names of members beside it, but for those with more than `MAX_SCALES` scales; those that are not Gaussian are
+        taken from `others` if they are there.
     others
         Fits of members that are not Gaussian: of these rows alone are left out, by importance sampling of densities
         given effects, which their diagnostics can show to be unreliable.
@@ -93,7 +102,7 @@ def predictions(
     most: Mapping[Fold, int] = {"row": MAX_ROWS, "unit": MAX_PARTS, "group": MAX_PARTS}
     applies = found.collapsed is not None and found.design.n_obs <= MAX_ROWS
     kinds = [what for what in QUESTIONS if applies and 1 < len(parts(found.blocks, what)[1]) <= most[what]]
-    gaussian = [model for model in members.values() if model.is_gaussian]
+    gaussian = [m for m in members.values() if m.is_gaussian and n_scales(m, found.design) <= MAX_SCALES]
     asked = [Question(found.design, model, what, seed) for model in gaussian for what in kinds]
     answered = fan_out(run_by, answer, asked)
     answers: dict[tuple[str, Fold], Mapping[str, Array]] = {

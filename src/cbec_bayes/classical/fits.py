@@ -29,6 +29,7 @@ def pyfixest() -> Any:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     module = import_module("pyfixest")
+    _ = module.feols  # what configures the logger is imported when it is first asked for
     root.handlers[:] = handlers
     root.setLevel(level)
     return module
@@ -64,7 +65,8 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     names = [f"x{k}" for k in kept]
     frame = pd.DataFrame(columns / scale, columns=["y", *names])
     frame["unit"], frame["time"] = design.unit, design.time
-    with quiet():
+    # With two clusters the variance is nothing but rounding, and may be none at all.
+    with quiet(), np.errstate(divide="ignore", invalid="ignore"):
         fit = pf.feols(
             f"y ~ {' + '.join(names)} | unit + time",
             data=frame,
@@ -74,10 +76,10 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
             collin_tol=1e-14,  # collinear regressors were left out before, by a tolerance of our own
             demeaner=MapDemeaner(fixef_tol=_TOLERANCE, fixef_maxiter=_MAX_ITERATIONS),
         )
+        estimate = fit.coef().to_numpy()
     unit = scale[0] / scale[1:]
-    estimate = fit.coef().to_numpy() * unit
     residuals = np.asarray(fit._u_hat, dtype=float).ravel() * scale[0]
-    return estimate, np.asarray(fit._vcov) * np.outer(unit, unit), residuals
+    return estimate * unit, np.asarray(fit._vcov) * np.outer(unit, unit), residuals
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Regression:
     outcome, terms
         Names; K terms. A term that is collinear with the effects or with earlier terms has NaN throughout.
     estimate, se
-        Shape (K,).
+        Shape (K,). Of two clusters there is no standard error: it would be zero whatever the data.
     vcov
         Clustered covariance, shape (K, K).
     df
@@ -213,6 +213,8 @@ def twfe(design: Design, terms: Sequence[str] | None = None, *, how: str | Conve
     at = list(kept)
     rank = used.effects.rank
     estimate[at] = slopes
+    if len(used.units) == 2:  # two clusters' scores add up to nothing each: what is left is rounding, no variance
+        uncorrected = np.full_like(uncorrected, np.nan)
     vcov[np.ix_(at, at)] = uncorrected * how.factor(used.n_obs, len(kept), len(used.units), rank)
     se[at] = np.sqrt(np.diag(vcov)[at])
     rss = float(residual @ residual)

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW
@@ -52,8 +53,8 @@ def as_svg(figure: Any, title: str, description: str) -> str:
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = svg.replace("'DejaVu Sans', 'Bitstream Vera Sans',", "")
     # matplotlib numbers ids alike in every figure, or hashes coordinates; a page needs them unique and stable.
-    slug = title.lower().replace(" ", "-")
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower())
     names = {name: f"{slug}-{n}" for n, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
     svg = re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg)
     opening, rest = svg.split(">", 1)
-    return f'{opening} role="img" aria-label="{title}: {description}">{rest}'
+    return f'{opening} role="img" aria-label="{escape(f"{title}: {description}")}">{rest}'
