@@ -39,8 +39,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 
 
 @contextmanager
-def _progress(n_steps: int, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show which step runs and for how long, on a terminal only."""
+def _progress(n_steps: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show which step runs and for how long, on a terminal only; without a number of steps, only which."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -254,7 +254,7 @@ def check(
     from cbec_bayes.report.checkfigures import draw
     from cbec_bayes.report.checks import TITLES
 
-    with _progress(4, quiet) as step, executor(workers, scheduler) as run_by:
+    with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
         found = check_folder(folder, seed=seed, run_by=run_by, step=step)
     if not quiet:
         frame = checks_frame(found.results)
@@ -305,7 +305,7 @@ def report(
     from cbec_bayes.folderjobs import report_folder
     from cbec_bayes.report.panelpage import decimals, panel_answer, render_panel
 
-    with _progress(6, quiet) as step, executor(workers, scheduler) as run_by:
+    with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
         found = report_folder(folder, seed=seed, run_by=run_by, step=step)
         step("the page")
         files = render_panel(found)
@@ -394,10 +394,13 @@ def reconstruct(
         typer.Option("--n", metavar="N", min=1, help="Members of an ensemble. Default: the one central panel."),
     ] = None,
     out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     seed: Seed = 1,
     quiet: Quiet = False,
 ) -> None:
     """Build panels that reproduce the printed numbers; writes the panels, record.csv and summary.csv."""
+    from cbec_bayes.fanout import executor
     from cbec_bayes.files import write_files
     from cbec_bayes.reconstruction.job import ensemble, ensemble_files, load_problem
     from cbec_bayes.reconstruction.job import reconstruct as reconstruct_one
@@ -405,12 +408,12 @@ def reconstruct(
     from cbec_bayes.spec import load_study
 
     problem = load_problem(load_study(study))
-    with _progress(n or 1, quiet) as step:
+    with _progress(n or 1, quiet) as step, executor(workers if n else 1, scheduler) as run_by:
         if n is None:
             step("the panel closest to what is observed")
             found = [reconstruct_one(problem)]
         else:
-            found = list(ensemble(problem, n, seed, step))
+            found = ensemble(problem, n, seed, run_by=run_by, step=step)
     if not quiet:
         for number, one in enumerate(found, 1):
             typer.echo(f"Panel {number}: {match_sentence(one.replication)}")

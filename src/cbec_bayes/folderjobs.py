@@ -68,7 +68,7 @@ def check_folder(
     """
     found = fit_folder(folder, seed=seed, step=step)
     step("checks")
-    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by)
+    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by, step=step)
     return CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(trial))
 
 
@@ -118,7 +118,7 @@ def report_folder(
     step("the two limits, and the regressions")
     compared = compare(found.fit, found.how, origin=found.panel.origin, seed=found.seed)
     step("checks")
-    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by)
+    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by, step=step)
     checks = CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(trial))
     path, density = None, None
     if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:

@@ -315,7 +315,7 @@ def test_an_ensemble_takes_the_first_start_that_will_do(problem, monkeypatch):
     real = job.solve
     monkeypatch.setattr(job, "solve", lambda *given, **how: asked.append(1) or real(*given, **how))
     steps: list[str] = []
-    found = list(ensemble(problem, 3, seed=5, step=steps.append))
+    found = ensemble(problem, 3, seed=5, step=steps.append)
     assert steps == ["panel 1 of 3", "panel 2 of 3", "panel 3 of 3"]
     assert all(member.worst < 1 for member in found)
     assert len(asked) == 3

@@ -107,7 +107,7 @@ def test_bounds_pin_the_extremes(problem):
 
 
 def test_members_meet_the_papers_cells_and_differ(problem):
-    found = list(ensemble(problem, 2, seed=2))
+    found = ensemble(problem, 2, seed=2)
     for member in found:
         assert member.replication.counts() == {"yes": 90, "rounding": 1, "no": 4}
         assert member.worst < 1
@@ -119,7 +119,7 @@ def test_members_meet_the_papers_cells_and_differ(problem):
         assert member.columns[["ci", "cbec"]].max().tolist() == [3.95, 3.912]
     a, b = (member.columns for member in found)
     assert (a["cbec"] - b["cbec"]).abs().mean() > 0.05
-    again = next(ensemble(problem, 2, seed=2))
+    again = ensemble(problem, 1, seed=2)[0]
     pd.testing.assert_frame_equal(again.columns, a)
     files = ensemble_files(problem, found)
     assert list(files) == [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,7 @@ def predictions(
     others: Mapping[str, PanelFit] | None = None,
     seed: int = 1,
     run_by: Executor = SERIAL,
+    step: Callable[[str], None] = lambda _: None,
 ) -> Answers:
     """Leave out every row, unit and group under several models.
 
@@ -94,7 +95,7 @@ def predictions(
     others
         Fits of members that are not Gaussian: of these rows alone are left out, by importance sampling of densities
         given effects, which their diagnostics can show to be unreliable.
-    seed, run_by
+    seed, run_by, step
         As in `cbec_bayes.fanout.fan_out`.
     """
     own = found.model
@@ -104,7 +105,7 @@ def predictions(
     kinds = [what for what in QUESTIONS if applies and 1 < len(parts(found.blocks, what)[1]) <= most[what]]
     gaussian = [m for m in members.values() if m.is_gaussian and n_scales(m, found.design) <= MAX_SCALES]
     asked = [Question(found.design, model, what, seed) for model in gaussian for what in kinds]
-    answered = fan_out(run_by, answer, asked)
+    answered = fan_out(run_by, answer, asked, step=step, named="question to a member")
     answers: dict[tuple[str, Fold], Mapping[str, Array]] = {
         (question.model.name, question.what): {k: np.array(v, dtype=float) for k, v in one.items()}
         for question, one in zip(asked, answered, strict=True)

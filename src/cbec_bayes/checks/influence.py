@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Literal
 
@@ -27,6 +28,8 @@ MAX_LEFT_OUT = 200
 DRAWS = 4_000
 """Draws of a refit."""
 
+type Step = Callable[[str], None]
+
 INFLUENTIAL = 1.0
 """A slope that moves by more than this many of its posterior standard deviations rests on what was left out."""
 
@@ -50,7 +53,13 @@ def summaries(piece: Without) -> dict[str, list[float]]:
 
 
 def leave_out(
-    found: PanelFit, what: Literal["unit", "group"], *, origin: Origin, seed: int = 1, run_by: Executor = SERIAL
+    found: PanelFit,
+    what: Literal["unit", "group"],
+    *,
+    origin: Origin,
+    seed: int = 1,
+    run_by: Executor = SERIAL,
+    step: Step = lambda _: None,
 ) -> CheckResult:
     """Refit without each unit, or each group, in turn, under the priors of the full fit.
 
@@ -62,8 +71,8 @@ def leave_out(
         What is left out.
     origin, seed
         Of the data, and of everything random.
-    run_by
-        See `cbec_bayes.fanout.executor`.
+    run_by, step
+        As in `cbec_bayes.fanout.fan_out`.
 
     Returns
     -------
@@ -80,7 +89,7 @@ def leave_out(
         return CheckResult(name, None, empty, None, text)
     full = _summaries(group_slopes(found))
     pieces = [Without(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
-    refits = fan_out(run_by, summaries, pieces)
+    refits = fan_out(run_by, summaries, pieces, step=step, named=f"refit without a {what}")
     rows = []
     for label, refitted in zip(labels, refits, strict=True):
         for group, numbers in refitted.items():

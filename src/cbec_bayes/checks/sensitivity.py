@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -68,7 +68,14 @@ def _draws(slopes: GroupSlopes) -> dict[str, Array]:
     return draws | {GROUP_ALL: slopes.common} | ({} if slopes.new is None else {GROUP_NEW: slopes.new})
 
 
-def between_group_prior(found: PanelFit, *, origin: Origin, seed: int = 1, run_by: Executor = SERIAL) -> CheckResult:
+def between_group_prior(
+    found: PanelFit,
+    *,
+    origin: Origin,
+    seed: int = 1,
+    run_by: Executor = SERIAL,
+    step: Callable[[str], None] = lambda _: None,
+) -> CheckResult:
     """Refit under other priors of the between-group scale.
 
     Parameters
@@ -77,8 +84,8 @@ def between_group_prior(found: PanelFit, *, origin: Origin, seed: int = 1, run_b
         A fit that pools group slopes; the check does not apply to others, nor where the scale is held fixed.
     origin, seed
         Of the data, and of everything random.
-    run_by
-        See `cbec_bayes.fanout.executor`.
+    run_by, step
+        As in `cbec_bayes.fanout.fan_out`.
 
     Returns
     -------
@@ -93,7 +100,7 @@ def between_group_prior(found: PanelFit, *, origin: Origin, seed: int = 1, run_b
         return CheckResult(name, None, empty, None, f"The model {model.name} has no between-group scale to be sampled.")
     tried = alternatives(model.priors["tau"])
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
-    refits = fan_out(run_by, summaries, [Under(found.design, one, seed) for one in models])
+    refits = fan_out(run_by, summaries, [Under(found.design, one, seed) for one in models], step=step, named="prior")
     rows = [
         (label, group, *numbers, str(origin))
         for label, refitted in zip(tried, refits, strict=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -56,6 +57,8 @@ class Trial:
         Of everything random.
     run_by
         Who does the refits; see `cbec_bayes.fanout.executor`.
+    step
+        Called with a line as each refit ends.
     """
 
     fit: PanelFit
@@ -67,6 +70,7 @@ class Trial:
     others: Mapping[str, PanelFit] = field(default_factory=dict)
     seed: int = 1
     run_by: Executor = SERIAL
+    step: Callable[[str], None] = lambda _: None
 
     @property
     def tried_columns(self) -> tuple[ColumnSpec, ...]:
@@ -98,17 +102,18 @@ def run_checks(trial: Trial) -> tuple[CheckResult, ...]:
 
     Errors are those of `predictive_checks`.
     """
-    fit, origin, seed, run_by = trial.fit, trial.origin, trial.seed, trial.run_by
+    fit, origin, seed = trial.fit, trial.origin, trial.seed
+    shared: dict[str, Any] = {"seed": seed, "run_by": trial.run_by, "step": trial.step}
     members = [*(gaussian_members() if trial.members is None else trial.members), *trial.others]
-    answers = predictions(fit, members, others=trial.others, seed=seed, run_by=run_by)
+    answers = predictions(fit, members, others=trial.others, **shared)
     return (
         *predictive_checks(trial),
         prior_predictive(fit, trial.tried_columns, trial.how, trial.printed, origin=origin, seed=seed),
         agreement(fit, trial.how, origin=origin, seed=seed),
-        between_group_prior(fit, origin=origin, seed=seed, run_by=run_by),
+        between_group_prior(fit, origin=origin, **shared),
         power_scaling(fit, origin=origin),
-        leave_out(fit, "group", origin=origin, seed=seed, run_by=run_by),
-        leave_out(fit, "unit", origin=origin, seed=seed, run_by=run_by),
+        leave_out(fit, "group", origin=origin, **shared),
+        leave_out(fit, "unit", origin=origin, **shared),
         left_out_rows(fit, answers, origin=origin),
         left_out_groups(fit, answers, origin=origin),
         model_comparison(fit, answers, origin=origin),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.design import Design, make_design
 from cbec_bayes.errors import InputError
+from cbec_bayes.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.files import asset_dir, csv_text
 from cbec_bayes.panel import Panel, panel_of, read_frame, study_frame
 from cbec_bayes.published.printed import Paper, load_paper
@@ -238,11 +240,14 @@ def _solve(system: System, start: Start, *, closer: bool) -> _Candidate:
     return _Candidate(found, float(np.sqrt(np.mean((found.point - reference) ** 2))))
 
 
-def ensemble(problem: Problem, n: int, seed: int = 1, step: Step = lambda _: None) -> Iterator[Reconstruction]:
-    """Yield n distinct reconstructions, with seeds that follow from `seed` and the member's number alone."""
-    for member, child in enumerate(seeds_of(n, seed)):
-        step(f"panel {member + 1} of {n}")
-        yield reconstruct(problem, child)
+def ensemble(
+    problem: Problem, n: int, seed: int = 1, *, run_by: Executor = SERIAL, step: Step = lambda _: None
+) -> list[Reconstruction]:
+    """Return n distinct reconstructions, with seeds that follow from `seed` and the member's number alone.
+
+    They are shared between the workers of `run_by`, and the same whoever does the work.
+    """
+    return fan_out(run_by, partial(reconstruct, problem), seeds_of(n, seed), step=step, named="panel")
 
 
 def seeds_of(n: int, seed: int) -> list[int]:

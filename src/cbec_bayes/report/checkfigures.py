@@ -9,7 +9,8 @@ import pandas as pd
 
 from cbec_bayes.checks import CheckResult
 from cbec_bayes.checks.sensitivity import POWERS
-from cbec_bayes.report.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, as_svg, new_figure
+from cbec_bayes.report.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, apart, as_svg, new_figure
+from cbec_bayes.report.tables import percent
 from cbec_bayes.spec import CI_PROB, GROUP_ALL
 
 QUANTITIES = {"estimate": "coefficient", "se": "clustered standard error", "t": "t", "r2": "R²"}
@@ -96,7 +97,8 @@ def influence(table: pd.DataFrame, title: str, most: int = 12) -> str:
     """
     largest = table.groupby("left_out")["moved"].agg(lambda moved: moved.abs().max()).sort_values(ascending=False)
     names = list(largest.index[:most])
-    groups = [group for group in dict.fromkeys(table["group"]) if group != GROUP_ALL] or [GROUP_ALL]
+    order = list(dict.fromkeys([*table["left_out"], *table["group"]]))  # of groups left out, the panel's own
+    groups = [group for group in order if group != GROUP_ALL and group in set(table["group"])] or [GROUP_ALL]
     markers, colours = ("o", "s", "^", "v", "D"), (BLUE, ORANGE, GREEN, PINK, GREY)
     with new_figure(0.24 * len(names) + 1.0) as (figure, axes):
         axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
@@ -188,7 +190,7 @@ def slopes_by(table: pd.DataFrame, title: str) -> str:
             axes.tick_params(axis="y", length=0)
         for axes in grid.ravel()[len(groups) :]:
             axes.set_visible(False)
-        figure.supxlabel(f"slope, {CI_PROB:.0%} interval; the model's own prior first", fontsize=9)
+        figure.supxlabel(f"slope, {percent(CI_PROB)} interval; the model's own prior first", fontsize=9)
         return as_svg(figure, title, f"{len(groups)} slopes under {len(labels)} priors; numbers in the table")
 
 
@@ -272,18 +274,13 @@ def left_out_rows(table: pd.DataFrame, title: str) -> str:
     with new_figure(2.6) as (figure, axes):
         axes.plot(at[~far], table["elpd"][~far], ".", color=BLUE, markersize=3.5)
         axes.plot(at[far], table["elpd"][far], "D", color=ORANGE, markersize=4.5)
-        for i in np.flatnonzero(far)[np.argsort(table["p"][far].to_numpy())][:6]:
+        named = np.flatnonzero(far)[np.argsort(table["p"][far].to_numpy())][:6]
+        heights = apart(table["elpd"].to_numpy()[named], 0.07 * float(np.ptp(table["elpd"].dropna())))
+        for i, height in zip(named, heights, strict=True):
             left = i > len(table) / 2
-            offset, side = ((-5, 0), "right") if left else ((5, 0), "left")
-            axes.annotate(
-                table["row"].iloc[i],
-                (i, table["elpd"].iloc[i]),
-                offset,
-                textcoords="offset points",
-                ha=side,
-                va="center",
-                fontsize=8,
-            )
+            at_label = i + (-1 if left else 1) * 0.015 * len(table)
+            side = "right" if left else "left"
+            axes.annotate(table["row"].iloc[i], (i, height), (at_label, height), ha=side, va="center", fontsize=8)
         axes.set_xlabel("row, by unit and period")
         axes.set_ylabel("log density given the others")
         return as_svg(figure, title, f"{len(table)} rows, {int(far.sum())} of them farther out than the others allow")

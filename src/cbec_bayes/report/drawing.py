@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW
+
+type Array = NDArray[np.float64]
 
 WIDTH = 5.4  # inches; narrow enough to be read on a telephone, scaled up on a desk
 INK = "#010203"  # stands for the page's own text colour, see `as_svg`
@@ -58,3 +63,19 @@ def as_svg(figure: Any, title: str, description: str) -> str:
     svg = re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg)
     opening, rest = svg.split(">", 1)
     return f'{opening} role="img" aria-label="{escape(f"{title}: {description}")}">{rest}'
+
+
+def apart(values: Array, gap: float) -> Array:
+    """Move values apart until each two differ by the gap, as little as their order allows."""
+    order = np.argsort(values)
+    moved = values[order].astype(float)
+    for _ in range(50):
+        close = np.diff(moved) < gap - 1e-12
+        if not close.any():
+            break
+        for i in np.flatnonzero(close):
+            middle = (moved[i] + moved[i + 1]) / 2
+            moved[i], moved[i + 1] = middle - gap / 2, middle + gap / 2
+    found = np.empty_like(moved)
+    found[order] = moved
+    return found

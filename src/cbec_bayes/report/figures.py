@@ -19,6 +19,7 @@ from cbec_bayes.report.drawing import (
     ORANGE,
     PINK,
     WIDTH,
+    apart,
     as_svg,
     new_figure,
 )
@@ -163,7 +164,7 @@ def path(
         for line, colour, dashes in styles:
             upper.plot(tau, line, color=colour, linestyle=dashes, linewidth=1.8)
         spread = float(np.ptp(means)) or 1.0
-        for label, at, line in zip(labels, _apart(means[-1], 0.06 * spread), means.T, strict=True):
+        for label, at, line in zip(labels, apart(means[-1], 0.06 * spread), means.T, strict=True):
             upper.annotate(
                 label,
                 (tau[-1], line[-1]),
@@ -188,22 +189,6 @@ def path(
         lower.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ends = "; ".join(f"{label} from {m[0]:.2f} to {m[-1]:.2f}" for label, m in zip(labels, means.T, strict=True))
         return as_svg(figure, title, f"slopes from complete to no pooling: {ends}")
-
-
-def _apart(values: Array, gap: float) -> Array:
-    """Move values apart until each two differ by the gap, as little as their order allows."""
-    order = np.argsort(values)
-    moved = values[order].astype(float)
-    for _ in range(50):
-        close = np.diff(moved) < gap - 1e-12
-        if not close.any():
-            break
-        for i in np.flatnonzero(close):
-            middle = (moved[i] + moved[i + 1]) / 2
-            moved[i], moved[i + 1] = middle - gap / 2, middle + gap / 2
-    found = np.empty_like(moved)
-    found[order] = moved
-    return found
 
 
 def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, str], xlabel: str) -> str:
