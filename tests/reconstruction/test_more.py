@@ -15,6 +15,7 @@ from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.cli import main
 from cbec_bayes.errors import InputError
+from cbec_bayes.fanout import SERIAL
 from cbec_bayes.published.printed import Coefficient, PrintedNumber, TableColumn
 from cbec_bayes.reconstruction import job
 from cbec_bayes.reconstruction.job import ensemble, ensemble_files, load_problem, reconstruct, summary_frame
@@ -329,14 +330,14 @@ def test_an_ensemble_takes_the_first_start_that_will_do(problem, monkeypatch):
 def test_the_command_passes_its_options_on(monkeypatch, capsys):
     seen = []
 
-    def stop(of_problem, *given):
-        seen.extend([of_problem.study.name, *given[:2]])
+    def stop(of_problem, *given, run_by, step):
+        seen.extend([of_problem.study.name, *given, run_by])
         raise InputError("enough")
 
     monkeypatch.setattr(job, "ensemble", stop)
     with pytest.raises(SystemExit):
-        main(["reconstruct", "--n", "3", "--seed", "7"])
-    assert seen == ["paper", 3, 7]
+        main(["reconstruct", "--n", "3", "--seed", "7", "--workers", "1"])
+    assert seen == ["paper", 3, 7, SERIAL]
     assert capsys.readouterr().err == "error: enough\n"
 
 
