@@ -27,6 +27,10 @@ INTERRUPTED = 130
 
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
+FitFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")]
+FitSeed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Processes that share the work. Default: one per processor."),
@@ -237,13 +241,11 @@ def fit(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")],
+    folder: FitFolder,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
-    ] = None,
+    seed: FitSeed = None,
     quiet: Quiet = False,
 ) -> None:
     """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
@@ -268,11 +270,9 @@ def check(
 
 @app.command()
 def compare(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")],
+    folder: FitFolder,
     out: Out = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
-    ] = None,
+    seed: FitSeed = None,
     quiet: Quiet = False,
 ) -> None:
     """Set a fit beside its two limits and the classical regressions; writes compare.csv."""
@@ -290,13 +290,11 @@ def compare(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")],
+    folder: FitFolder,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
-    ] = None,
+    seed: FitSeed = None,
     quiet: Quiet = False,
 ) -> None:
     """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""

@@ -68,6 +68,10 @@ def check_folder(
     """
     found = fit_folder(folder, seed=seed, step=step)
     step("checks")
+    return _checked(found, run_by, step)
+
+
+def _checked(found: FittedPanel, run_by: Executor, step: Callable[[str], None]) -> CheckedFit:
     trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by, step=step)
     return CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(trial))
 
@@ -118,8 +122,7 @@ def report_folder(
     step("the two limits, and the regressions")
     compared = compare(found.fit, found.how, origin=found.panel.origin, seed=found.seed)
     step("checks")
-    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by, step=step)
-    checks = CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(trial))
+    checks = _checked(found, run_by, step)
     path, density = None, None
     if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:
         path, density = posterior_path(found.fit, seed=found.seed)

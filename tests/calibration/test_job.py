@@ -82,11 +82,15 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert program("--n", 0) == 2
 
 
-def test_what_ships_with_the_package_names_what_produced_it():
+def test_what_ships_with_the_package_names_what_produced_it(monkeypatch):
     found = committed()
     assert found is not None
     assert set(found.manifest["produced_by"]) == {"code", "models"}
-    assert found.current == (found.manifest["produced_by"] == digests())
+    for produced_by, current in ((found.manifest["produced_by"], True), (digests() | {"code": "another"}, False)):
+        monkeypatch.setattr(job, "digests", lambda found=produced_by: found)
+        again = committed()
+        assert again is not None
+        assert again.current is current
     right = found.sbc["model"] == found.sbc["data_of"]
     assert (found.sbc[right]["passed"] == "yes").all()
     wrong = found.sbc[~right].groupby(["model", "data_of"])["passed"]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.blocks import blocks_for
-from cbec_bayes.bayes.fit import PanelFit, refit
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.checks.refits import Refitted, summaries
 from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.design import Design
-from cbec_bayes.effects.groups import GroupSlopes, group_slopes, refitted_slopes
+from cbec_bayes.effects.groups import GroupSlopes, group_slopes
 from cbec_bayes.effects.summary import Summary, summarise_draws
 from cbec_bayes.errors import CbecBayesError
-from cbec_bayes.family import PanelModel
 from cbec_bayes.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.spec import GROUP_ALL, Origin
 
@@ -25,31 +22,18 @@ INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_
 MAX_LEFT_OUT = 200
 """Refits that a check makes at most; of more units or groups it takes none."""
 
-DRAWS = 4_000
-"""Draws of a refit."""
-
 type Step = Callable[[str], None]
 
 INFLUENTIAL = 1.0
 """A slope that moves by more than this many of its posterior standard deviations rests on what was left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Without:
-    """A piece of work: the rows that are left, and the model that is fitted to them."""
-
-    design: Design
-    model: PanelModel
-    seed: int
-
-
-def summaries(piece: Without) -> dict[str, list[float]]:
-    """Return mean, sd, ci_low, ci_high and p_positive of each slope; nothing where a slope is not identified."""
+def summaries_if_identified(piece: Refitted) -> dict[str, list[float]]:
+    """Return what `summaries` does; nothing where a slope is not identified."""
     try:
-        found = refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed)
+        return summaries(piece)
     except CbecBayesError:
         return {}
-    return {group: list(astuple(summary)) for group, summary in _summaries(refitted_slopes(found)).items()}
 
 
 def leave_out(
@@ -88,13 +72,14 @@ def leave_out(
         text = f"Leaving out one {what} at a time needs three to {MAX_LEFT_OUT} of them and the collapsed engine."
         return CheckResult(name, None, empty, None, text)
     full = _summaries(group_slopes(found))
-    pieces = [Without(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
-    refits = fan_out(run_by, summaries, pieces, step=step, named=f"refit without a {what}")
+    pieces = [Refitted(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
+    refits = fan_out(run_by, summaries_if_identified, pieces, step=step, named=f"refit without a {what}")
     rows = []
     for label, refitted in zip(labels, refits, strict=True):
-        for group, numbers in refitted.items():
-            if group in full:
-                moved = (numbers[0] - full[group].mean) / full[group].sd
+        for group, own in full.items():
+            if group in refitted:
+                numbers = refitted[group]
+                moved = (numbers[0] - own.mean) / own.sd
                 rows.append((label, group, *numbers, moved, str(origin)))
     table = pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
     if table.empty:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import blocks_for, location_priors
-from cbec_bayes.bayes.fit import PanelFit, refit
+from cbec_bayes.bayes.blocks import location_priors
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.importance import smoothed_weights
 from cbec_bayes.bayes.sampling import KHAT_MAX
+from cbec_bayes.checks.refits import Refitted, draws_of, summaries
 from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.design import Design
-from cbec_bayes.effects.groups import GroupSlopes, group_slopes, refitted_slopes
-from cbec_bayes.effects.summary import summarise_draws
-from cbec_bayes.family import PanelModel
+from cbec_bayes.effects.groups import group_slopes
 from cbec_bayes.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin, Prior
+from cbec_bayes.spec import CI_PROB, GROUP_NEW, Origin, Prior
 from cbec_bayes.within import Array
 
 SENSITIVITY_COLUMNS = ("prior", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin")
-
-DRAWS = 4_000
-"""Draws of a refit."""
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Multiples of the model's own scale at which the between-group prior is tried, as a half-normal."""
@@ -46,26 +41,6 @@ def alternatives(own: Prior) -> dict[str, Prior]:
         "exponential": Prior("exponential", {"mean": scale}),
     }
     return {"the model's own": own} | {name: prior for name, prior in tried.items() if prior != own}
-
-
-@dataclass(frozen=True, slots=True)
-class Under:
-    """A piece of work: a design, and the model with some prior that is fitted to it."""
-
-    design: Design
-    model: PanelModel
-    seed: int
-
-
-def summaries(piece: Under) -> dict[str, list[float]]:
-    """Return mean, sd, ci_low, ci_high and p_positive of each group's slope, the common one and a new group's."""
-    slopes = refitted_slopes(refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed))
-    return {group: list(astuple(summarise_draws(values))) for group, values in _draws(slopes).items()}
-
-
-def _draws(slopes: GroupSlopes) -> dict[str, Array]:
-    draws = {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
-    return draws | {GROUP_ALL: slopes.common} | ({} if slopes.new is None else {GROUP_NEW: slopes.new})
 
 
 def between_group_prior(
@@ -100,7 +75,7 @@ def between_group_prior(
         return CheckResult(name, None, empty, None, f"The model {model.name} has no between-group scale to be sampled.")
     tried = alternatives(model.priors["tau"])
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
-    refits = fan_out(run_by, summaries, [Under(found.design, one, seed) for one in models], step=step, named="prior")
+    refits = fan_out(run_by, summaries, [Refitted(found.design, one, seed) for one in models], step=step, named="prior")
     rows = [
         (label, group, *numbers, str(origin))
         for label, refitted in zip(tried, refits, strict=True)
@@ -184,7 +159,7 @@ def power_scaling(found: PanelFit, *, origin: Origin) -> CheckResult:
         return CheckResult(
             name, None, empty, None, f"The model {found.model.name} has no top-level prior to be scaled."
         )
-    slopes = _draws(group_slopes(found))
+    slopes = draws_of(group_slopes(found))
     sensitivity = _sensitivity(found, slopes, priors)
     rows: list[tuple[object, ...]] = []
     for power in POWERS:
