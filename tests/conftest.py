@@ -25,5 +25,5 @@ def printed_slopes(paper: Paper) -> PrintedEstimates:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files first that take longest, so that no worker is left with one of them at the end."""
-    slowest = ("tests/report/", "tests/checks/", "tests/test_notebooks.py")
+    slowest = ("tests/reporting/", "tests/checks/", "tests/test_notebooks.py")
     items.sort(key=lambda item: min((i for i, name in enumerate(slowest) if item.nodeid.startswith(name)), default=9))

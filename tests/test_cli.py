@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from cbec_bayes import cli
-from cbec_bayes.effects import EFFECT_COLUMNS
+from cbec_bayes.estimands import EFFECT_COLUMNS
 from cbec_bayes.files import asset_dir
 from cbec_bayes.published import job
 
@@ -262,7 +262,7 @@ def test_replicate_the_paper(program, tmp_path):
     frame = pd.read_csv(tmp_path / "o" / "replication.csv", dtype=str)
     columns = ["table", "column", "term", "quantity", "printed", "replicated", "match", "origin"]
     assert list(frame.columns[:8]) == columns
-    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["classical.csv", "replication.csv"]
+    assert sorted(path.name for path in (tmp_path / "o").glob("*.csv")) == ["classical.csv", "replication.csv"]
 
 
 def test_replicate_the_public_study(program, tmp_path):

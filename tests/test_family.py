@@ -118,7 +118,7 @@ def test_every_choice_of_every_term_has_the_scales_that_it_needs(tmp_path, term)
         ),
         ({"unit_effect": '"off"'}, {}, "unit_effect: unknown choice 'off'; there are fixed, random, correlated"),
         ({"unit_slope": '"fixed"'}, {}, "unit_slope: unknown choice 'fixed'; there are off, pooled"),
-        ({"residual": '"cauchy"'}, {}, "residual: unknown choice 'cauchy'; there are normal, by_group, student_t, ar1"),
+        ({"residual": '"cauchy"'}, {}, "residual: unknown choice 'cauchy'; there are normal, by_group, ar1, student_t"),
         ({"group_slopes": '"off"'}, {}, "group_slopes: unknown key; did you mean 'group_slope'?"),
         ({}, {"sigma": None}, "priors.sigma: a table is needed"),
         ({}, {"tau": None}, "priors.tau: a table is needed"),

@@ -12,9 +12,8 @@ from cbec_bayes import cli
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.effects import EFFECT_COLUMNS
-from cbec_bayes.effects.groups import effects_table, group_slopes, pooling_factors, ranks, shrinkage_path
-from cbec_bayes.spec import Origin
+from cbec_bayes.estimands import EFFECT_COLUMNS
+from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors, ranks, shrinkage_path
 from tests.classical.cases import load
 
 PANEL = ["--outcome", "gross product", "--exposure", "pcap", "--controls", "pc,emp", "--unit", "州", "--time", "year"]
@@ -93,9 +92,7 @@ def test_the_path_runs_from_one_table_to_the_other():
 
 def test_effects_of_the_limits():
     design = load("produc")
-    complete, apart = (
-        effects_table(fit(design, m, draws=250), Origin.OBSERVED) for m in ("complete_pooling", "no_pooling")
-    )
+    complete, apart = (effects(fit(design, m, draws=250)) for m in ("complete_pooling", "no_pooling"))
     groups = len(design.groups)
     assert (complete["pooling_factor"][:groups] == 1).all()
     assert (apart["pooling_factor"][:groups] == 0).all()

@@ -24,7 +24,7 @@ from cbec_bayes.replication import (
     shown_tables,
     stars_of,
 )
-from cbec_bayes.report.classical import classical_tables, jackknife_sentence
+from cbec_bayes.reporting.classical import classical_tables, jackknife_sentence
 from cbec_bayes.spec import Origin, Study, read_study
 from tests.studies import make_study
 

@@ -10,17 +10,16 @@ from cbec_bayes import cli
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.effects.groups import effects_table
+from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.replication import printed_coefficients
-from cbec_bayes.report.comparison import compare_table
+from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.sidebyside import COMPARE_COLUMNS, compare, side_by_side
-from cbec_bayes.spec import Origin
 from tests.bayes import panel
 
 
 @pytest.fixture(scope="module")
 def found():
-    return fit(panel("balanced"), draws=250, origin=Origin.SIMULATED)
+    return fit(panel("balanced"), draws=250)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def test_every_number_is_that_of_its_module(found, compared):
     design = found.design
     assert compared["group"].tolist() == ["(all)", "(all)", *design.groups]
     assert set(compared["origin"]) == {"simulated"}
-    effects = effects_table(found, Origin.SIMULATED).set_index("group")
+    effects = effects_of(found).set_index("group")
     for row in compared.iloc[1:].to_dict("records"):
         part = design if row["group"] == "(all)" else design.of_group(row["group"])
         few = few_clusters(part, replications=199)
@@ -65,9 +64,9 @@ def test_models_stand_beside_the_column_with_their_regressors_alone(compared):
 
 def test_a_limit_that_cannot_be_fitted_is_blank(found):
     design = found.design
-    effects = {"partial_pooling": effects_table(found, Origin.SIMULATED)}
+    effects = {"partial_pooling": effects_of(found)}
     columns = [column for column in _columns(design) if column.group is not None]
-    frame = side_by_side(design, columns, {}, effects, "partial_pooling", origin=Origin.SIMULATED)
+    frame = side_by_side(design, columns, {}, effects, "partial_pooling")
     assert frame[["estimate", "n_units", "complete_mean", "no_mean"]].isna().all().all()
     assert frame["partial_mean"].notna().all()
     text = compare_table("t", frame)
@@ -85,7 +84,7 @@ def test_what_is_printed(paper, found):
     assert printed["4", "East", "cbec"] == "0.22** (0.259)"
     design = found.design
     own = {("4", group, design.terms[0]): f"1.{i}*" for i, group in enumerate(design.groups)}
-    frame = side_by_side(design, _columns(design), {}, {}, "m", printed=own, origin=Origin.SIMULATED)
+    frame = side_by_side(design, _columns(design), {}, {}, "m", printed=own)
     table = compare_table("t", frame)
     assert table.columns[1] == "Printed"
     assert [row[1] for row in table.rows] == ["not printed", "not printed", *own.values()]

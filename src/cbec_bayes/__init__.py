@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from cbec_bayes.classical.few import few_clusters as few_clusters
     from cbec_bayes.classical.regression import twfe as twfe
     from cbec_bayes.design import make_design as make_design
-    from cbec_bayes.effects.coefficients import coefficients as coefficients
     from cbec_bayes.entropy import entropy_index as entropy_index
     from cbec_bayes.entropy import load_system as load_system
     from cbec_bayes.errors import GateError as GateError
     from cbec_bayes.errors import InputError as InputError
+    from cbec_bayes.estimands.coefficients import coefficients as coefficients
+    from cbec_bayes.estimands.groups import effects as effects
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
     from cbec_bayes.panel import make_panel as make_panel
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cbec_bayes.published.twin import build_summary_pymc as build_summary_pymc
     from cbec_bayes.reconstruction.job import reconstruct as reconstruct
     from cbec_bayes.replication import replicate as replicate
+    from cbec_bayes.reporting.panelpage import report as report
     from cbec_bayes.sidebyside import compare as compare
     from cbec_bayes.spec import load_study as load_study
     from cbec_bayes.spec import load_summary_model as load_summary_model
@@ -50,10 +52,11 @@ _HOMES = {
     "build_pymc": "cbec_bayes.bayes.twin",
     "build_summary_pymc": "cbec_bayes.published.twin",
     "check": "cbec_bayes.checks.suite",
-    "coefficients": "cbec_bayes.effects.coefficients",
+    "coefficients": "cbec_bayes.estimands.coefficients",
     "compare": "cbec_bayes.sidebyside",
     "contrasts_table": "cbec_bayes.published.results",
     "entropy_index": "cbec_bayes.entropy",
+    "effects": "cbec_bayes.estimands.groups",
     "effects_table": "cbec_bayes.published.results",
     "fit": "cbec_bayes.bayes.fit",
     "few_clusters": "cbec_bayes.classical.few",
@@ -68,6 +71,7 @@ _HOMES = {
     "read_estimates": "cbec_bayes.published.estimates",
     "read_panel": "cbec_bayes.panel",
     "reconstruct": "cbec_bayes.reconstruction.job",
+    "report": "cbec_bayes.reporting.panelpage",
     "replicate": "cbec_bayes.replication",
     "sensitivity_table": "cbec_bayes.published.results",
     "summarise": "cbec_bayes.published.results",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cbec_bayes.errors import CbecBayesError, InputError
+from cbec_bayes.errors import CbecBayesError, InputError, StoppedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,41 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-INTERRUPTED = 130
+
+def _model_names() -> list[str]:
+    from cbec_bayes.family import panel_model_names
+
+    return list(panel_model_names())
+
+
+def _printed_model_names() -> list[str]:
+    from cbec_bayes.spec import model_names
+
+    return list(model_names())
+
+
+def _study_names() -> list[str]:
+    from cbec_bayes.spec import study_names
+
+    return list(study_names())
+
+
+def _conventions() -> list[str]:
+    from cbec_bayes.classical.conventions import CONVENTIONS
+
+    return list(CONVENTIONS)
+
+
+def _columns(context: typer.Context) -> list[str]:
+    """Return the columns of the panel named so far, but of those that are long to read."""
+    from csv import reader
+
+    try:
+        with Path(context.params["data"]).open(encoding="utf-8-sig", newline="") as file:
+            return next(reader(file), [])
+    except (KeyError, TypeError, OSError, ValueError):
+        return []
+
 
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
@@ -39,56 +75,197 @@ Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers do it instead."),
 ]
+StudyName = Annotated[
+    str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.", autocompletion=_study_names)
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute again, even if nothing has changed since.")]
+
+type Step = Callable[[str], None]
 
 
 @contextmanager
-def _progress(n_steps: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show which step runs and for how long, on a terminal only; without a number of steps, only which."""
+def _progress(n_steps: int | None, quiet: bool) -> Iterator[Step]:
+    """Show what runs, on a terminal only: the steps, and of many like pieces how fast they go and what is left."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    from cbec_bayes.fanout import step_parts
+
+    class Rate(ProgressColumn):
+        """Pieces per second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.2g}/s" if task.speed else "")
+
+    class Remaining(TimeRemainingColumn):
+        """Time that is left, named."""
+
+        def render(self, task: Task) -> Text:
+            return Text("") if task.time_remaining is None else super().render(task) + Text(" left")
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        Rate(),
+        Remaining(compact=True),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=n_steps)
-        done = -1
+        whole = bar.add_task("starting", total=n_steps)
+        named, pieces, done = "", None, 0
 
         def step(name: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, description=name, completed=done)
+            nonlocal named, pieces, done
+            counted = step_parts(name)
+            if pieces is not None and (counted is None or counted[0] != named):
+                bar.remove_task(pieces)
+                pieces = None
+            if counted is None:
+                bar.update(whole, description=name, completed=done)
+                done += 1
+                return
+            named = counted[0]
+            if pieces is None:
+                pieces = bar.add_task(f"  {named}", total=counted[2])
+            bar.update(pieces, completed=counted[1])
 
         yield step
 
 
-def _print_table(frame: pd.DataFrame, title: str) -> None:
-    """Print a frame of texts as a plain table."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a command found.
+
+    Attributes
+    ----------
+    said
+        For a reader, at a terminal.
+    tables
+        For a program: tables and other results by name.
+    files
+        To write, by name.
+    require
+        Raises where a gate of ours failed, once everything is written.
+    """
+
+    said: str
+    tables: Mapping[str, Any]
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    require: Callable[[], None] = lambda: None
+
+
+def _deliver(
+    command: str,
+    find: Callable[[], Found],
+    out: Path | None = None,
+    depends: Callable[[], Mapping[str, Any]] = dict,
+    *,
+    quiet: bool,
+    as_json: bool,
+    fresh: bool = True,
+) -> None:
+    """Find, print and write; or, where what is in the folder was made of the same content, say so and print it."""
+    from cbec_bayes import receipts
+    from cbec_bayes.files import write_files
+
+    key = receipts.digest(command, depends()) if out is not None else ""
+    kept = receipts.read(out, command, key) if out is not None and not fresh else None
+    if kept is not None:
+        _print(kept.said, kept.found, out, list(kept.files), quiet=quiet, as_json=as_json, unchanged=True)
+        return
+    try:
+        found = find()
+    except KeyboardInterrupt:
+        raise StoppedError("run the same command again to start over") from None
+    receipt = receipts.make(key, found.files, found.said, {k: _plain(v) for k, v in found.tables.items()})
+    written: list[str] = []
+    try:
+        if out is not None:
+            write_files(out, found.files)
+            written = list(found.files)
+        found.require()
+        if out is not None:
+            write_files(out, {receipts.file_of(command): receipt.text()})
+    finally:
+        _print(receipt.said, receipt.found, out, written, quiet=quiet, as_json=as_json)
+
+
+def _print(
+    said: str,
+    found: Mapping[str, Any],
+    out: Path | None,
+    written: list[str],
+    *,
+    quiet: bool,
+    as_json: bool,
+    unchanged: bool = False,
+) -> None:
+    if as_json:
+        paths = [str(out / name) for name in written] if out is not None else []
+        typer.echo(json.dumps({**found, "written": paths}, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    if quiet:
+        return
+    typer.echo(said)
+    if out is not None and written:
+        several = f" and {len(written) - 1} more" if len(written) > 12 else ""
+        names = written[:1] if several else written
+        paths_text = ", ".join(str(out / name) for name in names) + several
+        if unchanged:
+            typer.echo(f"Nothing that these depend on has changed: {paths_text} stand as written (--fresh: again).")
+        else:
+            typer.echo(f"Written: {paths_text}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a table as what JSON can hold, one object per row; missing cells are null."""
+    import pandas as pd
+
+    return (
+        json.loads(value.to_json(orient="records", double_precision=15)) if isinstance(value, pd.DataFrame) else value
+    )
+
+
+def _table(frame: pd.DataFrame, title: str) -> str:
+    """Return a frame of texts as a plain table."""
     from tabulate import tabulate
 
-    typer.echo(f"{title}\n")
-    typer.echo(
-        tabulate(frame.to_numpy().tolist(), headers=list(frame.columns), tablefmt="simple", disable_numparse=True)
-    )
-    typer.echo("")
+    rows = frame.to_numpy().tolist()
+    return f"{title}\n\n{tabulate(rows, headers=list(frame.columns), tablefmt='simple', disable_numparse=True)}\n"
 
 
-def _say_written(paths: list[Path], quiet: bool) -> None:
-    if not quiet and paths:
-        typer.echo("Written: " + ", ".join(str(path) for path in paths))
+@contextmanager
+def _resumable(out: Path | None, what: str) -> Iterator[None]:
+    """Say, where it is interrupted, what the same command need not do again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        raise StoppedError(f"finished {what} are kept in {out}: run the same command again to go on") from None
 
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
+    study: StudyName = "paper",
     members: Annotated[
         int, typer.Option("--ensemble", metavar="N", min=0, help="Panels of the ensemble of reconstructions; 0: none.")
     ] = 100,
@@ -96,19 +273,30 @@ def run(
     workers: Workers = None,
     scheduler: Scheduler = None,
     seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make the whole report of a study (the main job)."""
     from cbec_bayes.fanout import executor
-    from cbec_bayes.report.page import answer
-    from cbec_bayes.run import n_steps
-    from cbec_bayes.run import run as run_study
+    from cbec_bayes.reporting.page import answer
+    from cbec_bayes.run import make_report, manifest, n_steps
+    from cbec_bayes.spec import load_study
 
-    with _progress(n_steps(members), quiet) as step, executor(workers, scheduler) as run_by:
-        analysis, paths = run_study(study, out or Path("reports"), seed=seed, members=members, run_by=run_by, step=step)
-    if not quiet:
-        typer.echo("\n\n".join(answer(analysis)) + "\n")
-        typer.echo(f"Written: {paths[0]} and {len(paths) - 1} files beside it")
+    folder = out or Path("reports")
+
+    def find() -> Found:
+        with _resumable(folder, "panels of the ensemble"), _progress(n_steps(), quiet) as step:
+            with executor(workers, scheduler) as run_by:
+                made = make_report(study, folder, seed=seed, members=members, run_by=run_by, step=step)
+            sentences = answer(made.analysis)
+            tables = {"answer": list(sentences), "effects": made.analysis.effects}
+            return Found("\n\n".join(sentences) + "\n", tables, made.files, made.journal.remove)
+
+    def depends() -> Mapping[str, Any]:
+        return {**manifest(load_study(study), seed), "members": members}
+
+    _deliver("run", find, folder, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -121,10 +309,11 @@ def audit(
     ] = None,
     out: Out = None,
     seed: Seed = 1,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Check a printed table's own arithmetic; writes audit.csv and readings.csv."""
-    from cbec_bayes.files import csv_text, write_files
+    from cbec_bayes.files import csv_text
     from cbec_bayes.published.audit import audit as audit_paper
     from cbec_bayes.published.audit import readings_frame
     from cbec_bayes.published.printed import load_paper
@@ -132,29 +321,31 @@ def audit(
     from cbec_bayes.replication import observed_rows
     from cbec_bayes.spec import load_study
 
-    paper = load_paper(tables)
-    observed = observed_rows(load_study("paper"), paper) if tables is None else None
-    found = audit_paper(paper, observed)
-    frame = found.frame()
-    if not quiet:
+    def find() -> Found:
+        paper = load_paper(tables)
+        observed = observed_rows(load_study("paper"), paper) if tables is None else None
+        found = audit_paper(paper, observed)
+        frame, readings = found.frame(), readings_frame(paper)
         shown = frame[(frame["verdict"] == "fail") & ~frame["check"].str.startswith(("stars_", "implied"))]
         counts = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in Verdict)
-        if len(shown):
-            _print_table(shown[["table", "column", "term", "check", "detail"]], "What fails")
-        typer.echo(f"{len(frame)} findings: {counts}.")
-    if out is not None:
-        files = {
-            "audit.csv": csv_text(frame),
-            "readings.csv": csv_text(readings_frame(paper)),
-        }
-        _say_written(write_files(out, files), quiet)
+        fails = _table(shown[["table", "column", "term", "check", "detail"]], "What fails") if len(shown) else ""
+        files = {"audit.csv": csv_text(frame), "readings.csv": csv_text(readings)}
+        return Found(f"{fails}\n{len(frame)} findings: {counts}.", {"audit": frame, "readings": readings}, files)
+
+    _deliver("audit", find, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
 def published(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="label, estimate, se; optionally stars, df.")],
     model: Annotated[
-        str, typer.Option("--model", metavar="FILE", help="A model's name (see `models`) or TOML file.")
+        str,
+        typer.Option(
+            "--model",
+            metavar="FILE",
+            help="A model's name (see `models`) or TOML file.",
+            autocompletion=_printed_model_names,
+        ),
     ] = "published_half_normal",
     reading: Annotated[
         str, typer.Option("--reading", metavar="NAME", help="as_printed, coherent or stars.")
@@ -165,78 +356,121 @@ def published(
     engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="quadrature or pymc.")] = "quadrature",
     out: Out = None,
     seed: Seed = 1,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
-    from cbec_bayes.files import write_files
     from cbec_bayes.published.job import ENGINES, pool_file
     from cbec_bayes.spec import suggest
 
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
-    with _progress(3, quiet) as step:
-        pooled = pool_file(file, model=model, reading=reading, unit=unit, engine=engine, seed=seed, step=step)
-    if not quiet:
-        _print_table(
-            pooled.shown(), f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
-        )
-        for note in pooled.notes:
-            typer.echo(note)
-    if out is not None:
-        _say_written(write_files(out, pooled.files()), quiet)
-    pooled.require()
+
+    def find() -> Found:
+        with _progress(3, quiet) as step:
+            pooled = pool_file(file, model=model, reading=reading, unit=unit, engine=engine, seed=seed, step=step)
+        title = f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
+        tables = {
+            "effects": pooled.effects,
+            "contrasts": pooled.contrasts,
+            "diagnostics": pooled.diagnostics,
+            "notes": list(pooled.notes),
+        }
+        said = "\n".join([_table(pooled.shown(), title), *pooled.notes])
+        return Found(said, tables, pooled.files(), pooled.require)
+
+    _deliver("published", find, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
 def fit(
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="The panel: .csv, .parquet, .xlsx or .dta.")],
-    outcome: Annotated[str, typer.Option("--outcome", metavar="COLUMN", help="What is explained.")],
-    exposure: Annotated[str, typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.")],
-    unit: Annotated[str, typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...")],
-    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.")],
+    outcome: Annotated[
+        str, typer.Option("--outcome", metavar="COLUMN", help="What is explained.", autocompletion=_columns)
+    ],
+    exposure: Annotated[
+        str, typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.", autocompletion=_columns)
+    ],
+    unit: Annotated[
+        str, typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...", autocompletion=_columns)
+    ],
+    time: Annotated[
+        str, typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.", autocompletion=_columns)
+    ],
     controls: Annotated[
         str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")
     ] = "",
     group: Annotated[
-        str | None, typer.Option("--group", metavar="COLUMN", help="Groups of units whose slopes are pooled.")
+        str | None,
+        typer.Option(
+            "--group", metavar="COLUMN", help="Groups of units whose slopes are pooled.", autocompletion=_columns
+        ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="A model's name (see `models`) or TOML file.")
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="A model's name (see `models`) or TOML file.",
+            autocompletion=_model_names,
+        ),
     ] = "partial_pooling",
     engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="auto, collapsed or pymc.")] = "auto",
     convention: Annotated[
-        str, typer.Option("--convention", metavar="NAME", help="Of the clustered standard errors beside.")
+        str,
+        typer.Option(
+            "--convention",
+            metavar="NAME",
+            help="Of the clustered standard errors beside.",
+            autocompletion=_conventions,
+        ),
     ] = "reghdfe",
     out: Out = None,
     seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
-    from cbec_bayes.files import write_files
-    from cbec_bayes.panelfit import fit_file
+    from cbec_bayes.panelfit import content, fit_file, settings_of
 
-    with _progress(3, quiet) as step:
-        found = fit_file(
-            data,
-            outcome=outcome,
-            exposure=exposure,
-            controls=[name.strip() for name in controls.split(",") if name.strip()],
-            unit=unit,
-            time=time,
-            group=group,
-            model=model,
-            engine=engine,
-            how=convention,
-            seed=seed,
-            step=step,
-        )
-    if not quiet:
-        _print_table(found.shown(), f"{found.fit.model.name}: {found.fit.model.answers}")
-        for note in found.notes:
-            typer.echo(note)
-    if out is not None:
-        _say_written(write_files(out, found.files()), quiet)
-    found.fit.diagnostics.require()
+    asked: dict[str, Any] = {
+        "outcome": outcome,
+        "exposure": exposure,
+        "controls": [name.strip() for name in controls.split(",") if name.strip()],
+        "unit": unit,
+        "time": time,
+        "group": group,
+        "model": model,
+        "engine": engine,
+        "how": convention,
+        "seed": seed,
+    }
+
+    def find() -> Found:
+        with _progress(3, quiet) as step:
+            found = fit_file(data, **asked, step=step)
+        table = _table(found.shown(), f"{found.fit.model.name}: {found.fit.model.answers}")
+        tables = {"effects": found.effects, "diagnostics": found.diagnostics(), "notes": list(found.notes)}
+        files = found.files() if out is not None else {}
+        return Found("\n".join([table, *found.notes]), tables, files, found.fit.diagnostics.require)
+
+    def depends() -> Mapping[str, Any]:
+        return content(settings_of(data, **asked))
+
+    _deliver("fit", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+
+
+def _of_folder(folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:
+    """Return what the results of a fit's folder depend on."""
+
+    def depends() -> Mapping[str, Any]:
+        from cbec_bayes.panelfit import content, read_settings
+
+        held = read_settings(folder)
+        return content(held if seed is None else {**held, "seed": seed})
+
+    return depends
 
 
 @app.command()
@@ -246,26 +480,25 @@ def check(
     workers: Workers = None,
     scheduler: Scheduler = None,
     seed: FitSeed = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
     from cbec_bayes.checks import checks_frame
     from cbec_bayes.fanout import executor
-    from cbec_bayes.files import write_files
     from cbec_bayes.folderjobs import check_folder
-    from cbec_bayes.report.checkfigures import draw
-    from cbec_bayes.report.checks import TITLES
+    from cbec_bayes.reporting.checkfigures import check_files
 
-    with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
-        found = check_folder(folder, seed=seed, run_by=run_by, step=step)
-    if not quiet:
+    def find() -> Found:
+        with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
+            found = check_folder(folder, seed=seed, run_by=run_by, step=step)
         frame = checks_frame(found.results)
-        typer.echo(f"Checks of {found.model}\n")
-        for row in frame.to_dict("records"):
-            typer.echo(f"{row['check']}: {row['passed']}. {row['text']}")
-    drawn = {f"check_{r.name}.svg": draw(r, TITLES.get(r.name, r.name), found.exposure) for r in found.results}
-    figures = {name: svg for name, svg in drawn.items() if svg is not None}
-    _say_written(write_files(out or folder, {**found.files(), **figures}), quiet)
+        lines = [f"{row['check']}: {row['passed']}. {row['text']}" for row in frame.to_dict("records")]
+        files = {**found.files(), **check_files(found.results, found.exposure)}
+        return Found("\n".join([f"Checks of {found.model}", "", *lines]), {"checks": frame}, files)
+
+    _deliver("check", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -273,19 +506,22 @@ def compare(
     folder: FitFolder,
     out: Out = None,
     seed: FitSeed = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Set a fit beside its two limits and the classical regressions; writes compare.csv."""
-    from cbec_bayes.files import csv_text, write_files
+    from cbec_bayes.files import csv_text
     from cbec_bayes.folderjobs import compare_folder
-    from cbec_bayes.report.comparison import compare_table
+    from cbec_bayes.reporting.comparison import compare_table
 
-    with _progress(4, quiet) as step:
-        found = compare_folder(folder, seed=seed, step=step)
-    if not quiet:
+    def find() -> Found:
+        with _progress(None, quiet) as step:
+            found = compare_folder(folder, seed=seed, step=step)
         table = compare_table("compare", found)
-        _print_table(table.frame(), table.caption)
-    _say_written(write_files(out or folder, {"compare.csv": csv_text(found)}), quiet)
+        return Found(_table(table.frame(), table.caption), {"compare": found}, {"compare.csv": csv_text(found)})
+
+    _deliver("compare", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -295,23 +531,32 @@ def report(
     workers: Workers = None,
     scheduler: Scheduler = None,
     seed: FitSeed = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""
+    from cbec_bayes.checks import checks_frame
     from cbec_bayes.fanout import executor
-    from cbec_bayes.files import write_files
     from cbec_bayes.folderjobs import report_folder
-    from cbec_bayes.report.panelpage import decimals, panel_answer, render_panel
+    from cbec_bayes.reporting.panelpage import decimals, panel_answer, render_panel
 
-    with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
-        found = report_folder(folder, seed=seed, run_by=run_by, step=step)
-        step("the page")
-        files = render_panel(found)
-    if not quiet:
-        typer.echo("\n\n".join(panel_answer(found, decimals(found.fitted.effects))) + "\n")
-    paths = write_files(out or folder, files)
-    if not quiet:
-        typer.echo(f"Written: {paths[0]} and {len(paths) - 1} files beside it")
+    def find() -> Found:
+        with _progress(None, quiet) as step:
+            with executor(workers, scheduler) as run_by:
+                found = report_folder(folder, seed=seed, run_by=run_by, step=step)
+            step("the page")
+            files = render_panel(found)
+        sentences = panel_answer(found, decimals(found.fitted.effects))
+        tables = {
+            "answer": list(sentences),
+            "effects": found.fitted.effects,
+            "compare": found.compared,
+            "checks": checks_frame(found.checks.results),
+        }
+        return Found("\n\n".join(sentences) + "\n", tables, files)
+
+    _deliver("report", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -323,70 +568,88 @@ def calibrate(
     workers: Workers = None,
     scheduler: Scheduler = None,
     seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Calibrate every model on simulated data, and measure who covers; writes sbc.csv, sbc_ranks.csv, coverage.csv."""
-    from cbec_bayes.calibration.job import calibrate_all, forget, n_pieces
+    from cbec_bayes.calibration.job import calibrate_all, digests, forget
     from cbec_bayes.calibration.sbc import verdicts
     from cbec_bayes.fanout import executor
-    from cbec_bayes.files import write_files
-    from cbec_bayes.report.calibration import calibration_figures
+    from cbec_bayes.reporting.calibration import calibration_figures
 
-    with _progress(n_pieces(n), quiet) as step, executor(workers, scheduler) as run_by:
-        found = calibrate_all(run_by, n=n, seed=seed, kept_in=out, step=step)
-    if not quiet:
+    def find() -> Found:
+        kept = _resumable(out, "replications")
+        with kept, _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
+            found = calibrate_all(run_by, n=n, seed=seed, kept_in=out, step=step)
         frame = verdicts(found.results)
+        lines = []
         for (model, data_of), part in frame.groupby(["model", "data_of"], sort=False):
             name = model if model == data_of else f"{model}, wrong on purpose: data of {data_of}"
             missed = part.loc[part["passed"] == "no", "quantity"]
             said = "uniform" if missed.empty else f"not uniform: {', '.join(missed)}"
-            typer.echo(f"{name}: {part['replications'].iloc[0]} replications, ranks {said}")
+            lines.append(f"{name}: {part['replications'].iloc[0]} replications, ranks {said}")
         few = found.coverage[found.coverage["n_clusters"] == 3]
         shown = few.pivot_table(index="method", columns="scenario", values="coverage", sort=False)
         text = shown.map("{:.2f}".format).reset_index()
-        typer.echo("")
-        _print_table(text, "Coverage of 95 % intervals for the slope of the group with 3 units. Origin: simulated.")
-    if out is not None:
+        title = "Coverage of 95 % intervals for the slope of the group with 3 units. Origin: simulated."
         figures = {f"{name}.svg": svg for name, svg in calibration_figures(found.shown()).items()}
-        _say_written(write_files(out, {**found.files(), **figures}), quiet)
-        forget(out)
-    found.require()
+
+        def require() -> None:
+            if out is not None:
+                forget(out)
+            found.require()
+
+        tables = {"sbc": frame, "coverage": found.coverage}
+        return Found("\n".join([*lines, "", _table(text, title)]), tables, {**found.files(), **figures}, require)
+
+    def depends() -> Mapping[str, Any]:
+        return {"n": n, "seed": seed, **digests()}
+
+    _deliver("calibrate", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
 def replicate(
-    study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
+    study: StudyName = "paper",
     few: Annotated[
         bool,
         typer.Option("--few/--no-few", help="Also the few-cluster methods: CR2, CRV3 and the wild cluster bootstrap."),
     ] = True,
     out: Out = None,
     seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Compute a study's classical tables beside its printed cells; writes replication.csv, classical.csv, few.csv."""
-    from cbec_bayes.files import csv_text, write_files
+    from cbec_bayes.files import csv_text
     from cbec_bayes.replication import match_sentence, shown_tables
     from cbec_bayes.replication import replicate as replicate_study
+    from cbec_bayes.run import input_hashes
     from cbec_bayes.spec import load_study
 
-    with _progress(1, quiet) as step:
-        step("regressions, jackknife and bootstrap" if few else "regressions")
-        found = replicate_study(load_study(study), few=few, seed=seed)
-    if not quiet:
-        for title, table in shown_tables(found):
-            _print_table(table, title)
-        typer.echo(f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else ""))
-    if out is not None:
-        files = {"replication.csv": csv_text(found.frame()), "classical.csv": csv_text(found.classical())}
+    def find() -> Found:
+        with _progress(None, quiet) as step:
+            step("regressions, jackknife and bootstrap" if few else "regressions")
+            found = replicate_study(load_study(study), few=few, seed=seed)
+        shown = [_table(table, title) for title, table in shown_tables(found)]
+        origin = f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else "")
+        tables = {"replication": found.frame(), "classical": found.classical()}
         if few:
-            files["few.csv"] = csv_text(found.few_frame())
-        _say_written(write_files(out, files), quiet)
+            tables["few"] = found.few_frame()
+        files = {f"{name}.csv": csv_text(table) for name, table in tables.items()}
+        return Found("\n".join([*shown, origin]), tables, files)
+
+    def depends() -> Mapping[str, Any]:
+        return {"inputs": input_hashes(load_study(study)), "few": few, "seed": seed}
+
+    _deliver("replicate", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
 def reconstruct(
-    study: Annotated[str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.")] = "paper",
+    study: StudyName = "paper",
     n: Annotated[
         int | None,
         typer.Option("--n", metavar="N", min=1, help="Members of an ensemble. Default: the one central panel."),
@@ -395,62 +658,66 @@ def reconstruct(
     workers: Workers = None,
     scheduler: Scheduler = None,
     seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Build panels that reproduce the printed numbers; writes the panels, record.csv and summary.csv."""
     from cbec_bayes.fanout import executor
-    from cbec_bayes.files import write_files
-    from cbec_bayes.reconstruction.job import ensemble, ensemble_files, load_problem
+    from cbec_bayes.reconstruction.job import ensemble, ensemble_files, load_problem, summary_frame
     from cbec_bayes.reconstruction.job import reconstruct as reconstruct_one
     from cbec_bayes.replication import match_sentence
+    from cbec_bayes.run import input_hashes
     from cbec_bayes.spec import load_study
 
-    problem = load_problem(load_study(study))
-    with _progress(n or 1, quiet) as step, executor(workers if n else 1, scheduler) as run_by:
-        if n is None:
-            step("the panel closest to what is observed")
-            found = [reconstruct_one(problem)]
-        else:
-            found = ensemble(problem, n, seed, run_by=run_by, step=step)
-    if not quiet:
-        for number, one in enumerate(found, 1):
-            typer.echo(f"Panel {number}: {match_sentence(one.replication)}")
-        typer.echo("Origin: reconstructed. Each panel is one of infinitely many that print the same numbers.")
-    if out is not None:
-        _say_written(write_files(out, ensemble_files(problem, found)), quiet)
+    def find() -> Found:
+        problem = load_problem(load_study(study))
+        with _progress(None, quiet) as step, executor(workers if n else 1, scheduler) as run_by:
+            if n is None:
+                step("the panel closest to what is observed")
+                found = [reconstruct_one(problem)]
+            else:
+                found = ensemble(problem, n, seed, run_by=run_by, step=step)
+        lines = [f"Panel {number}: {match_sentence(one.replication)}" for number, one in enumerate(found, 1)]
+        lines.append("Origin: reconstructed. Each panel is one of infinitely many that print the same numbers.")
+        return Found("\n".join(lines), {"panels": summary_frame(found)}, ensemble_files(problem, found))
+
+    def depends() -> Mapping[str, Any]:
+        return {"inputs": input_hashes(load_study(study)), "n": n, "seed": seed}
+
+    _deliver("reconstruct", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
-def _list(name: str, lines: dict[str, str], out: Path | None, quiet: bool) -> None:
-    """Print names with one line each, and write them as NAME.csv where asked."""
+def _list(command: str, lines: dict[str, str], out: Path | None, *, quiet: bool, as_json: bool) -> None:
+    """Print names with one line each, and write them as COMMAND.csv where asked."""
     import pandas as pd
 
-    from cbec_bayes.files import csv_text, write_files
+    from cbec_bayes.files import csv_text
 
-    if not quiet:
-        for key, line in lines.items():
-            typer.echo(f"{key:24} {line}")
-    if out is not None:
-        frame = pd.DataFrame({"name": list(lines), "line": list(lines.values())})
-        _say_written(write_files(out, {f"{name}.csv": csv_text(frame)}), quiet)
+    frame = pd.DataFrame({"name": list(lines), "line": list(lines.values())})
+    said = "\n".join(f"{key:24} {line}" for key, line in lines.items())
+    found = Found(said, {command: frame}, {f"{command}.csv": csv_text(frame)})
+    _deliver(command, lambda: found, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
-def models(out: Out = None, seed: Seed = 1, quiet: Quiet = False) -> None:
+def models(out: Out = None, seed: Seed = 1, as_json: Json = False, quiet: Quiet = False) -> None:
     """List the models, with the question each answers."""
     from cbec_bayes.family import load_panel_model, panel_model_names
     from cbec_bayes.spec import load_summary_model, model_names
 
     panels = {name: load_panel_model(name).answers for name in panel_model_names()}
     printed = {name: load_summary_model(name).answers for name in model_names()}
-    _list("models", panels | printed, out, quiet)
+    _list("models", panels | printed, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
-def studies(out: Out = None, seed: Seed = 1, quiet: Quiet = False) -> None:
+def studies(out: Out = None, seed: Seed = 1, as_json: Json = False, quiet: Quiet = False) -> None:
     """List the studies."""
     from cbec_bayes.spec import load_study, study_names
 
-    _list("studies", {name: load_study(name).title for name in study_names()}, out, quiet)
+    lines = {name: load_study(name).title for name in study_names()}
+    _list("studies", lines, out, quiet=quiet, as_json=as_json)
 
 
 @app.callback(invoke_without_command=True)
@@ -471,19 +738,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the program: exit status 0 done, 1 a gate of ours failed, 2 bad input (one line, no traceback)."""
     try:
         status: Any = app(args=arguments, standalone_mode=False)
+    except StoppedError as stopped:
+        typer.echo(f"interrupted: nothing was left half-written; {stopped}", err=True)
+        status = stopped.exit_status
     except CbecBayesError as error:
         typer.echo(f"error: {error}", err=True)
         status = error.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
+        status = StoppedError.exit_status
     except Exception as error:
         # The usage errors of the command-line library: their class is private to it, their message is not.
         if not hasattr(error, "format_message"):
             raise
         typer.echo(f"error: {error.format_message()}", err=True)
         status = 2
-    if status == INTERRUPTED:
-        typer.echo("interrupted: nothing was left half-written; run the same command again to start over", err=True)
     sys.exit(status if isinstance(status, int) else 0)
 
 

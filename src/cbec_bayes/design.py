@@ -12,7 +12,7 @@ from scipy import linalg
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.panel import Panel
-from cbec_bayes.spec import suggest
+from cbec_bayes.spec import Origin, suggest
 from cbec_bayes.within import Array, Codes, TwoWay
 
 COLLINEAR = 1e-9
@@ -39,6 +39,8 @@ class Design:
         Labels of the codes.
     effects
         Projection off the unit and time effects of these rows.
+    origin
+        Of the data; every result says it.
     held_spread
         Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,), where these are not
         the rows' own: a part of a panel, or another outcome on its regressors, is fitted under the same priors.
@@ -55,6 +57,7 @@ class Design:
     times: tuple[float, ...]
     groups: tuple[str, ...]
     effects: TwoWay
+    origin: Origin
     held_spread: Array | None = None
 
     @property
@@ -132,6 +135,7 @@ def make_design(panel: Panel) -> Design:
         panel.times,
         panel.groups,
         TwoWay(panel.unit_codes, panel.time_codes),
+        panel.origin,
     )
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 
 from cbec_bayes.bayes.blocks import blocks_for
 from cbec_bayes.bayes.fit import refit
-from cbec_bayes.effects.groups import refitted_slopes
-from cbec_bayes.effects.summary import summarise_draws
 from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.estimands.groups import refitted_slopes
+from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.family import PanelModel, load_panel_model
 from cbec_bayes.fanout import Executor, Journal, fan_out
 from cbec_bayes.reconstruction.job import Problem, reconstruct, seeds_of

@@ -42,6 +42,12 @@ class InputError(CbecBayesError):
         super().__init__(f"{where}: {message}" if where else message)
 
 
+class StoppedError(CbecBayesError):
+    """The user interrupted a command; the message says how to go on."""
+
+    exit_status = 130
+
+
 class GateError(CbecBayesError):
     """A result failed one of the package's own gates (convergence, accuracy, agreement of engines)."""
 

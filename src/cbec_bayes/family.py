@@ -14,11 +14,11 @@ from typing import Literal
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir, read_toml
+from cbec_bayes.likelihoods import SAMPLED, Likelihood
 from cbec_bayes.spec import SCALE_FAMILIES, SLOPE_FAMILIES, Prior, Section, read_prior, suggest
 
 Effect = Literal["fixed", "random", "correlated"]
 Pooling = Literal["off", "fixed", "pooled"]
-Residual = Literal["normal", "by_group", "student_t", "ar1"]
 
 TERMS: Mapping[str, tuple[str, ...]] = {
     "unit_effect": ("fixed", "random", "correlated"),
@@ -27,7 +27,7 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "group_control_slope": ("off", "fixed", "pooled"),
     "group_time_effect": ("off", "fixed", "pooled"),
     "unit_slope": ("off", "pooled"),
-    "residual": ("normal", "by_group", "student_t", "ar1"),
+    "residual": ("normal", "by_group", "ar1", *SAMPLED),
 }
 """Terms with the choices that each has."""
 
@@ -74,7 +74,7 @@ class PanelModel:
     unit_slope
         A unit's own deviation in the slope of the exposure, ``off`` or ``pooled``.
     residual
-        ``normal``, ``by_group`` (a scale per group), ``student_t``, or ``ar1`` within units.
+        ``normal``, ``by_group`` (a scale per group), ``ar1`` within units, or one of `cbec_bayes.likelihoods.SAMPLED`.
     priors
         By name: slope, control_slope, and the scales that the member has; in units of `UNITS`.
     """
@@ -87,7 +87,7 @@ class PanelModel:
     group_control_slope: Pooling
     group_time_effect: Pooling
     unit_slope: Literal["off", "pooled"]
-    residual: Residual
+    residual: str
     priors: Mapping[str, Prior]
 
     @property
@@ -100,9 +100,14 @@ class PanelModel:
         return str(getattr(self, term)) in ("pooled", "random", "correlated")
 
     @property
+    def likelihood(self) -> Likelihood | None:
+        """The likelihood where residuals are not normal, else None."""
+        return SAMPLED.get(self.residual)
+
+    @property
     def is_gaussian(self) -> bool:
         """Whether the collapsed engine can integrate its location parameters out."""
-        return self.residual != "student_t"
+        return self.likelihood is None
 
     @property
     def uses_groups(self) -> bool:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -198,11 +199,22 @@ def fan_out[T, R](
             found[position] = result
             if with_end is not None:
                 with_end(position, result)
-            step(f"{named} {len(found)} of {len(every)}")
+            step(step_text(named, len(found), len(every)))
     finally:
         if journal is not None:
             journal.close()
     return [found[position] for position in range(len(every))]
+
+
+def step_text(named: str, done: int, of: int) -> str:
+    """Return the line that says how many pieces are done."""
+    return f"{named} {done} of {of}"
+
+
+def step_parts(text: str) -> tuple[str, int, int] | None:
+    """Return what pieces are called, how many are done and of how many, if a line is one of `step_text`."""
+    found = re.fullmatch(r"(.*) (\d+) of (\d+)", text)
+    return None if found is None else (found[1], int(found[2]), int(found[3]))
 
 
 class Journal:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cbec_bayes.checks import CheckResult, checks_frame
 from cbec_bayes.checks.suite import Trial, run_checks
-from cbec_bayes.effects.groups import ShrinkagePath
+from cbec_bayes.estimands.groups import ShrinkagePath
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.files import csv_text
 from cbec_bayes.panelfit import FittedPanel, fit_folder
@@ -72,7 +72,7 @@ def check_folder(
 
 
 def _checked(found: FittedPanel, run_by: Executor, step: Callable[[str], None]) -> CheckedFit:
-    trial = Trial(found.fit, found.how, found.panel.origin, seed=found.seed, run_by=run_by, step=step)
+    trial = Trial(found.fit, found.how, seed=found.seed, run_by=run_by, step=step)
     return CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(trial))
 
 
@@ -82,7 +82,7 @@ def compare_folder(
     """Fit again what a folder says, and set it beside its limits; parameters and errors are those of `check_folder`."""
     found = fit_folder(folder, seed=seed, step=step)
     step("the two limits, and the regressions")
-    return compare(found.fit, found.how, origin=found.panel.origin, seed=found.seed)
+    return compare(found.fit, found.how, seed=found.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,23 @@ def report_folder(
     step: Callable[[str], None] = lambda _: None,
 ) -> ReportedFit:
     """Compute everything that the report of a fit's folder shows; parameters and errors are those of `check_folder`."""
-    found = fit_folder(folder, seed=seed, step=step)
+    return report_fit(fit_folder(folder, seed=seed, step=step), run_by=run_by, step=step)
+
+
+def report_fit(
+    found: FittedPanel, *, run_by: Executor = SERIAL, step: Callable[[str], None] = lambda _: None
+) -> ReportedFit:
+    """Compute everything that the report of a fit shows.
+
+    Parameters
+    ----------
+    found
+        The fit and its tables.
+    run_by, step
+        As in `check_folder`.
+    """
     step("the two limits, and the regressions")
-    compared = compare(found.fit, found.how, origin=found.panel.origin, seed=found.seed)
+    compared = compare(found.fit, found.how, seed=found.seed)
     step("checks")
     checks = _checked(found, run_by, step)
     path, density = None, None

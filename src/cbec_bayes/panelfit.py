@@ -13,18 +13,19 @@ from typing import Any
 
 import pandas as pd
 
-from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit
+from cbec_bayes import receipts
+from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit, restore
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.design import make_design
-from cbec_bayes.effects.groups import (
+from cbec_bayes.errors import InputError
+from cbec_bayes.estimands.groups import (
     contrasts,
-    effects_table,
+    effects,
     estimands,
     group_slopes,
     ranks,
 )
-from cbec_bayes.errors import InputError
 from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.files import csv_text
 from cbec_bayes.panel import Panel, Roles, read_panel
@@ -32,6 +33,9 @@ from cbec_bayes.spec import CI_PROB, suggest
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
+
+POSTERIOR, DIAGNOSTICS = "posterior.nc", "diagnostics.json"
+"""Files of a fit's folder from which the fit itself can be read again."""
 
 ROPE = 0.1
 """Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure)."""
@@ -46,8 +50,10 @@ class FittedPanel:
 
     Attributes
     ----------
-    panel, fit
-        The data, and the fitted model.
+    panel
+        The table that the design is of; None where a design was all there was.
+    fit
+        The fitted model.
     effects, classical, contrasts, ranks
         Tables; the last two are empty without groups, or with too many.
     estimands
@@ -58,7 +64,7 @@ class FittedPanel:
         What was asked for, as fit.json holds it: from it `check` fits the same model to the same file again.
     """
 
-    panel: Panel
+    panel: Panel | None
     fit: PanelFit
     effects: pd.DataFrame
     classical: pd.DataFrame
@@ -74,6 +80,11 @@ class FittedPanel:
         return str(self.settings["how"])
 
     @property
+    def ledger(self) -> pd.DataFrame:
+        """Rows dropped and cells filled; empty where there is no panel."""
+        return pd.DataFrame() if self.panel is None else self.panel.ledger
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that a user should read."""
         scales = "; ".join(f"{name} ~ {prior}" for name, prior in self.fit.priors.items())
@@ -81,11 +92,11 @@ class FittedPanel:
         how = f"Pareto k {found.khat:.2f}" if found.khat is not None else f"{found.divergences} divergences"
         untold = " and ".join(self.fit.unlearned)
         return (
-            *(f"Panel: {note}." for note in self.panel.notes),
+            *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
             *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
             f"Priors, in the data's own units: {scales}.",
             f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {how}. "
-            f"Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.panel.origin}.",
+            f"Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.fit.design.origin}.",
         )
 
     def shown(self) -> pd.DataFrame:
@@ -105,7 +116,7 @@ class FittedPanel:
             "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
             "ci_prob": CI_PROB,
             "seed": self.seed,
-            "origin": str(self.panel.origin),
+            "origin": str(self.fit.design.origin),
         }
 
     def files(self) -> dict[str, str | bytes]:
@@ -116,17 +127,26 @@ class FittedPanel:
             "contrasts": self.contrasts,
             "ranks": self.ranks,
             "estimands": self.estimands,
-            "ledger": self.panel.ledger,
+            "ledger": self.ledger,
         }
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
-        files["posterior.nc"] = netcdf_bytes(self.fit.tree)
-        files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
-        files["diagnostics.json"] = json.dumps(self.diagnostics(), indent=1) + "\n"
+        files[POSTERIOR] = netcdf_bytes(self.fit.tree)
+        if "data" in self.settings:  # without, there is no file to fit again
+            files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
+        files[DIAGNOSTICS] = json.dumps(self.diagnostics(), indent=1) + "\n"
         return files
 
 
 def _no_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def read_tree(path: Path) -> Any:
+    """Return the DataTree of a netCDF file, all of it in memory."""
+    import xarray as xr
+
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return tree.load()
 
 
 def netcdf_bytes(tree: Any) -> bytes:
@@ -150,6 +170,7 @@ def fit_file(
     engine: str = "auto",
     how: str = "reghdfe",
     seed: int = 1,
+    kept: Path | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> FittedPanel:
     """Fit a model to a file's panel.
@@ -168,6 +189,8 @@ def fit_file(
         Convention of the clustered standard errors.
     seed
         Of everything random.
+    kept
+        Folder with the posterior of this very fit, which is then read and not sampled again.
     step
         Called with the name of each step.
 
@@ -186,41 +209,115 @@ def fit_file(
     step("reading the panel")
     panel = read_panel(file, Roles(outcome, exposure, tuple(controls), unit, time, group))
     design = make_design(panel)
-    step("fitting")
-    found = fit(design, spec, engine=engines[engine], seed=seed, origin=panel.origin)
+    if kept is None:
+        step("fitting")
+        found = fit(design, spec, engine=engines[engine], seed=seed)
+    else:
+        step("reading the posterior")
+        diagnostics = json.loads((kept / DIAGNOSTICS).read_text(encoding="utf-8"))
+        found = restore(design, spec, read_tree(kept / POSTERIOR), diagnostics)
     step("tables")
+    settings = settings_of(
+        file,
+        outcome=outcome,
+        exposure=exposure,
+        controls=controls,
+        unit=unit,
+        time=time,
+        group=group,
+        model=model,
+        engine=engine,
+        how=how,
+        seed=seed,
+    )
+    return tabulate(found, how, panel=panel, seed=seed, settings=settings)
+
+
+def tabulate(
+    found: PanelFit,
+    how: str = "reghdfe",
+    *,
+    panel: Panel | None = None,
+    seed: int = 1,
+    settings: Mapping[str, Any] | None = None,
+) -> FittedPanel:
+    """Return every table of a fit.
+
+    Parameters
+    ----------
+    found
+        A fitted model.
+    how
+        Convention of the clustered standard errors.
+    panel
+        That the design is of: its ledger and its notes are shown.
+    seed
+        Of everything random that follows.
+    settings
+        What was asked for; default what the fit itself knows.
+    """
+    design = found.design
     slopes = group_slopes(found)
     few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.group_slope != "off"
     shown = slopes.labels if few else ()
     draws = slopes.groups if few else slopes.groups[:, :0]
+    asked = {
+        "outcome": design.outcome,
+        "exposure": design.terms[0],
+        "controls": list(design.terms[1:]),
+        "model": found.model.name,
+        "how": how,
+        "seed": seed,
+    }
     return FittedPanel(
         panel,
         found,
-        effects_table(found, panel.origin, how),
-        classical_frame(fit_columns(design, own_columns(design), how), panel.origin),
-        contrasts(shown, draws, panel.origin),
-        ranks(shown, draws).assign(origin=str(panel.origin)),
-        estimands(slopes, ROPE * float(design.y.std(ddof=1) / design.x[:, 0].std(ddof=1)), panel.origin),
+        effects(found, how),
+        classical_frame(fit_columns(design, own_columns(design), how), design.origin),
+        contrasts(shown, draws, design.origin),
+        ranks(shown, draws).assign(origin=str(design.origin)),
+        estimands(slopes, ROPE * float(design.y.std(ddof=1) / design.x[:, 0].std(ddof=1)), design.origin),
         seed,
-        {
-            "data": file.resolve().as_posix(),
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "outcome": outcome,
-            "exposure": exposure,
-            "controls": list(controls),
-            "unit": unit,
-            "time": time,
-            "group": group,
-            "model": model if model in panel_model_names() else Path(model).resolve().as_posix(),
-            "engine": engine,
-            "how": how,
-            "seed": seed,
-        },
+        asked if settings is None else settings,
     )
 
 
+def settings_of(file: Path, *, model: str, controls: Sequence[str], **asked: Any) -> dict[str, Any]:
+    """Return what fit.json holds: the arguments of `fit_file`, with files by where they are and what is in them.
+
+    Raises
+    ------
+    InputError
+        The file or the model cannot be read.
+    """
+    load_panel_model(model)
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise InputError("no such file", file=file) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=file) from None
+    named = model if model in panel_model_names() else Path(model).resolve().as_posix()
+    held = {"data": file.resolve().as_posix(), "sha256": digest, **asked, "controls": list(controls), "model": named}
+    return {name: held[name] for name in _ASKED}
+
+
+def content(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a fit depends on, as content: settings as fit.json holds them, and what is in the model's file.
+
+    Raises
+    ------
+    InputError
+        The model cannot be read.
+    """
+    return {**settings, "model": repr(load_panel_model(str(settings["model"])))}
+
+
 def fit_folder(folder: Path, *, seed: int | None = None, step: Callable[[str], None] = lambda _: None) -> FittedPanel:
-    """Fit again what a folder of `cbec-bayes fit` says it fitted, and require its gates.
+    """Return the fit of a folder of `cbec-bayes fit`, and require its gates.
+
+    The posterior is read where the folder's receipt says that it is the one that fitting again would give; otherwise
+    the model is fitted again.
 
     Parameters
     ----------
@@ -238,18 +335,49 @@ def fit_folder(folder: Path, *, seed: int | None = None, step: Callable[[str], N
     GateError
         The fit misses one of its gates.
     """
-    settings = folder / SETTINGS
-    try:
-        asked = json.loads(settings.read_text(encoding="utf-8"))
-        data, digest = Path(asked.pop("data")), asked.pop("sha256")
-        options = {key: asked[key] for key in ("outcome", "exposure", "controls", "unit", "time", "group", "model")}
-        options |= {key: asked[key] for key in ("engine", "how")} | {"seed": asked["seed"] if seed is None else seed}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=settings) from None
-    if not data.is_file():
-        raise InputError("the fit's data is no longer there", file=data)
-    if hashlib.sha256(data.read_bytes()).hexdigest() != digest:
-        raise InputError("the data has changed since the fit; fit it again", file=data)
-    found = fit_file(data, **options, step=step)
+    settings = read_settings(folder)
+    if seed is not None:
+        settings = {**settings, "seed": seed}
+    holds = receipts.read(folder, "fit", receipts.digest("fit", content(settings))) is not None
+    options = {name: value for name, value in settings.items() if name not in ("data", "sha256")}
+    found = fit_file(Path(settings["data"]), **options, kept=folder if holds else None, step=step)
     found.fit.diagnostics.require()
     return found
+
+
+_ASKED = (
+    "data",
+    "sha256",
+    "outcome",
+    "exposure",
+    "controls",
+    "unit",
+    "time",
+    "group",
+    "model",
+    "engine",
+    "how",
+    "seed",
+)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return what fit.json of a folder says, and see that the data is what it was.
+
+    Raises
+    ------
+    InputError
+        The folder is not of a fit; the data is no longer there, or has changed.
+    """
+    path = folder / SETTINGS
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        settings = {name: held[name] for name in _ASKED}
+        data = Path(settings["data"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path) from None
+    if not data.is_file():
+        raise InputError("the fit's data is no longer there", file=data)
+    if hashlib.sha256(data.read_bytes()).hexdigest() != settings["sha256"]:
+        raise InputError("the data has changed since the fit; fit it again", file=data)
+    return settings

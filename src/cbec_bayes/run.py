@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,13 @@ from cbec_bayes.files import asset_dir, sha256, write_files
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
+from cbec_bayes.receipts import PACKAGES
 from cbec_bayes.reconstruction.job import load_problem
 from cbec_bayes.replication import Replication, observed_rows, printed_coefficients, printed_numbers, replicate
-from cbec_bayes.report.page import render
+from cbec_bayes.reporting.page import render
 from cbec_bayes.sidebyside import side_by_side
 from cbec_bayes.spec import Study, load_study
 from cbec_bayes.studyfit import STUDY_MODELS, StudyFits, fit_models
-
-PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
 
 STEPS = (
     *REANALYSIS_STEPS,
@@ -63,7 +63,7 @@ def input_hashes(study: Study) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that the numbers depend on."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)}}
 
 
 def manifest(study: Study, seed: int) -> dict[str, Any]:
@@ -71,12 +71,45 @@ def manifest(study: Study, seed: int) -> dict[str, Any]:
     return {"study": study.name, "seed": seed, "versions": versions(), "inputs": input_hashes(study)}
 
 
-def n_steps(members: int) -> int:
-    """Return how often `run` calls its `step`, at most."""
-    return len(STEPS) + 2 * len(STUDY_MODELS) + members
+def n_steps() -> int:
+    """Return how many steps `run` has, at most, besides its counted pieces."""
+    return len(STEPS) + 2 * len(STUDY_MODELS)
 
 
-def run(
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A report that was made and not yet written.
+
+    Attributes
+    ----------
+    analysis
+        Of the printed tables.
+    files
+        By name, the page first.
+    journal
+        Of what was unfinished, to be removed once the files are written.
+    """
+
+    analysis: Reanalysis
+    files: Mapping[str, str]
+    journal: Journal
+
+
+def run(study_name: str, out: Path, **options: Any) -> tuple[Reanalysis, list[Path]]:
+    """Make the report of a study and write it; options are those of `make_report`.
+
+    Returns
+    -------
+    analysis, paths
+        The results, and the files written, the page first.
+    """
+    made = make_report(study_name, out, **options)
+    written = write_files(out, made.files)
+    made.journal.remove()
+    return made.analysis, written
+
+
+def make_report(
     study_name: str,
     out: Path,
     *,
@@ -85,15 +118,16 @@ def run(
     members: int = MEMBERS,
     run_by: Executor = SERIAL,
     step: Step = lambda _: None,
-) -> tuple[Reanalysis, list[Path]]:
-    """Run a study and write its report.
+) -> Made:
+    """Run a study and make its report.
 
     Parameters
     ----------
     study_name
         One of `cbec_bayes.spec.study_names()`.
     out
-        Folder; the page is ``reanalysis.html``, tables and manifest are beside it.
+        Folder that what is unfinished is kept in; the page will be ``reanalysis.html``, with tables and manifest
+        beside it.
     seed
         Seed of everything that is sampled.
     models
@@ -105,10 +139,10 @@ def run(
     step
         Called with the name of each step as it begins.
 
-    Returns
-    -------
-    analysis, paths
-        The results, and the files written, the page first.
+    Raises
+    ------
+    InputError
+        There is no such study, or nothing is printed in it.
     """
     study = load_study(study_name)
     if study.published is None:
@@ -125,7 +159,6 @@ def run(
     hierarchical = {
         name: fit_models(
             one.design,
-            one.panel.origin,
             one.study.panel.convention,
             columns=[column.spec for column in one.columns],
             models=models,
@@ -151,9 +184,7 @@ def run(
         **page.files,
         "manifest.json": json.dumps(made, indent=1) + "\n",
     }
-    written = write_files(out, files)
-    journal.remove()
-    return analysis, written
+    return Made(analysis, files, journal)
 
 
 def compare_study(replication: Replication, fits: StudyFits) -> pd.DataFrame:
@@ -166,7 +197,6 @@ def compare_study(replication: Replication, fits: StudyFits) -> pd.DataFrame:
         effects,
         next(iter(fits.answers)),
         printed={} if replication.paper is None else printed_coefficients(replication.paper),
-        origin=replication.panel.origin,
     )
 
 

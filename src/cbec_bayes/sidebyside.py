@@ -10,9 +10,9 @@ from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import ColumnSpec, few_cluster_columns, own_columns
 from cbec_bayes.design import Design
-from cbec_bayes.effects.groups import effects_table
 from cbec_bayes.errors import CbecBayesError
-from cbec_bayes.spec import GROUP_ALL, Origin
+from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.spec import GROUP_ALL
 
 COMPLETE, NONE = "complete_pooling", "no_pooling"
 """Members at the two ends."""
@@ -56,7 +56,6 @@ def side_by_side(
     headline: str,
     *,
     printed: Mapping[tuple[str, str, str], str] | None = None,
-    origin: Origin,
 ) -> pd.DataFrame:
     """Set the slope of the exposure of every column of the classical tables beside the hierarchical ones.
 
@@ -74,8 +73,6 @@ def side_by_side(
         Model whose slopes are partially pooled.
     printed
         What is printed, as text, by table, column and term.
-    origin
-        Of the data.
 
     Returns
     -------
@@ -106,7 +103,7 @@ def side_by_side(
                 *apart,
                 *middle,
                 *rest,
-                str(origin),
+                str(design.origin),
             )
         )
     frame = pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
@@ -137,9 +134,7 @@ def _numbers(effects: pd.DataFrame | None, group: str | None) -> tuple[float | N
     return _ends(_row(effects, group))
 
 
-def compare(
-    found: PanelFit, how: str = "reghdfe", *, origin: Origin | None = None, replications: int = 9_999, seed: int = 1
-) -> pd.DataFrame:
+def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999, seed: int = 1) -> pd.DataFrame:
     """Set a fit beside its two limits and the classical regressions; see `side_by_side`.
 
     Parameters
@@ -148,23 +143,20 @@ def compare(
         A fitted model.
     how
         Convention of the clustered standard errors.
-    origin
-        Of the data; default what the fit was told.
     seed
         Of everything random.
     replications
         Of the wild cluster bootstrap.
     """
     design = found.design
-    origin = origin or Origin(found.tree.attrs["origin"])
-    effects = {found.model.name: effects_table(found, origin, how)}
+    effects = {found.model.name: effects_of(found, how)}
     for name in (COMPLETE, NONE):
         if name == NONE and len(design.groups) > MAX_GROUPS:
             continue
         try:
-            effects.setdefault(name, effects_table(fit(design, name, seed=seed, origin=origin), origin, how))
+            effects.setdefault(name, effects_of(fit(design, name, seed=seed), how))
         except CbecBayesError:  # some group cannot stand alone
             continue
     columns = own_columns(design)
     few = few_cluster_columns(design, columns, how, replications=replications, seed=seed)
-    return side_by_side(design, columns, few, effects, found.model.name, origin=origin)
+    return side_by_side(design, columns, few, effects, found.model.name)

@@ -12,11 +12,12 @@ from scipy import stats
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
 from cbec_bayes.checks.cells import Place
-from cbec_bayes.checks.suite import PREDICTIVE, Trial, predictive_checks, run_checks
+from cbec_bayes.checks.suite import CHECKS, Trial, predictive_checks, run_checks
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.design import Design
-from cbec_bayes.effects import Summary, summarise_draws
-from cbec_bayes.effects.groups import ShrinkagePath, contrasts, effects_table, group_slopes, shrinkage_path
+from cbec_bayes.estimands import Summary, summarise_draws
+from cbec_bayes.estimands.groups import ShrinkagePath, contrasts, group_slopes, shrinkage_path
+from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
@@ -86,7 +87,6 @@ class StudyFits:
 
 def fit_models(
     design: Design,
-    origin: Origin,
     how: str,
     *,
     models: Sequence[str] = STUDY_MODELS,
@@ -102,8 +102,6 @@ def fit_models(
     ----------
     design
         With groups.
-    origin
-        Of the data.
     how
         Convention of the clustered standard errors.
     models
@@ -122,32 +120,33 @@ def fit_models(
     GateError
         A fit missed one of its gates.
     """
+    predictive = {check.name for check in CHECKS if check.predictive}
     fits: dict[str, PanelFit] = {}
     for name in models:
         step(name)
-        fits[name] = fit(design, name, seed=seed, origin=origin)
+        fits[name] = fit(design, name, seed=seed)
         fits[name].diagnostics.require()
     headline = fits[models[0]]
     others = {name: one for name, one in fits.items() if one.collapsed is None}
     tried, effects, rows = [], [], []
     headline_checks: tuple[CheckResult, ...] = ()
     for name, found in fits.items():
-        trial = Trial(found, how, origin, columns, printed or {}, models, others, seed, run_by)
+        trial = Trial(found, how, columns, printed or {}, models, others, seed, run_by, step)
         results = run_checks(trial) if found is headline else predictive_checks(trial)
         headline_checks = results if found is headline else headline_checks
-        tried.append(checks_frame([result for result in results if result.name in PREDICTIVE]).assign(model=name))
-        effects.append(effects_table(found, origin, how).assign(model=name))
+        tried.append(checks_frame([result for result in results if result.name in predictive]).assign(model=name))
+        effects.append(effects_of(found, how).assign(model=name))
         d = found.diagnostics
-        rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(origin)))
+        rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(design.origin)))
     slopes = group_slopes(headline)
     tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
     path, density = posterior_path(headline, seed=seed)
     names = ["model", "engine", "draws", "ess_bulk_min", "rhat_max", "khat", "divergences", "origin"]
     return StudyFits(
-        origin,
+        design.origin,
         {name: found.model.answers for name, found in fits.items()},
         pd.concat(effects, ignore_index=True),
-        contrasts(slopes.labels, slopes.groups, origin),
+        contrasts(slopes.labels, slopes.groups, design.origin),
         pd.DataFrame(rows, columns=names),
         path,
         density,
@@ -156,18 +155,18 @@ def fit_models(
         {name: found.unlearned for name, found in fits.items()},
         headline_checks,
         pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
-        unit_effects(headline, origin),
+        unit_effects(headline),
     )
 
 
-def unit_effects(found: PanelFit, origin: Origin) -> pd.DataFrame:
+def unit_effects(found: PanelFit) -> pd.DataFrame:
     """Summarise unit effects about their mean, draw by draw: only their differences are known under flat effects."""
     drawn = found.tree["posterior"]["unit_effect"].to_numpy()
     values = drawn.reshape(-1, drawn.shape[-1])
     values = values - values.mean(axis=1, keepdims=True)
     rows = [(unit, *astuple(summarise_draws(values[:, i]))) for i, unit in enumerate(found.design.units)]
     columns = ["unit", "mean", "sd", "ci_low", "ci_high", "p_positive"]
-    return pd.DataFrame(rows, columns=columns).assign(origin=str(origin))
+    return pd.DataFrame(rows, columns=columns).assign(origin=str(found.design.origin))
 
 
 def posterior_path(found: PanelFit, *, seed: int = 1) -> tuple[ShrinkagePath, Array]:

@@ -13,8 +13,8 @@ from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.effects.groups import pooling_factors, shrinkage_path
 from cbec_bayes.errors import InputError
+from cbec_bayes.estimands.groups import pooling_factors, shrinkage_path
 from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.panelfit import netcdf_bytes
 from cbec_bayes.spec import Origin, Prior
@@ -160,7 +160,7 @@ def test_seeds():
 
 
 def test_draws_chains_and_origin():
-    found = fit(panel("balanced"), draws=30, chains=3, origin=Origin.RECONSTRUCTED)
+    found = fit(replace(panel("balanced"), origin=Origin.RECONSTRUCTED), draws=30, chains=3)
     assert posterior(found)["slope"].shape == (3, 30)
     assert found.diagnostics.draws == 90
     assert found.tree.attrs["origin"] == "reconstructed"
@@ -335,12 +335,12 @@ def test_which_engine_fits(monkeypatch, engine, residual):
 
     monkeypatch.setattr(twin, "fit_twin", stand_in)
     model = member(group_slope="pooled", residual=residual)
-    found = fit(panel("balanced"), model, engine=engine, draws=20, chains=2, seed=9, origin=Origin.SIMULATED)
+    found = fit(panel("balanced"), model, engine=engine, draws=20, chains=2, seed=9)
     if engine == "auto" and residual == "normal":
         assert asked == {}
         return
     assert (found.tree, found.diagnostics, found.collapsed) == ("tree", "diagnostics", None)
-    assert asked == {"blocks": found.blocks, "draws": 20, "chains": 2, "seed": 9, "origin": Origin.SIMULATED}
+    assert asked == {"blocks": found.blocks, "draws": 20, "chains": 2, "seed": 9}
 
 
 def test_exposure_alone():

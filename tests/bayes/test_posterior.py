@@ -20,7 +20,6 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.posterior import draw_effects, linear_predictor, sigma_of_rows
 from cbec_bayes.family import load_panel_model
 from cbec_bayes.panelfit import netcdf_bytes
-from cbec_bayes.spec import Origin
 from tests.bayes import MEMBERS, SHIPPED, by_name, collapsed, dense, grouped, member, panel, some_scales
 from tests.classical.cases import random_design
 
@@ -48,7 +47,7 @@ tau = {{ dist = "fixed", value = 0.4 }}
 
 @functools.cache
 def fitted(model, name="unbalanced"):
-    return fit(panel(name), model, draws=200, chains=2, seed=5, origin=Origin.SIMULATED)
+    return fit(panel(name), model, draws=200, chains=2, seed=5)
 
 
 def variables(model, name="unbalanced"):

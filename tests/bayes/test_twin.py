@@ -22,7 +22,7 @@ from cbec_bayes.bayes.twin import build_pymc, fit_twin, pymc_of
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
-from cbec_bayes.spec import Origin, Prior
+from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
 from tests.classical.cases import design_of
 
@@ -409,7 +409,7 @@ def test_sampling_agrees_with_the_collapsed_posterior(tmp_path):
     import arviz as az
 
     blocks = blocks_of("partial_pooling", panel("unbalanced"))
-    tree, diagnostics = fit_twin(blocks, origin=Origin.SIMULATED, draws=1000, tune=1000, chains=4, seed=3)
+    tree, diagnostics = fit_twin(blocks, draws=1000, tune=1000, chains=4, seed=3)
     diagnostics.require()
 
     # Exact means: the effects integrated out in closed form, the two scales by the trapezoidal rule.

@@ -30,7 +30,7 @@ from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import load_panel_model
 from cbec_bayes.panelfit import SETTINGS
-from cbec_bayes.report.checkfigures import draw
+from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.spec import Origin, Prior
 from tests.bayes import member, panel
 
@@ -61,6 +61,7 @@ def simulated(seed: int = 3, rho: float = 0.0, slopes: tuple[float, ...] = (0.3,
         tuple(float(2001 + t) for t in range(n_times)),
         ("g0", "g1", "g2"),
         type(base.effects)(unit, time),
+        SIMULATED,
     )
 
 
@@ -152,7 +153,7 @@ def test_a_panel_without_stored_unit_effects_is_refused():
 
 
 def test_a_model_passes_on_data_of_its_own():
-    for result in predictive_checks(Trial(fitted(), "reghdfe", SIMULATED)):
+    for result in predictive_checks(Trial(fitted())):
         assert result.passed is True, result.text
         assert set(result.table["origin"]) == {"simulated"}
         assert "none of" in result.text
@@ -162,9 +163,7 @@ def test_the_cells_are_the_classical_tables():
     found = fitted()
     design = found.design
     printed = {("3", "(2)", "d", "estimate"): 0.41, ("4", "g1", "d", "se"): 40.0}
-    result = predictive_cells(
-        design, own_columns(design), "reghdfe", predictive_outcomes(found), printed, origin=SIMULATED
-    )
+    result = predictive_cells(design, own_columns(design), "reghdfe", predictive_outcomes(found), printed)
     table = result.table
     assert tuple(table.columns) == CELL_COLUMNS
     by_place = table.set_index(["table", "column", "term", "quantity"]).sort_index()
@@ -192,11 +191,8 @@ def test_a_cell_that_the_model_would_not_print_is_found():
         "reghdfe",
         predictive_outcomes(found),
         {},
-        origin=SIMULATED,
     )
-    failed = predictive_cells(
-        far.design, own_columns(far.design), "reghdfe", predictive_outcomes(far), {}, origin=SIMULATED
-    )
+    failed = predictive_cells(far.design, own_columns(far.design), "reghdfe", predictive_outcomes(far), {})
     assert passed.passed is True
     assert failed.passed is False
     out = failed.table[failed.table["outside"]]
@@ -208,7 +204,7 @@ def test_a_cell_that_the_model_would_not_print_is_found():
 def test_serial_correlation_is_found_and_the_model_that_has_it_passes():
     design = simulated(rho=0.8)
     results = {
-        name: predictive_residuals(design, predictive_outcomes(fit(design, name)), origin=SIMULATED)
+        name: predictive_residuals(design, predictive_outcomes(fit(design, name)))
         for name in ("partial_pooling", "ar1")
     }
     assert results["partial_pooling"].passed is False
@@ -222,7 +218,7 @@ def test_outliers_and_unequal_spread_are_found():
     y[design.group == 0] += np.random.default_rng(1).normal(size=(design.group == 0).sum()) * 3
     y[17] += 40
     odd = replace(design, y=y)
-    result = predictive_residuals(odd, predictive_outcomes(fit(odd)), origin=SIMULATED)
+    result = predictive_residuals(odd, predictive_outcomes(fit(odd)))
     assert result.passed is False
     assert {"excess kurtosis", "largest over sd", "log spread of residuals"} <= set(
         result.table[result.table["outside"]]["statistic"]
@@ -231,7 +227,7 @@ def test_outliers_and_unequal_spread_are_found():
 
 def before(found: PanelFit, printed: dict | None = None):
     columns = own_columns(found.design)
-    return prior_predictive(found, columns, "reghdfe", printed or {}, origin=SIMULATED)
+    return prior_predictive(found, columns, "reghdfe", printed or {})
 
 
 @pytest.mark.parametrize("model", ["partial_pooling", "ar1", "correlated_effects"])
@@ -286,7 +282,7 @@ def test_a_prior_that_allows_the_absurd_is_found():
 
 def test_the_classical_regressions_agree_with_the_posterior_of_their_own_data():
     found = fitted()
-    result = agreement(found, "reghdfe", origin=SIMULATED)
+    result = agreement(found, "reghdfe")
     assert result.passed is True, result.text
     table = result.table.set_index(["column", "term"])
     assert list(table.index) == [("(all)", "d"), ("(all)", "x"), ("g0", "d"), ("g1", "d"), ("g2", "d")]
@@ -299,13 +295,13 @@ def test_the_classical_regressions_agree_with_the_posterior_of_their_own_data():
     draws = found.tree["posterior"]["group_total_slope"].sel(group="g1").to_numpy()
     assert row["apart"] == pytest.approx((draws.mean() - row["estimate"]) / draws.std(ddof=1), rel=1e-9)
     # Flat and unpooled, the two are one estimate: the limits of MODEL.md.
-    apart = agreement(fitted(model="no_pooling"), "reghdfe", origin=SIMULATED).table.set_index(["column", "term"])
+    apart = agreement(fitted(model="no_pooling"), "reghdfe").table.set_index(["column", "term"])
     assert np.abs(apart.loc[["g0", "g1", "g2"], "apart"]).max() < 0.1
 
 
 def test_a_posterior_that_refutes_the_regressions_is_found():
     tight = member({"tau": Prior("half_normal", {"scale": 1e-3})}, group_slope="pooled")
-    result = agreement(fit(simulated(slopes=(-1.0, 0.5, 2.0)), tight), "reghdfe", origin=SIMULATED)
+    result = agreement(fit(simulated(slopes=(-1.0, 0.5, 2.0)), tight), "reghdfe")
     assert result.passed is False
     assert "each outside the interval of the other" in result.text
     assert "pooling moves it towards the common slope" in result.table.set_index("column").loc["g0", "why"]
@@ -333,7 +329,7 @@ def test_why_they_part(numbers, said):
 
 
 def test_the_prior_of_the_between_group_scale():
-    settled = between_group_prior(fitted(), origin=SIMULATED)
+    settled = between_group_prior(fitted())
     assert settled.passed is True
     assert settled.table["prior"].iloc[0] == "the model's own"
     assert set(settled.table["group"]) == {"g0", "g1", "g2", "(all)", "(new)"}
@@ -346,15 +342,15 @@ def test_the_prior_of_the_between_group_scale():
 def test_a_sign_that_the_prior_settles_is_found():
     """One group's rows leave its slope just short of zero; a prior that pools it to the others makes sure."""
     design = simulated(5, slopes=(0.2, 0.5, 0.45))
-    result = between_group_prior(fit(design.rows(design.unit < 9)), origin=SIMULATED)
+    result = between_group_prior(fit(design.rows(design.unit < 9)))
     assert result.passed is False
     assert "whether the sign is settled depends on it for g0" in result.text
 
 
 def test_what_has_no_between_group_scale_is_not_tried():
-    assert between_group_prior(fitted(model="complete_pooling"), origin=SIMULATED).passed is None
+    assert between_group_prior(fitted(model="complete_pooling")).passed is None
     held = member({"tau": Prior("fixed", {"value": 1.0})}, group_slope="pooled")
-    assert between_group_prior(fit(simulated(), held), origin=SIMULATED).passed is None
+    assert between_group_prior(fit(simulated(), held)).passed is None
     own = load_panel_model("partial_pooling").priors["tau"]
     assert len(alternatives(own)) == 8
     assert own in alternatives(own).values()
@@ -364,7 +360,7 @@ def test_what_has_no_between_group_scale_is_not_tried():
 def test_leaving_one_out_is_the_fit_without_it(what):
     found = fitted()
     design = found.design
-    result = leave_out(found, what, origin=SIMULATED)
+    result = leave_out(found, what)
     codes, labels = (design.unit, design.units) if what == "unit" else (design.group, design.groups)
     assert result.table["left_out"].nunique() == len(labels)
     part = fit(design.holding_spread().rows(codes != 1), "partial_pooling")
@@ -381,20 +377,20 @@ def test_a_unit_that_everything_rests_on_is_found():
     design = simulated()
     y = design.y.copy()
     y[design.unit == 4] += 4.0 * (design.x[:, 0] * (1 + 0.5 * design.time))[design.unit == 4]
-    result = leave_out(fit(replace(design, y=y)), "unit", origin=SIMULATED)
+    result = leave_out(fit(replace(design, y=y)), "unit")
     assert result.passed is False
     assert "without u4" in result.text
 
 
 def test_two_groups_are_too_few_to_leave_one_out():
     design = simulated()
-    result = leave_out(fit(design.rows(design.group < 2)), "group", origin=SIMULATED)
+    result = leave_out(fit(design.rows(design.group < 2)), "group")
     assert result.passed is None
     assert result.table.empty
 
 
 def test_every_check_has_a_name_of_its_own():
-    results = run_checks(Trial(fitted(), "reghdfe", SIMULATED, members=("complete_pooling",)))
+    results = run_checks(Trial(fitted(), members=("complete_pooling",)))
     frame = checks_frame(results)
     assert frame["check"].is_unique
     assert set(frame["passed"]) <= {"yes", "no", "not applicable"}

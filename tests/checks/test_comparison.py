@@ -31,7 +31,7 @@ from cbec_bayes.checks.comparison import (
     predictions,
 )
 from cbec_bayes.checks.sensitivity import POWER_COLUMNS, POWERS, power_scaling
-from cbec_bayes.effects.groups import refitted_slopes
+from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.fanout import executor
 from cbec_bayes.spec import Origin, Prior
@@ -61,7 +61,7 @@ def predicted():
 def checked(found, models=("complete_pooling",), *, answers=None):
     """The three checks of what is left out, by name."""
     given = predictions(found, models) if answers is None else answers
-    results = [check(found, given, origin=SIMULATED) for check in (left_out_rows, left_out_groups, model_comparison)]
+    results = [check(found, given) for check in (left_out_rows, left_out_groups, model_comparison)]
     return {result.name: result for result in results}
 
 
@@ -73,11 +73,11 @@ def asked(found, what, *models):
 
 
 def rows_of(found):
-    return left_out_rows(found, asked(found, "row"), origin=SIMULATED)
+    return left_out_rows(found, asked(found, "row"))
 
 
 def groups_of(found):
-    return left_out_groups(found, asked(found, "group", "complete_pooling"), origin=SIMULATED)
+    return left_out_groups(found, asked(found, "group", "complete_pooling"))
 
 
 def half_normal(scale):
@@ -93,9 +93,7 @@ def with_priors(model, **priors):
 
 def test_a_model_passes_on_data_of_its_own():
     found, answers = fitted(), predicted()
-    rows, groups, members = (
-        check(found, answers, origin=SIMULATED) for check in (left_out_rows, left_out_groups, model_comparison)
-    )
+    rows, groups, members = (check(found, answers) for check in (left_out_rows, left_out_groups, model_comparison))
     for result, columns in ((rows, ROW_COLUMNS), (groups, GROUP_COLUMNS), (members, COMPARISON_COLUMNS)):
         assert result.passed is True, result.text
         assert tuple(result.table.columns) == columns
@@ -109,12 +107,12 @@ def test_a_model_passes_on_data_of_its_own():
 
 def test_the_tables_hold_the_answers():
     found, answers = fitted(), predicted()
-    rows = left_out_rows(found, answers, origin=SIMULATED).table
+    rows = left_out_rows(found, answers).table
     own = answers["partial_pooling", "row"]
     for key in ("elpd", "khat", "p"):
         np.testing.assert_array_equal(rows[key], own[key])
     assert list(rows["row"]) == list(parts(found.blocks, "row")[1])
-    groups = left_out_groups(found, answers, origin=SIMULATED).table.set_index("group")
+    groups = left_out_groups(found, answers).table.set_index("group")
     assert list(groups.index) == ["g0", "g1", "g2"]
     np.testing.assert_array_equal(groups["elpd"], answers["partial_pooling", "group"]["elpd"])
     np.testing.assert_array_equal(groups["elpd_complete_pooling"], answers["complete_pooling", "group"]["elpd"])
@@ -176,7 +174,7 @@ def test_a_row_farther_out_than_one_in_twenty_panels_would_have_it():
     own["elpd"][200:], own["khat"][200:], own["p"][200:] = np.nan, np.nan, np.nan
     for p, passed in ((0.99 * 0.05 / 200, False), (1.01 * 0.05 / 200, True)):
         own["p"][7] = p
-        result = left_out_rows(found, {("partial_pooling", "row"): own}, origin=SIMULATED)
+        result = left_out_rows(found, {("partial_pooling", "row"): own})
         assert result.passed is passed
         assert "; 40 cannot be predicted." in result.text
         assert ("u0 2008" in result.text) is not passed
@@ -186,7 +184,7 @@ def test_densities_that_draws_cannot_tell_are_said_to_be_unreliable():
     found = fitted()
     own = {key: values.copy() for key, values in predicted()["partial_pooling", "row"].items()}
     own["khat"][[3, 4]] = 0.71
-    result = left_out_rows(found, {("partial_pooling", "row"): own}, origin=SIMULATED)
+    result = left_out_rows(found, {("partial_pooling", "row"): own})
     assert result.passed is False
     assert "2 densities are unreliable" in result.text
     assert "largest Pareto shape 0.71" in result.text
@@ -217,7 +215,7 @@ def test_a_spread_of_slopes_that_predicts_a_new_group_better_is_said():
 
 @pytest.mark.parametrize("model", ["no_pooling", "correlated_effects"])
 def test_a_model_that_predicts_no_new_group_says_so(model):
-    result = left_out_groups(fitted(model=model), predicted(), origin=SIMULATED)
+    result = left_out_groups(fitted(model=model), predicted())
     assert result.passed is None
     assert f"The model {model} has flat coefficients of groups" in result.text
     assert result.table["elpd"].isna().all()
@@ -267,7 +265,7 @@ def made_up(**elpd):
 
 def test_differences_are_paired():
     answers = predicted()
-    table = comparison_table(fitted(), answers, SIMULATED).set_index(["question", "model"])
+    table = comparison_table(fitted(), answers).set_index(["question", "model"])
     assert len(table) == 15
     for what, question in QUESTIONS.items():
         own = answers["partial_pooling", what]["elpd"]
@@ -291,7 +289,7 @@ def test_differences_are_over_the_parts_that_both_predict():
         partial_pooling=[-1.0, -2.0, np.nan, -4.0, -3.0], no_pooling=[-2.0, np.nan, -9.0, -4.5, -1.0], ar1=[np.nan] * 5
     )
     answers["no_pooling", "row"]["khat"] = np.array([0.3, np.nan, np.nan, 0.2, 0.6])
-    table = comparison_table(fitted(), answers, SIMULATED).set_index("model")
+    table = comparison_table(fitted(), answers).set_index("model")
     row = table.loc["no_pooling"]
     assert (row["parts"], row["predicted"], row["refitted"]) == (5, 4, 1)
     assert row["elpd"] == pytest.approx(-16.5)
@@ -306,7 +304,7 @@ def test_differences_are_over_the_parts_that_both_predict():
 def test_a_model_that_predicts_no_new_group_has_no_number():
     answers = predicted()
     assert np.isnan(answers["no_pooling", "group"]["elpd"]).all()
-    table = model_comparison(fitted(), answers, origin=SIMULATED).table.set_index(["question", "model"])
+    table = model_comparison(fitted(), answers).table.set_index(["question", "model"])
     row = table.loc[(QUESTIONS["group"], "no_pooling")]
     assert (row["parts"], row["predicted"], row["refitted"]) == (3, 0, 0)
     assert row[["elpd", "se", "difference", "difference_se", "khat_max"]].isna().all()
@@ -323,14 +321,14 @@ def test_a_model_that_predicts_no_new_group_has_no_number():
 )
 def test_which_difference_counts(apart, passed):
     own = np.array([-1.0, -2.0, -3.0, -4.0])
-    result = model_comparison(fitted(), made_up(partial_pooling=own, ar1=own + apart), origin=SIMULATED)
+    result = model_comparison(fitted(), made_up(partial_pooling=own, ar1=own + apart))
     assert result.passed is passed
     assert ("a row left out is predicted better by ar1 (+4.1)" in result.text) is not passed
 
 
 def test_the_best_of_several_better_members_is_named():
     answers = made_up(partial_pooling=[0.0] * 4, no_pooling=[2.0, 2.1, 2.0, 2.1], ar1=[3.0, 3.1, 3.0, 3.1])
-    result = model_comparison(fitted(), answers, origin=SIMULATED)
+    result = model_comparison(fitted(), answers)
     assert "better by ar1 (+12.2)" in result.text
     assert "no_pooling" not in result.text
 
@@ -356,7 +354,7 @@ def test_without_groups_rows_and_units_are_left_out():
     assert results["left_out_groups"].passed is None
     assert results["left_out_rows"].passed is not None
     assert set(results["model_comparison"].table["question"]) == {QUESTIONS["row"], QUESTIONS["unit"]}
-    assert power_scaling(found, origin=SIMULATED).passed is None
+    assert power_scaling(found).passed is None
 
 
 def test_large_panels_are_not_left_out_of(monkeypatch):
@@ -369,7 +367,7 @@ def test_large_panels_are_not_left_out_of(monkeypatch):
 
 
 def test_one_member_is_compared_with_none():
-    result = model_comparison(fitted(), predictions(fitted(), ()), origin=SIMULATED)
+    result = model_comparison(fitted(), predictions(fitted(), ()))
     assert result.passed is None
     assert tuple(result.table.columns) == COMPARISON_COLUMNS
 
@@ -381,7 +379,7 @@ def test_a_member_that_cannot_be_fitted_is_not_compared():
     design = design.rows(design.unit < 9)
     assert answer(Question(design, load_panel_model("no_pooling"), "row", 1)) == {}
     found = fit(design)
-    result = model_comparison(found, predictions(found, ("no_pooling", "complete_pooling")), origin=SIMULATED)
+    result = model_comparison(found, predictions(found, ("no_pooling", "complete_pooling")))
     assert set(result.table["model"]) == {"partial_pooling", "complete_pooling"}
 
 
@@ -405,7 +403,7 @@ def test_other_members_are_left_out_of_given_their_effects():
     # Of the same model: densities given effects, reweighted, estimate what the integrated ones are.
     own = held_out(Question(found.design, load_panel_model("group_variance"), "row", 1))
     assert np.median(np.abs(given["elpd"] - own["elpd"])) < 0.02
-    table = model_comparison(found, answers, origin=SIMULATED).table
+    table = model_comparison(found, answers).table
     row = table[table["model"] == "student_t"].squeeze()
     assert row["question"] == QUESTIONS["row"]
     assert row["answers"] == load_panel_model("student_t").answers
@@ -441,7 +439,7 @@ def test_two_processes_predict_what_one_does():
 
 
 def test_a_prior_that_is_not_felt_settles_nothing():
-    result = power_scaling(fitted(), origin=SIMULATED)
+    result = power_scaling(fitted())
     assert result.passed is True
     assert tuple(result.table.columns) == POWER_COLUMNS
     assert list(result.table["power"].unique()) == list(POWERS)
@@ -464,7 +462,7 @@ def few_rows():
 
 
 def test_a_sign_that_a_power_of_the_prior_settles_is_found():
-    result = power_scaling(fit(few_rows(), member({"tau": half_normal(0.05)}, group_slope="pooled")), origin=SIMULATED)
+    result = power_scaling(fit(few_rows(), member({"tau": half_normal(0.05)}, group_slope="pooled")))
     assert result.passed is False
     assert "whether the sign is settled depends on it for g0" in result.text
     assert "the prior is felt by g0" in result.text
@@ -481,7 +479,7 @@ def test_a_sign_that_a_power_of_the_prior_settles_is_found():
 
 def against_refits(found, models):
     """Hold means and sds under some powers against those of fits under the priors that the powers make of it."""
-    table = power_scaling(found, origin=SIMULATED).table
+    table = power_scaling(found).table
     table = table[table["group"] != "(new)"].set_index(["power", "group"])
     for power, model in models.items():
         assert table.loc[power, "khat"].max() < 0.7
@@ -538,7 +536,7 @@ def test_draws_that_cannot_tell_a_power_are_found():
     """A prior far from the data: half of it leaves the draws behind."""
     design = simulated(slopes=(-3.0, 0.5, 4.0))
     found = fit(design, member({"sigma": half_normal(0.005), "tau": half_normal(0.005)}, group_slope="pooled"))
-    result = power_scaling(found, origin=SIMULATED)
+    result = power_scaling(found)
     assert result.passed is False
     assert "of the powers cannot be told from these draws" in result.text
     assert result.table["khat"].max() > 0.7
@@ -547,7 +545,7 @@ def test_draws_that_cannot_tell_a_power_are_found():
 def test_without_a_prior_nothing_is_raised_to_powers():
     held = Prior("fixed", {"value": 0.3})
     found = fit(few_rows(), member({"sigma": held, "tau": held}, group_slope="pooled"))
-    result = power_scaling(found, origin=SIMULATED)
+    result = power_scaling(found)
     assert result.passed is None
     assert tuple(result.table.columns) == POWER_COLUMNS
     assert "has no top-level prior to be scaled" in result.text
@@ -555,9 +553,7 @@ def test_without_a_prior_nothing_is_raised_to_powers():
 
 def test_a_flat_prior_of_scales_does_not_change_with_its_power():
     uniform = Prior("uniform", {"upper": 20.0})
-    result = power_scaling(
-        fit(few_rows(), member({"sigma": uniform, "tau": uniform}, group_slope="pooled")), origin=SIMULATED
-    )
+    result = power_scaling(fit(few_rows(), member({"sigma": uniform, "tau": uniform}, group_slope="pooled")))
     assert result.passed is None
 
 
@@ -572,7 +568,7 @@ def test_numbers_are_those_of_weighted_draws():
     for name in prior:
         prior[name] = (("chain", "draw"), (np.where(upper, 0.0, -40.0) + noise) * (name == "tau"))
     tree["log_prior"] = type(tree)(prior)
-    table = power_scaling(replace(found, tree=tree), origin=SIMULATED).table
+    table = power_scaling(replace(found, tree=tree)).table
     own, twice = (table[(table["power"] == p) & (table["group"] == "g0")].squeeze() for p in (1.0, 2.0))
     for row, draws in ((own, slope.ravel()), (twice, slope[upper])):
         assert row["mean"] == pytest.approx(draws.mean(), rel=1e-3)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from cbec_bayes.classical.regression import Regression, twfe
 from cbec_bayes.design import Design, make_design
 from cbec_bayes.panel import Panel, Roles, make_panel
+from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array, Codes, TwoWay
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
@@ -80,6 +81,7 @@ def design_of(
         tuple(float(t) for t in times),
         tuple(str(g) for g in groups),
         TwoWay(unit_codes, time_codes),
+        Origin.SIMULATED,
     )
 
 

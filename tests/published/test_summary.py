@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from cbec_bayes.effects import pooling_factor_overall
 from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.estimands import pooling_factor_overall
 from cbec_bayes.files import asset_dir
 from cbec_bayes.published import summary as summary_module
 from cbec_bayes.published.estimates import (

@@ -11,6 +11,7 @@ from cbec_bayes.bayes.blocks import Block, Blocks, location_priors
 from cbec_bayes.bayes.elimination import orthogonal
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.design import Design
+from cbec_bayes.likelihoods import Likelihood
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array, Codes
 
@@ -19,7 +20,7 @@ Data = Mapping[str, Any]
 CONDITIONING = ("unit_weight", "unit_mean", "within")
 """Names of the data that the coordinates depend on."""
 
-WEIGHTS_NU, WEIGHTS_STEPS = 3.0, 100
+WEIGHTS_STEPS = 100
 """Degrees of freedom, and iterations, of the fit whose weights condition Student-t residuals."""
 
 
@@ -83,7 +84,8 @@ def conditioning(blocks: Blocks) -> dict[str, Array]:
     """
     design = blocks.design
     columns, _, _ = _columns(blocks)
-    weight = _weights(columns, design.unit) if blocks.model.residual == "student_t" else np.ones(design.n_obs)
+    likelihood = blocks.model.likelihood
+    weight = np.ones(design.n_obs) if likelihood is None else _weights(columns, design.unit, likelihood)
     stratum = _stratum(blocks)
     sizes, means = _weighted_means(columns, weight, design.unit)
     left = (columns - means[design.unit]) * np.sqrt(weight)[:, None]
@@ -109,7 +111,8 @@ def _precision(blocks: Blocks, scales: Data) -> tuple[Codes, Any]:
     precision = scales["sigma"] ** -2
     if blocks.model.residual == "by_group":
         return _stratum(blocks), precision
-    share = (scales["nu"] + 1) / (scales["nu"] + 3) if "nu" in scales else 1.0
+    likelihood = blocks.model.likelihood
+    share = 1.0 if likelihood is None else likelihood.information(scales)
     return _stratum(blocks), (share * precision)[None]
 
 
@@ -135,15 +138,15 @@ def _lagged_moments(columns: Array, design: Design, rho: Any) -> tuple[Any, Any,
     return sizes, means, (left.T @ left)[None]
 
 
-def _weights(columns: Array, unit: Codes) -> Array:
-    """Return the weight of each row in the Student-t fit of the outcome, the first column, by the EM algorithm."""
+def _weights(columns: Array, unit: Codes, likelihood: Likelihood) -> Array:
+    """Return the weight of each row in the likelihood's fit of the outcome, the first column."""
     weight = np.ones(len(unit))
     for _ in range(WEIGHTS_STEPS):
         left = columns - _weighted_means(columns, weight, unit)[1][unit]
         root = np.sqrt(weight)
         slopes = np.linalg.lstsq(left[:, 1:] * root[:, None], left[:, 0] * root)[0]
         squares = (left[:, 0] - left[:, 1:] @ slopes) ** 2
-        weight = (WEIGHTS_NU + 1) / (WEIGHTS_NU + squares / np.average(squares, weights=weight))
+        weight = likelihood.weights(squares / np.average(squares, weights=weight))
     return weight
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from cbec_bayes.bayes.sampling import SamplingDiagnostics
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES, PanelModel
-from cbec_bayes.spec import Origin, Prior
+from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
 
 Engine = Literal["auto", "collapsed", "pymc"]
@@ -92,7 +92,6 @@ def fit(
     draws: int | None = None,
     chains: int = 4,
     seed: int = 1,
-    origin: Origin = Origin.OBSERVED,
 ) -> PanelFit:
     """Fit a member of the family.
 
@@ -108,8 +107,6 @@ def fit(
         Draws per chain, and chains. Default 1,000 independent ones, or 2,000 of a Markov chain.
     seed
         Of everything random.
-    origin
-        Of the data; written into the result.
 
     Returns
     -------
@@ -134,17 +131,41 @@ def fit(
     if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
         from cbec_bayes.bayes.twin import fit_twin
 
-        tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed, origin=origin)
+        tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed)
         return PanelFit(blocks, priors, tree, diagnostics, float("nan"), None)
     collapsed = make_collapsed(blocks)
     blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
     prepared = time.perf_counter()
     drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed)
     sampled = time.perf_counter()
-    tree = store(blocks, collapsed, drawn, seed=seed, origin=origin, attrs=attrs)
+    tree = store(blocks, collapsed, drawn, seed=seed, attrs=attrs)
     stored = time.perf_counter()
     seconds = {"prepare": prepared - begun, "sample": sampled - prepared, "effects": stored - sampled}
     return PanelFit(blocks, priors, tree, _diagnose(tree, drawn, collapsed, seconds), drawn.khat, collapsed)
+
+
+def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Mapping[str, Any]) -> PanelFit:
+    """Return a fit whose posterior was stored, as it was.
+
+    Parameters
+    ----------
+    design, model
+        That were fitted.
+    tree
+        The posterior.
+    diagnostics
+        As `SamplingDiagnostics.as_dict` gave them; None stands for NaN.
+    """
+    blocks = blocks_for(design, model)
+    named = {field.name: diagnostics[field.name] for field in fields(SamplingDiagnostics)}
+    named |= {name: float("nan") for name, value in named.items() if value is None and name != "khat"}
+    found = SamplingDiagnostics(**named)
+    priors = resolve(blocks.model, blocks.design)
+    if not found.engine.startswith("collapsed"):
+        return PanelFit(blocks, priors, tree, found, float("nan"), None)
+    collapsed = make_collapsed(blocks)
+    blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
+    return PanelFit(blocks, priors, tree, found, float("nan") if found.khat is None else found.khat, collapsed)
 
 
 @dataclass(frozen=True, slots=True)

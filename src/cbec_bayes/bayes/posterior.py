@@ -15,7 +15,6 @@ from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.importance import Draws
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import RHO, log_density
-from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array, means_by
 
 POINTWISE_MAX = 40_000_000
@@ -150,9 +149,7 @@ def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
     return found
 
 
-def store(
-    blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, origin: Origin, attrs: Mapping[str, object]
-) -> Any:
+def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attrs: Mapping[str, object]) -> Any:
     """Return the posterior as a DataTree.
 
     Groups: ``posterior``, ``sample_stats`` (lp), ``log_prior`` (of the scales), ``observed_data``, and, where it fits
@@ -206,7 +203,7 @@ def store(
     tree.attrs |= {
         "engine": "collapsed",
         "sampler": drawn.method,
-        "origin": str(origin),
+        "origin": str(design.origin),
         "seed": seed,
         "priors": json.dumps({name: str(prior) for name, prior in collapsed.priors.items()}),
         "versions": json.dumps({name: metadata.version(name) for name in ("cbec_bayes", "numpy", "scipy", "arviz")}),

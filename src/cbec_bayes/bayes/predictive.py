@@ -63,7 +63,8 @@ def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 
         if "unit_slope" in effects:
             effects["unit_slope"] = of("kappa")[:, None] * rng.standard_normal(shape)
     mean = linear_predictor(fit.blocks, effects)
-    scales = {name: of(name) for name in ("sigma", "rho", "nu") if name in posterior}
+    parameters = () if model.likelihood is None else model.likelihood.parameters
+    scales = {name: of(name) for name in ("sigma", "rho", *parameters) if name in posterior}
     return np.asarray(mean + residuals(model, design, scales, rng))
 
 
@@ -75,17 +76,17 @@ def residuals(model: PanelModel, design: Design, scales: Mapping[str, Array], rn
     model, design
         The likelihood, and the rows.
     scales
-        ``sigma`` of shape (S,), or (S, R) where it is by group; ``rho`` or ``nu`` of shape (S,) where the model has it.
+        ``sigma`` of shape (S,), or (S, R) where it is by group; ``rho``, and the likelihood's own parameters, of shape
+        (S,) where the model has them.
     rng
         Source of the draws.
     """
     sigma = scales["sigma"]
+    if model.likelihood is not None:
+        return np.asarray(sigma[:, None] * model.likelihood.residuals(scales, (len(sigma), design.n_obs), rng))
     noise = rng.standard_normal((len(sigma), design.n_obs))
     if model.residual == "by_group" and design.group is not None:
         return np.asarray(sigma[:, design.group] * noise)
-    if model.residual == "student_t":
-        nu = scales["nu"][:, None]
-        noise /= np.sqrt(rng.chisquare(np.broadcast_to(nu, noise.shape)) / nu)
     if model.residual == "ar1":
         noise = _carried(noise, scales["rho"], design)
     return np.asarray(sigma[:, None] * noise)

@@ -1,6 +1,6 @@
 """The family of panel models as a readable `pymc.Model`: the independent check of the collapsed engine, to be extended.
 
-It is also the engine of the members that cannot be collapsed, those with Student-t residuals.
+It is also the engine of the members that cannot be collapsed, those with residuals that are not normal.
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES, PanelModel
-from cbec_bayes.spec import Origin, Prior
+from cbec_bayes.likelihoods import SAMPLED
+from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array, Codes
 
 OUTCOME = "y"
 """Name of the observed variable; the stored tree has the outcome's own name in its place."""
-
-NU_PRIOR = {"alpha": np.float64(2), "beta": np.float64(0.1)}
-"""Gamma prior of the degrees of freedom (Juárez and Steel, 2010)."""
 
 CONDITIONED = ("location_z", "unit_effect_z", "innovation")
 """Free variables of the conditioned model that are no parameters; the stored tree is without them."""
@@ -77,10 +75,10 @@ def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, c
     Returns
     -------
     pymc.Model
-        Variables are named as the blocks are, and as the scales of `cbec_bayes.family.SCALES`; besides, ``nu`` and
-        ``rho`` of the residuals that have them, and ``group_total_slope`` where the slope is pooled. Where some
-        coefficients of a block are zero by convention, the free ones are ``<name>_kept``. The data can be exchanged by
-        `pymc.set_data`.
+        Variables are named as the blocks are, and as the scales of `cbec_bayes.family.SCALES`; besides, ``rho``
+        and the own parameters of the residuals that have them, and ``group_total_slope`` where the slope is pooled.
+        Where some coefficients of a block are zero by convention, the free ones are ``<name>_kept``. The data can be
+        exchanged by `pymc.set_data`.
 
     Raises
     ------
@@ -90,7 +88,7 @@ def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, c
     Notes
     -----
     AR(1) residuals are stationary within a unit: the factors of the likelihood, and so its pointwise values, are of one
-    row given the unit's row before it. ``sigma`` is the standard deviation of a residual, its scale under Student-t.
+    row given the unit's row before it. ``sigma`` is the standard deviation of a normal residual, the scale of another.
     """
     return pymc_of(blocks_for(design, model), conditioned=conditioned)
 
@@ -174,9 +172,9 @@ def _scales(residual: str, priors: Mapping[str, Prior], *, conditioned: bool) ->
     import pymc as pm
     import pytensor.tensor as pt
 
-    found = {}
-    if residual == "student_t":
-        found["nu"] = pm.Gamma("nu", **NU_PRIOR)
+    found: dict[str, Any] = {}
+    if residual in SAMPLED:
+        found |= SAMPLED[residual].add_parameters()
     if residual == "ar1":
         found["rho"] = pm.Uniform("rho", -1, 1)
     for name, prior in priors.items():
@@ -259,18 +257,17 @@ def _likelihood(residual: str, mean: Any, scales: Data, data: Data) -> None:
             pm.Normal(OUTCOME, mean, sigma, **observed)
         case "by_group":
             pm.Normal(OUTCOME, mean, sigma[data["group_code"]], **observed)
-        case "student_t":
-            pm.StudentT(OUTCOME, nu=scales["nu"], mu=mean, sigma=sigma, **observed)
         case "ar1":
             carried = carried_by(scales["rho"], data["gap"])
             before = (data["outcome"] - mean)[data["previous_row"]]
             pm.Normal(OUTCOME, mean + carried * before, sigma * pt.sqrt(1 - carried**2), **observed)
+        case _:
+            SAMPLED[residual].observe(OUTCOME, mean, sigma, scales, **observed)
 
 
 def fit_twin(
     blocks: Blocks,
     *,
-    origin: Origin,
     draws: int = 1_000,
     tune: int = 1_000,
     chains: int = 4,
@@ -283,8 +280,6 @@ def fit_twin(
     ----------
     blocks
         Model, design, and which coefficients are identified.
-    origin
-        Of the data; written into the result.
     draws, tune, chains, seed, target_accept
         As in `cbec_bayes.bayes.sampling.sample`.
 
@@ -328,7 +323,7 @@ def fit_twin(
         "sampler": "nuts",
         "model": model.name,
         "answers": model.answers,
-        "origin": str(origin),
+        "origin": str(blocks.design.origin),
         "seed": seed,
         "priors": json.dumps({name: str(prior) for name, prior in priors.items()}),
         "versions": json.dumps({name: metadata.version(name) for name in PACKAGES}),

@@ -17,8 +17,8 @@ from cbec_bayes.bayes.predictive import residuals
 from cbec_bayes.calibration.simulate import GROUP_SIZES, Simulated, simulated_regressors, with_outcome
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.design import Design
-from cbec_bayes.effects.groups import refitted_slopes
 from cbec_bayes.errors import GateError
+from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.family import load_panel_model
 from cbec_bayes.fanout import Executor, Journal, fan_out
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, Origin

@@ -12,9 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from cbec_bayes.calibration import coverage as covering
-from cbec_bayes.calibration import sbc
-from cbec_bayes.calibration.coverage import MODELS, SCENARIOS, coverage
+from cbec_bayes.calibration.coverage import coverage
 from cbec_bayes.calibration.sbc import Calibration, calibrate, verdicts
 from cbec_bayes.errors import GateError, InputError
 from cbec_bayes.family import load_panel_model, panel_model_names
@@ -41,9 +39,10 @@ PRODUCERS = (
     *(f"bayes.{name}" for name in ("twin", "conditioned")),
     *(f"calibration.{name}" for name in ("simulate", "uniformity", "sbc", "coverage")),
     *(f"classical.{name}" for name in ("batch", "fewbatch", "conventions")),
-    "effects.groups",
+    "estimands.groups",
     "design",
     "family",
+    "likelihoods.student_t",
     "within",
 )
 """Modules that the numbers depend on."""
@@ -131,12 +130,6 @@ def plan(n: int) -> tuple[list[tuple[str, str, int]], int]:
     few = max(1, n // 5)
     own = [(name, name, n if load_panel_model(name).is_gaussian else few) for name in panel_model_names()]
     return [*own, *((model, data_of, few) for model, data_of in WRONG)], max(1, n // 2)
-
-
-def n_pieces(n: int) -> int:
-    """Return how many pieces of work there are, for a progress bar."""
-    models, outcomes = plan(n)
-    return len(sbc.pieces_of(models, 1)) + len(covering.pieces_of(outcomes, SCENARIOS, MODELS, 1))
 
 
 def digests() -> dict[str, str]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks, blocks_for, labels_of
 from cbec_bayes.bayes.collapsed import Collapsed
@@ -260,10 +259,14 @@ class _MarkovRanks:
         draws = {str(name): posterior[name].to_numpy() for name in posterior.data_vars}
         truth = dict(simulated.truth)
 
+        likelihood = self.blocks.model.likelihood
+        assert likelihood is not None
+
         def log_likelihood(values: Mapping[str, Array]) -> Array:
             kept = {b.name: values[b.name] for b in self.blocks.every} | {"unit_effect": values["unit_effect"]}
-            mean, sigma, nu = linear_predictor(self.blocks, kept), values["sigma"][:, None], values["nu"][:, None]
-            return np.asarray(stats.t.logpdf(simulated.y, nu, mean, sigma)).sum(axis=1)
+            mean, sigma = linear_predictor(self.blocks, kept), values["sigma"][:, None]
+            own = {name: values[name][:, None] for name in likelihood.parameters}
+            return likelihood.log_density(simulated.y, mean, sigma, own).sum(axis=1)
 
         draws[LOG_LIKELIHOOD] = log_likelihood(draws)
         truth[LOG_LIKELIHOOD] = log_likelihood({name: np.asarray(value)[None] for name, value in truth.items()})[0]
@@ -281,7 +284,8 @@ def _ranks(blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array
     def add(name: str, values: Array, true: Array) -> None:
         found[name] = int((values < true).sum())
 
-    scales = {"sigma", "sigma_mu", "rho", "nu", *(b.scale for b in blocks.every if b.scale is not None)}
+    own = () if blocks.model.likelihood is None else blocks.model.likelihood.parameters
+    scales = {"sigma", "sigma_mu", "rho", *own, *(b.scale for b in blocks.every if b.scale is not None)}
     for name in (LOG_LIKELIHOOD, "slope", "new_group_slope", *sorted(scales)):
         if name in every and np.ndim(truth[name]) == 0:
             add(name, every[name], truth[name])

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.predictive import residuals
 from cbec_bayes.bayes.priors import draw, resolve
-from cbec_bayes.bayes.twin import NU_PRIOR
 from cbec_bayes.design import Design
+from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array, TwoWay
 
 GROUP_SIZES = (10, 6, 11, 3)
@@ -75,6 +74,7 @@ def simulated_regressors(
         tuple(float(t + 1) for t in range(n_times)),
         tuple(f"group {r + 1}" for r in range(len(group_sizes))),
         TwoWay(unit, time),
+        Origin.SIMULATED,
         held_spread=np.ones(1 + k),
     )
 
@@ -117,9 +117,8 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
         scales["sigma"] = draw(priors["sigma"], rng, (1, len(design.groups)))
     if model.residual == "ar1":
         scales["rho"] = rng.uniform(-1, 1, 1)
-    if model.residual == "student_t":
-        a, b = float(NU_PRIOR["alpha"]), float(NU_PRIOR["beta"])
-        scales["nu"] = stats.gamma.rvs(a, scale=1 / b, size=1, random_state=rng)
+    if model.likelihood is not None:
+        scales |= model.likelihood.draw_parameters(rng, 1)
     truth = dict(scales)
     for block in blocks.every:
         scale = None if block.scale is None else scales[block.scale]

@@ -12,10 +12,10 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks.result import CheckResult
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.design import Design
-from cbec_bayes.effects.groups import group_slopes
-from cbec_bayes.effects.summary import summarise_draws
 from cbec_bayes.errors import InputError
-from cbec_bayes.spec import GROUP_ALL, Origin
+from cbec_bayes.estimands.groups import group_slopes
+from cbec_bayes.estimands.summary import summarise_draws
+from cbec_bayes.spec import GROUP_ALL
 from cbec_bayes.within import Array
 
 AGREEMENT_COLUMNS = (
@@ -48,7 +48,7 @@ FEWEST = 5
 """Fewer clusters than this tell nothing about their own variance."""
 
 
-def agreement(found: PanelFit, how: str, *, origin: Origin, replications: int = 999, seed: int = 1) -> CheckResult:
+def agreement(found: PanelFit, how: str, *, replications: int = 999, seed: int = 1) -> CheckResult:
     """Hold the classical regressions against the posterior.
 
     Parameters
@@ -57,8 +57,6 @@ def agreement(found: PanelFit, how: str, *, origin: Origin, replications: int = 
         A fitted model.
     how
         Convention of the clustered standard errors.
-    origin
-        Of the data.
     replications, seed
         Of the wild cluster bootstrap.
 
@@ -92,7 +90,7 @@ def agreement(found: PanelFit, how: str, *, origin: Origin, replications: int = 
             compared = (s.mean - estimate) / s.sd, s.sd / crv1, s.sd / crv3
             posterior = s.mean, s.sd, s.ci_low, s.ci_high
             errors = estimate, crv1, float(classical.cr2_se[k]), crv3, *(float(p) for p in chances)
-            rows.append((column, term, len(part.units), *errors, *posterior, *compared, why, str(origin)))
+            rows.append((column, term, len(part.units), *errors, *posterior, *compared, why, str(found.design.origin)))
             if not (s.ci_low <= estimate <= s.ci_high or low[k] <= s.mean <= high[k]):
                 refuted.append(f"{term}, {column}")
     table = pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))

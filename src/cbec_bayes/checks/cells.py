@@ -16,7 +16,6 @@ from cbec_bayes.classical.batch import BatchFit, prepare
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
-from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
 
 type Place = tuple[str, str, str, str]
@@ -49,7 +48,6 @@ def predictive_cells(
     outcomes: Array,
     printed: Mapping[Place, float],
     *,
-    origin: Origin,
     new_units: bool = False,
 ) -> CheckResult:
     """Hold every cell of the classical tables against its posterior predictive distribution.
@@ -66,8 +64,6 @@ def predictive_cells(
         Replicated, shape (S, n); see `cbec_bayes.bayes.predictive.predictive_outcomes`.
     printed
         Printed numbers by place, with quantities ``estimate``, ``se``, ``t`` and ``r2``.
-    origin
-        Of the data.
     new_units
         Whether the outcomes are of new units.
 
@@ -103,7 +99,7 @@ def predictive_cells(
     moments = (held.mean, held.sd, held.low, held.high)
     numbers = (there, values, *moments, held.z, other.z, held.p, p_printed, held.outside)
     columns_of = dict(zip(CELL_COLUMNS, (*zip(*places, strict=True), *numbers), strict=False))
-    table = pd.DataFrame(columns_of).assign(origin=str(origin))
+    table = pd.DataFrame(columns_of).assign(origin=str(design.origin))
     out = table[table["outside"]].sort_values("z", key=abs, ascending=False)
     named = "; ".join(f"{r.table}: {r.column} {r.quantity} {r.term}".strip() for r in out.head(4).itertuples())
     more = f" and {len(out) - 4} more" if len(out) > 4 else ""

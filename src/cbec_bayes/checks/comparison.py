@@ -15,7 +15,6 @@ from cbec_bayes.design import Design
 from cbec_bayes.errors import CbecBayesError
 from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
 
 QUESTIONS: Mapping[Fold, str] = {
@@ -133,7 +132,7 @@ def _given_effects(fit: PanelFit) -> dict[str, Array]:
     }
 
 
-def left_out_rows(found: PanelFit, answers: Answers, *, origin: Origin) -> CheckResult:
+def left_out_rows(found: PanelFit, answers: Answers) -> CheckResult:
     """Hold every row against its density given all others.
 
     Returns
@@ -149,7 +148,7 @@ def left_out_rows(found: PanelFit, answers: Answers, *, origin: Origin) -> Check
     answer = answers[found.model.name, "row"]
     labels = parts(found.blocks, "row")[1]
     columns = (labels, answer["elpd"], answer["khat"], answer["p"])
-    table = pd.DataFrame(dict(zip(ROW_COLUMNS, columns, strict=False))).assign(origin=str(origin))
+    table = pd.DataFrame(dict(zip(ROW_COLUMNS, columns, strict=False))).assign(origin=str(found.design.origin))
     known = table["p"].dropna()
     far = table[table["p"] < FAMILY_LEVEL / max(len(known), 1)].sort_values("p")
     unsure = int((table["khat"] > KHAT_MAX).sum())
@@ -171,7 +170,7 @@ _NOT_APPLICABLE = (
 )
 
 
-def left_out_groups(found: PanelFit, answers: Answers, *, origin: Origin) -> CheckResult:
+def left_out_groups(found: PanelFit, answers: Answers) -> CheckResult:
     """Hold the density of each group given the others against that under one slope for all.
 
     Returns
@@ -186,7 +185,7 @@ def left_out_groups(found: PanelFit, answers: Answers, *, origin: Origin) -> Che
         return CheckResult(name, None, empty, None, _NOT_APPLICABLE)
     own, one = (answers[key]["elpd"] for key in keys)
     columns = (found.design.groups, own, one, own - one, answers[keys[0]]["khat"])
-    table = pd.DataFrame(dict(zip(GROUP_COLUMNS, columns, strict=False))).assign(origin=str(origin))
+    table = pd.DataFrame(dict(zip(GROUP_COLUMNS, columns, strict=False))).assign(origin=str(found.design.origin))
     if np.isnan(own).any():
         text = (
             f"The model {found.model.name} has flat coefficients of groups, so that it predicts none it has not seen."
@@ -202,7 +201,7 @@ def left_out_groups(found: PanelFit, answers: Answers, *, origin: Origin) -> Che
     return CheckResult(name, total >= -SMALL, table, name, text)
 
 
-def model_comparison(found: PanelFit, answers: Answers, *, origin: Origin) -> CheckResult:
+def model_comparison(found: PanelFit, answers: Answers) -> CheckResult:
     """Compare members by what they predict, question by question.
 
     Returns
@@ -213,7 +212,7 @@ def model_comparison(found: PanelFit, answers: Answers, *, origin: Origin) -> Ch
         errors.
     """
     name = "model_comparison"
-    table = comparison_table(found, answers, origin)
+    table = comparison_table(found, answers)
     if table.empty or table["model"].nunique() < 2:
         return CheckResult(name, None, table, None, _NOT_APPLICABLE)
     better = table[(table["difference"] > SMALL) & (table["difference"] > 2 * table["difference_se"])]
@@ -230,7 +229,7 @@ def model_comparison(found: PanelFit, answers: Answers, *, origin: Origin) -> Ch
     return CheckResult(name, bool(better.empty), table, name, text)
 
 
-def comparison_table(found: PanelFit, answers: Answers, origin: Origin) -> pd.DataFrame:
+def comparison_table(found: PanelFit, answers: Answers) -> pd.DataFrame:
     """Return one row per question and model, with columns `COMPARISON_COLUMNS`."""
     rows = []
     for what, question in QUESTIONS.items():
@@ -257,7 +256,7 @@ def comparison_table(found: PanelFit, answers: Answers, origin: Origin) -> pd.Da
                     _error(apart),
                     float(shapes.max()) if len(shapes) else np.nan,
                     int((np.isnan(khat) & there).sum()),
-                    str(origin),
+                    str(found.design.origin),
                 )
             )
     return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))

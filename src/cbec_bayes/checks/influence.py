@@ -11,11 +11,11 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks.refits import Refitted, summaries
 from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.effects.groups import GroupSlopes, group_slopes
-from cbec_bayes.effects.summary import Summary, summarise_draws
 from cbec_bayes.errors import CbecBayesError
+from cbec_bayes.estimands.groups import GroupSlopes, group_slopes
+from cbec_bayes.estimands.summary import Summary, summarise_draws
 from cbec_bayes.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.spec import GROUP_ALL, Origin
+from cbec_bayes.spec import GROUP_ALL
 
 INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "moved", "origin")
 
@@ -40,7 +40,6 @@ def leave_out(
     found: PanelFit,
     what: Literal["unit", "group"],
     *,
-    origin: Origin,
     seed: int = 1,
     run_by: Executor = SERIAL,
     step: Step = lambda _: None,
@@ -53,7 +52,7 @@ def leave_out(
         A fit by the collapsed engine; refits of others are not affordable, and the check does not apply.
     what
         What is left out.
-    origin, seed
+    seed
         Of the data, and of everything random.
     run_by, step
         As in `cbec_bayes.fanout.fan_out`.
@@ -80,7 +79,7 @@ def leave_out(
             if group in refitted:
                 numbers = refitted[group]
                 moved = (numbers[0] - own.mean) / own.sd
-                rows.append((label, group, *numbers, moved, str(origin)))
+                rows.append((label, group, *numbers, moved, str(found.design.origin)))
     table = pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
     if table.empty:
         return CheckResult(name, None, table, None, f"No refit without a {what} identifies a slope.")

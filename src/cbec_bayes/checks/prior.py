@@ -7,20 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.bayes.blocks import Block, location_priors
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.bayes.priors import draw
-from cbec_bayes.bayes.twin import NU_PRIOR
 from cbec_bayes.checks.cells import Place
 from cbec_bayes.checks.result import CheckResult, against
 from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES
-from cbec_bayes.spec import Origin, Prior
+from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
 
 PRIOR_COLUMNS = ("statistic", "of", "replicated", "printed", "mean", "ci_low", "ci_high", "verdict", "origin")
@@ -38,7 +36,6 @@ def prior_predictive(
     how: str,
     printed: Mapping[Place, float],
     *,
-    origin: Origin,
     draws: int = 2_000,
     seed: int = 1,
 ) -> CheckResult:
@@ -51,7 +48,7 @@ def prior_predictive(
         their prior is normal) are held at their posterior means: what is tried is what all other priors add.
     columns, how, printed
         As for `cbec_bayes.checks.cells.predictive_cells`; the exposure's coefficients are taken from every column.
-    origin, seed
+    seed
         Of the data, and of everything random.
     draws
         From the priors.
@@ -91,7 +88,7 @@ def prior_predictive(
     table = pd.DataFrame(rows, columns=list(PRIOR_COLUMNS[:-1]))
     absurd = float(np.median(spread)) > ABSURD
     table.loc[table.index[-1], "verdict"] = "absurd" if absurd else "possible"
-    table["origin"] = str(origin)
+    table["origin"] = str(found.design.origin)
     out = table[table["verdict"] == "excluded"]
     excluded = [f"{row['statistic']}, {row['of']}" for row in out.to_dict("records")]
     low, high = table.iloc[-1][["ci_low", "ci_high"]]
@@ -121,9 +118,9 @@ def _before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
             own[name] = own[name].dims, draw(prior, rng, own[name].shape)
     if "rho" in own:
         own["rho"] = own["rho"].dims, rng.uniform(-1, 1, own["rho"].shape)
-    if "nu" in own:
-        a, b = float(NU_PRIOR["alpha"]), float(NU_PRIOR["beta"])
-        own["nu"] = own["nu"].dims, stats.gamma.rvs(a, scale=1 / b, size=own["nu"].shape, random_state=rng)
+    if found.model.likelihood is not None:
+        for name, values in found.model.likelihood.draw_parameters(rng, draws).items():
+            own[name] = own[name].dims, values.reshape(own[name].shape)
     scale_of = {block.name: block.scale for block in found.blocks.every}
     if found.model.unit_effect != "fixed":
         scale_of["unit_effect"] = "sigma_mu"

@@ -7,8 +7,8 @@ from dataclasses import astuple, dataclass
 from cbec_bayes.bayes.blocks import blocks_for
 from cbec_bayes.bayes.fit import refit
 from cbec_bayes.design import Design
-from cbec_bayes.effects.groups import GroupSlopes, refitted_slopes
-from cbec_bayes.effects.summary import summarise_draws
+from cbec_bayes.estimands.groups import GroupSlopes, refitted_slopes
+from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.family import PanelModel
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW
 from cbec_bayes.within import Array

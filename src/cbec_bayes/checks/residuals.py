@@ -8,7 +8,6 @@ import pandas as pd
 from cbec_bayes.bayes.blocks import time_labels
 from cbec_bayes.checks.result import CheckResult, against, counted
 from cbec_bayes.design import Design, identified
-from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
 
 STATISTIC_COLUMNS = (
@@ -26,7 +25,7 @@ STATISTIC_COLUMNS = (
 )
 
 
-def predictive_residuals(design: Design, outcomes: Array, *, origin: Origin) -> CheckResult:
+def predictive_residuals(design: Design, outcomes: Array) -> CheckResult:
     """Hold the shape of the outcome, and of the pooled regression's residuals, against what the model replicates.
 
     Parameters
@@ -35,8 +34,6 @@ def predictive_residuals(design: Design, outcomes: Array, *, origin: Origin) -> 
         The rows that the model was fitted to.
     outcomes
         Replicated, shape (S, n).
-    origin
-        Of the data.
 
     Returns
     -------
@@ -51,7 +48,7 @@ def predictive_residuals(design: Design, outcomes: Array, *, origin: Origin) -> 
     held = against(np.column_stack([many[key] for key in keys]), observed)
     numbers = (observed, held.mean, held.sd, held.low, held.high, held.z, held.p, held.outside)
     columns_of = dict(zip(STATISTIC_COLUMNS, (*zip(*keys, strict=True), *numbers), strict=False))
-    table = pd.DataFrame(columns_of).assign(origin=str(origin))
+    table = pd.DataFrame(columns_of).assign(origin=str(design.origin))
     out = table[table["outside"]]
     named = "; ".join(f"{r.statistic} {r.of}".strip() for r in out.itertuples())
     count = counted(len(out), len(table), "statistics")

@@ -16,9 +16,9 @@ from cbec_bayes.bayes.importance import smoothed_weights
 from cbec_bayes.bayes.sampling import KHAT_MAX
 from cbec_bayes.checks.refits import Refitted, draws_of, summaries
 from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.effects.groups import group_slopes
+from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.spec import CI_PROB, GROUP_NEW, Origin, Prior
+from cbec_bayes.spec import CI_PROB, GROUP_NEW, Prior
 from cbec_bayes.within import Array
 
 SENSITIVITY_COLUMNS = ("prior", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin")
@@ -46,7 +46,6 @@ def alternatives(own: Prior) -> dict[str, Prior]:
 def between_group_prior(
     found: PanelFit,
     *,
-    origin: Origin,
     seed: int = 1,
     run_by: Executor = SERIAL,
     step: Callable[[str], None] = lambda _: None,
@@ -57,7 +56,7 @@ def between_group_prior(
     ----------
     found
         A fit that pools group slopes; the check does not apply to others, nor where the scale is held fixed.
-    origin, seed
+    seed
         Of the data, and of everything random.
     run_by, step
         As in `cbec_bayes.fanout.fan_out`.
@@ -77,7 +76,7 @@ def between_group_prior(
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
     refits = fan_out(run_by, summaries, [Refitted(found.design, one, seed) for one in models], step=step, named="prior")
     rows = [
-        (label, group, *numbers, str(origin))
+        (label, group, *numbers, str(found.design.origin))
         for label, refitted in zip(tried, refits, strict=True)
         for group, numbers in refitted.items()
     ]
@@ -129,15 +128,13 @@ SENSITIVE = 0.05
 """Power-scaling sensitivity from which on a posterior is said to depend on what is scaled (Kallioinen et al., 2024)."""
 
 
-def power_scaling(found: PanelFit, *, origin: Origin) -> CheckResult:
+def power_scaling(found: PanelFit) -> CheckResult:
     """Raise the priors of the scales, and of slopes that have one, to powers; the pooled effects' priors stay.
 
     Parameters
     ----------
     found
         A fit of either engine, with group slopes.
-    origin
-        Of the data.
 
     Returns
     -------
@@ -171,7 +168,7 @@ def power_scaling(found: PanelFit, *, origin: Origin) -> CheckResult:
                 values, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], weights=weights, method="inverted_cdf"
             )
             numbers = mean, sd, float(low), float(high), float(weights @ (values > 0)), khat
-            rows.append((power, group, *numbers, *sensitivity[group], str(origin)))
+            rows.append((power, group, *numbers, *sensitivity[group], str(found.design.origin)))
     table = pd.DataFrame(rows, columns=list(POWER_COLUMNS))
     moved, far = _moved(table, found.design.groups, "power")
     unsure = table.loc[table["khat"] > KHAT_MAX, "power"].nunique()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.agreement import agreement
 from cbec_bayes.checks.cells import Place, predictive_cells
 from cbec_bayes.checks.comparison import (
+    Answers,
     gaussian_members,
     left_out_groups,
     left_out_rows,
@@ -27,10 +29,8 @@ from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
 from cbec_bayes.classical.tables import ColumnSpec, own_columns
 from cbec_bayes.errors import InputError
 from cbec_bayes.fanout import SERIAL, Executor
-from cbec_bayes.spec import Origin, suggest
-
-PREDICTIVE = ("predictive_cells", "predictive_cells_new", "predictive_residuals")
-"""Names of the predictive checks."""
+from cbec_bayes.spec import suggest
+from cbec_bayes.within import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,6 @@ class Trial:
         A fitted model, of either engine.
     how
         Convention of the clustered standard errors.
-    origin
-        Of the data.
     columns
         Of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`.
     printed
@@ -62,8 +60,7 @@ class Trial:
     """
 
     fit: PanelFit
-    how: str
-    origin: Origin
+    how: str = "reghdfe"
     columns: Sequence[ColumnSpec] | None = None
     printed: Mapping[Place, float] = field(default_factory=dict)
     members: Sequence[str] | None = None
@@ -78,6 +75,122 @@ class Trial:
         return own_columns(self.fit.design) if self.columns is None else tuple(self.columns)
 
 
+class Tried:
+    """A trial with what several checks share, computed when the first of them asks."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial, self.fit = trial, trial.fit
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What every check with refits is told: seed, executor, step."""
+        return {"seed": self.trial.seed, "run_by": self.trial.run_by, "step": self.trial.step}
+
+    @cached_property
+    def same(self) -> Array:
+        """Replicated outcomes of the same units, shape (S, n)."""
+        return predictive_outcomes(self.fit, seed=self.trial.seed)
+
+    @cached_property
+    def new(self) -> Array:
+        """Replicated outcomes of new units, shape (S, n)."""
+        return predictive_outcomes(self.fit, new_units=True, seed=self.trial.seed)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What the members predict of what is left out."""
+        trial = self.trial
+        members = [*(gaussian_members() if trial.members is None else trial.members), *trial.others]
+        return predictions(self.fit, members, others=trial.others, **self.shared)
+
+    def cells(self, *, new_units: bool) -> CheckResult:
+        """Hold the classical cells against those of replicated outcomes."""
+        outcomes = self.new if new_units else self.same
+        trial, design = self.trial, self.fit.design
+        return predictive_cells(design, trial.tried_columns, trial.how, outcomes, trial.printed, new_units=new_units)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An entry of `CHECKS`.
+
+    Attributes
+    ----------
+    name
+        Of the check, and of its files; that of the `CheckResult`.
+    title
+        What a reader calls it.
+    run
+        Gives the result.
+    predictive
+        Whether it holds replicated outcomes against the data: every member of a study is put to these.
+    shown
+        Whether a page shows its figure at once; others are folded away.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Tried], CheckResult]
+    predictive: bool = False
+    shown: bool = False
+
+
+CHECKS = [
+    Check(
+        "predictive_cells",
+        "Classical tables of replicated outcomes, same units",
+        lambda t: t.cells(new_units=False),
+        predictive=True,
+        shown=True,
+    ),
+    Check(
+        "predictive_cells_new",
+        "Classical tables of replicated outcomes, new units",
+        lambda t: t.cells(new_units=True),
+        predictive=True,
+    ),
+    Check(
+        "predictive_residuals",
+        "Distribution, serial correlation, spread, extremes",
+        lambda t: predictive_residuals(t.fit.design, t.same),
+        predictive=True,
+        shown=True,
+    ),
+    Check(
+        "prior_predictive",
+        "What the priors say before the data",
+        lambda t: prior_predictive(t.fit, t.trial.tried_columns, t.trial.how, t.trial.printed, seed=t.trial.seed),
+    ),
+    Check(
+        "agreement",
+        "Agreement with the classical regressions",
+        lambda t: agreement(t.fit, t.trial.how, seed=t.trial.seed),
+    ),
+    Check(
+        "between_group_prior",
+        "Prior of the between-group scale",
+        lambda t: between_group_prior(t.fit, **t.shared),
+    ),
+    Check("power_scaling", "Top-level priors raised to powers", lambda t: power_scaling(t.fit)),
+    Check("leave_one_group_out", "One group left out", lambda t: leave_out(t.fit, "group", **t.shared)),
+    Check("leave_one_unit_out", "One unit left out", lambda t: leave_out(t.fit, "unit", **t.shared), shown=True),
+    Check("left_out_rows", "Each row predicted from all others", lambda t: left_out_rows(t.fit, t.answers)),
+    Check("left_out_groups", "Each group predicted from the others", lambda t: left_out_groups(t.fit, t.answers)),
+    Check(
+        "model_comparison",
+        "Other members, by what they predict",
+        lambda t: model_comparison(t.fit, t.answers),
+        shown=True,
+    ),
+]
+"""Every check, in the order in which they are shown; a new one is a function of a `Tried`, and an entry here."""
+
+
+def title_of(name: str) -> str:
+    """Return what a reader calls a check."""
+    return next((check.title for check in CHECKS if check.name == name), name)
+
+
 def predictive_checks(trial: Trial) -> tuple[CheckResult, ...]:
     """Run the predictive checks: the classical tables' cells for the same and for new units, and the residuals.
 
@@ -86,15 +199,8 @@ def predictive_checks(trial: Trial) -> tuple[CheckResult, ...]:
     InputError
         The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
     """
-    fit, origin = trial.fit, trial.origin
-    shared = fit.design, trial.tried_columns, trial.how
-    same = predictive_outcomes(fit, seed=trial.seed)
-    new = predictive_outcomes(fit, new_units=True, seed=trial.seed)
-    return (
-        predictive_cells(*shared, same, trial.printed, origin=origin),
-        predictive_cells(*shared, new, trial.printed, origin=origin, new_units=True),
-        predictive_residuals(fit.design, same, origin=origin),
-    )
+    tried = Tried(trial)
+    return tuple(check.run(tried) for check in CHECKS if check.predictive)
 
 
 def run_checks(trial: Trial) -> tuple[CheckResult, ...]:
@@ -102,22 +208,12 @@ def run_checks(trial: Trial) -> tuple[CheckResult, ...]:
 
     Errors are those of `predictive_checks`.
     """
-    fit, origin, seed = trial.fit, trial.origin, trial.seed
-    shared: dict[str, Any] = {"seed": seed, "run_by": trial.run_by, "step": trial.step}
-    members = [*(gaussian_members() if trial.members is None else trial.members), *trial.others]
-    answers = predictions(fit, members, others=trial.others, **shared)
-    return (
-        *predictive_checks(trial),
-        prior_predictive(fit, trial.tried_columns, trial.how, trial.printed, origin=origin, seed=seed),
-        agreement(fit, trial.how, origin=origin, seed=seed),
-        between_group_prior(fit, origin=origin, **shared),
-        power_scaling(fit, origin=origin),
-        leave_out(fit, "group", origin=origin, **shared),
-        leave_out(fit, "unit", origin=origin, **shared),
-        left_out_rows(fit, answers, origin=origin),
-        left_out_groups(fit, answers, origin=origin),
-        model_comparison(fit, answers, origin=origin),
-    )
+    tried = Tried(trial)
+    found = []
+    for check in CHECKS:
+        trial.step(check.title.lower())
+        found.append(check.run(tried))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +261,4 @@ def check(fit: PanelFit, how: str = "reghdfe", *, seed: int = 1, run_by: Executo
     InputError
         The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
     """
-    return Checks(run_checks(Trial(fit, how, Origin(fit.tree.attrs["origin"]), seed=seed, run_by=run_by)))
+    return Checks(run_checks(Trial(fit, how, seed=seed, run_by=run_by)))

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from cbec_bayes.effects import CONTRAST_COLUMNS, Summary, effects_frame
+from cbec_bayes.estimands import CONTRAST_COLUMNS, Summary, effects_frame
 from cbec_bayes.published.estimates import (
     Estimates,
     ImpliedError,

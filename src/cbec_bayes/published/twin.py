@@ -16,8 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
-from cbec_bayes.effects import Summary, pooling_factor_overall, summarise_draws
 from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.results import SummaryResult
 from cbec_bayes.published.summary import resolve_unit

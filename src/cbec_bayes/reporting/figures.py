@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.report.drawing import (
+from cbec_bayes.reporting.drawing import (
     BLUE,
     DASHES,
     GREEN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cbec_bayes.replication import Replication, label_of, shown_tables
-from cbec_bayes.report.tables import ReportTable, interval, number, probability
+from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
 from cbec_bayes.spec import Origin
 
 

@@ -9,8 +9,8 @@ from cbec_bayes.calibration.coverage import CLASSICAL, SCENARIOS
 from cbec_bayes.calibration.job import Shown
 from cbec_bayes.calibration.sbc import DRAWS, LEVEL
 from cbec_bayes.calibration.uniformity import band
-from cbec_bayes.report.drawing import BLUE, GREEN, GREY, ORANGE, PINK, as_svg, new_figure
-from cbec_bayes.report.tables import ReportTable, number, percent
+from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, ORANGE, PINK, as_svg, new_figure
+from cbec_bayes.reporting.tables import ReportTable, number, percent
 from cbec_bayes.spec import GROUP_ALL, Origin
 
 SHOWN_CLUSTERS = (3, 10)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from importlib import metadata, resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks import checks_frame
-from cbec_bayes.files import csv_text
-from cbec_bayes.folderjobs import ReportedFit
-from cbec_bayes.report import figures
-from cbec_bayes.report.checkfigures import draw
-from cbec_bayes.report.checks import SHOWN, TITLES, WORDS
-from cbec_bayes.report.comparison import compare_table
-from cbec_bayes.report.tables import ReportTable, interval, number, percent, probability, unbroken, whole
-from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.checks.suite import CHECKS, title_of
+from cbec_bayes.fanout import SERIAL, Executor
+from cbec_bayes.files import csv_text, write_files
+from cbec_bayes.folderjobs import ReportedFit, report_fit
+from cbec_bayes.panel import Panel
+from cbec_bayes.panelfit import tabulate
+from cbec_bayes.receipts import PACKAGES
+from cbec_bayes.reporting import figures
+from cbec_bayes.reporting.checkfigures import draw
+from cbec_bayes.reporting.checks import WORDS
+from cbec_bayes.reporting.comparison import compare_table
+from cbec_bayes.reporting.tables import ReportTable, interval, number, percent, probability, unbroken, whole
+from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW
 
 MOST_DRAWN = 24
 """Groups that a figure shows at most: the largest and the smallest slopes."""
-
-PACKAGES = ("cbec_bayes", "arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
 
 FILE = "report.html"
 
@@ -32,15 +37,13 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     fitted = found.fitted
-    design, origin = fitted.fit.design, fitted.panel.origin
+    design, origin = fitted.fit.design, fitted.fit.design.origin
     digits = decimals(fitted.effects)
     tables = panel_tables(found, digits)
     effects, hidden = _drawn(fitted.effects)
-    drawn = {
-        result.name: draw(result, TITLES.get(result.name, result.name), design.terms[0])
-        for result in found.checks.results
-    }
-    titled = [(TITLES.get(name, name), svg, name in SHOWN) for name, svg in drawn.items() if svg is not None]
+    drawn = {result.name: draw(result, title_of(result.name), design.terms[0]) for result in found.checks.results}
+    shown = {check.name for check in CHECKS if check.shown}
+    titled = [(title_of(name), svg, name in shown) for name, svg in drawn.items() if svg is not None]
     path = None
     if found.path is not None and found.tau_density is not None and len(found.path.labels) <= MOST_DRAWN:
         path = figures.path(
@@ -52,7 +55,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
             f"sd of slopes between groups, τ ({design.terms[0]})",
         )
     environment = Environment(
-        loader=PackageLoader("cbec_bayes.report"),
+        loader=PackageLoader("cbec_bayes.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -80,10 +83,10 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         more_check_figures=[(title, svg) for title, svg, shown in titled if not shown],
         notes=fitted.notes,
         how=fitted.how,
-        data=fitted.settings["data"],
+        data=fitted.settings.get("data"),
         settings=dict(fitted.settings),
-        versions={name: metadata.version(name) for name in PACKAGES},
-        style=resources.files("cbec_bayes.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
+        versions={name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)},
+        style=resources.files("cbec_bayes.reporting").joinpath("templates/style.css").read_text(encoding="utf-8"),
     )
     figures_of = {f"figures/{name}.svg": svg for name, svg in {"forest": forest, "path": path, **drawn}.items() if svg}
     return {
@@ -94,6 +97,49 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         **{f"tables/{name}.md": table.markdown() for name, table in tables.items()},
         **{f"tables/{name}.tex": table.latex() for name, table in tables.items()},
     }
+
+
+def report(
+    found: PanelFit,
+    out: Path | str,
+    how: str = "reghdfe",
+    *,
+    panel: Panel | None = None,
+    seed: int = 1,
+    run_by: Executor = SERIAL,
+) -> list[Path]:
+    """Write the report of a fit: one offline page and its parts; the Python form of `cbec-bayes report`.
+
+    Parameters
+    ----------
+    found
+        A fitted model, of either engine.
+    out
+        Folder, made if missing.
+    how
+        Convention of the clustered standard errors.
+    panel
+        That the design is of: the page then has its ledger and its notes.
+    seed
+        Of everything random.
+    run_by
+        Who does the refits; see `cbec_bayes.fanout.executor`.
+
+    Returns
+    -------
+    list of Path
+        The files written, the page first.
+
+    Raises
+    ------
+    GateError
+        The fit misses one of its gates.
+    InputError
+        The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
+    """
+    found.diagnostics.require()
+    fitted = tabulate(found, how, panel=panel, seed=seed)
+    return write_files(Path(out), {**render_panel(report_fit(fitted, run_by=run_by)), **fitted.files()})
 
 
 def decimals(effects: pd.DataFrame) -> int:
@@ -146,7 +192,7 @@ def panel_answer(found: ReportedFit, digits: int) -> tuple[str, ...]:
             f"Of {len(groups)} groups the largest slope is that of {largest}, {slope(largest)}, the smallest that of "
             f"{smallest}, {slope(smallest)}; {apart or 'none'} of the intervals leave zero out."
         )
-    failed = [TITLES.get(r.name, r.name).lower() for r in found.checks.results if r.passed is False]
+    failed = [title_of(r.name).lower() for r in found.checks.results if r.passed is False]
     tried = sum(r.passed is not None for r in found.checks.results)
     third = f"Of {tried} checks {len(failed) or 'none'} failed" + (f": {'; '.join(failed)}." if failed else ".")
     return first, second, third
@@ -155,7 +201,7 @@ def panel_answer(found: ReportedFit, digits: int) -> tuple[str, ...]:
 def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     """Return the tables of the page, by name."""
     fitted = found.fitted
-    origin: Origin = fitted.panel.origin
+    origin = fitted.fit.design.origin
     effects = ReportTable(
         "effects",
         "Slopes after partial pooling, with 95 % equal-tailed intervals; pooling 0 keeps a group's own slope, 1 "
@@ -219,7 +265,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         origin,
         ("Check", "Result", "What was found"),
         tuple(
-            (TITLES.get(row["check"], row["check"]), WORDS[row["passed"]], row["text"])
+            (title_of(row["check"]), WORDS[row["passed"]], row["text"])
             for row in checks_frame(found.checks.results).to_dict("records")
         ),
     )
@@ -227,8 +273,8 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         "ledger",
         "Rows that were dropped, and cells that were filled.",
         origin,
-        tuple(str(name) for name in fitted.panel.ledger.columns),
-        tuple(tuple(str(cell) for cell in row) for row in fitted.panel.ledger.head(200).to_numpy().tolist()),
+        tuple(str(name) for name in fitted.ledger.columns),
+        tuple(tuple(str(cell) for cell in row) for row in fitted.ledger.head(200).to_numpy().tolist()),
     )
     compared = compare_table("compare", found.compared, digits)
     return {

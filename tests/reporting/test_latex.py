@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cbec_bayes.report.tables import LATEX, LONG_TABLE, ReportTable
+from cbec_bayes.reporting.tables import LATEX, LONG_TABLE, ReportTable
 from cbec_bayes.spec import Origin
 
 REPORTS = Path(__file__).parents[2] / "reports" / "tables"

@@ -15,7 +15,7 @@ import pytest
 from cbec_bayes import studyfit
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.fanout import executor
-from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
+from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.run import STEPS, UNFINISHED, input_hashes, n_steps, run
 from cbec_bayes.spec import Origin, load_study
 

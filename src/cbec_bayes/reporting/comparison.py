@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cbec_bayes.report.tables import ReportTable, interval, number, probability
+from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
 from cbec_bayes.spec import GROUP_ALL, Origin
 
 

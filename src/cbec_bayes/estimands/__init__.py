@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbec_bayes.effects.summary import (
+from cbec_bayes.estimands.summary import (
     CONTRAST_COLUMNS,
     EFFECT_COLUMNS,
     Summary,

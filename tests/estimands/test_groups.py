@@ -16,10 +16,11 @@ from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.effects import EFFECT_COLUMNS, effects_frame, groups, pooling_factor_overall, summarise_draws
-from cbec_bayes.effects.groups import (
+from cbec_bayes.errors import InputError
+from cbec_bayes.estimands import EFFECT_COLUMNS, effects_frame, groups, pooling_factor_overall, summarise_draws
+from cbec_bayes.estimands.groups import (
     contrasts,
-    effects_table,
+    effects,
     estimands,
     group_slopes,
     log_scales,
@@ -29,7 +30,6 @@ from cbec_bayes.effects.groups import (
     shrinkage_path,
     units_per_group,
 )
-from cbec_bayes.errors import InputError
 from cbec_bayes.spec import Origin, Prior
 from tests.bayes import MEMBERS, by_name, dense, member, panel
 from tests.classical.cases import load, random_design
@@ -256,10 +256,10 @@ def test_the_overall_factor():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_effects_table(model):
+def test_effects(model):
     found = fitted(model)
-    design = found.design
-    table = effects_table(found, Origin.RECONSTRUCTED)
+    design = replace(found.design, origin=Origin.RECONSTRUCTED)
+    table = effects(replace(found, blocks=replace(found.blocks, design=design)))
     assert tuple(table.columns) == EFFECT_COLUMNS
     assert table["group"].tolist() == ["few", "some", "many", "(all)", "(new)"]
     assert set(table["origin"]) == {"reconstructed"}
@@ -303,7 +303,7 @@ def test_a_group_that_has_no_regression_of_its_own_is_blank():
     """One unit is no panel; pooling gives it a slope all the same."""
     base = panel("balanced")
     alone = replace(base, group=np.where(base.unit == 0, 0, 1), groups=("one", "rest"))
-    table = effects_table(fit(alone, draws=50), Origin.OBSERVED).set_index("group")
+    table = effects(fit(alone, draws=50)).set_index("group")
     assert table.loc["one", ["no_pooling", "no_pooling_se"]].isna().all()
     assert np.isfinite(table.loc["one", "mean"])
     assert np.isfinite(table.loc["rest", "no_pooling"])
@@ -311,7 +311,7 @@ def test_a_group_that_has_no_regression_of_its_own_is_blank():
 
 def test_effects_without_groups():
     found = fit(load("grunfeld"), draws=50)
-    table = effects_table(found, Origin.OBSERVED).set_index("group")
+    table = effects(found).set_index("group")
     assert table.index.tolist() == ["(all)", "(new)"]
     assert table["n_units"].tolist() == [10, pd.NA]
     assert np.isnan(table.loc["(new)", "mean"])
@@ -321,7 +321,7 @@ def test_effects_without_groups():
 def test_the_convention_of_the_standard_errors_beside():
     found = fitted("partial_pooling")
     for how in ("reghdfe", "plm"):
-        row = effects_table(found, Origin.OBSERVED, how).set_index("group").loc["many"]
+        row = effects(found, how).set_index("group").loc["many"]
         assert row["no_pooling_se"] == pytest.approx(twfe(found.design.of_group("many"), how=how).se[0])
 
 
@@ -454,7 +454,7 @@ def test_every_member_has_effects():
     """Random and correlated effects, everything pooled: a table comes out of each."""
     for name in ("correlated times", "random both", "everything correlated", "control slopes fixed"):
         found = fit(panel("unbalanced"), MEMBERS[name], draws=20)
-        table = effects_table(found, Origin.SIMULATED)
+        table = effects(found)
         assert np.isfinite(table["mean"][:4]).all()
         assert (pooling_factors(found) >= 0).all()
         assert (pooling_factors(found) <= 1).all()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.checks import CheckResult
 from cbec_bayes.checks.sensitivity import POWERS
-from cbec_bayes.report.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, apart, as_svg, new_figure
-from cbec_bayes.report.tables import percent
+from cbec_bayes.checks.suite import title_of
+from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, apart, as_svg, new_figure
+from cbec_bayes.reporting.tables import percent
 from cbec_bayes.spec import CI_PROB, GROUP_ALL
 
 QUANTITIES = {"estimate": "coefficient", "se": "clustered standard error", "t": "t", "r2": "R²"}
@@ -319,6 +320,12 @@ DRAWINGS: Mapping[str, Callable[[pd.DataFrame, str], str]] = {
     "model_comparison": model_comparison,
 }
 """Drawing of each figure that a `CheckResult` names."""
+
+
+def check_files(results: Sequence[CheckResult], exposure: str) -> dict[str, str]:
+    """Return the drawings of checks as files, by name."""
+    drawn = {f"check_{r.name}.svg": draw(r, title_of(r.name), exposure) for r in results}
+    return {name: svg for name, svg in drawn.items() if svg is not None}
 
 
 def draw(check: CheckResult, title: str, exposure: str = "") -> str | None:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from cbec_bayes.calibration.coverage import SCENARIOS
 from cbec_bayes.calibration.job import Shown
-from cbec_bayes.effects import Summary
+from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.ensemble import Ensemble
+from cbec_bayes.estimands import Summary
 from cbec_bayes.files import csv_text
 from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
@@ -20,21 +21,21 @@ from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.replication import Replication, label_of, match_sentence
-from cbec_bayes.report import figures
-from cbec_bayes.report.calibration import calibration_figures, calibration_sentences, calibration_tables
-from cbec_bayes.report.checks import SHOWN, TITLES, check_figures, check_tables
-from cbec_bayes.report.classical import classical_tables, jackknife_sentence
-from cbec_bayes.report.comparison import compare_table
-from cbec_bayes.report.drawing import GROUP_TITLES
-from cbec_bayes.report.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
-from cbec_bayes.report.hierarchy import (
+from cbec_bayes.reporting import figures
+from cbec_bayes.reporting.calibration import calibration_figures, calibration_sentences, calibration_tables
+from cbec_bayes.reporting.checks import check_figures, check_tables
+from cbec_bayes.reporting.classical import classical_tables, jackknife_sentence
+from cbec_bayes.reporting.comparison import compare_table
+from cbec_bayes.reporting.drawing import GROUP_TITLES
+from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
+from cbec_bayes.reporting.hierarchy import (
     hierarchy_path,
     hierarchy_tables,
     province_map,
     tau_sentence,
     unlearned_sentences,
 )
-from cbec_bayes.report.tables import ReportTable, interval, number, probability, unbroken, whole
+from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.studyfit import StudyFits
 
@@ -127,7 +128,7 @@ def render(
     if calibration is not None:
         drawn |= calibration_figures(calibration)
     environment = Environment(
-        loader=PackageLoader("cbec_bayes.report"),
+        loader=PackageLoader("cbec_bayes.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -185,7 +186,7 @@ def render(
         },
         scenario_texts=SCENARIO_TEXTS,
         manifest=manifest,
-        style=resources.files("cbec_bayes.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
+        style=resources.files("cbec_bayes.reporting").joinpath("templates/style.css").read_text(encoding="utf-8"),
         number=number,
         probability=probability,
         interval=interval,
@@ -256,7 +257,8 @@ def how_much_is_prior(analysis: Reanalysis) -> str:
 def _of_checks(name: str, fits: StudyFits, drawn: Mapping[str, str], *, shown: bool) -> list[tuple[str, str]]:
     """Return title and drawing of the checks whose figures are shown at once, or folded away."""
     found = [(check.name, drawn.get(f"{check.name}_{name}")) for check in fits.checks]
-    return [(TITLES[check], svg) for check, svg in found if svg is not None and (check in SHOWN) is shown]
+    at_once = {check.name for check in CHECKS if check.shown}
+    return [(title_of(check), svg) for check, svg in found if svg is not None and (check in at_once) is shown]
 
 
 def answer(analysis: Reanalysis) -> tuple[str, str, str]:

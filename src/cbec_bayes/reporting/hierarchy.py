@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from cbec_bayes.files import asset_dir
-from cbec_bayes.report import figures
-from cbec_bayes.report.drawing import GROUP_TITLES
-from cbec_bayes.report.tables import ReportTable, interval, number, probability, whole
+from cbec_bayes.reporting import figures
+from cbec_bayes.reporting.drawing import GROUP_TITLES
+from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, whole
 from cbec_bayes.studyfit import StudyFits
 
 

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from cbec_bayes.checks import checks_frame
-from cbec_bayes.report.checkfigures import draw
-from cbec_bayes.report.tables import ReportTable, number
+from cbec_bayes.checks.suite import CHECKS, title_of
+from cbec_bayes.reporting.checkfigures import draw
+from cbec_bayes.reporting.tables import ReportTable, number
 from cbec_bayes.spec import GROUP_ALL
 from cbec_bayes.studyfit import StudyFits
-
-TITLES = {
-    "predictive_cells": "Classical tables of replicated outcomes, same units",
-    "predictive_cells_new": "Classical tables of replicated outcomes, new units",
-    "predictive_residuals": "Distribution, serial correlation, spread, extremes",
-    "prior_predictive": "What the priors say before the data",
-    "agreement": "Agreement with the classical regressions",
-    "between_group_prior": "Prior of the between-region scale",
-    "power_scaling": "Top-level priors raised to powers",
-    "left_out_rows": "Each row predicted from all others",
-    "left_out_groups": "Each region predicted from the others",
-    "model_comparison": "Other members, by what they predict",
-    "leave_one_group_out": "One region left out",
-    "leave_one_unit_out": "One unit left out",
-}
-"""What each check is called in the report."""
 
 WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
 
@@ -36,7 +21,7 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
         "numbers above are read with it.",
         fits.origin,
         ("Check", "Result", "What was found"),
-        tuple((TITLES.get(r["check"], r["check"]), WORDS[r["passed"]], r["text"]) for r in found.to_dict("records")),
+        tuple((title_of(r["check"]), WORDS[r["passed"]], r["text"]) for r in found.to_dict("records")),
     )
     beside = ReportTable(
         f"{name}_agreement",
@@ -67,7 +52,7 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
         f"{name}_member_checks",
         "Which members of the family replicate what: the predictive checks of each.",
         fits.origin,
-        ("Model", *(TITLES.get(check, check) for check in names)),
+        ("Model", *(title_of(check) for check in names)),
         tuple(
             (
                 model,
@@ -79,15 +64,12 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
     return [every, by_member, beside]
 
 
-SHOWN = ("predictive_cells", "predictive_residuals", "leave_one_unit_out", "model_comparison")
-"""Checks whose figures the page shows at once; those of the others are folded away."""
-
-
 def check_figures(name: str, fits: StudyFits, exposure: str) -> dict[str, str]:
-    """Draw the checks of a study that have a figure, by name of the drawing, those of `SHOWN` first."""
+    """Draw the checks of a study that have a figure, by name of the drawing, those shown at once first."""
+    shown = {check.name for check in CHECKS if check.shown}
     drawn = {}
-    for check in sorted(fits.checks, key=lambda check: check.name not in SHOWN):
-        svg = draw(check, f"{TITLES.get(check.name, check.name)}, {name}", exposure)
+    for check in sorted(fits.checks, key=lambda check: check.name not in shown):
+        svg = draw(check, f"{title_of(check.name)}, {name}", exposure)
         if svg is not None:
             drawn[f"{check.name}_{name}"] = svg
     return drawn

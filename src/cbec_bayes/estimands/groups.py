@@ -18,13 +18,13 @@ from cbec_bayes.bayes.importance import sample_density
 from cbec_bayes.bayes.priors import RHO
 from cbec_bayes.classical.regression import Regression, twfe
 from cbec_bayes.design import Design
-from cbec_bayes.effects.summary import (
+from cbec_bayes.errors import InputError
+from cbec_bayes.estimands.summary import (
     CONTRAST_COLUMNS,
     effects_frame,
     pooling_factor_overall,
     summarise_draws,
 )
-from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.within import Array
@@ -210,15 +210,13 @@ def _positions(blocks: Blocks, name: str) -> NDArray[np.intp]:
     raise InputError(f"the model '{blocks.model.name}' has no {name}")
 
 
-def effects_table(fit: PanelFit, origin: Origin, how: str = "reghdfe") -> pd.DataFrame:
+def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
     """Return effects.csv of a fit: one row per group, one for the common slope, one for a group not yet seen.
 
     Parameters
     ----------
     fit
         The fitted model.
-    origin
-        Of the data.
     how
         Convention of the clustered standard errors that stand beside.
     """
@@ -241,7 +239,7 @@ def effects_table(fit: PanelFit, origin: Origin, how: str = "reghdfe") -> pd.Dat
                 "complete_pooling": complete,
                 **asdict(summarise_draws(slopes.groups[:, r])),
                 "pooling_factor": float(factors[r]),
-                "origin": str(origin),
+                "origin": str(design.origin),
             }
         )
     several = fit.model.group_slope == "pooled"
@@ -257,7 +255,7 @@ def effects_table(fit: PanelFit, origin: Origin, how: str = "reghdfe") -> pd.Dat
                 "complete_pooling": complete,
                 **(asdict(summarise_draws(draws)) if draws is not None else {}),
                 "pooling_factor": overall if whole else math.nan,
-                "origin": str(origin),
+                "origin": str(design.origin),
             }
         )
     return effects_frame(rows)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from cbec_bayes import cli
-from cbec_bayes.report.panelpage import FILE, decimals
-from tests.report.test_page import Reader
+from cbec_bayes.reporting.panelpage import FILE, decimals
+from tests.reporting.test_page import Reader
 
 
 def program(*arguments: object) -> int:
@@ -85,7 +85,7 @@ def test_it_says_what_the_tables_say(made):
 
 @pytest.mark.slow
 def test_a_panel_without_groups_and_one_with_many(tmp_path, monkeypatch):
-    monkeypatch.setattr("cbec_bayes.report.panelpage.MOST_DRAWN", 4)
+    monkeypatch.setattr("cbec_bayes.reporting.panelpage.MOST_DRAWN", 4)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     alone = fitted(tmp_path / "a", 0, 8)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cbec_bayes.ensemble import SURVIVES, Ensemble
-from cbec_bayes.report.drawing import BLUE, GREY, GROUP_TITLES, ORANGE, as_svg, new_figure
-from cbec_bayes.report.tables import ReportTable, interval, number, percent, probability
+from cbec_bayes.reporting.drawing import BLUE, GREY, GROUP_TITLES, ORANGE, as_svg, new_figure
+from cbec_bayes.reporting.tables import ReportTable, interval, number, percent, probability
 from cbec_bayes.spec import Origin
 
 VERDICTS = {"yes": "settled", "opposite": "settled: the opposite", "no": "not settled"}

@@ -7,14 +7,13 @@ import pytest
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.effects.coefficients import COEFFICIENT_COLUMNS, coefficients
-from cbec_bayes.spec import Origin
+from cbec_bayes.estimands.coefficients import COEFFICIENT_COLUMNS, coefficients
 from tests.bayes import panel
 
 
 @pytest.fixture(scope="module")
 def found():
-    return fit(panel("balanced"), draws=250, origin=Origin.SIMULATED)
+    return fit(panel("balanced"), draws=250)
 
 
 def test_the_table_is_that_of_the_draws(found):

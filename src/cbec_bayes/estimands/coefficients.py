@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.effects.groups import group_slopes
-from cbec_bayes.effects.summary import summarise_draws
+from cbec_bayes.estimands.groups import group_slopes
+from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.spec import CI_PROB
 
 COEFFICIENT_COLUMNS = ("mean", "sd", "ci_low", "ci_high", "p_positive")
@@ -112,4 +112,4 @@ def coefficients(found: PanelFit) -> Coefficients:
     kinds = {"unit": model.unit_effect, "time": model.time_effect}
     effects = "+".join(name for name, kind in kinds.items() if kind == "fixed") or None
     sizes = design.n_obs, len(design.units), len(design.times)
-    return Coefficients(design.outcome, model.name, table, *sizes, effects, found.tree.attrs["origin"])
+    return Coefficients(design.outcome, model.name, table, *sizes, effects, str(design.origin))
