@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from cbec_bayes.errors import GateError as GateError
     from cbec_bayes.errors import InputError as InputError
     from cbec_bayes.estimands.coefficients import coefficients as coefficients
+    from cbec_bayes.estimands.groups import contrasts as contrasts
     from cbec_bayes.estimands.groups import effects as effects
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
+    from cbec_bayes.panel import load_study_panel as load_study_panel
     from cbec_bayes.panel import make_panel as make_panel
     from cbec_bayes.panel import read_panel as read_panel
     from cbec_bayes.published.audit import audit as audit
@@ -54,6 +56,7 @@ _HOMES = {
     "check": "cbec_bayes.checks.suite",
     "coefficients": "cbec_bayes.estimands.coefficients",
     "compare": "cbec_bayes.sidebyside",
+    "contrasts": "cbec_bayes.estimands.groups",
     "contrasts_table": "cbec_bayes.published.results",
     "entropy_index": "cbec_bayes.entropy",
     "effects": "cbec_bayes.estimands.groups",
@@ -64,6 +67,7 @@ _HOMES = {
     "heterogeneity": "cbec_bayes.published.estimates",
     "load_paper": "cbec_bayes.published.printed",
     "load_study": "cbec_bayes.spec",
+    "load_study_panel": "cbec_bayes.panel",
     "load_summary_model": "cbec_bayes.spec",
     "load_system": "cbec_bayes.entropy",
     "make_design": "cbec_bayes.design",

@@ -230,7 +230,7 @@ def _print(
         names = written[:1] if several else written
         paths_text = ", ".join(str(out / name) for name in names) + several
         if unchanged:
-            typer.echo(f"Nothing that these depend on has changed: {paths_text} stand as written (--fresh: again).")
+            typer.echo(f"Nothing has changed since they were made (--fresh makes them again): {paths_text}")
         else:
             typer.echo(f"Written: {paths_text}")
 
@@ -539,7 +539,7 @@ def report(
     from cbec_bayes.checks import checks_frame
     from cbec_bayes.fanout import executor
     from cbec_bayes.folderjobs import report_folder
-    from cbec_bayes.reporting.panelpage import decimals, panel_answer, render_panel
+    from cbec_bayes.reporting.panelpage import panel_answer, render_panel
 
     def find() -> Found:
         with _progress(None, quiet) as step:
@@ -547,7 +547,7 @@ def report(
                 found = report_folder(folder, seed=seed, run_by=run_by, step=step)
             step("the page")
             files = render_panel(found)
-        sentences = panel_answer(found, decimals(found.fitted.effects))
+        sentences = panel_answer(found)
         tables = {
             "answer": list(sentences),
             "effects": found.fitted.effects,

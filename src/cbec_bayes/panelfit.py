@@ -19,6 +19,7 @@ from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.design import make_design
 from cbec_bayes.errors import InputError
+from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.groups import (
     contrasts,
     effects,
@@ -274,9 +275,9 @@ def tabulate(
         found,
         effects(found, how),
         classical_frame(fit_columns(design, own_columns(design), how), design.origin),
-        contrasts(shown, draws, design.origin),
+        contrasts(found) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands(slopes, ROPE * float(design.y.std(ddof=1) / design.x[:, 0].std(ddof=1)), design.origin),
+        estimands(found, ROPE * float(design.y.std(ddof=1) / design.x[:, 0].std(ddof=1))),
         seed,
         asked if settings is None else settings,
     )

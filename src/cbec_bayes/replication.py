@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 
@@ -143,6 +144,11 @@ class Replication:
     def few_frame(self) -> pd.DataFrame:
         """Return every column's coefficients under CRV1, CR2, CRV3 and the wild bootstrap."""
         return few_frame(self.few, [column.spec for column in self.columns], self.panel.origin)
+
+    def _repr_html_(self) -> str:
+        said = f" {match_sentence(self)}" if self.paper is not None else ""
+        tables = "".join(f"<p>{escape(title)}</p>{table.to_html(index=False)}" for title, table in shown_tables(self))
+        return f"<p>Origin: {self.panel.origin}.{escape(said)}</p>{tables}"
 
     def numbers(self) -> tuple[Cell, ...]:
         """Return the cells with a printed number, outside the constants' rows."""

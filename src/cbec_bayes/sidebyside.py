@@ -40,6 +40,9 @@ COMPARE_COLUMNS = (
     "p_positive",
     "pooling_factor",
     "origin",
+    "complete_mcse",
+    "no_mcse",
+    "partial_mcse",
 )
 
 MAX_GROUPS = 12
@@ -90,24 +93,25 @@ def side_by_side(
         found = few.get(column.key)
         n_units = None if found is None else found.regression.n_units
         same = set(column.terms) == set(design.terms)
-        pooled = _numbers(effects.get(COMPLETE), group if same else None)
-        apart = _numbers(effects.get(NONE), group if same and group != GROUP_ALL else None)
+        pooled = _row(effects.get(COMPLETE), group if same else None)
+        apart = _row(effects.get(NONE), group if same and group != GROUP_ALL else None)
         own = _row(effects.get(headline), group if same else None)
-        middle = _ends(own)
+        errors = [None if row is None else row["mcse"] for row in (pooled, apart, own)]
         rest = (None, None) if own is None else (own["p_positive"], own["pooling_factor"])
         rows.append(
             (
                 *(column.table, column.name, group, n_units, there),
                 *_classical(found, exposure),
-                *pooled,
-                *apart,
-                *middle,
+                *(number for row in (pooled, apart, own) for number in _ends(row)),
                 *rest,
                 str(design.origin),
+                *errors,
             )
         )
     frame = pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
-    return frame.astype({"n_units": "Int64"} | dict.fromkeys(COMPARE_COLUMNS[5:-1], float))
+    return frame.astype(
+        {"n_units": "Int64"} | dict.fromkeys([name for name in COMPARE_COLUMNS[5:] if name != "origin"], float)
+    )
 
 
 def _classical(found: FewClusters | None, exposure: str) -> tuple[float | None, ...]:
@@ -128,10 +132,6 @@ def _row(effects: pd.DataFrame | None, group: str | None) -> dict[str, float] | 
 
 def _ends(row: dict[str, float] | None) -> tuple[float | None, float | None, float | None]:
     return _BLANK if row is None else (row["mean"], row["ci_low"], row["ci_high"])
-
-
-def _numbers(effects: pd.DataFrame | None, group: str | None) -> tuple[float | None, float | None, float | None]:
-    return _ends(_row(effects, group))
 
 
 def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999, seed: int = 1) -> pd.DataFrame:
@@ -158,5 +158,6 @@ def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999,
         except CbecBayesError:  # some group cannot stand alone
             continue
     columns = own_columns(design)
-    few = few_cluster_columns(design, columns, how, replications=replications, seed=seed)
+    options = {"replications": replications, "seed": seed}
+    few = few_cluster_columns(design, columns, how, bootstrapped=design.terms[:1], **options)
     return side_by_side(design, columns, few, effects, found.model.name)

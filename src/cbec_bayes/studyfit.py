@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from cbec_bayes.checks.suite import CHECKS, Trial, predictive_checks, run_checks
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.design import Design
 from cbec_bayes.estimands import Summary, summarise_draws
-from cbec_bayes.estimands.groups import ShrinkagePath, contrasts, group_slopes, shrinkage_path
+from cbec_bayes.estimands.groups import ShrinkagePath, contrasts, shrinkage_path
 from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.spec import Origin
@@ -51,7 +51,7 @@ class StudyFits:
     contrasts
         Of the headline model.
     diagnostics
-        One row per model: model, engine, draws, ess_bulk_min, rhat_max, khat, divergences, origin.
+        One row per model: model, engine, draws, ess_bulk_min, ess_tail_min, rhat_max, khat, divergences, origin.
     path
         From complete to no pooling under the headline model.
     tau_density
@@ -137,20 +137,31 @@ def fit_models(
         tried.append(checks_frame([result for result in results if result.name in predictive]).assign(model=name))
         effects.append(effects_of(found, how).assign(model=name))
         d = found.diagnostics
-        rows.append((name, d.engine, d.draws, d.ess_bulk_min, d.rhat_max, d.khat, d.divergences, str(design.origin)))
-    slopes = group_slopes(headline)
+        rows.append(
+            (
+                name,
+                d.engine,
+                d.draws,
+                d.ess_bulk_min,
+                d.ess_tail_min,
+                d.rhat_max,
+                d.khat,
+                d.divergences,
+                str(design.origin),
+            )
+        )
     tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
     path, density = posterior_path(headline, seed=seed)
-    names = ["model", "engine", "draws", "ess_bulk_min", "rhat_max", "khat", "divergences", "origin"]
+    names = ["model", "engine", "draws", "ess_bulk_min", "ess_tail_min", "rhat_max", "khat", "divergences", "origin"]
     return StudyFits(
         design.origin,
         {name: found.model.answers for name, found in fits.items()},
         pd.concat(effects, ignore_index=True),
-        contrasts(slopes.labels, slopes.groups, design.origin),
+        contrasts(headline),
         pd.DataFrame(rows, columns=names),
         path,
         density,
-        summarise_draws(tau),
+        summarise_draws(tau, ess=min(headline.diagnostics.ess_bulk_min, headline.diagnostics.ess_tail_min)),
         {name: str(prior) for name, prior in headline.priors.items()},
         {name: found.unlearned for name, found in fits.items()},
         headline_checks,
@@ -164,7 +175,7 @@ def unit_effects(found: PanelFit) -> pd.DataFrame:
     drawn = found.tree["posterior"]["unit_effect"].to_numpy()
     values = drawn.reshape(-1, drawn.shape[-1])
     values = values - values.mean(axis=1, keepdims=True)
-    rows = [(unit, *astuple(summarise_draws(values[:, i]))) for i, unit in enumerate(found.design.units)]
+    rows = [(unit, *summarise_draws(values[:, i]).numbers) for i, unit in enumerate(found.design.units)]
     columns = ["unit", "mean", "sd", "ci_low", "ci_high", "p_positive"]
     return pd.DataFrame(rows, columns=columns).assign(origin=str(found.design.origin))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy import stats
 
 from cbec_bayes.bayes.blocks import make_blocks
 from cbec_bayes.bayes.elimination import make_collapsed
@@ -26,10 +27,10 @@ from cbec_bayes.estimands.groups import (
     log_scales,
     pooling_factors,
     ranks,
-    rope,
     shrinkage_path,
     units_per_group,
 )
+from cbec_bayes.estimands.summary import Drawn, Mixed
 from cbec_bayes.spec import Origin, Prior
 from tests.bayes import MEMBERS, by_name, dense, member, panel
 from tests.classical.cases import load, random_design
@@ -125,36 +126,29 @@ def test_units_are_counted_by_group():
     assert units_per_group(unequal(panel("unbalanced"))).tolist() == [2, 4, 6]
 
 
-def test_contrasts():
-    rng = np.random.default_rng(1)
-    draws = rng.normal([0.0, 1.0, -2.0], [1.0, 0.5, 2.0], size=(500, 3))
-    table = contrasts(("a", "b", "c"), draws, Origin.SIMULATED)
-    assert list(zip(table["group"], table["minus"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
-    expected = summarise_draws(draws[:, 0] - draws[:, 2])
-    row = table.iloc[1]
-    assert (row["mean"], row["sd"], row["ci_low"], row["ci_high"]) == (
-        expected.mean,
-        expected.sd,
-        expected.ci_low,
-        expected.ci_high,
-    )
-    assert row["p_positive"] == (draws[:, 0] > draws[:, 2]).mean()
-    assert set(table["origin"]) == {"simulated"}
+@pytest.mark.parametrize("model", ["partial_pooling", "no_pooling", "nested"])
+def test_contrasts(model):
+    found = fitted(model)
+    labels, slopes = found.design.groups, group_slopes(found)
+    table = contrasts(found)
+    assert list(zip(table["group"], table["minus"], strict=True)) == [
+        (labels[0], labels[1]),
+        (labels[0], labels[2]),
+        (labels[1], labels[2]),
+    ]
+    for row, (i, j) in zip(table.to_dict("records"), ((0, 1), (0, 2), (1, 2)), strict=True):
+        assert_near_draws(row, slopes.groups[:, i] - slopes.groups[:, j])
+    assert set(table["origin"]) == {str(found.design.origin)}
     mean = table.set_index(["group", "minus"])["mean"]
-    assert mean["a", "b"] + mean["b", "c"] == pytest.approx(mean["a", "c"])
-    mirrored = contrasts(("c", "b", "a"), draws[:, ::-1], Origin.SIMULATED).set_index(["group", "minus"])
-    for first, second in (("a", "b"), ("a", "c"), ("b", "c")):
-        there, back = table.set_index(["group", "minus"]).loc[(first, second)], mirrored.loc[(second, first)]
-        assert back["mean"] == pytest.approx(-there["mean"])
-        assert back["sd"] == pytest.approx(there["sd"])
-        assert (back["ci_low"], back["ci_high"]) == pytest.approx((-there["ci_high"], -there["ci_low"]))
-        assert back["p_positive"] == pytest.approx(1 - there["p_positive"])
+    assert mean[labels[0], labels[1]] + mean[labels[1], labels[2]] == pytest.approx(mean[labels[0], labels[2]])
+    means = effects(found).set_index("group")["mean"]
+    assert mean[labels[0], labels[2]] == pytest.approx(means[labels[0]] - means[labels[2]])
 
 
 def test_contrasts_of_nothing_are_an_empty_table():
-    table = contrasts((), np.zeros((5, 0)), Origin.OBSERVED)
+    table = contrasts(fit(load("grunfeld"), draws=50))
     assert len(table) == 0
-    assert list(table.columns) == ["group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin"]
+    assert list(table.columns) == ["group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin", "mcse"]
 
 
 def test_ranks_by_hand():
@@ -175,12 +169,10 @@ def test_ranks_are_a_distribution_both_ways():
 
 def test_rope():
     draws = np.array([-0.3, -0.1, 0.0, 0.1, 0.2])
-    assert rope(draws, 0.15) == 0.6
-    assert rope(draws, 1e-9) == 0.2
-    assert rope(draws, 9) == 1
+    assert [Drawn(draws, 5).within(half_width) for half_width in (0.15, 1e-9, 9)] == [0.6, 0.2, 1.0]
     for half_width in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="needs a positive half-width"):
-            rope(draws, half_width)
+            estimands(fitted("partial_pooling"), half_width)
 
 
 @pytest.mark.parametrize("tau", [1e-4, 0.05, 0.3, 20.0])
@@ -278,12 +270,12 @@ def test_effects(model):
         except InputError:
             expected = [np.nan, np.nan]
         np.testing.assert_allclose(rows.loc[group, ["no_pooling", "no_pooling_se"]].to_numpy(dtype=float), expected)
-        assert_row(rows.loc[group], slopes.groups[:, r])
-    assert_row(rows.loc["(all)"], slopes.common)
+        assert_near_draws(rows.loc[group], slopes.groups[:, r])
+    assert_near_draws(rows.loc["(all)"], slopes.common)
     assert rows.loc[["(all)", "(new)"], ["no_pooling", "no_pooling_se"]].isna().all(axis=None)
     np.testing.assert_allclose(rows["pooling_factor"][:3], pooling_factors(found))
     if found.model.group_slope == "pooled":
-        assert_row(rows.loc["(new)"], slopes.new)
+        assert_near_draws(rows.loc["(new)"], slopes.new)
         overall = pooling_factor_overall(draws_of(found, "group_slope"))
         assert rows.loc["(all)", "pooling_factor"] == pytest.approx(overall)
     else:
@@ -291,12 +283,66 @@ def test_effects(model):
         assert np.isnan(rows.loc["(all)", "pooling_factor"])
 
 
-def assert_row(row, draws):
+def assert_near_draws(row, draws):
+    """A mixture of normals given the scales has less Monte Carlo error than draws of the slope, and none besides."""
     expected = summarise_draws(draws)
-    found = row[["mean", "sd", "ci_low", "ci_high", "p_positive"]].to_numpy(dtype=float)
-    np.testing.assert_allclose(
-        found, [expected.mean, expected.sd, expected.ci_low, expected.ci_high, expected.p_positive]
+    found = np.array([row[name] for name in ("mean", "ci_low", "ci_high")])
+    errors = np.abs(found - [expected.mean, expected.ci_low, expected.ci_high])
+    assert (errors < 4.5 * np.hypot(expected.mcse, row["mcse"])).all()
+    assert row["sd"] == pytest.approx(expected.sd, rel=12 / np.sqrt(len(draws)))
+    assert row["p_positive"] == pytest.approx(expected.p_positive, abs=4.5 * 0.5 / np.sqrt(len(draws)))
+    assert row["mcse"] <= expected.mcse
+
+
+def test_a_slope_given_fixed_scales_is_one_normal():
+    """Nothing is left to be sampled: the summary is the normal's own, without Monte Carlo error."""
+    held = member(
+        {"sigma": Prior("fixed", {"value": 1.0}), "tau": Prior("fixed", {"value": 0.5})}, group_slope="pooled"
     )
+    found = fit(panel("unbalanced"), held, draws=50)
+    given = found.collapsed.conditional(np.zeros((1, 0)))
+    variance = given.root[0] @ given.root[0].T
+    names = [f"{block.name}{k}" for block in found.blocks.every for k in block.kept]
+    table = effects(found).set_index("group")
+    tau = float(found.priors["tau"].params["value"])
+    for r, group in enumerate(found.design.groups):
+        loading = np.array([float(name in ("slope0", f"group_slope{r}")) for name in names])
+        middle, sd = loading @ given.mean[0], np.sqrt(loading @ variance @ loading)
+        row = table.loc[group]
+        np.testing.assert_allclose(
+            [row["mean"], row["sd"], row["ci_low"], row["ci_high"], row["p_positive"]],
+            [middle, sd, *stats.norm.interval(0.95, middle, sd), stats.norm.cdf(middle / sd)],
+            rtol=1e-8,
+        )
+        assert row["mcse"] < 1e-12
+    slope = names.index("slope0")
+    assert table.loc["(new)", "sd"] == pytest.approx(np.sqrt(variance[slope, slope] + tau**2), rel=1e-10)
+
+
+def test_the_monte_carlo_error_is_that_of_other_seeds():
+    ends = ["mean", "ci_low", "ci_high"]
+    tables = [effects(fit(panel("balanced"), draws=100, seed=seed)).set_index("group") for seed in range(30)]
+    between = pd.concat([table[ends] for table in tables]).groupby(level=0, sort=False).std().max(axis=1)
+    said = pd.concat([table["mcse"] for table in tables]).groupby(level=0, sort=False).mean()
+    ratio = said / between
+    assert ((ratio > 0.5) & (ratio < 2.5)).all(), ratio
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 3.0])
+def test_quantiles_of_a_mixture(spread):
+    rng = np.random.default_rng(2)
+    mean, sd = spread * rng.standard_t(3, size=500), np.exp(0.5 * rng.normal(size=500))
+    found = Mixed(mean, sd, 500).summary()
+    for end, p in ((found.ci_low, 0.025), (found.ci_high, 0.975)):
+        assert stats.norm.cdf(end, mean, sd).mean() == pytest.approx(p, abs=1e-9)
+    assert found.mean == pytest.approx(mean.mean())
+    assert found.sd**2 == pytest.approx((sd**2 + mean**2).mean() - mean.mean() ** 2)
+    assert found.p_positive == pytest.approx(stats.norm.sf(0, mean, sd).mean())
+    assert Mixed(mean, sd, 500).within(0.7) == pytest.approx(
+        (stats.norm.cdf(0.7, mean, sd) - stats.norm.cdf(-0.7, mean, sd)).mean()
+    )
+    constant = Mixed(np.full(5, 2.0), np.zeros(5), 5).summary()
+    assert (constant.ci_low, constant.mean, constant.ci_high, constant.p_positive, constant.mcse) == (2, 2, 2, 1, 0)
 
 
 def test_a_group_that_has_no_regression_of_its_own_is_blank():
@@ -474,9 +520,10 @@ def test_a_path_ends_where_double_precision_does(model):
 def test_estimands_are_those_of_the_draws():
     found = fit(panel("unbalanced"), "nested", draws=200)
     slopes = group_slopes(found)
-    table = estimands(slopes, 0.3, Origin.SIMULATED).set_index("estimand")
+    table = estimands(found, 0.3).set_index("estimand")
     assert list(table.index) == [*slopes.labels, "(all)", "average over units"]
-    assert table.loc["average over units", "mean"] == pytest.approx(slopes.average.mean(), rel=1e-12)
+    assert_near_draws(table.loc["average over units"], slopes.average)
     for r, label in enumerate(slopes.labels):
-        assert table.loc[label, "p_rope"] == (np.abs(slopes.groups[:, r]) < 0.3).mean()
+        share = (np.abs(slopes.groups[:, r]) < 0.3).mean()
+        assert table.loc[label, "p_rope"] == pytest.approx(share, abs=4.5 * 0.5 / np.sqrt(800))
     assert set(table["origin"]) == {"simulated"}

@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks, blocks_for
@@ -16,12 +18,12 @@ from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.importance import PILOT, Draws, sample_density
 from cbec_bayes.bayes.posterior import posterior_draws, store
-from cbec_bayes.bayes.priors import cumulative, resolve
+from cbec_bayes.bayes.priors import RHO, cumulative, resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES, PanelModel
-from cbec_bayes.spec import Prior
+from cbec_bayes.spec import CI_PROB, Prior
 from cbec_bayes.within import Array
 
 Engine = Literal["auto", "collapsed", "pymc"]
@@ -66,6 +68,28 @@ class PanelFit:
     def design(self) -> Design:
         """The design that it was fitted to."""
         return self.blocks.design
+
+    def _repr_html_(self) -> str:
+        """Return slopes and scales as a table: posterior mean, sd and 95 % equal-tailed interval."""
+        posterior = self.tree["posterior"].dataset
+        shown = ["slope", "group_total_slope", "new_group_slope", "control_slope", *SCALES, RHO]
+        rows = []
+        for name in (name for name in shown if name in posterior and posterior[name].size):
+            values = posterior[name].to_numpy()
+            values = values.reshape(values.shape[0] * values.shape[1], -1)
+            labels = [""] if posterior[name].ndim == 2 else posterior[name][posterior[name].dims[-1]].to_numpy()
+            low, high = np.quantile(values, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], axis=0)
+            for k, label in enumerate(labels):
+                named = f"{name}[{label}]" if len(str(label)) else name
+                rows.append((named, values[:, k].mean(), values[:, k].std(ddof=1), low[k], high[k]))
+        table = pd.DataFrame(rows, columns=["", "mean", "sd", "ci_low", "ci_high"])
+        failed = "; ".join(self.diagnostics.failures)
+        gates = f"<strong>Not to be used: {escape(failed)}.</strong>" if failed else "All gates passed."
+        said = f"{self.model.name}: {self.model.answers} Intervals are {CI_PROB:.0%}, equal-tailed."
+        return (
+            f"<p>{escape(said)} Origin: {self.design.origin}. {gates}</p>"
+            f"{table.to_html(index=False, float_format='{:.4g}'.format)}"
+        )
 
     @property
     def unlearned(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from cbec_bayes.bayes.blocks import blocks_for
 from cbec_bayes.bayes.fit import refit
@@ -29,7 +29,7 @@ class Refitted:
 def summaries(piece: Refitted) -> dict[str, list[float]]:
     """Return mean, sd, ci_low, ci_high and p_positive of each slope; errors as `cbec_bayes.bayes.fit.fit`."""
     slopes = refitted_slopes(refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed))
-    return {group: list(astuple(summarise_draws(values))) for group, values in draws_of(slopes).items()}
+    return {group: list(summarise_draws(values).numbers) for group, values in draws_of(slopes).items()}
 
 
 def draws_of(slopes: GroupSlopes) -> dict[str, Array]:

@@ -78,12 +78,16 @@ class FewClusters:
         ]
         return pd.concat(frames, ignore_index=True)[["term", "vcov", "estimate", "se", "df", "p", "ci_low", "ci_high"]]
 
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(index=False, float_format="{:.4g}".format, na_rep=""))
+
 
 def few_clusters(
     design: Design,
     terms: Sequence[str] | None = None,
     *,
     how: str | Convention = "reghdfe",
+    bootstrapped: Sequence[str] | None = None,
     replications: int = REPLICATIONS,
     seed: int = 1,
 ) -> FewClusters:
@@ -93,6 +97,8 @@ def few_clusters(
     ----------
     design, terms, how
         As for `twfe`.
+    bootstrapped
+        Terms that the bootstrap tests, half a second each; default all. Its results for others are NaN.
     replications, seed
         Of the bootstrap.
 
@@ -123,7 +129,9 @@ def few_clusters(
         se[kept] = _crv3(frame, slopes, effects, fit.n_units) * unit
     weights = weights_for(fit.n_units, replications)
     model = _feols(frame, slopes, effects, "CRV1")
-    for k, name in zip(kept, slopes, strict=True):
+    tested = [k for k in kept if bootstrapped is None or used.terms[k] in bootstrapped]
+    for k in tested:
+        name = slopes[kept.index(k)]
         with quiet(), _no_variance():
             test, drawn = model.wildboottest(
                 param=name,
@@ -137,7 +145,9 @@ def few_clusters(
         size = abs(float(test["t value"]))
         wild[k] = float((np.abs(drawn) > size * (1 + TIE)).mean()) if np.isfinite(size) else np.nan
     p = two_sided(fit.estimate / se, fit.n_units - 1.0)
-    ends = np.vstack([prepared.wild_interval(y, k, replications, seed) for k in range(n_terms)])
+    ends = np.full((n_terms, 2), np.nan)
+    for k in range(n_terms) if bootstrapped is None else tested:
+        ends[k] = prepared.wild_interval(y, k, replications, seed)
     return FewClusters(
         fit, batch.cr2_se[0], batch.cr2_df, batch.cr2_p[0], se, p, wild, ends, weights, replications, seed
     )

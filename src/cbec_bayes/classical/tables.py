@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,14 +75,21 @@ def fit_columns(design: Design, columns: Sequence[ColumnSpec], how: str) -> tupl
 
 
 def few_cluster_columns(
-    design: Design, columns: Sequence[ColumnSpec], how: str, *, replications: int = REPLICATIONS, seed: int = 1
+    design: Design,
+    columns: Sequence[ColumnSpec],
+    how: str,
+    *,
+    bootstrapped: Sequence[str] | None = None,
+    replications: int = REPLICATIONS,
+    seed: int = 1,
 ) -> Mapping[str, FewClusters]:
-    """Run the few-cluster methods on every column that can be fitted, by the column's key."""
+    """Run the few-cluster methods on every column that can be fitted, by the column's key; see `few_clusters`."""
+    options: dict[str, Any] = {"bootstrapped": bootstrapped, "replications": replications, "seed": seed}
     found = {}
     for column in columns:
         part = design if column.group is None else design.of_group(column.group)
         try:
-            found[column.key] = few_clusters(part, column.terms, how=how, replications=replications, seed=seed)
+            found[column.key] = few_clusters(part, column.terms, how=how, **options)
         except InputError:
             continue
     return found

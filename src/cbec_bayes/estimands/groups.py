@@ -21,9 +21,11 @@ from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.summary import (
     CONTRAST_COLUMNS,
+    Drawn,
+    Mixed,
+    Quantity,
     effects_frame,
     pooling_factor_overall,
-    summarise_draws,
 )
 from cbec_bayes.family import PanelModel
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
@@ -96,28 +98,106 @@ def units_per_group(design: Design) -> Array:
     return np.bincount(design.group[first], minlength=len(design.groups)).astype(float)
 
 
-def contrasts(labels: Sequence[str], draws: Array, origin: Origin) -> pd.DataFrame:
-    """Contrast every two groups.
+AVERAGE = "average over units"
+"""Name of the mean over units of each unit's slope."""
 
-    Parameters
-    ----------
-    labels
-        R groups.
-    draws
-        Their slopes, shape (S, R).
-    origin
-        Of the data.
+
+def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
+    """Return the slopes of a fit by name: every group, ``(all)``, `AVERAGE`, and ``(new)`` where groups are pooled.
+
+    Where the model was collapsed they are mixtures of normals given the scales, which are known far better than draws
+    of the slopes themselves would be.
+    """
+    slopes = group_slopes(fit)
+    names = (*slopes.labels, GROUP_ALL, AVERAGE)
+    if fit.collapsed is None:
+        draws = dict(zip(names, [*slopes.groups.T, slopes.common, slopes.average], strict=True))
+        draws |= {} if slopes.new is None else {GROUP_NEW: slopes.new}
+        return {name: Drawn(values, worth(fit)) for name, values in draws.items()}
+    loadings = _loadings(fit)
+    points = log_scales(fit, at_most=None)
+    mean, variance = _given_scales(fit, points, loadings)
+    found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), worth(fit)) for k, name in enumerate(names)}
+    if slopes.new is not None:
+        k = names.index(GROUP_ALL)
+        tau = fit.collapsed.scales(points)["tau"]
+        found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), worth(fit))
+    return dict(found)
+
+
+def worth(fit: PanelFit) -> float:
+    """Return how many independent draws those of a fit are worth, at the least."""
+    return min(fit.diagnostics.ess_bulk_min, fit.diagnostics.ess_tail_min, float(fit.diagnostics.draws))
+
+
+def _loadings(fit: PanelFit) -> Array:
+    """Return each slope as a sum of coefficients: shape (R + 2, p), for the groups, the common slope, the average."""
+    model, design, blocks = fit.model, fit.design, fit.blocks
+    n_groups = len(design.groups)
+    width = sum(len(block.kept) for block in blocks.every)
+    found = np.zeros((n_groups + 2, width))
+    sizes = units_per_group(design)
+    weights = sizes / sizes.sum()
+
+    def at(name: str) -> NDArray[np.intp]:
+        return _positions(blocks, name)
+
+    if model.group_slope != "fixed":
+        found[:, at("slope")] = 1.0
+    if model.group_slope != "off":
+        name = "group_slope" if model.group_slope == "pooled" else "group_total_slope"
+        own = next(block for block in blocks.every if block.name == name).kept
+        found[list(own), at(name)] = 1.0
+        average = weights @ found[:n_groups]
+        found[-1] = average
+        if model.group_slope == "fixed":
+            found[-2] = average
+    if model.unit_slope == "pooled":
+        found[-1, at("unit_slope")] += 1.0 / len(design.units)
+    return found
+
+
+def _given_scales(fit: PanelFit, points: Array, loadings: Array) -> tuple[Array, Array]:
+    """Return mean and variance of sums of coefficients given scales: shapes (S, q), for S draws and q sums."""
+    assert fit.collapsed is not None
+    q, p = loadings.shape
+    step = max(1, _CHUNK // max(p * p, q * p))
+    means, variances = np.empty((len(points), q)), np.empty((len(points), q))
+    for start in range(0, len(points), step):
+        part = slice(start, start + step)
+        given = fit.collapsed.conditional(points[part])
+        means[part] = given.mean @ loadings.T
+        variances[part] = ((loadings @ given.root) ** 2).sum(axis=2)
+    return means, variances
+
+
+_CHUNK = 2**22
+
+
+def contrasts(fit: PanelFit) -> pd.DataFrame:
+    """Contrast every two groups.
 
     Returns
     -------
     DataFrame
-        group, minus, mean, sd, ci_low, ci_high, p_positive (the probability that the first is larger), origin.
+        group, minus, mean, sd, ci_low, ci_high, p_positive (the probability that the first is larger), origin, mcse.
     """
-    rows = []
-    for i in range(len(labels)):
-        for j in range(i + 1, len(labels)):
-            found = summarise_draws(draws[:, i] - draws[:, j])
-            rows.append({"group": labels[i], "minus": labels[j], **asdict(found), "origin": str(origin)})
+    labels = fit.design.groups
+    pairs = [(i, j) for i in range(len(labels)) for j in range(i + 1, len(labels))]
+    first, second = [i for i, _ in pairs], [j for _, j in pairs]
+    found: list[Quantity]
+    if fit.collapsed is None:
+        draws = group_slopes(fit).groups
+        found = [Drawn(draws[:, i] - draws[:, j], worth(fit)) for i, j in pairs]
+    else:
+        loadings = _loadings(fit)
+        apart = loadings[first] - loadings[second]
+        mean, variance = _given_scales(fit, log_scales(fit, at_most=None), apart)
+        found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), worth(fit)) for k in range(len(pairs))]
+    rows = [
+        {"group": labels[i], "minus": labels[j], **asdict(one.summary()), "origin": str(fit.design.origin)}
+        for (i, j), one in zip(pairs, found, strict=True)
+    ]
     return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
 
 
@@ -132,35 +212,38 @@ def ranks(labels: Sequence[str], draws: Array) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "rank", "probability"])
 
 
-def estimands(slopes: GroupSlopes, half_width: float, origin: Origin) -> pd.DataFrame:
-    """Return each slope with the probability that it is practically zero, and the average over units.
+def estimands(fit: PanelFit, half_width: float) -> pd.DataFrame:
+    """Return each slope with the probability that it is practically zero (Kruschke, 2018), and the average over units.
+
+    Parameters
+    ----------
+    fit
+        A fitted model.
+    half_width
+        Of the region of practical equivalence to zero, in units of the slope.
 
     Returns
     -------
     DataFrame
-        estimand (a group, ``(all)``, or ``average over units``), mean, sd, ci_low, ci_high, p_positive,
-        rope_half_width, p_rope, origin.
+        estimand (a group, ``(all)``, or `AVERAGE`), mean, sd, ci_low, ci_high, p_positive, rope_half_width, p_rope,
+        origin, mcse.
+
+    Raises
+    ------
+    InputError
+        The half-width is not positive.
     """
-    draws = {label: slopes.groups[:, r] for r, label in enumerate(slopes.labels)}
-    draws |= {GROUP_ALL: slopes.common, "average over units": slopes.average}
-    rows = [
-        {
-            "estimand": name,
-            **asdict(summarise_draws(values)),
-            "rope_half_width": half_width,
-            "p_rope": rope(values, half_width),
-            "origin": str(origin),
-        }
-        for name, values in draws.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def rope(draws: Array, half_width: float) -> float:
-    """Return the probability that an effect is within ``half_width`` of zero: practically none (Kruschke, 2018)."""
     if not half_width > 0:
         raise InputError(f"the region of practical equivalence needs a positive half-width, not {half_width:g}")
-    return float((np.abs(draws) < half_width).mean())
+    rows = []
+    for name, quantity in slope_quantities(fit).items():
+        if name == GROUP_NEW:
+            continue
+        found = quantity.summary()
+        numbers = dict(zip(("mean", "sd", "ci_low", "ci_high", "p_positive"), found.numbers, strict=True))
+        rope = {"rope_half_width": half_width, "p_rope": quantity.within(half_width)}
+        rows.append({"estimand": name, **numbers, **rope, "origin": str(fit.design.origin), "mcse": found.mcse})
+    return pd.DataFrame(rows)
 
 
 def pooling_factors(fit: PanelFit) -> Array:
@@ -186,8 +269,8 @@ def pooling_factors(fit: PanelFit) -> Array:
     return np.asarray(np.divide(variance, prior, out=np.ones_like(variance), where=prior > 0).mean(axis=0))
 
 
-def log_scales(fit: PanelFit, at_most: int = 1_000) -> Array:
-    """Return draws of the log scales of a collapsed fit, thinned, shape (S, k)."""
+def log_scales(fit: PanelFit, at_most: int | None = 1_000) -> Array:
+    """Return draws of the log scales of a collapsed fit, thinned to about `at_most`, shape (S, k)."""
     assert fit.collapsed is not None
     posterior = fit.tree["posterior"].dataset
     columns = []
@@ -198,7 +281,7 @@ def log_scales(fit: PanelFit, at_most: int = 1_000) -> Array:
             values = posterior[name].to_numpy()
         columns.append(np.arctanh(values.ravel()) if name == RHO else np.log(values.ravel()))
     points = np.stack(columns, axis=1) if columns else np.zeros((1, 0))  # every scale is held by its prior
-    return points[:: max(1, len(points) // at_most)]
+    return points if at_most is None else points[:: max(1, len(points) // at_most)]
 
 
 def _positions(blocks: Blocks, name: str) -> NDArray[np.intp]:
@@ -221,7 +304,7 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
         Convention of the clustered standard errors that stand beside.
     """
     design = fit.design
-    slopes = group_slopes(fit)
+    slopes, quantities = group_slopes(fit), slope_quantities(fit)
     pooled = twfe(design, how=how)
     sizes = units_per_group(design)
     factors = pooling_factors(fit)
@@ -237,14 +320,14 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
                 "no_pooling": None if own is None else float(own.estimate[0]),
                 "no_pooling_se": None if own is None else float(own.se[0]),
                 "complete_pooling": complete,
-                **asdict(summarise_draws(slopes.groups[:, r])),
+                **asdict(quantities[label].summary()),
                 "pooling_factor": float(factors[r]),
                 "origin": str(design.origin),
             }
         )
     several = fit.model.group_slope == "pooled"
     overall = pooling_factor_overall(slopes.groups - slopes.common[:, None]) if several else math.nan
-    for label, draws in ((GROUP_ALL, slopes.common), (GROUP_NEW, slopes.new)):
+    for label in (GROUP_ALL, GROUP_NEW):
         whole = label == GROUP_ALL
         rows.append(
             {
@@ -253,7 +336,7 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
                 "n_obs": design.n_obs if whole else None,
                 "no_pooling_se": None,
                 "complete_pooling": complete,
-                **(asdict(summarise_draws(draws)) if draws is not None else {}),
+                **(asdict(quantities[label].summary()) if label in quantities else {}),
                 "pooling_factor": overall if whole else math.nan,
                 "origin": str(design.origin),
             }

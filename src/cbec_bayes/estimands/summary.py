@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import optimize, special
 
 from cbec_bayes.spec import CI_PROB
+from cbec_bayes.within import Array
 
 EFFECT_COLUMNS = (
     "group",
@@ -26,22 +29,115 @@ EFFECT_COLUMNS = (
     "p_positive",
     "pooling_factor",
     "origin",
+    "mcse",
 )
-CONTRAST_COLUMNS = ("group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin")
+CONTRAST_COLUMNS = ("group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin", "mcse")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Location, spread, 95 % equal-tailed interval and probability of a positive value of one posterior quantity."""
+    """Location, spread, 95 % equal-tailed interval and probability of a positive value of one posterior quantity.
+
+    `mcse` is the largest Monte Carlo standard error of the mean and of the interval's ends; 0 where nothing was drawn.
+    """
 
     mean: float
     sd: float
     ci_low: float
     ci_high: float
     p_positive: float
+    mcse: float = 0.0
+
+    @property
+    def numbers(self) -> tuple[float, float, float, float, float]:
+        """Everything but the Monte Carlo error."""
+        return self.mean, self.sd, self.ci_low, self.ci_high, self.p_positive
 
 
-def summarise_draws(draws: NDArray[np.float64], prob: float = CI_PROB) -> Summary:
+class Quantity(Protocol):
+    """A posterior quantity that is known by sampling."""
+
+    def summary(self) -> Summary:
+        """Return its location, spread, interval, probability of being positive, and Monte Carlo error."""
+        ...
+
+    def within(self, half_width: float) -> float:
+        """Return the probability that it is less than a half-width away from zero."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A quantity of which there are draws, of any shape; `ess` is how many independent ones they are worth."""
+
+    draws: Array
+    ess: float
+
+    def summary(self) -> Summary:
+        """See `Quantity`."""
+        return summarise_draws(self.draws, ess=self.ess)
+
+    def within(self, half_width: float) -> float:
+        """See `Quantity`."""
+        return float((np.abs(self.draws) < half_width).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """A quantity that is normal given the scales, of which there are draws: a mixture of normals (Rao and Blackwell).
+
+    Its Monte Carlo error is of the scales alone, a fraction of that of draws.
+
+    Attributes
+    ----------
+    mean, sd
+        Given each draw of the scales, shape (S,).
+    ess
+        How many independent draws those are worth.
+    """
+
+    mean: Array
+    sd: Array
+    ess: float
+
+    def below(self, value: float) -> Array:
+        """Return the probability of at most a value given each draw of the scales, shape (S,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = (value - self.mean) / self.sd
+        return np.asarray(special.ndtr(np.where(np.isnan(z), 0.0, z)))
+
+    def summary(self) -> Summary:
+        """See `Quantity`."""
+        centre, spread = float(self.mean.mean()), math.sqrt(float((self.sd**2).mean() + self.mean.var()))
+        low, high = (self._quantile(p) for p in ((1 - CI_PROB) / 2, (1 + CI_PROB) / 2))
+        error = max(float(self.mean.std()), self._end_error(low), self._end_error(high)) / math.sqrt(self.ess)
+        return Summary(centre, spread, low, high, 1 - float(self.below(0.0).mean()), error)
+
+    def within(self, half_width: float) -> float:
+        """See `Quantity`."""
+        return float((self.below(half_width) - self.below(-half_width)).mean())
+
+    def _quantile(self, p: float) -> float:
+        # Between the smallest and the largest of the normals' own quantiles lies that of their mixture.
+        own = self.mean + float(special.ndtri(p)) * self.sd
+        low, high = float(own.min()), float(own.max())
+        if not high > low:
+            return low
+
+        def miss(value: float) -> float:
+            return float(self.below(value).mean()) - p
+
+        return float(optimize.brentq(miss, low, high, xtol=1e-12 * (high - low)))
+
+    def _end_error(self, end: float) -> float:
+        """Return the spread of the probability below an end over the density there: its error with one draw."""
+        there = self.sd > 0
+        z = (end - self.mean[there]) / self.sd[there]
+        density = float((np.exp(-(z**2) / 2) / self.sd[there]).sum() / math.sqrt(2 * math.pi) / len(self.sd))
+        return float(self.below(end).std()) / density if density > 0 else 0.0
+
+
+def summarise_draws(draws: Array, prob: float = CI_PROB, *, ess: float | None = None) -> Summary:
     """Summarise draws of one quantity.
 
     Parameters
@@ -50,10 +146,29 @@ def summarise_draws(draws: NDArray[np.float64], prob: float = CI_PROB) -> Summar
         Any shape, e.g. (chain, draw).
     prob
         Probability of the equal-tailed interval.
+    ess
+        How many independent draws they are worth; default all.
+
+    Notes
+    -----
+    The error of a quantile is that of a binomial share over the density, which neighbouring quantiles give.
     """
     values = np.ravel(draws)
-    low, high = np.quantile(values, [(1 - prob) / 2, (1 + prob) / 2])
-    return Summary(float(values.mean()), float(values.std(ddof=1)), float(low), float(high), float((values > 0).mean()))
+    tails = np.array([(1 - prob) / 2, (1 + prob) / 2])
+    low, high = np.quantile(values, tails)
+    count = len(values) if ess is None else ess
+    step = min(0.01, (1 - prob) / 4)
+    sparsity = (np.quantile(values, tails + step) - np.quantile(values, tails - step)) / (2 * step)
+    spread = float(values.std(ddof=1))
+    errors = [spread, *(np.sqrt(tails * (1 - tails)) * sparsity)]
+    return Summary(
+        float(values.mean()),
+        spread,
+        float(low),
+        float(high),
+        float((values > 0).mean()),
+        float(max(errors)) / math.sqrt(count),
+    )
 
 
 def pooling_factor_overall(deviations: NDArray[np.float64]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from cbec_bayes.spec import Origin, suggest
 
 Codes = NDArray[np.intp]
 
+_SHOWN = 5  # rows in a notebook
 _FROM_OBSERVED = (Origin.OBSERVED, Origin.PRINTED, Origin.RECONSTRUCTED, Origin.SIMULATED)
 
 
@@ -186,6 +188,12 @@ class Panel:
     def _subset(self, mask: NDArray[np.bool_]) -> Panel:
         frame, filled = (table.loc[mask].reset_index(drop=True) for table in (self.frame, self.filled))
         return replace(self, frame=frame, filled=filled).annotated()
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{escape(line.removeprefix('- '))}</li>" for line in str(self).splitlines())
+        more = self.n_obs - _SHOWN
+        rest = f"<p>… and {more} more rows</p>" if more > 0 else ""
+        return f"<ul>{lines}</ul>{self.frame.head(_SHOWN).to_html(index=False, na_rep='')}{rest}"
 
     def __str__(self) -> str:
         roles, times = self.roles, self.times

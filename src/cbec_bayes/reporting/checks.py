@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.reporting.checkfigures import draw
-from cbec_bayes.reporting.tables import ReportTable, number
+from cbec_bayes.reporting.tables import ReportTable, number, sampled_decimals
 from cbec_bayes.spec import GROUP_ALL
 from cbec_bayes.studyfit import StudyFits
 
@@ -15,6 +17,7 @@ WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
 def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTable]:
     """Return the headline's checks, which member passes which predictive check, and the headline beside regressions."""
     found = checks_frame(fits.checks)
+    ess = float(fits.diagnostics["ess_bulk_min"].iloc[0])
     every = ReportTable(
         f"{name}_checks",
         "Checks of the headline model. One that fails is a finding about the model or the data, said here so that the "
@@ -37,7 +40,7 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
                 number(row["cr2_se"], digits) or "–",
                 number(row["crv3_se"], digits) or "–",
                 number(row["wild_p"], 3) or "–",
-                f"{number(row['mean'], digits)} ({number(row['sd'], digits)})",
+                _mean_and_sd(row["mean"], row["sd"], ess, digits),
                 number(row["apart"], 1),
                 row["why"],
             )
@@ -62,6 +65,11 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
         ),
     )
     return [every, by_member, beside]
+
+
+def _mean_and_sd(mean: float, sd: float, ess: float, digits: int) -> str:
+    decimals = min(digits, sampled_decimals(mean - 1.96 * sd, mean + 1.96 * sd, sd / math.sqrt(ess)))
+    return f"{number(mean, decimals)} ({number(sd, decimals)})"
 
 
 def check_figures(name: str, fits: StudyFits, exposure: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
+from cbec_bayes.reporting.tables import ReportTable, number, probability, with_interval
 from cbec_bayes.spec import GROUP_ALL, Origin
 
 
@@ -21,7 +21,7 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
     frame
         One row per column of the classical tables.
     digits
-        Decimals of a slope.
+        Decimals of what is not sampled.
     """
     printed = bool((frame["printed"] != "").any())
     rows = []
@@ -35,7 +35,7 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
                 number(row["estimate"], digits) or "–",
                 errors,
                 _p(row["wild_p"]),
-                *(_slope(row, kind, digits) for kind in ("complete", "no", "partial")),
+                *(_slope(row, kind) for kind in ("complete", "no", "partial")),
                 probability(row["p_positive"]) or "–",
                 number(row["pooling_factor"], 2) or "–",
             )
@@ -71,9 +71,8 @@ def _rows_of(row: Mapping[Hashable, Any]) -> str:
     return "all rows" if number(row["complete_mean"]) else "all rows, exposure alone"
 
 
-def _slope(row: Mapping[Hashable, Any], kind: str, digits: int) -> str:
-    middle = number(row[f"{kind}_mean"], digits)
-    return f"{middle} ({interval(row[f'{kind}_low'], row[f'{kind}_high'], digits)})" if middle else "–"
+def _slope(row: Mapping[Hashable, Any], kind: str) -> str:
+    return with_interval(row[f"{kind}_mean"], row[f"{kind}_low"], row[f"{kind}_high"], row[f"{kind}_mcse"])
 
 
 def _p(value: float) -> str:

@@ -35,7 +35,8 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
-GROUP_TITLES = {GROUP_ALL: "mean of all regions", GROUP_NEW: "a new region"}
+GROUP_TITLES = {GROUP_ALL: "in common", GROUP_NEW: "a group not seen"}
+"""What the rows of effects that are no group are called."""
 
 
 @contextmanager

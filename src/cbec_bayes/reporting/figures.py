@@ -77,7 +77,7 @@ def forest(
             f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
             for row in effects.to_dict("records")
         )
-        return as_svg(figure, "Slopes by region", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
+        return as_svg(figure, "Slopes by group", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
 
 
 def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from cbec_bayes.files import asset_dir
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.drawing import GROUP_TITLES
-from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, whole
+from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, whole, with_interval
 from cbec_bayes.studyfit import StudyFits
 
 
@@ -21,7 +21,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
     fits
         From `fit_models`.
     digits
-        Decimals of a slope.
+        Decimals of a slope that is not sampled.
     """
     headline = next(iter(fits.answers))
     own = fits.effects[fits.effects["model"] == headline]
@@ -33,8 +33,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
             if row["no_pooling"] == row["no_pooling"]
             else "–",
             number(row["complete_pooling"], digits),
-            number(row["mean"], digits),
-            interval(row["ci_low"], row["ci_high"], digits),
+            *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
             probability(row["p_positive"]),
             number(row["pooling_factor"], 2) or "–",
         )
@@ -64,9 +63,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         (
             model,
             *(
-                f"{number(row['mean'], digits)} ({interval(row['ci_low'], row['ci_high'], digits)})"
-                if row["mean"] == row["mean"]
-                else "–"
+                with_interval(row["mean"], row["ci_low"], row["ci_high"], row["mcse"])
                 for row in fits.effects[fits.effects["model"] == model].to_dict("records")
             ),
         )
@@ -87,8 +84,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         tuple(
             (
                 f"{row['group']} − {row['minus']}",
-                number(row["mean"], digits),
-                interval(row["ci_low"], row["ci_high"], digits),
+                *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
                 probability(row["p_positive"]),
             )
             for row in fits.contrasts.to_dict("records")
@@ -139,11 +135,12 @@ def province_map(name: str, fits: StudyFits, outcome: str) -> str | None:
     return figures.tile_map(fits.unit_effects, tiles, xlabel, f"Province effects of {name}")
 
 
-def tau_sentence(fits: StudyFits, digits: int = 2) -> str:
-    """Say what the data say about the between-region scale."""
+def tau_sentence(fits: StudyFits) -> str:
+    """Say what the data say about the between-group scale."""
+    middle, ends = sampled(fits.tau.mean, fits.tau.ci_low, fits.tau.ci_high, fits.tau.mcse)
     return (
-        f"Between regions the slopes differ with a standard deviation τ of {number(fits.tau.mean, digits)} "
-        f"(95 % interval {interval(fits.tau.ci_low, fits.tau.ci_high, digits)}); prior τ ~ {fits.priors['tau']}."
+        f"Between groups the slopes differ with a standard deviation τ of {middle} (95 % interval {ends}); prior "
+        f"τ ~ {fits.priors['tau']}."
     )
 
 

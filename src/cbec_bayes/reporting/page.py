@@ -162,7 +162,7 @@ def render(
                 "name": name,
                 "title": replications[name].study.title,
                 "origin": fits.origin,
-                "tau": tau_sentence(fits, digits[name]),
+                "tau": tau_sentence(fits),
                 "priors": fits.priors,
                 "tables": by_fit[name],
                 "answers": fits.answers,

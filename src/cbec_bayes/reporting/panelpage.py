@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,18 @@ from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.checks import WORDS
 from cbec_bayes.reporting.comparison import compare_table
-from cbec_bayes.reporting.tables import ReportTable, interval, number, percent, probability, unbroken, whole
+from cbec_bayes.reporting.drawing import GROUP_TITLES
+from cbec_bayes.reporting.tables import (
+    ReportTable,
+    number,
+    percent,
+    probability,
+    sampled,
+    sampled_decimals,
+    unbroken,
+    whole,
+    with_interval,
+)
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW
 
 MOST_DRAWN = 24
@@ -74,7 +86,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         n_units=len(design.units),
         n_times=len(design.times),
         n_groups=len(design.groups),
-        answer=panel_answer(found, digits),
+        answer=panel_answer(found),
         forest=forest,
         n_hidden=hidden,
         tables=tables,
@@ -143,9 +155,14 @@ def report(
 
 
 def decimals(effects: pd.DataFrame) -> int:
-    """Return decimals of a slope that show two digits of the smallest sd: the Monte Carlo error is below the last."""
+    """Return decimals of what is not sampled: two digits of the smallest posterior sd of a slope."""
     smallest = float(effects["sd"].min())
     return 3 if not smallest > 0 else max(2, 1 - math.floor(math.log10(smallest)))
+
+
+def _middle_sd_ends(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:
+    middle, ends = sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"])
+    return middle, number(row["sd"], sampled_decimals(row["ci_low"], row["ci_high"], row["mcse"])), ends
 
 
 def _drawn(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -166,7 +183,7 @@ def _own(effects: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"group": effects["group"], "estimate": own, "low": own - half, "high": own + half})
 
 
-def panel_answer(found: ReportedFit, digits: int) -> tuple[str, ...]:
+def panel_answer(found: ReportedFit) -> tuple[str, ...]:
     """Say in three sentences what was found, how far groups differ, and how far to trust it."""
     fitted = found.fitted
     exposure = fitted.fit.design.terms[0]
@@ -176,7 +193,7 @@ def panel_answer(found: ReportedFit, digits: int) -> tuple[str, ...]:
 
     def slope(group: str) -> str:
         row = rows[group]
-        return f"{number(row['mean'], digits)} ({interval(row['ci_low'], row['ci_high'], digits)})"
+        return with_interval(row["mean"], row["ci_low"], row["ci_high"], row["mcse"])
 
     groups = effects.drop(index=[g for g in (GROUP_ALL, GROUP_NEW) if g in effects.index])
     common = probability(rows[GROUP_ALL]["p_positive"])
@@ -210,14 +227,12 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         ("Group", "Units", "Own regression (CRV1)", "Mean", "sd", "95 % interval", "P(slope > 0)", "Pooling"),
         tuple(
             (
-                GROUP_TITLES_OF_PANELS.get(row["group"], str(row["group"])),
+                GROUP_TITLES.get(row["group"], str(row["group"])),
                 whole(row["n_units"]),
                 f"{number(row['no_pooling'], digits)} ({number(row['no_pooling_se'], digits)})"
                 if number(row["no_pooling"])
                 else "–",
-                number(row["mean"], digits),
-                number(row["sd"], digits),
-                interval(row["ci_low"], row["ci_high"], digits),
+                *_middle_sd_ends(row),
                 probability(row["p_positive"]),
                 number(row["pooling_factor"], 2) or "–",
             )
@@ -232,8 +247,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         tuple(
             (
                 f"{row['group']} − {row['minus']}",
-                number(row["mean"], digits),
-                interval(row["ci_low"], row["ci_high"], digits),
+                *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
                 probability(row["p_positive"]),
             )
             for row in fitted.contrasts.sort_values("mean", key=np.abs, ascending=False)
@@ -250,9 +264,8 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         ("Slope", "Mean", "95 % interval", "P(practically zero)"),
         tuple(
             (
-                GROUP_TITLES_OF_PANELS.get(row["estimand"], str(row["estimand"])),
-                number(row["mean"], digits),
-                interval(row["ci_low"], row["ci_high"], digits),
+                GROUP_TITLES.get(row["estimand"], str(row["estimand"])),
+                *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
                 probability(row["p_rope"]),
             )
             for row in fitted.estimands.to_dict("records")
@@ -285,7 +298,3 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         "checks": checks,
         "ledger": ledger,
     }
-
-
-GROUP_TITLES_OF_PANELS = {GROUP_ALL: "in common", GROUP_NEW: "a group not yet seen"}
-"""What the rows that are no group are called."""

@@ -110,18 +110,49 @@ def _latex(text: str) -> str:
 
 
 def number(value: Any, decimals: int = 3) -> str:
-    """Write a number with a fixed number of decimals and a true minus sign; blank for a missing one."""
+    """Write a number with a fixed number of decimals (below zero: tens) and a true minus; blank for a missing one."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:.{decimals}f}"
+    text = f"{value:.{decimals}f}" if decimals >= 0 else f"{round(value, decimals):.0f}"
     return f"−{text[1:]}" if text.startswith("-") and float(text) != 0 else text.lstrip("-")
 
 
 def whole(value: Any) -> str:
     """Write a count; blank for a missing one."""
     return "" if value is None or value is pd.NA else f"{int(value)}"
+
+
+def sampled_decimals(low: float, high: float, mcse: float) -> int:
+    """Return the decimals of a posterior quantity: two digits of its standard deviation, but no more than are known.
+
+    Parameters
+    ----------
+    low, high
+        Of the 95 % interval.
+    mcse
+        Monte Carlo standard error, which is below the last digit; below zero decimals are tens.
+    """
+    width = high - low
+    if not 0 < width < math.inf:
+        return 3
+    digits = 1 - math.floor(math.log10(width / 3.92))
+    return min(digits, math.floor(-math.log10(mcse))) if mcse > 0 else digits
+
+
+def sampled(mean: float, low: float, high: float, mcse: float) -> tuple[str, str]:
+    """Write a posterior mean and its interval, both with `sampled_decimals`; blank where there is none."""
+    if math.isnan(mean):
+        return "", ""
+    decimals = sampled_decimals(low, high, mcse)
+    return number(mean, decimals), interval(low, high, decimals)
+
+
+def with_interval(mean: float, low: float, high: float, mcse: float) -> str:
+    """Write a posterior mean with its interval in brackets; a dash where there is none."""
+    middle, ends = sampled(mean, low, high, mcse)
+    return f"{middle} ({ends})" if middle else "–"
 
 
 def probability(value: float) -> str:

@@ -50,6 +50,12 @@ class Audit:
         ]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
+    def _repr_html_(self) -> str:
+        counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in Verdict)
+        frame = self.frame()
+        failed = frame.loc[frame["verdict"] == str(Verdict.FAIL), ["table", "column", "term", "check", "detail"]]
+        return f"<p>{len(frame)} findings: {counts}. Those that fail:</p>{failed.to_html(index=False)}"
+
 
 def _ends(finding: Finding) -> tuple[float | None, float | None]:
     return (None, None) if finding.interval is None else finding.interval.ends
