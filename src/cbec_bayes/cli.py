@@ -289,7 +289,7 @@ def run(
         with _resumable(folder, "panels of the ensemble"), _progress(n_steps(), quiet) as step:
             with executor(workers, scheduler) as run_by:
                 made = make_report(study, folder, seed=seed, members=members, run_by=run_by, step=step)
-            sentences = answer(made.analysis)
+            sentences = answer(made.analysis, made.ensemble)
             tables = {"answer": list(sentences), "effects": made.analysis.effects}
             return Found("\n\n".join(sentences) + "\n", tables, made.files, made.journal.remove)
 

@@ -27,9 +27,9 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "group_control_slope": ("off", "fixed", "pooled"),
     "group_time_effect": ("off", "fixed", "pooled"),
     "unit_slope": ("off", "pooled"),
-    "residual": ("normal", "by_group", "ar1", *SAMPLED),
+    "residual": ("normal", "by_group", "ar1"),
 }
-"""Terms with the choices that each has."""
+"""Terms with the choices that each has; residuals have those of `cbec_bayes.likelihoods.SAMPLED` as well."""
 
 SCALES: Mapping[str, str] = {
     "sigma": "residual",
@@ -135,9 +135,9 @@ def read_panel_model(path: Path) -> PanelModel:
         raise top.wrong("kind", f"'{top.text('kind')}' is not a model of panels; it must be 'panel'")
     chosen = {}
     for term, choices in TERMS.items():
-        value = top.text(term)
-        if value not in choices:
-            raise top.wrong(term, f"unknown choice '{value}'; {suggest(value, choices)}")
+        value, known = top.text(term), (*choices, *(SAMPLED if term == "residual" else ()))
+        if value not in known:
+            raise top.wrong(term, f"unknown choice '{value}'; {suggest(value, known)}")
         chosen[term] = value
     model = PanelModel(path.stem, top.text("answers"), **chosen, priors={})  # type: ignore[arg-type]
     section = top.section("priors")

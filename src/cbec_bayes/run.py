@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.calibration.job import FILES, FOLDER, committed
-from cbec_bayes.ensemble import MEMBERS, run_ensemble
+from cbec_bayes.checks.suite import CHECKS
+from cbec_bayes.ensemble import MEMBERS, Ensemble, run_ensemble
 from cbec_bayes.errors import InputError
 from cbec_bayes.fanout import SERIAL, Executor, Journal, code_digest
 from cbec_bayes.files import asset_dir, sha256, write_files
@@ -73,7 +74,7 @@ def manifest(study: Study, seed: int) -> dict[str, Any]:
 
 def n_steps() -> int:
     """Return how many steps `run` has, at most, besides its counted pieces."""
-    return len(STEPS) + 2 * len(STUDY_MODELS)
+    return len(STEPS) + 2 * (len(STUDY_MODELS) + len(CHECKS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Made:
     ----------
     analysis
         Of the printed tables.
+    ensemble
+        The headline on many reconstructions; None where there is none.
     files
         By name, the page first.
     journal
@@ -91,6 +94,7 @@ class Made:
     """
 
     analysis: Reanalysis
+    ensemble: Ensemble | None
     files: Mapping[str, str]
     journal: Journal
 
@@ -184,7 +188,7 @@ def make_report(
         **page.files,
         "manifest.json": json.dumps(made, indent=1) + "\n",
     }
-    return Made(analysis, files, journal)
+    return Made(analysis, ensemble, files, journal)
 
 
 def compare_study(replication: Replication, fits: StudyFits) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pytest
 
 from cbec_bayes import studyfit
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.fanout import executor
+from cbec_bayes.fanout import executor, step_parts
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.run import STEPS, UNFINISHED, input_hashes, n_steps, run
 from cbec_bayes.spec import Origin, load_study
@@ -85,7 +85,8 @@ def made(tmp_path_factory):
         with executor(2) as two:
             analysis, paths = run("paper", out, seed=1, members=4, run_by=two, step=steps.append)
     assert set(STEPS) <= set(steps)
-    assert len(steps) == n_steps(4)
+    assert len([step for step in steps if step_parts(step) is None]) == n_steps()
+    assert "panel 4 of 4" in steps
     assert not (out / UNFINISHED).exists()
     reader = Reader()
     reader.feed(paths[0].read_text(encoding="utf-8"))

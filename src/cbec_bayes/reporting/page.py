@@ -138,7 +138,7 @@ def render(
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
         facts=analysis.paper.facts,
-        answer=answer(analysis),
+        answer=answer(analysis, ensemble),
         how_much_is_prior=how_much_is_prior(analysis),
         tables=tables,
         beside=list(beside.values()),
@@ -261,8 +261,16 @@ def _of_checks(name: str, fits: StudyFits, drawn: Mapping[str, str], *, shown: b
     return [(title_of(check), svg) for check, svg in found if svg is not None and (check in at_once) is shown]
 
 
-def answer(analysis: Reanalysis) -> tuple[str, str, str]:
-    """Say in three sentences what was found, and how far to trust it."""
+def answer(analysis: Reanalysis, ensemble: Ensemble | None = None) -> tuple[str, str, str]:
+    """Say in three sentences what was found, and how far to trust it.
+
+    Parameters
+    ----------
+    analysis
+        Of the printed tables.
+    ensemble
+        The headline on many panels that print them.
+    """
     result, printed = analysis.result, analysis.estimates.printed
     groups = [label for label, there in zip(result.labels, printed, strict=True) if there]
     claims = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in groups]
@@ -283,7 +291,22 @@ def answer(analysis: Reanalysis) -> tuple[str, str, str]:
         f"{number(new.ci_high, 2)}, for {len(groups)} regions say little about how far regions differ: τ = "
         f"{number(result.tau.mean, 2)}, 95 % interval {interval(result.tau.ci_low, result.tau.ci_high)}.",
         f"The evidence is weaker than it looks: {contradicted} of {cells} coefficients have parentheses that cannot be "
-        "the standard errors they are said to be, and every number here derives from the printed tables alone.",
+        f"the standard errors they are said to be, and {_rest(ensemble)}.",
+    )
+
+
+def _rest(ensemble: Ensemble | None) -> str:
+    """Say what the numbers of the first sentences rest on, and what else could be told from them."""
+    if ensemble is None:
+        return "every number here derives from the printed tables alone"
+    found = ensemble.conclusions
+    settled = found.loc[found["survives"] == "yes", "conclusion"].tolist()
+    count = len(found)
+    panels = ensemble.panels["panel"].nunique()
+    return (
+        f"of {count} conclusions that could be drawn from {panels} panels that print the same tables, only "
+        f"{len(settled)} {'is' if len(settled) == 1 else 'are'} settled by what was printed"
+        + (f": {'; '.join(settled)}" if settled else "")
     )
 
 
