@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cbec_bayes import cli
 from cbec_bayes.estimands import EFFECT_COLUMNS
+from cbec_bayes.fanout import step_parts, step_text
 from cbec_bayes.files import asset_dir
 from cbec_bayes.published import job
 
@@ -313,3 +318,81 @@ def test_an_interrupt_leaves_nothing(program, tmp_path, monkeypatch):
     assert status == 130
     assert "nothing was left half-written" in err
     assert not (tmp_path / "o").exists()
+
+
+def test_json_is_all_that_is_printed(program, tmp_path):
+    (tmp_path / "in.csv").write_text(GOOD)
+    status, out, err = program("published", "in.csv", "--json", "--out", "o")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    effects = pd.read_csv(tmp_path / "o" / "effects.csv")
+    assert [row["group"] for row in found["effects"]] == list(effects["group"])
+    assert [row["mean"] for row in found["effects"]] == pytest.approx(list(effects["mean"]), rel=1e-9)
+    assert found["effects"][3]["no_pooling"] is None
+    assert "o/effects.csv" in found["written"]
+    assert found["diagnostics"]["origin"] == "printed"
+    for command in ("models", "studies", "audit"):
+        assert json.loads(program(command, "--json")[1])[command]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("fit --model ne", {"nested"}),
+        ("published a.csv --model published_e", {"published_exponential"}),
+        ("run --study pub", {"public"}),
+        ("fit --convention plm_", {"plm_sss"}),
+        ("fit --data panel.csv --outcome inv", {"invest", "investment"}),
+        ("fit --data none.csv --outcome inv", set()),
+    ],
+)
+def test_completion(tmp_path, typed, offered):
+    (tmp_path / "panel.csv").write_text("invest,investment,value\n1,2,3\n")
+    words = f"cbec-bayes {typed}"
+    shell = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_CBEC_BAYES_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cbec-bayes")],
+        env=os.environ | shell,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert set(done.stdout.split()) == offered
+
+
+def test_progress_is_shown_on_a_terminal_only(capsys, monkeypatch):
+    with cli._progress(3, quiet=False) as step:
+        step("reading")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with cli._progress(3, quiet=True) as step:
+        step("reading")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with cli._progress(3, quiet=False) as step:
+        step("reading")
+        for done in range(5):
+            step(step_text("refit", done, 4))
+        step("writing")
+    shown = capsys.readouterr().err
+    assert "refit" in shown or "writing" in shown
+
+
+@given(st.text(min_size=1).filter(lambda text: "\n" not in text), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_what_a_step_counts_is_read_back(named, done, of):
+    assert step_parts(step_text(named, done, of)) == (named, done, of)
+    assert step_parts("3 of many") is None
+
+
+def test_an_interrupt_says_what_is_kept(program, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cbec_bayes.calibration.job.calibrate", interrupted)
+    status, _, err = program("calibrate", "--n", "2", "--out", "o", "--workers", "1")
+    assert status == 130
+    assert "finished replications are kept in o: run the same command again to go on" in err
+    assert "start over" in program("calibrate", "--n", "2", "--workers", "1")[2]

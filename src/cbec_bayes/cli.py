@@ -108,10 +108,10 @@ def _progress(n_steps: int | None, quiet: bool) -> Iterator[Step]:
     from cbec_bayes.fanout import step_parts
 
     class Rate(ProgressColumn):
-        """Pieces per second."""
+        """Pieces per second; steps are not alike and have none."""
 
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.2g}/s" if task.speed else "")
+            return Text(f"{task.speed:.2g}/s" if task.speed and task.fields.get("alike") else "")
 
     class Remaining(TimeRemainingColumn):
         """Time that is left, named."""
@@ -144,7 +144,7 @@ def _progress(n_steps: int | None, quiet: bool) -> Iterator[Step]:
                 return
             named = counted[0]
             if pieces is None:
-                pieces = bar.add_task(f"  {named}", total=counted[2])
+                pieces = bar.add_task(f"  {named}", total=counted[2], alike=True)
             bar.update(pieces, completed=counted[1])
 
         yield step

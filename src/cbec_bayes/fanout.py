@@ -186,7 +186,7 @@ def fan_out[T, R](
     journal
         Where results are kept as they come, so that an interrupted run goes on; they must then be what JSON can hold.
     step
-        Called with a line as each piece ends.
+        Called with a line at first, and as each piece ends.
     named
         What a piece is called in that line.
     """
@@ -194,6 +194,7 @@ def fan_out[T, R](
     found: dict[int, R] = dict(journal.read()) if journal is not None else {}
     left = [(position, piece) for position, piece in enumerate(every) if position not in found]
     with_end = journal.open() if journal is not None else None
+    step(step_text(named, len(found), len(every)))
     try:
         for position, result in run_by.each(work, left):
             found[position] = result

@@ -18,6 +18,7 @@ from cbec_bayes.bayes.blocks import Blocks, coefficient_names, make_blocks
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.priors import log_density, resolve
+from cbec_bayes.bayes.sampling import sample
 from cbec_bayes.bayes.twin import build_pymc, fit_twin, pymc_of
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
@@ -464,3 +465,23 @@ def test_sampling_agrees_with_the_collapsed_posterior(tmp_path):
     assert back.attrs["origin"] == "simulated"
     assert float(back["posterior"]["tau"].sum()) == float(posterior["tau"].sum())
     back.close()
+
+
+@pytest.mark.parametrize("stopped", ["early", "some chains"])
+def test_an_interrupt_while_sampling_is_an_interrupt(monkeypatch, stopped):
+    """nutpie keeps it to itself and returns what there is, which must not be taken for a posterior."""
+    import pymc as pm
+
+    real = pm.sample
+
+    def interrupted(**options):
+        tree = real(**options | {"draws": 20, "tune": 20})
+        if stopped == "some chains":
+            tree["sample_stats"]["energy"].values[1:] = np.nan
+        return tree
+
+    monkeypatch.setattr(pm, "sample", interrupted)
+    with pm.Model() as model:
+        pm.Normal("x")
+    with pytest.raises(KeyboardInterrupt):
+        sample(model, ["x"], draws=20 if stopped == "some chains" else 40)

@@ -104,6 +104,11 @@ def sample(
     -------
     tree, diagnostics
         An ArviZ DataTree that can be written to netCDF, and its diagnostics; the gates are not yet enforced.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The user stopped it.
     """
     import arviz as az
     import pymc as pm
@@ -122,6 +127,8 @@ def sample(
             quiet=True,
         )
     seconds = {"sample": time.perf_counter() - start}
+    if tree["posterior"].sizes["draw"] < draws or np.isnan(tree["sample_stats"]["energy"].values).any():
+        raise KeyboardInterrupt  # nutpie keeps it to itself, and returns what there is
     # The messages are objects, which netCDF refuses; that a transition diverged is kept in `diverging`.
     kept = tree["sample_stats"].to_dataset().drop_vars("divergence_message", errors="ignore")
     tree["sample_stats"] = xr.DataTree(kept)
