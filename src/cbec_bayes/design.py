@@ -22,6 +22,24 @@ _EPSILON = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What is known of rows that are not there: of a panel of which only moments are.
+
+    Attributes
+    ----------
+    n_obs, n_units
+        Rows and units.
+    group_obs, group_units
+        Of each group, shape (R,); without groups R is 1.
+    """
+
+    n_obs: int
+    n_units: int
+    group_obs: NDArray[np.int64]
+    group_units: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """Outcome, regressors and codes of a panel.
 
@@ -44,6 +62,8 @@ class Design:
     held_spread
         Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,), where these are not
         the rows' own: a part of a panel, or another outcome on its regressors, is fitted under the same priors.
+    counted
+        Numbers of rows and units, where the rows themselves are not there; None where they are.
     """
 
     outcome: str
@@ -59,6 +79,19 @@ class Design:
     effects: TwoWay
     origin: Origin
     held_spread: Array | None = None
+    counted: Counts | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """Numbers of rows and units."""
+        if self.counted is not None:
+            return self.counted
+        if self.group is None:
+            sizes = (self.n_obs, len(self.units))
+            return Counts(*sizes, *(np.array([size], dtype=np.int64) for size in sizes))
+        first = np.unique(self.unit, return_index=True)[1]
+        obs, units = (np.bincount(self.group[rows], minlength=len(self.groups)) for rows in (slice(None), first))
+        return Counts(self.n_obs, len(self.units), obs, units)
 
     @property
     def spread(self) -> Array:
@@ -70,7 +103,7 @@ class Design:
     @property
     def n_obs(self) -> int:
         """Number of rows."""
-        return len(self.y)
+        return len(self.y) if self.counted is None else self.counted.n_obs
 
     def keeping(self, terms: Sequence[str]) -> Design:
         """Return the design with some of its regressors, in the order given."""

@@ -50,7 +50,7 @@ class TwoWay:
 
     def __post_init__(self) -> None:
         n = len(self.unit)
-        n_units, n_times = int(self.unit.max()) + 1, int(self.time.max()) + 1
+        n_units, n_times = (int(codes.max(initial=-1)) + 1 for codes in (self.unit, self.time))
         large, small = (self.unit, self.time) if n_units >= n_times else (self.time, self.unit)
         sum_large, sum_small = _indicators(large), _indicators(small)
         sizes = np.asarray(sum_large.sum(axis=1), dtype=float).ravel()
@@ -99,7 +99,7 @@ class TwoWay:
 
 def _indicators(codes: Codes) -> Any:
     n = len(codes)
-    return sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(int(codes.max()) + 1, n))
+    return sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(int(codes.max(initial=-1)) + 1, n))
 
 
 def means_by(codes: Codes, columns: Array) -> Array:

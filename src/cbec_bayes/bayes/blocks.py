@@ -9,13 +9,15 @@ from itertools import product
 
 import numpy as np
 
+from cbec_bayes.bayes.assembled import model_moments, scale_of
 from cbec_bayes.bayes.crossproducts import Coded, moments_of_coded
+from cbec_bayes.bayes.gathered import PanelMoments
 from cbec_bayes.bayes.moments import Moments
-from cbec_bayes.design import Design, identified, identified_by_moments
+from cbec_bayes.design import Counts, Design, identified, identified_by_moments
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel, load_panel_model
 from cbec_bayes.spec import Prior
-from cbec_bayes.within import Array, Codes, means_by
+from cbec_bayes.within import Array, Codes, TwoWay, means_by
 
 SLOPES = {
     "slope": "slope",
@@ -107,6 +109,10 @@ class Blocks:
     moments
         Of the outcome and every kept coefficient's column, where the columns would be too large to lay out and the
         moments alone tell which coefficients are identified; None otherwise.
+    gathered
+        Moments of the panel that those are made of, where there are no rows.
+    shift
+        What the columns of those moments are less, shape (p,), and the intercept makes up for; None for none.
     """
 
     design: Design
@@ -114,6 +120,8 @@ class Blocks:
     flat: tuple[Block, ...]
     pooled: tuple[Block, ...]
     moments: Moments | None = None
+    gathered: PanelMoments | None = None
+    shift: Array | None = None
 
     @property
     def every(self) -> tuple[Block, ...]:
@@ -136,7 +144,7 @@ class Blocks:
         return sum(len(block.kept) for block in self.flat)
 
 
-def make_blocks(design: Design, model: PanelModel) -> Blocks:
+def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None = None) -> Blocks:
     """Lay out the columns of a model on a design.
 
     Parameters
@@ -145,6 +153,8 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
         Rows and regressors, the exposure first.
     model
         A member of the family; `PanelModel.without_groups` where the design has no groups.
+    gathered
+        Moments of the panel, where the design is without rows.
 
     Raises
     ------
@@ -163,7 +173,7 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
         raise InputError("the residual scale sigma cannot be fixed at 0: no data would be possible")
     controls = design.terms[1:]
     d, x = design.x[:, :1], design.x[:, 1:]
-    ones = np.ones((design.n_obs, 1))
+    ones = np.ones((len(design.y), 1))
     groups, times = design.groups, time_labels(design)
     flat: list[Block] = []
     pooled: list[Block] = []
@@ -211,6 +221,8 @@ def make_blocks(design: Design, model: PanelModel) -> Blocks:
         add("group_time_effect", ones, "sigma_omega", ["group", "time"], [groups, times], by_group)
     if model.unit_slope == "pooled":
         add("unit_slope", d, "kappa", ["unit"], [design.units], design.unit)
+    if gathered is not None:
+        return _without_rows(design, model, flat, pooled, gathered)
     if design.n_obs * sum(block.size for block in (*flat, *pooled)) > LAID_OUT_MAX and model.residual != "ar1":
         blocks = _of_many_rows(design, model, flat, pooled)
         if blocks is not None:
@@ -229,6 +241,33 @@ def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
     if len(design.groups) < 2:
         chosen, design = chosen.without_groups(), replace(design, group=None, groups=())
     return make_blocks(design, chosen)
+
+
+def blocks_of_moments(gathered: PanelMoments, model: str | PanelModel) -> Blocks:
+    """Lay out a model on moments as `blocks_for` does on a design; errors are those of both, and of `model_moments`."""
+    chosen = load_panel_model(model) if isinstance(model, str) else model
+    gathered = replace(gathered, outcome=_stored(gathered.outcome), terms=tuple(map(_stored, gathered.terms)))
+    groups = gathered.groups if len(gathered.groups) > 1 else ()
+    chosen = chosen if groups else chosen.without_groups()
+    none = np.zeros(0, dtype=np.intp)
+    counts = Counts(gathered.n_obs, int(gathered.group_units.sum()), gathered.group_obs, gathered.group_units)
+    design = Design(
+        gathered.outcome,
+        gathered.terms,
+        np.zeros(0),
+        np.zeros((0, len(gathered.terms))),
+        none,
+        none,
+        none if groups else None,
+        (),
+        gathered.times,
+        groups,
+        TwoWay(none, none),
+        gathered.origin,
+        gathered.spread,
+        counts,
+    )
+    return make_blocks(design, chosen, gathered)
 
 
 def _stored(name: str) -> str:
@@ -296,12 +335,49 @@ def _of_many_rows(design: Design, model: PanelModel, flat: Sequence[Block], pool
     parts = [Coded(design.y[:, None]), *(block.coded for block in every)]
     strata = (design.group, design.groups) if model.residual == "by_group" and design.group is not None else ()
     moments = moments_of_coded(parts, names, design.unit, *strata)
+    return _with_moments(design, model, flat, pooled, moments)
+
+
+def _without_rows(
+    design: Design, model: PanelModel, flat: Sequence[Block], pooled: Sequence[Block], gathered: PanelMoments
+) -> Blocks:
+    """Return blocks with the moments that follow from a panel's; errors as `model_moments`."""
+    every = (*flat, *pooled)
+    names = ("y", *(name for block in every for name in names_of(block)))
+    moments, shift = model_moments(gathered, model, every, names)
+    blocks = _with_moments(design, model, flat, pooled, moments, precise=model.unit_effect == "fixed")
+    if blocks is None:
+        raise InputError(
+            f"some regressors of the model '{model.name}' are so nearly collinear that moments cannot tell what is "
+            "identified; fit it to the rows"
+        )
+    at = dict(zip(names, shift, strict=True))
+    return replace(blocks, gathered=gathered, shift=np.array([at[name] for name in coefficient_names(blocks)]))
+
+
+def _with_moments(
+    design: Design,
+    model: PanelModel,
+    flat: Sequence[Block],
+    pooled: Sequence[Block],
+    moments: Moments,
+    *,
+    precise: bool = False,
+) -> Blocks | None:
+    """Return blocks with the moments of what is identified, or None where these cannot tell what that is.
+
+    Moments that are precise lost no digits to means of units, and are measured by themselves.
+    """
+    every = (*flat, *pooled)
     inner, total = moments.inner(demean=model.unit_effect == "fixed"), moments.inner(demean=False)
     start = np.cumsum([1, *(block.size for block in every)])
     order = _order(flat)
     at = np.concatenate([np.arange(start[i], start[i + 1]) for i in order])
     counts = np.concatenate([np.full(flat[i].size, flat[i].name in COUNTED) for i in order])
-    found = identified_by_moments(inner[np.ix_(at, at)], np.diag(total)[at], counts)
+    squares = np.diag(total)[at]
+    if precise:
+        squares, counts = scale_of(np.diag(inner)[at], counts)
+    found = identified_by_moments(inner[np.ix_(at, at)], squares, counts)
     if found is None:
         return None
     own = _keeping(flat, order, found)

@@ -19,6 +19,9 @@ from cbec_bayes.within import Array, means_by
 WELL_CONDITIONED = 1e-3
 """Smallest eigenvalue of the correlations of flat columns with which cross-products keep eleven digits."""
 
+HARDLY = 1e-8
+"""The same where there are no columns to go back to: six digits are left."""
+
 _NOTHING = 100 * float(np.finfo(float).eps)
 
 
@@ -28,7 +31,8 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     Raises
     ------
     InputError
-        The model is not Gaussian; errors are correlated over periods that are not whole numbers.
+        The model is not Gaussian; errors are correlated over periods that are not whole numbers; there are no rows, and
+        cross-products too near to collinear.
     """
     model, design = blocks.model, blocks.design
     if not model.is_gaussian:
@@ -55,7 +59,13 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     free = np.flatnonzero((np.arange(len(names) - 1) < n_flat) & (location[0] == 0))
     by_group = model.residual == "by_group" and design.group is not None
     demean = unit_scale is None and not lagged
-    found = None if blocks.moments is None else _orthogonal_moments(blocks.moments, free, demean=demean)
+    least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
+    found = None if blocks.moments is None else _orthogonal_moments(blocks.moments, free, least, demean=demean)
+    if found is None and blocks.gathered is not None:
+        raise InputError(
+            f"the columns of '{model.name}' are so nearly collinear that cross-products have too few digits; fit it to "
+            "the rows"
+        )
     errors = None
     if found is None:
         x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=demean)
@@ -65,6 +75,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         errors = lagged_of(columns, design) if lagged else None
     else:
         moments, transform, log_volume = found
+        transform = _unshifted(blocks) @ transform
     sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
     scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
     if unit_scale is not None:
@@ -88,6 +99,14 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     )
     absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged
     return replace(full, reduced=_reduced(full)) if absorbable else full
+
+
+def _unshifted(blocks: Blocks) -> Array:
+    """Return the map from coefficients of columns that were shifted to those of the columns, shape (p, p)."""
+    found = np.eye(blocks.n_coefficients)
+    if blocks.shift is not None and "intercept" in coefficient_names(blocks):
+        found[coefficient_names(blocks).index("intercept")] -= blocks.shift
+    return found
 
 
 def with_unit_effects(blocks: Blocks) -> Blocks:
@@ -121,13 +140,13 @@ def orthogonal(x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, deme
 
 
 def _orthogonal_moments(
-    moments: Moments, free: NDArray[np.intp], *, demean: bool
+    moments: Moments, free: NDArray[np.intp], least: float, *, demean: bool
 ) -> tuple[Moments, Array, float] | None:
     """Do to moments what `orthogonal` does to columns; None where too many digits would be lost."""
     inner = moments.inner(demean=demean)[1:, 1:]
     size = np.sqrt(np.diag(inner)[free])
     own = inner[np.ix_(free, free)] / np.outer(size, size)
-    if np.linalg.eigvalsh(own).min(initial=1.0) < WELL_CONDITIONED:
+    if np.linalg.eigvalsh(own).min(initial=1.0) < least:
         return None
     triangle = np.linalg.cholesky(own).T
     back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import Blocks, blocks_for
+from cbec_bayes.bayes.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.gathered import PanelMoments
 from cbec_bayes.bayes.importance import PILOT, Draws, sample_density
 from cbec_bayes.bayes.posterior import posterior_draws, store
 from cbec_bayes.bayes.priors import RHO, cumulative, resolve
@@ -109,7 +110,7 @@ class PanelFit:
 
 
 def fit(
-    design: Design,
+    design: Design | PanelMoments,
     model: str | PanelModel = "partial_pooling",
     *,
     engine: Engine = "auto",
@@ -122,7 +123,8 @@ def fit(
     Parameters
     ----------
     design
-        From `make_design`. Without groups, or with one, the model reduces to its common slope.
+        From `make_design`, or the moments of a panel without its rows, from `gather`. Without groups, or with one, the
+        model reduces to its common slope.
     model
         A model or the name of one; see `cbec_bayes.family`.
     engine
@@ -141,17 +143,20 @@ def fit(
     Raises
     ------
     InputError
-        A slope is not identified; the engine cannot carry the model.
+        A slope is not identified; the engine cannot carry the model; it needs rows, and there are moments alone.
     GateError
         The posterior of the scales has no mode.
     """
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
     begun = time.perf_counter()
-    blocks = blocks_for(design, model)
-    design, chosen = blocks.design, blocks.model
-    priors = resolve(chosen, design)
+    moments = isinstance(design, PanelMoments)
+    blocks = blocks_of_moments(design, model) if isinstance(design, PanelMoments) else blocks_for(design, model)
+    chosen = blocks.model
+    priors = resolve(chosen, blocks.design)
     attrs = {"model": chosen.name, "answers": chosen.answers}
+    if moments and engine == "pymc":
+        raise InputError("the PyMC engine needs rows; moments are for the collapsed one")
     if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
         from cbec_bayes.bayes.twin import fit_twin
 

@@ -57,7 +57,8 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
         values[:, list(block.kept)] = coefficients[:, at : at + width]
         found[block.name] = values.reshape(n, *block.shape)
         at += width
-    if collapsed.lagged is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
+    there = collapsed.lagged is None and blocks.design.counted is None
+    if there and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
         found["unit_effect"] = _unit_effects(blocks, collapsed, points, coefficients, rng)
     return found
 
@@ -152,8 +153,8 @@ def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
 def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attrs: Mapping[str, object]) -> Any:
     """Return the posterior as a DataTree.
 
-    Groups: ``posterior``, ``sample_stats`` (lp), ``log_prior`` (of the scales), ``observed_data``, and, where it fits
-    into memory, ``log_likelihood`` (pointwise, given the effects).
+    Groups: ``posterior``, ``sample_stats`` (lp), ``log_prior`` (of the scales), ``observed_data`` where there are rows,
+    and, where it fits into memory, ``log_likelihood`` (pointwise, given the effects).
     """
     import arviz as az
 
@@ -177,9 +178,10 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         "posterior": posterior,
         "sample_stats": {"lp": shaped(collapsed.log_posterior(points))},
         "log_prior": log_prior,
-        "observed_data": {design.outcome: design.y},
     }
-    dims[design.outcome] = ["obs"]
+    if design.counted is None:
+        content["observed_data"] = {design.outcome: design.y}
+        dims[design.outcome] = ["obs"]
     if "unit_effect" in everything and len(points) * design.n_obs <= POINTWISE_MAX:
         mean = linear_predictor(blocks, everything)
         content["log_likelihood"] = {design.outcome: shaped(pointwise(blocks, collapsed, points, mean))}
@@ -188,7 +190,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         "time": list(time_labels(design)),
         "group": list(design.groups),
         "coef": list(design.terms[1:]),
-        "obs": np.arange(design.n_obs),
+        "obs": np.arange(len(design.y)),
     }
     for block in blocks.every:
         coords |= {dim: list(labels) for dim, labels in zip(block.dims, block.labels, strict=True)}

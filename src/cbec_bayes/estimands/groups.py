@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cbec_bayes.bayes.assembled import two_way_slopes
 from cbec_bayes.bayes.blocks import Blocks
 from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.fit import PanelFit, Refit
 from cbec_bayes.bayes.importance import sample_density
 from cbec_bayes.bayes.priors import RHO
-from cbec_bayes.classical.regression import Regression, twfe
+from cbec_bayes.classical.regression import twfe
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.summary import (
@@ -92,10 +93,7 @@ def _slopes(model: PanelModel, design: Design, draws: Callable[[str], Array]) ->
 
 def units_per_group(design: Design) -> Array:
     """Return the number of units of each group, shape (R,); one entry, all units, without groups."""
-    if design.group is None:
-        return np.array([float(len(design.units))])
-    first = np.unique(design.unit, return_index=True)[1]
-    return np.bincount(design.group[first], minlength=len(design.groups)).astype(float)
+    return design.counts.group_units.astype(float)
 
 
 AVERAGE = "average over units"
@@ -305,20 +303,19 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
     """
     design = fit.design
     slopes, quantities = group_slopes(fit), slope_quantities(fit)
-    pooled = twfe(design, how=how)
-    sizes = units_per_group(design)
+    counts = design.counts
     factors = pooling_factors(fit)
-    complete = float(pooled.estimate[0])
+    complete = _regression(fit, None, how)[0]
     rows: list[dict[str, object]] = []
     for r, label in enumerate(slopes.labels):
-        own = _regression(design, label, how)
+        own = _regression(fit, label, how)
         rows.append(
             {
                 "group": label,
-                "n_units": int(sizes[r]),
-                "n_obs": int((design.group == r).sum()) if design.group is not None else None,
-                "no_pooling": None if own is None else float(own.estimate[0]),
-                "no_pooling_se": None if own is None else float(own.se[0]),
+                "n_units": int(counts.group_units[r]),
+                "n_obs": int(counts.group_obs[r]),
+                "no_pooling": own[0],
+                "no_pooling_se": own[1],
                 "complete_pooling": complete,
                 **asdict(quantities[label].summary()),
                 "pooling_factor": float(factors[r]),
@@ -332,8 +329,8 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
         rows.append(
             {
                 "group": label,
-                "n_units": len(design.units) if whole else None,
-                "n_obs": design.n_obs if whole else None,
+                "n_units": counts.n_units if whole else None,
+                "n_obs": counts.n_obs if whole else None,
                 "no_pooling_se": None,
                 "complete_pooling": complete,
                 **(asdict(quantities[label].summary()) if label in quantities else {}),
@@ -344,11 +341,22 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
     return effects_frame(rows)
 
 
-def _regression(design: Design, group: str, how: str) -> Regression | None:
+def _regression(fit: PanelFit, group: str | None, how: str) -> tuple[float | None, float | None]:
+    """Return slope and clustered standard error of a group's regression, or of all rows'; None where there is none.
+
+    Moments give the slope; scores of units, which clustered errors are made of, are not among them.
+    """
+    design, gathered = fit.design, fit.blocks.gathered
+    if gathered is not None:
+        slopes = two_way_slopes(gathered, group)
+        return (None if slopes is None else float(slopes[0])), None
     try:
-        return twfe(design.of_group(group), how=how)
+        found = twfe(design if group is None else design.of_group(group), how=how)
     except InputError:
-        return None
+        if group is None:
+            raise
+        return None, None
+    return float(found.estimate[0]), float(found.se[0])
 
 
 PATH_MAX = 1e5
