@@ -122,5 +122,5 @@ def test_an_ensemble_resumes(problem, small, tmp_path):
     run_ensemble(problem, SERIAL, n=1, seed=3, journal=journal)
     lines: list[str] = []
     resumed = run_ensemble(problem, SERIAL, n=2, seed=3, journal=Journal(tmp_path / "journal", "x"), step=lines.append)
-    assert lines == ["panel 2 of 2"]
+    assert lines == ["panel 1 of 2", "panel 2 of 2"]
     pd.testing.assert_frame_equal(resumed.panels, small.panels, check_exact=True)

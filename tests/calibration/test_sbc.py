@@ -88,7 +88,7 @@ def test_a_calibration_resumes(tmp_path):
     (once,) = calibrate(Serial(), models, journal=journal)
     lines: list[str] = []
     (again,) = calibrate(Serial(), models, journal=Journal(tmp_path / "j", "x"), step=lines.append)
-    assert lines == []
+    assert lines == ["replications 2 of 2"]
     assert frame_of([again]).equals(frame_of([once]))
     assert again.counts().equals(once.counts())
     assert once.counts().filter(like="rank_").sum(axis=1).tolist() == [50] * len(once.ranks)

@@ -317,7 +317,7 @@ def test_an_ensemble_takes_the_first_start_that_will_do(problem, monkeypatch):
     monkeypatch.setattr(job, "solve", lambda *given, **how: asked.append(1) or real(*given, **how))
     steps: list[str] = []
     found = ensemble(problem, 3, seed=5, step=steps.append)
-    assert steps == ["panel 1 of 3", "panel 2 of 3", "panel 3 of 3"]
+    assert steps == ["panel 0 of 3", "panel 1 of 3", "panel 2 of 3", "panel 3 of 3"]
     assert all(member.worst < 1 for member in found)
     assert len(asked) == 3
     assert len({member.seed for member in found}) == 3

@@ -64,9 +64,7 @@ def model_moments(
     if model.residual == "ar1" or model.unit_slope != "off" or not model.is_gaussian:
         raise InputError(f"the model '{model.name}' needs rows: moments have none of units by themselves, or in order")
     if found.between is None and model.unit_effect != "fixed":
-        raise InputError(
-            f"the model '{model.name}' needs cross-products between units, which these moments are without"
-        )
+        raise InputError(f"the model '{model.name}' needs cross-products between units, which were left out")
     by_group = model.residual == "by_group" and len(found.groups) > 1
     labels = found.groups if by_group else ("",)
     p = len(names)

@@ -193,4 +193,5 @@ def pooling_factor_overall(deviations: NDArray[np.float64]) -> float:
 def effects_frame(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Return rows of effects as the table that effects.csv holds; a missing cell is blank."""
     frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
-    return frame.astype({"n_units": "Int64", "n_obs": "Int64"})
+    numbers = [name for name in EFFECT_COLUMNS if name not in ("group", "n_units", "n_obs", "origin")]
+    return frame.astype({"n_units": "Int64", "n_obs": "Int64"} | dict.fromkeys(numbers, float))
