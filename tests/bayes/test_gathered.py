@@ -174,7 +174,7 @@ def test_precision_against_exact_arithmetic(mean, scale):
 def test_large_means_leave_random_effects_alone(mean):
     design = panel("unbalanced")
     shifted = replace(design, x=design.x + mean)
-    member = MEMBERS["correlated units"]
+    member = MEMBERS["random units"]
     moments = in_order(gather(shifted).close(), design.groups)
     rows, without = fit(shifted, member, draws=20), fit(moments, member, draws=20)
     points = np.random.default_rng(1).normal(-0.5, 0.5, (20, len(rows.collapsed.names)))
