@@ -34,6 +34,7 @@ ORDER = (
     "published",
     "replication",
     "reconstruction",
+    "momentsjob",
     "panelfit",
     "studyfit",
     "ensemble",

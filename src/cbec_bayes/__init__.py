@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cbec_bayes.estimands.coefficients import coefficients as coefficients
     from cbec_bayes.estimands.groups import contrasts as contrasts
     from cbec_bayes.estimands.groups import effects as effects
+    from cbec_bayes.momentsjob import gather as gather
+    from cbec_bayes.momentsjob import load_moments as load_moments
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
     from cbec_bayes.panel import load_study_panel as load_study_panel
@@ -64,7 +66,9 @@ _HOMES = {
     "fit": "cbec_bayes.bayes.fit",
     "few_clusters": "cbec_bayes.classical.few",
     "fit_summary": "cbec_bayes.published.summary",
+    "gather": "cbec_bayes.momentsjob",
     "heterogeneity": "cbec_bayes.published.estimates",
+    "load_moments": "cbec_bayes.momentsjob",
     "load_paper": "cbec_bayes.published.printed",
     "load_study": "cbec_bayes.spec",
     "load_study_panel": "cbec_bayes.panel",

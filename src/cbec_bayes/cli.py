@@ -78,6 +78,11 @@ Scheduler = Annotated[
 StudyName = Annotated[
     str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.", autocompletion=_study_names)
 ]
+Controls = Annotated[str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", metavar="COLUMN", help="Groups of units whose slopes are pooled.", autocompletion=_columns),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Compute again, even if nothing has changed since.")]
@@ -384,28 +389,26 @@ def published(
 
 @app.command()
 def fit(
-    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="The panel: .csv, .parquet, .xlsx or .dta.")],
-    outcome: Annotated[
-        str, typer.Option("--outcome", metavar="COLUMN", help="What is explained.", autocompletion=_columns)
-    ],
-    exposure: Annotated[
-        str, typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.", autocompletion=_columns)
-    ],
-    unit: Annotated[
-        str, typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...", autocompletion=_columns)
-    ],
-    time: Annotated[
-        str, typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.", autocompletion=_columns)
-    ],
-    controls: Annotated[
-        str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")
-    ] = "",
-    group: Annotated[
-        str | None,
-        typer.Option(
-            "--group", metavar="COLUMN", help="Groups of units whose slopes are pooled.", autocompletion=_columns
-        ),
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="The panel: .csv, .parquet, .xlsx or .dta.")
     ] = None,
+    outcome: Annotated[
+        str | None, typer.Option("--outcome", metavar="COLUMN", help="What is explained.", autocompletion=_columns)
+    ] = None,
+    exposure: Annotated[
+        str | None,
+        typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.", autocompletion=_columns),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...", autocompletion=_columns),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.", autocompletion=_columns),
+    ] = None,
+    controls: Controls = "",
+    group: Group = None,
     model: Annotated[
         str,
         typer.Option(
@@ -425,6 +428,10 @@ def fit(
             autocompletion=_conventions,
         ),
     ] = "reghdfe",
+    moments: Annotated[
+        Path | None,
+        typer.Option("--moments", metavar="FILE", help="What `moments` wrote, in the place of the panel."),
+    ] = None,
     out: Out = None,
     seed: Seed = 1,
     fresh: Fresh = False,
@@ -432,12 +439,16 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
-    from cbec_bayes.panelfit import content, fit_file, settings_of
+    from cbec_bayes.family import load_panel_model
+    from cbec_bayes.panelfit import FittedPanel, content, fit_file, fit_moments_file, settings_of
+    from cbec_bayes.receipts import content_digest
 
+    named = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
+    _one_panel(named, {"--controls": controls or None, "--group": group}, moments)
     asked: dict[str, Any] = {
         "outcome": outcome,
         "exposure": exposure,
-        "controls": [name.strip() for name in controls.split(",") if name.strip()],
+        "controls": _names(controls),
         "unit": unit,
         "time": time,
         "group": group,
@@ -447,18 +458,95 @@ def fit(
         "seed": seed,
     }
 
+    def fitted(step: Step) -> FittedPanel:
+        if moments is not None:
+            return fit_moments_file(moments, model=model, seed=seed, step=step)
+        return fit_file(Path(str(data)), **asked, step=step)
+
     def find() -> Found:
         with _progress(3, quiet) as step:
-            found = fit_file(data, **asked, step=step)
+            found = fitted(step)
         table = _table(found.shown(), f"{found.fit.model.name}: {found.fit.model.answers}")
         tables = {"effects": found.effects, "diagnostics": found.diagnostics(), "notes": list(found.notes)}
         files = found.files() if out is not None else {}
         return Found("\n".join([table, *found.notes]), tables, files, found.fit.diagnostics.require)
 
     def depends() -> Mapping[str, Any]:
-        return content(settings_of(data, **asked))
+        if moments is None:
+            return content(settings_of(Path(str(data)), **asked))
+        held = content_digest(moments.read_bytes()) if moments.is_file() else ""
+        return {"moments": held, "model": repr(load_panel_model(model)), "seed": seed}
 
     _deliver("fit", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments: Path | None) -> None:
+    """Raise unless there is a panel with its columns, or moments, which have their columns named."""
+    if moments is None:
+        missing = [name for name, value in needed.items() if value is None]
+        if missing:
+            raise InputError(f"missing option {', '.join(missing)}; or give --moments")
+        return
+    given = [name for name, value in {**needed, **more}.items() if value is not None]
+    if given:
+        raise InputError(f"moments have their columns already: leave out {', '.join(given)}")
+
+
+@app.command()
+def moments(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A Parquet file or folder of them, read in batches; or any panel.")
+    ],
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write, by custom with the ending .nc.")],
+    outcome: Annotated[str, typer.Option("--outcome", metavar="COLUMN", help="What is explained.")],
+    exposure: Annotated[str, typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.")],
+    unit: Annotated[str, typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...")],
+    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.")],
+    controls: Controls = "",
+    group: Group = None,
+    least: Annotated[
+        int, typer.Option("--min-units", metavar="N", min=1, help="Units that a cell needs, or nothing is written.")
+    ] = 3,
+    disclose: Annotated[bool, typer.Option("--disclose", help="Write them whatever they disclose.")] = False,
+    between: Annotated[
+        bool, typer.Option("--between/--no-between", help="Also what random unit effects need, by size of unit.")
+    ] = True,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Gather a panel's moments in one pass, to be fitted or shared without a row of it; writes one file."""
+    from dataclasses import replace
+
+    from cbec_bayes.fanout import executor
+    from cbec_bayes.files import write_files
+    from cbec_bayes.momentsjob import gather, moments_bytes, shareable
+    from cbec_bayes.panel import Roles
+
+    roles = Roles(outcome, exposure, tuple(_names(controls)), unit, time, group)
+    with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
+        found = gather(data, roles, run_by=run_by, step=step)
+    found = found if between else replace(found, between=None)
+    if not disclose:
+        shareable(found, least)
+    write_files(file.parent, {file.name: moments_bytes(found)})
+    counts = {
+        "rows": found.n_obs,
+        "units": int(found.group_units.sum()),
+        "periods": len(found.times),
+        "groups": list(found.groups),
+        "dropped": found.dropped,
+        "between": found.between is not None,
+        "origin": str(found.origin),
+    }
+    said = str(found)[0].upper() + str(found)[1:] + "."
+    _print(said, {"moments": counts}, file.parent, [file.name], quiet=quiet, as_json=as_json)
 
 
 def _of_folder(folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:

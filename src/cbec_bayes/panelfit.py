@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cbec_bayes import receipts
+from cbec_bayes.bayes.assembled import two_way_slopes
 from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit, restore
+from cbec_bayes.bayes.gathered import PanelMoments
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.design import make_design
@@ -29,8 +32,9 @@ from cbec_bayes.estimands.groups import (
 )
 from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.files import csv_text
+from cbec_bayes.momentsjob import load_moments
 from cbec_bayes.panel import Panel, Roles, read_panel
-from cbec_bayes.spec import CI_PROB, suggest
+from cbec_bayes.spec import CI_PROB, GROUP_ALL, suggest
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
@@ -91,8 +95,10 @@ class FittedPanel:
         scales = "; ".join(f"{name} ~ {prior}" for name, prior in self.fit.priors.items())
         found = self.fit.diagnostics
         how = f"Pareto k {found.khat:.2f}" if found.khat is not None else f"{found.divergences} divergences"
+        gathered = self.fit.blocks.gathered
         untold = " and ".join(self.fit.unlearned)
         return (
+            *([f"Fitted to {gathered}."] if gathered is not None else []),
             *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
             *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
             f"Priors, in the data's own units: {scales}.",
@@ -132,7 +138,7 @@ class FittedPanel:
         }
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files[POSTERIOR] = netcdf_bytes(self.fit.tree)
-        if "data" in self.settings:  # without, there is no file to fit again
+        if "sha256" in self.settings:  # without, there is no file to fit again
             files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
         files[DIAGNOSTICS] = json.dumps(self.diagnostics(), indent=1) + "\n"
         return files
@@ -257,7 +263,7 @@ def tabulate(
     settings
         What was asked for; default what the fit itself knows.
     """
-    design = found.design
+    design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
     few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.group_slope != "off"
     shown = slopes.labels if few else ()
@@ -274,13 +280,59 @@ def tabulate(
         panel,
         found,
         effects(found, how),
-        classical_frame(fit_columns(design, own_columns(design), how), design.origin),
+        classical_frame(fit_columns(design, own_columns(design), how), design.origin)
+        if gathered is None
+        else moments_frame(gathered),
         contrasts(found) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands(found, ROPE * float(design.y.std(ddof=1) / design.x[:, 0].std(ddof=1))),
+        estimands(found, ROPE * float(design.spread[0] / design.spread[1])),
         seed,
         asked if settings is None else settings,
     )
+
+
+def moments_frame(gathered: PanelMoments) -> pd.DataFrame:
+    """Return classical.csv as far as moments tell it: slopes; clustered errors are made of the scores of units."""
+    rows: list[dict[str, object]] = []
+    for group in (None, *gathered.groups):
+        slopes = two_way_slopes(gathered, group)
+        at = slice(None) if group is None else gathered.groups.index(group)
+        for term, slope in zip(gathered.terms, () if slopes is None else slopes, strict=slopes is not None):
+            own = {"column": group or GROUP_ALL, "term": term, "estimate": float(slope)}
+            rows.append(own | {"n": int(np.sum(gathered.group_obs[at])), "vcov": "not known from moments"})
+    columns = classical_frame((), gathered.origin).columns
+    return pd.DataFrame(rows, columns=columns).assign(origin=str(gathered.origin))
+
+
+def fit_moments_file(
+    file: Path, *, model: str, seed: int = 1, step: Callable[[str], None] = lambda _: None
+) -> FittedPanel:
+    """Fit a model to a file of moments, by the collapsed engine.
+
+    Parameters
+    ----------
+    file
+        What `cbec-bayes moments` wrote.
+    model
+        Name of a panel model, or its TOML file.
+    seed, step
+        As in `fit_file`.
+
+    Raises
+    ------
+    InputError
+        The file or the model cannot be used; the model needs rows.
+    GateError
+        The posterior has no mode.
+    """
+    spec = load_panel_model(model)
+    step("reading the moments")
+    gathered = load_moments(file)
+    step("fitting")
+    found = fit(gathered, spec, seed=seed)
+    step("tables")
+    settings = {"moments": file.resolve().as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    return tabulate(found, seed=seed, settings={**settings, "model": model, "seed": seed})
 
 
 def settings_of(file: Path, *, model: str, controls: Sequence[str], **asked: Any) -> dict[str, Any]:
@@ -373,6 +425,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
+        if "moments" in held:
+            raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
         settings = {name: held[name] for name in _ASKED}
         data = Path(settings["data"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

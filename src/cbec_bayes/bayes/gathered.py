@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cbec_bayes.errors import InputError
-from cbec_bayes.panel.cells import period_text
+from cbec_bayes.panel.cells import period_text, some
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array, Codes
 
@@ -101,10 +101,10 @@ class PanelMoments:
         return np.asarray(np.sqrt(self.squares / (self.n_obs - 1)))
 
     def __str__(self) -> str:
-        groups = f"groups: {', '.join(self.groups)}; " if self.groups else ""
+        groups = f"groups: {some(self.groups)}; " if self.groups else ""
         return (
             f"moments of {self.n_obs} rows of {int(self.group_units.sum())} units and {len(self.times)} periods; "
-            f"outcome {self.outcome}; regressors {', '.join(self.terms)}; {groups}"
+            f"outcome {self.outcome}; regressors {some(self.terms)}; {groups}"
             f"{self.dropped} rows with missing cells left out; origin: {self.origin}"
         )
 
@@ -344,6 +344,7 @@ class Gathering:
         if len(self.count) == 0:
             raise InputError("there are no rows")
         order = np.argsort(self.times)
+        ranked = np.argsort(self.groups)  # whoever came first
         times = tuple(float(self.times[k]) for k in order)
         present = self.present[:, order]
         q, n_groups = self.sums.shape[1], len(self.groups)
@@ -361,11 +362,11 @@ class Gathering:
         fits = n_groups * len(sizes) * p * p <= BETWEEN_MAX
         between = np.zeros((n_groups, len(sizes), p, p)) if fits else None
         about = level - centre
-        for r in range(n_groups):
-            own = self.group == r if n_groups > 1 else slice(None)
+        for r, code in enumerate(ranked):
+            own = self.group == code if n_groups > 1 else slice(None)
             there, share, n = present[own], shares[own], self.count[own]
-            by_time = self.by_time[r][order]
-            within[r, :q, :q] = self.squares[r] - (offset[own] * n[:, None]).T @ offset[own]
+            by_time = self.by_time[code][order]
+            within[r, :q, :q] = self.squares[code] - (offset[own] * n[:, None]).T @ offset[own]
             within[r, q:, :q] = by_time - there.T.astype(float) @ offset[own]
             within[r, :q, q:] = within[r, q:, :q].T
             period_counts[r] = there.sum(axis=0)
@@ -381,7 +382,7 @@ class Gathering:
         return PanelMoments(
             self.outcome,
             self.terms,
-            tuple(self.groups) if self.grouped else (),
+            tuple(self.groups[code] for code in ranked) if self.grouped else (),
             times,
             centre,
             centre,

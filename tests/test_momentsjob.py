@@ -1,0 +1,252 @@
+"""Moments of files: read in pieces, by a cluster that loses a worker as well, kept in a file, and not disclosing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes import cli, momentsjob
+from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.gathered import PanelMoments
+from cbec_bayes.design import make_design
+from cbec_bayes.errors import InputError
+from cbec_bayes.estimands.groups import effects
+from cbec_bayes.fanout import executor, fan_out
+from cbec_bayes.files import write_files
+from cbec_bayes.momentsjob import gather, gather_piece, load_moments, moments_bytes, pieces_of
+from cbec_bayes.panel import Roles, make_panel, read_panel
+from tests.bayes.test_gathered import assert_same
+
+ROLES = Roles("y", "d", ("x",), "firm", "year", "sector")
+ASKED = ("--outcome", "y", "--exposure", "d", "--controls", "x", "--unit", "firm", "--time", "year")
+
+
+def table(n_units: int = 60, n_times: int = 6, seed: int = 1, share: float = 0.9) -> pd.DataFrame:
+    """Return an unbalanced panel, its rows in no order, with some cells missing."""
+    rng = np.random.default_rng(seed)
+    unit, time = np.divmod(np.flatnonzero(rng.uniform(size=n_units * n_times) < share), n_times)
+    d, x = rng.normal(size=(2, len(unit))) + rng.normal(size=n_units)[unit]
+    slope = np.array([0.2, 0.5, 0.9])[unit % 3]
+    y = 1e4 + slope * d - x + 5 * rng.normal(size=n_units)[unit] + 0.5 * rng.normal(size=len(unit))
+    frame = pd.DataFrame({"firm": [f"firm {u}" for u in unit], "year": 2000 + time, "y": y, "d": d, "x": x})
+    frame["sector"] = [("mining", "trade", "art")[u % 3] for u in unit]
+    frame.loc[rng.choice(len(frame), 5, replace=False), "x"] = np.nan
+    return frame.sample(frac=1, random_state=seed, ignore_index=True)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Rows of every unit are in several files, and each file in several row groups; one file lies deeper."""
+    frame = table()
+    folder = tmp_path / "data"
+    (folder / "more").mkdir(parents=True)
+    for k, part in enumerate(np.array_split(np.arange(len(frame)), 4)):
+        where = folder / ("more" if k == 3 else ".") / f"part{k}.parquet"
+        frame.iloc[part].to_parquet(where, row_group_size=20)
+    return frame, folder
+
+
+def program(capsys, *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return int(stopped.value.code or 0), captured.out, captured.err
+
+
+def test_a_dataset_in_pieces_is_the_frame(dataset, monkeypatch):
+    frame, folder = dataset
+    whole = gather([frame], ROLES)
+    assert whole.dropped == 5
+    assert whole.groups == ("art", "mining", "trade")
+    assert len(pieces_of(folder)) > 10
+    monkeypatch.setattr(momentsjob, "BATCH", 7)
+    assert_same(whole, gather(folder, ROLES))
+    assert_same(whole, gather((frame.iloc[i : i + 11] for i in range(0, len(frame), 11)), ROLES))
+    with executor(2) as two:
+        assert_same(whole, gather(folder, ROLES, run_by=two))
+
+
+def test_the_posterior_is_that_of_the_rows(dataset):
+    frame, folder = dataset
+    panel = make_panel(frame.sort_values(["sector", "firm", "year"], ignore_index=True), ROLES)
+    rows, without = fit(make_design(panel), draws=200), fit(gather(folder, ROLES), draws=200)
+    one, two = effects(rows), effects(without)
+    assert one["group"].tolist() == two["group"].tolist()
+    numbers = ["no_pooling", "complete_pooling", "mean", "sd", "ci_low", "ci_high", "p_positive", "pooling_factor"]
+    np.testing.assert_allclose(two[numbers], one[numbers], rtol=1e-6)
+
+
+@pytest.mark.parametrize("between", [True, False])
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_file_of_moments_is_the_moments(tmp_path, between, grouped):
+    roles = ROLES if grouped else Roles("y", "d", ("x",), "firm", "year")
+    found = gather([table()], roles)
+    found = found if between else _without_between(found)
+    (path,) = write_files(tmp_path, {"m.nc": moments_bytes(found)})
+    read = load_moments(path)
+    for field in fields(PanelMoments):
+        one, two = getattr(found, field.name), getattr(read, field.name)
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, two)
+            assert one.dtype == two.dtype
+        else:
+            assert one == two, field.name
+
+
+def _without_between(found: PanelMoments) -> PanelMoments:
+    from dataclasses import replace
+
+    return replace(found, between=None)
+
+
+def test_what_is_no_file_of_moments(tmp_path):
+    whole = moments_bytes(gather([table()], ROLES))
+    (tmp_path / "text.nc").write_text("no")
+    (tmp_path / "short.nc").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.nc").write_bytes(b"")
+    pd.DataFrame({"a": [1.0]}).to_xarray().to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    for name in ("text.nc", "short.nc", "empty.nc"):
+        with pytest.raises(InputError, match=rf"{name}: not a file of moments \("):
+            load_moments(tmp_path / name)
+    with pytest.raises(InputError, match="`cbec-bayes moments` writes them"):
+        load_moments(tmp_path / "other.nc")
+    with pytest.raises(InputError, match="no such file"):
+        load_moments(tmp_path / "none.nc")
+    with pytest.raises(InputError, match="this is a folder"):
+        load_moments(tmp_path)
+    import xarray as xr
+
+    (tmp_path / "m.nc").write_bytes(whole)
+    held = xr.load_dataset(tmp_path / "m.nc", engine="h5netcdf")
+    held.attrs["version"] = 2
+    held.to_netcdf(tmp_path / "later.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match="moments of version 2; 1 can be read"):
+        load_moments(tmp_path / "later.nc")
+    held.attrs["version"] = 1
+    held.drop_vars("within").to_netcdf(tmp_path / "lacks.nc", engine="h5netcdf")
+    held["within"][0, 0, 0] = np.nan
+    held.to_netcdf(tmp_path / "nan.nc", engine="h5netcdf")
+    for name in ("lacks.nc", "nan.nc"):
+        with pytest.raises(InputError, match="the file of moments is damaged"):
+            load_moments(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"firm": None}, "the cell is blank"),
+        ({"sector": None}, "the cell is blank"),
+        ({"year": None}, "the cell is blank"),
+        ({"y": "many"}, "'many' is not a number"),
+        ({"y": np.inf}, "the value is infinite"),
+        ({"sector": "elsewhere"}, "is in two groups"),
+    ],
+)
+def test_rows_that_cannot_be_used(tmp_path, change, message):
+    frame = table().astype({"y": object})
+    for column, value in change.items():
+        frame[column] = frame[column].astype(object)
+        frame.loc[40, column] = value
+    with pytest.raises(InputError, match=message):
+        gather([frame.iloc[:30], frame.iloc[30:]], ROLES)
+
+
+def test_datasets_that_cannot_be_read(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"the folder has no \.parquet file"):
+        gather(tmp_path / "empty", ROLES)
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and nothing")
+    with pytest.raises(InputError, match=r"bad\.parquet: not readable as Parquet"):
+        gather(tmp_path / "bad.parquet", ROLES)
+    with pytest.raises(InputError, match="no such file"):
+        gather(tmp_path / "none.parquet", ROLES)
+    table().drop(columns="d").to_parquet(tmp_path / "lacks.parquet")
+    with pytest.raises(InputError, match="column 'd': no such column"):
+        gather(tmp_path / "lacks.parquet", ROLES)
+    twice = pd.concat([table(), table().iloc[[7]]])
+    with pytest.raises(InputError, match=r"'firm \d+' has the period \d+ twice"):
+        gather([twice], ROLES)
+
+
+def die_once(marker: str, *given):
+    """Kill the worker that is the first to come here, and work in the others."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return gather_piece(*given)
+
+
+def root_or_die(marker: str, piece: int) -> float:
+    if piece == 5 and not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return float(piece**0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cluster_loses_a_worker_and_no_number(dataset, tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    frame, folder = dataset
+    whole = gather([frame], ROLES)
+    monkeypatch.setattr(momentsjob, "gather_piece", partial(die_once, str(tmp_path / "killed")))
+    with (
+        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as cluster,
+        executor(scheduler=cluster.scheduler_address) as run_by,
+    ):
+        assert_same(whole, gather(folder, ROLES, run_by=run_by))
+        assert (tmp_path / "killed").exists()
+        roots = fan_out(run_by, partial(root_or_die, str(tmp_path / "again")), range(12))
+        assert roots == [piece**0.5 for piece in range(12)]
+        assert (tmp_path / "again").exists()
+
+
+def test_the_command(dataset, tmp_path, capsys, monkeypatch):
+    frame, folder = dataset
+    monkeypatch.chdir(tmp_path)
+    asked = (*ASKED, "--group", "sector", "--out", "shared/m.nc")
+    status, _, err = program(capsys, "moments", folder, *asked)
+    assert status == 2
+    assert "would disclose single units" in err
+    assert "--disclose writes them all the same" in err
+    assert not Path("shared").exists()
+    status, out, _ = program(capsys, "moments", folder, *asked, "--disclose", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["moments"]["rows"] == len(frame) - 5
+    assert found["moments"]["dropped"] == 5
+    assert found["written"] == ["shared/m.nc"]
+    status, out, _ = program(capsys, "fit", "--moments", "shared/m.nc", "--out", "fit")
+    assert status == 0
+    assert "Fitted to moments of" in out
+    assert "5 rows with missing cells left out" in out
+    frame.to_csv("panel.csv", index=False)
+    assert program(capsys, "fit", "--data", "panel.csv", *ASKED, "--group", "sector", "--out", "rows", "-q")[0] == 0
+    one, two = (pd.read_csv(Path(name) / "effects.csv").set_index("group") for name in ("rows", "fit"))
+    for column in ("no_pooling", "complete_pooling"):
+        np.testing.assert_allclose(two.loc[one.index, column], one[column], rtol=1e-7)
+    np.testing.assert_allclose(two.loc[one.index, "mean"], one["mean"], atol=5 * one["mcse"].max())
+    assert "Nothing has changed" in program(capsys, "fit", "--moments", "shared/m.nc", "--out", "fit")[1]
+    for command in ("check", "compare", "report"):
+        status, _, err = program(capsys, command, "fit")
+        assert (status, "a fit of moments has no rows" in err) == (2, True)
+    status, _, err = program(capsys, "fit", "--moments", "shared/m.nc", "--data", "panel.csv")
+    assert (status, "leave out --data" in err) == (2, True)
+    status, _, err = program(capsys, "fit", "--data", "panel.csv")
+    assert (status, "missing option --outcome, --exposure, --unit, --time" in err) == (2, True)
+
+
+def test_moments_of_any_file_that_can_be_read(tmp_path):
+    frame = table()
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert_same(gather([frame], ROLES), gather(tmp_path / "p.csv", ROLES))
+    assert read_panel(tmp_path / "p.csv", ROLES).n_obs == gather(tmp_path / "p.csv", ROLES).n_obs
