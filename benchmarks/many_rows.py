@@ -19,6 +19,7 @@ from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.design import Design
 from cbec_bayes.family import load_panel_model
+from cbec_bayes.spec import Origin
 from cbec_bayes.within import TwoWay
 
 ROUNDS, PERIODS, GROUPS = 5, 10, ("a", "b", "c", "d")
@@ -45,7 +46,7 @@ def design_of(frame: pd.DataFrame) -> Design:
     terms = ("d", "x1", "x2", "x3")
     units, times = tuple(map(str, range(unit[-1] + 1))), tuple(map(float, range(int(year.max()) + 1)))
     y, x = frame["y"].to_numpy(), frame[list(terms)].to_numpy()
-    return Design("y", terms, y, x, unit, year, group, units, times, GROUPS, TwoWay(unit, year))
+    return Design("y", terms, y, x, unit, year, group, units, times, GROUPS, TwoWay(unit, year), Origin.SIMULATED)
 
 
 def timed(work: Callable[[], object]) -> float:

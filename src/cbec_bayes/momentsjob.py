@@ -136,14 +136,14 @@ def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | 
     values = np.column_stack([source.numbers(name) for name in roles.measured])
     times = _periods(source, roles.time)
     units = _labels(source, roles.unit)
-    groups = None if roles.group is None else _labels(source, roles.group).astype("str")
+    groups = None if roles.group is None else _labels(source, roles.group)
     kept = ~np.isnan(values).any(axis=1)
     found.dropped += int((~kept).sum())
     if not kept.all():
         values, times, units = values[kept], times[kept], units[kept]
         groups = None if groups is None else groups[kept]
     try:
-        found.add(units, times, values, None if groups is None else list(groups))
+        found.add(units, times, values, groups)
     except InputError as error:
         raise InputError(error.message, file=file) from None
 

@@ -31,7 +31,7 @@ def gather(design: Design, rows=None, into: Gathering | None = None) -> Gatherin
     grouped = design.group is not None
     found = Gathering(design.outcome, design.terms, grouped=grouped, origin=design.origin) if into is None else into
     units, times = np.array(design.units)[design.unit[rows]], np.array(design.times)[design.time[rows]]
-    groups = np.array(design.groups)[design.group[rows]] if grouped else None
+    groups = pd.Index(np.array(design.groups)[design.group[rows]]) if grouped else None
     found.add(pd.Index(units), times, np.column_stack([design.y, design.x])[rows], groups)
     return found
 
@@ -248,8 +248,8 @@ def test_units_may_be_numbers_or_text():
     groups = np.array(design.groups)[design.group]
     found = Gathering("y", design.terms, grouped=True)
     half = design.time < 2
-    found.add(pd.Index(design.unit[half]), times[half], z[half], groups[half])
-    found.add(pd.Index(design.unit[~half].astype(str)), times[~half], z[~half], groups[~half])
+    found.add(pd.Index(design.unit[half]), times[half], z[half], pd.Index(groups[half]))
+    found.add(pd.Index(design.unit[~half].astype(str)), times[~half], z[~half], pd.Index(groups[~half]))
     assert_same(gather(design).close(), found.close())
 
 

@@ -235,7 +235,7 @@ class Gathering:
         self.by_time = np.zeros((len(self.groups), 0, q))
         self.dropped = 0
 
-    def add(self, units: pd.Index, times: Array, values: Array, groups: Sequence[str] | None = None) -> None:
+    def add(self, units: pd.Index, times: Array, values: Array, groups: pd.Index | None = None) -> None:
         """Add rows.
 
         Parameters
@@ -308,7 +308,7 @@ class Gathering:
             return
         unit = self._unit_codes(other.units)
         time = self._time_codes(np.array(other.times))
-        group = self._group_codes(other.groups if self.grouped else None, len(other.groups))
+        group = self._group_codes(pd.Index(other.groups) if self.grouped else None, len(other.groups))
         new = self.count[unit] == 0
         self.first[unit[new]] = other.first[new]
         self.group[unit[new]] = group[other.group[new]]
@@ -429,10 +429,10 @@ class Gathering:
             self.present = np.c_[self.present, np.zeros((len(self.present), len(fresh)), dtype=bool)]
         return np.array([known[float(time)] for time in distinct], dtype=np.intp)[codes]
 
-    def _group_codes(self, labels: Sequence[str] | None, n: int) -> Codes:
+    def _group_codes(self, labels: pd.Index | None, n: int) -> Codes:
         if labels is None:
             return np.zeros(n, dtype=np.intp)
-        codes, distinct = pd.factorize(pd.Index(labels))
+        codes, distinct = pd.factorize(labels)
         known = {label: k for k, label in enumerate(self.groups)}
         fresh = [str(label) for label in distinct if str(label) not in known]
         if fresh:

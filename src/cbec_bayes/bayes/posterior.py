@@ -194,6 +194,8 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     }
     for block in blocks.every:
         coords |= {dim: list(labels) for dim, labels in zip(block.dims, block.labels, strict=True)}
+    # Labels are copied several times on the way: those of a million units only where something has them.
+    dims = {name: names for name, names in dims.items() if any(name in group for group in content.values())}
     used = {dim for names in dims.values() for dim in names}
     tree = az.from_dict(
         content,
