@@ -98,7 +98,8 @@ class Design:
         """Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,)."""
         if self.held_spread is not None:
             return self.held_spread
-        return np.asarray(np.r_[self.y.std(ddof=1), self.x.std(axis=0, ddof=1)])
+        # Column by column: the deviations of all of them at once would be as large as the panel.
+        return np.array([column.std(ddof=1) for column in (self.y, *self.x.T)])
 
     @property
     def n_obs(self) -> int:

@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 _RANK_TOLERANCE = 1e-10
+_DERIVED = ("rank", "_sum_large", "_sum_small", "_sizes", "_solve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,20 @@ class TwoWay:
     _solve: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        n = len(self.unit)
-        n_units, n_times = (int(codes.max(initial=-1)) + 1 for codes in (self.unit, self.time))
-        large, small = (self.unit, self.time) if n_units >= n_times else (self.time, self.unit)
+        set_ = object.__setattr__  # a frozen dataclass computes its derived fields itself
+        set_(self, "n_obs", len(self.unit))
+        set_(self, "n_units", int(self.unit.max(initial=-1)) + 1)
+        set_(self, "n_times", int(self.time.max(initial=-1)) + 1)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only when first asked for: a posterior from cross-products needs none of it, and it is as large as the panel.
+        if name not in _DERIVED:
+            raise AttributeError(name)
+        self._prepare()
+        return getattr(self, name)
+
+    def _prepare(self) -> None:
+        large, small = (self.unit, self.time) if self.n_units >= self.n_times else (self.time, self.unit)
         sum_large, sum_small = _indicators(large), _indicators(small)
         sizes = np.asarray(sum_large.sum(axis=1), dtype=float).ravel()
         counts = sum_small @ sum_large.T
@@ -60,15 +72,9 @@ class TwoWay:
         values, vectors = np.linalg.eigh(schur)
         kept = values > _RANK_TOLERANCE * values.max(initial=1.0)
         basis = vectors[:, kept]
-        set_ = object.__setattr__  # a frozen dataclass computes its derived fields once, here
-        set_(self, "n_obs", n)
-        set_(self, "n_units", n_units)
-        set_(self, "n_times", n_times)
-        set_(self, "rank", len(sizes) + int(kept.sum()))
-        set_(self, "_sum_large", sum_large)
-        set_(self, "_sum_small", sum_small)
-        set_(self, "_sizes", sizes)
-        set_(self, "_solve", (basis / values[kept]) @ basis.T)
+        found = len(sizes) + int(kept.sum()), sum_large, sum_small, sizes, (basis / values[kept]) @ basis.T
+        for name, value in zip(_DERIVED, found, strict=True):
+            object.__setattr__(self, name, value)
 
     def within(self, values: ArrayLike) -> Array:
         """Return what unit and time dummies leave of each column.

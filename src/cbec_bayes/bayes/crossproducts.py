@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbec_bayes.bayes.moments import Moments, Stratum, stratum_of
-from cbec_bayes.within import Array, Codes, means_by
+from cbec_bayes.bayes.moments import Moments, Stratum
+from cbec_bayes.within import Array, Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +40,60 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Centred:
-    """One part about its unit means.
+class _Level:
+    """Unit means of one part.
 
     Attributes
     ----------
+    part
+        Whose they are.
     means
-        Of every column, laid out, shape (N, q).
-    values
-        Regressors less unit means, shape (n, K), where the code does not change within a unit; as they are otherwise.
-    code, width
-        As in `Coded`.
+        Of the regressors, shape (N, K), where the code does not change within a unit; laid out, (N, q), where it does.
+    own
+        Each unit's code, where it does not change, shape (N,).
     varies
         Whether the code changes within a unit.
     """
 
+    part: Coded
     means: Array
+    own: Codes | None
+    varies: bool
+
+    def centred(self, rows: slice, unit: Codes) -> _Centred:
+        """Return some rows less their unit means."""
+        values = self.part.regressors[rows]
+        code = None if self.part.code is None else self.part.code[rows]
+        return _Centred(values if self.varies else values - self.means[unit[rows]], code, self.part.width, self)
+
+    def laid_out(self, units: slice) -> Array:
+        """Return the means of every column for some units, shape (m, q)."""
+        if self.own is None:
+            return self.means[units]
+        part, own = self.means[units], self.own[units]
+        found = np.zeros((len(part), part.shape[1], self.part.width))
+        found[np.arange(len(part)), :, own] = part
+        return found.reshape(len(part), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Centred:
+    """Some rows of one part about its unit means.
+
+    Attributes
+    ----------
+    values
+        Regressors less unit means, shape (m, K), where the code does not change within a unit; as they are otherwise.
+    code, width
+        As in `Coded`.
+    level
+        What they are measured from; of equal codes too.
+    """
+
     values: Array
     code: Codes | None
     width: int
-    varies: bool
+    level: _Level
 
 
 def moments_of_coded(
@@ -96,44 +130,67 @@ def moments_of_coded(
 
 def _stratum(parts: Sequence[Coded], unit: Codes) -> Stratum:
     counts = np.bincount(unit)
-    centred = [_centre(part, unit, counts) for part in parts]
+    n_units = len(counts)
+    levels = [_level(part, unit, counts) for part in parts]
     edges = np.cumsum([0, *(part.size for part in parts)])
-    within = np.empty((edges[-1], edges[-1]))
-    for i, a in enumerate(centred):
-        for j, b in enumerate(centred[: i + 1]):
-            block = _products(a, b)
-            if a.varies and b.varies:
-                block -= (a.means * counts[:, None]).T @ b.means
+    within = np.zeros((edges[-1], edges[-1]))
+    for start in range(0, len(unit), ROWS):
+        centred = [level.centred(slice(start, start + ROWS), unit) for level in levels]
+        for i, a in enumerate(centred):
+            for j, b in enumerate(centred[: i + 1]):
+                within[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] += _products(a, b)
+    sizes, which = np.unique(counts, return_inverse=True)
+    between = np.zeros((len(sizes), *within.shape))
+    step = max(1, ROWS // max(int(edges[-1]), 1)) * 8
+    for start in range(0, n_units, step):
+        units = slice(start, start + step)
+        means = np.column_stack([level.laid_out(units) for level in levels])
+        for m, size in enumerate(sizes):
+            part = means if len(sizes) == 1 else means[which[units] == m]
+            between[m] += size * part.T @ part
+        for i, one in enumerate(levels):
+            for j, other in enumerate(levels[: i + 1]):
+                if one.varies and other.varies:
+                    rows, columns = slice(edges[i], edges[i + 1]), slice(edges[j], edges[j + 1])
+                    within[rows, columns] -= (means[:, rows] * counts[units, None]).T @ means[:, columns]
+    for i in range(len(parts)):
+        for j in range(i):
             rows, columns = slice(edges[i], edges[i + 1]), slice(edges[j], edges[j + 1])
-            within[rows, columns] = block
-            within[columns, rows] = block.T
-    return stratum_of(within, np.column_stack([part.means for part in centred]), counts)
+            within[columns, rows] = within[rows, columns].T
+    return Stratum(len(unit), within, sizes, np.bincount(which), between, float(np.log(counts).sum()))
 
 
-def _centre(part: Coded, unit: Codes, counts: Codes) -> _Centred:
+ROWS = 2**18
+"""Rows whose columns are laid out at once."""
+
+
+def _level(part: Coded, unit: Codes, counts: Codes) -> _Level:
     n_units, k = len(counts), part.regressors.shape[1]
-    if part.code is None:
-        means = means_by(unit, part.regressors)
-        return _Centred(means, part.regressors - means[unit], None, 1, False)
-    own = np.zeros(n_units, dtype=np.intp)
-    own[unit] = part.code
-    means = np.zeros((n_units, k, part.width))
-    if np.array_equal(own[unit], part.code):
-        level = means_by(unit, part.regressors)
-        means[np.arange(n_units), :, own] = level
-        return _Centred(means.reshape(n_units, -1), part.regressors - level[unit], part.code, part.width, False)
-    at = unit * part.width + part.code
-    for i in range(k):
-        sums = np.bincount(at, part.regressors[:, i], n_units * part.width)
-        means[:, i] = sums.reshape(n_units, -1) / counts[:, None]
-    return _Centred(means.reshape(n_units, -1), part.regressors, part.code, part.width, True)
+    own = None
+    varies = False
+    if part.code is not None:
+        own = np.zeros(n_units, dtype=np.intp)
+        own[unit] = part.code
+        starts = range(0, len(unit), ROWS)
+        varies = any((own[unit[s : s + ROWS]] != part.code[s : s + ROWS]).any() for s in starts)
+    width = part.width if varies else 1
+    sums = np.zeros((n_units, k, width))
+    for start in range(0, len(unit), ROWS):
+        rows = slice(start, start + ROWS)
+        at = unit[rows] if not varies or part.code is None else unit[rows] * width + part.code[rows]
+        low, high = int(unit[rows].min()), int(unit[rows].max()) + 1
+        for i in range(k):
+            found = np.bincount(at - low * width, part.regressors[rows, i], (high - low) * width)
+            sums[low:high, i] += found.reshape(high - low, width)
+    means = (sums / counts[:, None, None]).reshape(n_units, -1)
+    return _Level(part, means, None if varies else own, varies)
 
 
 def _products(a: _Centred, b: _Centred) -> Array:
     """Return the cross-products of two parts' columns, shape (q of a, q of b)."""
     if a.code is None and b.code is None:
         return np.asarray(a.values.T @ b.values)
-    same = a.code is b.code
+    same = a.level.part.code is b.level.part.code
     if a.code is None or b.code is None or same:
         code, width = b.code if a.code is None else a.code, max(a.width, b.width)
     else:
