@@ -132,7 +132,7 @@ def test_draws_do_not_depend_on_how_they_are_chunked(monkeypatch):
     engine = make_collapsed(blocks)
     points = np.array([some_scales(engine, seed) for seed in range(37)])
     whole = draw_effects(blocks, engine, points, 1)
-    monkeypatch.setattr(posterior, "_CHUNK", 5 * engine.n_coefficients**2)
+    monkeypatch.setattr("cbec_bayes.bayes.given._CHUNK", 5 * engine.n_coefficients**2)
     parts = draw_effects(blocks, engine, points, 1)
     assert whole.keys() == parts.keys()
     for name, values in whole.items():

@@ -20,8 +20,10 @@ class Diagonal:
         Name of the pooling scale.
     values
         Eigenvalues of the coefficients' cross-products, shape (q,).
-    squares
-        Squared cross-products with the outcome in the eigenvectors' coordinates, shape (q,).
+    vectors
+        Eigenvectors, in columns, shape (q, q).
+    pulls
+        Cross-products with the outcome in the eigenvectors' coordinates, shape (q,).
     total
         y'y.
     free
@@ -32,10 +34,16 @@ class Diagonal:
 
     scale: str
     values: Array
-    squares: Array
+    vectors: Array
+    pulls: Array
     total: float
     free: int
     constant: float
+
+    @property
+    def squares(self) -> Array:
+        """Squared cross-products with the outcome in the eigenvectors' coordinates, shape (q,)."""
+        return np.square(self.pulls)
 
     def log_likelihood(self, sigma: Array, scale: Array) -> Array:
         """Return the log likelihood at scales of shape (S,)."""

@@ -177,10 +177,12 @@ def _reduced(full: Collapsed) -> Collapsed:
         values, vectors = np.linalg.eigh(within[1:, 1:])
         (name,) = full.pooled
         constant = log_volume - stratum.log_sizes / 2 - (stratum.n_obs - stratum.n_units - full.n_flat) / 2 * LOG_2PI
+        there = values > len(values) * _NOTHING * values.max(initial=0)
         diagonal = Diagonal(
             name,
-            np.where(values > len(values) * _NOTHING * values.max(initial=0), values, 0.0),
-            (vectors.T @ within[1:, 0]) ** 2,
+            np.where(there, values, 0.0),
+            vectors,
+            np.where(there, vectors.T @ within[1:, 0], 0.0),
             float(within[0, 0]),
             stratum.n_obs - stratum.n_units - full.n_flat,
             constant,

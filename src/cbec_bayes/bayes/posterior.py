@@ -12,6 +12,7 @@ from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks, time_labels
 from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.given import given
 from cbec_bayes.bayes.importance import Draws
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import RHO, log_density
@@ -19,7 +20,6 @@ from cbec_bayes.within import Array, means_by
 
 POINTWISE_MAX = 40_000_000
 """Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""
-_CHUNK = 2**22
 
 
 def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
@@ -42,13 +42,8 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     """
     rng = np.random.default_rng([seed, 1])
     p, n = collapsed.n_coefficients, len(points)
-    coefficients = np.empty((n, p))
-    step = max(1, _CHUNK // max(p * p, 1))
-    for start in range(0, n, step):
-        part = slice(start, start + step)
-        given = collapsed.conditional(points[part])
-        noise = rng.standard_normal(given.mean.shape)
-        coefficients[part] = given.mean + np.einsum("sij,sj->si", given.root, noise)
+    drawn = [part.draw(rng) for part in given(collapsed, points)]
+    coefficients = np.concatenate(drawn) if drawn else np.empty((n, p))
     found: dict[str, Array] = {}
     at = 0
     for block in blocks.every:

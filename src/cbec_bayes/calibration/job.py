@@ -34,7 +34,7 @@ FOLDER = "calibration"
 """Folder of the package's own results, under data/."""
 
 PRODUCERS = (
-    *(f"bayes.{name}" for name in ("blocks", "crossproducts", "moments", "lags", "diagonal", "collapsed")),
+    *(f"bayes.{name}" for name in ("blocks", "crossproducts", "moments", "lags", "diagonal", "collapsed", "given")),
     *(f"bayes.{name}" for name in ("elimination", "importance", "posterior", "priors", "predictive", "fit")),
     *(f"bayes.{name}" for name in ("twin", "conditioned")),
     *(f"calibration.{name}" for name in ("simulate", "uniformity", "sbc", "coverage")),

@@ -1,0 +1,61 @@
+"""Coefficients in coordinates that part them are those of the dense normal distribution, at every scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cbec_bayes.bayes import given as module
+from cbec_bayes.bayes.blocks import make_blocks
+from cbec_bayes.bayes.elimination import make_collapsed
+from cbec_bayes.bayes.given import Dense, Separated, given, linear
+from tests.bayes import MEMBERS, panel
+
+
+def collapsed_of(name: str, model: str):
+    member = MEMBERS.get(model) or MEMBERS["partial_pooling"]
+    return make_collapsed(make_blocks(panel(name), member))
+
+
+@pytest.mark.parametrize("name", ["balanced", "unbalanced", "public", "paper"])
+def test_separated_is_dense(name):
+    collapsed = collapsed_of(name, "partial_pooling")
+    rng = np.random.default_rng(1)
+    points = rng.normal(-1, 1.5, (12, len(collapsed.names)))
+    points[0, -1] = -12.0  # no variation between groups
+    loadings = rng.normal(size=(7, collapsed.n_coefficients))
+    (found,) = given(collapsed, points)
+    assert isinstance(found, Separated)
+    whole = collapsed.conditional(points)
+    dense = Dense(whole.mean, whole.root)
+    for one, two in zip(found.linear(loadings), dense.linear(loadings), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-7, atol=1e-8 * np.abs(two).max())
+    one, two = (way.covariance(loadings, loadings[0]) for way in (found, dense))
+    np.testing.assert_allclose(one, two, rtol=1e-7, atol=1e-8 * np.abs(two).max())
+    np.testing.assert_allclose(one[:, 0], found.linear(loadings)[1][:, 0])
+
+
+def test_draws_have_the_mean_and_the_covariance():
+    collapsed = collapsed_of("unbalanced", "partial_pooling")
+    point = np.array([[-0.7, -0.9]])
+    (found,) = given(collapsed, np.repeat(point, 40_000, axis=0))
+    draws = found.draw(np.random.default_rng(3))
+    exact = collapsed.conditional(point)
+    covariance = exact.root[0] @ exact.root[0].T
+    error = np.sqrt(np.diag(covariance) / len(draws))
+    assert (np.abs(draws.mean(axis=0) - exact.mean[0]) < 5 * error).all()
+    size = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert (np.abs(np.cov(draws.T) - covariance) < 6 * size * np.sqrt(2 / len(draws))).all()
+
+
+@pytest.mark.parametrize("model", list(MEMBERS))
+def test_parts_are_the_whole(model, monkeypatch):
+    collapsed = collapsed_of("balanced", model)
+    points = np.random.default_rng(1).normal(-0.5, 0.5, (9, len(collapsed.names)))
+    loadings = np.eye(collapsed.n_coefficients)
+    once = linear(collapsed, points, loadings)
+    monkeypatch.setattr(module, "_CHUNK", 2 * collapsed.n_coefficients**2)
+    for one, two in zip(once, linear(collapsed, points, loadings), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
+    mean = np.concatenate([part.mean for part in given(collapsed, points) if isinstance(part, Dense)] or [once[0]])
+    np.testing.assert_allclose(mean, once[0], rtol=1e-9, atol=1e-10)
