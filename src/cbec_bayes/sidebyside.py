@@ -8,7 +8,7 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.classical.few import FewClusters
-from cbec_bayes.classical.tables import ColumnSpec, few_cluster_columns, own_columns
+from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
 from cbec_bayes.design import Design
 from cbec_bayes.errors import CbecBayesError
 from cbec_bayes.estimands.groups import effects as effects_of
@@ -137,6 +137,8 @@ def _ends(row: dict[str, float] | None) -> tuple[float | None, float | None, flo
 def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999, seed: int = 1) -> pd.DataFrame:
     """Set a fit beside its two limits and the classical regressions; see `side_by_side`.
 
+    With more than `MOST_GROUPS` groups, of all rows alone: effects.csv has every group's own regression.
+
     Parameters
     ----------
     found
@@ -157,7 +159,7 @@ def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999,
             effects.setdefault(name, effects_of(fit(design, name, seed=seed), how))
         except CbecBayesError:  # some group cannot stand alone
             continue
-    columns = own_columns(design)
+    columns = own_columns(design, MOST_GROUPS)
     options = {"replications": replications, "seed": seed}
     few = few_cluster_columns(design, columns, how, bootstrapped=design.terms[:1], **options)
     return side_by_side(design, columns, few, effects, found.model.name)

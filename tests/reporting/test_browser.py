@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error
 
 REPORTS = Path(__file__).parents[2] / "reports"
 PAGE = REPORTS / "reanalysis.html"
 WIDTHS = (400, 1280)
 SMALLEST = 6.5
 """Pixels that the smallest text of a figure, labels of tiles, has at least on a telephone."""
-
-
-def chromium() -> str | None:
-    """Return the browser of this machine."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    return os.environ.get("CHROMIUM") or next((found for name in names if (found := shutil.which(name))), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

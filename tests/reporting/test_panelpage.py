@@ -96,7 +96,29 @@ def test_a_panel_without_groups_and_one_with_many(tmp_path, monkeypatch):
     assert program("report", many, "--workers", 1, "-q") == 0
     page = (many / FILE).read_text(encoding="utf-8")
     assert "3 groups between them are in effects.csv" in page
+    assert "3 groups lie between them" in page
     assert not (many / "figures" / "path.svg").exists()  # seven lines and their labels are too many
+    assert page.count("<script>") == 1  # the page's own, which filters rows
+    shown = page[page.index('id="table-effects_ends"') : page.index('id="all-groups"')]
+    assert sum(f"r{k}</th>" in shown for k in range(7)) == 4
+
+
+@pytest.mark.slow
+def test_rows_of_many_groups_can_be_searched(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr("cbec_bayes.reporting.panelpage.MOST_DRAWN", 4)
+    folder = fitted(tmp_path, 7, 14)
+    assert program("report", folder, "--workers", 1, "-q") == 0
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    page.goto((folder / FILE).as_uri())
+    page.click("#all-groups > summary")
+    page.fill("#filter", "R3")
+    visible = "[...document.querySelectorAll('#table-effects tbody tr')].filter(row => !row.hidden).length"
+    assert page.evaluate(visible) == 1
+    assert page.inner_text("#filter-count") == "1 rows"
+    page.fill("#filter", "")
+    assert page.evaluate(visible) == 9
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.close()
 
 
 def test_a_folder_that_is_none(tmp_path, capsys):

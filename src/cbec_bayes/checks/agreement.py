@@ -11,6 +11,7 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks.result import CheckResult
 from cbec_bayes.classical.few import few_clusters
+from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.groups import group_slopes
@@ -64,15 +65,17 @@ def agreement(found: PanelFit, how: str, *, replications: int = 999, seed: int =
     -------
     CheckResult
         One row per term of the pooled regression that the model has in common for all rows, and one per group's slope
-        of the exposure. `apart` is the posterior mean less the estimate, in posterior standard deviations. The check
-        fails where each of a pair lies outside the other's 95 % interval (the classical one under CRV1).
+        of the exposure, where there are at most `MOST_GROUPS`. `apart` is the posterior mean less the estimate, in
+        posterior standard deviations. The check fails where each of a pair lies outside the other's 95 % interval (the
+        classical one under CRV1).
     """
     name = "agreement"
     rows: list[tuple[object, ...]] = []
     refuted: list[str] = []
     for column, part, draws in _columns(found):
         try:
-            classical = few_clusters(part, how=how, replications=replications, seed=seed)
+            tested = [term for term in part.terms if term in draws]
+            classical = few_clusters(part, how=how, bootstrapped=tested, replications=replications, seed=seed)
         except InputError:  # its rows cannot carry the regression
             continue
         low, high = classical.regression.interval()
@@ -113,7 +116,7 @@ def _columns(found: PanelFit) -> Iterator[tuple[str, Design, dict[str, Array]]]:
     if "control_slope" in posterior:
         common |= {term: posterior["control_slope"].sel(coef=term).to_numpy() for term in design.terms[1:]}
     yield GROUP_ALL, design, common
-    for r, group in enumerate(slopes.labels if len(slopes.labels) > 1 else ()):
+    for r, group in enumerate(slopes.labels if 1 < len(slopes.labels) <= MOST_GROUPS else ()):
         yield group, design.of_group(group), {design.terms[0]: slopes.groups[:, r]}
 
 

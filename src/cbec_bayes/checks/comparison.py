@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.bayes.blocks import blocks_for
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.heldout import Fold, Question, held_out, parts
 from cbec_bayes.bayes.sampling import KHAT_MAX
@@ -50,6 +51,9 @@ MAX_PARTS = 200
 MAX_SCALES = 12
 """Rows of a panel, and parts of it, up to which each is left out; scales of a member up to which it takes part."""
 
+MAX_WORK = 2e7
+"""Rows times squared coefficients of a member up to which it takes part: minutes, for a density per row and draw."""
+
 type Answers = Mapping[tuple[str, Fold], Mapping[str, Array]]
 """Model and what is left out, to elpd, khat and p of each part."""
 
@@ -73,6 +77,17 @@ def n_scales(model: PanelModel, design: Design) -> int:
     return sum(each.get(scale, 1) for scale in model.scales)
 
 
+def affordable(model: PanelModel, design: Design) -> bool:
+    """Whether a member can answer for a panel in minutes, and can be laid out on it at all."""
+    try:
+        blocks = blocks_for(design, model)
+    except CbecBayesError:
+        return False
+    effects = len(design.units) if model.residual == "ar1" else 0
+    work = design.n_obs * float(blocks.n_coefficients + effects) ** 2
+    return work <= MAX_WORK and n_scales(model, design) <= MAX_SCALES
+
+
 def predictions(
     found: PanelFit,
     models: Sequence[str],
@@ -89,8 +104,8 @@ def predictions(
     found
         A fit by the collapsed engine.
     models
-        Names of members beside it, but for those with more than `MAX_SCALES` scales; those that are not Gaussian are
-        taken from `others` if they are there.
+        Names of members beside it, but for those with more than `MAX_SCALES` scales, or work than `MAX_WORK`; those
+        that are not Gaussian are taken from `others` if they are there.
     others
         Fits of members that are not Gaussian: of these rows alone are left out, by importance sampling of densities
         given effects, which their diagnostics can show to be unreliable.
@@ -102,7 +117,7 @@ def predictions(
     most: Mapping[Fold, int] = {"row": MAX_ROWS, "unit": MAX_PARTS, "group": MAX_PARTS}
     applies = found.collapsed is not None and found.design.n_obs <= MAX_ROWS
     kinds = [what for what in QUESTIONS if applies and 1 < len(parts(found.blocks, what)[1]) <= most[what]]
-    gaussian = [m for m in members.values() if m.is_gaussian and n_scales(m, found.design) <= MAX_SCALES]
+    gaussian = [m for m in members.values() if m.is_gaussian and affordable(m, found.design)]
     asked = [Question(found.design, model, what, seed) for model in gaussian for what in kinds]
     answered = fan_out(run_by, answer, asked, step=step, named="question to a member")
     answers: dict[tuple[str, Fold], Mapping[str, Array]] = {
@@ -165,8 +180,8 @@ def left_out_rows(found: PanelFit, answers: Answers) -> CheckResult:
 
 
 _NOT_APPLICABLE = (
-    f"What is left out is predicted for models of the collapsed engine, panels up to {MAX_ROWS} rows, and two parts or "
-    "more."
+    f"What is left out is predicted for models of the collapsed engine, panels up to {MAX_ROWS} rows, two parts or "
+    "more, and as many coefficients as take minutes."
 )
 
 

@@ -26,7 +26,7 @@ from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals
 from cbec_bayes.checks.result import CheckResult, checks_frame
 from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
-from cbec_bayes.classical.tables import ColumnSpec, own_columns
+from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, own_columns
 from cbec_bayes.errors import InputError
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.spec import suggest
@@ -44,7 +44,8 @@ class Trial:
     how
         Convention of the clustered standard errors.
     columns
-        Of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`.
+        Of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`, each
+        group's where there are at most `MOST_GROUPS`.
     printed
         Printed numbers by place.
     members
@@ -72,7 +73,7 @@ class Trial:
     @property
     def tried_columns(self) -> tuple[ColumnSpec, ...]:
         """Columns of the classical tables."""
-        return own_columns(self.fit.design) if self.columns is None else tuple(self.columns)
+        return own_columns(self.fit.design, MOST_GROUPS) if self.columns is None else tuple(self.columns)
 
 
 class Tried:

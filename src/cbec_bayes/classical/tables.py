@@ -44,12 +44,19 @@ class ColumnSpec:
         return f"{self.table}: {self.name}"
 
 
-def own_columns(design: Design) -> tuple[ColumnSpec, ...]:
-    """Return the columns of a panel that no paper has printed: exposure alone, all regressors, and each group."""
+MOST_GROUPS = 24
+"""Groups up to which each has a column of its own where columns are dear, or are to be read."""
+
+
+def own_columns(design: Design, most: int | None = None) -> tuple[ColumnSpec, ...]:
+    """Return the columns of a panel that no paper has printed: exposure alone, all regressors, and each group.
+
+    With more than `most` groups, if that is given, they have none.
+    """
     columns = [ColumnSpec("3", "(1)", design.terms[:1], None, printed=False)]
     if len(design.terms) > 1:
         columns.append(ColumnSpec("3", "(2)", design.terms, None, printed=False))
-    groups = design.groups if len(design.groups) > 1 else ()
+    groups = design.groups if 1 < len(design.groups) <= (most or len(design.groups)) else ()
     return (*columns, *(ColumnSpec("4", group, design.terms, group, printed=False) for group in groups))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
+from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.files import csv_text, write_files
 from cbec_bayes.folderjobs import ReportedFit, report_fit
@@ -38,7 +40,7 @@ from cbec_bayes.reporting.tables import (
 )
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW
 
-MOST_DRAWN = 24
+MOST_DRAWN = MOST_GROUPS
 """Groups that a figure shows at most: the largest and the smallest slopes."""
 
 FILE = "report.html"
@@ -89,6 +91,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         answer=panel_answer(found),
         forest=forest,
         n_hidden=hidden,
+        most_groups=MOST_GROUPS,
         tables=tables,
         path=path,
         check_figures=[(title, svg) for title, svg, shown in titled if shown],
@@ -219,6 +222,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     """Return the tables of the page, by name."""
     fitted = found.fitted
     origin = fitted.fit.design.origin
+    rows = fitted.effects.dropna(subset=["mean"])
     effects = ReportTable(
         "effects",
         "Slopes after partial pooling, with 95 % equal-tailed intervals; pooling 0 keeps a group's own slope, 1 "
@@ -236,8 +240,16 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
                 probability(row["p_positive"]),
                 number(row["pooling_factor"], 2) or "–",
             )
-            for row in fitted.effects.dropna(subset=["mean"]).to_dict("records")
+            for row in rows.to_dict("records")
         ),
+    )
+    few, hidden = _drawn(rows)
+    chosen = set(few["group"])
+    ends = replace(
+        effects,
+        name="effects_ends",
+        caption=f"The largest and the smallest slopes; {hidden} groups lie between them. {effects.caption}",
+        rows=tuple(cells for cells, group in zip(effects.rows, rows["group"], strict=True) if group in chosen),
     )
     contrasts = ReportTable(
         "contrasts",
@@ -292,6 +304,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     compared = compare_table("compare", found.compared, digits)
     return {
         "compare": compared,
+        **({"effects_ends": ends} if hidden else {}),
         "effects": effects,
         "contrasts": contrasts,
         "estimands": estimands,
