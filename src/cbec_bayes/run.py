@@ -72,9 +72,9 @@ def manifest(study: Study, seed: int) -> dict[str, Any]:
     return {"study": study.name, "seed": seed, "versions": versions(), "inputs": input_hashes(study)}
 
 
-def n_steps() -> int:
+def n_steps(models: Sequence[str] = STUDY_MODELS) -> int:
     """Return how many steps `run` has, at most, besides its counted pieces."""
-    return len(STEPS) + 2 * (len(STUDY_MODELS) + len(CHECKS))
+    return len(STEPS) + 2 * (len(models) + len(CHECKS))
 
 
 @dataclass(frozen=True, slots=True)
