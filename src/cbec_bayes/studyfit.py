@@ -18,6 +18,7 @@ from cbec_bayes.design import Design
 from cbec_bayes.estimands import Summary, summarise_draws
 from cbec_bayes.estimands.groups import ShrinkagePath, contrasts, shrinkage_path
 from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.estimands.learned import prior_posterior
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.spec import Origin
 from cbec_bayes.within import Array
@@ -68,6 +69,8 @@ class StudyFits:
         One row per model and predictive check: model, check, passed, text.
     unit_effects
         Of the headline model, about their mean: unit, mean, sd, ci_low, ci_high, p_positive, origin.
+    learned
+        Densities of the headline's scales before and after the data; see `prior_posterior`.
     """
 
     origin: Origin
@@ -83,6 +86,7 @@ class StudyFits:
     checks: tuple[CheckResult, ...]
     member_checks: pd.DataFrame
     unit_effects: pd.DataFrame
+    learned: pd.DataFrame
 
 
 def fit_models(
@@ -167,6 +171,7 @@ def fit_models(
         headline_checks,
         pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
         unit_effects(headline),
+        prior_posterior(headline),
     )
 
 

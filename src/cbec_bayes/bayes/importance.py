@@ -186,12 +186,12 @@ def smoothed_weights(ratios: Array) -> tuple[Array, float]:
     Where ratios do not differ weights are equal, and the shape is minus infinity. The method is that of Vehtari et al.
     (2024), Journal of Machine Learning Research 25.
     """
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+    from arviz_stats.base import array_stats
 
     if np.ptp(ratios) < _SAME * (1 + np.abs(ratios).max()):
         return np.full(len(ratios), 1 / len(ratios)), -np.inf
     # It takes log likelihoods, as leave-one-out has them, and smooths the weights of their inverse.
-    smoothed, khat = array_stats.psislw(-ratios)  # type: ignore[no-untyped-call]
+    smoothed, khat = array_stats.psislw(-ratios)
     return np.asarray(np.exp(smoothed - special.logsumexp(smoothed))), float(khat)
 
 

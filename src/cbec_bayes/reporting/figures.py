@@ -80,6 +80,46 @@ def forest(
         return as_svg(figure, "Slopes by group", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
 
 
+def prior_posterior(learned: pd.DataFrame, title: str) -> str:
+    """Draw the density of every scale before and after the data.
+
+    Parameters
+    ----------
+    learned
+        See `cbec_bayes.estimands.learned.prior_posterior`.
+    title
+        Of the figure.
+    """
+    names = list(learned["parameter"].unique())
+    rows = -(-len(names) // 2)
+    with new_figure(1.5 * rows + 0.7, panels=(rows, 2), squeeze=False) as (figure, grid):
+        for axes, name in zip(grid.ravel(), names, strict=False):
+            own = learned[learned["parameter"] == name]
+            axes.fill_between(own["value"], own["posterior"], color=BLUE, alpha=0.25, linewidth=0)
+            axes.plot(own["value"], own["posterior"], color=BLUE, linewidth=1.4, label="after the data")
+            axes.plot(own["value"], own["prior"], color=ORANGE, linewidth=1.4, linestyle=(0, (5, 2)), label="before")
+            axes.set_xscale("log")
+            axes.set_title(SYMBOLS.get(name.partition("[")[0], name.partition("[")[0]) + _bracket(name), fontsize=9)
+            axes.set_yticks([])
+            axes.set_ylim(0)
+            axes.tick_params(labelsize=8)
+        for axes in grid.ravel()[len(names) :]:
+            axes.set_visible(False)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=2)
+        figure.supxlabel("value of the scale; density of its logarithm", fontsize=9)
+        return as_svg(figure, title, f"densities before and after the data of {', '.join(names)}")
+
+
+SYMBOLS = {"sigma": "σ", "tau": "τ", "phi": "φ", "kappa": "κ", "sigma_mu": "σ of units", "sigma_lambda": "σ of periods"}
+"""How scales are written; MODEL.md's symbols."""
+
+
+def _bracket(name: str) -> str:
+    label = name.partition("[")[2]
+    return f" ({label.removesuffix(']')})" if label else ""
+
+
 def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str) -> str:
     """Draw the effect of every unit on a grid of tiles that lie roughly as the units do on a map.
 

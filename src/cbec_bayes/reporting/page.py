@@ -122,6 +122,9 @@ def render(
         drawn |= check_figures(name, fits, exposure)
         mapped = province_map(name, fits, replications[name].panel.roles.outcome)
         drawn |= {} if mapped is None else {f"map_{name}": mapped}
+        if len(fits.learned):
+            title = f"Scales before and after the data, {name}"
+            drawn[f"learned_{name}"] = figures.prior_posterior(fits.learned, title)
         drawn[f"path_{name}"] = hierarchy_path(name, fits, label_of(replications[name])(exposure))
     if ensemble is not None:
         drawn["ensemble"] = ensemble_figure(ensemble, label)
@@ -167,6 +170,7 @@ def render(
                 "tables": by_fit[name],
                 "answers": fits.answers,
                 "unlearned": unlearned_sentences(fits),
+                "learned": drawn.get(f"learned_{name}"),
                 "checks": by_check[name],
                 "check_figures": _of_checks(name, fits, drawn, shown=True),
                 "more_check_figures": _of_checks(name, fits, drawn, shown=False),
@@ -226,6 +230,7 @@ def render(
             f"{name}_hierarchical_contrasts": fits.contrasts,
             f"{name}_diagnostics": fits.diagnostics,
             f"{name}_unit_effects": fits.unit_effects,
+            f"{name}_learned": fits.learned,
             f"{name}_path": fits.path.frame(fits.origin),
             f"{name}_member_checks": fits.member_checks.assign(origin=str(fits.origin)),
             **{f"{name}_check_{check.name}": check.table for check in fits.checks if len(check.table)},

@@ -16,6 +16,7 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
+from cbec_bayes.estimands.learned import prior_posterior
 from cbec_bayes.fanout import SERIAL, Executor
 from cbec_bayes.files import csv_text, write_files
 from cbec_bayes.folderjobs import ReportedFit, report_fit
@@ -76,6 +77,8 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         lstrip_blocks=True,
     )
     environment.filters["unbroken"] = unbroken
+    scales = prior_posterior(fitted.fit)
+    learned = figures.prior_posterior(scales, "Scales before and after the data") if len(scales) else None
     forest = figures.forest(
         effects, _own(effects), f"slope of {design.terms[0]}", "own regression, clustered 95 % interval"
     )
@@ -94,6 +97,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         most_groups=MOST_GROUPS,
         tables=tables,
         path=path,
+        learned=learned,
         check_figures=[(title, svg) for title, svg, shown in titled if shown],
         more_check_figures=[(title, svg) for title, svg, shown in titled if not shown],
         notes=fitted.notes,
@@ -103,7 +107,11 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         versions={name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)},
         style=resources.files("cbec_bayes.reporting").joinpath("templates/style.css").read_text(encoding="utf-8"),
     )
-    figures_of = {f"figures/{name}.svg": svg for name, svg in {"forest": forest, "path": path, **drawn}.items() if svg}
+    figures_of = {
+        f"figures/{name}.svg": svg
+        for name, svg in {"forest": forest, "path": path, "learned": learned, **drawn}.items()
+        if svg
+    }
     return {
         FILE: html,
         "compare.csv": csv_text(found.compared),
