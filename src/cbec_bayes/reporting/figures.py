@@ -98,7 +98,9 @@ def prior_posterior(learned: pd.DataFrame, title: str) -> str:
             axes.fill_between(own["value"], own["posterior"], color=BLUE, alpha=0.25, linewidth=0)
             axes.plot(own["value"], own["posterior"], color=BLUE, linewidth=1.4, label="after the data")
             axes.plot(own["value"], own["prior"], color=ORANGE, linewidth=1.4, linestyle=(0, (5, 2)), label="before")
-            axes.set_xscale("log")
+            if own["value"].max() > 10 * own["value"].min():
+                axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
             axes.set_title(SYMBOLS.get(name.partition("[")[0], name.partition("[")[0]) + _bracket(name), fontsize=9)
             axes.set_yticks([])
             axes.set_ylim(0)
