@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -402,3 +403,31 @@ def test_engines_are_checked_before_anything_is_read(tmp_path):
             model="partial_pooling",
             engine="stan",
         )
+
+
+def test_a_terminal_shows_the_ends_of_many_groups(program, tmp_path):
+    rng = np.random.default_rng(1)
+    unit, time = np.divmod(np.arange(60 * 2 * 6), 6)
+    d = rng.normal(size=len(unit))
+    y = (unit // 2) / 60 * d + 0.1 * rng.normal(size=len(unit))
+    frame = pd.DataFrame({"unit": unit, "time": time, "y": y, "d": d, "g": [f"group {u // 2:02d}" for u in unit]})
+    frame.to_csv("many.csv", index=False)
+    asked = ["fit", "--data", "many.csv", "--outcome", "y", "--exposure", "d", "--unit", "unit", "--time", "time"]
+    with pytest.raises(SystemExit):
+        cli.main([*asked, "--group", "g", "--out", "many"])
+    effects = pd.read_csv("many/effects.csv")
+    assert len(effects) == 62
+    found = panelfit.fit_folder(Path("many"))
+    shown = found.shown()["group"].tolist()
+    assert len(shown) == 2 * panelfit.SHOWN_AT_ENDS + 2
+    assert {"group 59", "group 00", "(all)", "(new)"} <= set(shown)
+    assert "group 30" not in shown
+    assert any("smallest slopes of 60 groups" in note for note in found.notes)
+
+
+def test_a_coefficient_per_unit_has_its_limit(program, monkeypatch):
+    monkeypatch.setattr(panelfit, "MAX_UNITS", 10)
+    for model in ("nested", "ar1"):
+        status, _, err = program(*COLUMNS, "--group", GROUP, "--model", model)
+        assert status == 2
+        assert "15 units are more than the 10 that fit into memory" in err

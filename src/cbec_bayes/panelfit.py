@@ -34,7 +34,7 @@ from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.files import csv_text
 from cbec_bayes.momentsjob import load_moments
 from cbec_bayes.panel import Panel, Roles, read_panel
-from cbec_bayes.spec import CI_PROB, GROUP_ALL, suggest
+from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, suggest
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
@@ -47,6 +47,13 @@ ROPE = 0.1
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
+
+
+SHOWN_AT_ENDS = 12
+"""Of more groups, how many with the largest and with the smallest slopes a terminal shows."""
+
+MAX_UNITS = 3_000
+"""Units up to which each can have coefficients that are not eliminated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +103,16 @@ class FittedPanel:
         found = self.fit.diagnostics
         how = f"Pareto k {found.khat:.2f}" if found.khat is not None else f"{found.divergences} divergences"
         gathered = self.fit.blocks.gathered
+        many = len(self.fit.design.groups) if len(self.effects) > MAX_CONTRASTED else 0
         untold = " and ".join(self.fit.unlearned)
         return (
             *([f"Fitted to {gathered}."] if gathered is not None else []),
             *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
+            *(
+                [f"Shown are the largest and the smallest slopes of {many} groups; effects.csv has all."]
+                if many
+                else []
+            ),
             *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
             f"Priors, in the data's own units: {scales}.",
             f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {how}. "
@@ -107,8 +120,14 @@ class FittedPanel:
         )
 
     def shown(self) -> pd.DataFrame:
-        """Return the effects as text for a terminal."""
-        text = self.effects.drop(columns=["n_obs", "origin"]).astype(object)
+        """Return the effects as text for a terminal: of many groups the largest and the smallest."""
+        rows = self.effects
+        if len(rows) > MAX_CONTRASTED:  # the ends; effects.csv has them all
+            order = rows["mean"].rank(method="first")
+            groups = ~rows["group"].isin([GROUP_ALL, GROUP_NEW])
+            ends = (order <= SHOWN_AT_ENDS) | (order > order[groups].max() - SHOWN_AT_ENDS)
+            rows = rows[ends | ~groups].sort_values("mean", ascending=False)
+        text = rows.drop(columns=["n_obs", "origin"]).astype(object)
         for column in text.columns[1:]:
             text[column] = ["" if pd.isna(value) else f"{float(value):.4g}" for value in text[column]]
         return text
@@ -216,6 +235,12 @@ def fit_file(
     step("reading the panel")
     panel = read_panel(file, Roles(outcome, exposure, tuple(controls), unit, time, group))
     design = make_design(panel)
+    own = spec.unit_slope != "off" or spec.residual == "ar1"
+    if own and spec.is_gaussian and len(design.units) > MAX_UNITS:
+        raise InputError(
+            f"the model '{spec.name}' gives each unit a coefficient of its own, and {len(design.units)} units are more "
+            f"than the {MAX_UNITS} that fit into memory; another member does not"
+        )
     if kept is None:
         step("fitting")
         found = fit(design, spec, engine=engines[engine], seed=seed)
