@@ -123,10 +123,10 @@ class FittedPanel:
         """Return the effects as text for a terminal: of many groups the largest and the smallest."""
         rows = self.effects
         if len(rows) > MAX_CONTRASTED:  # the ends; effects.csv has them all
-            order = rows["mean"].rank(method="first")
-            groups = ~rows["group"].isin([GROUP_ALL, GROUP_NEW])
-            ends = (order <= SHOWN_AT_ENDS) | (order > order[groups].max() - SHOWN_AT_ENDS)
-            rows = rows[ends | ~groups].sort_values("mean", ascending=False)
+            groups = rows[~rows["group"].isin([GROUP_ALL, GROUP_NEW])]
+            order = groups["mean"].rank(method="first")
+            ends = groups[(order <= SHOWN_AT_ENDS) | (order > len(groups) - SHOWN_AT_ENDS)]
+            rows = pd.concat([ends.sort_values("mean", ascending=False), rows.drop(index=groups.index)])
         text = rows.drop(columns=["n_obs", "origin"]).astype(object)
         for column in text.columns[1:]:
             text[column] = ["" if pd.isna(value) else f"{float(value):.4g}" for value in text[column]]
