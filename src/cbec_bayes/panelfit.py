@@ -20,7 +20,7 @@ from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit, restore
 from cbec_bayes.bayes.gathered import PanelMoments
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
-from cbec_bayes.design import make_design
+from cbec_bayes.design import Design, make_design
 from cbec_bayes.errors import InputError
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.groups import (
@@ -48,6 +48,9 @@ ROPE = 0.1
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
 
+
+EXACT = 1e-12
+"""Share of the outcome's spread below which what is left of it is rounding."""
 
 SHOWN_AT_ENDS = 12
 """Of more groups, how many with the largest and with the smallest slopes a terminal shows."""
@@ -235,6 +238,7 @@ def fit_file(
     step("reading the panel")
     panel = read_panel(file, Roles(outcome, exposure, tuple(controls), unit, time, group))
     design = make_design(panel)
+    _require_errors(design, file)
     own = spec.unit_slope != "off" or spec.residual == "ar1"
     if own and spec.is_gaussian and len(design.units) > MAX_UNITS:
         raise InputError(
@@ -263,6 +267,18 @@ def fit_file(
         seed=seed,
     )
     return tabulate(found, how, panel=panel, seed=seed, settings=settings)
+
+
+def _require_errors(design: Design, file: Path) -> None:
+    """Raise where the regressors explain the outcome without an error, so that no error can have a scale."""
+    within = design.effects.within(np.column_stack([design.y, design.x]))
+    left = within[:, 0] - within[:, 1:] @ np.linalg.lstsq(within[:, 1:], within[:, 0])[0]
+    if np.linalg.norm(left) <= EXACT * np.linalg.norm(design.y - design.y.mean()):
+        raise InputError(
+            "it does not vary beyond unit effects, period effects and the regressors: nothing is left to estimate from",
+            file=file,
+            column=design.outcome,
+        )
 
 
 def tabulate(
@@ -373,6 +389,8 @@ def settings_of(file: Path, *, model: str, controls: Sequence[str], **asked: Any
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
     except FileNotFoundError:
         raise InputError("no such file", file=file) from None
+    except IsADirectoryError:
+        raise InputError("this is a folder, a file was expected", file=file) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=file) from None
     named = model if model in panel_model_names() else Path(model).resolve().as_posix()

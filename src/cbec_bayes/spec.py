@@ -244,10 +244,16 @@ class Section:
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
-    """Say what there is, and which of it was probably meant."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}there are {', '.join(known)}"
+    """Say what there is, up to `MOST_NAMED`, and which of it was probably meant, in whatever case it was written."""
+    folded = {one.casefold(): one for one in reversed(known)}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
+    hint = f"did you mean '{folded[close[0]]}'? " if close else ""
+    more = len(known) - MOST_NAMED
+    return f"{hint}there are {', '.join(known[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")
+
+
+MOST_NAMED = 24
+"""Names that a message lists."""
 
 
 def read_prior(section: Section, families: Sequence[str]) -> Prior:

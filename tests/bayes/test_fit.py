@@ -14,7 +14,7 @@ from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.errors import InputError
-from cbec_bayes.estimands.groups import pooling_factors, shrinkage_path
+from cbec_bayes.estimands.groups import effects, pooling_factors, shrinkage_path
 from cbec_bayes.family import load_panel_model, panel_model_names
 from cbec_bayes.panelfit import netcdf_bytes
 from cbec_bayes.spec import Origin, Prior
@@ -420,3 +420,18 @@ def test_both_engines_sample_the_same_posterior_of_both_studies(name):
 def test_a_scale_that_no_datum_speaks_of_is_named(name):
     assert studied("correlated_effects", name).unlearned == ("sigma_lambda",)
     assert studied("partial_pooling", name).unlearned == ()
+
+
+@pytest.mark.parametrize("power", [8, -8, 20, -20])
+@pytest.mark.parametrize("what", ["outcome", "exposure"])
+def test_a_unit_is_a_unit(power, what):
+    """Affine rescaling of a column rescales the slopes, and nothing else, over forty powers of ten."""
+    design = panel("balanced")
+    size = 10.0**power
+    scaled = replace(design, y=design.y * size) if what == "outcome" else replace(design, x=design.x * size)
+    back = 1 / size if what == "outcome" else size
+    one, two = (effects(fit(each, draws=50)) for each in (design, scaled))
+    for column in ("no_pooling", "no_pooling_se", "complete_pooling", "mean", "sd", "ci_low", "ci_high", "mcse"):
+        np.testing.assert_allclose(two[column] * back, one[column], rtol=1e-6)
+    for column in ("p_positive", "pooling_factor"):
+        np.testing.assert_allclose(two[column], one[column], rtol=1e-6)

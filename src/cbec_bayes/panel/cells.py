@@ -73,6 +73,10 @@ def row_numbers(frame: pd.DataFrame) -> NDArray[np.int64]:
     return np.arange(2, len(frame) + 2)
 
 
+LARGEST = 1e20
+"""Largest number of a panel, up to which results only change their unit (tests/bayes/test_fit.py)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """A raw table, its row numbers and the file it came from, if any."""
@@ -102,6 +106,9 @@ class Source:
         names = ["" if gone else _label(cell) for cell, gone in zip(self.frame[column], blank, strict=True)]
         if "" in names:
             raise self.wrong(names.index(""), column, "the cell is blank")
+        odd = next((name for name in names if not name.isprintable()), None)
+        if odd is not None:
+            raise self.wrong(names.index(odd), column, f"the name {odd!r} has signs that cannot be printed")
         return names
 
     def numbers(self, column: str) -> NDArray[np.float64]:
@@ -124,6 +131,14 @@ class Source:
         infinite = np.flatnonzero(np.isinf(values))
         if infinite.size:
             raise self.wrong(int(infinite[0]), column, "the value is infinite")
+        size = np.abs(values)
+        large = np.flatnonzero(size > LARGEST)
+        if large.size:
+            message = f"the value is beyond {LARGEST:g}, from where double precision is lost; change the unit"
+            raise self.wrong(int(large[0]), column, message)
+        if 0 < np.nanmax(size, initial=0.0) < 1 / LARGEST:
+            message = f"all values are below {1 / LARGEST:g}, where double precision is lost; change the unit"
+            raise InputError(message, file=self.file, column=column)
         return values
 
     def _number(self, cell: object, position: int, column: str) -> float:

@@ -1,0 +1,35 @@
+"""Nothing that a user gives ends in a traceback, a hang, or a row that is silently lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbec_bayes import cli
+from tests.bad_inputs.cases import CASES, COLUMNS, Case
+
+
+def test_there_are_many():
+    assert len(CASES) >= 100
+    assert len({one.name for one in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
+def test_each_is_refused_in_one_line_or_answered(one: Case, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one.write(tmp_path)
+    given = {**COLUMNS, "data": "panel.csv", "seed": "3", **one.options}
+    asked = [part for name, value in given.items() if value is not None for part in (f"--{name}", value)]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fit", *asked, "--out", "result"])
+    heard = capsys.readouterr()
+    status = int(stopped.value.code or 0)
+    assert status == one.status, heard.err or heard.out
+    if status == 0:
+        assert one.said in heard.out
+        assert heard.err == ""
+        assert (tmp_path / "result" / "effects.csv").is_file()
+        return
+    assert heard.err.startswith("error: ")
+    assert heard.err.count("\n") == 1
+    assert one.said in heard.err
+    assert not (tmp_path / "result").exists()
