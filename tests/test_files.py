@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import io
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from cbec_bayes.errors import InputError
-from cbec_bayes.files import read_rows, read_toml, write_files
+from cbec_bayes.files import csv_text, read_rows, read_toml, write_files
 
 
 @pytest.mark.parametrize(
@@ -69,3 +73,19 @@ def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_files(tmp_path / "file", {"a": "b"})
+
+
+@pytest.mark.parametrize("label", ["=1+1", '=HYPERLINK("x")', "@SUM(A1)", "+cmd|' /C calc'!A0", "-x", "\t=1"])
+def test_no_cell_is_a_formula(label):
+    frame = pd.DataFrame({"group": [label, "east", None], "mean": [-0.5, 1.0, np.nan], label: ["a", "b", "c"]})
+    written = csv_text(frame)
+    read = pd.read_csv(io.StringIO(written))
+    assert read["group"].tolist()[:2] == [f"'{label}", "east"]
+    assert list(read.columns) == ["group", "mean", f"'{label}"]
+    assert read["mean"].tolist()[:2] == [-0.5, 1.0]
+
+
+def test_numbers_and_signs_stay_as_they_are():
+    frame = pd.DataFrame({"a": ["-0.5", "+1", "-.3", "−2", "0.4** (0.1)", "'t", ""], "b": range(7)})
+    read = pd.read_csv(io.StringIO(csv_text(frame)), dtype=str, keep_default_na=False)
+    assert read["a"].tolist() == frame["a"].tolist()

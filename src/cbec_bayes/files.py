@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -126,9 +127,20 @@ def read_toml(path: Path) -> dict[str, Any]:
 def csv_text(frame: pd.DataFrame, digits: int = 10) -> str:
     """Return a table as CSV text with ten significant digits: more than results have, fewer than machines differ in.
 
-    What comes of draws differs between machines sooner, and is known to fewer digits: six, say.
+    What comes of draws differs between machines sooner, and is known to fewer digits: six, say. Labels that a
+    spreadsheet would run as a formula get an apostrophe in front, as spreadsheets themselves write such text.
     """
-    return frame.to_csv(index=False, lineterminator="\n", float_format=f"%.{digits}g")
+    texts = frame.select_dtypes(include=["object", "str"]).columns
+    safe = frame.assign(**{str(name): frame[name].map(_harmless) for name in texts}) if len(texts) else frame
+    safe = safe.rename(columns=_harmless)
+    return str(safe.to_csv(index=False, lineterminator="\n", float_format=f"%.{digits}g"))
+
+
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.])")
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def write_files(out: Path, files: Mapping[str, str | bytes]) -> list[Path]:
