@@ -133,7 +133,7 @@ def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | 
         return
     source = Source(frame, row_numbers(frame), file)
     source.require(roles.columns)
-    values = np.column_stack([source.numbers(name) for name in roles.measured])
+    values = np.column_stack([source.measured(name) for name in roles.measured])
     times = _periods(source, roles.time)
     units = _labels(source, roles.unit)
     groups = None if roles.group is None else _labels(source, roles.group)

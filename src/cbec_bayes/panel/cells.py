@@ -131,6 +131,17 @@ class Source:
         infinite = np.flatnonzero(np.isinf(values))
         if infinite.size:
             raise self.wrong(int(infinite[0]), column, "the value is infinite")
+        return values
+
+    def measured(self, column: str) -> NDArray[np.float64]:
+        """Return `numbers` of a size that can be computed with.
+
+        Raises
+        ------
+        InputError
+            As `numbers`; a value is beyond `LARGEST`, or all are as far below one.
+        """
+        values = self.numbers(column)
         size = np.abs(values)
         large = np.flatnonzero(size > LARGEST)
         if large.size:

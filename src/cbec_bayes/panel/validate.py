@@ -88,7 +88,7 @@ def make_panel(
         _check_groups(source, roles, units, names)
         table[roles.group] = pd.Series(names, dtype="str")
     for column in roles.measured:
-        table[column] = source.numbers(column)
+        table[column] = source.measured(column)
     table.index = pd.Index(source.rows, name=ROW)
 
     given = table
