@@ -59,3 +59,36 @@ def test_parts_are_the_whole(model, monkeypatch):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
     mean = np.concatenate([part.mean for part in given(collapsed, points) if isinstance(part, Dense)] or [once[0]])
     np.testing.assert_allclose(mean, once[0], rtol=1e-9, atol=1e-10)
+
+
+def test_what_pooled_coefficients_take_from_flat_ones():
+    """By hand, with columns that are not orthogonal: flat = mean - pull pooled + noise, pooled = vectors coordinates."""
+    rng = np.random.default_rng(5)
+    f, q, n = 2, 3, 60_000
+    vectors = np.linalg.qr(rng.normal(size=(q, q)))[0]
+    pull, root, transform = rng.normal(size=(f, q)), rng.normal(size=(f, f)), rng.normal(size=(f + q, f + q))
+    middle, spread = rng.normal(size=q), rng.uniform(0.5, 1, size=q)
+    one = Separated(
+        rng.normal(size=f),
+        root,
+        pull,
+        vectors,
+        np.tile(middle, (n, 1)),
+        np.tile(spread, (n, 1)),
+        np.full(n, 0.7),
+        transform,
+    )
+    to_both = np.vstack([-pull @ vectors, vectors])  # from coordinates to flat and pooled coefficients
+    mean = transform @ (np.r_[one.flat_mean, np.zeros(q)] + to_both @ middle)
+    noise = np.zeros((f + q, f + q))
+    noise[:f, :f] = 0.49 * root @ root.T
+    covariance = transform @ (noise + to_both @ np.diag(spread**2) @ to_both.T) @ transform.T
+    loadings = rng.normal(size=(4, f + q))
+    found, variance = one.linear(loadings)
+    np.testing.assert_allclose(found[0], loadings @ mean)
+    np.testing.assert_allclose(variance[0], np.diag(loadings @ covariance @ loadings.T))
+    np.testing.assert_allclose(one.covariance(loadings, loadings[1])[0], loadings @ covariance @ loadings[1])
+    draws = one.draw(rng)
+    size = np.sqrt(np.diag(covariance))
+    assert (np.abs(draws.mean(axis=0) - mean) < 5 * size / np.sqrt(n)).all()
+    assert (np.abs(np.cov(draws.T) - covariance) < 6 * np.outer(size, size) * np.sqrt(2 / n)).all()
