@@ -62,22 +62,14 @@ def test_parts_are_the_whole(model, monkeypatch):
 
 
 def test_what_pooled_coefficients_take_from_flat_ones():
-    """By hand, with columns that are not orthogonal: flat = mean - pull pooled + noise, pooled = vectors coordinates."""
+    """By hand, of columns that are not orthogonal: flat = mean - pull pooled + noise, pooled = vectors coordinates."""
     rng = np.random.default_rng(5)
     f, q, n = 2, 3, 60_000
     vectors = np.linalg.qr(rng.normal(size=(q, q)))[0]
     pull, root, transform = rng.normal(size=(f, q)), rng.normal(size=(f, f)), rng.normal(size=(f + q, f + q))
     middle, spread = rng.normal(size=q), rng.uniform(0.5, 1, size=q)
-    one = Separated(
-        rng.normal(size=f),
-        root,
-        pull,
-        vectors,
-        np.tile(middle, (n, 1)),
-        np.tile(spread, (n, 1)),
-        np.full(n, 0.7),
-        transform,
-    )
+    at_points = np.tile(middle, (n, 1)), np.tile(spread, (n, 1)), np.full(n, 0.7)
+    one = Separated(rng.normal(size=f), root, pull, vectors, *at_points, transform)
     to_both = np.vstack([-pull @ vectors, vectors])  # from coordinates to flat and pooled coefficients
     mean = transform @ (np.r_[one.flat_mean, np.zeros(q)] + to_both @ middle)
     noise = np.zeros((f + q, f + q))
