@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbec_bayes import cli
+from cbec_bayes import cli, console
 from cbec_bayes.estimands import EFFECT_COLUMNS
 from cbec_bayes.fanout import step_parts, step_text
 from cbec_bayes.files import asset_dir
@@ -362,17 +362,17 @@ def test_completion(tmp_path, typed, offered):
 
 
 def test_progress_is_shown_on_a_terminal_only(capsys, monkeypatch):
-    with cli._progress(3, quiet=False) as step:
+    with console.progress(3, quiet=False) as step:
         step("reading")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with cli._progress(3, quiet=True) as step:
+    with console.progress(3, quiet=True) as step:
         step("reading")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with cli._progress(3, quiet=False) as step:
+    with console.progress(3, quiet=False) as step:
         step("reading")
         for done in range(5):
             step(step_text("refit", done, 4))

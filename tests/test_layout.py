@@ -40,6 +40,7 @@ ORDER = (
     "ensemble",
     "folderjobs",
     "reporting",
+    "console",
     "run",
     "cli",
 )

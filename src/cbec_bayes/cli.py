@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from cbec_bayes.console import Found, Step, deliver, plain_table, progress, resumable, show
 from cbec_bayes.errors import CbecBayesError, InputError, StoppedError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 app = typer.Typer(
     name="cbec-bayes",
@@ -87,186 +82,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Compute again, even if nothing has changed since.")]
 
-type Step = Callable[[str], None]
-
-
-@contextmanager
-def _progress(n_steps: int | None, quiet: bool) -> Iterator[Step]:
-    """Show what runs, on a terminal only: the steps, and of many like pieces how fast they go and what is left."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        SpinnerColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    from cbec_bayes.fanout import step_parts
-
-    class Rate(ProgressColumn):
-        """Pieces per second; steps are not alike and have none."""
-
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.2g}/s" if task.speed and task.fields.get("alike") else "")
-
-    class Remaining(TimeRemainingColumn):
-        """Time that is left, named."""
-
-        def render(self, task: Task) -> Text:
-            return Text("") if task.time_remaining is None else super().render(task) + Text(" left")
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        Rate(),
-        Remaining(compact=True),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        whole = bar.add_task("starting", total=n_steps)
-        named, pieces, done = "", None, 0
-
-        def step(name: str) -> None:
-            nonlocal named, pieces, done
-            counted = step_parts(name)
-            if pieces is not None and (counted is None or counted[0] != named):
-                bar.remove_task(pieces)
-                pieces = None
-            if counted is None:
-                bar.update(whole, description=name, completed=done)
-                done += 1
-                return
-            named = counted[0]
-            if pieces is None:
-                pieces = bar.add_task(f"  {named}", total=counted[2], alike=True)
-            bar.update(pieces, completed=counted[1])
-
-        yield step
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a command found.
-
-    Attributes
-    ----------
-    said
-        For a reader, at a terminal.
-    tables
-        For a program: tables and other results by name.
-    files
-        To write, by name.
-    require
-        Raises where a gate of ours failed, once everything is written.
-    """
-
-    said: str
-    tables: Mapping[str, Any]
-    files: Mapping[str, str | bytes] = field(default_factory=dict)
-    require: Callable[[], None] = lambda: None
-
-
-def _deliver(
-    command: str,
-    find: Callable[[], Found],
-    out: Path | None = None,
-    depends: Callable[[], Mapping[str, Any]] = dict,
-    *,
-    quiet: bool,
-    as_json: bool,
-    fresh: bool = True,
-) -> None:
-    """Find, print and write; or, where what is in the folder was made of the same content, say so and print it."""
-    from cbec_bayes import receipts
-    from cbec_bayes.files import write_files
-
-    key = receipts.digest(command, depends()) if out is not None else ""
-    kept = receipts.read(out, command, key) if out is not None and not fresh else None
-    if kept is not None:
-        _print(kept.said, kept.found, out, list(kept.files), quiet=quiet, as_json=as_json, unchanged=True)
-        return
-    try:
-        found = find()
-    except KeyboardInterrupt:
-        raise StoppedError("run the same command again to start over") from None
-    receipt = receipts.make(key, found.files, found.said, {k: _plain(v) for k, v in found.tables.items()})
-    written: list[str] = []
-    try:
-        if out is not None:
-            write_files(out, found.files)
-            written = list(found.files)
-        found.require()
-        if out is not None:
-            write_files(out, {receipts.file_of(command): receipt.text()})
-    finally:
-        _print(receipt.said, receipt.found, out, written, quiet=quiet, as_json=as_json)
-
-
-def _print(
-    said: str,
-    found: Mapping[str, Any],
-    out: Path | None,
-    written: list[str],
-    *,
-    quiet: bool,
-    as_json: bool,
-    unchanged: bool = False,
-) -> None:
-    if as_json:
-        paths = [str(out / name) for name in written] if out is not None else []
-        typer.echo(json.dumps({**found, "written": paths}, indent=1, ensure_ascii=False, allow_nan=False))
-        return
-    if quiet:
-        return
-    typer.echo(said)
-    if out is not None and written:
-        several = f" and {len(written) - 1} more" if len(written) > 12 else ""
-        names = written[:1] if several else written
-        paths_text = ", ".join(str(out / name) for name in names) + several
-        if unchanged:
-            typer.echo(f"Nothing has changed since they were made (--fresh makes them again): {paths_text}")
-        else:
-            typer.echo(f"Written: {paths_text}")
-
-
-def _plain(value: Any) -> Any:
-    """Return a table as what JSON can hold, one object per row; missing cells are null."""
-    import pandas as pd
-
-    return (
-        json.loads(value.to_json(orient="records", double_precision=15)) if isinstance(value, pd.DataFrame) else value
-    )
-
-
-def _table(frame: pd.DataFrame, title: str) -> str:
-    """Return a frame of texts as a plain table."""
-    from tabulate import tabulate
-
-    rows = frame.to_numpy().tolist()
-    return f"{title}\n\n{tabulate(rows, headers=list(frame.columns), tablefmt='simple', disable_numparse=True)}\n"
-
-
-@contextmanager
-def _resumable(out: Path | None, what: str) -> Iterator[None]:
-    """Say, where it is interrupted, what the same command need not do again."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if out is None:
-            raise
-        raise StoppedError(f"finished {what} are kept in {out}: run the same command again to go on") from None
-
 
 @app.command()
 def run(
@@ -291,7 +106,7 @@ def run(
     folder = out or Path("reports")
 
     def find() -> Found:
-        with _resumable(folder, "panels of the ensemble"), _progress(n_steps(), quiet) as step:
+        with resumable(folder, "panels of the ensemble"), progress(n_steps(), quiet) as step:
             with executor(workers, scheduler) as run_by:
                 made = make_report(study, folder, seed=seed, members=members, run_by=run_by, step=step)
             sentences = answer(made.analysis, made.ensemble)
@@ -301,7 +116,7 @@ def run(
     def depends() -> Mapping[str, Any]:
         return {**manifest(load_study(study), seed), "members": members}
 
-    _deliver("run", find, folder, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("run", find, folder, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -333,11 +148,11 @@ def audit(
         frame, readings = found.frame(), readings_frame(paper)
         shown = frame[(frame["verdict"] == "fail") & ~frame["check"].str.startswith(("stars_", "implied"))]
         counts = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in Verdict)
-        fails = _table(shown[["table", "column", "term", "check", "detail"]], "What fails") if len(shown) else ""
+        fails = plain_table(shown[["table", "column", "term", "check", "detail"]], "What fails") if len(shown) else ""
         files = {"audit.csv": csv_text(frame), "readings.csv": csv_text(readings)}
         return Found(f"{fails}\n{len(frame)} findings: {counts}.", {"audit": frame, "readings": readings}, files)
 
-    _deliver("audit", find, out, quiet=quiet, as_json=as_json)
+    deliver("audit", find, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -372,7 +187,7 @@ def published(
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
 
     def find() -> Found:
-        with _progress(3, quiet) as step:
+        with progress(3, quiet) as step:
             pooled = pool_file(file, model=model, reading=reading, unit=unit, engine=engine, seed=seed, step=step)
         title = f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
         tables = {
@@ -381,10 +196,10 @@ def published(
             "diagnostics": pooled.diagnostics,
             "notes": list(pooled.notes),
         }
-        said = "\n".join([_table(pooled.shown(), title), *pooled.notes])
+        said = "\n".join([plain_table(pooled.shown(), title), *pooled.notes])
         return Found(said, tables, pooled.files(), pooled.require)
 
-    _deliver("published", find, out, quiet=quiet, as_json=as_json)
+    deliver("published", find, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -464,9 +279,9 @@ def fit(
         return fit_file(Path(str(data)), **asked, step=step)
 
     def find() -> Found:
-        with _progress(3, quiet) as step:
+        with progress(3, quiet) as step:
             found = fitted(step)
-        table = _table(found.shown(), f"{found.fit.model.name}: {found.fit.model.answers}")
+        table = plain_table(found.shown(), f"{found.fit.model.name}: {found.fit.model.answers}")
         tables = {"effects": found.effects, "diagnostics": found.diagnostics(), "notes": list(found.notes)}
         files = found.files() if out is not None else {}
         return Found("\n".join([table, *found.notes]), tables, files, found.fit.diagnostics.require)
@@ -477,7 +292,7 @@ def fit(
         held = content_digest(moments.read_bytes()) if moments.is_file() else ""
         return {"moments": held, "model": repr(load_panel_model(model)), "seed": seed}
 
-    _deliver("fit", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("fit", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 def _names(text: str) -> list[str]:
@@ -530,7 +345,7 @@ def moments(
     from cbec_bayes.panel import Roles
 
     roles = Roles(outcome, exposure, tuple(_names(controls)), unit, time, group)
-    with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
+    with progress(None, quiet) as step, executor(workers, scheduler) as run_by:
         found = gather(data, roles, run_by=run_by, step=step)
     found = found if between else replace(found, between=None)
     if not disclose:
@@ -546,7 +361,7 @@ def moments(
         "origin": str(found.origin),
     }
     said = str(found)[0].upper() + str(found)[1:] + "."
-    _print(said, {"moments": counts}, file.parent, [file.name], quiet=quiet, as_json=as_json)
+    show(said, {"moments": counts}, file.parent, [file.name], quiet=quiet, as_json=as_json)
 
 
 def _of_folder(folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:
@@ -579,14 +394,14 @@ def check(
     from cbec_bayes.reporting.checkfigures import check_files
 
     def find() -> Found:
-        with _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
+        with progress(None, quiet) as step, executor(workers, scheduler) as run_by:
             found = check_folder(folder, seed=seed, run_by=run_by, step=step)
         frame = checks_frame(found.results)
         lines = [f"{row['check']}: {row['passed']}. {row['text']}" for row in frame.to_dict("records")]
         files = {**found.files(), **check_files(found.results, found.exposure)}
         return Found("\n".join([f"Checks of {found.model}", "", *lines]), {"checks": frame}, files)
 
-    _deliver("check", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("check", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -604,12 +419,12 @@ def compare(
     from cbec_bayes.reporting.comparison import compare_table
 
     def find() -> Found:
-        with _progress(None, quiet) as step:
+        with progress(None, quiet) as step:
             found = compare_folder(folder, seed=seed, step=step)
         table = compare_table("compare", found)
-        return Found(_table(table.frame(), table.caption), {"compare": found}, {"compare.csv": csv_text(found)})
+        return Found(plain_table(table.frame(), table.caption), {"compare": found}, {"compare.csv": csv_text(found)})
 
-    _deliver("compare", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("compare", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -630,7 +445,7 @@ def report(
     from cbec_bayes.reporting.panelpage import panel_answer, render_panel
 
     def find() -> Found:
-        with _progress(None, quiet) as step:
+        with progress(None, quiet) as step:
             with executor(workers, scheduler) as run_by:
                 found = report_folder(folder, seed=seed, run_by=run_by, step=step)
             step("the page")
@@ -644,7 +459,7 @@ def report(
         }
         return Found("\n\n".join(sentences) + "\n", tables, files)
 
-    _deliver("report", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("report", find, out or folder, _of_folder(folder, seed), quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -667,8 +482,8 @@ def calibrate(
     from cbec_bayes.reporting.calibration import calibration_figures
 
     def find() -> Found:
-        kept = _resumable(out, "replications")
-        with kept, _progress(None, quiet) as step, executor(workers, scheduler) as run_by:
+        kept = resumable(out, "replications")
+        with kept, progress(None, quiet) as step, executor(workers, scheduler) as run_by:
             found = calibrate_all(run_by, n=n, seed=seed, kept_in=out, step=step)
         frame = verdicts(found.results)
         lines = []
@@ -689,12 +504,12 @@ def calibrate(
             found.require()
 
         tables = {"sbc": frame, "coverage": found.coverage}
-        return Found("\n".join([*lines, "", _table(text, title)]), tables, {**found.files(), **figures}, require)
+        return Found("\n".join([*lines, "", plain_table(text, title)]), tables, {**found.files(), **figures}, require)
 
     def depends() -> Mapping[str, Any]:
         return {"n": n, "seed": seed, **digests()}
 
-    _deliver("calibrate", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("calibrate", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -718,10 +533,10 @@ def replicate(
     from cbec_bayes.spec import load_study
 
     def find() -> Found:
-        with _progress(None, quiet) as step:
+        with progress(None, quiet) as step:
             step("regressions, jackknife and bootstrap" if few else "regressions")
             found = replicate_study(load_study(study), few=few, seed=seed)
-        shown = [_table(table, title) for title, table in shown_tables(found)]
+        shown = [plain_table(table, title) for title, table in shown_tables(found)]
         origin = f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else "")
         tables = {"replication": found.frame(), "classical": found.classical()}
         if few:
@@ -732,7 +547,7 @@ def replicate(
     def depends() -> Mapping[str, Any]:
         return {"inputs": input_hashes(load_study(study)), "few": few, "seed": seed}
 
-    _deliver("replicate", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("replicate", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 @app.command()
@@ -760,7 +575,7 @@ def reconstruct(
 
     def find() -> Found:
         problem = load_problem(load_study(study))
-        with _progress(None, quiet) as step, executor(workers if n else 1, scheduler) as run_by:
+        with progress(None, quiet) as step, executor(workers if n else 1, scheduler) as run_by:
             if n is None:
                 step("the panel closest to what is observed")
                 found = [reconstruct_one(problem)]
@@ -773,7 +588,7 @@ def reconstruct(
     def depends() -> Mapping[str, Any]:
         return {"inputs": input_hashes(load_study(study)), "n": n, "seed": seed}
 
-    _deliver("reconstruct", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("reconstruct", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 def _list(command: str, lines: dict[str, str], out: Path | None, *, quiet: bool, as_json: bool) -> None:
@@ -785,7 +600,7 @@ def _list(command: str, lines: dict[str, str], out: Path | None, *, quiet: bool,
     frame = pd.DataFrame({"name": list(lines), "line": list(lines.values())})
     said = "\n".join(f"{key:24} {line}" for key, line in lines.items())
     found = Found(said, {command: frame}, {f"{command}.csv": csv_text(frame)})
-    _deliver(command, lambda: found, out, quiet=quiet, as_json=as_json)
+    deliver(command, lambda: found, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 
 import pandas as pd
 
@@ -35,7 +34,8 @@ from cbec_bayes.reporting.hierarchy import (
     tau_sentence,
     unlearned_sentences,
 )
-from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, unbroken, whole
+from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, whole
+from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.studyfit import StudyFits
 
@@ -87,8 +87,6 @@ def render(
     calibration
         That ships with the package.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     label = analysis.paper.facts.label(analysis.paper.facts.exposure or "")
     replications = dict(classical or {})
     by_study = {name: classical_tables(one) for name, one in replications.items()}
@@ -130,15 +128,8 @@ def render(
         drawn["ensemble"] = ensemble_figure(ensemble, label)
     if calibration is not None:
         drawn |= calibration_figures(calibration)
-    environment = Environment(
-        loader=PackageLoader("cbec_bayes.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["unbroken"] = unbroken
-    html = environment.get_template("report.html.j2").render(
+    html = render_template(
+        "report.html.j2",
         analysis=analysis,
         facts=analysis.paper.facts,
         answer=answer(analysis, ensemble),
@@ -190,7 +181,6 @@ def render(
         },
         scenario_texts=SCENARIO_TEXTS,
         manifest=manifest,
-        style=resources.files("cbec_bayes.reporting").joinpath("templates/style.css").read_text(encoding="utf-8"),
         number=number,
         probability=probability,
         interval=interval,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,10 @@ from cbec_bayes.reporting.tables import (
     probability,
     sampled,
     sampled_decimals,
-    unbroken,
     whole,
     with_interval,
 )
+from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW
 
 MOST_DRAWN = MOST_GROUPS
@@ -49,8 +49,6 @@ FILE = "report.html"
 
 def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
     """Render everything that `cbec_bayes.folderjobs.report_folder` found; returns the files by name, the page first."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     fitted = found.fitted
     design, origin = fitted.fit.design, fitted.fit.design.origin
     digits = decimals(fitted.effects)
@@ -69,20 +67,13 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
             float(found.path.common[0]),
             f"sd of slopes between groups, τ ({design.terms[0]})",
         )
-    environment = Environment(
-        loader=PackageLoader("cbec_bayes.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["unbroken"] = unbroken
     scales = prior_posterior(fitted.fit)
     learned = figures.prior_posterior(scales, "Scales before and after the data") if len(scales) else None
     forest = figures.forest(
         effects, _own(effects), f"slope of {design.terms[0]}", "own regression, clustered 95 % interval"
     )
-    html = environment.get_template("panel.html.j2").render(
+    html = render_template(
+        "panel.html.j2",
         outcome=design.outcome,
         exposure=design.terms[0],
         model=fitted.fit.model,
@@ -105,7 +96,6 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         data=fitted.settings.get("data"),
         settings=dict(fitted.settings),
         versions={name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)},
-        style=resources.files("cbec_bayes.reporting").joinpath("templates/style.css").read_text(encoding="utf-8"),
     )
     figures_of = {
         f"figures/{name}.svg": svg

@@ -1,0 +1,199 @@
+"""What every command does with a terminal: progress, what was found as text or JSON, what need not be made again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cbec_bayes.errors import StoppedError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+type Step = Callable[[str], None]
+
+
+@contextmanager
+def progress(n_steps: int | None, quiet: bool) -> Iterator[Step]:
+    """Show what runs, on a terminal only: the steps, and of many like pieces how fast they go and what is left."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    from cbec_bayes.fanout import step_parts
+
+    class Rate(ProgressColumn):
+        """Pieces per second; steps are not alike and have none."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.2g}/s" if task.speed and task.fields.get("alike") else "")
+
+    class Remaining(TimeRemainingColumn):
+        """Time that is left, named."""
+
+        def render(self, task: Task) -> Text:
+            return Text("") if task.time_remaining is None else super().render(task) + Text(" left")
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        Rate(),
+        Remaining(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        whole = bar.add_task("starting", total=n_steps)
+        named, pieces, done = "", None, 0
+
+        def step(name: str) -> None:
+            nonlocal named, pieces, done
+            counted = step_parts(name)
+            if pieces is not None and (counted is None or counted[0] != named):
+                bar.remove_task(pieces)
+                pieces = None
+            if counted is None:
+                bar.update(whole, description=name, completed=done)
+                done += 1
+                return
+            named = counted[0]
+            if pieces is None:
+                pieces = bar.add_task(f"  {named}", total=counted[2], alike=True)
+            bar.update(pieces, completed=counted[1])
+
+        yield step
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a command found.
+
+    Attributes
+    ----------
+    said
+        For a reader, at a terminal.
+    tables
+        For a program: tables and other results by name.
+    files
+        To write, by name.
+    require
+        Raises where a gate of ours failed, once everything is written.
+    """
+
+    said: str
+    tables: Mapping[str, Any]
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    require: Callable[[], None] = lambda: None
+
+
+def deliver(
+    command: str,
+    find: Callable[[], Found],
+    out: Path | None = None,
+    depends: Callable[[], Mapping[str, Any]] = dict,
+    *,
+    quiet: bool,
+    as_json: bool,
+    fresh: bool = True,
+) -> None:
+    """Find, print and write; or, where what is in the folder was made of the same content, say so and print it."""
+    from cbec_bayes import receipts
+    from cbec_bayes.files import write_files
+
+    key = receipts.digest(command, depends()) if out is not None else ""
+    kept = receipts.read(out, command, key) if out is not None and not fresh else None
+    if kept is not None:
+        show(kept.said, kept.found, out, list(kept.files), quiet=quiet, as_json=as_json, unchanged=True)
+        return
+    try:
+        found = find()
+    except KeyboardInterrupt:
+        raise StoppedError("run the same command again to start over") from None
+    receipt = receipts.make(key, found.files, found.said, {k: _plain(v) for k, v in found.tables.items()})
+    written: list[str] = []
+    try:
+        if out is not None:
+            write_files(out, found.files)
+            written = list(found.files)
+        found.require()
+        if out is not None:
+            write_files(out, {receipts.file_of(command): receipt.text()})
+    finally:
+        show(receipt.said, receipt.found, out, written, quiet=quiet, as_json=as_json)
+
+
+def show(
+    said: str,
+    found: Mapping[str, Any],
+    out: Path | None,
+    written: list[str],
+    *,
+    quiet: bool,
+    as_json: bool,
+    unchanged: bool = False,
+) -> None:
+    """Print what was found, as text or as JSON alone, and where it was written."""
+    if as_json:
+        paths = [str(out / name) for name in written] if out is not None else []
+        typer.echo(json.dumps({**found, "written": paths}, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    if quiet:
+        return
+    typer.echo(said)
+    if out is not None and written:
+        several = f" and {len(written) - 1} more" if len(written) > 12 else ""
+        names = written[:1] if several else written
+        paths_text = ", ".join(str(out / name) for name in names) + several
+        if unchanged:
+            typer.echo(f"Nothing has changed since they were made (--fresh makes them again): {paths_text}")
+        else:
+            typer.echo(f"Written: {paths_text}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a table as what JSON can hold, one object per row; missing cells are null."""
+    import pandas as pd
+
+    return (
+        json.loads(value.to_json(orient="records", double_precision=15)) if isinstance(value, pd.DataFrame) else value
+    )
+
+
+def plain_table(frame: pd.DataFrame, title: str) -> str:
+    """Return a frame of texts as a plain table."""
+    from tabulate import tabulate
+
+    rows = frame.to_numpy().tolist()
+    return f"{title}\n\n{tabulate(rows, headers=list(frame.columns), tablefmt='simple', disable_numparse=True)}\n"
+
+
+@contextmanager
+def resumable(out: Path | None, what: str) -> Iterator[None]:
+    """Say, where it is interrupted, what the same command need not do again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        raise StoppedError(f"finished {what} are kept in {out}: run the same command again to go on") from None
