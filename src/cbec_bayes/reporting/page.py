@@ -14,7 +14,6 @@ from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.ensemble import Ensemble
 from cbec_bayes.estimands import Summary
 from cbec_bayes.files import csv_text
-from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import Verdict
@@ -25,7 +24,6 @@ from cbec_bayes.reporting.calibration import calibration_figures, calibration_se
 from cbec_bayes.reporting.checks import check_figures, check_tables
 from cbec_bayes.reporting.classical import classical_tables, jackknife_sentence
 from cbec_bayes.reporting.comparison import compare_table
-from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
 from cbec_bayes.reporting.hierarchy import (
     hierarchy_path,
@@ -34,18 +32,11 @@ from cbec_bayes.reporting.hierarchy import (
     tau_sentence,
     unlearned_sentences,
 )
-from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, whole
+from cbec_bayes.reporting.reanalysis import MODEL_NAMES, reanalysis_tables
+from cbec_bayes.reporting.tables import interval, number, probability
 from cbec_bayes.reporting.templating import render_template
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.spec import GROUP_NEW, Origin
 from cbec_bayes.studyfit import StudyFits
-
-MODEL_NAMES = {
-    "published_half_normal": "half-normal",
-    "published_half_t": "half-t",
-    "published_exponential": "exponential",
-    "published_wide": "wide uniform",
-}
-
 
 SAMPLED_DIGITS = 5
 """Significant digits of tables that come of draws."""
@@ -106,7 +97,7 @@ def render(
         of_calibration,
     )
     extra = [table for own in by_part for table in own]
-    tables = {table.name: table for table in (*_tables(analysis), *extra)}
+    tables = {table.name: table for table in (*reanalysis_tables(analysis), *extra)}
     path = analysis.path
     drawn = {
         "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
@@ -321,223 +312,3 @@ def _pooled_slope(paper: Paper) -> Coefficient | None:
         if partition.whole is not None and paper.facts.exposure is not None:
             return paper.columns[partition.whole].coefficients.get(paper.facts.exposure)
     return None
-
-
-def _audit_counts(audit: Audit) -> ReportTable:
-    def count(check: str, verdict: Verdict) -> str:
-        return str(sum(f.check == check and f.verdict is verdict for f in audit.findings))
-
-    checks = dict.fromkeys(finding.check for finding in audit.findings)
-    return ReportTable(
-        "audit_counts",
-        "How often each check passes, fails, or is left open.",
-        Origin.PRINTED,
-        ("Check", "Pass", "Fail", "Undetermined"),
-        tuple((check, *(count(check, verdict) for verdict in Verdict)) for check in checks),
-    )
-
-
-def _audit_findings(analysis: Reanalysis) -> ReportTable:
-    """Everything that failed or is worth a sentence, without the repeats of single readings."""
-    label = analysis.paper.facts.label
-    rows = tuple(
-        (
-            f"Table {f.table}" + (f" {f.column}" if f.column else ""),
-            label(f.term) if f.term else "",
-            str(f.verdict),
-            f.detail,
-            str(f.origin),
-        )
-        for f in analysis.audit.findings
-        if not f.check.startswith(("stars_", "implied_", "column_"))
-        and (f.verdict is Verdict.FAIL or f.check == "r2_split")
-    )
-    return ReportTable(
-        "audit_findings",
-        "The findings that matter, each with what it rests on: printed numbers alone, or observed controls too.",
-        Origin.PRINTED,
-        ("Place", "Term", "Verdict", "In words", "Origin"),
-        rows,
-        tuple(("", "", row[2], "", "") for row in rows),
-    )
-
-
-def _tables(analysis: Reanalysis) -> list[ReportTable]:
-    return [
-        *_printed_tables(analysis.paper, analysis.audit),
-        _effects(analysis),
-        _contrasts(analysis),
-        _sensitivity(analysis),
-        _audit_findings(analysis),
-        _audit_counts(analysis.audit),
-        _audit_table(analysis),
-        _engines(analysis),
-    ]
-
-
-def _printed_tables(paper: Paper, audit: Audit) -> list[ReportTable]:
-    """Show the regression tables as printed; a cell is marked by what the audit finds of its parentheses."""
-    verdicts = {(f.table, f.column, f.term): f.verdict for f in audit.findings if f.check == "reading"}
-    tables = [_moments_table(paper)] if paper.full_sample else []
-    for table in dict.fromkeys(column.table for column in paper.columns.values()):
-        columns = [column for column in paper.columns.values() if column.table == table]
-        longest = max(columns, key=lambda column: len(column.coefficients))
-        terms = list(dict.fromkeys(term for column in (longest, *columns) for term in column.coefficients))
-        rows, marks = [], []
-        for term in terms:
-            cells = [column.coefficients.get(term) for column in columns]
-            text = [
-                "" if c is None else f"{c.estimate}{c.stars}" + (f" ({c.parenthesis})" if c.parenthesis else "")
-                for c in cells
-            ]
-            rows.append((paper.facts.label(term), *text))
-            marks.append(("", *(str(verdicts.get((table, column.name, term), "")) for column in columns)))
-        for quantity, name in (("n_obs", "Observations"), ("r2", "Goodness of fit")):
-            rows.append((name, *(str(column.numbers.get(quantity, "")) for column in columns)))
-            marks.append(("",) * (len(columns) + 1))
-        tables.append(
-            ReportTable(
-                f"printed_table{table}",
-                f"Table {table} as printed.",
-                Origin.PRINTED,
-                ("", *(column.name for column in columns)),
-                tuple(rows),
-                tuple(marks),
-            )
-        )
-    return tables
-
-
-def _moments_table(paper: Paper) -> ReportTable:
-    rows = paper.full_sample.values()
-    cells = [
-        (paper.facts.label(row.term), *(str(x or "") for x in (row.n_obs, row.mean, row.sd, row.min, row.max)))
-        for row in rows
-    ]
-    table = next(iter(rows)).table
-    return ReportTable(
-        f"printed_table{table}",
-        f"Table {table} as printed.",
-        Origin.PRINTED,
-        ("", "Observations", "Mean", "Standard deviation", "Minimum", "Maximum"),
-        tuple(cells),
-    )
-
-
-def _effects(analysis: Reanalysis) -> ReportTable:
-    rows = []
-    for row in analysis.effects.to_dict("records"):
-        printed = next((p for p in analysis.printed.rows if p.label == row["group"]), None)
-        as_printed = "" if printed is None or printed.estimate is None else f"{printed.estimate}{printed.stars}"
-        if printed is not None and printed.parenthesis is not None:
-            as_printed += f" ({printed.parenthesis})"
-        rows.append(
-            (
-                GROUP_TITLES.get(row["group"], row["group"]),
-                whole(row["n_units"]),
-                as_printed or "not printed",
-                row["se_reading"] or "–",
-                number(row["mean"], 2),
-                interval(row["ci_low"], row["ci_high"]),
-                probability(row["p_positive"]),
-                number(row["pooling_factor"], 2) or "–",
-            )
-        )
-    return ReportTable(
-        "effects",
-        "Slope of the exposure by region: as printed, and after partial pooling with a 95 % equal-tailed credible "
-        "interval, the probability of a positive slope, and the pooling factor (0 keeps the printed slope, 1 replaces "
-        "it by the mean).",
-        Origin.PRINTED,
-        (
-            "Region",
-            "Provinces",
-            "As printed",
-            "Standard error taken from",
-            "Mean",
-            "95 % interval",
-            "P(slope > 0)",
-            "Pooling",
-        ),
-        tuple(rows),
-    )
-
-
-def _contrasts(analysis: Reanalysis) -> ReportTable:
-    rows = tuple(
-        (
-            f"{row['group']} − {row['minus']}",
-            number(row["mean"], 2),
-            interval(row["ci_low"], row["ci_high"]),
-            probability(row["p_positive"]),
-        )
-        for row in analysis.contrasts.to_dict("records")
-    )
-    return ReportTable(
-        "contrasts",
-        "Differences between regions after partial pooling, with 95 % intervals.",
-        Origin.PRINTED,
-        ("Difference", "Mean", "95 % interval", "P(difference > 0)"),
-        rows,
-    )
-
-
-def _sensitivity(analysis: Reanalysis) -> ReportTable:
-    table = analysis.sensitivity
-    groups = [*analysis.result.labels, GROUP_ALL, GROUP_NEW]
-    rows = []
-    for (reading, model), part in table.groupby(["reading", "model"], sort=False):
-        by_group = {row["group"]: row for row in part.to_dict("records")}
-        cells = [
-            f"{number(row['mean'], 2)} ({interval(row['ci_low'], row['ci_high'])})"
-            for row in (by_group[group] for group in ("(tau)", *groups))
-        ]
-        rows.append((str(reading).replace("_", " "), MODEL_NAMES.get(str(model), str(model)), *cells))
-    heads = [GROUP_TITLES.get(group, group) for group in groups]
-    return ReportTable(
-        "sensitivity",
-        "Posterior mean and 95 % interval under every reading of the parentheses and every prior of τ.",
-        Origin.PRINTED,
-        ("Reading", "Prior of τ", "τ", *heads),
-        tuple(rows),
-    )
-
-
-def _audit_table(analysis: Reanalysis) -> ReportTable:
-    frame = analysis.audit.frame()
-    rows = tuple(
-        (
-            *(str(r[key]) for key in ("table", "column")),
-            analysis.paper.facts.label(r["term"]),
-            *(str(r[key]) for key in ("check", "verdict", "detail", "origin")),
-        )
-        for r in frame.to_dict("records")
-    )
-    marks = tuple(("", "", "", "", row[4], "", "") for row in rows)
-    return ReportTable(
-        "audit",
-        f"All {len(rows)} findings of the audit.",
-        Origin.PRINTED,
-        ("Table", "Column", "Term", "Check", "Verdict", "In words", "Origin"),
-        rows,
-        marks,
-    )
-
-
-def _engines(analysis: Reanalysis) -> ReportTable:
-    def row(r: pd.Series) -> tuple[str, ...]:
-        return (
-            str(r["quantity"]),
-            number(r["quadrature"], 4),
-            number(r["sampled"], 4),
-            number(r["mcse"], 4),
-            number(r["difference"], 1),
-        )
-
-    return ReportTable(
-        "engines",
-        "The same posterior by two engines; the difference is in Monte Carlo standard errors of the sampled one.",
-        Origin.PRINTED,
-        ("Quantity", "Quadrature", "PyMC, nutpie", "Standard error", "Difference"),
-        tuple(row(r) for _, r in analysis.agreement.table.iterrows()),
-    )
