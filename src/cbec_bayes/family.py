@@ -110,6 +110,11 @@ class PanelModel:
         return self.likelihood is None
 
     @property
+    def eliminates_unit_slopes(self) -> bool:
+        """Whether slopes of units can be integrated out like unit effects, so that any number of them can be had."""
+        return self.unit_slope == "pooled" and self.unit_effect == "fixed" and self.residual in ("normal", "by_group")
+
+    @property
     def uses_groups(self) -> bool:
         """Whether any term needs groups."""
         terms = (self.group_slope, self.group_control_slope, self.group_time_effect)

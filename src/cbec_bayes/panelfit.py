@@ -239,7 +239,7 @@ def fit_file(
     panel = read_panel(file, Roles(outcome, exposure, tuple(controls), unit, time, group))
     design = make_design(panel)
     _require_errors(design, file)
-    own = spec.unit_slope != "off" or spec.residual == "ar1"
+    own = spec.residual == "ar1" or (spec.unit_slope != "off" and not spec.eliminates_unit_slopes)
     if own and spec.is_gaussian and len(design.units) > MAX_UNITS:
         raise InputError(
             f"the model '{spec.name}' gives each unit a coefficient of its own, and {len(design.units)} units are more "

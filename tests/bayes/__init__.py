@@ -128,7 +128,7 @@ def conditional(design: Design, model: PanelModel, point: Array) -> tuple[pd.Ser
     """Return the engine's conditional mean and covariance of the coefficients, by their names."""
     blocks = make_blocks(design, model)
     found = make_collapsed(blocks).conditional(point.reshape(1, -1))
-    names = coefficient_names(blocks)
+    names = coefficient_names(blocks) + (("mean_unit_slope",) if blocks.unit_slope is not None else ())
     return pd.Series(found.mean[0], names), pd.DataFrame(found.root[0] @ found.root[0].T, names, names)
 
 
@@ -187,7 +187,10 @@ class Dense:
         return float(-((n - k) * math.log(2 * math.pi) + log_det + left @ left) / 2)
 
     def conditional(self, scales: Mapping[str, float]) -> tuple[pd.Series, pd.DataFrame]:
-        """Return generalised least squares of b, best linear unbiased prediction of u, and the covariance of both."""
+        """Return generalised least squares of b, best linear unbiased prediction of u, and the covariance of both.
+
+        Where units have slopes their mean is a row more.
+        """
         root, q, r, y = self.solved(scales)
         prior, _ = self.variances(scales)
         back = np.linalg.inv(r)
@@ -198,6 +201,10 @@ class Dense:
         cross = -(back @ (q.T @ z)) * prior
         own = np.diag(prior) - prior[:, None] * (left.T @ left) * prior
         covariance = np.block([[back @ back.T, cross], [cross.T, own]])
+        slopes = np.array([name.startswith("unit_slope[") for name in names])
+        if slopes.any():
+            whole = np.vstack([np.eye(len(names)), slopes / slopes.sum()])
+            names, mean, covariance = [*names, "mean_unit_slope"], whole @ mean, whole @ covariance @ whole.T
         return pd.Series(mean, names), pd.DataFrame(covariance, names, names)
 
 

@@ -71,7 +71,8 @@ def test_effects_given_scales_are_gls_and_blup(name, model):
     point = some_scales(engine, 4)
     mean, covariance = conditional(design, MEMBERS[model], point)
     expected, spread = written.conditional(by_name(engine, point))
-    assert set(mean.index) == {label for label in expected.index if not label.startswith("unit_effect")}
+    gone = ("unit_effect", "unit_slope" if MEMBERS[model].eliminates_unit_slopes else "mean_unit_slope")
+    assert set(mean.index) == {label for label in expected.index if not label.startswith(gone)}
     spread = spread.loc[mean.index, mean.index].to_numpy()
     np.testing.assert_allclose(
         mean / np.sqrt(np.diag(spread)), expected[mean.index] / np.sqrt(np.diag(spread)), atol=1e-8
@@ -91,7 +92,11 @@ def test_the_members_together_have_every_choice_that_can_be_collapsed():
     }.items():
         assert {getattr(model, term) for model in MEMBERS.values()} == choices
     reduced = {name for name, model in MEMBERS.items() if collapsed(panel("balanced"), model).reduced is not None}
-    assert reduced == {n for n, m in MEMBERS.items() if m.unit_effect == "fixed" and m.residual == "normal"}
+    assert reduced == {
+        n
+        for n, m in MEMBERS.items()
+        if m.unit_effect == "fixed" and m.residual == "normal" and not m.eliminates_unit_slopes
+    }
 
 
 @pytest.mark.parametrize("model", MEMBERS)

@@ -52,9 +52,9 @@ def test_draws_have_the_mean_and_the_covariance():
 def test_parts_are_the_whole(model, monkeypatch):
     collapsed = collapsed_of("balanced", model)
     points = np.random.default_rng(1).normal(-0.5, 0.5, (9, len(collapsed.names)))
-    loadings = np.eye(collapsed.n_coefficients)
+    loadings = np.eye(collapsed.n_given)
     once = linear(collapsed, points, loadings)
-    monkeypatch.setattr(module, "_CHUNK", 2 * collapsed.n_coefficients**2)
+    monkeypatch.setattr(module, "_CHUNK", 2 * collapsed.n_given**2)
     for one, two in zip(once, linear(collapsed, points, loadings), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
     mean = np.concatenate([part.mean for part in given(collapsed, points) if isinstance(part, Dense)] or [once[0]])

@@ -104,7 +104,7 @@ def test_pointwise_densities_add_up():
     mean = linear_predictor(every, effects)
     values = {"sigma": np.log(0.7), "tau": 0.0, "rho": np.arctanh(0.5)}
     point = np.array([[values[n] for n in engine.names]])
-    found = pointwise(every, engine, point, mean)[0]
+    found = pointwise(every, engine, point, effects)[0]
     when = np.asarray(design.times)[design.time]
     for unit in range(len(design.units)):
         rows = np.flatnonzero(design.unit == unit)

@@ -234,6 +234,7 @@ DIMS = {
     "group_control_slope[x1]": ("group",),
     "group_time_effect": ("group", "time"),
     "unit_slope": ("unit",),
+    "mean_unit_slope": SCALAR,
     "tau": SCALAR,
     "phi[x1]": SCALAR,
     "kappa": SCALAR,
@@ -250,7 +251,7 @@ VARIABLES = {
     "partial_pooling_all": PARTIAL | {"group_control_slope[x1]", "phi[x1]", "group_time_effect", "sigma_omega"},
     "correlated_effects": PARTIAL | {"intercept", "mundlak_unit", "mundlak_time", "sigma_mu", "sigma_lambda"},
     "group_variance": PARTIAL,
-    "nested": PARTIAL | {"unit_slope", "kappa"},
+    "nested": PARTIAL | {"unit_slope", "mean_unit_slope", "kappa"},
 }
 
 

@@ -106,6 +106,9 @@ class Blocks:
         What they are made from.
     flat, pooled
         Blocks without and with a scale.
+    unit_slope
+        Slopes of units where they are eliminated as unit effects are; None where there are none, or they are pooled
+        coefficients like others.
     moments
         Of the outcome and every kept coefficient's column, where the columns would be too large to lay out and the
         moments alone tell which coefficients are identified; None otherwise.
@@ -119,6 +122,7 @@ class Blocks:
     model: PanelModel
     flat: tuple[Block, ...]
     pooled: tuple[Block, ...]
+    unit_slope: Block | None = None
     moments: Moments | None = None
     gathered: PanelMoments | None = None
     shift: Array | None = None
@@ -127,6 +131,11 @@ class Blocks:
     def every(self) -> tuple[Block, ...]:
         """Flat blocks, then pooled ones."""
         return (*self.flat, *self.pooled)
+
+    @property
+    def variables(self) -> tuple[Block, ...]:
+        """Every block, the eliminated slopes of units among them: all that a posterior holds but unit effects."""
+        return self.every if self.unit_slope is None else (*self.every, self.unit_slope)
 
     @property
     def x(self) -> Array:
@@ -223,11 +232,12 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         add("unit_slope", d, "kappa", ["unit"], [design.units], design.unit)
     if gathered is not None:
         return _without_rows(design, model, flat, pooled, gathered)
+    unit_slope = pooled.pop() if model.eliminates_unit_slopes else None
     if design.n_obs * sum(block.size for block in (*flat, *pooled)) > LAID_OUT_MAX and model.residual != "ar1":
         blocks = _of_many_rows(design, model, flat, pooled)
         if blocks is not None:
-            return blocks
-    return Blocks(design, model, _identified(design, model, flat), tuple(pooled))
+            return replace(blocks, unit_slope=unit_slope)
+    return Blocks(design, model, _identified(design, model, flat), tuple(pooled), unit_slope)
 
 
 def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
@@ -383,7 +393,7 @@ def _with_moments(
     own = _keeping(flat, order, found)
     widths = {block.name: set(block.kept) for block in (*own, *pooled)}
     kept = [0, *(start[i] + k for i, b in enumerate(every) for k in sorted(widths.get(b.name, ())))]
-    return Blocks(design, model, own, tuple(pooled), moments.keeping(kept))
+    return Blocks(design, model, own, tuple(pooled), moments=moments.keeping(kept))
 
 
 COUNTED = ("intercept", "time_effect", "group_time_effect")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from cbec_bayes.bayes.diagonal import Diagonal
 from cbec_bayes.bayes.lags import Lagged
 from cbec_bayes.bayes.moments import Moments, Stratum
 from cbec_bayes.bayes.priors import RHO, log_density, start
+from cbec_bayes.bayes.unitslopes import UnitSlopes, UnitSums
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
 
@@ -31,6 +32,8 @@ class Conditional:
         Shape (S, p).
     root
         Factor R with covariance R R', shape (S, p, p).
+
+    Where slopes of units were integrated out their mean over units is one coefficient more, the last.
     """
 
     mean: Array
@@ -81,6 +84,9 @@ class Collapsed:
     lagged
         Of errors that are correlated over time, in the place of the moments' cross-products; unit effects are then
         coefficients like others.
+    unit_slopes
+        Of slopes of units that are integrated out, by stratum; empty where there are none. The moments within units are
+        those of what the slopes leave of the columns.
     diagonal
         Where one scale pools all that is left: the same in coordinates in which the coefficients are independent.
     reduced
@@ -100,6 +106,7 @@ class Collapsed:
     log_volume: float
     absorbed: int = 0
     lagged: Lagged | None = None
+    unit_slopes: Mapping[str, UnitSlopes] = field(default_factory=dict)
     diagonal: Diagonal | None = None
     reduced: Collapsed | None = None
 
@@ -107,6 +114,11 @@ class Collapsed:
     def n_coefficients(self) -> int:
         """Number of location parameters that the density integrates over, unit effects aside."""
         return len(self.moments.columns) - 1
+
+    @property
+    def n_given(self) -> int:
+        """Number of coefficients of `conditional`: one more where slopes of units were integrated out, their mean."""
+        return self.n_coefficients + bool(self.unit_slopes)
 
     @property
     def sigmas(self) -> tuple[str, ...]:
@@ -152,6 +164,15 @@ class Collapsed:
         blocks = [self._log_likelihood(point[i : i + step]) for i in range(0, len(point), step)]
         return np.concatenate(blocks) if blocks else np.empty(0)
 
+    def _sums(self, scales: Mapping[str, Array]) -> dict[str, UnitSums]:
+        """Return what slopes of units take, by the name of the residual scale; empty where there are none."""
+        with np.errstate(divide="ignore"):
+            return {
+                name: self.unit_slopes[label].sums((scales[name] / scales["kappa"]) ** 2)
+                for name, label in zip(self.sigmas, self.moments.strata, strict=True)
+                if self.unit_slopes
+            }
+
     def _log_likelihood(self, point: Array) -> Array:
         system = self._system(self.scales(point))
         try:
@@ -182,11 +203,14 @@ class Collapsed:
             matrices = self.lagged.matrices()
             constant = constant - self.lagged.n_obs * (np.log(scales["sigma"]) + LOG_2PI / 2)
             constant = constant - self.lagged.log_det(scales[RHO])
+        sums = self._sums(scales)
         for name, stratum in self._strata:
             sigma = scales[name]
             weights.append(1 / sigma**2)
             matrices.append(stratum.within)
             constant = constant - (stratum.n_obs - self.absorbed) * (np.log(sigma) + LOG_2PI / 2)
+            if name in sums:
+                constant = constant - sums[name].log_det
             if self.unit_scale is None:
                 constant = constant + stratum.n_units * (np.log(sigma) + LOG_2PI / 2) - stratum.log_sizes / 2
                 continue
@@ -197,6 +221,8 @@ class Collapsed:
                 constant = constant - count / 2 * np.log1p(size * ratio)
         p = self.n_coefficients
         gram = (np.stack(weights, axis=1) @ np.stack(matrices).reshape(len(matrices), -1)).reshape(n, p + 1, p + 1)
+        for name, own in sums.items():
+            gram += own.gram / scales[name][:, None, None] ** 2
         width = np.ones((n, p))
         prior = np.tile(self.location[0], (n, 1))
         for name, at in self.pooled.items():
@@ -276,9 +302,13 @@ class Collapsed:
             by_sigma, by_rho = self.lagged.slopes(full, scales[RHO], scales["sigma"])
             move("sigma", by_sigma - self.lagged.n_obs)
             move(RHO, by_rho * (1 - scales[RHO] ** 2))
-        for name, stratum in self._strata:
+        for (name, stratum), label in zip(self._strata, self.moments.strata, strict=False):
             sigma = scales[name]
             move(name, float(np.sum(full * stratum.within)) / sigma**2 - stratum.n_obs + self.absorbed)
+            if self.unit_slopes:
+                by_sigma, by_kappa = self.unit_slopes[label].slopes(full, sigma, scales["kappa"])
+                move(name, by_sigma)
+                move("kappa", by_kappa)
             if self.unit_scale is None:
                 move(name, stratum.n_units)
                 continue
@@ -309,9 +339,25 @@ class Collapsed:
 
     def conditional(self, point: Array) -> Conditional:
         """Return the distribution of the coefficients given scales, in their own units."""
-        system = self._system(self.scales(point))
+        scales = self.scales(point)
+        system = self._system(scales)
         root = np.linalg.cholesky(system.precision)
         inverse = np.linalg.solve(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
-        covariance_root = self.transform @ (np.swapaxes(inverse, 1, 2) * system.width[:, :, None])
-        mean = np.einsum("sij,sj->si", covariance_root, np.einsum("sij,sj->si", inverse, system.pull))
-        return Conditional(mean, covariance_root)
+        covariance_root = np.swapaxes(inverse, 1, 2) * system.width[:, :, None]
+        back = np.broadcast_to(self.transform, covariance_root.shape)
+        half = np.einsum("sij,sj->si", inverse, system.pull)
+        if not self.unit_slopes:
+            covariance_root = back @ covariance_root
+            return Conditional(np.einsum("sij,sj->si", covariance_root, half), covariance_root)
+        # The mean slope over units, given the coefficients: what the outcome has of it less what they have.
+        sums = self._sums(scales)
+        n_units = sum(len(one.squares) for one in self.unit_slopes.values())
+        pull = np.sum([one.pull for one in sums.values()], axis=0) / n_units
+        variance = np.sum([scales[name] ** 2 * one.spread for name, one in sums.items()], axis=0) / n_units**2
+        loadings = np.concatenate([back, -pull[:, None, 1:]], axis=1)
+        covariance_root = loadings @ covariance_root
+        mean = np.einsum("sij,sj->si", covariance_root, half)
+        mean[:, -1] += pull[:, 0]
+        noise = np.zeros((*mean.shape, 1))
+        noise[:, -1, 0] = np.sqrt(variance)
+        return Conditional(mean, np.concatenate([covariance_root, noise], axis=2))

@@ -164,6 +164,41 @@ ROWS = 2**18
 """Rows whose columns are laid out at once."""
 
 
+def products_by_unit(parts: Sequence[Coded], regressor: Array, unit: Codes, n_units: int) -> tuple[Array, Array]:
+    """Return each unit's cross-products of a regressor, less its unit mean, with itself and with columns.
+
+    Parameters
+    ----------
+    parts
+        Columns, q in all.
+    regressor, unit
+        Shape (n,).
+    n_units
+        N; units without a row have zeros.
+
+    Returns
+    -------
+    squares, products
+        Shapes (N,) and (N, q).
+    """
+    counts = np.maximum(np.bincount(unit, minlength=n_units), 1)
+    own = regressor - (np.bincount(unit, regressor, n_units) / counts)[unit]
+    squares = np.bincount(unit, own * own, n_units)
+    found = []
+    for part in parts:
+        level = _level(part, unit, counts)
+        k = part.regressors.shape[1]
+        sums = np.zeros((n_units, k, part.width))
+        for start in range(0, len(unit), ROWS):
+            rows = slice(start, start + ROWS)
+            values = level.centred(rows, unit).values * own[rows, None]
+            at = unit[rows] if part.code is None else unit[rows] * part.width + part.code[rows]
+            for i in range(k):
+                sums[:, i] += np.bincount(at, values[:, i], n_units * part.width).reshape(n_units, part.width)
+        found.append(sums.reshape(n_units, -1))
+    return squares, np.column_stack(found)
+
+
 def _level(part: Coded, unit: Codes, counts: Codes) -> _Level:
     n_units, k = len(counts), part.regressors.shape[1]
     own = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.blocks import Block, Blocks, coefficient_names, location_priors
 from cbec_bayes.bayes.collapsed import LOG_2PI, Collapsed
+from cbec_bayes.bayes.crossproducts import Coded, products_by_unit
 from cbec_bayes.bayes.diagonal import Diagonal
 from cbec_bayes.bayes.lags import lagged_of
 from cbec_bayes.bayes.moments import Moments, moments_of
 from cbec_bayes.bayes.priors import CORRELATION, RHO, resolve
+from cbec_bayes.bayes.unitslopes import UnitSlopes
 from cbec_bayes.errors import InputError
 from cbec_bayes.within import Array, means_by
 
@@ -21,6 +24,9 @@ WELL_CONDITIONED = 1e-3
 
 HARDLY = 1e-8
 """The same where there are no columns to go back to: six digits are left."""
+
+PRODUCTS_MAX = 100_000_000
+"""Cross-products of units with columns that are held at once, where slopes of units are eliminated."""
 
 _NOTHING = 100 * float(np.finfo(float).eps)
 
@@ -32,7 +38,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     ------
     InputError
         The model is not Gaussian; errors are correlated over periods that are not whole numbers; there are no rows, and
-        cross-products too near to collinear.
+        cross-products too near to collinear; units with slopes of their own and columns are too many for each other.
     """
     model, design = blocks.model, blocks.design
     if not model.is_gaussian:
@@ -67,6 +73,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
             "the rows"
         )
     errors = None
+    columns = None
     if found is None:
         x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=demean)
         columns = np.column_stack([design.y, x])
@@ -76,8 +83,13 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     else:
         moments, transform, log_volume = found
         transform = _unshifted(blocks) @ transform
+    unit_slopes: Mapping[str, UnitSlopes] = {}
+    if blocks.unit_slope is not None:
+        moments, unit_slopes = _without_unit_slopes(blocks, moments, columns, transform)
     sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
     scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
+    if blocks.unit_slope is not None:
+        scale_priors["kappa"] = priors["kappa"]
     if unit_scale is not None:
         scale_priors[unit_scale] = priors[unit_scale]
     if lagged:
@@ -96,8 +108,9 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         transform,
         log_volume,
         lagged=errors,
+        unit_slopes=unit_slopes,
     )
-    absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged
+    absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged and not unit_slopes
     return replace(full, reduced=_reduced(full)) if absorbable else full
 
 
@@ -118,6 +131,90 @@ def with_unit_effects(blocks: Blocks) -> Blocks:
     if pooled:
         return replace(blocks, pooled=(*blocks.pooled, block))
     return replace(blocks, flat=(*blocks.flat, block))
+
+
+def with_unit_slopes(blocks: Blocks) -> Blocks:
+    """Return blocks with slopes of units, if there are any, among the pooled coefficients."""
+    if blocks.unit_slope is None:
+        return blocks
+    return replace(blocks, pooled=(*blocks.pooled, blocks.unit_slope), unit_slope=None)
+
+
+def unit_products(blocks: Blocks) -> tuple[Array, Array]:
+    """Return each unit's cross-products of the exposure within it: with itself, (N,), with outcome and columns (N, p).
+
+    Raises
+    ------
+    InputError
+        They are too many to be held.
+    """
+    design = blocks.design
+    kept = [0, *(1 + at for at in _kept(blocks))]
+    if len(design.units) * len(kept) > PRODUCTS_MAX:
+        raise InputError(
+            f"slopes of {len(design.units)} units beside {len(kept) - 1} coefficients need more memory than is "
+            f"reasonable; the model '{blocks.model.name}' can be had of fewer groups or units"
+        )
+    parts = [Coded(design.y[:, None]), *(block.coded for block in blocks.every)]
+    squares, products = products_by_unit(parts, design.x[:, 0], design.unit, len(design.units))
+    return squares, products[:, kept]
+
+
+def _kept(blocks: Blocks) -> list[int]:
+    """Return the positions of kept coefficients among all."""
+    starts = np.cumsum([0, *(block.size for block in blocks.every)])
+    return [int(start) + k for start, block in zip(starts, blocks.every, strict=False) for k in block.kept]
+
+
+_MULTIPLES = ("slope", "group_slope", "group_total_slope")
+"""Blocks whose columns are multiples of the exposure within a unit: its own slope leaves nothing of them."""
+
+
+def _without_unit_slopes(
+    blocks: Blocks, moments: Moments, columns: Array | None, transform: Array
+) -> tuple[Moments, dict[str, UnitSlopes]]:
+    """Return the moments of what units' own slopes leave of the columns, and what they take, by stratum.
+
+    Parameters
+    ----------
+    blocks
+        Model and design.
+    moments
+        Of the outcome and the transformed columns.
+    columns
+        These, shape (n, p); None where they are not laid out.
+    transform
+        From the coefficients of the transformed columns to those of the model's.
+    """
+    design = blocks.design
+    if columns is not None:
+        squares, products = products_by_unit([Coded(columns)], design.x[:, 0], design.unit, len(design.units))
+        exposure = design.x[:, 0] - means_by(design.unit, design.x[:, :1])[design.unit, 0]
+        taken = np.divide(products, squares[:, None], out=np.zeros_like(products), where=squares[:, None] > 0)
+        left = columns - means_by(design.unit, columns)[design.unit] - exposure[:, None] * taken[design.unit]
+    else:
+        squares, products = unit_products(blocks)
+    names = [None, *(block.name for block in blocks.every for _ in block.kept)]
+    multiples = [k for k, name in enumerate(names) if name in _MULTIPLES]
+    whole = np.eye(products.shape[1])
+    whole[1:, 1:] = transform
+    by_group = "" not in moments.strata and design.group is not None
+    stratum_of_row = design.group if by_group and design.group is not None else np.zeros(design.n_obs, dtype=np.intp)
+    strata, slopes = {}, {}
+    for s, (label, stratum) in enumerate(moments.strata.items()):
+        rows = stratum_of_row == s
+        units = np.unique(design.unit[rows])
+        own = UnitSlopes(squares[units], products[units])
+        if columns is not None:
+            within = left[rows].T @ left[rows]
+        else:
+            assert blocks.moments is not None
+            within = blocks.moments.strata[label].within - own.directions.T @ own.directions
+            within[multiples], within[:, multiples] = 0.0, 0.0
+            within = whole.T @ within @ whole
+            own = UnitSlopes(own.squares, own.products @ whole)
+        strata[label], slopes[label] = replace(stratum, within=within), own
+    return replace(moments, strata=strata), slopes
 
 
 def orthogonal(x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:

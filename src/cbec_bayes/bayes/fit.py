@@ -15,7 +15,7 @@ from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.collapsed import Collapsed
-from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects, with_unit_slopes
 from cbec_bayes.bayes.gathered import PanelMoments
 from cbec_bayes.bayes.importance import PILOT, Draws, sample_density
 from cbec_bayes.bayes.posterior import posterior_draws, store
@@ -160,6 +160,7 @@ def fit(
     if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
         from cbec_bayes.bayes.twin import fit_twin
 
+        blocks = with_unit_slopes(blocks)
         tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed)
         return PanelFit(blocks, priors, tree, diagnostics, float("nan"), None)
     collapsed = make_collapsed(blocks)
@@ -191,7 +192,7 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
     found = SamplingDiagnostics(**named)
     priors = resolve(blocks.model, blocks.design)
     if not found.engine.startswith("collapsed"):
-        return PanelFit(blocks, priors, tree, found, float("nan"), None)
+        return PanelFit(with_unit_slopes(blocks), priors, tree, found, float("nan"), None)
     collapsed = make_collapsed(blocks)
     blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
     return PanelFit(blocks, priors, tree, found, float("nan") if found.khat is None else found.khat, collapsed)

@@ -113,7 +113,7 @@ def given(collapsed: Collapsed, points: Array) -> Iterator[Given]:
     """Yield the coefficients given points of the log scales, shape (S, k), part by part of the points in order."""
     reduced = collapsed.reduced
     if reduced is None or reduced.diagonal is None:
-        step = max(1, _CHUNK // max(collapsed.n_coefficients**2, 1))
+        step = max(1, _CHUNK // max(collapsed.n_given**2, 1))
         for start in range(0, len(points), step):
             found = collapsed.conditional(points[start : start + step])
             yield Dense(found.mean, found.root)

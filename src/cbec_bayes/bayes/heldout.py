@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from cbec_bayes.bayes.blocks import Block, Blocks, blocks_for
 from cbec_bayes.bayes.collapsed import Collapsed
-from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.elimination import make_collapsed, unit_products, with_unit_effects
 from cbec_bayes.bayes.fit import draw_scales, refit
 from cbec_bayes.bayes.importance import smoothed_weights
 from cbec_bayes.bayes.lags import previous_rows
@@ -157,20 +157,34 @@ def _independent_rows(blocks: Blocks, collapsed: Collapsed, points: Array, rows:
     unit, x = design.unit[rows], every[rows]
     counts = np.bincount(design.unit)[unit]
     means = means_by(design.unit, np.column_stack([design.y, every]))[unit]
-    variance = sigma_of_rows(blocks, collapsed, points)[:, rows] ** 2
+    variance = sigma_of_rows(blocks, collapsed, points, rows) ** 2
     shrink = np.ones_like(variance)
     if collapsed.unit_scale is not None:
         own = collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
         shrink = own / (own + variance / counts)
     fitted, spread = np.empty_like(variance), np.empty_like(variance)
+    own_slope = blocks.unit_slope is not None
+    if own_slope:
+        squares, products = (found[unit] for found in unit_products(blocks))
+        exposure = design.x[rows, 0] - means_by(design.unit, design.x[:, :1])[unit, 0]
+        kappa = collapsed.scales(points)["kappa"][:, None]
     step = max(1, _CHUNK // max(x.size, 1))
     for start in range(0, len(points), step):
         part = slice(start, start + step)
         given = collapsed.conditional(points[part])
+        mean, root = given.mean[:, : x.shape[1]], given.root[:, : x.shape[1]]
         k = shrink[part]
-        fitted[part] = given.mean @ x.T + k * (means[:, 0] - given.mean @ means[:, 1:].T)
-        directions = (x - k[:, :, None] * means[:, 1:]) @ given.root
-        spread[part] = np.einsum("snq,snq->sn", directions, directions) + k * variance[part] / counts
+        fitted[part] = mean @ x.T + k * (means[:, 0] - mean @ means[:, 1:].T)
+        directions = x - k[:, :, None] * means[:, 1:]
+        taken = k / counts
+        if own_slope:
+            with np.errstate(divide="ignore"):
+                share = exposure / (squares + variance[part] / kappa[part] ** 2)
+            fitted[part] += share * (products[:, 0] - mean @ products[:, 1:].T)
+            directions = directions - share[:, :, None] * products[:, 1:]
+            taken = taken + share * exposure
+        directions = directions @ root
+        spread[part] = np.einsum("snq,snq->sn", directions, directions) + taken * variance[part]
     return (design.y[rows] - fitted) / variance, (1 - spread / variance) / variance, 1 / variance
 
 
@@ -282,7 +296,13 @@ def _rows_of(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks | None:
     def cut(block: Block) -> Block:
         return replace(block, regressors=block.regressors[mask], code=None if block.code is None else block.code[mask])
 
-    found = replace(blocks, design=design, flat=tuple(map(cut, blocks.flat)), pooled=tuple(map(cut, blocks.pooled)))
+    found = replace(
+        blocks,
+        design=design,
+        flat=tuple(map(cut, blocks.flat)),
+        pooled=tuple(map(cut, blocks.pooled)),
+        unit_slope=None if blocks.unit_slope is None else cut(blocks.unit_slope),
+    )
     columns = found.x[:, : found.n_flat]
     left = columns
     if blocks.model.unit_effect == "fixed":

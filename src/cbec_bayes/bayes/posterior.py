@@ -8,18 +8,20 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.bayes.blocks import Blocks, time_labels
-from cbec_bayes.bayes.collapsed import Collapsed
+from cbec_bayes.bayes.collapsed import LOG_2PI, Collapsed
+from cbec_bayes.bayes.elimination import unit_products
 from cbec_bayes.bayes.given import given
 from cbec_bayes.bayes.importance import Draws
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import RHO, log_density
-from cbec_bayes.within import Array, means_by
+from cbec_bayes.within import Array, Codes, means_by
 
 POINTWISE_MAX = 40_000_000
 """Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""
+
+_CHUNK = 2**19
 
 
 def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
@@ -37,13 +39,14 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     Returns
     -------
     dict
-        Variable to draws of shape (S, ...), with zeros for coefficients that are zero by convention; ``unit_effect`` of
-        shape (S, N) where it fits into memory.
+        Variable to draws of shape (S, ...), with zeros for coefficients that are zero by convention; ``unit_effect``,
+        and slopes of units, of shape (S, N) where they fit into memory.
     """
     rng = np.random.default_rng([seed, 1])
     p, n = collapsed.n_coefficients, len(points)
     drawn = [part.draw(rng) for part in given(collapsed, points)]
     coefficients = np.concatenate(drawn) if drawn else np.empty((n, p))
+    mean_slope, coefficients = coefficients[:, p:], coefficients[:, :p]
     found: dict[str, Array] = {}
     at = 0
     for block in blocks.every:
@@ -53,20 +56,48 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
         found[block.name] = values.reshape(n, *block.shape)
         at += width
     there = collapsed.lagged is None and blocks.design.counted is None
-    if there and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
-        found["unit_effect"] = _unit_effects(blocks, collapsed, points, coefficients, rng)
+    stored = there and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX
+    slopes = None
+    if collapsed.unit_slopes:
+        found["mean_unit_slope"] = mean_slope[:, 0]
+        if stored:
+            slopes = found["unit_slope"] = _unit_slopes(blocks, collapsed, points, coefficients, rng)
+    if "unit_slope" in found:
+        found["mean_unit_slope"] = found["unit_slope"].mean(axis=1)
+    if stored:
+        found["unit_effect"] = _unit_effects(blocks, collapsed, points, coefficients, slopes, rng)
     return found
 
 
-def _unit_effects(
+def _unit_slopes(
     blocks: Blocks, collapsed: Collapsed, points: Array, coefficients: Array, rng: np.random.Generator
+) -> Array:
+    """Draw slopes of units given all else but unit effects: those of what is left of the outcome, drawn to zero."""
+    squares, products = unit_products(blocks)
+    pull = products[:, 0] - coefficients @ products[:, 1:].T
+    sigma = sigma_of_rows(blocks, collapsed, points, first_rows(blocks.design.unit))
+    kappa = collapsed.scales(points)["kappa"][:, None]
+    with np.errstate(divide="ignore"):
+        total = squares + (sigma / kappa) ** 2
+    return np.asarray(pull / total + sigma / np.sqrt(total) * rng.standard_normal(pull.shape))
+
+
+def _unit_effects(
+    blocks: Blocks,
+    collapsed: Collapsed,
+    points: Array,
+    coefficients: Array,
+    slopes: Array | None,
+    rng: np.random.Generator,
 ) -> Array:
     """Draw unit effects given all else: about the unit's mean residual, drawn to zero where the effect is random."""
     design = blocks.design
     counts = np.bincount(design.unit)
     means = means_by(design.unit, np.column_stack([design.y, blocks.x]))
     residual = means[:, 0] - coefficients @ means[:, 1:].T
-    sigma = sigma_of_rows(blocks, collapsed, points)[:, first_rows(design.unit)]
+    if slopes is not None:
+        residual -= slopes * means_by(design.unit, design.x[:, :1])[:, 0]
+    sigma = sigma_of_rows(blocks, collapsed, points, first_rows(design.unit))
     variance = sigma**2 / counts
     shrink: Array = np.ones(1)
     if collapsed.unit_scale is not None:
@@ -80,13 +111,13 @@ def first_rows(unit: np.ndarray) -> np.ndarray:
     return np.unique(unit, return_index=True)[1]
 
 
-def sigma_of_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> Array:
-    """Return the residual scale of every row, shape (S, n)."""
+def sigma_of_rows(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes | None = None) -> Array:
+    """Return the residual scale of every row, or of some, shape (S, n)."""
     scales = collapsed.scales(points)
     by_stratum = np.stack([scales[name] for name in collapsed.sigmas], axis=1)
     group = blocks.design.group
     codes = np.zeros(blocks.design.n_obs, dtype=np.intp) if len(collapsed.sigmas) == 1 or group is None else group
-    return np.asarray(by_stratum[:, codes])
+    return np.asarray(by_stratum[:, codes if rows is None else codes[rows]])
 
 
 def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
@@ -95,25 +126,30 @@ def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
     mean = np.zeros((n, blocks.design.n_obs))
     for block in blocks.every:
         mean += effects[block.name].reshape(n, -1) @ block.columns.T
+    if blocks.unit_slope is not None:
+        mean += effects["unit_slope"][:, blocks.design.unit] * blocks.design.x[:, 0]
     if any(block.name == "unit_effect" for block in blocks.every):
         return mean
     return np.asarray(mean + effects["unit_effect"][:, blocks.design.unit])
 
 
-def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, mean: Array) -> Array:
+def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapping[str, Array]) -> Array:
     """Return the log density of every row given effects, shape (S, n); of correlated errors given the row before."""
     design = blocks.design
-    sigma = sigma_of_rows(blocks, collapsed, points)
-    if collapsed.lagged is None:
-        return np.asarray(stats.norm.logpdf(design.y, mean, sigma))
-    previous, gap = previous_rows(design)
-    now = np.flatnonzero(gap > 0)
-    before = previous[now]
-    carried = collapsed.scales(points)[RHO][:, None] ** gap[now]
-    expected, spread = mean.copy(), sigma.copy()
-    expected[:, now] += carried * (design.y - mean)[:, before]
-    spread[:, now] *= np.sqrt(1 - carried**2)
-    return np.asarray(stats.norm.logpdf(design.y, expected, spread))
+    found = np.empty((len(points), design.n_obs))
+    step = max(1, _CHUNK // design.n_obs)
+    for start in range(0, len(points), step):
+        part = slice(start, start + step)
+        residual = design.y - linear_predictor(blocks, {name: values[part] for name, values in effects.items()})
+        sigma = sigma_of_rows(blocks, collapsed, points[part])
+        if collapsed.lagged is not None:
+            previous, gap = previous_rows(design)
+            now = np.flatnonzero(gap > 0)
+            carried = collapsed.scales(points[part])[RHO][:, None] ** gap[now]
+            residual[:, now] -= carried * residual[:, previous[now]]
+            sigma[:, now] *= np.sqrt(1 - carried**2)
+        found[part] = -((residual / sigma) ** 2 + LOG_2PI) / 2 - np.log(sigma)
+    return found
 
 
 def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
@@ -163,7 +199,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         return np.asarray(values).reshape(chains, draws, *np.shape(values)[1:])
 
     posterior = {name: shaped(values) for name, values in everything.items()}
-    dims = {block.name: list(block.dims) for block in blocks.every} | {"unit_effect": ["unit"]}
+    dims = {block.name: list(block.dims) for block in blocks.variables} | {"unit_effect": ["unit"]}
     if len(collapsed.sigmas) > 1:
         dims["sigma"] = ["group"]
     if "group_total_slope" in posterior and "group_slope" in posterior:
@@ -178,8 +214,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         content["observed_data"] = {design.outcome: design.y}
         dims[design.outcome] = ["obs"]
     if "unit_effect" in everything and len(points) * design.n_obs <= POINTWISE_MAX:
-        mean = linear_predictor(blocks, everything)
-        content["log_likelihood"] = {design.outcome: shaped(pointwise(blocks, collapsed, points, mean))}
+        content["log_likelihood"] = {design.outcome: shaped(pointwise(blocks, collapsed, points, everything))}
     coords: dict[str, Any] = {
         "unit": list(design.units),
         "time": list(time_labels(design)),
@@ -187,7 +222,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         "coef": list(design.terms[1:]),
         "obs": np.arange(len(design.y)),
     }
-    for block in blocks.every:
+    for block in blocks.variables:
         coords |= {dim: list(labels) for dim, labels in zip(block.dims, block.labels, strict=True)}
     # Labels are copied several times on the way: those of a million units only where something has them.
     dims = {name: names for name, names in dims.items() if any(name in group for group in content.values())}

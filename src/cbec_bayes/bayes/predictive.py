@@ -52,7 +52,7 @@ def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 
 
     rng = np.random.default_rng([seed, 3])
     model, design = fit.model, fit.design
-    effects = {block.name: of(block.name) for block in fit.blocks.every} | {"unit_effect": of("unit_effect")}
+    effects = {block.name: of(block.name) for block in fit.blocks.variables} | {"unit_effect": of("unit_effect")}
     if new_units:
         shape = effects["unit_effect"].shape
         if model.unit_effect == "fixed":

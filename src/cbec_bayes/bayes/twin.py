@@ -22,6 +22,7 @@ from cbec_bayes.bayes.conditioned import (
     deterministic,
     normal_prior,
 )
+from cbec_bayes.bayes.elimination import with_unit_slopes
 from cbec_bayes.bayes.lags import previous_rows
 from cbec_bayes.bayes.priors import resolve
 from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
@@ -97,6 +98,7 @@ def pymc_of(blocks: Blocks, *, conditioned: bool = False) -> Any:
     """Build the model of blocks; see `build_pymc`."""
     import pymc as pm
 
+    blocks = with_unit_slopes(blocks)
     model = blocks.model
     priors = _priors(blocks)
     with pm.Model(coords=_coords(blocks, conditioned=conditioned)) as pymc_model:
@@ -292,6 +294,7 @@ def fit_twin(
     import pymc as pm
     import xarray as xr
 
+    blocks = with_unit_slopes(blocks)
     design, model = blocks.design, blocks.model
     pymc_model = pymc_of(blocks, conditioned=True)
     zeros = {block.name for block in blocks.every if len(block.kept) < block.size}
@@ -352,4 +355,6 @@ def _posterior(posterior: Any, held: Mapping[str, Any], seed: int) -> Any:
     if "group_total_slope" in kept and "tau" in kept:
         noise = np.random.default_rng([seed, 2]).standard_normal(tuple(sizes.values()))
         kept["new_group_slope"] = kept["slope"] + kept["tau"] * noise
+    if "unit_slope" in kept:
+        kept["mean_unit_slope"] = kept["unit_slope"].mean("unit")
     return kept

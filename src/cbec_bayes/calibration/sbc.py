@@ -263,7 +263,7 @@ class _MarkovRanks:
         assert likelihood is not None
 
         def log_likelihood(values: Mapping[str, Array]) -> Array:
-            kept = {b.name: values[b.name] for b in self.blocks.every} | {"unit_effect": values["unit_effect"]}
+            kept = {b.name: values[b.name] for b in self.blocks.variables} | {"unit_effect": values["unit_effect"]}
             mean, sigma = linear_predictor(self.blocks, kept), values["sigma"][:, None]
             own = {name: values[name][:, None] for name in likelihood.parameters}
             return likelihood.log_density(simulated.y, mean, sigma, own).sum(axis=1)
@@ -285,7 +285,7 @@ def _ranks(blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array
         found[name] = int((values < true).sum())
 
     own = () if blocks.model.likelihood is None else blocks.model.likelihood.parameters
-    scales = {"sigma", "sigma_mu", "rho", *own, *(b.scale for b in blocks.every if b.scale is not None)}
+    scales = {"sigma", "sigma_mu", "rho", *own, *(b.scale for b in blocks.variables if b.scale is not None)}
     for name in (LOG_LIKELIHOOD, "slope", "new_group_slope", *sorted(scales)):
         if name in every and np.ndim(truth[name]) == 0:
             add(name, every[name], truth[name])

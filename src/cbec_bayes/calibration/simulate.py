@@ -120,7 +120,7 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
     if model.likelihood is not None:
         scales |= model.likelihood.draw_parameters(rng, 1)
     truth = dict(scales)
-    for block in blocks.every:
+    for block in blocks.variables:
         scale = None if block.scale is None else scales[block.scale]
         size = (1, *block.shape)
         truth[block.name] = np.zeros(size) if scale is None else scale[0] * rng.standard_normal(size)
@@ -136,7 +136,7 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
 
 
 def _scale_names(blocks: Blocks) -> set[str]:
-    return {"sigma", "sigma_mu", *(block.scale for block in blocks.every if block.scale is not None)}
+    return {"sigma", "sigma_mu", *(block.scale for block in blocks.variables if block.scale is not None)}
 
 
 def with_outcome(blocks: Blocks, y: Array) -> Blocks:

@@ -121,7 +121,7 @@ def _before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
     if found.model.likelihood is not None:
         for name, values in found.model.likelihood.draw_parameters(rng, draws).items():
             own[name] = own[name].dims, values.reshape(own[name].shape)
-    scale_of = {block.name: block.scale for block in found.blocks.every}
+    scale_of = {block.name: block.scale for block in found.blocks.variables}
     if found.model.unit_effect != "fixed":
         scale_of["unit_effect"] = "sigma_mu"
     normal = {block.name: _normal(block, found.priors) for block in found.blocks.flat}

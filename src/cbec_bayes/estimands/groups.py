@@ -88,7 +88,7 @@ def _slopes(model: PanelModel, design: Design, draws: Callable[[str], Array]) ->
         common = draws("slope") if model.group_slope == "pooled" else groups @ weights
     average = groups @ weights if len(design.groups) else common
     if model.unit_slope == "pooled":
-        average = average + draws("unit_slope").mean(axis=1)
+        average = average + draws("mean_unit_slope")
     new = draws("new_group_slope") if model.group_slope == "pooled" else None
     return GroupSlopes(design.groups, groups, common, average, new)
 
@@ -132,10 +132,10 @@ def worth(fit: PanelFit) -> float:
 
 def _loadings(fit: PanelFit) -> Array:
     """Return each slope as a sum of coefficients: shape (R + 2, p), for the groups, the common slope, the average."""
-    model, design, blocks = fit.model, fit.design, fit.blocks
+    model, design, blocks, collapsed = fit.model, fit.design, fit.blocks, fit.collapsed
+    assert collapsed is not None
     n_groups = len(design.groups)
-    width = sum(len(block.kept) for block in blocks.every)
-    found = np.zeros((n_groups + 2, width))
+    found = np.zeros((n_groups + 2, collapsed.n_given))
     sizes = units_per_group(design)
     weights = sizes / sizes.sum()
 
@@ -152,7 +152,9 @@ def _loadings(fit: PanelFit) -> Array:
         found[-1] = average
         if model.group_slope == "fixed":
             found[-2] = average
-    if model.unit_slope == "pooled":
+    if blocks.unit_slope is not None:
+        found[-1, -1] = 1.0
+    elif model.unit_slope == "pooled":
         found[-1, at("unit_slope")] += 1.0 / len(design.units)
     return found
 
@@ -243,7 +245,7 @@ def pooling_factors(fit: PanelFit) -> Array:
     if fit.collapsed is None:
         return np.full(n_groups, np.nan)
     points = log_scales(fit)
-    unit = np.eye(fit.blocks.n_coefficients)
+    unit = np.eye(fit.collapsed.n_given)
     own, slope = unit[_positions(fit.blocks, "group_slope")], unit[_positions(fit.blocks, "slope")]
     parts = []
     for given_scales in given(fit.collapsed, points):
@@ -431,7 +433,7 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
             f"the path ends at tau = {longest:.3g}, {most:g} times sd(outcome) / sd(exposure); groups are apart long "
             "before, and double precision with them"
         )
-    unit = np.eye(fit.blocks.n_coefficients)
+    unit = np.eye(collapsed.n_given)
     common = unit[_positions(fit.blocks, "slope")]
     totals = unit[_positions(fit.blocks, "group_slope")] + common
     means: list[Array] = []
