@@ -16,7 +16,7 @@ from scipy import stats
 from cbec_bayes.bayes import twin
 from cbec_bayes.bayes.blocks import Blocks, coefficient_names, make_blocks
 from cbec_bayes.bayes.collapsed import Collapsed
-from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects, with_unit_slopes
 from cbec_bayes.bayes.priors import log_density, resolve
 from cbec_bayes.bayes.sampling import sample
 from cbec_bayes.bayes.twin import build_pymc, fit_twin, pymc_of
@@ -87,7 +87,8 @@ def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
 
 
 def blocks_of(member: str | PanelModel, design: Design) -> Blocks:
-    return make_blocks(design, load_panel_model(member) if isinstance(member, str) else member)
+    """Return blocks with every coefficient, slopes of units too: see test_unitslopes.py for what eliminates these."""
+    return with_unit_slopes(make_blocks(design, load_panel_model(member) if isinstance(member, str) else member))
 
 
 def coefficients(blocks: Blocks, values: Mapping[str, Any]) -> Array:
