@@ -7,6 +7,7 @@ above what it held before, by the kernel's own count. Methods take turns.
 - pyfixest: two-way fixed effects, standard errors clustered by unit, from a frame in memory.
 - posterior: `cbec_bayes.fit` of the headline model, from the arrays of the same frame: its 4,000 draws.
 - streaming: `cbec_bayes.gather` from a Parquet file, a batch of rows in memory at a time, then the same posterior.
+- nested: `cbec_bayes.fit` of the member whose units have slopes of their own, from the same arrays.
 - nutpie: the same model by PyMC's twin, as far as a minute goes.
 """
 
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.many_rows import design_of, panel
 
-METHODS = ("pyfixest", "posterior", "streaming", "nutpie")
+METHODS = ("pyfixest", "posterior", "streaming", "nested", "nutpie")
 ROUNDS = 3
 MOST = {"nutpie": 10_000}
 TERMS = ("d", "x1", "x2", "x3")
@@ -69,6 +70,8 @@ def measure(method: str, n_rows: int, folder: Path) -> tuple[float, float]:
         fit(design_of(frame))
     elif method == "streaming":
         fit(gather(file, roles))
+    elif method == "nested":
+        fit(design_of(frame), "nested")
     else:
         fit(design_of(frame), engine="pymc")
     seconds = time.perf_counter() - start
