@@ -63,6 +63,15 @@ def test_every_number_of_r_and_pyfixest(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_the_direct_way_is_pyfixest(name):
+    design = load(name)
+    own, theirs = twfe(design, directly=True), twfe(design)
+    np.testing.assert_allclose(own.vcov, theirs.vcov, rtol=1e-8, atol=1e-9 * np.abs(theirs.vcov).max())
+    for field in ("estimate", "se", "df", "constant", "constant_se", "r2", "r2_adjusted", "r2_within", "rss"):
+        np.testing.assert_allclose(getattr(own, field), getattr(theirs, field), rtol=1e-9, err_msg=field)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_the_constant_is_that_of_plm(name):
     theirs, ours = R["cases"][name]["plm"]["within_intercept"], fit(name, "plm")
     assert ours.constant == pytest.approx(theirs["value"], rel=1e-9)

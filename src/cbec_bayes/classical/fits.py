@@ -1,4 +1,4 @@
-"""The calls to pyfixest and wildboottest, with every option explicit and names that no formula can trip over."""
+"""Numbers of one regression: by pyfixest, options explicit and names that no formula trips over, or directly."""
 
 from __future__ import annotations
 
@@ -80,6 +80,20 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     unit = scale[0] / scale[1:]
     residuals = np.asarray(fit._u_hat, dtype=float).ravel() * scale[0]
     return estimate * unit, np.asarray(fit._vcov) * np.outer(unit, unit), residuals
+
+
+def crv1_directly(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
+    """Do what `crv1` does by linear algebra of our own: the same numbers, without a formula parsed each time.
+
+    Where a panel has a thousand groups, each with its regression, that is what takes the time.
+    """
+    columns = design.effects.within(np.column_stack([design.y, design.x[:, list(kept)]]))
+    q, r = np.linalg.qr(columns[:, 1:])
+    estimate = np.linalg.solve(r, q.T @ columns[:, 0])
+    residuals = columns[:, 0] - columns[:, 1:] @ estimate
+    scores = np.column_stack([np.bincount(design.unit, own) for own in (q * residuals[:, None]).T])
+    by_unit = np.linalg.solve(r, scores.T)
+    return estimate, by_unit @ by_unit.T, residuals
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.classical.few import REPLICATIONS, FewClusters, few_clusters
-from cbec_bayes.classical.regression import Regression, twfe
+from cbec_bayes.classical.regression import MANY, Regression, twfe
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.spec import GROUP_ALL, Origin
@@ -75,7 +75,7 @@ def fit_columns(design: Design, columns: Sequence[ColumnSpec], how: str) -> tupl
     for column in columns:
         part = design if column.group is None else design.of_group(column.group)
         try:
-            fitted.append(FittedColumn(column, twfe(part, column.terms, how=how), ""))
+            fitted.append(FittedColumn(column, twfe(part, column.terms, how=how, directly=len(columns) > MANY), ""))
         except InputError as error:
             fitted.append(FittedColumn(column, None, error.message))
     return tuple(fitted)

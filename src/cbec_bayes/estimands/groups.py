@@ -18,8 +18,7 @@ from cbec_bayes.bayes.fit import PanelFit, Refit
 from cbec_bayes.bayes.given import given, linear
 from cbec_bayes.bayes.importance import sample_density
 from cbec_bayes.bayes.priors import RHO
-from cbec_bayes.classical.batch import prepare
-from cbec_bayes.classical.regression import twfe
+from cbec_bayes.classical.regression import MANY, twfe
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.summary import (
@@ -330,10 +329,6 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
     return effects_frame(rows)
 
 
-MANY_GROUPS = 50
-"""Groups up to which pyfixest runs each group's regression; the batched module, its equal, is several times faster."""
-
-
 def _regression(fit: PanelFit, group: str | None, how: str) -> tuple[float | None, float | None]:
     """Return slope and clustered standard error of a group's regression, or of all rows'; None where there is none.
 
@@ -343,18 +338,14 @@ def _regression(fit: PanelFit, group: str | None, how: str) -> tuple[float | Non
     if gathered is not None:
         slopes = two_way_slopes(gathered, group)
         return (None if slopes is None else float(slopes[0])), None
-    if group is None:
-        found = twfe(design, how=how)
-        return float(found.estimate[0]), float(found.se[0])
     try:
-        part = design.of_group(group)
-        if len(design.groups) <= MANY_GROUPS:
-            found = twfe(part, how=how)
-            return float(found.estimate[0]), float(found.se[0])
-        batch = prepare(part, how=how).fit(part.y[None])
+        part = design if group is None else design.of_group(group)
+        found = twfe(part, how=how, directly=group is not None and len(design.groups) > MANY)
     except InputError:
+        if group is None:
+            raise
         return None, None
-    return float(batch.estimate[0, 0]), float(batch.se[0, 0]) if len(part.units) > 2 else None
+    return float(found.estimate[0]), float(found.se[0])
 
 
 PATH_MAX = 1e5
