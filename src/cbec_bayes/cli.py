@@ -535,7 +535,7 @@ def replicate(
     def find() -> Found:
         with progress(None, quiet) as step:
             step("regressions, jackknife and bootstrap" if few else "regressions")
-            found = replicate_study(load_study(study), few=few, seed=seed)
+            found = replicate_study(load_study(study), few=few, seed=seed, step=step)
         shown = [plain_table(table, title) for title, table in shown_tables(found)]
         origin = f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else "")
         tables = {"replication": found.frame(), "classical": found.classical()}

@@ -82,7 +82,7 @@ def compare_folder(
     """Fit again what a folder says, and set it beside its limits; parameters and errors are those of `check_folder`."""
     found = fit_folder(folder, seed=seed, step=step)
     step("the two limits, and the regressions")
-    return compare(found.fit, found.how, seed=found.seed)
+    return compare(found.fit, found.how, seed=found.seed, step=step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def report_fit(
         As in `check_folder`.
     """
     step("the two limits, and the regressions")
-    compared = compare(found.fit, found.how, seed=found.seed)
+    compared = compare(found.fit, found.how, seed=found.seed, step=step)
     step("checks")
     checks = _checked(found, run_by, step)
     path, density = None, None

@@ -247,7 +247,7 @@ def fit_file(
         )
     if kept is None:
         step("fitting")
-        found = fit(design, spec, engine=engines[engine], seed=seed)
+        found = fit(design, spec, engine=engines[engine], seed=seed, step=step)
     else:
         step("reading the posterior")
         diagnostics = json.loads((kept / DIAGNOSTICS).read_text(encoding="utf-8"))
@@ -370,7 +370,7 @@ def fit_moments_file(
     step("reading the moments")
     gathered = load_moments(file)
     step("fitting")
-    found = fit(gathered, spec, seed=seed)
+    found = fit(gathered, spec, seed=seed, step=step)
     step("tables")
     settings = {"moments": file.resolve().as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     return tabulate(found, seed=seed, settings={**settings, "model": model, "seed": seed})

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -189,7 +190,13 @@ def _short(value: float) -> str:
 
 
 def replicate(
-    study: Study, *, panel: Panel | None = None, few: bool = False, replications: int = REPLICATIONS, seed: int = 1
+    study: Study,
+    *,
+    panel: Panel | None = None,
+    few: bool = False,
+    replications: int = REPLICATIONS,
+    seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
 ) -> Replication:
     """Compute a study's classical tables, beside its printed cells where it has any.
 
@@ -203,6 +210,8 @@ def replicate(
         Whether to run the few-cluster methods.
     replications, seed
         Of the wild bootstrap.
+    step
+        Called with how much is done.
 
     Raises
     ------
@@ -217,8 +226,9 @@ def replicate(
     design = make_design(panel)
     paper = load_paper(asset_dir("data") / "published" / study.published.tables) if study.published else None
     columns = own_columns(design) if paper is None else paper_columns(paper, design)
-    fitted = fit_columns(design, columns, spec.convention)
-    methods = few_cluster_columns(design, columns, spec.convention, replications=replications, seed=seed) if few else {}
+    fitted = fit_columns(design, columns, spec.convention, step=step)
+    options: dict[str, Any] = {"replications": replications, "seed": seed, "step": step}
+    methods = few_cluster_columns(design, columns, spec.convention, **options) if few else {}
     half_widths = _half_widths(spec)
     cells = (
         *_moment_cells(panel, paper, half_widths),

@@ -158,7 +158,7 @@ def make_report(
     analysis = reanalyse(study.published, observed=observed, seed=seed, step=step)
     step(STEPS[-4])
     beside = [study, *([load_study(study.beside)] if study.beside else [])]
-    classical = {one.name: replicate(one, few=True, seed=seed) for one in beside if one.panel is not None}
+    classical = {one.name: replicate(one, few=True, seed=seed, step=step) for one in beside if one.panel is not None}
     step(STEPS[-3])
     hierarchical = {
         name: fit_models(

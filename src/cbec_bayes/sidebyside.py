@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -134,7 +134,14 @@ def _ends(row: dict[str, float] | None) -> tuple[float | None, float | None, flo
     return _BLANK if row is None else (row["mean"], row["ci_low"], row["ci_high"])
 
 
-def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999, seed: int = 1) -> pd.DataFrame:
+def compare(
+    found: PanelFit,
+    how: str = "reghdfe",
+    *,
+    replications: int = 9_999,
+    seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
+) -> pd.DataFrame:
     """Set a fit beside its two limits and the classical regressions; see `side_by_side`.
 
     With more than `MOST_GROUPS` groups, of all rows alone: effects.csv has every group's own regression.
@@ -149,6 +156,8 @@ def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999,
         Of everything random.
     replications
         Of the wild cluster bootstrap.
+    step
+        Called with how much is done.
     """
     design = found.design
     effects = {found.model.name: effects_of(found, how)}
@@ -156,10 +165,10 @@ def compare(found: PanelFit, how: str = "reghdfe", *, replications: int = 9_999,
         if name == NONE and len(design.groups) > MAX_GROUPS:
             continue
         try:
-            effects.setdefault(name, effects_of(fit(design, name, seed=seed), how))
+            effects.setdefault(name, effects_of(fit(design, name, seed=seed, step=step), how))
         except CbecBayesError:  # some group cannot stand alone
             continue
     columns = own_columns(design, MOST_GROUPS)
     options = {"replications": replications, "seed": seed}
-    few = few_cluster_columns(design, columns, how, bootstrapped=design.terms[:1], **options)
+    few = few_cluster_columns(design, columns, how, bootstrapped=design.terms[:1], step=step, **options)
     return side_by_side(design, columns, few, effects, found.model.name)

@@ -128,7 +128,7 @@ def fit_models(
     fits: dict[str, PanelFit] = {}
     for name in models:
         step(name)
-        fits[name] = fit(design, name, seed=seed)
+        fits[name] = fit(design, name, seed=seed, step=step)
         fits[name].diagnostics.require()
     headline = fits[models[0]]
     others = {name: one for name, one in fits.items() if one.collapsed is None}

@@ -23,6 +23,7 @@ from cbec_bayes.bayes.twin import build_pymc, fit_twin, pymc_of
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
+from cbec_bayes.fanout import step_parts
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
 from tests.classical.cases import design_of
@@ -471,18 +472,36 @@ def test_sampling_agrees_with_the_collapsed_posterior(tmp_path):
 @pytest.mark.parametrize("stopped", ["early", "some chains"])
 def test_an_interrupt_while_sampling_is_an_interrupt(monkeypatch, stopped):
     """nutpie keeps it to itself and returns what there is, which must not be taken for a posterior."""
+    import nutpie
     import pymc as pm
 
-    real = pm.sample
+    real = nutpie.sample
 
-    def interrupted(**options):
-        tree = real(**options | {"draws": 20, "tune": 20})
+    def interrupted(compiled, **options):
+        tree = real(compiled, **options | {"draws": 20, "tune": 20})
         if stopped == "some chains":
             tree["sample_stats"]["energy"].values[1:] = np.nan
         return tree
 
-    monkeypatch.setattr(pm, "sample", interrupted)
+    monkeypatch.setattr(nutpie, "sample", interrupted)
     with pm.Model() as model:
         pm.Normal("x")
     with pytest.raises(KeyboardInterrupt):
         sample(model, ["x"], draws=20 if stopped == "some chains" else 40)
+
+
+def test_sampling_says_how_far_it_is():
+    """Draws of all chains, warm-up and all, from nutpie's own count: rate and remaining time follow from them."""
+    import pymc as pm
+
+    with pm.Model() as model:
+        pm.Normal("x")
+    said: list[str] = []
+    sample(model, ["x"], draws=400, tune=300, chains=3, step=said.append)
+    first, *counts = [step_parts(line) for line in said]
+    assert first == ("compiling the model", 0, 1)
+    assert counts
+    assert {(name, of) for name, _, of in counts} == {("draws", 3 * 700)}
+    done = [count for _, count, _ in counts]
+    assert done == sorted(done)
+    assert done[-1] <= 3 * 700

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from html import escape
@@ -117,6 +117,7 @@ def fit(
     draws: int | None = None,
     chains: int = 4,
     seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
 ) -> PanelFit:
     """Fit a member of the family.
 
@@ -133,6 +134,8 @@ def fit(
         Draws per chain, and chains. Default 1,000 independent ones, or 2,000 of a Markov chain.
     seed
         Of everything random.
+    step
+        Called with how many draws a Markov chain has made, where one is needed, as "draws 1200 of 12000".
 
     Returns
     -------
@@ -161,12 +164,12 @@ def fit(
         from cbec_bayes.bayes.twin import fit_twin
 
         blocks = with_unit_slopes(blocks)
-        tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed)
+        tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed, step=step)
         return PanelFit(blocks, priors, tree, diagnostics, float("nan"), None)
     collapsed = make_collapsed(blocks)
     blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
     prepared = time.perf_counter()
-    drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed)
+    drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed, step=step)
     sampled = time.perf_counter()
     tree = store(blocks, collapsed, drawn, seed=seed, attrs=attrs)
     stored = time.perf_counter()
@@ -230,7 +233,15 @@ def refit(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> Refit
     return Refit(blocks, collapsed, points, posterior_draws(blocks, collapsed, points, seed), drawn.khat)
 
 
-def draw_scales(collapsed: Collapsed, *, draws: int, chains: int, seed: int, pilot: int = PILOT) -> Draws:
+def draw_scales(
+    collapsed: Collapsed,
+    *,
+    draws: int,
+    chains: int,
+    seed: int,
+    pilot: int = PILOT,
+    step: Callable[[str], None] = lambda _: None,
+) -> Draws:
     """Draw the sampled scales of a collapsed posterior, of shape (chain, draw, k); errors as `sample_density`."""
     if not collapsed.names:  # every scale is held by its prior
         return Draws(np.zeros((chains, draws, 0)), "importance", 0.0, float(draws * chains), 0, 0, float("nan"))
@@ -242,6 +253,7 @@ def draw_scales(collapsed: Collapsed, *, draws: int, chains: int, seed: int, pil
         chains=chains,
         seed=seed,
         pilot=pilot,
+        step=step,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, optimize, special, stats
 
-from cbec_bayes.bayes.sampling import KHAT_MAX, ebfmi
+from cbec_bayes.bayes.sampling import KHAT_MAX, draws_of, ebfmi
 from cbec_bayes.errors import GateError
 from cbec_bayes.within import Array
 
@@ -75,6 +75,7 @@ def sample_density(
     chains: int,
     seed: int,
     pilot: int = PILOT,
+    step: Callable[[str], None] = lambda _: None,
 ) -> Draws:
     """Draw from a smooth density.
 
@@ -92,6 +93,8 @@ def sample_density(
         Of everything random.
     pilot
         Proposals of a pilot sample; fewer are enough where few draws are asked for, many times over.
+    step
+        Called with how many draws nutpie has made, where it takes over.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def sample_density(
     mode, covariance = _mode(gradient, start)
     weighted = _importance(log_density, mode, covariance, total, pilot, rng)
     if weighted is None:
-        return _nutpie(gradient, mode, covariance, draws=draws, chains=chains, seed=seed)
+        return _nutpie(gradient, mode, covariance, draws=draws, chains=chains, seed=seed, step=step)
     points, weights, khat, ess = weighted
     # Systematic resampling adds less noise than independent draws; the order is then made random.
     edges = np.cumsum(weights)
@@ -195,7 +198,16 @@ def smoothed_weights(ratios: Array) -> tuple[Array, float]:
     return np.asarray(np.exp(smoothed - special.logsumexp(smoothed))), float(khat)
 
 
-def _nutpie(gradient: Gradient, mode: Array, covariance: Array, *, draws: int, chains: int, seed: int) -> Draws:
+def _nutpie(
+    gradient: Gradient,
+    mode: Array,
+    covariance: Array,
+    *,
+    draws: int,
+    chains: int,
+    seed: int,
+    step: Callable[[str], None] = lambda _: None,
+) -> Draws:
     """Sample by NUTS in coordinates in which the density is about standard at its mode."""
     import nutpie
     from nutpie import compiled_pyfunc
@@ -225,6 +237,7 @@ def _nutpie(gradient: Gradient, mode: Array, covariance: Array, *, draws: int, c
         cores=1,
         seed=seed,
         progress_bar=False,
+        progress_callback=draws_of((draws + tune) * chains, step),
         save_warmup=False,
         target_accept=0.95,
     )

@@ -1,19 +1,20 @@
-"""Sampling by nutpie, named explicitly, with convergence gates on every fit.
+"""Sampling by nutpie, called directly, with convergence gates on every fit.
 
-`pm.sample` chooses its sampler by what is installed and runs no convergence checks on the nutpie path; here the sampler
-is always nutpie and the gates always run.
+`pm.sample` chooses its sampler by what is installed, runs no convergence checks on the nutpie path and keeps nutpie's
+progress to itself; here the sampler is always nutpie, the gates always run, and whoever asks is told how far it is.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from cbec_bayes.errors import GateError
+from cbec_bayes.fanout import step_text
 
 RHAT_MAX = 1.01
 ESS_MIN = 400.0
@@ -88,6 +89,7 @@ def sample(
     chains: int = 4,
     seed: int = 1,
     target_accept: float = 0.95,
+    step: Callable[[str], None] = lambda _: None,
 ) -> tuple[Any, SamplingDiagnostics]:
     """Sample a PyMC model by nutpie and measure convergence.
 
@@ -98,7 +100,9 @@ def sample(
     variables
         Names that the gates look at.
     draws, tune, chains, seed, target_accept
-        As in `pymc.sample`.
+        As in `nutpie.sample`.
+    step
+        Called with how many draws are made, warm-up and all; see `cbec_bayes.fanout.step_text`.
 
     Returns
     -------
@@ -111,22 +115,28 @@ def sample(
         The user stopped it.
     """
     import arviz as az
-    import pymc as pm
+    import nutpie
     import xarray as xr
+    from pymc.backends.arviz import patch_nutpie_idata
+    from threadpoolctl import threadpool_limits
 
     start = time.perf_counter()
-    with model:
-        tree = pm.sample(
+    step(step_text("compiling the model", 0, 1))
+    compiled = nutpie.compile_pymc_model(model)
+    with threadpool_limits(1):  # chains run side by side
+        tree = nutpie.sample(
+            compiled,
             draws=draws,
             tune=tune,
             chains=chains,
-            random_seed=seed,
+            seed=seed,
             target_accept=target_accept,
-            nuts_sampler="nutpie",
-            progressbar=False,
-            quiet=True,
+            save_warmup=False,
+            progress_bar=False,
+            progress_callback=draws_of(chains * (tune + draws), step),
         )
     seconds = {"sample": time.perf_counter() - start}
+    patch_nutpie_idata(tree, model, sampling_time=seconds["sample"])  # what pm.sample adds: the model's data
     if tree["posterior"].sizes["draw"] < draws or np.isnan(tree["sample_stats"]["energy"].values).any():
         raise KeyboardInterrupt  # nutpie keeps it to itself, and returns what there is
     # The messages are objects, which netCDF refuses; that a transition diverged is kept in `diverging`.
@@ -148,6 +158,15 @@ def sample(
         draws * chains,
     )
     return tree, diagnostics
+
+
+def draws_of(total: int, step: Callable[[str], None]) -> Callable[[Sequence[Any]], None]:
+    """Return what nutpie is to call with the progress of its chains, from a thread of its own."""
+
+    def told(chains: Sequence[Any]) -> None:
+        step(step_text("draws", min(total, sum(chain.finished_draws for chain in chains)), total))
+
+    return told
 
 
 def ebfmi(energy: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:

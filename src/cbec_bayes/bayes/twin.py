@@ -29,6 +29,7 @@ from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import SCALES, PanelModel
+from cbec_bayes.fanout import step_text
 from cbec_bayes.likelihoods import SAMPLED
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array, Codes
@@ -275,6 +276,7 @@ def fit_twin(
     chains: int = 4,
     seed: int = 1,
     target_accept: float = 0.95,
+    step: Callable[[str], None] = lambda _: None,
 ) -> tuple[Any, SamplingDiagnostics]:
     """Sample the twin by nutpie.
 
@@ -282,7 +284,7 @@ def fit_twin(
     ----------
     blocks
         Model, design, and which coefficients are identified.
-    draws, tune, chains, seed, target_accept
+    draws, tune, chains, seed, target_accept, step
         As in `cbec_bayes.bayes.sampling.sample`.
 
     Returns
@@ -307,8 +309,10 @@ def fit_twin(
         chains=chains,
         seed=seed,
         target_accept=target_accept,
+        step=step,
     )
     begun = time.perf_counter()
+    step(step_text("densities of rows", 0, 1))
     priors = _priors(blocks)
     pm.compute_log_likelihood(tree, model=pymc_model, progressbar=False)
     top_level = _top_level(blocks, priors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from cbec_bayes.classical.few import REPLICATIONS, FewClusters, few_clusters
 from cbec_bayes.classical.regression import MANY, Regression, twfe
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
+from cbec_bayes.fanout import step_text
 from cbec_bayes.spec import GROUP_ALL, Origin
 
 
@@ -69,10 +70,16 @@ class FittedColumn:
     reason: str
 
 
-def fit_columns(design: Design, columns: Sequence[ColumnSpec], how: str) -> tuple[FittedColumn, ...]:
-    """Run the regression of every column; one that its rows cannot carry keeps the reason instead."""
+def fit_columns(
+    design: Design, columns: Sequence[ColumnSpec], how: str, *, step: Callable[[str], None] = lambda _: None
+) -> tuple[FittedColumn, ...]:
+    """Run the regression of every column; one that its rows cannot carry keeps the reason instead.
+
+    `step` is called with how many are done, as "regressions 3 of 9".
+    """
     fitted = []
-    for column in columns:
+    for done, column in enumerate(columns):
+        step(step_text("regressions", done, len(columns)))
         part = design if column.group is None else design.of_group(column.group)
         try:
             fitted.append(FittedColumn(column, twfe(part, column.terms, how=how, directly=len(columns) > MANY), ""))
@@ -89,11 +96,16 @@ def few_cluster_columns(
     bootstrapped: Sequence[str] | None = None,
     replications: int = REPLICATIONS,
     seed: int = 1,
+    step: Callable[[str], None] = lambda _: None,
 ) -> Mapping[str, FewClusters]:
-    """Run the few-cluster methods on every column that can be fitted, by the column's key; see `few_clusters`."""
+    """Run the few-cluster methods on every column that can be fitted, by the column's key; see `few_clusters`.
+
+    `step` is called with how many are done, as "few-cluster methods 3 of 9".
+    """
     options: dict[str, Any] = {"bootstrapped": bootstrapped, "replications": replications, "seed": seed}
     found = {}
-    for column in columns:
+    for done, column in enumerate(columns):
+        step(step_text("few-cluster methods", done, len(columns)))
         part = design if column.group is None else design.of_group(column.group)
         try:
             found[column.key] = few_clusters(part, column.terms, how=how, **options)

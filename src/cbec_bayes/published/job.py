@@ -154,7 +154,7 @@ def pool_file(
     if engine == "pymc":
         from cbec_bayes.published.twin import fit_pymc
 
-        result, _, sampled = fit_pymc(estimates, resolved, seed=seed, contrasts=few)
+        result, _, sampled = fit_pymc(estimates, resolved, seed=seed, contrasts=few, step=step)
         found, failures = sampled.as_dict(), sampled.failures
     else:
         posterior = fit_summary(estimates, resolved)

@@ -174,7 +174,7 @@ def reanalyse(
     clock.begin(STEPS[3])
     sensitivity = sensitivity_table(printed, others, unit=unit)
     clock.begin(STEPS[4])
-    _, tree, diagnostics = fit_pymc(estimates, model, seed=seed)
+    _, tree, diagnostics = fit_pymc(estimates, model, seed=seed, step=step)
     diagnostics.require()
     engines = agreement(result, tree)
     engines.require()

@@ -7,6 +7,7 @@ their stars alone that a product rule would not carry them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -137,8 +138,11 @@ def fit_pymc(
     draws: int = 4000,
     seed: int = 1,
     contrasts: bool = True,
+    step: Callable[[str], None] = lambda _: None,
 ) -> tuple[SummaryResult, Any, SamplingDiagnostics]:
     """Sample the twin by nutpie and read the same numbers off it that `summarise` reads off the quadrature.
+
+    `step` is called with how many draws are made.
 
     Returns
     -------
@@ -153,6 +157,7 @@ def fit_pymc(
         tune=2000,
         seed=seed,
         target_accept=0.98,
+        step=step,
     )
     posterior = tree["posterior"].dataset
     slope, tau = (posterior[name].to_numpy().ravel() for name in ("slope", "between"))
