@@ -44,18 +44,6 @@ def test_a_worker_that_dies_is_reported_in_one_line():
         fan_out(two, die, [3])
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_dask_cluster_finds_the_same_numbers():
-    from distributed import LocalCluster
-
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        executor(scheduler=cluster.scheduler_address) as run_by,
-    ):
-        assert fan_out(run_by, summed, range(6)) == fan_out(Serial(), summed, range(6))
-
-
 def test_one_worker_is_this_process():
     with executor(1) as one:
         assert one == Serial()

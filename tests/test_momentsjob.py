@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +16,9 @@ from cbec_bayes.bayes.gathered import PanelMoments
 from cbec_bayes.design import make_design
 from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.groups import effects
-from cbec_bayes.fanout import executor, fan_out
+from cbec_bayes.fanout import executor
 from cbec_bayes.files import write_files
-from cbec_bayes.momentsjob import gather, gather_piece, load_moments, moments_bytes, pieces_of
+from cbec_bayes.momentsjob import gather, load_moments, moments_bytes, pieces_of
 from cbec_bayes.panel import Roles, make_panel, read_panel
 from tests.bayes.test_gathered import assert_same
 
@@ -174,40 +171,6 @@ def test_datasets_that_cannot_be_read(tmp_path):
     twice = pd.concat([table(), table().iloc[[7]]])
     with pytest.raises(InputError, match=r"'firm \d+' has the period \d+ twice"):
         gather([twice], ROLES)
-
-
-def die_once(marker: str, *given):
-    """Kill the worker that is the first to come here, and work in the others."""
-    if not Path(marker).exists():
-        Path(marker).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return gather_piece(*given)
-
-
-def root_or_die(marker: str, piece: int) -> float:
-    if piece == 5 and not Path(marker).exists():
-        Path(marker).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return float(piece**0.5)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_cluster_loses_a_worker_and_no_number(dataset, tmp_path, monkeypatch):
-    from distributed import LocalCluster
-
-    frame, folder = dataset
-    whole = gather([frame], ROLES)
-    monkeypatch.setattr(momentsjob, "gather_piece", partial(die_once, str(tmp_path / "killed")))
-    with (
-        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as cluster,
-        executor(scheduler=cluster.scheduler_address) as run_by,
-    ):
-        assert_same(whole, gather(folder, ROLES, run_by=run_by))
-        assert (tmp_path / "killed").exists()
-        roots = fan_out(run_by, partial(root_or_die, str(tmp_path / "again")), range(12))
-        assert roots == [piece**0.5 for piece in range(12)]
-        assert (tmp_path / "again").exists()
 
 
 def test_the_command(dataset, tmp_path, capsys, monkeypatch):
