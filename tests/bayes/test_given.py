@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
 from cbec_bayes.bayes import given as module
-from cbec_bayes.bayes.blocks import make_blocks
+from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.given import Dense, Separated, given, linear
+from cbec_bayes.design import Design
+from cbec_bayes.family import load_panel_model
+from cbec_bayes.spec import Origin
+from cbec_bayes.within import TwoWay
 from tests.bayes import MEMBERS, panel
 
 
@@ -84,3 +90,53 @@ def test_what_pooled_coefficients_take_from_flat_ones():
     size = np.sqrt(np.diag(covariance))
     assert (np.abs(draws.mean(axis=0) - mean) < 5 * size / np.sqrt(n)).all()
     assert (np.abs(np.cov(draws.T) - covariance) < 6 * np.outer(size, size) * np.sqrt(2 / n)).all()
+
+
+def test_a_thousand_groups_a_hundred_periods_and_many_controls():
+    """Slopes at given scales solve Henderson's mixed-model equations, sparse and written out."""
+    rng = np.random.default_rng(7)
+    n_units, n_times, n_groups, k = 2_000, 100, 1_000, 20
+    unit, time = np.repeat(np.arange(n_units), n_times), np.tile(np.arange(n_times), n_units)
+    seen = rng.random(len(unit)) < 0.12
+    unit, time = np.unique(unit[seen], return_inverse=True)[1], time[seen]
+    group = unit % n_groups
+    x = rng.standard_normal((len(unit), 1 + k)) + rng.standard_normal((n_units, 1 + k))[unit]
+    slope = 1 + 0.5 * rng.standard_normal(n_groups)
+    y = x[:, 0] * slope[group] + x[:, 1:] @ rng.standard_normal(k) + rng.standard_normal(len(unit)) + unit / 100
+    names = tuple(f"g{r}" for r in range(n_groups))
+    terms = ("d", *(f"x{j}" for j in range(k)))
+    effects, units = TwoWay(unit, time), tuple(f"u{i}" for i in range(n_units))
+    design = Design("y", terms, y, x, unit, time, group, units, tuple(range(n_times)), names, effects, Origin.SIMULATED)
+    blocks = make_blocks(design, load_panel_model("partial_pooling"))
+    assert blocks.moments is not None  # nothing was laid out
+    collapsed = make_collapsed(blocks)
+    sigma, tau = 0.9, 0.4
+    labels = coefficient_names(blocks)
+    loadings = np.zeros((n_groups, collapsed.n_coefficients))
+    loadings[:, labels.index("slope")] = 1
+    loadings[np.arange(n_groups), [labels.index(f"group_slope[{name}]") for name in names]] = 1
+    mean, variance = linear(collapsed, np.log([[sigma, tau]]), loadings)
+
+    def coded(values, code, width):
+        return sparse.csr_array((values, (np.arange(len(code)), code)), shape=(len(code), width))
+
+    ones = np.ones(len(unit))
+    z = sparse.hstack(
+        [
+            x[:, :1],
+            x[:, 1:],
+            coded(ones, unit, n_units),
+            coded(ones, time, n_times)[:, 1:],
+            coded(x[:, 0], group, n_groups),
+        ],
+        format="csc",
+    )
+    penalty = np.zeros(z.shape[1])
+    penalty[-n_groups:] = (sigma / tau) ** 2
+    solve = splu((z.T @ z + sparse.diags_array(penalty)).tocsc())
+    found = solve.solve(z.T @ y)
+    np.testing.assert_allclose(mean[0], found[0] + found[-n_groups:], rtol=1e-8)
+    for r in (0, 500, 999):
+        load = np.zeros(z.shape[1])
+        load[0], load[r - n_groups] = 1, 1
+        assert variance[0, r] == pytest.approx(sigma**2 * load @ solve.solve(load), rel=1e-8)
