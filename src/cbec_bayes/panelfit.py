@@ -132,7 +132,8 @@ class FittedPanel:
             rows = pd.concat([ends.sort_values("mean", ascending=False), rows.drop(index=groups.index)])
         text = rows.drop(columns=["n_obs", "origin"]).astype(object)
         for column in text.columns[1:]:
-            text[column] = ["" if pd.isna(value) else f"{float(value):.4g}" for value in text[column]]
+            form = ".0f" if column == "n_units" else ".4g"
+            text[column] = ["" if pd.isna(value) else f"{float(value):{form}}" for value in text[column]]
         return text
 
     def diagnostics(self) -> dict[str, Any]:

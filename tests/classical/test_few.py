@@ -220,3 +220,17 @@ def test_ties_are_not_decided_by_rounding(scale):
 def test_two_clusters_have_no_bootstrap_to_speak_of():
     found = few_clusters(random_design(1, 2, 4), replications=99)
     assert found.weights == "webb"
+
+
+def test_of_many_clusters_there_is_the_usual_error_alone(monkeypatch):
+    """Methods for few clusters cost the square of their number: of thirty thousand, all of a machine's memory."""
+    from cbec_bayes.classical import few
+
+    design = load("grunfeld")
+    monkeypatch.setattr(few, "MOST_CLUSTERS", len(design.units) - 1)
+    monkeypatch.setattr(few, "prepare_few", None)
+    found = few.few_clusters(design)
+    np.testing.assert_array_equal(found.regression.se, few.twfe(design).se)
+    for name in ("cr2_se", "cr2_df", "cr2_p", "crv3_se", "crv3_p", "wild_p", "wild_interval"):
+        assert np.isnan(getattr(found, name)).all()
+    assert found.frame()["vcov"].tolist().count("CRV1") == len(design.terms)

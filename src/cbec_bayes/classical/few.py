@@ -20,6 +20,9 @@ from cbec_bayes.within import Array, means_by
 
 REPLICATIONS = 9_999
 
+MOST_CLUSTERS = 1_000
+"""Clusters up to which methods for few of them are run; they cost their square, and CRV1 has no need of them beyond."""
+
 
 @dataclass(frozen=True, slots=True)
 class FewClusters:
@@ -109,6 +112,8 @@ def few_clusters(
 
     Notes
     -----
+    With more than `MOST_CLUSTERS` clusters there is CRV1 alone, and NaN for the rest.
+
     CRV3 and the restricted wild cluster bootstrap: MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and
     bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38; Webb (2023) for six-point
     weights. pyfixest and wildboottest compute them on rows with unit means taken out and period dummies as
@@ -118,6 +123,10 @@ def few_clusters(
     """
     how = convention(how) if isinstance(how, str) else how
     fit = twfe(design, terms, how=how)
+    if fit.n_units > MOST_CLUSTERS:
+        none = np.full(len(fit.terms), np.nan)
+        weights = weights_for(fit.n_units, replications)
+        return FewClusters(fit, *(none,) * 6, np.full((len(none), 2), np.nan), weights, replications, seed)
     used = sample(design if terms is None else design.keeping(terms), how)
     kept = list(identified(used.x, used.effects.within(used.x)))
     frame, slopes, effects, unit = _unit_demeaned(used, kept)
