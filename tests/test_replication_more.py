@@ -358,5 +358,6 @@ def test_the_command_passes_its_options_on(monkeypatch, capsys):
     monkeypatch.setattr("cbec_bayes.replication.replicate", stop)
     with pytest.raises(SystemExit):
         main(["replicate", "--study", "public", "--seed", "7", "--no-few"])
+    assert callable(seen.pop("step"))
     assert seen == {"study": "public", "few": False, "seed": 7}
     assert capsys.readouterr().err == "error: enough\n"

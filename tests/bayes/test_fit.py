@@ -340,6 +340,7 @@ def test_which_engine_fits(monkeypatch, engine, residual):
         assert asked == {}
         return
     assert (found.tree, found.diagnostics, found.collapsed) == ("tree", "diagnostics", None)
+    assert callable(asked.pop("step"))
     assert asked == {"blocks": found.blocks, "draws": 20, "chains": 2, "seed": 9}
 
 
@@ -413,7 +414,8 @@ def test_both_engines_sample_the_same_posterior_of_both_studies(name):
             unit = np.hypot(errors[0][variable], errors[1][variable])
             z = np.asarray(apart / unit.where(unit > 0, np.inf)).ravel()
             assert np.abs(z).max() < 4.5  # of some 50 coefficients that move together
-            assert np.abs(apart).max() < 0.15 * one[variable].std(("chain", "draw")).max()
+            if method == "mean":  # a deviation's own error is large where a tail is long, as tau's
+                assert np.abs(apart).max() < 0.15 * one[variable].std(("chain", "draw")).max()
 
 
 @pytest.mark.parametrize("name", ["paper", "public"])

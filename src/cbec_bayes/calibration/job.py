@@ -36,7 +36,7 @@ FOLDER = "calibration"
 PRODUCERS = (
     *(f"bayes.{name}" for name in ("blocks", "crossproducts", "moments", "lags", "diagonal", "collapsed", "given")),
     *(f"bayes.{name}" for name in ("elimination", "importance", "posterior", "priors", "predictive", "fit")),
-    *(f"bayes.{name}" for name in ("twin", "conditioned")),
+    *(f"bayes.{name}" for name in ("unitslopes", "twin", "conditioned")),
     *(f"calibration.{name}" for name in ("simulate", "uniformity", "sbc", "coverage")),
     *(f"classical.{name}" for name in ("batch", "fewbatch", "conventions")),
     "estimands.groups",
