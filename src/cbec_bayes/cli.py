@@ -649,6 +649,16 @@ def main(arguments: list[str] | None = None) -> None:
         status = error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         status = StoppedError.exit_status
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        sys.stdout = None  # or Python would try to flush it
+        status = 0
+    except OSError as error:  # a full disk, say, where a temporary file was
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {place}{error.strerror or ' '.join(str(error).split())}", err=True)
+        status = InputError.exit_status
+    except MemoryError as error:
+        typer.echo(f"error: not enough memory{f' ({error})' if str(error) else ''}", err=True)
+        status = InputError.exit_status
     except Exception as error:
         # The usage errors of the command-line library: their class is private to it, their message is not.
         if not hasattr(error, "format_message"):

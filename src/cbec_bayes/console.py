@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,28 +119,40 @@ def deliver(
 ) -> None:
     """Find, print and write; or, where what is in the folder was made of the same content, say so and print it."""
     from cbec_bayes import receipts
-    from cbec_bayes.files import write_files
+    from cbec_bayes.files import locked, write_files
 
-    key = receipts.digest(command, depends()) if out is not None else ""
-    kept = receipts.read(out, command, key) if out is not None and not fresh else None
-    if kept is not None:
-        show(kept.said, kept.found, out, list(kept.files), quiet=quiet, as_json=as_json, unchanged=True)
-        return
-    try:
-        found = find()
-    except KeyboardInterrupt:
-        raise StoppedError("run the same command again to start over") from None
-    receipt = receipts.make(key, found.files, found.said, {k: _plain(v) for k, v in found.tables.items()})
-    written: list[str] = []
-    try:
-        if out is not None:
-            write_files(out, found.files)
-            written = list(found.files)
-        found.require()
-        if out is not None:
-            write_files(out, {receipts.file_of(command): receipt.text()})
-    finally:
-        show(receipt.said, receipt.found, out, written, quiet=quiet, as_json=as_json)
+    def unchanged(key: str) -> bool:
+        kept = receipts.read(out, command, key) if out is not None and not fresh else None
+        if kept is not None:
+            show(kept.said, kept.found, out, list(kept.files), quiet=quiet, as_json=as_json, unchanged=True)
+        return kept is not None
+
+    def key_of() -> str:
+        return receipts.digest(command, depends()) if out is not None else ""
+
+    key = key_of()
+    if unchanged(key):
+        return  # nothing is written, so that a folder that cannot be written to will do
+    with nullcontext(False) if out is None else locked(out) as recovered:
+        if recovered:
+            key = key_of()
+            if unchanged(key):
+                return
+        try:
+            found = find()
+        except KeyboardInterrupt:
+            raise StoppedError("run the same command again to start over") from None
+        receipt = receipts.make(key, found.files, found.said, {k: _plain(v) for k, v in found.tables.items()})
+        written: list[str] = []
+        try:
+            if out is not None:
+                write_files(out, found.files)
+                written = list(found.files)
+            found.require()
+            if out is not None:
+                write_files(out, {receipts.file_of(command): receipt.text()})
+        finally:
+            show(receipt.said, receipt.found, out, written, quiet=quiet, as_json=as_json)
 
 
 def show(

@@ -237,25 +237,34 @@ class Journal:
         """Return what was finished; a line that an interruption cut short is no result."""
         if not self._is_of_this():
             return {}
-        found = {}
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]:
-            if line.endswith("\n"):
-                position, result = json.loads(line)
-                found[position] = result
-        return found
+        return {position: result for position, result, _ in self._lines()}
+
+    def _lines(self) -> Iterator[tuple[int, Any, int]]:
+        """Yield position, result and where its line ends, up to the first line that is not whole."""
+        with self.path.open("rb") as file:
+            end = len(file.readline())
+            for line in file:
+                try:
+                    position, result = json.loads(line.decode())
+                except (ValueError, TypeError):
+                    return
+                if not line.endswith(b"\n"):
+                    return
+                end += len(line)
+                yield position, result, end
 
     def _is_of_this(self) -> bool:
         try:
-            with self.path.open(encoding="utf-8") as file:
-                return file.readline() == json.dumps(self.what) + "\n"
-        except (OSError, UnicodeDecodeError):
+            with self.path.open("rb") as file:
+                return file.readline() == json.dumps(self.what).encode() + b"\n"
+        except OSError:
             return False
 
     def open(self) -> Callable[[int, Any], None]:
         """Begin to write; returns the function that writes a result."""
         if self._is_of_this():
-            whole = self.path.read_bytes()
-            self.path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+            ends = [len(json.dumps(self.what)) + 1, *(end for _, _, end in self._lines())]
+            os.truncate(self.path, ends[-1])
         else:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps(self.what) + "\n", encoding="utf-8")

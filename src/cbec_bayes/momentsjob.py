@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -271,11 +270,8 @@ def moments_bytes(moments: PanelMoments) -> bytes:
             "origin": str(moments.origin),
         },
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "moments.nc"
-        packed = {name: {"zlib": True} for name in ("within", "between") if name in fields}
-        dataset.to_netcdf(path, engine="h5netcdf", encoding=packed)
-        return path.read_bytes()
+    packed = {name: {"zlib": True} for name in ("within", "between") if name in fields}
+    return bytes(dataset.to_netcdf(engine="h5netcdf", encoding=packed))
 
 
 def load_moments(path: Path | str) -> PanelMoments:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,11 +179,11 @@ def read_tree(path: Path) -> Any:
 
 
 def netcdf_bytes(tree: Any) -> bytes:
-    """Return a DataTree as the content of a netCDF file, so that it can be written whole like any other."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "posterior.nc"
-        tree.to_netcdf(path, engine="h5netcdf")
-        return path.read_bytes()
+    """Return a DataTree as the content of a netCDF file, so that it can be written whole like any other.
+
+    It is made in memory: where a disk is full, HDF5 ends the process.
+    """
+    return bytes(tree.to_netcdf(engine="h5netcdf"))
 
 
 def fit_file(

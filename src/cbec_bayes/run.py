@@ -17,7 +17,7 @@ from cbec_bayes.checks.suite import CHECKS
 from cbec_bayes.ensemble import MEMBERS, Ensemble, run_ensemble
 from cbec_bayes.errors import InputError
 from cbec_bayes.fanout import SERIAL, Executor, Journal, code_digest
-from cbec_bayes.files import asset_dir, sha256, write_files
+from cbec_bayes.files import asset_dir, locked, sha256, write_files
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.published.reanalysis import Reanalysis, Step, reanalyse
@@ -107,9 +107,10 @@ def run(study_name: str, out: Path, **options: Any) -> tuple[Reanalysis, list[Pa
     analysis, paths
         The results, and the files written, the page first.
     """
-    made = make_report(study_name, out, **options)
-    written = write_files(out, made.files)
-    made.journal.remove()
+    with locked(out):
+        made = make_report(study_name, out, **options)
+        written = write_files(out, made.files)
+        made.journal.remove()
     return made.analysis, written
 
 

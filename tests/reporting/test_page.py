@@ -66,6 +66,8 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
+OPTIONS = {"seed": 1, "members": 4, "models": MODELS}
+
 sampled: dict[bytes, object] = {}
 
 
@@ -86,8 +88,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studyfit, "fit", fit_once)
         with executor(2) as two:
-            options = {"members": 4, "models": MODELS, "run_by": two, "step": steps.append}
-            analysis, paths = run("paper", out, seed=1, **options)
+            analysis, paths = run("paper", out, run_by=two, step=steps.append, **OPTIONS)
     assert set(STEPS) <= set(steps)
     assert len([step for step in steps if step_parts(step) is None]) == n_steps(MODELS)
     assert "panel 4 of 4" in steps
@@ -155,15 +156,13 @@ def test_classical_tables_carry_their_origin(made):
 
 
 @pytest.mark.slow
-def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(tmp_path):
+def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made, tmp_path, monkeypatch):
     """Quadrature is deterministic and samplers are seeded; no time, place or machine is written."""
-    few = {"seed": 1, "members": 2, "models": ("partial_pooling", "complete_pooling")}
-    _, paths = run("paper", tmp_path / "one", **few)
-    with executor(2) as two:
-        run("paper", tmp_path / "two", run_by=two, **few)
+    _, out, paths, _ = made
+    monkeypatch.setattr(studyfit, "fit", fit_once)
+    run("paper", tmp_path, **OPTIONS)
     for path in paths:
-        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
-        assert path.read_bytes() == other.read_bytes(), path.name
+        assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name
 
 
 @pytest.mark.slow

@@ -1,0 +1,276 @@
+"""Whatever ends a run, earlier results are intact, the same command goes on, and two runs do not mix.
+
+Runs are killed in children of a process that has everything imported, so that dozens of them take seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from cbec_bayes import cli
+from cbec_bayes.errors import InputError
+from cbec_bayes.fanout import Journal
+from cbec_bayes.files import LOCK, locked, write_files
+from tests.bad_inputs.cases import COLUMNS, table
+
+OPTIONS = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def untimed(found: dict[str, bytes]) -> dict[str, object]:
+    """Return content without the seconds that it took."""
+    diagnostics = json.loads(found["diagnostics.json"])
+    rest = {name: held for name, held in found.items() if name not in ("diagnostics.json", ".fit.receipt")}
+    return {**rest, "diagnostics": {key: held for key, held in diagnostics.items() if key != "seconds"}}
+
+
+def driver(body: str, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", body, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+KILLED_AT_EVERY_CALL = """
+import os, sys
+from pathlib import Path
+from cbec_bayes.files import write_files
+
+folder, last = Path(sys.argv[1]), int(sys.argv[2])
+for k in range(last):
+    out = folder / str(k)
+    write_files(out, {"a.txt": "old a", "sub/b.txt": "old b"})
+    if os.fork() == 0:
+        left = k
+
+        def hook(event, arguments):
+            global left
+            if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and str(out) in str(arguments[0]):
+                if left == 0:
+                    os._exit(9)
+                left -= 1
+
+        sys.addaudithook(hook)
+        write_files(out, {"a.txt": "new a", "sub/b.txt": "new b", "c.txt": "new c"})
+        os._exit(0)
+    print(k, os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_killed_at_every_call_all_files_are_old_or_all_are_new(tmp_path):
+    lines = driver(KILLED_AT_EVERY_CALL, str(tmp_path), "60").stdout.splitlines()
+    status = {int(k): int(code) for k, code in (line.split() for line in lines)}
+    assert set(status.values()) == {0, 9}
+    seen = set()
+    for k, code in status.items():
+        with locked(tmp_path / str(k)):
+            pass
+        found = {name: text.decode() for name, text in content(tmp_path / str(k)).items()}
+        which = {text.split()[0] for text in found.values()}
+        assert len(which) == 1, (k, found)
+        assert set(found) == ({"a.txt", "sub/b.txt", "c.txt"} if which == {"new"} else {"a.txt", "sub/b.txt"})
+        assert code == 9 or which == {"new"}
+        seen.add((code, *which))
+    assert seen == {(9, "old"), (9, "new"), (0, "new")}
+
+
+KILLED_AT_RANDOM = """
+import os, random, shutil, signal, sys, time
+from pathlib import Path
+import arviz, h5netcdf, pyfixest, xarray  # not used before the fork: their threads would not survive it
+from cbec_bayes import cli, panelfit
+
+folder, times, options = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+
+def fit(out, seed):
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        try:
+            cli.main(["fit", *options, "--seed", str(seed), "--out", str(out)])
+        except SystemExit as stopped:
+            os._exit(stopped.code or 0)
+    return child
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+ended(fit(folder / "old", 1))
+begun = time.perf_counter()
+ended(fit(folder / "new", 2))
+whole = time.perf_counter() - begun
+chance = random.Random(4)
+for k in range(times):
+    out = folder / f"killed {k}"
+    shutil.copytree(folder / "old", out)
+    child = fit(out, 2)
+    time.sleep(whole * chance.uniform(0.0, 1.05))
+    os.kill(child, signal.SIGKILL)
+    ended(child)
+    shutil.copytree(out, folder / f"left {k}")
+    print(k, ended(fit(out, 2)))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_a_fit_leaves_the_earlier_one_and_goes_on(tmp_path):
+    table().to_csv(tmp_path / "panel.csv", index=False)
+    times = 5
+    ran = driver(KILLED_AT_RANDOM, str(tmp_path), str(times), "--data", str(tmp_path / "panel.csv"), *OPTIONS)
+    assert ran.stdout.split() == [part for k in range(times) for part in (str(k), "0")], ran.stderr
+    old, new = content(tmp_path / "old"), untimed(content(tmp_path / "new"))
+    assert old["effects.csv"] != new["effects.csv"]
+    for k in range(times):
+        with locked(tmp_path / f"left {k}"):
+            pass
+        left = content(tmp_path / f"left {k}")
+        assert left == old or untimed(left) == new
+        assert untimed(content(tmp_path / f"killed {k}")) == new
+
+
+TOO_LARGE = """
+import resource, sys
+from cbec_bayes import cli
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+cli.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("room", [300, 20_000])
+def test_a_full_disk_is_said_in_a_line_and_leaves_what_there_was(tmp_path, room):
+    """A limit on the size of files fails where a full disk would: in the middle of a file."""
+    table().to_csv(tmp_path / "panel.csv", index=False)
+    write_files(tmp_path / "out", {"effects.csv": "earlier"})
+    asked = ["fit", "--data", str(tmp_path / "panel.csv"), *OPTIONS, "--out", str(tmp_path / "out")]
+    ran = driver(TOO_LARGE, str(room), *asked)
+    assert ran.returncode == 2, ran.stderr
+    assert ran.stderr.startswith("error: ")
+    assert ran.stderr.count("\n") == 1
+    assert content(tmp_path / "out") == {"effects.csv": b"earlier"}
+
+
+def test_output_that_finds_no_room_is_said_in_a_line():
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "cbec_bayes.cli", "models"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ran.returncode == 2
+    assert ran.stderr == "error: No space left on device\n"
+
+
+def test_a_reader_that_goes_away_ends_it_quietly():
+    ran = subprocess.run(
+        f"{sys.executable} -m cbec_bayes.cli models | true", shell=True, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_second_run_in_a_folder_is_told_of_the_first(tmp_path, capsys):
+    table().to_csv(tmp_path / "panel.csv", index=False)
+    out = tmp_path / "out"
+    said = []
+
+    def another():
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["fit", "--data", str(tmp_path / "panel.csv"), *OPTIONS, "--out", str(out)])
+        said.append(stopped.value.code)
+
+    with locked(out):
+        there = threading.Thread(target=another)
+        there.start()
+        there.join()
+        assert content(out) == {LOCK: b""}
+    assert said == [2]
+    assert "another run is at work in this folder" in capsys.readouterr().err
+    assert not out.exists()
+
+
+SIDE_BY_SIDE = """
+import os, sys
+from cbec_bayes import cli
+
+children = []
+for seed in ("1", "2", "3"):
+    if (child := os.fork()) == 0:
+        try:
+            cli.main([*sys.argv[1:], "--seed", seed])
+        except SystemExit as stopped:
+            os._exit(stopped.code or 0)
+    children.append(child)
+print(*[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+"""
+
+
+def test_runs_at_once_in_a_folder_do_not_mix(tmp_path):
+    table().to_csv(tmp_path / "panel.csv", index=False)
+    asked = ["fit", "--data", str(tmp_path / "panel.csv"), *OPTIONS, "-q"]
+    ran = driver(SIDE_BY_SIDE, *asked, "--out", str(tmp_path / "out"))
+    codes = [int(code) for code in ran.stdout.split()]
+    assert sorted(set(codes)) in ([0], [0, 2]), ran.stderr
+    found = content(tmp_path / "out")
+    seed = json.loads(found["diagnostics.json"])["seed"]
+    with pytest.raises(SystemExit):
+        cli.main([*asked, "--seed", str(seed), "--out", str(tmp_path / "alone")])
+    assert untimed(found) == untimed(content(tmp_path / "alone"))
+
+
+def test_a_lock_is_had_again_within_and_gone_after(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with locked(out), locked(out):
+        write_files(out, {"a": "1"})
+        assert (out / LOCK).exists()
+    assert content(out) == {"a": b"1"}
+    with pytest.raises(ValueError, match="x"), locked(tmp_path / "other" / "out"):
+        raise ValueError("x")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("index", ['["../stolen"]', '["/tmp/stolen"]', '{"0": "a"}', "[1]", "not JSON", None])
+def test_a_stage_that_came_with_a_folder_of_others_leads_nowhere(tmp_path, index):
+    out = tmp_path / "out"
+    stage = out / ".written-x"
+    stage.mkdir(parents=True)
+    (stage / "0").write_text("harm")
+    if index is not None:
+        (stage / "index").write_text(index)
+    with locked(out):
+        pass
+    assert content(tmp_path) == {}
+
+
+def test_a_journal_goes_on_after_a_line_that_is_not_whole(tmp_path):
+    journal = Journal(tmp_path / "j", "what")
+    write = journal.open()
+    for k in range(3):
+        write(k, [k])
+    journal.close()
+    whole = journal.path.read_bytes()
+    for tail in (b"[3, [", b"[3, [3]]", b"\0\0\0\n[3, [3]]\n", b"[3]\n", b"\xff\n", b"7\n"):
+        journal.path.write_bytes(whole + tail)
+        assert journal.read() == {0: [0], 1: [1], 2: [2]}
+        journal.open()(3, [3])
+        journal.close()
+        assert journal.path.read_bytes() == whole + b"[3, [3]]\n"
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InputError, match="a folder is where a file was to be written"):
+        write_files(tmp_path, {"b": "1", "a": "2"})
+    assert content(tmp_path) == {}
