@@ -241,7 +241,7 @@ def test_a_lock_is_had_again_within_and_gone_after(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("index", ['["../stolen"]', '["/tmp/stolen"]', '{"0": "a"}', "[1]", "not JSON", None])
+@pytest.mark.parametrize("index", ['["../stolen"]', '["/elsewhere/stolen"]', '{"0": "a"}', "[1]", "not JSON", None])
 def test_a_stage_that_came_with_a_folder_of_others_leads_nowhere(tmp_path, index):
     out = tmp_path / "out"
     stage = out / ".written-x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from cbec_bayes import cli, momentsjob
 from cbec_bayes.bayes.fit import fit
@@ -18,7 +20,7 @@ from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.fanout import executor
 from cbec_bayes.files import write_files
-from cbec_bayes.momentsjob import gather, load_moments, moments_bytes, pieces_of
+from cbec_bayes.momentsjob import SEAL, gather, load_moments, moments_bytes, pieces_of
 from cbec_bayes.panel import Roles, make_panel, read_panel
 from tests.bayes.test_gathered import assert_same
 
@@ -104,36 +106,48 @@ def _without_between(found: PanelMoments) -> PanelMoments:
     return replace(found, between=None)
 
 
+def sealed(content: bytes) -> bytes:
+    return content + SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
 def test_what_is_no_file_of_moments(tmp_path):
     whole = moments_bytes(gather([table()], ROLES))
-    (tmp_path / "text.nc").write_text("no")
-    (tmp_path / "short.nc").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "empty.nc").write_bytes(b"")
-    pd.DataFrame({"a": [1.0]}).to_xarray().to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
-    for name in ("text.nc", "short.nc", "empty.nc"):
-        with pytest.raises(InputError, match=rf"{name}: not a file of moments \("):
-            load_moments(tmp_path / name)
-    with pytest.raises(InputError, match="`cbec-bayes moments` writes them"):
-        load_moments(tmp_path / "other.nc")
+    text, other = b"no", bytes(pd.DataFrame({"a": [1.0]}).to_xarray().to_netcdf(engine="h5netcdf"))
+    for content, reason in (
+        (text, "not a file of moments: `cbec-bayes moments` writes them"),
+        (b"", "not a file of moments: "),
+        (other, "not a file of moments: "),
+        (whole[: len(whole) // 2], "damaged or cut: "),
+        (whole[:-1], "damaged or cut: "),
+        (whole[:-2] + b"..", "damaged or cut: "),
+        (whole + b" ", "damaged or cut: "),
+        (sealed(text), r"not a file of moments \("),
+        (sealed(other), "not a file of moments: "),
+    ):
+        (tmp_path / "m.nc").write_bytes(content)
+        with pytest.raises(InputError, match=f"m.nc: {reason}"):
+            load_moments(tmp_path / "m.nc")
     with pytest.raises(InputError, match="no such file"):
         load_moments(tmp_path / "none.nc")
     with pytest.raises(InputError, match="this is a folder"):
         load_moments(tmp_path)
-    import xarray as xr
 
-    (tmp_path / "m.nc").write_bytes(whole)
+
+def test_moments_are_open_netcdf_of_a_version(tmp_path):
+    """Any reader of netCDF opens them, seal and all; what claims to be moments and cannot be is refused."""
+    (tmp_path / "m.nc").write_bytes(moments_bytes(gather([table()], ROLES)))
     held = xr.load_dataset(tmp_path / "m.nc", engine="h5netcdf")
-    held.attrs["version"] = 2
-    held.to_netcdf(tmp_path / "later.nc", engine="h5netcdf")
-    with pytest.raises(InputError, match="moments of version 2; 1 can be read"):
-        load_moments(tmp_path / "later.nc")
-    held.attrs["version"] = 1
-    held.drop_vars("within").to_netcdf(tmp_path / "lacks.nc", engine="h5netcdf")
-    held["within"][0, 0, 0] = np.nan
-    held.to_netcdf(tmp_path / "nan.nc", engine="h5netcdf")
-    for name in ("lacks.nc", "nan.nc"):
-        with pytest.raises(InputError, match="the file of moments is damaged"):
-            load_moments(tmp_path / name)
+    np.testing.assert_array_equal(held["within"], load_moments(tmp_path / "m.nc").within)
+    changed = held.copy(deep=True)
+    changed["within"][0, 0, 0] = np.nan
+    for one, reason in (
+        (held.assign_attrs(version=2), "moments of version 2; 1 can be read"),
+        (held.drop_vars("within"), "the file of moments is damaged"),
+        (changed, "the file of moments is damaged"),
+    ):
+        (tmp_path / "other.nc").write_bytes(sealed(bytes(one.to_netcdf(engine="h5netcdf"))))
+        with pytest.raises(InputError, match=reason):
+            load_moments(tmp_path / "other.nc")
 
 
 @pytest.mark.parametrize(

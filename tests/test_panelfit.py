@@ -430,3 +430,29 @@ def test_a_coefficient_per_unit_has_its_limit(program, monkeypatch):
     status, _, err = program(*COLUMNS, "--group", GROUP, "--model", "ar1")
     assert status == 2
     assert "15 units are more than the 10 that fit into memory" in err
+
+
+def test_groups_have_their_limit(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(panelfit, "MAX_GROUPS", 2)
+    status, _, err = program(*COLUMNS, "--group", GROUP)
+    assert status == 2
+    assert "3 groups are more than the 2 that can be pooled; take coarser groups, or the model 'nested'" in err
+    status, _, err = program(*COLUMNS, "--group", GROUP, "--model", "complete_pooling")
+    assert status == 0, err
+    moments_file = tmp_path / "moments.nc"
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["moments", "面板.csv", *COLUMNS, "--group", GROUP, "--out", str(moments_file), "--quiet"])
+    assert not stopped.value.code
+    with pytest.raises(InputError, match="3 groups are more than the 2"):
+        panelfit.fit_moments_file(moments_file, model="partial_pooling")
+
+
+@pytest.mark.parametrize("name", ["effects.csv", "classical.csv"])
+def test_a_result_is_not_written_over_the_panel_it_is_made_of(program, name, tmp_path):
+    held = (tmp_path / "面板.csv").read_bytes()
+    (tmp_path / name).write_bytes(held)
+    status, _, err = program(*COLUMNS, "--group", GROUP, "--out", ".", data=name)
+    assert status == 2
+    assert f"{name}: the result would be written over what it is made from; name another folder" in err
+    assert (tmp_path / name).read_bytes() == held
+    assert not (tmp_path / "posterior.nc").exists()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cbec_bayes.console import Found, Step, deliver, plain_table, progress, resumable, show
+from cbec_bayes.console import Found, Step, deliver, plain_table, progress, resumable, show, spare
 from cbec_bayes.errors import CbecBayesError, InputError, StoppedError
 
 app = typer.Typer(
@@ -199,7 +199,7 @@ def published(
         said = "\n".join([plain_table(pooled.shown(), title), *pooled.notes])
         return Found(said, tables, pooled.files(), pooled.require)
 
-    deliver("published", find, out, quiet=quiet, as_json=as_json)
+    deliver("published", find, out, reads=[file], quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -292,7 +292,7 @@ def fit(
         held = content_digest(moments.read_bytes()) if moments.is_file() else ""
         return {"moments": held, "model": repr(load_panel_model(model)), "seed": seed}
 
-    deliver("fit", find, out, depends, quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver("fit", find, out, depends, reads=[data, moments], quiet=quiet, as_json=as_json, fresh=fresh)
 
 
 def _names(text: str) -> list[str]:
@@ -345,6 +345,7 @@ def moments(
     from cbec_bayes.panel import Roles
 
     roles = Roles(outcome, exposure, tuple(_names(controls)), unit, time, group)
+    spare(file.parent, [file.name], [data, *(data.rglob("*") if data.is_dir() else ())])
     with progress(None, quiet) as step, executor(workers, scheduler) as run_by:
         found = gather(data, roles, run_by=run_by, step=step)
     found = found if between else replace(found, between=None)

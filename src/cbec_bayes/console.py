@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cbec_bayes.errors import StoppedError
+from cbec_bayes.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +113,7 @@ def deliver(
     out: Path | None = None,
     depends: Callable[[], Mapping[str, Any]] = dict,
     *,
+    reads: Sequence[Path | None] = (),
     quiet: bool,
     as_json: bool,
     fresh: bool = True,
@@ -146,6 +147,7 @@ def deliver(
         written: list[str] = []
         try:
             if out is not None:
+                spare(out, found.files, reads)
                 write_files(out, found.files)
                 written = list(found.files)
             found.require()
@@ -153,6 +155,14 @@ def deliver(
                 write_files(out, {receipts.file_of(command): receipt.text()})
         finally:
             show(receipt.said, receipt.found, out, written, quiet=quiet, as_json=as_json)
+
+
+def spare(out: Path, names: Iterable[str], reads: Sequence[Path | None]) -> None:
+    """Raise where a result would be written over a file that it was made from."""
+    own = {path.resolve() for path in reads if path is not None}
+    for name in names:
+        if (out / name).resolve() in own:
+            raise InputError("the result would be written over what it is made from; name another folder", file=out / name)
 
 
 def show(

@@ -187,6 +187,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[bool]:
             lock.acquire(timeout=wait)
             recovered = lock.lock_counter == 1 and _recover(folder)
         except Timeout:
+            if not (folder / LOCK).exists():
+                raise InputError("cannot be written", file=folder) from None
             raise InputError(
                 "another run is at work in this folder; wait for it, or name another", file=folder
             ) from None

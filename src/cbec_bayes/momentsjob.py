@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from cbec_bayes.within import Array
 
 FORMAT, VERSION = "cbec_bayes moments", 1
 """What a file of moments says it is."""
+
+SEAL = b"\nsha256:"
+"""What follows the netCDF, with the digest of all before it: what HDF5 makes of a damaged file may never end."""
 
 BATCH = 2**18
 """Rows that are in memory at once where a file can be read in batches."""
@@ -236,7 +241,7 @@ def shareable(moments: PanelMoments, least: int = SMALLEST) -> None:
 
 
 def moments_bytes(moments: PanelMoments) -> bytes:
-    """Return moments as the content of a netCDF file."""
+    """Return moments as the content of a netCDF file, with a seal behind it that readers of netCDF pass over."""
     import xarray as xr
 
     groups = moments.groups or ("",)
@@ -271,7 +276,8 @@ def moments_bytes(moments: PanelMoments) -> bytes:
         },
     )
     packed = {name: {"zlib": True} for name in ("within", "between") if name in fields}
-    return bytes(dataset.to_netcdf(engine="h5netcdf", encoding=packed))
+    content = bytes(dataset.to_netcdf(engine="h5netcdf", encoding=packed))
+    return content + SEAL + sha256(content).hexdigest().encode()
 
 
 def load_moments(path: Path | str) -> PanelMoments:
@@ -287,8 +293,13 @@ def load_moments(path: Path | str) -> PanelMoments:
     path = Path(path)
     if not path.is_file():
         raise InputError("no such file" if not path.exists() else "this is a folder, a file was expected", file=path)
+    sealed = path.read_bytes()
+    content, _, digest = sealed.rpartition(SEAL)
+    if digest != sha256(content).hexdigest().encode():
+        what = "damaged or cut" if sealed.startswith(b"\x89HDF") and FORMAT.encode() in sealed else "not a file of moments"
+        raise InputError(f"{what}: `cbec-bayes moments` writes them", file=path)
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
+        with xr.open_dataset(BytesIO(content), engine="h5netcdf") as opened:
             held = opened.load()
     except Exception as error:  # the readers of netCDF fail in every way there is
         reason = str(error).strip().split("\n")[0] or type(error).__name__

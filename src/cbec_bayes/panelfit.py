@@ -57,6 +57,9 @@ SHOWN_AT_ENDS = 12
 MAX_UNITS = 3_000
 """Units up to which each can have coefficients that are not eliminated."""
 
+MAX_GROUPS = 3_000
+"""Groups up to which slopes are pooled: work grows with their third power, and three thousand take two minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class FittedPanel:
@@ -239,12 +242,7 @@ def fit_file(
     panel = read_panel(file, Roles(outcome, exposure, tuple(controls), unit, time, group))
     design = make_design(panel)
     _require_errors(design, file)
-    own = spec.residual == "ar1" or (spec.unit_slope != "off" and not spec.eliminates_unit_slopes)
-    if own and spec.is_gaussian and len(design.units) > MAX_UNITS:
-        raise InputError(
-            f"the model '{spec.name}' gives each unit a coefficient of its own, and {len(design.units)} units are more "
-            f"than the {MAX_UNITS} that fit into memory; another member does not"
-        )
+    _require_room(spec, len(design.units), len(design.groups))
     if kept is None:
         step("fitting")
         found = fit(design, spec, engine=engines[engine], seed=seed, step=step)
@@ -345,6 +343,21 @@ def moments_frame(gathered: PanelMoments) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).assign(origin=str(gathered.origin))
 
 
+def _require_room(spec: PanelModel, n_units: int, n_groups: int) -> None:
+    """Raise where a model has more coefficients than fit into memory, or into an hour."""
+    own = spec.residual == "ar1" or (spec.unit_slope != "off" and not spec.eliminates_unit_slopes)
+    if own and spec.is_gaussian and n_units > MAX_UNITS:
+        raise InputError(
+            f"the model '{spec.name}' gives each unit a coefficient of its own, and {n_units} units are more than the "
+            f"{MAX_UNITS} that fit into memory; another member does not"
+        )
+    if spec.uses_groups and n_groups > MAX_GROUPS:
+        raise InputError(
+            f"the model '{spec.name}' gives each group a slope of its own, and {n_groups} groups are more than the "
+            f"{MAX_GROUPS} that can be pooled; take coarser groups, or the model 'nested' with units in their place"
+        )
+
+
 def fit_moments_file(
     file: Path, *, model: str, seed: int = 1, step: Callable[[str], None] = lambda _: None
 ) -> FittedPanel:
@@ -369,6 +382,7 @@ def fit_moments_file(
     spec = load_panel_model(model)
     step("reading the moments")
     gathered = load_moments(file)
+    _require_room(spec, int(gathered.group_units.sum()), len(gathered.groups))
     step("fitting")
     found = fit(gathered, spec, seed=seed, step=step)
     step("tables")
@@ -457,6 +471,18 @@ _ASKED = (
 )
 
 
+def _is_settings(held: Mapping[str, Any]) -> bool:
+    """Return whether each of the settings has its type: the file may have been written, or edited, by anyone."""
+    seed, controls = held["seed"], held["controls"]
+    words = [value for name, value in held.items() if name not in ("seed", "controls", "group")]
+    return (
+        type(seed) is int
+        and seed >= 0
+        and isinstance(controls, list)
+        and all(isinstance(value, str) for value in (*words, *controls, held["group"] or ""))
+    )
+
+
 def read_settings(folder: Path) -> dict[str, Any]:
     """Return what fit.json of a folder says, and see that the data is what it was.
 
@@ -471,6 +497,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
         if "moments" in held:
             raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
         settings = {name: held[name] for name in _ASKED}
+        if not _is_settings(settings):
+            raise ValueError
         data = Path(settings["data"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path) from None

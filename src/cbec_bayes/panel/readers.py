@@ -54,6 +54,8 @@ def read_frame(path: Path | str, *, sheet: str | None = None, labelled: Sequence
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
+        if not path.exists():
+            raise InputError("no such file", file=path)
         raise InputError(f"unknown kind of file '{suffix}'; {', '.join(_FORMATS)} can be read", file=path)
     if sheet is not None and suffix != ".xlsx":
         raise InputError(f"a sheet was asked for ('{sheet}'), but only .xlsx files have sheets", file=path)

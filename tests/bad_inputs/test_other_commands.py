@@ -1,0 +1,222 @@
+"""The commands beside `fit`: what they read may be damaged, missing, or something else, and is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes import cli
+from tests.bad_inputs.cases import COLUMNS, table
+
+ROLES = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
+
+
+def program(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    heard = capsys.readouterr()
+    return int(stopped.value.code or 0), heard.out, heard.err
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A panel, a fit's folder, moments, and a published table."""
+    folder = tmp_path_factory.mktemp("results")
+    table().to_csv(folder / "panel.csv", index=False)
+    table().to_parquet(folder / "panel.parquet")
+    printed = pd.DataFrame({"label": ["east", "central", "west"], "estimate": [0.3, 0.2, 0.6], "se": [0.1, 0.2, 0.1]})
+    printed.to_csv(folder / "printed.csv", index=False)
+    for asked in (
+        ["fit", "--data", folder / "panel.csv", *ROLES, "--out", folder / "fit", "--quiet"],
+        ["moments", folder / "panel.csv", *ROLES, "--out", folder / "panel.nc", "--quiet"],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([str(part) for part in asked])
+        assert not stopped.value.code
+    return folder
+
+
+@pytest.fixture
+def copied(results, tmp_path, monkeypatch):
+    """The same in a folder that the test may damage; the fit still reads the panel where it was fitted."""
+    shutil.copytree(results, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def replaced(name: str, content: bytes | str) -> Callable[[Path], None]:
+    return lambda here: (here / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def shortened(name: str, share: float) -> Callable[[Path], None]:
+    def change(here: Path) -> None:
+        held = (here / name).read_bytes()
+        (here / name).write_bytes(held[: int(share * len(held))])
+
+    return change
+
+
+def flipped(name: str, seed: int, n: int = 40) -> Callable[[Path], None]:
+    """Return what overwrites a few bytes anywhere."""
+
+    def change(here: Path) -> None:
+        held = bytearray((here / name).read_bytes())
+        for k in np.random.default_rng(seed).integers(len(held), size=n):
+            held[k] ^= 0xFF
+        (here / name).write_bytes(held)
+
+    return change
+
+
+def removed(name: str) -> Callable[[Path], None]:
+    return lambda here: (here / name).unlink()
+
+
+def into_folder(name: str) -> Callable[[Path], None]:
+    def change(here: Path) -> None:
+        (here / name).unlink(missing_ok=True)
+        (here / name).mkdir()
+
+    return change
+
+
+def setting(name: str, value: object) -> Callable[[Path], None]:
+    """Return what changes one entry of the fit's settings."""
+
+    def change(here: Path) -> None:
+        path = here / "fit" / "fit.json"
+        held = json.loads(path.read_text())
+        path.write_text(json.dumps({**held, name: value}))
+
+    return change
+
+
+def nothing(here: Path) -> None:
+    """Change nothing."""
+
+
+JUNK = bytes(np.random.default_rng(1).integers(256, size=5_000, dtype=np.uint8))
+FIT_MOMENTS = ["fit", "--moments", "panel.nc"]
+MOMENTS = ["moments", "panel.parquet", *ROLES, "--out", "new.nc"]
+PRINTED = ["published", "printed.csv"]
+
+REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
+    ("moments empty", replaced("panel.nc", b""), FIT_MOMENTS, "panel.nc: "),
+    ("moments junk", replaced("panel.nc", JUNK), FIT_MOMENTS, "panel.nc: "),
+    ("moments text", replaced("panel.nc", "label,estimate\n"), FIT_MOMENTS, "panel.nc: "),
+    ("moments half", shortened("panel.nc", 0.5), FIT_MOMENTS, "panel.nc: "),
+    ("moments nearly whole", shortened("panel.nc", 0.98), FIT_MOMENTS, "panel.nc: "),
+    ("moments folder", into_folder("panel.nc"), FIT_MOMENTS, "a folder"),
+    ("moments absent", removed("panel.nc"), FIT_MOMENTS, "no such file"),
+    ("moments a posterior", nothing, ["fit", "--moments", "fit/posterior.nc"], "fit/posterior.nc: "),
+    ("moments and a panel", nothing, [*FIT_MOMENTS, "--data", "panel.csv"], "--data"),
+    ("moments of nothing", nothing, ["moments", "none", *ROLES, "--out", "new.nc"], "no such file"),
+    ("moments of no kind", nothing, ["moments", "fit/fit.json", *ROLES, "--out", "new.nc"], "unknown kind"),
+    ("moments of half", shortened("panel.parquet", 0.5), MOMENTS, "panel.parquet: "),
+    ("moments of junk", replaced("panel.parquet", JUNK), MOMENTS, "panel.parquet: "),
+    ("moments of nothing at all", replaced("panel.parquet", b""), MOMENTS, "panel.parquet: "),
+    ("moments over panel", nothing, [*MOMENTS[:-1], "panel.parquet"], "made from"),
+    ("moments over a folder", nothing, [*MOMENTS[:-1], "fit"], "fit: "),
+    ("moments below a file", nothing, [*MOMENTS[:-1], "panel.csv/new.nc"], "panel.csv"),
+    ("moments beyond reach", nothing, [*MOMENTS[:-1], "/proc/new.nc"], "cannot be written"),
+    ("moments too few", nothing, [*MOMENTS, "--min-units", "5"], "--disclose"),
+    ("moments of a column that is not there", nothing, [*MOMENTS, "--controls", "xx"], "'xx'"),
+    ("moments of one column twice", nothing, [*MOMENTS, "--controls", "d"], "d"),
+    ("printed absent", removed("printed.csv"), PRINTED, "no such file"),
+    ("printed empty", replaced("printed.csv", ""), PRINTED, "printed.csv"),
+    ("printed header only", replaced("printed.csv", "label,estimate,se\n"), PRINTED, "printed.csv"),
+    ("printed junk", replaced("printed.csv", JUNK), PRINTED, "UTF-8"),
+    ("printed words", replaced("printed.csv", "label,estimate,se\na,1,1\nb,x,1\n"), PRINTED, "'x'"),
+    ("printed se zero", replaced("printed.csv", "label,estimate,se\na,1,1\nb,2,0\n"), PRINTED, "se"),
+    ("printed se negative", replaced("printed.csv", "label,estimate,se\na,1,1\nb,2,-1\n"), PRINTED, "se"),
+    ("printed nan", replaced("printed.csv", "label,estimate,se\na,1,1\nb,nan,1\n"), PRINTED, "printed.csv"),
+    ("printed inf", replaced("printed.csv", "label,estimate,se\na,1,1\nb,inf,1\n"), PRINTED, "printed.csv"),
+    ("printed twice", replaced("printed.csv", "label,estimate,se\na,1,1\na,2,1\n"), PRINTED, "'a'"),
+    ("printed without se", replaced("printed.csv", "label,estimate\na,1\nb,2\n"), PRINTED, "'se'"),
+    ("printed model", nothing, [*PRINTED, "--model", "eight"], "'eight'"),
+    ("fit folder absent", nothing, ["check", "none"], "none"),
+    ("fit folder a file", nothing, ["compare", "panel.csv"], "panel.csv"),
+    ("fit folder of something else", nothing, ["report", "."], "fit.json"),
+    ("settings junk", replaced("fit/fit.json", JUNK), ["compare", "fit"], "fit.json"),
+    ("settings empty", replaced("fit/fit.json", ""), ["compare", "fit"], "fit.json"),
+    ("settings a list", replaced("fit/fit.json", "[]"), ["compare", "fit"], "fit.json"),
+    ("settings half", shortened("fit/fit.json", 0.5), ["check", "fit"], "fit.json"),
+    ("settings a number", setting("outcome", 3), ["compare", "fit"], "fit.json"),
+    ("settings another hash", setting("sha256", "0" * 64), ["compare", "fit"], "changed"),
+    ("settings no panel", setting("data", "/nowhere/panel.csv"), ["compare", "fit"], "no longer there"),
+    ("settings no model", setting("model", "eight"), ["compare", "fit"], "'eight'"),
+    ("settings a seed of text", setting("seed", "one"), ["compare", "fit"], "fit.json"),
+    ("settings a seed below zero", setting("seed", -1), ["compare", "fit"], "fit.json"),
+    ("study absent", nothing, ["run", "--study", "papers"], "'papers'"),
+    ("study a folder", nothing, ["replicate", "--study", "fit"], "fit"),
+    ("audit absent", nothing, ["audit", "none"], "none"),
+    ("audit of one file", nothing, ["audit", "panel.csv"], "panel.csv"),
+    ("audit of something else", nothing, ["audit", "fit"], "fit"),
+    ("no cluster there", nothing, ["check", "fit", "--scheduler", "tcp://127.0.0.1:9"], "127.0.0.1:9"),
+    ("no address", nothing, ["check", "fit", "--scheduler", "nonsense"], "nonsense"),
+    ("workers below one", nothing, ["check", "fit", "--workers", "0"], "at least one worker"),
+    ("seed below zero", nothing, ["check", "fit", "--seed", "-1"], "--seed"),
+    ("seed of text", nothing, ["check", "fit", "--seed", "one"], "--seed"),
+]
+
+
+@pytest.mark.parametrize(("change", "asked", "said"), [one[1:] for one in REFUSED], ids=[one[0] for one in REFUSED])
+def test_each_is_refused_in_one_line(change, asked, said, copied, capsys):
+    change(copied)
+    before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    status, out, err = program(capsys, *asked)
+    assert status == 2, out + err
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_moments_with_a_few_bytes_changed_are_refused(seed, copied, capsys):
+    """The seal finds it before HDF5 reads on, which on damaged files may not end (seen with a single byte)."""
+    flipped("panel.nc", seed, n=1 + 39 * (seed % 2))(copied)
+    status, _, err = program(capsys, *FIT_MOMENTS)
+    assert status == 2
+    assert err.startswith("error: panel.nc: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        replaced("fit/posterior.nc", JUNK),
+        replaced("fit/posterior.nc", b""),
+        shortened("fit/posterior.nc", 0.6),
+        flipped("fit/posterior.nc", 1),
+        removed("fit/posterior.nc"),
+        replaced("fit/diagnostics.json", "{"),
+        replaced("fit/.fit.receipt", JUNK),
+        removed("fit/.fit.receipt"),
+    ],
+    ids=["junk", "empty", "half", "flipped", "absent", "diagnostics", "receipt junk", "receipt absent"],
+)
+def test_a_posterior_that_is_not_the_one_written_is_fitted_again(change, copied, capsys):
+    status, sound, err = program(capsys, "compare", "fit", "--out", "sound")
+    assert status == 0, err
+    change(copied)
+    status, again, err = program(capsys, "compare", "fit", "--out", "again")
+    assert status == 0, err
+    assert (copied / "again" / "compare.csv").read_bytes() == (copied / "sound" / "compare.csv").read_bytes()
+    assert again.replace("again", "sound") == sound
+
+
+def test_a_published_table_is_not_overwritten_by_what_is_made_of_it(copied, capsys):
+    held = (copied / "printed.csv").read_bytes()
+    (copied / "effects.csv").write_bytes(held)
+    status, _, err = program(capsys, "published", "effects.csv", "--out", ".")
+    assert status == 2
+    assert "made from" in err
+    assert (copied / "effects.csv").read_bytes() == held
