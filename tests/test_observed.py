@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from cbec_bayes.errors import InputError
 from cbec_bayes.files import asset_dir
 from cbec_bayes.panel import load_study_panel
 from cbec_bayes.regions import load_scheme
@@ -76,10 +79,17 @@ def test_retail_sales_break_between_2014_and_2015(frame):
 
 
 def test_the_studies_say_where_their_columns_come_from():
-    paper, public = (load_study_panel(load_study(name).panel) for name in ("paper", "public"))
+    paper, public = load_study_panel("paper"), load_study_panel(load_study("public"))
     assert (paper.n_obs, paper.origin) == (240, Origin.RECONSTRUCTED)
     assert (public.n_obs, public.origin) == (210, Origin.OBSERVED)
     assert {c for c, o in paper.origins.items() if o is not Origin.OBSERVED} == {"ci", "cbec"}
     assert min(public.times) == 2015
     both = pd.read_csv(asset_dir("data") / "reconstructed" / "cbec_circulation.csv")
     assert set(both["origin"]) == {"reconstructed"}
+
+
+def test_a_study_without_a_panel_has_none_to_load():
+    with pytest.raises(InputError, match="printed tables alone"):
+        load_study_panel(replace(load_study("paper"), panel=None))
+    with pytest.raises(InputError, match="unknown study 'papr'; did you mean 'paper'"):
+        load_study_panel("papr")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from pathlib import Path
@@ -249,8 +250,9 @@ def test_a_slope_in_common_has_nothing_to_contrast(program, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_other_engine(program, tmp_path):
+def test_the_other_engine(program, tmp_path, monkeypatch):
     """PyMC says the same within Monte Carlo error, and writes the same files."""
+    monkeypatch.setattr(panelfit, "fit", functools.partial(fit, draws=1000))
     arguments = [*COLUMNS, "--controls", CONTROL, "--group", GROUP, "--quiet", "--out"]
     assert program(*arguments, "pymc", "--engine", "pymc") == (0, "", "")
     assert program(*arguments, "collapsed", "--engine", "collapsed") == (0, "", "")

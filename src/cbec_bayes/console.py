@@ -162,7 +162,9 @@ def spare(out: Path, names: Iterable[str], reads: Sequence[Path | None]) -> None
     own = {path.resolve() for path in reads if path is not None}
     for name in names:
         if (out / name).resolve() in own:
-            raise InputError("the result would be written over what it is made from; name another folder", file=out / name)
+            raise InputError(
+                "the result would be written over what it is made from; name another folder", file=out / name
+            )
 
 
 def show(

@@ -296,7 +296,9 @@ def load_moments(path: Path | str) -> PanelMoments:
     sealed = path.read_bytes()
     content, _, digest = sealed.rpartition(SEAL)
     if digest != sha256(content).hexdigest().encode():
-        what = "damaged or cut" if sealed.startswith(b"\x89HDF") and FORMAT.encode() in sealed else "not a file of moments"
+        what = (
+            "damaged or cut" if sealed.startswith(b"\x89HDF") and FORMAT.encode() in sealed else "not a file of moments"
+        )
         raise InputError(f"{what}: `cbec-bayes moments` writes them", file=path)
     try:
         with xr.open_dataset(BytesIO(content), engine="h5netcdf") as opened:

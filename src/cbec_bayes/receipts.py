@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy", "wildboottest")
+PACKAGES = ("arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy")
 """Packages that numbers depend on."""
 
 

@@ -403,7 +403,7 @@ def test_unit_effects_may_be_held_at_zero():
 def test_both_engines_sample_the_same_posterior_of_both_studies(name):
     variables = ["slope", "control_slope", "group_total_slope", "time_effect", "unit_effect", "sigma", "tau"]
     exact = studied("partial_pooling", name)
-    twin = fit(panel(name), "partial_pooling", engine="pymc", seed=5)
+    twin = fit(panel(name), "partial_pooling", engine="pymc", draws=1000, seed=5)
     twin.diagnostics.require()
     one, other = (found.tree["posterior"].dataset[variables] for found in (exact, twin))
     for measure, method in ((lambda d: d.mean(("chain", "draw")), "mean"), (lambda d: d.std(("chain", "draw")), "sd")):

@@ -9,7 +9,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cbec_bayes.classical import few as few_module
 from cbec_bayes.classical import fewbatch
 from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.few import few_clusters
@@ -17,6 +16,7 @@ from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.classical.fits import quiet
 from cbec_bayes.errors import InputError
 from tests.classical.cases import FOLDER, R, dummies, dummy_ols, golden, load, random_design, with_outcome
+from tests.classical.few_oracle import by_the_packages, feols, unit_demeaned
 from tests.classical.test_few import bootstrap_t, jackknife_by_hand, share_beyond
 
 CR2 = json.loads((FOLDER / "cr2.json").read_text(encoding="utf-8"))
@@ -129,9 +129,11 @@ def test_one_at_a_time(name, group):
     np.testing.assert_array_equal(found.crv1_se, base.se)
     assert found.df == base.df
     noise = with_outcome(design, outcomes[1])
-    one = few_clusters(noise if group is None else noise.of_group(group), replications=9)
-    np.testing.assert_allclose(found.crv3_se[1], one.crv3_se, rtol=1e-9)
-    np.testing.assert_allclose(found.crv3_p[1], one.crv3_p, rtol=1e-8)
+    alone = noise if group is None else noise.of_group(group)
+    np.testing.assert_allclose(found.crv3_se[1], by_the_packages(alone, replications=9)[0], rtol=1e-9)
+    one = few_clusters(alone, replications=9)
+    np.testing.assert_allclose(found.crv3_se[1], one.crv3_se, rtol=1e-12)
+    np.testing.assert_allclose(found.crv3_p[1], one.crv3_p, rtol=1e-12)
     np.testing.assert_allclose(found.cr2_se[1], one.cr2_se, rtol=1e-12)
     np.testing.assert_array_equal(found.cr2_df, one.cr2_df)
     assert found.crv3_df == one.regression.n_units - 1
@@ -203,9 +205,10 @@ def test_the_same_draws_as_wildboottest(n_units, n_times, share):
     design = random_design(21, n_units, n_times, share=share)
     prepared = prepare_few(design)
     found = few_clusters(design, replications=1999, seed=4)
+    oracle = by_the_packages(design, replications=1999, seed=4)[1]
     assert found.weights == ("rademacher" if n_units == 15 else "webb")
     for k in range(2):
-        assert prepared.wild_p(design.y[None], k, 0.0, 1999, 4)[0] == found.wild_p[k]
+        assert prepared.wild_p(design.y[None], k, 0.0, 1999, 4)[0] == found.wild_p[k] == oracle[k]
         np.testing.assert_array_equal(
             prepared.wild_interval(design.y[None], k, 1999, 4)[0], found.wild_interval[k], strict=True
         )
@@ -216,10 +219,10 @@ def test_another_value_is_another_outcome():
     prepared = prepare_few(design)
     value = 0.7 * prepared.fit(design.y[None]).estimate[0, 1]
     moved = with_outcome(design, design.y - value * design.x[:, 1])
-    found = few_clusters(moved, replications=999, seed=2)
-    assert prepared.wild_p(design.y[None], 1, value, 999, 2)[0] == found.wild_p[1]
+    oracle = by_the_packages(moved, replications=999, seed=2)[1]
+    assert prepared.wild_p(design.y[None], 1, value, 999, 2)[0] == oracle[1]
     each = prepared.wild_p(np.vstack([design.y, moved.y]), 1, np.array([value, 0.0]), 999, 2)
-    assert each.tolist() == [found.wild_p[1]] * 2
+    assert each.tolist() == [oracle[1]] * 2
 
 
 def all_signs(n):
@@ -232,8 +235,8 @@ def test_all_signs(n_units, share, monkeypatch):
     design = random_design(5, n_units, 6, share=share)
     monkeypatch.setattr(fewbatch, "draw_weights", lambda n, replications, seed: all_signs(n))
     prepared = prepare_few(design)
-    frame, slopes, effects, _ = few_module._unit_demeaned(design, [0, 1])
-    model = few_module._feols(frame, slopes, effects, "CRV1")
+    frame, slopes, effects, _ = unit_demeaned(design, [0, 1])
+    model = feols(frame, slopes, effects, "CRV1")
     for k, name in enumerate(slopes):
         with quiet(), pytest.warns(UserWarning, match="full_enumeration"):
             test, drawn = model.wildboottest(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from cbec_bayes.classical.conventions import Convention, convention
-from cbec_bayes.classical.fewbatch import TIE, prepare_few, weights_for
-from cbec_bayes.classical.fits import NO_FACTORS, pyfixest, quiet
-from cbec_bayes.classical.regression import Regression, sample, twfe, two_sided
-from cbec_bayes.design import Design, identified
+from cbec_bayes.classical.fewbatch import prepare_few, weights_for
+from cbec_bayes.classical.regression import Regression, twfe
+from cbec_bayes.design import Design
 from cbec_bayes.spec import CI_PROB
-from cbec_bayes.within import Array, means_by
+from cbec_bayes.within import Array
 
 REPLICATIONS = 9_999
 
@@ -101,7 +99,7 @@ def few_clusters(
     design, terms, how
         As for `twfe`.
     bootstrapped
-        Terms that the bootstrap tests, half a second each; default all. Its results for others are NaN.
+        Terms that the bootstrap tests; default all. Its results for others are NaN.
     replications, seed
         Of the bootstrap.
 
@@ -116,10 +114,8 @@ def few_clusters(
 
     CRV3 and the restricted wild cluster bootstrap: MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and
     bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38; Webb (2023) for six-point
-    weights. pyfixest and wildboottest compute them on rows with unit means taken out and period dummies as
-    regressors: the units are the clusters, so leaving one out, or changing the sign of its residuals, leaves the other
-    units' means alone, and no dummy per unit is needed. CR2 and the interval of the bootstrap, which neither package
-    has, are our own; see `prepare_few`. The interval costs hundredths of a second.
+    weights. These and CR2 are those of `prepare_few`, for one outcome. The tests hold CRV3 against pyfixest, p-values
+    against wildboottest, draw by draw, and CR2 against clubSandwich.
     """
     how = convention(how) if isinstance(how, str) else how
     fit = twfe(design, terms, how=how)
@@ -127,79 +123,23 @@ def few_clusters(
         none = np.full(len(fit.terms), np.nan)
         weights = weights_for(fit.n_units, replications)
         return FewClusters(fit, *(none,) * 6, np.full((len(none), 2), np.nan), weights, replications, seed)
-    used = sample(design if terms is None else design.keeping(terms), how)
-    kept = list(identified(used.x, used.effects.within(used.x)))
-    frame, slopes, effects, unit = _unit_demeaned(used, kept)
-    n_terms = len(used.terms)
-    se, wild = np.full(n_terms, np.nan), np.full(n_terms, np.nan)
     prepared, y = prepare_few(design, terms, how=how), design.y[None]
     batch = prepared.fit(y)
-    if not np.isnan(prepared.jackknife).any():
-        se[kept] = _crv3(frame, slopes, effects, fit.n_units) * unit
-    weights = weights_for(fit.n_units, replications)
-    model = _feols(frame, slopes, effects, "CRV1")
-    tested = [k for k in kept if bootstrapped is None or used.terms[k] in bootstrapped]
-    for k in tested:
-        name = slopes[kept.index(k)]
-        with quiet(), _no_variance():
-            test, drawn = model.wildboottest(
-                param=name,
-                reps=replications,
-                seed=seed,
-                weights_type=weights,
-                bootstrap_type="11",
-                impose_null=True,
-                return_bootstrapped_t_stats=True,
-            )
-        size = abs(float(test["t value"]))
-        wild[k] = float((np.abs(drawn) > size * (1 + TIE)).mean()) if np.isfinite(size) else np.nan
-    p = two_sided(fit.estimate / se, fit.n_units - 1.0)
-    ends = np.full((n_terms, 2), np.nan)
-    for k in range(n_terms) if bootstrapped is None else tested:
-        ends[k] = prepared.wild_interval(y, k, replications, seed)
+    p, ends = np.full(len(fit.terms), np.nan), np.full((len(fit.terms), 2), np.nan)
+    for k, term in enumerate(fit.terms):
+        if bootstrapped is None or term in bootstrapped:
+            p[k] = prepared.wild_p(y, k, 0.0, replications, seed)[0]
+            ends[k] = prepared.wild_interval(y, k, replications, seed)[0]
     return FewClusters(
-        fit, batch.cr2_se[0], batch.cr2_df, batch.cr2_p[0], se, p, wild, ends, weights, replications, seed
+        fit,
+        batch.cr2_se[0],
+        batch.cr2_df,
+        batch.cr2_p[0],
+        batch.crv3_se[0],
+        batch.crv3_p[0],
+        p,
+        ends,
+        weights_for(fit.n_units, replications),
+        replications,
+        seed,
     )
-
-
-def _unit_demeaned(design: Design, kept: Sequence[int]) -> tuple[pd.DataFrame, list[str], list[str], Array]:
-    """Return y, slopes and period dummies less their unit means, over their spread.
-
-    With the names of slopes and dummies, and what a slope in the frame's units is multiplied by, shape (k,).
-    """
-    dummies = (design.time[:, None] == np.arange(1, len(design.times))).astype(float)
-    columns = np.column_stack([design.y, design.x[:, list(kept)], dummies])
-    columns = columns - means_by(design.unit, columns)[design.unit]
-    slopes = [f"x{k}" for k in kept]
-    names = ["y", *slopes, *(f"t{t}" for t in range(1, len(design.times)))]
-    spread = np.sqrt((columns**2).mean(axis=0))
-    frame = pd.DataFrame(columns / np.where(spread > 0, spread, 1.0), columns=names)
-    # An unconnected panel has a period effect too many; its columns are found collinear, and left out, here.
-    independent = identified(columns[:, 1:], columns[:, 1:], about_mean=False)
-    effects = [names[1 + k] for k in independent if names[1 + k].startswith("t")]
-    frame["unit"] = design.unit
-    return frame, slopes, effects, spread[0] / spread[1 : 1 + len(slopes)]
-
-
-def _feols(frame: pd.DataFrame, slopes: Sequence[str], effects: Sequence[str], vcov: str) -> Any:
-    pf = pyfixest()
-    with quiet(), _no_variance():
-        return pf.feols(
-            f"y ~ {' + '.join([*slopes, *effects])} - 1",
-            data=frame,
-            vcov={vcov: "unit"},
-            ssc=NO_FACTORS,
-            collin_tol=1e-14,
-        )
-
-
-def _no_variance() -> np.errstate:
-    """Say nothing of roots that may not exist: with two clusters the variance is nothing but rounding."""
-    return np.errstate(invalid="ignore", divide="ignore")
-
-
-def _crv3(frame: pd.DataFrame, slopes: Sequence[str], effects: Sequence[str], n_units: int) -> Array:
-    """Return jackknife standard errors of the slopes, which every leave-one-out sample must identify."""
-    fit = _feols(frame, slopes, effects, "CRV3")
-    variance = np.diag(np.asarray(fit._vcov))[: len(slopes)] * (n_units - 1) / n_units
-    return np.asarray(np.sqrt(variance))

@@ -11,7 +11,7 @@ from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.validate import make_panel
 from cbec_bayes.regions import load_scheme
-from cbec_bayes.spec import PanelSpec
+from cbec_bayes.spec import PanelSpec, Study, load_study
 
 
 def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.DataFrame:
@@ -68,6 +68,16 @@ def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
     return make_panel(frame, roles, origins=origins, groups=groups)
 
 
-def load_study_panel(spec: PanelSpec) -> Panel:
-    """Read the files of a study and return its panel."""
+def load_study_panel(study: str | Study | PanelSpec) -> Panel:
+    """Read the files of a study, or of one by name, and return its panel.
+
+    Raises
+    ------
+    InputError
+        There is no such study; it has printed tables alone; or see `study_frame`.
+    """
+    study = load_study(study) if isinstance(study, str) else study
+    spec = study.panel if isinstance(study, Study) else study
+    if spec is None:
+        raise InputError("the study has printed tables alone, and no panel")
     return panel_of(spec, study_frame(spec))
