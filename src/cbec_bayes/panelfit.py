@@ -29,7 +29,7 @@ from cbec_bayes.estimands.groups import (
     group_slopes,
     ranks,
 )
-from cbec_bayes.family import load_panel_model, panel_model_names
+from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.files import csv_text
 from cbec_bayes.momentsjob import load_moments
 from cbec_bayes.panel import Panel, Roles, read_panel
@@ -473,6 +473,8 @@ _ASKED = (
 
 def _is_settings(held: Mapping[str, Any]) -> bool:
     """Return whether each of the settings has its type: the file may have been written, or edited, by anyone."""
+    if not held:
+        return False
     seed, controls = held["seed"], held["controls"]
     words = [value for name, value in held.items() if name not in ("seed", "controls", "group")]
     return (
@@ -497,11 +499,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
         if "moments" in held:
             raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
         settings = {name: held[name] for name in _ASKED}
-        if not _is_settings(settings):
-            raise ValueError
-        data = Path(settings["data"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        settings = {}
+    if not _is_settings(settings):
+        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
+    data = Path(settings["data"])
     if not data.is_file():
         raise InputError("the fit's data is no longer there", file=data)
     if hashlib.sha256(data.read_bytes()).hexdigest() != settings["sha256"]:
