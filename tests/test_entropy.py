@@ -387,7 +387,7 @@ def test_a_system_is_read(tmp_path):
         ({"scale": "scale = 0"}, "scale: must be positive, not 0"),
         ({"scale": "scale = true"}, "scale: a finite number is needed"),
         ({"first": "", "second": ""}, "indicators: at least one table [[indicators]] is needed"),
-        ({"first": "indicators = [1]", "second": ""}, "indicators: at least one table [[indicators]] is needed"),
+        ({"first": "indicators = [1]", "second": ""}, "indicators: tables [[indicators]] are needed"),
         ({"first": FIRST.replace('group = "G"', "")}, "indicators[1].group: a text is needed"),
         ({"second": SECOND.replace('"negative"', '"down"')}, "indicators[2].direction: unknown value 'down'"),
         ({"second": SECOND.replace("label", "lable")}, "indicators[2].lable: unknown key; did you mean 'label'?"),

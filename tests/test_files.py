@@ -75,7 +75,22 @@ def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):
         write_files(tmp_path / "file", {"a": "b"})
 
 
-@pytest.mark.parametrize("label", ["=1+1", '=HYPERLINK("x")', "@SUM(A1)", "+cmd|' /C calc'!A0", "-x", "\t=1"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "=1+1",
+        '=HYPERLINK("x")',
+        "@SUM(A1)",
+        "+cmd|' /C calc'!A0",
+        "-x",
+        "\t=1",
+        "\n=1",
+        "-1+cmd|' /C calc'!A0",
+        "-2-A1",
+        "+1 (B2)",
+        "＝1",
+    ],
+)
 def test_no_cell_is_a_formula(label):
     frame = pd.DataFrame({"group": [label, "east", None], "mean": [-0.5, 1.0, np.nan], label: ["a", "b", "c"]})
     written = csv_text(frame)
@@ -86,6 +101,8 @@ def test_no_cell_is_a_formula(label):
 
 
 def test_numbers_and_signs_stay_as_they_are():
-    frame = pd.DataFrame({"a": ["-0.5", "+1", "-.3", "−2", "0.4** (0.1)", "'t", ""], "b": range(7)})
+    frame = pd.DataFrame(
+        {"a": ["-0.5", "+1", "-.3", "−2", "-1e-05", "-0.4** (0.1)", "-3.441 [≠ 4.056*]", "'t", ""], "b": range(9)}
+    )
     read = pd.read_csv(io.StringIO(csv_text(frame)), dtype=str, keep_default_na=False)
     assert read["a"].tolist() == frame["a"].tolist()

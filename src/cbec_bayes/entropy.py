@@ -147,11 +147,11 @@ def load_system(system: str | Path) -> IndicatorSystem:
     return IndicatorSystem(
         path.stem,
         top.text("title"),
-        top.text("description") if "description" in table else "",
+        top.text("description", ""),
         _choice(top, "normalisation", NORMALISATIONS),
         shift,
         scale,
-        _indicators(top, table.get("indicators")),
+        _indicators(top),
     )
 
 
@@ -162,19 +162,18 @@ def _choice(section: Section, key: str, known: Sequence[str]) -> str:
     return given
 
 
-def _indicators(top: Section, tables: Any) -> tuple[Indicator, ...]:
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise top.wrong("indicators", "at least one table [[indicators]] is needed")
+def _indicators(top: Section) -> tuple[Indicator, ...]:
     found: list[Indicator] = []
-    for number, table in enumerate(tables, start=1):
-        section = Section(top.path, table, f"indicators[{number}].")
+    for section in top.sections("indicators"):
         section.only(("name", "label", "group", "direction", "unit"))
         name, label, group = (section.text(key) for key in ("name", "label", "group"))
-        unit = section.text("unit") if "unit" in table else ""
+        unit = section.text("unit", "")
         for key, given in (("name", name), ("label", label)):
             if any(getattr(other, key) == given for other in found):
                 raise section.wrong(key, f"'{given}' is listed twice")
         found.append(Indicator(name, label, group, _choice(section, "direction", DIRECTIONS), unit))
+    if not found:
+        raise top.wrong("indicators", "at least one table [[indicators]] is needed")
     return tuple(found)
 
 

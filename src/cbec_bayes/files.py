@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.errors import InputError
@@ -38,6 +38,12 @@ def asset_dir(kind: str) -> Path:
     here = Path(__file__).resolve().parent
     bundled = here / "assets" / kind
     return bundled if bundled.is_dir() else here.parents[1] / kind
+
+
+def is_inside(name: str) -> bool:
+    """Return whether a path that a file names stays within the folder that it is looked for in, on any system."""
+    path = PureWindowsPath(name)  # which knows both separators
+    return not (path.drive or path.root or ".." in path.parts)
 
 
 def read_text(path: Path) -> str:
@@ -139,7 +145,8 @@ def csv_text(frame: pd.DataFrame, digits: int = 10) -> str:
     return str(safe.to_csv(index=False, lineterminator="\n", float_format=f"%.{digits}g"))
 
 
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.])")
+# A sign may stand before a number and what is printed around it, but before nothing that could be run or looked up.
+_FORMULA = re.compile(r"[=@\t\r\n＝＠]|[+\-＋－](?!([\d.]+[eE][+-]?\d+|[\d.][\d\s.,*()\[\]=≠%+-]*)$)")
 
 
 def _harmless(cell: Any) -> Any:

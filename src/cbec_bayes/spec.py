@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from cbec_bayes.errors import InputError
-from cbec_bayes.files import asset_dir, read_toml
+from cbec_bayes.files import asset_dir, is_inside, read_toml
 
 CI_PROB = 0.95
 """The one interval default: 95 %, equal-tailed."""
@@ -200,24 +201,40 @@ class Section:
             if key not in known:
                 raise self.wrong(key, f"unknown key; {suggest(key, known)}")
 
-    def text(self, key: str) -> str:
-        """Return a text that is not blank."""
+    @overload
+    def text(self, key: str) -> str: ...
+    @overload
+    def text[Default: str | None](self, key: str, default: Default) -> str | Default: ...
+    def text(self, key: str, default: Any = ...) -> Any:
+        """Return a text that is not blank; where there is none, the default, if there is one."""
+        if default is not ... and key not in self.values:
+            return default
         value = self.values.get(key)
         if not isinstance(value, str) or not value:
             raise self.wrong(key, "a text is needed")
         return value
 
+    def inside(self, key: str) -> str:
+        """Return the text of a path that stays within the folder it is looked for in."""
+        value = self.text(key)
+        if not is_inside(value):
+            raise self.wrong(key, f"'{value}' leads out of its folder")
+        return value
+
     def number(self, key: str) -> float:
         """Return a finite number."""
         value = self.values.get(key)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or value != value
-            or abs(value) == float("inf")
-        ):
+        # Whole numbers of TOML may be larger than any float; the comparison is exact, and false for NaN.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise self.wrong(key, "a finite number is needed")
         return float(value)
+
+    def count(self, key: str) -> int | None:
+        """Return a positive whole number, or None where there is none."""
+        value = self.values.get(key)
+        if value is not None and (type(value) is not int or value < 1):
+            raise self.wrong(key, "a positive whole number is needed")
+        return value
 
     def texts(self, key: str, *, needed: bool = True) -> tuple[str, ...]:
         """Return a list of texts."""
@@ -235,12 +252,19 @@ class Section:
             raise self.wrong(key, "a table of texts is needed")
         return dict(value)
 
-    def section(self, key: str) -> Section:
-        """Return a table within this one."""
-        value = self.values.get(key)
+    def section(self, key: str, *, needed: bool = True) -> Section:
+        """Return a table within this one; one that is missing, and not needed, is empty."""
+        value = self.values.get(key, None if needed else {})
         if not isinstance(value, Mapping):
             raise self.wrong(key, "a table is needed")
         return Section(self.path, value, f"{self.prefix}{key}.")
+
+    def sections(self, key: str) -> tuple[Section, ...]:
+        """Return a list of tables within this one, ``key[1]`` the first; one that is missing is empty."""
+        values = self.values.get(key, [])
+        if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
+            raise self.wrong(key, f"tables [[{self.prefix}{key}]] are needed")
+        return tuple(Section(self.path, value, f"{self.prefix}{key}[{i}].") for i, value in enumerate(values, 1))
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
@@ -331,13 +355,13 @@ def read_study(path: Path) -> Study:
     panel = _panel(top.section("panel")) if "panel" in top.values else None
     if published is None and panel is None:
         raise top.wrong("published", "a study needs printed tables, a [panel], or both")
-    return Study(path.stem, top.text("title"), published, panel, top.text("beside") if "beside" in top.values else None)
+    return Study(path.stem, top.text("title"), published, panel, top.text("beside", None))
 
 
 def _published(section: Section) -> Published:
     section.only(("tables", "reading", "model", "sensitivity"))
     return Published(
-        section.text("tables"),
+        section.inside("tables"),
         section.text("reading"),
         section.text("model"),
         section.texts("sensitivity", needed=False),
@@ -353,6 +377,10 @@ def _panel(section: Section) -> PanelSpec:
                 f"origins.{column}", f"unknown origin '{origin}'; {suggest(str(origin), tuple(Origin))}"
             )
         origins[column] = Origin(origin)
+    files = section.texts("files")
+    for name in files:
+        if not is_inside(name):
+            raise section.wrong("files", f"'{name}' leads out of its folder")
     proxies = section.section("proxies") if "proxies" in section.values else None
     if proxies is not None:
         proxies.only(("outcome", "exposure"))
@@ -365,13 +393,13 @@ def _panel(section: Section) -> PanelSpec:
         if table in section.values:
             section.section(table).only((outcome, exposure, *controls))
     return PanelSpec(
-        section.texts("files"),
+        files,
         outcome,
         exposure,
         controls,
         section.text("unit"),
         section.text("time"),
-        section.text("scheme") if "scheme" in section.values else None,
+        section.inside("scheme") if "scheme" in section.values else None,
         section.number("first") if "first" in section.values else None,
         section.number("last") if "last" in section.values else None,
         origins,

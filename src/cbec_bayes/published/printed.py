@@ -13,6 +13,7 @@ from typing import Any
 from cbec_bayes.errors import InputError
 from cbec_bayes.files import Row, asset_dir, read_rows, read_toml
 from cbec_bayes.published.intervals import Interval
+from cbec_bayes.spec import Section, suggest
 
 TABLE_COLUMNS = ("table", "column", "term", "quantity", "printed", "stars")
 COUNTS = ("n_obs", "units", "clusters", "periods", "df")
@@ -361,68 +362,63 @@ def _moments(cells: _Cells) -> dict[tuple[str, str], Moments]:
 
 
 def _read_facts(path: Path) -> Facts:
-    raw = read_toml(path)
-    known: dict[str, Any] = {
-        "title": str,
-        "authors": str,
-        "claimed_reading": str,
-        "stars": dict,
-        "panel": dict,
-        "outcome": dict,
-        "exposure": dict,
-        "moments": dict,
-        "groups": dict,
-        "partitions": list,
-        "labels": dict,
-    }
-    for key, value in raw.items():
-        if key not in known:
-            raise InputError(f"unknown key '{key}'; known are {', '.join(known)}", file=path)
-        if not isinstance(value, known[key]):
-            raise InputError(f"'{key}' must be a {known[key].__name__}", file=path)
-    claimed = raw.get("claimed_reading", "se")
+    top = Section(path, read_toml(path))
+    top.only(
+        (
+            *("title", "authors", "claimed_reading", "stars", "panel", "outcome", "exposure", "moments", "groups"),
+            *("partitions", "labels"),
+        )
+    )
+    claimed = top.text("claimed_reading", "se")
     if claimed not in READINGS:
-        raise InputError(f"claimed_reading is '{claimed}'; it must be one of {', '.join(READINGS)}", file=path)
-    panel = raw.get("panel", {})
-    for key in ("units", "periods"):
-        if key in panel and (not isinstance(panel[key], int) or panel[key] < 1):
-            raise InputError(f"panel.{key} must be a positive whole number", file=path)
-    try:
-        partitions = tuple(Partition(item.get("whole"), tuple(item["parts"])) for item in raw.get("partitions", []))
-    except (KeyError, AttributeError, TypeError):
-        raise InputError("each of [[partitions]] needs parts = [...] and may have whole", file=path) from None
+        raise top.wrong("claimed_reading", f"unknown reading '{claimed}'; {suggest(claimed, READINGS)}")
+    panel, outcome, exposure, moments = (
+        top.section(name, needed=False) for name in ("panel", "outcome", "exposure", "moments")
+    )
+    panel.only(("units", "periods", "scheme", "excluded"))
+    for role in (outcome, exposure):
+        role.only(("term",))
+    moments.only(("table",))
     return Facts(
-        title=raw.get("title", ""),
-        authors=raw.get("authors", ""),
-        stars=_read_stars(path, raw["stars"]) if "stars" in raw else dict(DEFAULT_STARS),
+        title=top.text("title", ""),
+        authors=top.text("authors", ""),
+        stars=_read_stars(top) if "stars" in top.values else dict(DEFAULT_STARS),
         claimed_reading=claimed,
-        units=panel.get("units"),
-        periods=panel.get("periods"),
-        scheme=_scheme(path, panel.get("scheme")),
-        excluded=tuple(panel.get("excluded", ())),
-        outcome=raw.get("outcome", {}).get("term"),
-        exposure=raw.get("exposure", {}).get("term"),
-        moments_table=raw.get("moments", {}).get("table"),
-        groups=raw.get("groups", {}),
-        partitions=partitions,
-        labels=raw.get("labels", {}),
+        units=panel.count("units"),
+        periods=panel.count("periods"),
+        scheme=_scheme(panel),
+        excluded=panel.texts("excluded", needed=False),
+        outcome=outcome.text("term", None),
+        exposure=exposure.text("term", None),
+        moments_table=moments.text("table", None),
+        groups=top.mapping("groups"),
+        partitions=tuple(_partition(one) for one in top.sections("partitions")),
+        labels=top.mapping("labels"),
     )
 
 
-def _scheme(path: Path, scheme: Any) -> str | None:
+def _partition(section: Section) -> Partition:
+    section.only(("whole", "parts"))
+    return Partition(section.text("whole", None), section.texts("parts"))
+
+
+def _scheme(panel: Section) -> str | None:
     """Return a scheme by name, or by the path of its CSV from paper.toml's own folder."""
-    if scheme is not None and not isinstance(scheme, str):
-        raise InputError("panel.scheme must be a name or the path of a .csv file", file=path)
-    return str(path.parent / scheme) if scheme is not None and scheme.endswith(".csv") else scheme
+    if "scheme" not in panel.values:
+        return None
+    scheme = panel.inside("scheme")
+    return str(panel.path.parent / scheme) if scheme.endswith(".csv") else scheme
 
 
-def _read_stars(path: Path, raw: Mapping[str, Any]) -> dict[str, Fraction]:
-    try:
-        stars = {symbol: Fraction(str(level)) for symbol, level in raw.items()}
-    except ValueError:
-        raise InputError("each of [stars] must be a level such as '0.05'", file=path) from None
+def _read_stars(top: Section) -> dict[str, Fraction]:
+    stars = {}
+    for symbol, level in top.section("stars").values.items():
+        try:
+            stars[symbol] = Fraction(str(level))
+        except (ValueError, ZeroDivisionError):
+            raise top.wrong(f"stars.{symbol}", "a level such as '0.05' is needed") from None
     if not stars or any(not 0 < level < 1 for level in stars.values()):
-        raise InputError("each of [stars] must lie between 0 and 1", file=path)
+        raise top.wrong("stars", "each level must lie between 0 and 1")
     return dict(sorted(stars.items(), key=lambda item: item[1], reverse=True))
 
 
