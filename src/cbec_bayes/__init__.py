@@ -89,7 +89,13 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("cbec_bayes")
     if name not in _HOMES:
         raise AttributeError(f"module 'cbec_bayes' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

@@ -204,12 +204,18 @@ def _plain(value: Any) -> Any:
     )
 
 
+WIDEST = 60
+"""Characters of a cell in one line of a plain table."""
+
+
 def plain_table(frame: pd.DataFrame, title: str) -> str:
-    """Return a frame of texts as a plain table."""
+    """Return a frame of texts as a plain table; sentences in it are broken, so that it fits into a terminal."""
     from tabulate import tabulate
 
-    rows = frame.to_numpy().tolist()
-    return f"{title}\n\n{tabulate(rows, headers=list(frame.columns), tablefmt='simple', disable_numparse=True)}\n"
+    options: dict[str, Any] = {"tablefmt": "simple", "disable_numparse": True}
+    if frame.size and frame.map(lambda cell: len(str(cell))).to_numpy().max() > WIDEST:
+        options["maxcolwidths"] = WIDEST
+    return f"{title}\n\n{tabulate(frame.to_numpy().tolist(), headers=list(frame.columns), **options)}\n"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -44,6 +45,14 @@ def is_inside(name: str) -> bool:
     """Return whether a path that a file names stays within the folder that it is looked for in, on any system."""
     path = PureWindowsPath(name)  # which knows both separators
     return not (path.drive or path.root or ".." in path.parts)
+
+
+def memory() -> float:
+    """Return the bytes of memory that the machine has, infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def read_text(path: Path) -> str:
@@ -191,11 +200,11 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[bool]:
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not lock.is_locked:  # where no file can be made, filelock would wait for it
+                os.close(os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644))
             lock.acquire(timeout=wait)
             recovered = lock.lock_counter == 1 and _recover(folder)
         except Timeout:
-            if not (folder / LOCK).exists():
-                raise InputError("cannot be written", file=folder) from None
             raise InputError(
                 "another run is at work in this folder; wait for it, or name another", file=folder
             ) from None

@@ -16,6 +16,7 @@ import pandas as pd
 from cbec_bayes.bayes.gathered import Gathering, PanelMoments
 from cbec_bayes.errors import InputError
 from cbec_bayes.fanout import SERIAL, Executor, step_text
+from cbec_bayes.files import memory
 from cbec_bayes.panel import Roles, read_frame
 from cbec_bayes.panel.cells import Source, row_numbers
 from cbec_bayes.spec import Origin
@@ -288,8 +289,6 @@ def load_moments(path: Path | str) -> PanelMoments:
     InputError
         There is no such file; it is something else, of another version, or damaged.
     """
-    import xarray as xr
-
     path = Path(path)
     if not path.is_file():
         raise InputError("no such file" if not path.exists() else "this is a folder, a file was expected", file=path)
@@ -301,8 +300,9 @@ def load_moments(path: Path | str) -> PanelMoments:
         )
         raise InputError(f"{what}: `cbec-bayes moments` writes them", file=path)
     try:
-        with xr.open_dataset(BytesIO(content), engine="h5netcdf") as opened:
-            held = opened.load()
+        held = _unpacked(content, path)
+    except InputError:
+        raise
     except Exception as error:  # the readers of netCDF fail in every way there is
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(f"not a file of moments ({reason})", file=path) from None
@@ -331,3 +331,13 @@ def load_moments(path: Path | str) -> PanelMoments:
     if not all(np.isfinite(values).all() for values in numbers) or (found.counts < 0).any() or found.n_obs < 1:
         raise InputError("the file of moments is damaged (numbers that no panel has)", file=path)
     return found
+
+
+def _unpacked(content: bytes, path: Path) -> Any:
+    """Return the dataset that a netCDF file holds, unless it is larger than memory."""
+    import xarray as xr
+
+    with xr.open_dataset(BytesIO(content), engine="h5netcdf") as opened:
+        if opened.nbytes > memory():
+            raise InputError(f"would take {opened.nbytes / 1e9:.3g} GB of memory", file=path)
+        return opened.load()

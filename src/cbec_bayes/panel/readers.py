@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.errors import InputError
-from cbec_bayes.files import read_rows
+from cbec_bayes.files import memory, read_rows
 from cbec_bayes.panel.cells import ROW, is_number
 from cbec_bayes.spec import suggest
 
@@ -22,6 +23,9 @@ _FORMATS = {
     ".xlsx": ("Excel", "openpyxl"),
     ".dta": ("Stata", ""),
 }
+
+MOST_UNPACKED = 2 * 10**9
+"""Bytes that an Excel file may unpack to: the largest that Excel itself opens are well below."""
 
 # 007 is a name, and so is an integer that a float cannot hold.
 _NAME = re.compile(r"[+-]?(0\d.*|\d{16,})", re.ASCII)
@@ -111,7 +115,7 @@ def _binary(path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] 
     try:
         if suffix == ".xlsx":
             return _excel(content, path, sheet)
-        frame = pd.read_parquet(BytesIO(content)) if suffix == ".parquet" else _stata(content, labelled)
+        frame = _parquet(content, path) if suffix == ".parquet" else _stata(content, labelled)
         # Parquet files of pandas often keep unit and time in a named index.
         frame = frame.reset_index(drop=all(level is None for level in frame.index.names))
         return frame.set_axis(pd.RangeIndex(2, len(frame) + 2), axis=0)
@@ -122,6 +126,18 @@ def _binary(path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] 
     except Exception as error:  # the parsers of these formats fail in every way there is
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(f"not readable as {name} ({reason})", file=path) from None
+
+
+def _parquet(content: bytes, path: Path) -> pd.DataFrame:
+    from pyarrow.parquet import read_metadata
+
+    held = read_metadata(BytesIO(content))
+    needed = 8.0 * held.num_rows * held.num_columns
+    if needed > memory():  # a column of one value takes a few bytes of a file, however long it is
+        raise InputError(
+            f"would take {needed / 1e9:.3g} GB of memory; `cbec-bayes moments` reads such files in batches", file=path
+        )
+    return pd.read_parquet(BytesIO(content))
 
 
 def _stata(content: bytes, labelled: Sequence[str] | None) -> pd.DataFrame:
@@ -137,6 +153,10 @@ def _excel(content: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
     # Not pandas.read_excel: it renames columns that are named twice, and reads n/a and #DIV/0! as missing.
     import openpyxl  # type: ignore[import-untyped]
 
+    with ZipFile(BytesIO(content)) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+    if size > MOST_UNPACKED:
+        raise InputError(f"would unpack to {size / 1e6:.1f} MB, more than {MOST_UNPACKED / 1e6:.0f} MB", file=path)
     book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True)
     if sheet is not None and sheet not in book.sheetnames:
         raise InputError(f"no sheet '{sheet}'; {suggest(sheet, book.sheetnames)}", file=path)
