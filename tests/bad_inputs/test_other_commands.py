@@ -47,6 +47,7 @@ def copied(results, tmp_path, monkeypatch):
     """The same in a folder that the test may damage; the fit still reads the panel where it was fitted."""
     shutil.copytree(results, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("cbec_bayes.fanout.PATIENCE", "1s")
     return tmp_path / "here"
 
 
