@@ -123,26 +123,6 @@ def test_sampling_agrees_within_monte_carlo_error(printed_slopes, reading, name)
         agreement(other, tree).require()
 
 
-@pytest.mark.slow
-def test_draws_survive_a_round_trip_to_disk(printed_slopes, tmp_path):
-    """Even when transitions diverge, whose messages netCDF would refuse."""
-    import arviz as az
-
-    from cbec_bayes.bayes.sampling import sample
-
-    estimates = under_reading(printed_slopes, "coherent")
-    model = build_summary_pymc(estimates, load_summary_model("published_half_normal"), unit=1.2377)
-    tree, diagnostics = sample(model, ("slope", "between"), draws=500, tune=200, chains=2, seed=1, target_accept=0.6)
-    assert diagnostics.divergences > 0
-    with pytest.raises(GateError, match="divergent transitions"):
-        diagnostics.require()
-    tree.to_netcdf(tmp_path / "draws.nc", engine="h5netcdf")
-    back = az.from_netcdf(tmp_path / "draws.nc")
-    assert float(back["posterior"]["slope"].sum()) == float(tree["posterior"]["slope"].sum())
-    assert int(back["sample_stats"]["diverging"].sum()) == diagnostics.divergences
-    back.close()
-
-
 def test_gates():
     good = SamplingDiagnostics("x", 1.001, 900, 900, 0, 0.9, {}, 4000)
     good.require()
