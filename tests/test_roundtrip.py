@@ -7,14 +7,11 @@ import pytest
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.sampling import sample
-from cbec_bayes.bayes.twin import fit_twin
-from cbec_bayes.errors import GateError
 from cbec_bayes.panelfit import netcdf_bytes, read_tree
 from cbec_bayes.published.estimates import under_reading
 from cbec_bayes.published.twin import build_summary_pymc
 from cbec_bayes.spec import load_summary_model
 from tests.bayes import panel
-from tests.bayes.test_twin import blocks_of
 
 
 def assert_survives(tree, path):
@@ -43,18 +40,6 @@ def assert_survives(tree, path):
 @pytest.mark.parametrize("model", ["partial_pooling", "no_pooling", "ar1", "nested", "group_variance"])
 def test_a_fit(model, tmp_path):
     assert_survives(fit(panel("unbalanced"), model, draws=60).tree, tmp_path / "tree.nc")
-
-
-@pytest.mark.slow
-def test_a_fit_that_diverged(tmp_path):
-    """nutpie keeps the messages of its transitions as objects, which netCDF refuses."""
-    blocks = blocks_of("partial_pooling", panel("unbalanced"))
-    tree, diagnostics = fit_twin(blocks, draws=150, tune=10, chains=2, target_accept=0.3)
-    assert diagnostics.divergences > 0
-    with pytest.raises(GateError, match="divergent transitions"):
-        diagnostics.require()
-    assert int(tree["sample_stats"]["diverging"].sum()) == diagnostics.divergences
-    assert_survives(tree, tmp_path / "tree.nc")
 
 
 @pytest.mark.slow

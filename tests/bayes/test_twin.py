@@ -21,12 +21,13 @@ from cbec_bayes.bayes.priors import log_density, resolve
 from cbec_bayes.bayes.sampling import sample
 from cbec_bayes.bayes.twin import build_pymc, fit_twin, pymc_of
 from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
+from cbec_bayes.errors import GateError, InputError
 from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.fanout import step_parts
 from cbec_bayes.spec import Prior
 from cbec_bayes.within import Array
 from tests.classical.cases import design_of
+from tests.test_roundtrip import assert_survives
 
 TOLERANCE = 1e-8
 GAUSSIAN = tuple(name for name in panel_model_names() if load_panel_model(name).residual in ("normal", "by_group"))
@@ -505,3 +506,15 @@ def test_sampling_says_how_far_it_is():
     done = [count for _, count, _ in counts]
     assert done == sorted(done)
     assert done[-1] <= 3 * 700
+
+
+@pytest.mark.slow
+def test_a_fit_that_diverged_can_be_written_and_read(tmp_path):
+    """nutpie keeps the messages of its transitions as objects, which netCDF refuses."""
+    blocks = blocks_of("partial_pooling", panel("unbalanced"))
+    tree, diagnostics = fit_twin(blocks, draws=150, tune=10, chains=2, target_accept=0.3)
+    assert diagnostics.divergences > 0
+    with pytest.raises(GateError, match="divergent transitions"):
+        diagnostics.require()
+    assert int(tree["sample_stats"]["diverging"].sum()) == diagnostics.divergences
+    assert_survives(tree, tmp_path / "tree.nc")
