@@ -32,17 +32,17 @@ table = "2"
 STUDY = """
 title = "A simulated study"
 [published]
-tables = "{folder}/tables"
+tables = "tables"
 reading = "coherent"
 model = "published_half_normal"
 [panel]
-files = ["{folder}/observed.csv", "{folder}/unknown.csv"]
+files = ["observed.csv", "unknown.csv"]
 outcome = "y"
 exposure = "d"
 controls = ["x"]
 unit = "unit"
 time = "year"
-scheme = "{folder}/tables/scheme.csv"
+scheme = "tables/scheme.csv"
 convention = "reghdfe"
 [panel.origins]
 y = "simulated"
@@ -72,7 +72,7 @@ def make_study(folder: Path, seed: int = 1, decimals: int = 3) -> Study:
     groups = ["north"] * (UNITS // 2) + ["south"] * (UNITS // 2)
     pd.DataFrame({"unit": names, "group": groups}).to_csv(tables / "scheme.csv", index=False)
     write(tables, _printed(y, d, x, decimals), PAPER)
-    (folder / "study.toml").write_text(STUDY.format(folder=folder.as_posix()))
+    (folder / "study.toml").write_text(STUDY)
     return read_study(folder / "study.toml")
 
 

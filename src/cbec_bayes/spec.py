@@ -105,7 +105,7 @@ class PanelSpec:
     Attributes
     ----------
     files
-        Tables under data/, joined on unit and time.
+        Tables beside the study's file, or under the package's data/, joined on unit and time.
     outcome, exposure, controls, unit, time
         Names of columns.
     scheme
@@ -147,7 +147,7 @@ class Published:
     Attributes
     ----------
     tables
-        Folder under data/published.
+        Folder beside the study's file, or under the package's data/published.
     reading
         Scenario of the standard errors that leads.
     model
@@ -216,10 +216,24 @@ class Section:
 
     def inside(self, key: str) -> str:
         """Return the text of a path that stays within the folder it is looked for in."""
-        value = self.text(key)
-        if not is_inside(value):
-            raise self.wrong(key, f"'{value}' leads out of its folder")
-        return value
+        return self._inside(key, self.text(key))
+
+    def _inside(self, key: str, name: str) -> str:
+        if not is_inside(name):
+            raise self.wrong(key, f"'{name}' leads out of its folder")
+        return name
+
+    def found(self, key: str) -> str:
+        """Return a path as text: of what lies beside this file, or else the name of what ships with the package."""
+        return self._found(key, self.text(key))
+
+    def all_found(self, key: str) -> tuple[str, ...]:
+        """Return several such paths."""
+        return tuple(self._found(key, name) for name in self.texts(key))
+
+    def _found(self, key: str, name: str) -> str:
+        beside = self.path.parent.resolve() / self._inside(key, name)
+        return str(beside) if beside.exists() else name
 
     def number(self, key: str) -> float:
         """Return a finite number."""
@@ -361,7 +375,7 @@ def read_study(path: Path) -> Study:
 def _published(section: Section) -> Published:
     section.only(("tables", "reading", "model", "sensitivity"))
     return Published(
-        section.inside("tables"),
+        section.found("tables"),
         section.text("reading"),
         section.text("model"),
         section.texts("sensitivity", needed=False),
@@ -377,10 +391,6 @@ def _panel(section: Section) -> PanelSpec:
                 f"origins.{column}", f"unknown origin '{origin}'; {suggest(str(origin), tuple(Origin))}"
             )
         origins[column] = Origin(origin)
-    files = section.texts("files")
-    for name in files:
-        if not is_inside(name):
-            raise section.wrong("files", f"'{name}' leads out of its folder")
     proxies = section.section("proxies") if "proxies" in section.values else None
     if proxies is not None:
         proxies.only(("outcome", "exposure"))
@@ -393,13 +403,13 @@ def _panel(section: Section) -> PanelSpec:
         if table in section.values:
             section.section(table).only((outcome, exposure, *controls))
     return PanelSpec(
-        files,
+        section.all_found("files"),
         outcome,
         exposure,
         controls,
         section.text("unit"),
         section.text("time"),
-        section.inside("scheme") if "scheme" in section.values else None,
+        section.found("scheme") if "scheme" in section.values else None,
         section.number("first") if "first" in section.values else None,
         section.number("last") if "last" in section.values else None,
         origins,
