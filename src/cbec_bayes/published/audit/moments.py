@@ -27,6 +27,8 @@ def _finding(row: Moments) -> Finding:
     n_obs = None if row.n_obs is None else int(row.n_obs.value)
     if row.min.interval.low > row.max.interval.high:
         return finding(Verdict.FAIL, None, "", f"The minimum {row.min} is above the maximum {row.max}.")
+    if n_obs == 1 and not row.min.interval.intersects(row.max.interval):
+        return finding(Verdict.FAIL, None, "", f"One observation cannot be both {row.min} and {row.max}.")
     means = possible_means(row.min.interval, row.max.interval, n_obs)
     if not row.mean.interval.intersects(means):
         detail = (
@@ -46,7 +48,13 @@ def _finding(row: Moments) -> Finding:
 
 
 def possible_means(minimum: Interval, maximum: Interval, n_obs: int | None) -> Interval:
-    """Return the means of n numbers of which one is the minimum and one the maximum (n unknown: between the two)."""
+    """Return the means of n numbers of which one is the minimum and one the maximum (n unknown: between the two).
+
+    Raises
+    ------
+    ValueError
+        One number cannot be both.
+    """
     if n_obs is None:
         return Interval(minimum.low, maximum.high)
     if n_obs == 1:

@@ -1,0 +1,212 @@
+"""Every finding on the paper, and on tables changed in one place, word for word: the audit's sentences are its result.
+
+`python -m tests.published.test_audit_golden` writes the golden file anew; the difference is then read, line by line.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from cbec_bayes.files import asset_dir
+from cbec_bayes.published.audit import audit, readings_frame
+from cbec_bayes.published.printed import Paper, load_paper
+from cbec_bayes.replication import observed_rows
+from cbec_bayes.spec import load_study
+from tests.published.tables import HEADER, HONEST_TOML, honest_rows
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "audit.json"
+PAPER = asset_dir("data") / "published" / "cbec_circulation"
+Row = tuple[str, ...]
+"""Table, column, term, quantity, printed, stars."""
+
+
+def paper_rows() -> list[Row]:
+    found: list[Row] = []
+    for path in sorted(PAPER.glob("table[234].csv")):
+        with path.open(encoding="utf-8") as lines:
+            names = HEADER.strip().split(",")
+            found += [tuple(row[name] for name in names) for row in csv.DictReader(lines)]
+    return found
+
+
+def put(place: Row, printed: str | None, stars: str | None = None) -> Callable[[list[Row]], list[Row]]:
+    """Return what prints something else in one place, or nothing."""
+
+    def change(rows: list[Row]) -> list[Row]:
+        (at,) = (k for k, row in enumerate(rows) if row[:4] == place)
+        new = [] if printed is None else [(*place, printed, rows[at][5] if stars is None else stars)]
+        return [*rows[:at], *new, *rows[at + 1 :]]
+
+    return change
+
+
+def add(*new: Row) -> Callable[[list[Row]], list[Row]]:
+    return lambda rows: [*rows, *new]
+
+
+def said(old: str, new: str) -> Callable[[str], str]:
+    """Return what changes paper.toml."""
+
+    def change(toml: str) -> str:
+        assert old in toml
+        return toml.replace(old, new)
+
+    return change
+
+
+EAST = ("4", "East")
+Change = Callable[[list[Row]], list[Row]]
+OF_TOML: dict[str, Callable[[str], str]] = {
+    "said to be p-values": said('claimed_reading = "se"', 'claimed_reading = "p"'),
+    "said to be t statistics": said('claimed_reading = "se"', 'claimed_reading = "t"'),
+    "no scheme": said('scheme = "four_regions"\n', ""),
+    "another scheme": said("four_regions", "three_regions"),
+    "no periods": said("periods = 8\n", ""),
+    "no units": said("units = 30\n", ""),
+    "no outcome": said('[outcome]\nterm = "ci"', ""),
+    "no groups": said('"4: East" = "east"\n"4: Central" = "central"\n"4: West" = "west"\n', ""),
+    "one group named wrongly": said('"4: West" = "west"', '"4: West" = "north-east"'),
+    "other stars": said('"**" = "0.05"', '"**" = "0.02"'),
+    "a partition of the panel": said('whole = "3: (2)"\n', ""),
+    "another partition": said('parts = ["4: East", "4: Central", "4: West"]', 'parts = ["4: East", "4: West"]'),
+}
+OF_ROWS: dict[str, Change] = {
+    "rows too many": put((*EAST, "", "n_obs"), "88"),
+    "rows beyond the panel": put((*EAST, "", "n_obs"), "148"),
+    "rows all there": put((*EAST, "", "n_obs"), "104"),
+    "rows not printed": put((*EAST, "", "n_obs"), None),
+    "clusters": add((*EAST, "", "clusters", "11", "")),
+    "constant as expected": put((*EAST, "constant", "estimate"), "13.530"),
+    "sign of an estimate": put((*EAST, "cbec", "estimate"), "-0.22"),
+    "estimate of zero": put((*EAST, "cbec", "estimate"), "0.00"),
+    "estimate of zero without stars": put((*EAST, "cbec", "estimate"), "0.00", ""),
+    "a parenthesis of zero": put((*EAST, "cbec", "parenthesis"), "0.000"),
+    "a parenthesis above one": put((*EAST, "cbec", "parenthesis"), "2.400"),
+    "a standard error that fits": put((*EAST, "cbec", "parenthesis"), "0.090"),
+    "a standard error on the border": put((*EAST, "cbec", "parenthesis"), "0.1"),
+    "no stars": put((*EAST, "cbec", "estimate"), "0.22", ""),
+    "no parenthesis": put((*EAST, "cbec", "parenthesis"), None),
+    "R2 that falls": put(("3", "(2)", "", "r2"), "0.980"),
+    "R2 that may fall": put(("3", "(2)", "", "r2"), "0.986"),
+    "R2 below zero": put(("3", "(2)", "", "r2"), "-0.2"),
+    "R2 above one": put(("3", "(2)", "", "r2"), "1.2"),
+    "R2 of one": put((*EAST, "", "r2"), "1.000"),
+    "R2 of the parts low": put(("3", "(2)", "", "r2"), "0.999"),
+    "R2 not printed": put((*EAST, "", "r2"), None),
+    "R2 within": add(("3", "(1)", "", "r2_within", "0.3", ""), ("3", "(2)", "", "r2_within", "0.2", "")),
+    "R2 adjusted": add(("3", "(1)", "", "r2_adjusted", "-0.3", ""), ("3", "(2)", "", "r2_adjusted", "1.1", "")),
+    "other effects": add(("3", "(1)", "", "unit_effects", "no", "")),
+    "other regressors in a part": add(
+        (*EAST, "more", "estimate", "0.1", ""), (*EAST, "more", "parenthesis", "0.1", "")
+    ),
+    "other rows in a column": put(("3", "(1)", "", "n_obs"), "232"),
+    "a mean out of range": put(("2", "Mean", "ci", "mean"), "9.9"),
+    "a deviation too large": put(("2", "Standard Deviation", "ci", "sd"), "9.9"),
+    "a deviation too small": put(("2", "Standard Deviation", "ci", "sd"), "0.01"),
+    "no deviation": put(("2", "Standard Deviation", "ci", "sd"), None),
+    "no mean": put(("2", "Mean", "ci", "mean"), None),
+    "no minimum of a regressor": put(("2", "Minimum", "lngdp", "min"), None),
+    "a minimum above the maximum": put(("2", "Minimum", "ci", "min"), "90"),
+    "no count of moments": put(("2", "Observation", "ci", "n_obs"), None),
+    "other count of moments": put(("2", "Observation", "ci", "n_obs"), "60"),
+    "one row of moments": put(("2", "Observation", "ci", "n_obs"), "1"),
+    "two rows of moments": put(("2", "Observation", "ci", "n_obs"), "2"),
+}
+
+
+WITH_CONTROLS = ("R2 not printed", "constant as expected", "no minimum of a regressor", "rows too many")
+"""Changes that are tried with observed controls too."""
+
+
+def load_printed(folder: Path, rows: list[Row], toml: str) -> Paper:
+    """Return printed tables, written to a folder first."""
+    with (folder / "tables.csv").open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows([HEADER.strip().split(","), *rows])
+    (folder / "paper.toml").write_text(toml, encoding="utf-8")
+    return load_paper(folder)
+
+
+def texts(frame: pd.DataFrame) -> list[list[str]]:
+    """Return rows as texts, numbers with every digit."""
+    rows = frame.astype(object).where(frame.notna(), "").to_numpy().tolist()
+    return [[repr(float(one)) if isinstance(one, float) else str(one) for one in row] for row in rows]
+
+
+def findings(folder: Path, rows: list[Row], toml: str) -> list[list[str]]:
+    """Return every finding, and every line of the table of readings."""
+    paper = load_printed(folder, rows, toml)
+    return texts(audit(paper).frame()) + texts(readings_frame(paper).assign(check="readings_frame"))
+
+
+def with_controls(paper: Paper, controls: Mapping[str, pd.DataFrame]) -> list[list[str]]:
+    """Return the findings that observed controls add."""
+    return [row for row in texts(audit(paper, controls).frame()) if row[3] == "constant_conventions"]
+
+
+def all_findings(folder: Path) -> dict[str, dict[str, list[list[str]]]]:
+    """Return what each change adds and removes, against the tables unchanged: of the paper, and of honest tables."""
+    toml = (PAPER / "paper.toml").read_text(encoding="utf-8")
+    rows = paper_rows()
+    base = findings(folder, rows, toml)
+    found = {"as printed": {"added": base, "removed": []}}
+    changed = {name: (rows, change(toml)) for name, change in OF_TOML.items()}
+    changed |= {name: (change(rows), toml) for name, change in OF_ROWS.items()}
+    changed["no descriptive table"] = [row for row in rows if row[0] != "2"], said('table = "2"', "")(toml)
+    other_sign = put((*EAST, "cbec", "parenthesis"), "-2.400")(rows)
+    changed["a t statistic of another sign"] = other_sign, OF_TOML["said to be t statistics"](toml)
+    for name, tables in changed.items():
+        now = findings(folder, *tables)
+        found[name] = {
+            "added": [row for row in now if row not in base],
+            "removed": [row for row in base if row not in now],
+        }
+    study = load_study("paper")
+    for name in ("as printed", *WITH_CONTROLS):
+        paper = load_printed(folder, *changed.get(name, (rows, toml)))
+        controls = observed_rows(study, paper)
+        found[f"{name}, controls observed"] = {"added": with_controls(paper, controls), "removed": []}
+    fewer = [(*row[:4], str(int(row[4]) - 1), row[5]) if row[3] == "n_obs" else row for row in rows]
+    paper = load_printed(folder, fewer, toml)
+    lost = {key: one.iloc[1:] for key, one in observed_rows(study, paper).items()}
+    found["a row lost, controls observed"] = {"added": with_controls(paper, lost), "removed": []}
+    found["honest tables"] = {"added": findings(folder, honest_rows(3), HONEST_TOML), "removed": []}
+    return found
+
+
+def same(one: list[str], other: list[str]) -> bool:
+    """Texts are equal; numbers to nine digits, which SciPy's functions keep from machine to machine."""
+    return len(one) == len(other) and all(a == b or _close(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _close(a: str, b: str) -> bool:
+    try:
+        return math.isclose(float(a), float(b), rel_tol=1e-9, abs_tol=1e-300)
+    except ValueError:
+        return False
+
+
+def test_every_finding_word_for_word(tmp_path):
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    found = all_findings(tmp_path)
+    assert list(found) == list(golden)
+    for name, expected in golden.items():
+        for kind in ("added", "removed"):
+            ours, theirs = found[name][kind], expected[kind]
+            assert len(ours) == len(theirs), (name, kind)
+            for one, other in zip(ours, theirs, strict=True):
+                assert same(one, other), (name, kind)
+
+
+if __name__ == "__main__":
+    folder = Path(tempfile.mkdtemp())
+    text = json.dumps(all_findings(folder), indent=0, ensure_ascii=False)
+    GOLDEN.write_text(text + "\n", encoding="utf-8")
+    shutil.rmtree(folder)
