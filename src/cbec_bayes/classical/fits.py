@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import linalg
 
 from cbec_bayes.design import Design
 from cbec_bayes.within import Array
@@ -47,23 +48,30 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
 
     Returns
     -------
-    estimate, vcov, residuals
-        Shapes (k,), (k, k) and (n,). The CRV1 variance carries no small-sample factor: conventions differ in nothing
-        else, and pyfixest counts the effects of a panel that falls into unconnected pieces as if it did not.
+    estimate, root, residuals
+        Shapes (k,), (k, m) and (n,). The CRV1 variance is root times its transpose, so that the variance of any sum of
+        slopes is a square; it carries no small-sample factor: conventions differ in nothing else, and pyfixest counts
+        the effects of a panel that falls into unconnected pieces as if it did not.
 
     Notes
     -----
-    pyfixest stops demeaning at an absolute tolerance, so columns are passed less their means, over their spread.
+    pyfixest stops demeaning at an absolute tolerance and solves normal equations, which have half the digits of the
+    columns. So columns are passed less their means, over their spread, and turned by the R of their own QR, which
+    leaves regressors that are orthogonal to rounding.
     """
     pf = pyfixest()
     from pyfixest.demeaners import MapDemeaner
 
     columns = np.column_stack([design.y, design.x[:, list(kept)]])
     columns = columns - columns.mean(axis=0)
-    scale = np.sqrt((design.effects.within(columns) ** 2).mean(axis=0))
+    within = design.effects.within(columns)
+    scale = np.sqrt((within**2).mean(axis=0))
     scale[0] = scale[0] or 1.0  # an outcome that the effects explain wholly
+    columns = columns / scale
+    turn = np.linalg.qr(within[:, 1:] / scale[1:], mode="r") / np.sqrt(len(within))
+    columns[:, 1:] = linalg.solve_triangular(turn, columns[:, 1:].T, trans="T").T
     names = [f"x{k}" for k in kept]
-    frame = pd.DataFrame(columns / scale, columns=["y", *names])
+    frame = pd.DataFrame(columns, columns=["y", *names])
     frame["unit"], frame["time"] = design.unit, design.time
     # With two clusters the variance is nothing but rounding, and may be none at all.
     with quiet(), np.errstate(divide="ignore", invalid="ignore"):
@@ -79,7 +87,9 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
         estimate = fit.coef().to_numpy()
     unit = scale[0] / scale[1:]
     residuals = np.asarray(fit._u_hat, dtype=float).ravel() * scale[0]
-    return estimate * unit, np.asarray(fit._vcov) * np.outer(unit, unit), residuals
+    values, vectors = np.linalg.eigh(np.asarray(fit._vcov, dtype=float))
+    root = linalg.solve_triangular(turn, vectors * np.sqrt(np.maximum(values, 0.0)))
+    return linalg.solve_triangular(turn, estimate) * unit, root * unit[:, None], residuals
 
 
 def crv1_directly(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
@@ -93,7 +103,7 @@ def crv1_directly(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Ar
     residuals = columns[:, 0] - columns[:, 1:] @ estimate
     scores = np.column_stack([np.bincount(design.unit, own) for own in (q * residuals[:, None]).T])
     by_unit = np.linalg.solve(r, scores.T)
-    return estimate, by_unit @ by_unit.T, residuals
+    return estimate, by_unit, residuals
 
 
 @contextmanager

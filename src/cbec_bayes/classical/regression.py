@@ -215,7 +215,7 @@ def twfe(
         raise InputError(
             f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
         )
-    slopes, uncorrected, residual = (crv1_directly if directly else crv1)(used, kept)
+    slopes, root, residual = (crv1_directly if directly else crv1)(used, kept)
     estimate, se, vcov = (
         np.full(shape, np.nan) for shape in ((len(used.terms),), (len(used.terms),), (len(used.terms),) * 2)
     )
@@ -223,9 +223,10 @@ def twfe(
     rank = used.effects.rank
     estimate[at] = slopes
     if len(used.units) == 2:  # two clusters' scores add up to nothing each: what is left is rounding, no variance
-        uncorrected = np.full_like(uncorrected, np.nan)
-    vcov[np.ix_(at, at)] = uncorrected * how.factor(used.n_obs, len(kept), len(used.units), rank)
-    se[at] = np.sqrt(np.diag(vcov)[at])
+        root = np.full_like(root, np.nan)
+    root = root * np.sqrt(how.factor(used.n_obs, len(kept), len(used.units), rank))
+    vcov[np.ix_(at, at)] = root @ root.T
+    se[at] = np.linalg.norm(root, axis=1)
     rss = float(residual @ residual)
     tss = float(((used.y - used.y.mean()) ** 2).sum())
     within = used.effects.within(used.y)
@@ -240,7 +241,7 @@ def twfe(
         how.degrees(used.n_obs, len(kept), len(used.units), rank),
         float(used.y.mean() - means @ estimate[at]),
         # Residuals add up to nothing in each unit, so that mean(y) adds no term of its own to the clustered variance.
-        float(np.sqrt(means @ vcov[np.ix_(at, at)] @ means)),
+        float(np.linalg.norm(means @ root)),
         used.n_obs,
         len(used.units),
         len(used.times),
