@@ -23,6 +23,7 @@ from cbec_bayes.checks.comparison import (
 )
 from cbec_bayes.checks.influence import leave_out
 from cbec_bayes.checks.prior import prior_predictive
+from cbec_bayes.checks.replicable import LEAST, NO_NEW_UNITS, TOO_LARGE, at_own_levels, replicable, room
 from cbec_bayes.checks.residuals import predictive_residuals
 from cbec_bayes.checks.result import CheckResult, checks_frame
 from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
@@ -88,14 +89,33 @@ class Tried:
         return {"seed": self.trial.seed, "run_by": self.trial.run_by, "step": self.trial.step}
 
     @cached_property
+    def replicable(self) -> PanelFit | None:
+        """The fit with effects of every unit; None where the panel is too large for that."""
+        return replicable(self.fit, seed=self.trial.seed)
+
+    def outcomes(self, *, new_units: bool) -> Array:
+        """Replicate outcomes of the same or of new units, shape (S, n)."""
+        assert self.replicable is not None
+        draws = max(LEAST, room(self.fit, 4_000))
+        found = predictive_outcomes(self.replicable, new_units=new_units, draws=draws, seed=self.trial.seed)
+        return found if new_units or self.fit.model.unit_effect != "fixed" else at_own_levels(found, self.fit.design)
+
+    @cached_property
     def same(self) -> Array:
         """Replicated outcomes of the same units, shape (S, n)."""
-        return predictive_outcomes(self.fit, seed=self.trial.seed)
+        return self.outcomes(new_units=False)
 
     @cached_property
     def new(self) -> Array:
         """Replicated outcomes of new units, shape (S, n)."""
-        return predictive_outcomes(self.fit, new_units=True, seed=self.trial.seed)
+        return self.outcomes(new_units=True)
+
+    def before_data(self) -> CheckResult:
+        """Hold the data against outcomes drawn from the priors."""
+        assert self.replicable is not None
+        trial, draws = self.trial, max(LEAST, room(self.fit, 2_000))
+        columns, printed = trial.tried_columns, trial.printed
+        return prior_predictive(self.replicable, columns, trial.how, printed, draws=draws, seed=trial.seed)
 
     @cached_property
     def answers(self) -> Answers:
@@ -127,6 +147,10 @@ class Check:
         Whether it holds replicated outcomes against the data: every member of a study is put to these.
     shown
         Whether a page shows its figure at once; others are folded away.
+    replicates
+        Whether it replicates outcomes otherwise, as from the priors.
+    new_units
+        Whether it replicates outcomes of units not seen.
     """
 
     name: str
@@ -134,6 +158,16 @@ class Check:
     run: Callable[[Tried], CheckResult]
     predictive: bool = False
     shown: bool = False
+    replicates: bool = False
+    new_units: bool = False
+
+    def answer(self, tried: Tried) -> CheckResult:
+        """Run the check where it applies."""
+        if (self.predictive or self.replicates) and tried.replicable is None:
+            return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, TOO_LARGE)
+        if self.new_units and tried.replicable is not tried.fit and tried.fit.model.unit_effect == "fixed":
+            return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, NO_NEW_UNITS)
+        return self.run(tried)
 
 
 CHECKS = [
@@ -149,6 +183,7 @@ CHECKS = [
         "Classical tables of replicated outcomes, new units",
         lambda t: t.cells(new_units=True),
         predictive=True,
+        new_units=True,
     ),
     Check(
         "predictive_residuals",
@@ -160,7 +195,8 @@ CHECKS = [
     Check(
         "prior_predictive",
         "What the priors say before the data",
-        lambda t: prior_predictive(t.fit, t.trial.tried_columns, t.trial.how, t.trial.printed, seed=t.trial.seed),
+        lambda t: t.before_data(),
+        replicates=True,
     ),
     Check(
         "agreement",
@@ -193,27 +229,18 @@ def title_of(name: str) -> str:
 
 
 def predictive_checks(trial: Trial) -> tuple[CheckResult, ...]:
-    """Run the predictive checks: the classical tables' cells for the same and for new units, and the residuals.
-
-    Raises
-    ------
-    InputError
-        The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
-    """
+    """Run the predictive checks: the classical tables' cells for the same and for new units, and the residuals."""
     tried = Tried(trial)
-    return tuple(check.run(tried) for check in CHECKS if check.predictive)
+    return tuple(check.answer(tried) for check in CHECKS if check.predictive)
 
 
 def run_checks(trial: Trial) -> tuple[CheckResult, ...]:
-    """Run every check: predictive ones, priors, agreement with the regressions, what is left out, other members.
-
-    Errors are those of `predictive_checks`.
-    """
+    """Run every check: predictive ones, priors, agreement with the regressions, what is left out, other members."""
     tried = Tried(trial)
     found = []
     for check in CHECKS:
         trial.step(check.title.lower())
-        found.append(check.run(tried))
+        found.append(check.answer(tried))
     return tuple(found)
 
 
@@ -256,10 +283,5 @@ def check(fit: PanelFit, how: str = "reghdfe", *, seed: int = 1, run_by: Executo
         Of everything random.
     run_by
         Who does the refits; see `cbec_bayes.fanout.executor`.
-
-    Raises
-    ------
-    InputError
-        The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
     """
     return Checks(run_checks(Trial(fit, how, seed=seed, run_by=run_by)))

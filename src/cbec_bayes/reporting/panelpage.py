@@ -147,8 +147,6 @@ def report(
     ------
     GateError
         The fit misses one of its gates.
-    InputError
-        The panel is too large; see `cbec_bayes.bayes.predictive.predictive_outcomes`.
     """
     found.diagnostics.require()
     fitted = tabulate(found, how, panel=panel, seed=seed)

@@ -1,0 +1,68 @@
+"""A posterior with effects of every unit, for checks that replicate outcomes: of large panels it is drawn once more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.importance import Draws
+from cbec_bayes.bayes.posterior import POINTWISE_MAX, store
+from cbec_bayes.design import Design
+from cbec_bayes.estimands.groups import log_scales
+from cbec_bayes.within import Array, means_by
+
+LEAST = 100
+"""Replications without which a tail says nothing."""
+
+TOO_LARGE = (
+    f"Outcomes are replicated at least {LEAST} times, which for panels of more than {POINTWISE_MAX // LEAST:,} rows "
+    "does not fit into memory."
+)
+
+
+NO_NEW_UNITS = (
+    "Flat unit effects have no distribution, so that units not seen are given effects of those that are, each with its "
+    "own uncertainty, which in a panel of this size is all that the check would find."
+)
+
+
+def at_own_levels(outcomes: Array, design: Design) -> Array:
+    """Return outcomes, shape (S, n), with the data's own mean of each unit.
+
+    Flat unit effects say nothing of levels: the posterior is that of the changes within units. Replicated as well,
+    levels would have the uncertainty of their estimate on top of that in the data, by which R2 and the spread of the
+    outcome are off however right the model is, the more the fewer rows a unit has.
+    """
+    off = means_by(design.unit, (design.y - outcomes).T)
+    return outcomes + off[design.unit].T
+
+
+def room(found: PanelFit, at_most: int) -> int:
+    """Return how often a panel's outcome fits into memory, up to `at_most`."""
+    return min(at_most, POINTWISE_MAX // max(found.design.n_obs, len(found.design.units)))
+
+
+def replicable(found: PanelFit, *, seed: int = 1) -> PanelFit | None:
+    """Return a fit whose posterior has effects of every unit, or None where `LEAST` draws do not fit into memory.
+
+    Parameters
+    ----------
+    found
+        A fit, which is returned as it is where its posterior has them. Otherwise every coefficient is drawn again,
+        given the scales of as many of its draws as there is room for, evenly from all.
+    seed
+        Of these draws.
+    """
+    posterior = found.tree["posterior"].dataset
+    if "unit_effect" in posterior:
+        return found
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    draws = room(found, total)
+    if draws < LEAST or found.collapsed is None or found.design.counted is not None:
+        return None
+    points = log_scales(found, at_most=None)
+    at = np.linspace(0, len(points) - 1, draws).round().astype(int)  # the same one, where every scale is held
+    drawn = Draws(points[at][None], "importance", found.khat, float("nan"), draws, 0, float("nan"))
+    return replace(found, tree=store(found.blocks, found.collapsed, drawn, seed=seed, attrs=found.tree.attrs))

@@ -1,0 +1,80 @@
+"""Replicated outcomes of panels too large for the effects of every unit and draw, and the levels they are held at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes.bayes import posterior
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.checks import replicable as room
+from cbec_bayes.checks.suite import Trial, Tried, predictive_checks
+from cbec_bayes.design import Design, make_design
+from cbec_bayes.panel import Roles, make_panel
+from cbec_bayes.within import means_by
+from tests.bayes import panel
+
+
+def of_nested_slopes(n_units: int, n_times: int, seed: int = 1) -> Design:
+    rng = np.random.default_rng(seed)
+    unit, time = np.divmod(np.arange(n_units * n_times), n_times)
+    d = rng.normal(size=len(unit))
+    slope = np.array([0.1, 0.4, 0.6])[unit % 3] + 0.3 * rng.normal(size=n_units)[unit]
+    y = slope * d + rng.normal(size=n_units)[unit] + rng.normal(size=len(unit))
+    frame = pd.DataFrame({"unit": [f"u{u}" for u in unit], "t": time, "g": [f"g{u % 3}" for u in unit], "y": y, "d": d})
+    return make_design(make_panel(frame, Roles("y", "d", (), "unit", "t", "g")))
+
+
+def by_name(found: PanelFit) -> dict[str, bool | None]:
+    return {result.name: result.passed for result in predictive_checks(Trial(found))}
+
+
+@pytest.mark.slow
+def test_a_large_panel_is_checked(monkeypatch):
+    """The posterior holds no unit's effect; the right model passes, and one without slopes of units does not."""
+    design = of_nested_slopes(2_600, 4)
+    monkeypatch.setattr(room, "POINTWISE_MAX", 400 * design.n_obs)
+    right, wrong = fit(design, "nested"), fit(design, "partial_pooling")
+    assert "unit_effect" not in right.tree["posterior"].dataset
+    assert by_name(right) == {"predictive_cells": True, "predictive_cells_new": None, "predictive_residuals": True}
+    assert by_name(wrong)["predictive_cells"] is False
+    monkeypatch.setattr(room, "LEAST", 4_000)
+    assert set(by_name(right).values()) == {None}
+    assert room.replicable(right) is None
+
+
+@pytest.mark.parametrize("model", ["partial_pooling", "nested", "correlated_effects", "group_variance"])
+def test_what_is_drawn_again_is_the_posterior(model, monkeypatch):
+    """Every kept coefficient has the posterior's mean and spread, and the scales are the posterior's own."""
+    design = panel("unbalanced")
+    whole = fit(design, model)
+    monkeypatch.setattr(posterior, "POINTWISE_MAX", 100)
+    found = fit(design, model)
+    assert "unit_effect" not in found.tree["posterior"].dataset
+    monkeypatch.setattr(posterior, "POINTWISE_MAX", 40_000_000)
+    monkeypatch.setattr(room, "POINTWISE_MAX", 2_000 * design.n_obs)
+    again = room.replicable(found, seed=7)
+    held, drawn = (one.tree["posterior"].dataset for one in (whole, again))
+    assert drawn.sizes["draw"] == 2_000
+    assert set(drawn.data_vars) == set(held.data_vars)
+    for name in ("slope", "group_slope", "control_slope", "unit_effect"):
+        if name not in held:
+            continue
+        one, other = (values[name].to_numpy().reshape(-1, *values[name].shape[2:]) for values in (held, drawn))
+        apart = np.abs(one.mean(axis=0) - other.mean(axis=0))
+        assert np.all(apart <= 5 * one.std(axis=0) * np.sqrt(1 / 2_000 + 1 / 2_000) + 1e-12), name
+    np.testing.assert_allclose(float(drawn["tau"].mean()), float(held["tau"].mean()), rtol=0.1)
+    assert room.replicable(whole) is whole
+
+
+def test_levels_are_the_datas_own():
+    design = panel("unbalanced")
+    tried = Tried(Trial(fit(design, draws=50)))
+    found = tried.same
+    own = means_by(design.unit, design.y[:, None])[:, 0]
+    np.testing.assert_allclose(means_by(design.unit, found.T), np.tile(own[:, None], len(found)), atol=1e-10)
+    other = room.at_own_levels(found + np.arange(len(design.units))[design.unit], design)
+    np.testing.assert_allclose(other, found, atol=1e-10)
+    free = Tried(Trial(fit(design, "correlated_effects", draws=50))).same
+    assert np.abs(means_by(design.unit, free.T) - own[:, None]).max() > 0.01
