@@ -18,6 +18,7 @@ import pandas as pd
 from cbec_bayes.files import asset_dir
 from cbec_bayes.published.audit import audit, readings_frame
 from cbec_bayes.published.printed import Paper, load_paper
+from cbec_bayes.published.readings import Verdict
 from cbec_bayes.replication import observed_rows
 from cbec_bayes.spec import load_study
 from tests.published.tables import HEADER, HONEST_TOML, honest_rows
@@ -203,6 +204,20 @@ def test_every_finding_word_for_word(tmp_path):
             assert len(ours) == len(theirs), (name, kind)
             for one, other in zip(ours, theirs, strict=True):
                 assert same(one, other), (name, kind)
+
+
+def test_the_table_in_a_notebook(paper):
+    found = audit(paper)
+    verdicts = [finding.verdict for finding in found.findings]
+    assert [found.count(one) for one in Verdict] == [verdicts.count(one) for one in Verdict]
+    assert found.count(Verdict.FAIL, "reading") == 7
+    assert found.count(Verdict.FAIL, "stars_") == sum(
+        f.verdict is Verdict.FAIL and "stars_" in f.check for f in found.findings
+    )
+    html = found._repr_html_()
+    assert html.startswith("<p>226 findings: 124 pass, 91 fail, 11 undetermined. Those that fail:</p><table border")
+    failed = found.frame().query("verdict == 'fail'")[["table", "column", "term", "check", "detail"]]
+    assert html.endswith(f"{failed.to_html(index=False)}")
 
 
 if __name__ == "__main__":
