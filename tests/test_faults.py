@@ -165,10 +165,15 @@ def test_a_full_disk_is_said_in_a_line_and_leaves_what_there_was(tmp_path, room)
     assert content(tmp_path / "out") == {"effects.csv": b"earlier"}
 
 
-def test_output_that_finds_no_room_is_said_in_a_line():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_finds_no_room_is_said_in_a_line(unbuffered):
     with open("/dev/full", "w") as full:
         ran = subprocess.run(
-            [sys.executable, "-m", "cbec_bayes.cli", "models"], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "cbec_bayes.cli", "models"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert ran.returncode == 2
     assert ran.stderr == "error: No space left on device\n"

@@ -657,6 +657,10 @@ def main(arguments: list[str] | None = None) -> None:
         place = f"{error.filename}: " if error.filename else ""
         typer.echo(f"error: {place}{error.strerror or ' '.join(str(error).split())}", err=True)
         status = InputError.exit_status
+        try:
+            sys.stdout.flush()
+        except OSError:  # it was the output that found no room: Python would try again, and say so
+            sys.stdout = None
     except MemoryError as error:
         typer.echo(f"error: not enough memory{f' ({error})' if str(error) else ''}", err=True)
         status = InputError.exit_status
