@@ -90,7 +90,10 @@ def test_a_panel_without_groups_and_one_with_many(tmp_path, monkeypatch):
     (tmp_path / "b").mkdir()
     alone = fitted(tmp_path / "a", 0, 8)
     assert program("report", alone, "--workers", 1, "-q") == 0
-    assert "All rows share one slope" in (alone / FILE).read_text(encoding="utf-8")
+    text = (alone / FILE).read_text(encoding="utf-8")
+    assert "All rows share one slope" in text
+    idle = sum(pd.read_csv(alone / "checks.csv")["passed"] == "not applicable")
+    assert f"{idle} more do not apply to this model or to a panel of this size" in text
     assert not (alone / "figures" / "path.svg").exists()
     many = fitted(tmp_path / "b", 7, 14)
     assert program("report", many, "--workers", 1, "-q") == 0

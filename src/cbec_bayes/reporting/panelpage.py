@@ -211,6 +211,9 @@ def panel_answer(found: ReportedFit) -> tuple[str, ...]:
     failed = [title_of(r.name).lower() for r in found.checks.results if r.passed is False]
     tried = sum(r.passed is not None for r in found.checks.results)
     third = f"Of {tried} checks {len(failed) or 'none'} failed" + (f": {'; '.join(failed)}." if failed else ".")
+    idle = len(found.checks.results) - tried
+    if idle:
+        third += f" {idle} more do not apply to this model or to a panel of this size, and say why."
     return first, second, third
 
 
