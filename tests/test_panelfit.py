@@ -271,6 +271,7 @@ def test_the_other_engine(program, tmp_path, monkeypatch):
     assert files["pymc"] == files["collapsed"]
     with xr.open_datatree(tmp_path / "pymc" / "posterior.nc", engine="h5netcdf") as tree:
         assert (tree.attrs["origin"], tree.attrs["seed"]) == ("observed", 1)
+        assert not {"created_at", "sampling_time"} & {name for node in tree.subtree for name in node.attrs}
 
 
 @pytest.mark.parametrize(

@@ -184,9 +184,14 @@ def read_tree(path: Path) -> Any:
 def netcdf_bytes(tree: Any) -> bytes:
     """Return a DataTree as the content of a netCDF file, so that it can be written whole like any other.
 
-    It is made in memory: where a disk is full, HDF5 ends the process.
+    It is made in memory: where a disk is full, HDF5 ends the process. When a sampler was at work, and for how long, is
+    left out, so that the same seed makes the same file; diagnostics.json says how long.
     """
-    return bytes(tree.to_netcdf(engine="h5netcdf"))
+    timeless = tree.copy()
+    for node in timeless.subtree:
+        for name in ("created_at", "sampling_time"):
+            node.attrs.pop(name, None)
+    return bytes(timeless.to_netcdf(engine="h5netcdf"))
 
 
 def fit_file(
