@@ -176,7 +176,7 @@ def test_the_designs_own_outcome_plays_no_part():
 
 def test_errors_are_those_of_the_regression():
     full = random_design(0, 4, 3, n_terms=8)
-    absorbed = full.with_regressors(("a",), full.unit[:, None].astype(float))
+    absorbed = full.with_regressors(("a", "b"), np.column_stack([full.unit, full.time]).astype(float))
     one = design_of(full.y[:3], full.x[:3], ["only"] * 3, range(3))
     for design, options in (
         (full, {}),
@@ -190,5 +190,9 @@ def test_errors_are_those_of_the_regression():
         with pytest.raises(InputError) as ours:
             prepare(design, **options)
         assert str(ours.value) == str(theirs.value)
+    least = random_design(0, 4, 3, n_terms=5)  # 12 rows less 6 effects and 5 slopes
+    np.testing.assert_allclose(prepare(least).fit(least.y[None]).estimate[0], twfe(least).estimate, rtol=1e-8)
+    with pytest.raises(InputError, match="12 rows are too few for 6 regressors and 6 unit and time effects"):
+        prepare(random_design(0, 4, 3, n_terms=6))
     with pytest.raises(InputError, match="unknown group '10'"):
         prepare(load("produc"), group="10")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from cbec_bayes.files import asset_dir
-from cbec_bayes.published.audit import audit, readings_frame
+from cbec_bayes.published.audit import COLUMNS, audit, readings_frame
 from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.replication import observed_rows
@@ -63,6 +63,17 @@ def said(old: str, new: str) -> Callable[[str], str]:
     return change
 
 
+def chained(*names: str) -> Callable[[str], str]:
+    """Return several changes of paper.toml, one after the other."""
+
+    def change(toml: str) -> str:
+        for name in names:
+            toml = OF_TOML[name](toml)
+        return toml
+
+    return change
+
+
 EAST = ("4", "East")
 Change = Callable[[list[Row]], list[Row]]
 OF_TOML: dict[str, Callable[[str], str]] = {
@@ -79,7 +90,13 @@ OF_TOML: dict[str, Callable[[str], str]] = {
     "a partition of the panel": said('whole = "3: (2)"\n', ""),
     "another partition": said('parts = ["4: East", "4: Central", "4: West"]', 'parts = ["4: East", "4: West"]'),
 }
+OF_TOML |= {
+    "nothing known of the panel": chained("no units", "no periods", "no scheme", "no groups"),
+    "nothing known of units, nor a whole": chained("no units", "no scheme", "no groups", "a partition of the panel"),
+    "no periods, nor a whole": chained("no periods", "a partition of the panel"),
+}
 OF_ROWS: dict[str, Change] = {
+    "R2 at the border": put(("4", "Central", "", "r2"), "0.989"),
     "rows too many": put((*EAST, "", "n_obs"), "88"),
     "rows beyond the panel": put((*EAST, "", "n_obs"), "148"),
     "rows all there": put((*EAST, "", "n_obs"), "104"),
@@ -123,6 +140,10 @@ OF_ROWS: dict[str, Change] = {
 }
 
 
+READING_COLUMNS = (
+    *("table", "column", "term", "estimate", "parenthesis", "stars", "df", "se", "p", "t", "coherent"),
+    *("implied_se_low", "implied_se_high", "origin"),
+)
 WITH_CONTROLS = ("R2 not printed", "constant as expected", "no minimum of a regressor", "rows too many")
 """Changes that are tried with observed controls too."""
 
@@ -144,7 +165,11 @@ def texts(frame: pd.DataFrame) -> list[list[str]]:
 def findings(folder: Path, rows: list[Row], toml: str) -> list[list[str]]:
     """Return every finding, and every line of the table of readings."""
     paper = load_printed(folder, rows, toml)
-    return texts(audit(paper).frame()) + texts(readings_frame(paper).assign(check="readings_frame"))
+    found, readings = audit(paper).frame(), readings_frame(paper)
+    for frame, names in ((found, COLUMNS), (readings, READING_COLUMNS)):
+        assert tuple(frame.columns) == names
+        assert frame[["table", "column", "term", "origin"]].notna().all(axis=None)
+    return texts(found) + texts(readings.assign(check="readings_frame"))
 
 
 def with_controls(paper: Paper, controls: Mapping[str, pd.DataFrame]) -> list[list[str]]:
