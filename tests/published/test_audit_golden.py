@@ -81,6 +81,7 @@ OF_TOML: dict[str, Callable[[str], str]] = {
     "said to be t statistics": said('claimed_reading = "se"', 'claimed_reading = "t"'),
     "no scheme": said('scheme = "four_regions"\n', ""),
     "another scheme": said("four_regions", "three_regions"),
+    "no unit excluded": said('excluded = ["Tibet"]\n', ""),
     "no periods": said("periods = 8\n", ""),
     "no units": said("units = 30\n", ""),
     "no outcome": said('[outcome]\nterm = "ci"', ""),
@@ -169,6 +170,7 @@ def findings(folder: Path, rows: list[Row], toml: str) -> list[list[str]]:
     for frame, names in ((found, COLUMNS), (readings, READING_COLUMNS)):
         assert tuple(frame.columns) == names
         assert frame[["table", "column", "term", "origin"]].notna().all(axis=None)
+    assert found["quantity"].notna().all()
     return texts(found) + texts(readings.assign(check="readings_frame"))
 
 
