@@ -28,7 +28,7 @@ types: $(STAMP)
 unit: $(STAMP)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-# Changes the numerical core in a few thousand places, one at a time: half an hour on two cores, once before a release.
+# Changes the numerical core in a few thousand places, one at a time: an hour or two on two cores, once before a release.
 mutants: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutants]'
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/mutmut run

@@ -117,7 +117,7 @@ def test_an_entity_of_a_sheet_is_not_followed(tmp_path):
     small = zipfile.ZipFile(content)
     laughs = "".join(f'<!ENTITY l{k} "{f"&l{k - 1};" * 10}">' for k in range(1, 10))
     kind = f'<!DOCTYPE x [<!ENTITY l0 "ha">{laughs}<!ENTITY f SYSTEM "{(tmp_path / "secret").as_uri()}">]>'
-    for entity in ("l9", "f"):
+    for entity in ("amp", "l9", "f"):
         with zipfile.ZipFile(out := io.BytesIO(), "w") as packed:
             for name in small.namelist():
                 held = small.read(name).decode()
@@ -130,6 +130,7 @@ def test_an_entity_of_a_sheet_is_not_followed(tmp_path):
         try:
             found = read_frame(tmp_path / "x.xlsx").to_csv()
         except InputError:
+            assert entity != "amp"  # the file is one that can be read, but for what its entities are
             continue
         assert "secret" not in found
         assert len(found) < 10_000

@@ -21,7 +21,6 @@ TOO_LARGE = (
     "does not fit into memory."
 )
 
-
 NO_NEW_UNITS = (
     "Flat unit effects have no distribution, so that units not seen are given effects of those that are, each with its "
     "own uncertainty, which in a panel of this size is all that the check would find."

@@ -163,11 +163,12 @@ class Check:
 
     def answer(self, tried: Tried) -> CheckResult:
         """Run the check where it applies."""
+        why = ""
         if (self.predictive or self.replicates) and tried.replicable is None:
-            return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, TOO_LARGE)
-        if self.new_units and tried.replicable is not tried.fit and tried.fit.model.unit_effect == "fixed":
-            return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, NO_NEW_UNITS)
-        return self.run(tried)
+            why = TOO_LARGE
+        elif self.new_units and tried.replicable is not tried.fit and tried.fit.model.unit_effect == "fixed":
+            why = NO_NEW_UNITS
+        return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, why) if why else self.run(tried)
 
 
 CHECKS = [
@@ -195,7 +196,7 @@ CHECKS = [
     Check(
         "prior_predictive",
         "What the priors say before the data",
-        lambda t: t.before_data(),
+        Tried.before_data,
         replicates=True,
     ),
     Check(
