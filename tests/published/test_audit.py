@@ -121,6 +121,20 @@ def test_without_paper_toml_nothing_is_invented(tmp_path):
     assert "constant" not in frame.index
 
 
+def test_units_found_from_the_rows_do_not_confirm_them(tmp_path):
+    """80 = 10 x 8 where the 10 is 80 / 8 says nothing; as clusters the 10 are still the best there is."""
+    rows = [
+        ("5", "(1)", "x", "estimate", "0.50", "*"),
+        ("5", "(1)", "x", "parenthesis", "0.25", ""),
+        ("5", "(1)", "", "n_obs", "80", ""),
+    ]
+    frame = audit(load_paper(write(tmp_path, rows, "[panel]\nperiods = 8"))).frame().set_index("check")
+    assert frame.loc["observations", "verdict"] == "undetermined"
+    assert "the number of units is not known" in frame.loc["observations", "detail"]
+    # t = 2.0 has p = 0.076 with 9 degrees of freedom, and 0.046 with very many.
+    assert (frame.loc["stars_se_t", "verdict"], frame.loc["stars_se_normal", "verdict"]) == ("pass", "undetermined")
+
+
 def test_a_table_of_p_values_is_read_as_such(tmp_path):
     rows = [("5", "(1)", "x", "estimate", "0.50", "**"), ("5", "(1)", "x", "parenthesis", "0.020", "")]
     frame = audit(load_paper(write(tmp_path, rows, 'claimed_reading = "p"'))).frame().set_index("check")

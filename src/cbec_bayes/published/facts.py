@@ -21,8 +21,6 @@ class Sample:
         Group of the scheme, None for a column of the whole panel.
     df
         Range of degrees of freedom of the t reference: clusters - 1 where the clusters are known.
-    df_source
-        In words, where that comes from.
     """
 
     n_obs: int | None
@@ -30,7 +28,6 @@ class Sample:
     periods: int | None
     group: str | None
     df: DfRange
-    df_source: str
 
 
 def paper_scheme(facts: Facts) -> Scheme | None:
@@ -41,8 +38,9 @@ def paper_scheme(facts: Facts) -> Scheme | None:
 def sample_of(column: TableColumn, paper: Paper, scheme: Scheme | None) -> Sample:
     """Collect what is known of a column's sample.
 
-    The clusters are the printed ones, else the units; the units are the printed ones, else the members of the
-    column's group, else those of the panel, else rows over periods where that divides.
+    The units are the printed ones, else the members of the column's group, else those of the panel. The clusters are
+    the printed ones, else the units, else rows over periods where that divides: that they multiply to the rows says
+    nothing then, and so they are not units.
     """
     facts, numbers = paper.facts, column.numbers
     n_obs = _count(column, "n_obs")
@@ -54,16 +52,15 @@ def sample_of(column: TableColumn, paper: Paper, scheme: Scheme | None) -> Sampl
     in_partition = any(column.key in partition.parts for partition in facts.partitions)
     if units is None and group is None and not in_partition:
         units = facts.units
-    if units is None and n_obs and periods and n_obs % periods == 0:
-        units = n_obs // periods
     clusters = _count(column, "clusters") or units
+    if clusters is None and n_obs and periods and n_obs % periods == 0:
+        clusters = n_obs // periods
+    df = UNKNOWN_DF
     if "df" in numbers:
-        df = float(numbers["df"].value)
-        return Sample(n_obs, units, periods, group, (df, df), "printed")
-    if clusters is not None and clusters > 1:
-        df = float(clusters - 1)
-        return Sample(n_obs, units, periods, group, (df, df), f"{clusters} clusters - 1")
-    return Sample(n_obs, units, periods, group, UNKNOWN_DF, "number of clusters unknown")
+        df = (float(numbers["df"].value),) * 2
+    elif clusters is not None and clusters > 1:
+        df = (float(clusters - 1),) * 2
+    return Sample(n_obs, units, periods, group, df)
 
 
 def _count(column: TableColumn, quantity: str) -> int | None:
