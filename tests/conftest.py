@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from cbec_bayes.published.estimates import PrintedEstimates, heterogeneity
 from cbec_bayes.published.printed import Paper, load_paper
@@ -9,6 +9,10 @@ from cbec_bayes.published.printed import Paper, load_paper
 # No deadline: the machines that run this are shared, and a timed assertion tests the neighbours.
 settings.register_profile(
     "default", deadline=None, max_examples=150, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+# For `make mutants`: to have failed is enough, and to find the smallest example may take minutes.
+settings.register_profile(
+    "mutants", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
 )
 settings.load_profile("default")
 

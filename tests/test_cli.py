@@ -20,6 +20,9 @@ from cbec_bayes.estimands import EFFECT_COLUMNS
 from cbec_bayes.fanout import step_parts, step_text
 from cbec_bayes.files import asset_dir
 from cbec_bayes.published import job
+from cbec_bayes.run import input_hashes
+from cbec_bayes.spec import load_study
+from tests.studies import make_study
 
 GOOD = "label,estimate,se\neast,0.22,0.08\ncentral,0.751,0.328\nwest,0.074,0.109\nnorth-east,,\n"
 STARRED = "label,estimate,se,stars,df\neast,0.22,0.259,**,9\ncentral,0.751,0.328,*,5\nwest,0.074,0.109,,10\n"
@@ -282,6 +285,39 @@ def test_replicate_the_public_study(program, tmp_path):
     first = (tmp_path / "o" / "few.csv").read_bytes()
     assert program("replicate", "--study", "public", "--out", "again", "--quiet") == (0, "", "")
     assert (tmp_path / "again" / "few.csv").read_bytes() == first
+
+
+def test_a_study_of_ones_own(program, tmp_path):
+    """A TOML anywhere, files beside it; a result depends on each, and names none by its place on the machine."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    study = make_study(folder)
+    status, out, _ = program("replicate", "--study", "mine/study.toml", "--no-few", "--out", "o")
+    assert status == 0
+    assert "Origin: simulated." in out
+    assert set(pd.read_csv(tmp_path / "o" / "replication.csv")["match"].dropna()) == {"yes"}
+    hashes = input_hashes(study)
+    own = {"study.toml", "observed.csv", "unknown.csv", "tables/tables.csv", "tables/paper.toml", "tables/scheme.csv"}
+    assert {name for name in hashes if not name.startswith(("data/", "models/"))} == own
+    assert input_hashes(load_study("mine/study.toml")) == hashes
+    scheme = folder / "tables" / "scheme.csv"
+    scheme.write_text(scheme.read_text() + "another,south\n")
+    assert {name for name, digest in input_hashes(study).items() if digest != hashes[name]} == {"tables/scheme.csv"}
+    text = (folder / "study.toml").read_text()
+    for line, message in (
+        ('beside = "sub/study.toml"', "that study is called 'study' as well"),
+        ('beside = "no.toml"', "no.toml: no such file"),
+        ('tables = "no"', "no: no such folder"),
+        ('model = "no.toml"', "no.toml: no such file"),
+    ):
+        key = line.split(" = ")[0]
+        kept = "".join(f"{row}\n" for row in text.splitlines() if not row.startswith(f"{key} = "))
+        changed = f"{line}\n{kept}" if key == "beside" else kept.replace("[published]", f"[published]\n{line}")
+        (folder / "sub").mkdir(exist_ok=True)
+        (folder / "sub" / "study.toml").write_text(text)
+        (folder / "study.toml").write_text(changed)
+        status, _, err = program("run", "--study", "mine/study.toml", "--ensemble", "0", "--out", "o")
+        assert (status, message in err, err.count("\n")) == (2, True, 1), err
 
 
 def test_reconstruct(program, tmp_path):

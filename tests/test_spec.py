@@ -70,6 +70,33 @@ def test_a_bad_study_names_file_and_key(tmp_path, changes, extra, message):
     assert message in str(error.value)
 
 
+def test_a_study_is_a_name_or_a_file(tmp_path):
+    """What lies beside the file is meant before what ships; a name with the ending of a file never means the latter."""
+    path = tmp_path / "mine.toml"
+    shipped = load_study("paper").path.read_text()
+    path.write_text(shipped)
+    study = load_study(path)
+    assert (study.name, study.beside, study.panel) == ("mine", "public", load_study("paper").panel)
+    (tmp_path / "near.csv").write_text("unit,group\na,b\n")
+    for old, new in (
+        ('beside = "public"', 'beside = "other.toml"'),
+        ('scheme = "four_regions"', 'scheme = "near.csv"'),
+        ('model = "published_half_normal"', 'model = "own.toml"'),
+        ('sensitivity = ["published_half_normal",', 'sensitivity = ["more.toml",'),
+    ):
+        shipped = shipped.replace(old, new)
+    path.write_text(shipped)
+    study = load_study(str(path))
+    assert study.published is not None
+    assert study.panel is not None
+    assert study.beside == str(tmp_path / "other.toml")
+    assert study.panel.scheme == str(tmp_path / "near.csv")
+    assert study.published.model == str(tmp_path / "own.toml")
+    assert study.published.sensitivity[:2] == (str(tmp_path / "more.toml"), "published_half_t")
+    with pytest.raises(InputError, match="or name a TOML file"):
+        load_study("mine")
+
+
 def test_a_study_needs_something(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text('title = "t"\n')

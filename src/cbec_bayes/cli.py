@@ -71,7 +71,10 @@ Scheduler = Annotated[
     typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers do it instead."),
 ]
 StudyName = Annotated[
-    str, typer.Option("--study", metavar="NAME", help="Which study; see `studies`.", autocompletion=_study_names)
+    str,
+    typer.Option(
+        "--study", metavar="NAME", help="One of `studies`, or a TOML file of one's own.", autocompletion=_study_names
+    ),
 ]
 Controls = Annotated[str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")]
 Group = Annotated[

@@ -41,25 +41,42 @@ UNFINISHED = "unfinished-ensemble.jsonl"
 """What is kept of an ensemble that was interrupted, in the report's folder."""
 
 
+def together(study: Study) -> tuple[Study, ...]:
+    """Return a study and the one that is shown beside it, if there is one; two of one name raise `InputError`."""
+    if study.beside is None:
+        return (study,)
+    beside = load_study(study.beside)
+    if beside.name == study.name:
+        raise InputError(f"beside: that study is called '{study.name}' as well", file=study.path)
+    return study, beside
+
+
 def input_hashes(study: Study) -> dict[str, str]:
-    """Return the SHA-256 of every file that a study's result depends on, by path inside the project."""
+    """Return the SHA-256 of every file that a study's result depends on.
+
+    By its path under the study's folder, or under data/ or models/ where it ships with the package.
+    """
     data, models = asset_dir("data"), asset_dir("models")
-    studies = [study, *([load_study(study.beside)] if study.beside else [])]
-    own = {data / "studies" / f"{one.name}.toml" for one in studies} | set((data / "regions").glob("*.csv"))
-    used: set[str] = set()
-    for one in studies:
+    own: set[Path] = set()
+    for one in together(study):
+        own.add(one.path.parent.resolve() / one.path.name)
         if one.published is not None:
-            own |= set((data / "published" / one.published.tables).iterdir())
-            used |= {one.published.model, *one.published.sensitivity}
+            own |= set((data / "published" / one.published.tables).glob("*"))
+            named = (one.published.model, *one.published.sensitivity)
+            own |= {models / f"{name.removesuffix('.toml')}.toml" for name in named}
         if one.panel is not None:
-            used |= set(STUDY_MODELS)
-            own |= {data / name for name in one.panel.files}
-    own |= set((data / "maps").glob("*.csv"))
-    own |= {path for path in (data / FOLDER / name for name in FILES) if path.is_file()}
-    return {
-        **{f"data/{name}": digest for name, digest in sha256(own, data).items()},
-        **{f"models/{n}": digest for n, digest in sha256([models / f"{m}.toml" for m in used], models).items()},
-    }
+            own |= {models / f"{name}.toml" for name in STUDY_MODELS}
+            own |= {data / name for name in (*one.panel.files, *([one.panel.scheme] if one.panel.scheme else []))}
+    for kind in ("regions", "maps"):
+        own |= set((data / kind).glob("*.csv"))
+    own |= {data / FOLDER / name for name in FILES}
+    own = {path for path in own if path.is_file()}
+    hashes: dict[str, str] = {}
+    for kind, root in (("data/", data), ("models/", models), ("", study.path.parent.resolve())):
+        there = {path for path in own if path.is_relative_to(root)}
+        hashes |= {f"{kind}{name}": digest for name, digest in sha256(there, root).items()}
+        own -= there
+    return hashes
 
 
 def versions() -> dict[str, str]:
@@ -99,7 +116,7 @@ class Made:
     journal: Journal
 
 
-def run(study_name: str, out: Path, **options: Any) -> tuple[Reanalysis, list[Path]]:
+def run(study: str | Path, out: Path, **options: Any) -> tuple[Reanalysis, list[Path]]:
     """Make the report of a study and write it; options are those of `make_report`.
 
     Returns
@@ -108,14 +125,14 @@ def run(study_name: str, out: Path, **options: Any) -> tuple[Reanalysis, list[Pa
         The results, and the files written, the page first.
     """
     with locked(out):
-        made = make_report(study_name, out, **options)
+        made = make_report(study, out, **options)
         written = write_files(out, made.files)
         made.journal.remove()
     return made.analysis, written
 
 
 def make_report(
-    study_name: str,
+    study: str | Path,
     out: Path,
     *,
     seed: int = 1,
@@ -128,8 +145,8 @@ def make_report(
 
     Parameters
     ----------
-    study_name
-        One of `cbec_bayes.spec.study_names()`.
+    study
+        One of `cbec_bayes.spec.study_names()`, or a TOML file.
     out
         Folder that what is unfinished is kept in; the page will be ``reanalysis.html``, with tables and manifest
         beside it.
@@ -149,17 +166,18 @@ def make_report(
     InputError
         There is no such study, or nothing is printed in it.
     """
-    study = load_study(study_name)
-    if study.published is None:
+    chosen = load_study(study)
+    if chosen.published is None:
         raise InputError(
-            f"the study '{study_name}' has no printed tables to reanalyse; `cbec-bayes replicate --study {study_name}` "
+            f"the study '{chosen.name}' has no printed tables to reanalyse; `cbec-bayes replicate --study {study}` "
             "makes its classical tables"
         )
-    observed = observed_rows(study, load_paper(asset_dir("data") / "published" / study.published.tables))
-    analysis = reanalyse(study.published, observed=observed, seed=seed, step=step)
+    observed = observed_rows(chosen, load_paper(asset_dir("data") / "published" / chosen.published.tables))
+    analysis = reanalyse(chosen.published, observed=observed, seed=seed, step=step)
     step(STEPS[-4])
-    beside = [study, *([load_study(study.beside)] if study.beside else [])]
-    classical = {one.name: replicate(one, few=True, seed=seed, step=step) for one in beside if one.panel is not None}
+    classical = {
+        one.name: replicate(one, few=True, seed=seed, step=step) for one in together(chosen) if one.panel is not None
+    }
     step(STEPS[-3])
     hierarchical = {
         name: fit_models(
@@ -177,10 +195,10 @@ def make_report(
     }
     compared = {name: compare_study(classical[name], fits) for name, fits in hierarchical.items()}
     step(STEPS[-2])
-    made = manifest(study, seed)
+    made = manifest(chosen, seed)
     ensemble, journal = None, Journal(out / UNFINISHED, json.dumps([made, members, _ensemble_code()]))
-    if members and study.panel is not None and study.panel.proxies:
-        problem = load_problem(study)
+    if members and chosen.panel is not None and chosen.panel.proxies:
+        problem = load_problem(chosen)
         ensemble = run_ensemble(problem, run_by, n=members, model=models[0], seed=seed, journal=journal, step=step)
     step(STEPS[-1])
     page = render(analysis, made, classical, hierarchical, compared, ensemble, committed())

@@ -151,9 +151,9 @@ class Published:
     reading
         Scenario of the standard errors that leads.
     model
-        Headline model.
+        Headline model: a name, or a TOML file beside the study's.
     sensitivity
-        Models that it is held against.
+        Models that it is held against, likewise.
     """
 
     tables: str
@@ -168,21 +168,28 @@ class Study:
 
     Attributes
     ----------
-    name, title
-        Name of the file without its ending, and one line.
+    path
+        The file that it was read from.
+    title
+        In one line.
     published
         The printed tables, None where there are none.
     panel
         The panel, None where there is none.
     beside
-        Another study whose classical tables are shown beside this one's, or None.
+        Another study, by name or file, whose classical tables are shown beside this one's, or None.
     """
 
-    name: str
+    path: Path
     title: str
     published: Published | None
     panel: PanelSpec | None
     beside: str | None
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its ending."""
+        return self.path.stem
 
 
 class Section:
@@ -223,17 +230,20 @@ class Section:
             raise self.wrong(key, f"'{name}' leads out of its folder")
         return name
 
-    def found(self, key: str) -> str:
-        """Return a path as text: of what lies beside this file, or else the name of what ships with the package."""
-        return self._found(key, self.text(key))
+    def found(self, key: str, own: str | None = None) -> str:
+        """Return a path as text: of what lies beside this file, or else the name of what ships with the package.
 
-    def all_found(self, key: str) -> tuple[str, ...]:
+        A name that ends with `own` is never that of what ships.
+        """
+        return self._found(key, self.text(key), own)
+
+    def all_found(self, key: str, own: str | None = None, *, needed: bool = True) -> tuple[str, ...]:
         """Return several such paths."""
-        return tuple(self._found(key, name) for name in self.texts(key))
+        return tuple(self._found(key, name, own) for name in self.texts(key, needed=needed))
 
-    def _found(self, key: str, name: str) -> str:
+    def _found(self, key: str, name: str, own: str | None) -> str:
         beside = self.path.parent.resolve() / self._inside(key, name)
-        return str(beside) if beside.exists() else name
+        return str(beside) if beside.exists() or (own is not None and name.endswith(own)) else name
 
     def number(self, key: str) -> float:
         """Return a finite number."""
@@ -354,11 +364,20 @@ def study_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (asset_dir("data") / "studies").glob("*.toml")))
 
 
-def load_study(name: str) -> Study:
-    """Load a study by name, or raise `InputError` with a suggestion."""
-    if name not in study_names():
-        raise InputError(f"unknown study '{name}'; {suggest(name, study_names())}")
-    return read_study(asset_dir("data") / "studies" / f"{name}.toml")
+def load_study(study: str | Path) -> Study:
+    """Load a study by name, or from any TOML file by path.
+
+    Raises
+    ------
+    InputError
+        No such study (with a suggestion), or the file is malformed.
+    """
+    path = Path(study)
+    if path.suffix != ".toml":
+        if str(study) not in study_names():
+            raise InputError(f"unknown study '{study}'; {suggest(str(study), study_names())}, or name a TOML file")
+        path = asset_dir("data") / "studies" / f"{study}.toml"
+    return read_study(path)
 
 
 def read_study(path: Path) -> Study:
@@ -369,7 +388,8 @@ def read_study(path: Path) -> Study:
     panel = _panel(top.section("panel")) if "panel" in top.values else None
     if published is None and panel is None:
         raise top.wrong("published", "a study needs printed tables, a [panel], or both")
-    return Study(path.stem, top.text("title"), published, panel, top.text("beside", None))
+    beside = top.found("beside", ".toml") if "beside" in top.values else None
+    return Study(path, top.text("title"), published, panel, beside)
 
 
 def _published(section: Section) -> Published:
@@ -377,8 +397,8 @@ def _published(section: Section) -> Published:
     return Published(
         section.found("tables"),
         section.text("reading"),
-        section.text("model"),
-        section.texts("sensitivity", needed=False),
+        section.found("model", ".toml"),
+        section.all_found("sensitivity", ".toml", needed=False),
     )
 
 
@@ -409,7 +429,7 @@ def _panel(section: Section) -> PanelSpec:
         controls,
         section.text("unit"),
         section.text("time"),
-        section.found("scheme") if "scheme" in section.values else None,
+        section.found("scheme", ".csv") if "scheme" in section.values else None,
         section.number("first") if "first" in section.values else None,
         section.number("last") if "last" in section.values else None,
         origins,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from cbec_bayes.errors import InputError
@@ -68,15 +70,15 @@ def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
     return make_panel(frame, roles, origins=origins, groups=groups)
 
 
-def load_study_panel(study: str | Study | PanelSpec) -> Panel:
-    """Read the files of a study, or of one by name, and return its panel.
+def load_study_panel(study: str | Path | Study | PanelSpec) -> Panel:
+    """Read the files of a study, or of one by its name or TOML file, and return its panel.
 
     Raises
     ------
     InputError
         There is no such study; it has printed tables alone; or see `study_frame`.
     """
-    study = load_study(study) if isinstance(study, str) else study
+    study = load_study(study) if isinstance(study, str | Path) else study
     spec = study.panel if isinstance(study, Study) else study
     if spec is None:
         raise InputError("the study has printed tables alone, and no panel")

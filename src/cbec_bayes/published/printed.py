@@ -386,7 +386,7 @@ def _read_facts(path: Path) -> Facts:
         claimed_reading=claimed,
         units=panel.count("units"),
         periods=panel.count("periods"),
-        scheme=_scheme(panel),
+        scheme=panel.found("scheme", ".csv") if "scheme" in panel.values else None,
         excluded=panel.texts("excluded", needed=False),
         outcome=outcome.text("term", None),
         exposure=exposure.text("term", None),
@@ -400,14 +400,6 @@ def _read_facts(path: Path) -> Facts:
 def _partition(section: Section) -> Partition:
     section.only(("whole", "parts"))
     return Partition(section.text("whole", None), section.texts("parts"))
-
-
-def _scheme(panel: Section) -> str | None:
-    """Return a scheme by name, or by the path of its CSV from paper.toml's own folder."""
-    if "scheme" not in panel.values:
-        return None
-    scheme = panel.inside("scheme")
-    return str(panel.path.parent / scheme) if scheme.endswith(".csv") else scheme
 
 
 def _read_stars(top: Section) -> dict[str, Fraction]:
