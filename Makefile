@@ -1,6 +1,6 @@
 # The two commands: `make report` (the main job) and `make test`. Both build .venv when it is missing or stale.
 .DELETE_ON_ERROR:
-.PHONY: setup report test lint types unit mutants clean
+.PHONY: setup report test lint types unit mutants advisories clean
 
 STAMP := .venv/.installed
 BIN := .venv/bin
@@ -33,6 +33,12 @@ mutants: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutants]'
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/mutmut run
 	$(BIN)/mutmut results
+
+# Known vulnerabilities of the pinned versions, from a database of advisories: needs the network, and says so without one.
+advisories: $(STAMP)
+	$(BIN)/python -m venv --clear build/advisories
+	build/advisories/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	build/advisories/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf .venv mutants build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -12,6 +12,7 @@ from cbec_bayes.bayes.blocks import make_blocks
 from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.posterior import linear_predictor, pointwise
+from cbec_bayes.bayes.priors import start
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import load_panel_model
 from cbec_bayes.spec import Prior
@@ -81,6 +82,26 @@ def test_the_gradient(unit_effect):
             for e in np.eye(len(point))
         ]
         np.testing.assert_allclose(slope, numeric, rtol=1e-6, atol=1e-5)
+
+
+def test_points_that_do_not_count():
+    """A correlation that rounds to one, and a scale that its prior all but excludes beside one that it does not."""
+    engine = make_collapsed(make_blocks(grouped(0.75), model("random")))
+    begin = engine.start()
+    assert {name: value[0] for name, value in engine.scales(begin[None]).items()} == pytest.approx(
+        {name: 0.3 if name == "rho" else start(engine.priors[name]) for name in engine.names}
+    )
+    one, unlikely = begin.copy(), begin.copy()
+    one[engine.names.index("rho")] = 30.0
+    unlikely[engine.names.index("sigma_mu")] = 8.0  # some hundred standard deviations
+    found = engine.log_posterior(np.stack([begin, one, unlikely, -one]))
+    np.testing.assert_array_equal(np.isfinite(found), [True, False, False, False])
+    assert set(found[1:]) == {-np.inf}
+    assert np.isfinite(engine.log_posterior(unlikely[None]))  # nothing to be less likely than
+    for point in (one, -one):
+        value, slope = engine.gradient(point)
+        assert value == -np.inf
+        np.testing.assert_array_equal(slope, np.zeros(len(point)))
 
 
 def test_no_correlation_is_the_plain_model():
