@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.elimination import make_collapsed
-from cbec_bayes.bayes.moments import Moments, load_moments, moments_of
+from cbec_bayes.bayes.moments import Moments, moments_of
 from cbec_bayes.errors import InputError
 from tests.bayes import MEMBERS, grouped, panel, some_scales
 from tests.classical.cases import random_design
@@ -135,75 +135,3 @@ def test_moments_of_other_columns_do_not_add():
         moments + Moments(("y", "x0", "x2"), moments.strata)
     with pytest.raises(InputError, match="different columns"):
         moments + Moments(("y", "x1", "x0"), moments.strata)
-
-
-@pytest.mark.parametrize("by_group", [False, True])
-def test_a_file_of_moments_holds_every_bit(tmp_path, by_group):
-    moments = whole(panel("unbalanced"), by_group=by_group)
-    path = tmp_path / "moments.npz"
-    moments.save(path)
-    found = load_moments(path)
-    assert found.columns == moments.columns
-    assert tuple(found.strata) == tuple(moments.strata) == (STRATA if by_group else ("",))
-    for label, theirs in moments.strata.items():
-        ours = found.strata[label]
-        assert (ours.n_obs, ours.log_sizes) == (theirs.n_obs, theirs.log_sizes)
-        for name in ("within", "sizes", "counts", "between"):
-            assert getattr(ours, name).tobytes() == getattr(theirs, name).tobytes()
-            assert getattr(ours, name).dtype == getattr(theirs, name).dtype
-    again = tmp_path / "again.npz"
-    found.save(again)
-    assert load_moments(again).strata.keys() == moments.strata.keys()
-
-
-def test_labels_of_any_script_survive_a_file(tmp_path):
-    moments = whole(panel("balanced"), by_group=True)
-    other = Moments(("商业流通", "β", "x[1]"), dict(zip(("东部", "", "a/b"), moments.strata.values(), strict=True)))
-    other.save(tmp_path / "m.npz")
-    found = load_moments(tmp_path / "m.npz")
-    assert found.columns == other.columns
-    assert tuple(found.strata) == tuple(other.strata)
-
-
-def broken(path, **changes):
-    """A file of moments in which arrays are replaced, or left out where None."""
-    whole(panel("balanced"), by_group=False).save(path)
-    with np.load(path) as saved:
-        arrays = {name: saved[name] for name in saved.files} | changes
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"format": np.array(2)}, "moments of format 2; 1 can be read"),
-        ({"format": None}, "not a file of moments"),
-        ({"0_within": None}, "not a file of moments"),
-        ({"strata": np.array(["a", "b"])}, "not a file of moments"),
-        ({"0_n_obs": np.array("many")}, "not a file of moments"),
-    ],
-)
-def test_a_file_that_holds_something_else_is_refused_by_name(tmp_path, changes, message):
-    path = tmp_path / "moments.npz"
-    broken(path, **changes)
-    with pytest.raises(InputError, match=message) as caught:
-        load_moments(path)
-    assert str(path) in str(caught.value)
-
-
-def test_what_is_no_archive_is_refused(tmp_path):
-    path = tmp_path / "moments.npz"
-    with pytest.raises(InputError, match="not a file of moments"):
-        load_moments(path)
-    path.write_text("unit,time,y\n")
-    with pytest.raises(InputError, match="not a file of moments"):
-        load_moments(path)
-    with pytest.raises(InputError, match="not a file of moments"):
-        load_moments(tmp_path)
-
-
-def test_no_file_of_moments_is_unpickled(tmp_path):
-    path = tmp_path / "moments.npz"
-    np.savez(path, allow_pickle=True, format=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(InputError, match="not a file of moments"):
-        load_moments(path)

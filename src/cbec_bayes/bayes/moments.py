@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.errors import InputError
 from cbec_bayes.within import Array, Codes, means_by
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,47 +93,6 @@ class Moments:
             for label, s in self.strata.items()
         }
         return Moments(self.columns, strata)
-
-    def save(self, path: Path) -> None:
-        """Write to a NumPy archive; no pickle, labels as text."""
-        arrays: dict[str, NDArray[np.generic]] = {
-            "format": np.array(FORMAT),
-            "columns": np.array(self.columns, dtype=str),
-            "strata": np.array(list(self.strata), dtype=str),
-        }
-        for i, stratum in enumerate(self.strata.values()):
-            arrays |= {
-                f"{i}_n_obs": np.array(stratum.n_obs),
-                f"{i}_within": stratum.within,
-                f"{i}_sizes": stratum.sizes,
-                f"{i}_counts": stratum.counts,
-                f"{i}_between": stratum.between,
-                f"{i}_log_sizes": np.array(stratum.log_sizes),
-            }
-        with path.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def load_moments(path: Path) -> Moments:
-    """Read what `Moments.save` wrote, or raise `InputError`."""
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            if int(found["format"]) != FORMAT:
-                raise InputError(f"moments of format {int(found['format'])}; {FORMAT} can be read", file=path)
-            strata = {
-                str(label): Stratum(
-                    int(found[f"{i}_n_obs"]),
-                    found[f"{i}_within"],
-                    found[f"{i}_sizes"],
-                    found[f"{i}_counts"],
-                    found[f"{i}_between"],
-                    float(found[f"{i}_log_sizes"]),
-                )
-                for i, label in enumerate(found["strata"])
-            }
-            return Moments(tuple(str(name) for name in found["columns"]), strata)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"not a file of moments ({error})", file=path) from None
 
 
 def moments_of(
