@@ -8,6 +8,8 @@ import pytest
 
 from cbec_bayes.bayes import posterior
 from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.posterior import linear_predictor
+from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks import replicable as room
 from cbec_bayes.checks.suite import Trial, Tried, predictive_checks
 from cbec_bayes.design import Design, make_design
@@ -37,7 +39,7 @@ def test_a_large_panel_is_checked(monkeypatch):
     monkeypatch.setattr(room, "POINTWISE_MAX", 400 * design.n_obs)
     right, wrong = fit(design, "nested"), fit(design, "partial_pooling")
     assert "unit_effect" not in right.tree["posterior"].dataset
-    assert by_name(right) == {"predictive_cells": True, "predictive_cells_new": None, "predictive_residuals": True}
+    assert by_name(right) == dict.fromkeys(["predictive_cells", "predictive_cells_new", "predictive_residuals"], True)
     assert by_name(wrong)["predictive_cells"] is False
     monkeypatch.setattr(room, "LEAST", 4_000)
     assert set(by_name(right).values()) == {None}
@@ -68,13 +70,36 @@ def test_what_is_drawn_again_is_the_posterior(model, monkeypatch):
     assert room.replicable(whole) is whole
 
 
-def test_levels_are_the_datas_own():
+@pytest.mark.parametrize("model", ["partial_pooling", "nested", "ar1"])
+def test_levels_are_the_datas_own(model):
     design = panel("unbalanced")
-    tried = Tried(Trial(fit(design, draws=50)))
-    found = tried.same
-    own = means_by(design.unit, design.y[:, None])[:, 0]
-    np.testing.assert_allclose(means_by(design.unit, found.T), np.tile(own[:, None], len(found)), atol=1e-10)
-    other = room.at_own_levels(found + np.arange(len(design.units))[design.unit], design)
-    np.testing.assert_allclose(other, found, atol=1e-10)
-    free = Tried(Trial(fit(design, "correlated_effects", draws=50))).same
-    assert np.abs(means_by(design.unit, free.T) - own[:, None]).max() > 0.01
+    found = fit(design, model, draws=50)
+    same, drawn = Tried(Trial(found)).same, predictive_outcomes(found, own_levels=False)
+    own, levels, others = (means_by(design.unit, values.T) for values in (design.y[None], same, drawn))
+    np.testing.assert_allclose(levels, np.tile(own, len(same)), atol=1e-10)
+    assert np.abs(others - own).max() > 0.01
+    # Changes within units are those that are drawn with levels.
+    np.testing.assert_allclose(same.T - levels[design.unit], drawn.T - others[design.unit], atol=1e-10)
+
+
+@pytest.mark.parametrize("model", ["partial_pooling", "ar1"])
+def test_a_new_unit_is_at_the_level_of_another(model):
+    """Beside the mean that its regressors give it, what some unit's mean leaves of those that its own give."""
+    design = panel("unbalanced")
+    found = fit(design, model, draws=50)
+    posterior = found.tree["posterior"].dataset
+    effects = {name: values.to_numpy().reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
+    effects["unit_effect"] = np.zeros_like(effects["unit_effect"])
+    explained = means_by(design.unit, linear_predictor(found.blocks, effects).T)
+    left = means_by(design.unit, design.y[:, None]) - explained
+    new = means_by(design.unit, Tried(Trial(found)).new.T) - explained
+    np.testing.assert_allclose(np.abs(new[:, None] - left).min(axis=1), 0, atol=1e-9)
+    assert (np.abs(new - left) > 1e-6).mean() > 0.5
+
+
+def test_levels_of_random_effects_are_drawn():
+    design = panel("unbalanced")
+    own = means_by(design.unit, design.y[:, None])
+    found = fit(design, "correlated_effects", draws=50)
+    assert np.abs(means_by(design.unit, Tried(Trial(found)).same.T) - own).max() > 0.01
+    np.testing.assert_array_equal(predictive_outcomes(found), predictive_outcomes(found, own_levels=False))

@@ -12,10 +12,12 @@ from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.design import Design
 from cbec_bayes.errors import InputError
 from cbec_bayes.family import PanelModel
-from cbec_bayes.within import Array
+from cbec_bayes.within import Array, means_by
 
 
-def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 4_000, seed: int = 1) -> Array:
+def predictive_outcomes(
+    fit: PanelFit, *, new_units: bool = False, own_levels: bool = True, draws: int = 4_000, seed: int = 1
+) -> Array:
     """Draw replicated outcomes on the rows and regressors of the data.
 
     Parameters
@@ -24,7 +26,12 @@ def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 
         A fitted model, of either engine.
     new_units
         Whether unit effects, and slopes of units, are drawn anew. Random effects come from their distribution; flat
-        ones have none, so that each new unit takes the effect of one of the units at random.
+        ones have none, so that each new unit is at the level of one of the units at random.
+    own_levels
+        Whether outcomes under flat unit effects are at the data's own levels: a unit's mean is what it is in the data,
+        and a new unit's what of another's mean its regressors leave. Flat effects say nothing of levels; replicated as
+        well, these would have the uncertainty of their estimate on top of that in the data, by which R2 and the spread
+        of the outcome are off however right the model is, the more the fewer rows a unit has.
     draws
         At most this many, evenly from the posterior.
     seed
@@ -53,19 +60,29 @@ def predictive_outcomes(fit: PanelFit, *, new_units: bool = False, draws: int = 
     rng = np.random.default_rng([seed, 3])
     model, design = fit.model, fit.design
     effects = {block.name: of(block.name) for block in fit.blocks.variables} | {"unit_effect": of("unit_effect")}
-    if new_units:
-        shape = effects["unit_effect"].shape
-        if model.unit_effect == "fixed":
-            chosen = rng.integers(shape[1], size=shape)
-            effects["unit_effect"] = np.take_along_axis(effects["unit_effect"], chosen, axis=1)
-        else:
-            effects["unit_effect"] = of("sigma_mu")[:, None] * rng.standard_normal(shape)
-        if "unit_slope" in effects:
-            effects["unit_slope"] = of("kappa")[:, None] * rng.standard_normal(shape)
+    flat, shape = model.unit_effect == "fixed", effects["unit_effect"].shape
     mean = linear_predictor(fit.blocks, effects)
+    level = effects["unit_effect"]
+    if flat and own_levels:
+        level = level + means_by(design.unit, (design.y - mean).T).T
+    if new_units:
+        anew = dict(effects)
+        if flat:
+            level = np.take_along_axis(level, rng.integers(shape[1], size=shape), axis=1)
+        else:
+            anew["unit_effect"] = of("sigma_mu")[:, None] * rng.standard_normal(shape)
+        if "unit_slope" in effects:
+            anew["unit_slope"] = of("kappa")[:, None] * rng.standard_normal(shape)
+        mean = linear_predictor(fit.blocks, anew)
     parameters = () if model.likelihood is None else model.likelihood.parameters
     scales = {name: of(name) for name in ("sigma", "rho", *parameters) if name in posterior}
-    return np.asarray(mean + residuals(model, design, scales, rng))
+    noise = residuals(model, design, scales, rng)
+    if flat:
+        level = level - effects["unit_effect"]
+        if own_levels:
+            level = level - means_by(design.unit, noise.T).T
+        mean = mean + level[:, design.unit]
+    return np.asarray(mean + noise)
 
 
 def residuals(model: PanelModel, design: Design, scales: Mapping[str, Array], rng: np.random.Generator) -> Array:

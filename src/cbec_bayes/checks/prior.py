@@ -65,7 +65,7 @@ def prior_predictive(
         The panel is too large; see `predictive_outcomes`.
     """
     design = found.design
-    outcomes = predictive_outcomes(_before_data(found, draws, seed), draws=draws, seed=seed)
+    outcomes = predictive_outcomes(_before_data(found, draws, seed), own_levels=False, draws=draws, seed=seed)
     rows: list[tuple[object, ...]] = []
     for column in columns:
         try:

@@ -9,9 +9,7 @@ import numpy as np
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.importance import Draws
 from cbec_bayes.bayes.posterior import POINTWISE_MAX, store
-from cbec_bayes.design import Design
 from cbec_bayes.estimands.groups import log_scales
-from cbec_bayes.within import Array, means_by
 
 LEAST = 100
 """Replications without which a tail says nothing."""
@@ -20,22 +18,6 @@ TOO_LARGE = (
     f"Outcomes are replicated at least {LEAST} times, which for panels of more than {POINTWISE_MAX // LEAST:,} rows "
     "does not fit into memory."
 )
-
-NO_NEW_UNITS = (
-    "Flat unit effects have no distribution, so that units not seen are given effects of those that are, each with its "
-    "own uncertainty, which in a panel of this size is all that the check would find."
-)
-
-
-def at_own_levels(outcomes: Array, design: Design) -> Array:
-    """Return outcomes, shape (S, n), with the data's own mean of each unit.
-
-    Flat unit effects say nothing of levels: the posterior is that of the changes within units. Replicated as well,
-    levels would have the uncertainty of their estimate on top of that in the data, by which R2 and the spread of the
-    outcome are off however right the model is, the more the fewer rows a unit has.
-    """
-    off = means_by(design.unit, (design.y - outcomes).T)
-    return outcomes + off[design.unit].T
 
 
 def room(found: PanelFit, at_most: int) -> int:

@@ -23,7 +23,7 @@ from cbec_bayes.checks.comparison import (
 )
 from cbec_bayes.checks.influence import leave_out
 from cbec_bayes.checks.prior import prior_predictive
-from cbec_bayes.checks.replicable import LEAST, NO_NEW_UNITS, TOO_LARGE, at_own_levels, replicable, room
+from cbec_bayes.checks.replicable import LEAST, TOO_LARGE, replicable, room
 from cbec_bayes.checks.residuals import predictive_residuals
 from cbec_bayes.checks.result import CheckResult, checks_frame
 from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
@@ -97,8 +97,7 @@ class Tried:
         """Replicate outcomes of the same or of new units, shape (S, n)."""
         assert self.replicable is not None
         draws = max(LEAST, room(self.fit, 4_000))
-        found = predictive_outcomes(self.replicable, new_units=new_units, draws=draws, seed=self.trial.seed)
-        return found if new_units or self.fit.model.unit_effect != "fixed" else at_own_levels(found, self.fit.design)
+        return predictive_outcomes(self.replicable, new_units=new_units, draws=draws, seed=self.trial.seed)
 
     @cached_property
     def same(self) -> Array:
@@ -149,8 +148,6 @@ class Check:
         Whether a page shows its figure at once; others are folded away.
     replicates
         Whether it replicates outcomes otherwise, as from the priors.
-    new_units
-        Whether it replicates outcomes of units not seen.
     """
 
     name: str
@@ -159,16 +156,12 @@ class Check:
     predictive: bool = False
     shown: bool = False
     replicates: bool = False
-    new_units: bool = False
 
     def answer(self, tried: Tried) -> CheckResult:
         """Run the check where it applies."""
-        why = ""
         if (self.predictive or self.replicates) and tried.replicable is None:
-            why = TOO_LARGE
-        elif self.new_units and tried.replicable is not tried.fit and tried.fit.model.unit_effect == "fixed":
-            why = NO_NEW_UNITS
-        return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, why) if why else self.run(tried)
+            return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, TOO_LARGE)
+        return self.run(tried)
 
 
 CHECKS = [
@@ -184,7 +177,6 @@ CHECKS = [
         "Classical tables of replicated outcomes, new units",
         lambda t: t.cells(new_units=True),
         predictive=True,
-        new_units=True,
     ),
     Check(
         "predictive_residuals",
