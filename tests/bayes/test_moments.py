@@ -44,6 +44,7 @@ def assert_same(found, expected, **tolerance):
         assert ours.n_obs == theirs.n_obs
         assert ours.n_units == theirs.n_units
         np.testing.assert_array_equal(ours.sizes, theirs.sizes)
+        assert ours.counts.dtype == theirs.counts.dtype == np.int64
         np.testing.assert_array_equal(ours.counts, theirs.counts)
         np.testing.assert_allclose(ours.within, theirs.within, **tolerance)
         np.testing.assert_allclose(ours.between, theirs.between, **tolerance)

@@ -78,3 +78,26 @@ def test_a_constant_against_a_base_unit_is_not_called_impossible(tmp_path):
     found = constants(tmp_path, shift)
     assert found.verdict is Verdict.PASS
     assert "all effects are measured against" in found.detail
+
+
+def test_nothing_is_said_where_something_is_missing(tmp_path):
+    """No moments of the outcome; a column without a constant beside others that have one; no observed row."""
+    study = make_study(tmp_path)
+    toml, tables = tmp_path / "tables" / "paper.toml", tmp_path / "tables" / "tables.csv"
+
+    def columns(cut=lambda rows: rows):
+        paper = load_paper(tmp_path / "tables")
+        rows = {key: cut(part) for key, part in observed_rows(study, paper).items()}
+        return [f.column for f in audit(paper, rows).findings if f.check == "constant_conventions"]
+
+    every = columns()
+    assert {"(2)", "north", "south"} <= set(every)
+    lines = tables.read_text().splitlines()
+    without_n = "\n".join(line for line in lines if ",n_obs," not in line or line.startswith("2,")) + "\n"
+    tables.write_text(without_n)
+    assert set(columns()) == set(every)
+    assert columns(lambda rows: rows.iloc[:0]) == []
+    tables.write_text("\n".join(line for line in without_n.splitlines() if "north,constant" not in line) + "\n")
+    assert set(columns()) == set(every) - {"north"}
+    toml.write_text(toml.read_text().replace('term = "y"', 'term = "q"'))
+    assert columns() == []
