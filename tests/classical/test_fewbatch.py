@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -88,6 +88,7 @@ def dense_cr2(design):
 
 
 @settings(max_examples=40)
+@example(1, 3, 4, 1, 0.7)
 @given(st.integers(0, 2**16), st.integers(3, 8), st.integers(3, 7), st.integers(1, 3), st.sampled_from([1.0, 0.7]))
 def test_cr2_is_that_of_the_regression_on_all_dummies(seed, n_units, n_times, n_terms, share):
     design = random_design(seed, n_units, n_times, n_terms, share)
@@ -98,8 +99,11 @@ def test_cr2_is_that_of_the_regression_on_all_dummies(seed, n_units, n_times, n_
     assume(len(prepared.regression.kept) == n_terms)
     se, df = dense_cr2(design)
     found = prepared.fit(design.y[None])
-    np.testing.assert_allclose(found.cr2_se[0], se, rtol=1e-6)
-    np.testing.assert_allclose(found.cr2_df, df, rtol=1e-6)
+    # Where as many coefficients as rows leave nothing there is no standard error; written out it is a rounding error.
+    left = se > 1e-10
+    assert not (found.cr2_se[0, ~left] > 1e-10).any()
+    np.testing.assert_allclose(found.cr2_se[0, left], se[left], rtol=1e-6)
+    np.testing.assert_allclose(found.cr2_df[left], df[left], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["grunfeld", "produc_region_2"])

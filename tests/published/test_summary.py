@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -293,6 +293,7 @@ def test_shift_and_scale(pairs, scale, shift, name):
 
 
 @settings(max_examples=15)
+@example([(0.0, 0.125), (1.0, 0.109375)])
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0.1, 1)), min_size=2, max_size=6))
 def test_every_number_is_in_its_domain(pairs):
     values, errors = zip(*pairs, strict=True)

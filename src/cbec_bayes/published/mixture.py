@@ -37,12 +37,15 @@ class Mixture:
 
     def cdf(self, x: float) -> float:
         """Probability of a value of at most `x`."""
-        return float(self.weights @ special.ndtr((x - self.means) / np.sqrt(self.variances)))
+        return self._share(special.ndtr((x - self.means) / np.sqrt(self.variances)))
 
     @property
     def p_positive(self) -> float:
         """Probability of a positive value."""
-        return float(self.weights @ special.ndtr(self.means / np.sqrt(self.variances)))
+        return self._share(special.ndtr(self.means / np.sqrt(self.variances)))
+
+    def _share(self, probabilities: Array) -> float:
+        return min(float(self.weights @ probabilities), 1.0)  # weights sum to one only to rounding
 
     def quantile(self, probability: float) -> float:
         """Return the value below which lies a probability strictly between 0 and 1."""
