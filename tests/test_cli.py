@@ -320,6 +320,16 @@ def test_a_study_of_ones_own(program, tmp_path):
         assert (status, message in err, err.count("\n")) == (2, True, 1), err
 
 
+def test_tables_in_a_folder_named_from_where_one_stands(program, tmp_path):
+    """Their own scheme lies among them, and is no table."""
+    make_study(tmp_path)
+    for folder in (str(tmp_path / "tables"), "tables", "./tables/"):
+        status, _, err = program("audit", "--tables", folder, "--out", "o")
+        assert (status, err) == (0, ""), err
+        details = pd.read_csv(tmp_path / "o" / "audit.csv")["detail"]
+        assert details.str.contains("72 = 12 units of north × 6 periods").any()
+
+
 def test_reconstruct(program, tmp_path):
     status, out, err = program("reconstruct", "--n", "2", "--seed", "2", "--out", "o")
     assert (status, err) == (0, "")

@@ -263,7 +263,8 @@ def load_paper(folder: Path | str | None = None) -> Paper:
         raise InputError("no such folder" if not folder.exists() else "not a folder", file=folder)
     sidecar = folder / "paper.toml"
     facts = _read_facts(sidecar) if sidecar.is_file() else Facts()
-    files = [path for path in sorted(folder.glob("*.csv")) if str(path) != facts.scheme]
+    beside = folder.resolve()  # as a scheme beside paper.toml is named
+    files = [path for path in sorted(folder.glob("*.csv")) if str(beside / path.name) != facts.scheme]
     if not files:
         raise InputError("the folder has no .csv tables", file=folder)
 
