@@ -303,6 +303,16 @@ def test_a_study_of_ones_own(program, tmp_path):
     scheme = folder / "tables" / "scheme.csv"
     scheme.write_text(scheme.read_text() + "another,south\n")
     assert {name for name, digest in input_hashes(study).items() if digest != hashes[name]} == {"tables/scheme.csv"}
+    below, toml = folder / "tables" / "below", folder / "tables" / "paper.toml"
+    below.mkdir()
+    scheme.rename(below / "scheme.csv")
+    for path in (toml, folder / "study.toml"):
+        path.write_text(path.read_text().replace("scheme.csv", "below/scheme.csv"))
+    assert "tables/below/scheme.csv" in input_hashes(load_study("mine/study.toml"))
+    own = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(own.replace('scheme = "tables/below/scheme.csv"\n', ""))
+    assert load_study("mine/study.toml").panel.scheme is None
+    assert "tables/below/scheme.csv" in input_hashes(load_study("mine/study.toml"))  # which paper.toml names too
     text = (folder / "study.toml").read_text()
     for line, message in (
         ('beside = "sub/study.toml"', "that study is called 'study' as well"),

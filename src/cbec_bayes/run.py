@@ -61,12 +61,13 @@ def input_hashes(study: Study) -> dict[str, str]:
     for one in together(study):
         own.add(one.path.parent.resolve() / one.path.name)
         if one.published is not None:
-            own |= set((data / "published" / one.published.tables).glob("*"))
+            tables = data / "published" / one.published.tables
+            own |= {*tables.glob("*"), data / (load_paper(tables).facts.scheme or "")}
             named = (one.published.model, *one.published.sensitivity)
             own |= {models / f"{name.removesuffix('.toml')}.toml" for name in named}
         if one.panel is not None:
             own |= {models / f"{name}.toml" for name in STUDY_MODELS}
-            own |= {data / name for name in (*one.panel.files, *([one.panel.scheme] if one.panel.scheme else []))}
+            own |= {data / name for name in (*one.panel.files, one.panel.scheme or "")}
     for kind in ("regions", "maps"):
         own |= set((data / kind).glob("*.csv"))
     own |= {data / FOLDER / name for name in FILES}
