@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -179,12 +179,15 @@ def with_controls(paper: Paper, controls: Mapping[str, pd.DataFrame]) -> list[li
     return [row for row in texts(audit(paper, controls).frame()) if row[3] == "constant_conventions"]
 
 
-def all_findings(folder: Path) -> dict[str, dict[str, list[list[str]]]]:
-    """Return what each change adds and removes, against the tables unchanged: of the paper, and of honest tables."""
+Findings = dict[str, list[list[str]]]
+
+
+def all_findings(folder: Path) -> Iterator[tuple[str, Findings]]:
+    """Yield what each change adds and removes, against the tables unchanged: of the paper, and of honest tables."""
     toml = (PAPER / "paper.toml").read_text(encoding="utf-8")
     rows = paper_rows()
     base = findings(folder, rows, toml)
-    found = {"as printed": {"added": base, "removed": []}}
+    yield "as printed", {"added": base, "removed": []}
     changed = {name: (rows, change(toml)) for name, change in OF_TOML.items()}
     changed |= {name: (change(rows), toml) for name, change in OF_ROWS.items()}
     changed["no descriptive table"] = [row for row in rows if row[0] != "2"], said('table = "2"', "")(toml)
@@ -192,21 +195,17 @@ def all_findings(folder: Path) -> dict[str, dict[str, list[list[str]]]]:
     changed["a t statistic of another sign"] = other_sign, OF_TOML["said to be t statistics"](toml)
     for name, tables in changed.items():
         now = findings(folder, *tables)
-        found[name] = {
-            "added": [row for row in now if row not in base],
-            "removed": [row for row in base if row not in now],
-        }
+        added, removed = ([row for row in one if row not in other] for one, other in ((now, base), (base, now)))
+        yield name, {"added": added, "removed": removed}
     study = load_study("paper")
     for name in ("as printed", *WITH_CONTROLS):
         paper = load_printed(folder, *changed.get(name, (rows, toml)))
-        controls = observed_rows(study, paper)
-        found[f"{name}, controls observed"] = {"added": with_controls(paper, controls), "removed": []}
+        yield f"{name}, controls observed", {"added": with_controls(paper, observed_rows(study, paper)), "removed": []}
     fewer = [(*row[:4], str(int(row[4]) - 1), row[5]) if row[3] == "n_obs" else row for row in rows]
     paper = load_printed(folder, fewer, toml)
     lost = {key: one.iloc[1:] for key, one in observed_rows(study, paper).items()}
-    found["a row lost, controls observed"] = {"added": with_controls(paper, lost), "removed": []}
-    found["honest tables"] = {"added": findings(folder, honest_rows(3), HONEST_TOML), "removed": []}
-    return found
+    yield "a row lost, controls observed", {"added": with_controls(paper, lost), "removed": []}
+    yield "honest tables", {"added": findings(folder, honest_rows(3), HONEST_TOML), "removed": []}
 
 
 def same(one: list[str], other: list[str]) -> bool:
@@ -223,14 +222,14 @@ def _close(a: str, b: str) -> bool:
 
 def test_every_finding_word_for_word(tmp_path):
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    found = all_findings(tmp_path)
-    assert list(found) == list(golden)
-    for name, expected in golden.items():
-        for kind in ("added", "removed"):
-            ours, theirs = found[name][kind], expected[kind]
-            assert len(ours) == len(theirs), (name, kind)
-            for one, other in zip(ours, theirs, strict=True):
+    names = []
+    for name, found in all_findings(tmp_path):
+        names.append(name)
+        for kind, expected in golden[name].items():
+            assert len(found[kind]) == len(expected), (name, kind)
+            for one, other in zip(found[kind], expected, strict=True):
                 assert same(one, other), (name, kind)
+    assert names == list(golden)
 
 
 def test_the_table_in_a_notebook(paper):
@@ -249,6 +248,6 @@ def test_the_table_in_a_notebook(paper):
 
 if __name__ == "__main__":
     folder = Path(tempfile.mkdtemp())
-    text = json.dumps(all_findings(folder), indent=0, ensure_ascii=False)
+    text = json.dumps(dict(all_findings(folder)), indent=0, ensure_ascii=False)
     GOLDEN.write_text(text + "\n", encoding="utf-8")
     shutil.rmtree(folder)
