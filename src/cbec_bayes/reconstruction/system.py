@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +12,28 @@ from cbec_bayes.classical.conventions import Convention
 from cbec_bayes.classical.regression import sample
 from cbec_bayes.design import Design, identified
 from cbec_bayes.errors import InputError
-from cbec_bayes.reconstruction.targets import ColumnTargets, Target, Targets
+from cbec_bayes.reconstruction.targets import Target, Targets
 from cbec_bayes.within import Array
 
 MAX_ROWS = 3_000
 """Projections are held as dense matrices: panels whose tables are printed are small."""
 
 WISH_WIDTH = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Aims:
+    """Which of some cells have a target, its value and its half-width; shapes (A,)."""
+
+    which: NDArray[np.intp]
+    value: Array
+    half_width: Array
+
+
+def _aims(targets: Sequence[Target | None]) -> _Aims:
+    there = [(k, target.value, target.half_width) for k, target in enumerate(targets) if target is not None]
+    which, value, half_width = np.array(there).reshape(-1, 3).T
+    return _Aims(which.astype(np.intp), value, half_width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +54,8 @@ class _Column:
         Small-sample factor of the clustered variance.
     free
         Residual degrees of freedom.
-    targets
-        What is printed.
+    aims
+        Of K slopes, K standard errors and R2.
     """
 
     rows: NDArray[np.intp]
@@ -48,16 +64,22 @@ class _Column:
     cluster: NDArray[np.intp]
     factor: float
     free: int
-    targets: ColumnTargets
+    aims: _Aims
 
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """A quantity with its derivatives with respect to outcome and exposure of the rows that it depends on."""
+    """Quantities, shape (Q,), and their derivatives by outcome and exposure of the m rows they depend on, (Q, m)."""
 
-    value: float
+    value: Array
     outcome: Array
     exposure: Array
+
+    def jacobian(self, rows: NDArray[np.intp], n: int) -> Array:
+        """Return the derivatives by outcome and exposure of all n rows, shape (Q, 2n)."""
+        every = np.zeros((len(self.value), 2, n))
+        every[:, 0, rows], every[:, 1, rows] = self.outcome, self.exposure
+        return every.reshape(len(self.value), 2 * n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +94,7 @@ class System:
 
     n_obs: int
     targets: Targets
+    moments: _Aims
     columns: tuple[_Column, ...]
 
     def residuals(self, point: Array) -> tuple[Array, Array]:
@@ -89,46 +112,32 @@ class System:
             `n_wishes` are wishes, ln(independent / clustered standard error) over `WISH_WIDTH`.
         """
         n = self.n_obs
-        values: list[float] = []
-        rows: list[Array] = []
-        wishes: list[Array] = []
+        outcome, exposure = point[:n], point[n:]
+        residuals, slopes, wishes, wished = [], [], [], []
 
-        def add(found: Gradient, target: Target | None, at: NDArray[np.intp] | slice) -> None:
-            if target is None:
-                return
-            row = np.zeros((2, n))
-            row[0, at], row[1, at] = found.outcome, found.exposure
-            values.append((found.value - target.value) / target.half_width)
-            rows.append(row.ravel() / target.half_width)
+        def add(found: Array, jacobian: Array, aims: _Aims) -> None:
+            residuals.append((found[aims.which] - aims.value) / aims.half_width)
+            slopes.append(jacobian[aims.which] / aims.half_width[:, None])
 
-        every, zero = slice(None), np.zeros(n)
-        for part, moments in ((point[:n], self.targets.outcome), (point[n:], self.targets.exposure)):
-            mean, sd = _moments(part)
-            first = moments is self.targets.outcome
-            for (value, slope), aim in ((mean, moments.mean), (sd, moments.sd)):
-                add(Gradient(value, slope, zero) if first else Gradient(value, zero, slope), aim, every)
+        add(*_moments(outcome, exposure), self.moments)
         for column in self.columns:
-            estimates, errors, r2, independent = cells(
-                point[:n][column.rows],
-                point[n:][column.rows],
+            rows = column.rows
+            printed, independent = cells(
+                outcome[rows],
+                exposure[rows],
                 column.controls,
                 column.within,
                 column.cluster,
                 column.factor,
                 column.free,
             )
-            wish = np.zeros((2, n))
-            clustered = errors[0]
-            wish[0, column.rows] = independent.outcome / independent.value - clustered.outcome / clustered.value
-            wish[1, column.rows] = independent.exposure / independent.value - clustered.exposure / clustered.value
-            wishes.append(np.r_[np.log(independent.value / clustered.value), wish.ravel()] / WISH_WIDTH)
-            for found, target in zip(
-                (*estimates, *errors), (*column.targets.estimate, *column.targets.se), strict=True
-            ):
-                add(found, target, column.rows)
-            add(r2, column.targets.r2, column.rows)
-        wanted = np.array(wishes)
-        return np.r_[values, wanted[:, 0]], np.vstack([np.array(rows), wanted[:, 1:]])
+            found, jacobian = printed.value, printed.jacobian(rows, n)
+            add(found, jacobian, column.aims)
+            clustered = column.controls.shape[1] + 1  # the first standard error stands after the slopes
+            wishes.append(np.log(independent.value / found[clustered]) / WISH_WIDTH)
+            by = independent.jacobian(rows, n) / independent.value - jacobian[clustered] / found[clustered]
+            wished.append(by / WISH_WIDTH)
+        return np.concatenate([*residuals, *wishes]), np.concatenate([*slopes, *wished])
 
     @property
     def n_wishes(self) -> int:
@@ -168,17 +177,24 @@ def make_system(design: Design, targets: Targets, how: Convention) -> System:
                 part.unit,
                 how.factor(part.n_obs, len(part.terms), len(part.units), part.effects.rank),
                 part.n_obs - len(part.terms) - part.effects.rank,
-                column,
+                _aims([*column.estimate, *column.se, column.r2]),
             )
         )
-    return System(design.n_obs, targets, tuple(columns))
+    moments = _aims([target for one in (targets.outcome, targets.exposure) for target in (one.mean, one.sd)])
+    return System(design.n_obs, targets, moments, tuple(columns))
 
 
-def _moments(values: Array) -> tuple[tuple[float, Array], tuple[float, Array]]:
-    n = len(values)
-    centred = values - values.mean()
-    sd = float(np.sqrt(centred @ centred / (n - 1)))
-    return (float(values.mean()), np.full(n, 1 / n)), (sd, centred / ((n - 1) * sd))
+def _moments(*columns: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation of outcome and exposure, shape (4,), and their derivatives, (4, 2n)."""
+    n = len(columns[0])
+    values, slopes = [], np.zeros((2, 2, 2, n))
+    for k, column in enumerate(columns):
+        mean = column.mean()
+        centred = column - mean
+        sd = np.sqrt(centred @ centred / (n - 1))
+        values += [mean, sd]
+        slopes[k, 0, k], slopes[k, 1, k] = 1 / n, centred / ((n - 1) * sd)
+    return np.array(values), slopes.reshape(4, 2 * n)
 
 
 def cells(
@@ -189,7 +205,7 @@ def cells(
     cluster: NDArray[np.intp],
     factor: float,
     free: int,
-) -> tuple[list[Gradient], list[Gradient], Gradient, Gradient]:
+) -> tuple[Gradient, Gradient]:
     """Return slopes, clustered standard errors and R2 of one regression with their derivatives.
 
     Parameters
@@ -209,8 +225,8 @@ def cells(
 
     Returns
     -------
-    estimates, errors, r2, independent
-        K, K, one and one `Gradient`; the last is the exposure's standard error if errors were independent.
+    printed, independent
+        K slopes, then K standard errors, then R2; and the exposure's standard error if errors were independent.
 
     Notes
     -----
@@ -222,41 +238,38 @@ def cells(
     and the derivative of V_kk follows from de = M dy - b_0 M dd - Q_0 (e'dd) and
     dQ_k = (X'X)^-1_k0 M dd - (Q_k dd) Q_0.
     """
-    x = np.column_stack([within @ exposure, controls])
+    d, y = (within @ np.column_stack([exposure, outcome])).T
+    x = np.column_stack([d, controls])
     q, r = np.linalg.qr(x)
     solve = np.linalg.solve(r, q.T)
     inverse = solve @ solve.T
-    y = within @ outcome
     slopes = solve @ y
     left = y - x @ slopes
+    b, to_exposure = slopes[0], inverse[:, :1]
 
-    def annihilate(v: Array) -> Array:
-        v = within @ v
-        return np.asarray(v - x @ (solve @ v))
+    n_terms, n_clusters = x.shape[1], int(cluster.max()) + 1
+    code = (cluster + n_clusters * np.arange(n_terms)[:, None]).ravel()
+    sums = np.bincount(code, (solve * left).ravel(), n_terms * n_clusters).reshape(n_terms, n_clusters)
+    errors = np.sqrt(factor * np.square(sums).sum(axis=1))
+    weight = factor * sums[:, cluster] / errors[:, None]
+    by_slope, by_residual = weight * solve, weight * left
+    moved = np.vstack([by_slope, by_residual]) @ within
+    by_outcome, by_rows = np.split(moved - (moved @ solve.T) @ x.T, 2)  # off effects and X, which are symmetric
+    by_exposure = (
+        to_exposure * by_rows
+        - b * by_outcome
+        - (by_slope @ solve[0])[:, None] * left
+        - (by_residual @ solve[0])[:, None] * solve
+    )
 
-    estimates, errors = [], []
-    n_clusters = int(cluster.max()) + 1
-    for k in range(x.shape[1]):
-        estimates.append(Gradient(float(slopes[k]), solve[k], inverse[k, 0] * left - slopes[0] * solve[k]))
-        sums = np.bincount(cluster, solve[k] * left, minlength=n_clusters)
-        se = float(np.sqrt(factor * sums @ sums))
-        weight = factor * sums[cluster] / se
-        by_slope, by_residual = weight * solve[k], weight * left
-        along = annihilate(by_slope)
-        errors.append(
-            Gradient(
-                se,
-                along,
-                -slopes[0] * along
-                - (solve[0] @ by_slope) * left
-                + inverse[k, 0] * annihilate(by_residual)
-                - (solve[0] @ by_residual) * solve[k],
-            )
-        )
     centred = outcome - outcome.mean()
     tss, rss = float(centred @ centred), float(left @ left)
-    r2 = Gradient(1 - rss / tss, 2 * (rss / tss * centred - left) / tss, 2 * slopes[0] * left / tss)
+    printed = Gradient(
+        np.concatenate([slopes, errors, [1 - rss / tss]]),
+        np.vstack([solve, by_outcome, 2 * (rss / tss * centred - left) / tss]),
+        np.vstack([to_exposure * left - b * solve, by_exposure, 2 * b * left / tss]),
+    )
     # se^2 = RSS / free x (X'X)^-1_00, of which the second factor moves by -2 (X'X)^-1_00 Q_0 dd.
-    se = float(np.sqrt(rss / free * inverse[0, 0]))
-    independent = Gradient(se, se * left / rss, se * (-slopes[0] * left / rss - solve[0]))
-    return estimates, errors, r2, independent
+    se = np.sqrt(rss / free * inverse[:1, 0])
+    independent = Gradient(se, se * left[None] / rss, se * (-b * left / rss - solve[0])[None])
+    return printed, independent
