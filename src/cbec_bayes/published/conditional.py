@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.published.estimates import Estimates, ImpliedError
-from cbec_bayes.published.quadrature import Rule, implied_rule
+from cbec_bayes.published.quadrature import Rule, implied_rule, n_of_band
 from cbec_bayes.spec import Prior
 
 Array = NDArray[np.float64]
+
+_BLOCK = 20_000
+"""Nodes at a time, whose arrays a processor's cache can hold."""
 
 
 def implied_errors(estimates: Estimates) -> list[ImpliedError]:
@@ -24,43 +29,84 @@ def typical_error(estimates: Estimates) -> float:
     return float(np.median(estimates.typical[estimates.printed]))
 
 
-def error_rules(estimates: Estimates, prior: Prior, tau: float, n_nodes: int) -> dict[int, Rule]:
-    """Return, by index of the group, a rule for each standard error that is known by its stars alone."""
-    precision = 1 / (estimates.typical**2 + tau**2)
+def error_rules(estimates: Estimates, prior: Prior, tau: Array, n_nodes: int) -> dict[int, Rule]:
+    """Return, by index of the group, a rule for each standard error that is known by its stars alone.
+
+    There is one per value of `tau` (T,): nodes and log weights are of shape (T, n).
+    """
+    precision = 1 / (estimates.typical**2 + tau[:, None] ** 2)
     prior_precision = prior.params["sd"] ** -2 if prior.dist == "normal" else 0.0
     rules = {}
     for index, error in enumerate(estimates.errors):
         if isinstance(error, ImpliedError):
-            others = precision.sum() - precision[index] + prior_precision
-            scale = math.sqrt(tau**2 + 1 / others) if others > 0 else error.typical
+            others = precision.sum(axis=1) - precision[:, index] + prior_precision
+            scale = np.full_like(tau, error.typical)
+            held = others > 0
+            scale[held] = np.sqrt(tau[held] ** 2 + 1 / others[held])
             rules[index] = implied_rule(error, scale, n_nodes)
     return rules
 
 
-def standard_errors(estimates: Estimates, prior: Prior, tau: float, n_nodes: int) -> tuple[Array, Array]:
-    """Return every combination of standard errors: s^2 of shape (C, R), and log weights of shape (C,).
+def standard_errors(estimates: Estimates, prior: Prior, tau: Array, n_nodes: int) -> tuple[Array, Array]:
+    """Return every combination of standard errors: s^2 of shape (T, C, R), and log weights of shape (T, C).
 
     Parameters
     ----------
     estimates, prior
         Data and the prior of beta.
     tau
-        Between-group scale; the nodes follow it, their density does not depend on it.
+        Between-group scale, shape (T,); the nodes follow it, their density does not depend on it.
     n_nodes
         Nodes per standard error that is known by its stars.
     """
     rules = error_rules(estimates, prior, tau, n_nodes)
-    sizes = [len(rule.nodes) for rule in rules.values()]
-    s = np.tile(estimates.typical, (math.prod(sizes), 1))
-    log_weights = np.zeros(len(s))
-    places = np.unravel_index(np.arange(len(s)), sizes) if sizes else ()
+    sizes = [rule.nodes.shape[1] for rule in rules.values()]
+    s = np.tile(estimates.typical, (len(tau), math.prod(sizes), 1))
+    log_weights = np.zeros(s.shape[:2])
+    places = np.unravel_index(np.arange(s.shape[1]), sizes) if sizes else ()
     for place, (index, rule) in zip(places, rules.items(), strict=True):
-        s[:, index] = rule.nodes[place]
-        log_weights += rule.log_weights[place]
+        s[:, :, index] = rule.nodes[:, place]
+        log_weights += rule.log_weights[:, place]
     return s**2, log_weights
 
 
-def given(estimates: Estimates, prior: Prior, tau: float, s2: Array) -> tuple[Array, Array, Array]:
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """J nodes (tau, s), with the slopes integrated out given each.
+
+    Attributes
+    ----------
+    of
+        Which of the values of tau that were asked for, shape (J,).
+    variances
+        s^2, shape (J, R).
+    log_p
+        Log density of the estimates, times the weight of s, shape (J,).
+    mean, var
+        Of beta, shape (J,).
+    """
+
+    of: NDArray[np.intp]
+    variances: Array
+    log_p: Array
+    mean: Array
+    var: Array
+
+
+def nodes_at(estimates: Estimates, prior: Prior, tau: Array, n_nodes: int) -> Iterator[Nodes]:
+    """Yield the nodes at values of tau (T,), a few thousand at a time; see `standard_errors` and `given`."""
+    n_each = math.prod(n_of_band(error, n_nodes) for error in implied_errors(estimates))
+    size = max(1, _BLOCK // n_each)
+    for first in range(0, len(tau), size):
+        part = tau[first : first + size]
+        s2, log_s = standard_errors(estimates, prior, part, n_nodes)
+        of = np.repeat(np.arange(len(part)), n_each)
+        s2 = s2.reshape(len(of), -1)
+        log_p, mean, var = given(estimates, prior, part[of], s2)
+        yield Nodes(first + of, s2, log_p + log_s.ravel(), mean, var)
+
+
+def given(estimates: Estimates, prior: Prior, tau: float | Array, s2: Array) -> tuple[Array, Array, Array]:
     """Integrate the slopes out given tau and s: log p(b | tau, s), and mean and variance of beta.
 
     Parameters
@@ -68,7 +114,7 @@ def given(estimates: Estimates, prior: Prior, tau: float, s2: Array) -> tuple[Ar
     estimates, prior
         Data and the prior of beta.
     tau
-        Between-group scale.
+        Between-group scale, one or shape (C,).
     s2
         Squared standard errors, shape (C, R).
 
@@ -78,7 +124,7 @@ def given(estimates: Estimates, prior: Prior, tau: float, s2: Array) -> tuple[Ar
     """
     printed = estimates.printed
     b = estimates.values[printed]
-    total = s2[:, printed] + tau**2
+    total = s2[:, printed] + np.square(tau)[..., None]
     normal = prior.dist == "normal"
     centre = prior.params["mean"] if normal else float(b.mean())
     prior_precision = prior.params["sd"] ** -2 if normal else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from cbec_bayes.published.conditional import given, standard_errors, typical_error
+from cbec_bayes.published.conditional import nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.quadrature import finite, log_density
@@ -127,11 +127,8 @@ class SummaryPosterior:
             return 0.0
         rule = finite(upper, typical_error(self.estimates), self.level[0])
         log_prior = rule.log_weights + log_density(self.model.between, rule.nodes)
-        total = -math.inf
-        for tau, log_weight in zip(rule.nodes, log_prior, strict=True):
-            s2, log_s = standard_errors(self.estimates, self.model.slope, float(tau), self.level[1])
-            log_joint, *_ = given(self.estimates, self.model.slope, float(tau), s2)
-            total = np.logaddexp(total, log_weight + special.logsumexp(log_joint + log_s))
+        blocks = nodes_at(self.estimates, self.model.slope, rule.nodes, self.level[1])
+        total = special.logsumexp([special.logsumexp(nodes.log_p + log_prior[nodes.of]) for nodes in blocks])
         return min(float(np.exp(total - self.log_evidence)), 1.0)
 
     def tau_quantile(self, probability: float) -> float:

@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Nodes and log weights of a quadrature rule, both of shape (J,)."""
+    """Nodes and log weights of a quadrature rule, both of shape (J,); or of T rules, of shape (T, J)."""
 
     nodes: Array
     log_weights: Array
@@ -85,7 +85,7 @@ def scale_rule(prior: Prior, centre: float, step: float) -> Rule:
     return Rule(rule.nodes, rule.log_weights + log_density(prior, rule.nodes))
 
 
-def implied_rule(error: ImpliedError, scale: float, n_nodes: int) -> Rule:
+def implied_rule(error: ImpliedError, scale: float | Array, n_nodes: int) -> Rule:
     """Return nodes of a standard error that is known by its stars, with its density in the weights.
 
     Gauss-Legendre in x, where q = |t| = c sinh x (s = c sinh x for a band without upper end, where q is unbounded).
@@ -97,26 +97,29 @@ def implied_rule(error: ImpliedError, scale: float, n_nodes: int) -> Rule:
     error
         The band.
     scale
-        What s is compared with: the standard deviation of everything else between the estimate and its mean.
+        What s is compared with: the standard deviation of everything else between the estimate and its mean. There is
+        one rule for each: of shape (T,), nodes and log weights have shape (T, n).
     n_nodes
         Number of nodes for a band that is open at one end; see `n_of_band`.
     """
     x, w = _legendre(n_of_band(error, n_nodes))
-    size = abs(error.estimate)
+    size, scale = abs(error.estimate), np.asarray(scale)[..., None]
     if math.isfinite(error.q_high):
         c = size / scale
-        low, high = math.asinh(error.q_low / c), math.asinh(error.q_high / c)
+        low, high = np.arcsinh(error.q_low / c), np.arcsinh(error.q_high / c)
         x = low + (high - low) / 2 * (x + 1)
         q = c * np.sinh(x)
-        log_slope = np.log(w * (high - low) / 2) + math.log(c) + np.log(np.cosh(x))
+        log_slope = np.log(w * (high - low) / 2) + np.log(c) + np.log(np.cosh(x))
     else:
         largest = size / error.q_low
-        c = max(scale, largest / 10)  # the density falls off so fast towards s = 0 that nothing there needs following
-        high = math.asinh(largest / c)
+        c = np.maximum(
+            scale, largest / 10
+        )  # the density falls off so fast towards s = 0 that nothing there needs following
+        high = np.arcsinh(largest / c)
         x = high / 2 * (x + 1)
         s = c * np.sinh(x)
         q = size / s
-        log_slope = np.log(w * high / 2) + math.log(c) + np.log(np.cosh(x)) + np.log(q / s)
+        log_slope = np.log(w * high / 2) + np.log(c) + np.log(np.cosh(x)) + np.log(q / s)
     kernel = -(q**2) / 2 if math.isinf(error.df) else -(error.df + 1) / 2 * np.log1p(q**2 / error.df)
     return Rule(size / q, log_slope + kernel + _log_constant(error))
 

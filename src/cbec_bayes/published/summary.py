@@ -19,12 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cbec_bayes.errors import GateError, InputError
-from cbec_bayes.published.conditional import (
-    given,
-    implied_errors,
-    standard_errors,
-    typical_error,
-)
+from cbec_bayes.published.conditional import implied_errors, nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.posterior import SummaryPosterior
 from cbec_bayes.published.quadrature import n_of_band, scale_rule, tail_index
@@ -128,15 +123,13 @@ def _solve(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) 
     power = 2 if order > 2 else 1 if order > 1 else 0
     parts: list[tuple[Array, Array, Array, Array, Array]] = []
     heaviest = largest = -math.inf
-    for tau, log_tau in zip(rule.nodes, rule.log_weights, strict=True):
-        s2, log_s = standard_errors(estimates, model.slope, float(tau), level[1])
-        log_joint, mean, var = given(estimates, model.slope, float(tau), s2)
-        log_weight = log_joint + log_tau + log_s
-        moment = power * math.log1p(tau / typical)
-        top = float(log_weight.max())
-        heaviest, largest = max(heaviest, top), max(largest, top + moment)
-        keep = log_weight > min(heaviest, largest - moment) + _NEGLIGIBLE
-        parts.append((log_weight[keep], np.full(keep.sum(), tau), mean[keep], var[keep], s2[keep]))
+    for nodes in nodes_at(estimates, model.slope, rule.nodes, level[1]):
+        tau = rule.nodes[nodes.of]
+        log_weight = nodes.log_p + rule.log_weights[nodes.of]
+        moment = power * np.log1p(tau / typical)
+        heaviest, largest = max(heaviest, float(log_weight.max())), max(largest, float((log_weight + moment).max()))
+        keep = log_weight > np.minimum(heaviest, largest - moment) + _NEGLIGIBLE
+        parts.append((log_weight[keep], tau[keep], nodes.mean[keep], nodes.var[keep], nodes.variances[keep]))
     log_weight, taus, mean, var, variances = (np.concatenate(column) for column in zip(*parts, strict=True))
     keep = log_weight > np.minimum(heaviest, largest - power * np.log1p(taus / typical)) + _NEGLIGIBLE
     log_evidence = float(special.logsumexp(log_weight[keep]))
