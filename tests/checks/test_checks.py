@@ -397,8 +397,9 @@ def test_every_check_has_a_name_of_its_own():
     assert len(frame) == 12
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("checked")
     design = simulated()
     frame = pd.DataFrame(design.x, columns=["d", "x"]).assign(
         y=design.y,
@@ -453,7 +454,7 @@ def test_what_cannot_be_checked_is_refused_in_one_line(folder, capsys, tmp_path)
         other.mkdir(exist_ok=True)
         (other / SETTINGS).write_text(text)
         assert "no folder of a fit" in refused(other)
-    data = tmp_path / "panel.csv"
+    data = folder.parent / "panel.csv"
     moved = shutil.copy(data, tmp_path / "kept.csv")
     data.write_text(data.read_text() + "\n")
     assert "has changed since the fit" in refused(folder)
@@ -463,8 +464,13 @@ def test_what_cannot_be_checked_is_refused_in_one_line(folder, capsys, tmp_path)
     assert program("check", folder, "--quiet") == 0
 
 
-def test_checks_from_python():
-    found = check(fitted())
+@pytest.fixture(scope="module")
+def checked():
+    return check(fitted())
+
+
+def test_checks_from_python(checked):
+    found = checked
     assert found.frame()["check"].tolist() == [result.name for result in found.results]
     assert found["left_out_rows"].passed is True
     assert "<table" in found._repr_html_()
@@ -473,8 +479,8 @@ def test_checks_from_python():
         _ = found["left_out_row"]
 
 
-def test_every_check_with_something_to_show_is_drawn():
-    drawn = {result.name: draw(result, f"title of {result.name}") for result in check(fitted()).results}
+def test_every_check_with_something_to_show_is_drawn(checked):
+    drawn = {result.name: draw(result, f"title of {result.name}") for result in checked.results}
     for name, svg in drawn.items():
         assert svg is not None, name
         assert svg.startswith("<svg")

@@ -83,20 +83,29 @@ def test_it_says_what_the_tables_say(made):
     assert (folder / "tables" / "compare.tex").is_file()
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A report of more groups than are drawn."""
+    folder = fitted(tmp_path_factory.mktemp("many"), 7, 14)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cbec_bayes.reporting.panelpage.MOST_DRAWN", 4)
+        assert program("report", folder, "--workers", 1, "-q") == 0
+    return folder
+
+
 @pytest.mark.slow
-def test_a_panel_without_groups_and_one_with_many(tmp_path, monkeypatch):
-    monkeypatch.setattr("cbec_bayes.reporting.panelpage.MOST_DRAWN", 4)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    alone = fitted(tmp_path / "a", 0, 8)
+def test_a_panel_without_groups(tmp_path):
+    alone = fitted(tmp_path, 0, 8)
     assert program("report", alone, "--workers", 1, "-q") == 0
     text = (alone / FILE).read_text(encoding="utf-8")
     assert "All rows share one slope" in text
     idle = sum(pd.read_csv(alone / "checks.csv")["passed"] == "not applicable")
     assert f"{idle} more do not apply to this model or to a panel of this size" in text
     assert not (alone / "figures" / "path.svg").exists()
-    many = fitted(tmp_path / "b", 7, 14)
-    assert program("report", many, "--workers", 1, "-q") == 0
+
+
+@pytest.mark.slow
+def test_a_panel_with_many_groups(many):
     page = (many / FILE).read_text(encoding="utf-8")
     assert "3 groups between them are in effects.csv" in page
     assert "3 groups lie between them" in page
@@ -107,12 +116,9 @@ def test_a_panel_without_groups_and_one_with_many(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_rows_of_many_groups_can_be_searched(browser, tmp_path, monkeypatch):
-    monkeypatch.setattr("cbec_bayes.reporting.panelpage.MOST_DRAWN", 4)
-    folder = fitted(tmp_path, 7, 14)
-    assert program("report", folder, "--workers", 1, "-q") == 0
+def test_rows_of_many_groups_can_be_searched(browser, many):
     page = browser.new_page(viewport={"width": 400, "height": 800})
-    page.goto((folder / FILE).as_uri())
+    page.goto((many / FILE).as_uri())
     page.click("#all-groups > summary")
     page.fill("#filter", "R3")
     visible = "[...document.querySelectorAll('#table-effects tbody tr')].filter(row => !row.hidden).length"
