@@ -20,7 +20,7 @@ ROWS = pd.DataFrame(
 )
 
 
-def check(folder, constant, r2="0.999", slope="1.000", more=(), moments=("mean", "min", "max")):
+def check(folder, constant, r2="0.999", slope="1.000", more=(), moments=("mean", "min", "max"), observed=ROWS):
     """The finding on a constant; y lies between 0 and 1 with mean 0.5."""
     y = {"mean": "0.500", "min": "0.000", "max": "1.000"}
     rows = [
@@ -33,7 +33,7 @@ def check(folder, constant, r2="0.999", slope="1.000", more=(), moments=("mean",
     if r2:
         rows.append(("2", "a", "", "r2", r2, ""))
     paper = load_paper(write(folder, rows, PAPER))
-    return [f for f in audit(paper, {"2: a": ROWS}).findings if f.check == "constant_conventions"]
+    return [f for f in audit(paper, {"2: a": observed}).findings if f.check == "constant_conventions"]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,13 @@ def test_every_period_allows_the_constant(tmp_path):
     (found,) = check(tmp_path, "0.500", slope="0.001")
     assert "where time effects are measured against any of 2001 to 2003 or where all effects" in found.detail
     assert "against any unit and period." in found.detail
+
+
+@pytest.mark.parametrize("times", [[2001, 2002, 2003], [2001.0, 2002.0, 2003.0], ["2001", "2002", "2003"]])
+def test_periods_that_allow_the_constant_are_listed(tmp_path, times):
+    """With a slope of 0.05 a constant of 0.3 is a fitted mean of 0.3, 0.8 and 1.3, above every y."""
+    (found,) = check(tmp_path, "0.300", slope="0.050", observed=ROWS.assign(time=times * 4))
+    assert "time effects are measured against 2001, 2002 or where all" in found.detail
 
 
 @pytest.mark.parametrize(("r2", "verdict"), [("0.950", "pass"), ("0.999", "fail")])
@@ -95,3 +102,10 @@ def test_a_described_regressor_is_bounded_by_its_table(tmp_path):
 
 def test_an_outcome_without_its_range_leaves_it_open(tmp_path):
     assert check(tmp_path, "-9.500", moments=("mean", "min")) == []
+
+
+def test_an_observed_outcome_is_bounded_by_the_table_all_the_same(tmp_path):
+    with_outcome = ROWS.assign(y=0.5)
+    assert check(tmp_path, "-9.500", moments=("mean", "min"), observed=with_outcome) == []
+    (found,) = check(tmp_path, "-9.500", observed=with_outcome)
+    assert str(found.verdict) == "pass"

@@ -40,7 +40,7 @@ def check_conventions(context: Context) -> Iterator[Finding]:
     unit and period (dummies for everything). Outcome and unobserved regressors are bounded by the descriptive table.
     """
     moments, outcome = context.paper.full_sample, context.paper.facts.outcome
-    if outcome is None or outcome not in moments:
+    if outcome is None:
         return
     for key, column in context.paper.columns.items():
         rows = context.observed.get(key)
@@ -49,9 +49,8 @@ def check_conventions(context: Context) -> Iterator[Finding]:
         if rows is None or constant is None or not any(term in rows.columns for term in slopes):
             continue
         case = _Case(column, constant, slopes, rows, moments, outcome)
-        if _is_sample(case) and all(
-            _bounds_known(case, term) for term in (outcome, *slopes) if term not in rows.columns
-        ):
+        bounded = (outcome, *(term for term in slopes if term not in rows.columns))
+        if _is_sample(case) and all(_bounds_known(case, term) for term in bounded):
             yield _finding(case)
 
 
@@ -134,9 +133,10 @@ def _conventions(case: _Case, constant: Interval) -> list[str]:
             if (constant + explained).intersects(fitted)
         ]
         if cells:
-            example = f", such as {cells[0]}" if len(cells) < n else ""
             share = (
-                "any unit and period" if len(cells) == n else f"one of {len(cells)} of {n} units and periods{example}"
+                "any unit and period"
+                if len(cells) == n
+                else f"one of {len(cells)} of {n} units and periods, such as {cells[0]}"
             )
             found.append(f"where all effects are measured against {share}")
     return found
@@ -173,8 +173,10 @@ def _largest_residual(case: _Case) -> Fraction | None:
     """
     r2 = case.column.numbers.get("r2")
     row = case.moments[case.outcome]
-    if r2 is None or row.min is None or row.max is None:
+    if r2 is None:
         return None
+    assert row.min is not None
+    assert row.max is not None
     spread = row.max.interval.high - row.min.interval.low
     total = Fraction(len(case.rows)) * Fraction(spread) ** 2 / 4
     left = max(1 - Fraction(r2.interval.low), Fraction(0)) * total
