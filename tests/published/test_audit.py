@@ -142,6 +142,18 @@ def test_a_table_of_p_values_is_read_as_such(tmp_path):
     assert "implied_se" not in frame.index
 
 
+def test_a_column_that_two_other_readings_would_make_coherent(tmp_path):
+    """Without stars, 0.5 beside 1.0 is no standard error (p = 0.046); a p-value or a t statistic it may be."""
+    cells = ("x", "z")
+    rows = [("5", "(1)", term, *cell, "") for term in cells for cell in (("estimate", "1.00"), ("parenthesis", "0.50"))]
+    rows.append(("5", "(1)", "", "n_obs", "100000", ""))
+    frame = audit(load_paper(write(tmp_path, rows, "[panel]\nunits = 10000\nperiods = 10"))).frame().set_index("check")
+    assert frame.loc["column_reading", "detail"] == (
+        "2 of 2 cells cannot be a standard error, as stated (x, z); "
+        "the column is coherent if all are a p-value or a t statistic."
+    )
+
+
 def test_missing_rows_under_a_scheme_of_ones_own(tmp_path):
     """A scheme beside paper.toml, of other units than China's: the group that no column shows is named."""
     rows = [("2", "all", "x", "estimate", "1.0", ""), ("2", "all", "", "n_obs", "12", "")]

@@ -117,13 +117,7 @@ def _implied_se(context: Context, cell: Coefficient, sample: Sample) -> Finding:
     is_se = context.paper.facts.claimed_reading == "se"
     verdict = judge(printed.interval, interval) if printed is not None and is_se else Verdict.UNDETERMINED
     low, high = interval.ends
-    size = (
-        f"of at least {low:.3g}"
-        if math.isinf(high)
-        else f"of {span(interval)}"
-        if low > 0
-        else f"of at most {high:.3g}"
-    )
+    size = f"of at most {high:.3g}" if low == 0 and math.isfinite(high) else f"of {span(interval)}"
     detail = (
         f"{stars_word(cell.stars, context.paper.facts.stars).capitalize()} beside {cell.estimate} imply a standard "
         f"error {size} ({_reference('t', sample)}); printed is ({printed})."
