@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from cbec_bayes.published.audit import COLUMNS, audit, readings_frame
 from cbec_bayes.published.audit.constant import mean_in_part
-from cbec_bayes.published.audit.moments import possible_sds
+from cbec_bayes.published.audit.moments import possible_means, possible_sds
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Moments, PrintedNumber, load_paper
 from cbec_bayes.published.readings import Verdict
@@ -205,6 +206,21 @@ def test_extreme_moments_are_attained():
     low, high = possible_sds(zero, one, half, 4).ends
     assert high == pytest.approx(np.std([0, 0, 1, 1], ddof=1), abs=1e-12)
     assert low == pytest.approx(np.std([0, 0.5, 0.5, 1]), abs=1e-12)
+
+
+def test_moments_of_one_two_and_equal_numbers():
+    def exactly(x: float) -> Interval:
+        return Interval(Fraction(x), Fraction(x))
+
+    for one, other in ((Interval(1, 3), Interval(2, 4)), (Interval(2, 4), Interval(1, 3))):
+        assert possible_means(one, other, 1).ends == (2, 3)
+        assert possible_sds(one, other, Interval(2, 3), 1).ends == (0, 0)
+    assert possible_sds(exactly(0), exactly(1), exactly(0.5), 2).ends == (0.5, pytest.approx(math.sqrt(0.5)))
+    assert possible_sds(exactly(5), exactly(5), exactly(5), 5).ends == (0, 0)
+    # Extremes within their rounding: four numbers with this mean are 0, 0, 0, 0.5, and 0.5, 1, 1, 1.
+    largest = pytest.approx(np.std([0, 0, 0, 0.5], ddof=1))
+    assert possible_sds(exactly(0), Interval(Fraction(1, 2), 1), exactly(0.125), 4).ends[1] == largest
+    assert possible_sds(Interval(0, Fraction(1, 2)), exactly(1), exactly(0.875), 4).ends[1] == largest
 
 
 @given(st.lists(st.floats(0, 10), min_size=4, max_size=20), st.data())
