@@ -254,3 +254,27 @@ def test_split_fit_bounds_the_variation_between_groups(tmp_path):
     finding = audit(load_paper(write(tmp_path, rows, toml))).frame().set_index("check").loc["r2_split"]
     assert finding["verdict"] == "undetermined"
     assert finding["low"] == pytest.approx(1 - 0.01005 / 0.04995, abs=1e-12)
+
+
+NESTED = {
+    "r2_within alone": ({}, {}, [("r2_within", "undetermined")]),
+    "one R2 more": ({"r2": "0.90"}, {}, [("r2_within", "undetermined")]),
+    "R2 that touches": ({"r2": "0.9"}, {"r2": "1.0"}, [("r2", "pass"), ("r2_within", "undetermined")]),
+    "other effects of time": ({"time_effects": "no"}, {"time_effects": "yes"}, []),
+    "other effects of units": ({"unit_effects": "no"}, {"unit_effects": "yes"}, []),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_the_fit_of_nested_columns(tmp_path, name):
+    """A constant is no regressor; each R2 is compared where both columns print it, and only under the same effects."""
+    first, second, expected = NESTED[name]
+    rows = [("3", column, "x", "estimate", "1.0", "") for column in ("(1)", "(2)")]
+    rows += [("3", "(2)", term, "estimate", "1.0", "") for term in ("z", "Constant")]
+    for column, printed in (("(1)", first), ("(2)", second)):
+        numbers = {"n_obs": "40", "r2_within": "0.30", **printed}
+        rows += [("3", column, "", quantity, text, "") for quantity, text in numbers.items()]
+    frame = audit(load_paper(write(tmp_path, rows))).frame()
+    nested = frame[frame["check"].str.endswith("_nested")]
+    assert list(zip(nested["check"], nested["verdict"], strict=True)) == [(f"{r2}_nested", v) for r2, v in expected]
+    assert nested["detail"].str.contains("From column (1) to (2), 1 regressors more", regex=False).all()
