@@ -408,8 +408,26 @@ def test_names_are_those_of_the_model():
     assert model.coords["time"] == ("2014", "2015", "2016", "2017", "2018", "2019")
 
 
+machine_code: list[object] = []
+
+
+@pytest.fixture
+def compiled_once(monkeypatch):
+    """Compile but once a model that two tests sample, partial pooling of the unbalanced panel."""
+    import nutpie
+
+    compile_model = nutpie.compile_pymc_model
+
+    def once(model):
+        if not machine_code:
+            machine_code.append(compile_model(model))
+        return machine_code[0]
+
+    monkeypatch.setattr(nutpie, "compile_pymc_model", once)
+
+
 @pytest.mark.slow
-def test_sampling_agrees_with_the_collapsed_posterior(tmp_path):
+def test_sampling_agrees_with_the_collapsed_posterior(tmp_path, compiled_once):
     import arviz as az
 
     blocks = blocks_of("partial_pooling", panel("unbalanced"))
@@ -509,7 +527,7 @@ def test_sampling_says_how_far_it_is():
 
 
 @pytest.mark.slow
-def test_a_fit_that_diverged_can_be_written_and_read(tmp_path):
+def test_a_fit_that_diverged_can_be_written_and_read(tmp_path, compiled_once):
     """nutpie keeps the messages of its transitions as objects, which netCDF refuses."""
     blocks = blocks_of("partial_pooling", panel("unbalanced"))
     tree, diagnostics = fit_twin(blocks, draws=150, tune=10, chains=2, target_accept=0.3)
