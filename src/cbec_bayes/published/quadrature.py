@@ -112,9 +112,8 @@ def implied_rule(error: ImpliedError, scale: float | Array, n_nodes: int) -> Rul
         log_slope = np.log(w * (high - low) / 2) + np.log(c) + np.log(np.cosh(x))
     else:
         largest = size / error.q_low
-        c = np.maximum(
-            scale, largest / 10
-        )  # the density falls off so fast towards s = 0 that nothing there needs following
+        # The density falls off so fast towards s = 0 that nothing there needs following.
+        c = np.maximum(scale, largest / 10)
         high = np.arcsinh(largest / c)
         x = high / 2 * (x + 1)
         s = c * np.sinh(x)
