@@ -11,7 +11,7 @@ import pytest
 from cbec_bayes import cli
 from cbec_bayes.reporting.panelpage import FILE
 from cbec_bayes.reporting.tables import sampled
-from tests.reporting.test_page import Reader
+from tests.reporting.test_page import COMPARED, Reader
 
 
 def program(*arguments: object) -> int:
@@ -39,6 +39,14 @@ def fitted(folder, n_groups: int, n_units: int):
     asked += ["--group", "region"] if n_groups else []
     assert program("fit", "--data", data, *asked, "--out", folder / "fit", "-q") == 0
     return folder / "fit"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_members():
+    """Compare three members by what they predict; tests/checks compares all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(COMPARED, lambda: ("partial_pooling", "complete_pooling", "no_pooling"))
+        yield
 
 
 @pytest.fixture(scope="module")
