@@ -70,6 +70,11 @@ def standard_errors(estimates: Estimates, prior: Prior, tau: Array, n_nodes: int
     return s**2, log_weights
 
 
+def n_combinations(estimates: Estimates, n_nodes: int) -> int:
+    """Return C of `standard_errors`, at every value of tau."""
+    return math.prod(n_of_band(error, n_nodes) for error in implied_errors(estimates))
+
+
 @dataclass(frozen=True, slots=True)
 class Nodes:
     """J nodes (tau, s), with the slopes integrated out given each.
@@ -95,7 +100,7 @@ class Nodes:
 
 def nodes_at(estimates: Estimates, prior: Prior, tau: Array, n_nodes: int) -> Iterator[Nodes]:
     """Yield the nodes at values of tau (T,), a few thousand at a time; see `standard_errors` and `given`."""
-    n_each = math.prod(n_of_band(error, n_nodes) for error in implied_errors(estimates))
+    n_each = n_combinations(estimates, n_nodes)
     size = max(1, _BLOCK // n_each)
     for first in range(0, len(tau), size):
         part = tau[first : first + size]

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cbec_bayes.errors import GateError, InputError
-from cbec_bayes.published.conditional import implied_errors, nodes_at, typical_error
+from cbec_bayes.published.conditional import implied_errors, n_combinations, nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.posterior import SummaryPosterior
-from cbec_bayes.published.quadrature import n_of_band, scale_rule, tail_index
+from cbec_bayes.published.quadrature import scale_rule, tail_index
 from cbec_bayes.spec import Prior, SummaryModel
 
 Array = NDArray[np.float64]
@@ -99,7 +99,7 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
 
 def _n_nodes(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) -> int:
     n_tau = len(scale_rule(model.between, typical_error(estimates), level[0]).nodes)
-    return n_tau * math.prod(n_of_band(error, level[1]) for error in implied_errors(estimates))
+    return n_tau * n_combinations(estimates, level[1])
 
 
 def _moment_order(estimates: Estimates, model: SummaryModel) -> float:
