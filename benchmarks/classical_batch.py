@@ -14,9 +14,9 @@ import numpy as np
 from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
-from cbec_bayes.design import make_design
 from cbec_bayes.panel import load_study_panel
-from cbec_bayes.spec import load_study
+from cbec_bayes.panel.design import make_design
+from cbec_bayes.panel.study import load_study
 
 OUTCOMES = 4_000
 LOOPED = 20

@@ -50,11 +50,11 @@ def measure(method: str, n_rows: int, folder: Path) -> tuple[float, float]:
     import pyfixest as pf
 
     from cbec_bayes.bayes.fit import fit
-    from cbec_bayes.momentsjob import gather
+    from cbec_bayes.jobs.moments import gather
     from cbec_bayes.panel import Roles
 
     small = panel(240, 8)
-    roles = Roles("y", "d", TERMS[1:], "unit", "year", "group")
+    roles = Roles(outcome="y", exposure="d", controls=TERMS[1:], unit="unit", time="year", group="group")
     formula = f"y ~ {' + '.join(TERMS)} | unit + year"
     # Imports, compilation and caches.
     fit(gather([small], roles))

@@ -14,13 +14,13 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.design import Design
-from cbec_bayes.family import load_panel_model
-from cbec_bayes.spec import Origin
-from cbec_bayes.within import TwoWay
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.blocks import make_blocks
+from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import TwoWay
+from cbec_bayes.runtime.labels import Origin
 
 ROUNDS, PERIODS, GROUPS = 5, 10, ("a", "b", "c", "d")
 
@@ -46,7 +46,20 @@ def design_of(frame: pd.DataFrame) -> Design:
     terms = ("d", "x1", "x2", "x3")
     units, times = tuple(map(str, range(unit[-1] + 1))), tuple(map(float, range(int(year.max()) + 1)))
     y, x = frame["y"].to_numpy(), frame[list(terms)].to_numpy()
-    return Design("y", terms, y, x, unit, year, group, units, times, GROUPS, TwoWay(unit, year), Origin.SIMULATED)
+    return Design(
+        outcome="y",
+        terms=terms,
+        y=y,
+        x=x,
+        unit=unit,
+        time=year,
+        group=group,
+        units=units,
+        times=times,
+        groups=GROUPS,
+        effects=TwoWay(unit, year),
+        origin=Origin.SIMULATED,
+    )
 
 
 def timed(work: Callable[[], object]) -> float:

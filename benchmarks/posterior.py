@@ -19,13 +19,13 @@ import arviz as az
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.blocks import make_blocks
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.priors import resolve
-from cbec_bayes.design import Design, make_design
-from cbec_bayes.family import load_panel_model
+from cbec_bayes.bayes.model.blocks import make_blocks
+from cbec_bayes.bayes.model.densities import resolve
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.panel import load_study_panel
-from cbec_bayes.spec import load_study
+from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.panel.study import load_study
 
 DRAWS, TUNE, CHAINS = 1_000, 1_000, 4
 NAMES = ["slope", "tau", "sigma", "group_total_slope"]

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import blocks_for
+from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.family import load_panel_model, read_panel_model
+from cbec_bayes.bayes.model.likelihoods import SAMPLED
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.predictive import residuals
-from cbec_bayes.bayes.twin import build_pymc
+from cbec_bayes.bayes.pymc.twin import build_pymc
 from cbec_bayes.checks import CheckResult, suite
-from cbec_bayes.errors import InputError
-from cbec_bayes.family import load_panel_model, read_panel_model
-from cbec_bayes.files import asset_dir
-from cbec_bayes.likelihoods import SAMPLED
 from cbec_bayes.reporting.checkfigures import check_files
-from tests.bayes import panel
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir
+from tests.support.members import panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ def test_a_likelihood_is_a_file_and_an_entry(tmp_path, monkeypatch):
 
 
 def test_a_check_is_a_function_and_an_entry(monkeypatch):
-    def exposure_varies(tried: suite.Tried) -> CheckResult:
+    def exposure_varies(tried: suite.CheckContext) -> CheckResult:
         spread = float(tried.fit.design.x[:, 0].std())
         table = pd.DataFrame({"spread": [spread], "origin": [str(tried.fit.design.origin)]})
         return CheckResult("exposure_varies", spread > 0, table, None, f"The exposure has a spread of {spread:.2f}.")
 
-    entry = suite.Check("exposure_varies", "Does the exposure vary?", exposure_varies)
+    entry = suite.Check(name="exposure_varies", title="Does the exposure vary?", run=exposure_varies)
     monkeypatch.setattr(suite, "CHECKS", [entry])
     found = suite.check(_small_fit())
     assert [result.name for result in found.results] == ["exposure_varies"]

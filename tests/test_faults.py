@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from cbec_bayes import cli
-from cbec_bayes.errors import InputError
-from cbec_bayes.fanout import Journal
-from cbec_bayes.files import LOCK, locked, write_files
-from tests.bad_inputs.cases import COLUMNS, table
+from cbec_bayes.commands import program as cli
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.fanout import Journal
+from cbec_bayes.runtime.files import LOCK, locked, write_files
+from tests.support.bad_inputs import COLUMNS, table
 
 OPTIONS = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
 
@@ -49,7 +49,7 @@ def driver(body: str, *arguments: str, **options) -> subprocess.CompletedProcess
 KILLED_AT_EVERY_CALL = """
 import os, sys
 from pathlib import Path
-from cbec_bayes.files import write_files
+from cbec_bayes.runtime.files import write_files
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 for k in range(last):
@@ -93,7 +93,8 @@ KILLED_AT_RANDOM = """
 import os, random, shutil, signal, sys, time
 from pathlib import Path
 import arviz, h5netcdf, pyfixest, xarray  # not used before the fork: their threads would not survive it
-from cbec_bayes import cli, panelfit
+from cbec_bayes.commands import program as cli
+from cbec_bayes.jobs import fit as _
 
 folder, times, options = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 
@@ -145,7 +146,7 @@ def test_killed_at_random_a_fit_leaves_the_earlier_one_and_goes_on(tmp_path):
 
 TOO_LARGE = """
 import resource, sys
-from cbec_bayes import cli
+from cbec_bayes.commands import program as cli
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 cli.main(sys.argv[2:])
@@ -169,7 +170,7 @@ def test_a_full_disk_is_said_in_a_line_and_leaves_what_there_was(tmp_path, room)
 def test_output_that_finds_no_room_is_said_in_a_line(unbuffered):
     with open("/dev/full", "w") as full:
         ran = subprocess.run(
-            [sys.executable, "-m", "cbec_bayes.cli", "models"],
+            [sys.executable, "-m", "cbec_bayes", "models"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -180,9 +181,7 @@ def test_output_that_finds_no_room_is_said_in_a_line(unbuffered):
 
 
 def test_a_reader_that_goes_away_ends_it_quietly():
-    ran = subprocess.run(
-        f"{sys.executable} -m cbec_bayes.cli models | true", shell=True, capture_output=True, text=True
-    )
+    ran = subprocess.run(f"{sys.executable} -m cbec_bayes models | true", shell=True, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
@@ -208,7 +207,7 @@ def test_a_second_run_in_a_folder_is_told_of_the_first(tmp_path, capsys):
 
 SIDE_BY_SIDE = """
 import os, sys
-from cbec_bayes import cli
+from cbec_bayes.commands import program as cli
 
 children = []
 for seed in ("1", "2", "3"):

@@ -8,12 +8,12 @@ import pytest
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.design import Design, make_design
-from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.panel import Roles, make_panel
-from tests.bad_inputs.cases import table
-from tests.classical.cases import dummies
+from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.runtime.errors import InputError
+from tests.support.bad_inputs import table
+from tests.support.regressions import dummies
 
 
 def designs(near: float) -> tuple[Design, Design]:
@@ -21,7 +21,10 @@ def designs(near: float) -> tuple[Design, Design]:
     frame = table(20, 6, seed=3)
     frame["x2"] = frame["x"] + near * np.random.default_rng(1).normal(size=len(frame))
     frame["apart"] = (frame["x2"] - frame["x"]) / near
-    roles = (Roles("y", "d", ("x", other), "city", "year", "region") for other in ("x2", "apart"))
+    roles = (
+        Roles(outcome="y", exposure="d", controls=("x", other), unit="city", time="year", group="region")
+        for other in ("x2", "apart")
+    )
     one, other = (make_design(make_panel(frame, each)) for each in roles)
     return one, other
 
@@ -61,7 +64,9 @@ def test_one_number_far_from_all_others(column, sds):
     """The slopes without pooling are those of dense least squares, region by region."""
     frame = table(20, 6, seed=3)
     frame.loc[7, column] = sds * frame[column].std()
-    design = make_design(make_panel(frame, Roles("y", "d", ("x",), "city", "year", "region")))
+    design = make_design(
+        make_panel(frame, Roles(outcome="y", exposure="d", controls=("x",), unit="city", time="year", group="region"))
+    )
     found = effects(fit(design, "no_pooling", draws=50)).set_index("group")
     for group in design.groups:
         part = design.of_group(group)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes.panelfit import fit_file
-from cbec_bayes.sidebyside import compare
-from tests.bad_inputs.cases import table
+from cbec_bayes.jobs.compare import compare
+from cbec_bayes.jobs.fit import fit_file
+from tests.support.bad_inputs import table
 
 EXACT = ("no_pooling", "no_pooling_se", "complete_pooling", "estimate", "se", "crv1_se", "cr2_se", "crv3_se")
 DRAWN = {"mean": 5, "sd": 10, "ci_low": 20, "ci_high": 20, "partial_mean": 5, "complete_mean": 5, "no_mean": 5}
@@ -42,7 +42,7 @@ def tables(frame: pd.DataFrame, folder, model: str) -> dict[str, pd.DataFrame]:
         model=model,
         seed=6,
     )
-    compared = compare(found.fit, found.how, seed=6)
+    compared = compare(found.fit, found.ssc, seed=6)
     return {
         "effects": found.effects,
         "classical": found.classical[found.classical["term"] == "d"],

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes.errors import InputError
-from cbec_bayes.files import asset_dir
 from cbec_bayes.panel import load_study_panel
-from cbec_bayes.regions import load_scheme
-from cbec_bayes.spec import Origin, load_study
+from cbec_bayes.panel.regions import load_scheme
+from cbec_bayes.panel.study import load_study
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir
+from cbec_bayes.runtime.labels import Origin
 
 
 @pytest.fixture(scope="module")

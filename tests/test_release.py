@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import cbec_bayes
-from tests.bad_inputs.cases import COLUMNS, table
+from tests.support.bad_inputs import COLUMNS, table
 
 TREE = Path(__file__).parents[1]
 PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))["project"]

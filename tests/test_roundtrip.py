@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.sampling import sample
-from cbec_bayes.panelfit import netcdf_bytes, read_tree
+from cbec_bayes.bayes.sampling.nuts import sample
+from cbec_bayes.jobs.fit import netcdf_bytes, read_tree
 from cbec_bayes.published.estimates import under_reading
+from cbec_bayes.published.summary_model import load_summary_model
 from cbec_bayes.published.twin import build_summary_pymc
-from cbec_bayes.spec import load_summary_model
-from tests.bayes import panel
+from tests.support.members import panel
 
 
 def assert_survives(tree, path):

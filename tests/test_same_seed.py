@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs.cases import COLUMNS, table
+from tests.support.bad_inputs import COLUMNS, table
 
-PROGRAM = "from cbec_bayes.cli import main; main()"
+PROGRAM = "from cbec_bayes.commands.program import main; main()"
 ROLES = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
 COMMANDS = {
     "fit": ["fit", "--data", "panel.csv", *ROLES, "--seed", "5"],

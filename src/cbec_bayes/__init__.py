@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cbec_bayes.bayes.fit import fit as fit
-    from cbec_bayes.bayes.twin import build_pymc as build_pymc
+    from cbec_bayes.bayes.pymc.twin import build_pymc as build_pymc
     from cbec_bayes.checks.suite import check as check
     from cbec_bayes.classical.few import few_clusters as few_clusters
     from cbec_bayes.classical.regression import twfe as twfe
-    from cbec_bayes.design import make_design as make_design
-    from cbec_bayes.entropy import entropy_index as entropy_index
-    from cbec_bayes.entropy import load_system as load_system
-    from cbec_bayes.errors import GateError as GateError
-    from cbec_bayes.errors import InputError as InputError
     from cbec_bayes.estimands.coefficients import coefficients as coefficients
     from cbec_bayes.estimands.groups import contrasts as contrasts
     from cbec_bayes.estimands.groups import effects as effects
-    from cbec_bayes.momentsjob import gather as gather
-    from cbec_bayes.momentsjob import load_moments as load_moments
+    from cbec_bayes.jobs.compare import compare as compare
+    from cbec_bayes.jobs.moments import gather as gather
+    from cbec_bayes.jobs.moments import load_moments as load_moments
+    from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
     from cbec_bayes.panel import load_study_panel as load_study_panel
     from cbec_bayes.panel import make_panel as make_panel
     from cbec_bayes.panel import read_panel as read_panel
+    from cbec_bayes.panel.design import make_design as make_design
+    from cbec_bayes.panel.entropy import entropy_index as entropy_index
+    from cbec_bayes.panel.entropy import load_system as load_system
+    from cbec_bayes.panel.study import load_study as load_study
     from cbec_bayes.published.audit import audit as audit
     from cbec_bayes.published.estimates import heterogeneity as heterogeneity
     from cbec_bayes.published.estimates import read_estimates as read_estimates
@@ -39,46 +40,45 @@ if TYPE_CHECKING:
     from cbec_bayes.published.results import sensitivity_table as sensitivity_table
     from cbec_bayes.published.results import summarise as summarise
     from cbec_bayes.published.summary import fit_summary as fit_summary
+    from cbec_bayes.published.summary_model import load_summary_model as load_summary_model
     from cbec_bayes.published.twin import build_summary_pymc as build_summary_pymc
-    from cbec_bayes.reconstruction.job import reconstruct as reconstruct
     from cbec_bayes.replication import replicate as replicate
     from cbec_bayes.reporting.panelpage import report as report
-    from cbec_bayes.sidebyside import compare as compare
-    from cbec_bayes.spec import load_study as load_study
-    from cbec_bayes.spec import load_summary_model as load_summary_model
+    from cbec_bayes.runtime.errors import GateError as GateError
+    from cbec_bayes.runtime.errors import InputError as InputError
 
 _HOMES = {
-    "GateError": "cbec_bayes.errors",
-    "InputError": "cbec_bayes.errors",
+    "GateError": "cbec_bayes.runtime.errors",
+    "InputError": "cbec_bayes.runtime.errors",
     "Panel": "cbec_bayes.panel",
     "Roles": "cbec_bayes.panel",
     "audit": "cbec_bayes.published.audit",
-    "build_pymc": "cbec_bayes.bayes.twin",
+    "build_pymc": "cbec_bayes.bayes.pymc.twin",
     "build_summary_pymc": "cbec_bayes.published.twin",
     "check": "cbec_bayes.checks.suite",
     "coefficients": "cbec_bayes.estimands.coefficients",
-    "compare": "cbec_bayes.sidebyside",
+    "compare": "cbec_bayes.jobs.compare",
     "contrasts": "cbec_bayes.estimands.groups",
     "contrasts_table": "cbec_bayes.published.results",
-    "entropy_index": "cbec_bayes.entropy",
+    "entropy_index": "cbec_bayes.panel.entropy",
     "effects": "cbec_bayes.estimands.groups",
     "effects_table": "cbec_bayes.published.results",
     "fit": "cbec_bayes.bayes.fit",
     "few_clusters": "cbec_bayes.classical.few",
     "fit_summary": "cbec_bayes.published.summary",
-    "gather": "cbec_bayes.momentsjob",
+    "gather": "cbec_bayes.jobs.moments",
     "heterogeneity": "cbec_bayes.published.estimates",
-    "load_moments": "cbec_bayes.momentsjob",
+    "load_moments": "cbec_bayes.jobs.moments",
     "load_paper": "cbec_bayes.published.printed",
-    "load_study": "cbec_bayes.spec",
+    "load_study": "cbec_bayes.panel.study",
     "load_study_panel": "cbec_bayes.panel",
-    "load_summary_model": "cbec_bayes.spec",
-    "load_system": "cbec_bayes.entropy",
-    "make_design": "cbec_bayes.design",
+    "load_summary_model": "cbec_bayes.published.summary_model",
+    "load_system": "cbec_bayes.panel.entropy",
+    "make_design": "cbec_bayes.panel.design",
     "make_panel": "cbec_bayes.panel",
     "read_estimates": "cbec_bayes.published.estimates",
     "read_panel": "cbec_bayes.panel",
-    "reconstruct": "cbec_bayes.reconstruction.job",
+    "reconstruct": "cbec_bayes.jobs.reconstruct",
     "report": "cbec_bayes.reporting.panelpage",
     "replicate": "cbec_bayes.replication",
     "sensitivity_table": "cbec_bayes.published.results",

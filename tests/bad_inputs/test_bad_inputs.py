@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cbec_bayes import cli
-from tests.bad_inputs.cases import CASES, COLUMNS, Case
+from cbec_bayes.commands import program as cli
+from tests.support.bad_inputs import CASES, COLUMNS, Case
 
 
 def test_there_are_many():

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes import cli
-from tests.bad_inputs.cases import COLUMNS, table
+from cbec_bayes.commands import program as cli
+from tests.support.bad_inputs import COLUMNS, table
 
 ROLES = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
 
@@ -47,7 +47,7 @@ def copied(results, tmp_path, monkeypatch):
     """The same in a folder that the test may damage; the fit still reads the panel where it was fitted."""
     shutil.copytree(results, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr("cbec_bayes.fanout.PATIENCE", "1s")
+    monkeypatch.setattr("cbec_bayes.runtime.fanout.PATIENCE", "1s")
     return tmp_path / "here"
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from cbec_bayes.entropy import load_system
-from cbec_bayes.errors import InputError
-from cbec_bayes.family import read_panel_model
-from cbec_bayes.files import asset_dir, is_inside
+from cbec_bayes.bayes.model.family import read_panel_model
+from cbec_bayes.panel.entropy import load_system
+from cbec_bayes.panel.study import read_study
 from cbec_bayes.published.printed import load_paper
-from cbec_bayes.spec import read_study, read_summary_model
+from cbec_bayes.published.summary_model import read_summary_model
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir, is_inside
 
 DATA, MODELS = asset_dir("data"), asset_dir("models")
 

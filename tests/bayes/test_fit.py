@@ -9,17 +9,18 @@ import arviz as az
 import numpy as np
 import pytest
 
-from cbec_bayes.bayes.blocks import coefficient_names, make_blocks
-from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
+from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.groups import effects, pooling_factors, shrinkage_path
-from cbec_bayes.family import load_panel_model, panel_model_names
-from cbec_bayes.panelfit import netcdf_bytes
-from cbec_bayes.spec import Origin, Prior
-from tests.bayes import SHIPPED, UNBALANCED, grouped, member, panel
-from tests.classical.cases import design_of, load, random_design
+from cbec_bayes.jobs.fit import netcdf_bytes
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import Origin
+from tests.support.members import SHIPPED, UNBALANCED, grouped, member, panel
+from tests.support.regressions import design_of, load, random_design
 
 GAUSSIAN = (*SHIPPED, "ar1")
 ERRORS = 4.5
@@ -325,7 +326,7 @@ def test_a_model_that_needs_groups_says_so(model):
 @pytest.mark.parametrize("residual", ["normal", "student_t"])
 def test_which_engine_fits(monkeypatch, engine, residual):
     """PyMC's twin fits what is asked of it, and what cannot be collapsed; it is given what was asked."""
-    from cbec_bayes.bayes import twin
+    from cbec_bayes.bayes.pymc import twin
 
     asked = {}
 
@@ -340,7 +341,7 @@ def test_which_engine_fits(monkeypatch, engine, residual):
         assert asked == {}
         return
     assert (found.tree, found.diagnostics, found.collapsed) == ("tree", "diagnostics", None)
-    assert callable(asked.pop("step"))
+    assert callable(asked.pop("on_progress"))
     assert asked == {"blocks": found.blocks, "draws": 20, "chains": 2, "seed": 9}
 
 

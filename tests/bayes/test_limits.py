@@ -9,11 +9,20 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.family import load_panel_model
-from tests.bayes import BALANCED, UNBALANCED, assert_covariance, collapsed, conditional, member, panel, point_of
-from tests.bayes import some_scales as draw
+from tests.support.members import (
+    BALANCED,
+    UNBALANCED,
+    assert_covariance,
+    collapsed,
+    conditional,
+    member,
+    panel,
+    point_of,
+)
+from tests.support.members import some_scales as draw
 
 PANELS = (*BALANCED, *UNBALANCED)
 EXACT = 1e-8

@@ -14,14 +14,14 @@ import xarray as xr
 from scipy import stats
 
 from cbec_bayes.bayes import posterior
-from cbec_bayes.bayes.blocks import coefficient_names, labels_of, make_blocks
-from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.blocks import coefficient_names, labels_of, make_blocks
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.posterior import draw_effects, linear_predictor, sigma_of_rows
-from cbec_bayes.family import load_panel_model
-from cbec_bayes.panelfit import netcdf_bytes
-from tests.bayes import MEMBERS, SHIPPED, by_name, collapsed, dense, grouped, member, panel, some_scales
-from tests.classical.cases import random_design
+from cbec_bayes.jobs.fit import netcdf_bytes
+from tests.support.members import MEMBERS, SHIPPED, by_name, collapsed, dense, grouped, member, panel, some_scales
+from tests.support.regressions import random_design
 
 DRAWS = 8_000
 ERRORS = 5.5
@@ -29,7 +29,7 @@ ERRORS = 5.5
 
 FIXED = """
 kind = "panel"
-answers = "What are the effects at these scales?"
+question = "What are the effects at these scales?"
 unit_effect = "{unit_effect}"
 time_effect = "fixed"
 group_slope = "pooled"
@@ -132,7 +132,7 @@ def test_draws_do_not_depend_on_how_they_are_chunked(monkeypatch):
     engine = make_collapsed(blocks)
     points = np.array([some_scales(engine, seed) for seed in range(37)])
     whole = draw_effects(blocks, engine, points, 1)
-    monkeypatch.setattr("cbec_bayes.bayes.given._CHUNK", 5 * engine.n_coefficients**2)
+    monkeypatch.setattr("cbec_bayes.bayes.likelihood.conditional._CHUNK", 5 * engine.n_coefficients**2)
     parts = draw_effects(blocks, engine, points, 1)
     assert whole.keys() == parts.keys()
     for name, values in whole.items():
@@ -335,7 +335,7 @@ def test_attributes():
     assert attrs["engine"] == "collapsed"
     assert attrs["sampler"] == "importance"
     assert attrs["model"] == "partial_pooling"
-    assert attrs["answers"].startswith("How far do groups differ")
+    assert attrs["question"].startswith("How far do groups differ")
     assert attrs["seed"] == 5
     assert set(json.loads(attrs["priors"])) == {"sigma", "tau"}
     assert {"cbec_bayes", "numpy", "scipy", "arviz"} <= set(json.loads(attrs["versions"]))

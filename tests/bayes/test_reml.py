@@ -15,11 +15,11 @@ import statsmodels.api as sm
 from scipy import optimize
 from threadpoolctl import threadpool_limits
 
-from cbec_bayes.bayes.blocks import Block, Blocks, make_blocks
-from cbec_bayes.bayes.elimination import make_collapsed
-from cbec_bayes.spec import Prior
-from tests.bayes import Dense, assert_covariance, by_name, dense, member, panel, point_of
-from tests.classical.cases import FOLDER, load
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.blocks import Block, Blocks, make_blocks
+from cbec_bayes.bayes.model.prior import Prior
+from tests.support.members import Dense, assert_covariance, by_name, dense, member, panel, point_of
+from tests.support.regressions import FOLDER, load
 
 LME4 = json.loads((FOLDER / "lme4.json").read_text(encoding="utf-8"))
 UNIFORM = Prior("uniform", {"upper": 1e6})
@@ -128,14 +128,30 @@ def lme4_blocks():
     exposure, controls, intercept = design.x[:, :1], design.x[:, 1:], np.ones((design.n_obs, 1))
     regions = (design.group[:, None] == np.arange(9)).astype(float)
     return Blocks(
-        design,
-        model,
-        (
-            Block("slope", (), (), exposure, None, (0,)),
-            Block("control_slope", ("coef",), (design.terms[1:],), controls, None, (0, 1, 2)),
-            Block("intercept", (), (), intercept, None, (0,)),
+        design=design,
+        model=model,
+        flat=(
+            Block(name="slope", dims=(), labels=(), regressors=exposure, scale=None, kept=(0,)),
+            Block(
+                name="control_slope",
+                dims=("coef",),
+                labels=(design.terms[1:],),
+                regressors=controls,
+                scale=None,
+                kept=(0, 1, 2),
+            ),
+            Block(name="intercept", dims=(), labels=(), regressors=intercept, scale=None, kept=(0,)),
         ),
-        (Block("region", ("group",), (design.groups,), regions, "tau", tuple(range(9))),),
+        pooled=(
+            Block(
+                name="region",
+                dims=("group",),
+                labels=(design.groups,),
+                regressors=regions,
+                scale="tau",
+                kept=tuple(range(9)),
+            ),
+        ),
     )
 
 

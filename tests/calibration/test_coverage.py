@@ -17,7 +17,7 @@ from cbec_bayes.calibration.coverage import (
     simulate,
 )
 from cbec_bayes.calibration.simulate import simulated_regressors
-from cbec_bayes.fanout import SERIAL
+from cbec_bayes.runtime.fanout import SERIAL
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 

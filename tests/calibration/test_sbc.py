@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cbec_bayes.bayes.blocks import blocks_for
-from cbec_bayes.calibration.sbc import (
-    DRAWS,
-    LOG_LIKELIHOOD,
-    Replications,
-    calibrate,
-    pieces_of,
-    rank_truths,
-)
+from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
+from cbec_bayes.calibration.sbc import DRAWS, LOG_LIKELIHOOD, Replications, calibrate, pieces_of, rank_truths
 from cbec_bayes.calibration.sbc import verdicts as frame_of
 from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors
-from cbec_bayes.family import load_panel_model, panel_model_names
-from cbec_bayes.fanout import Journal, Serial
+from cbec_bayes.runtime.fanout import Journal, Serial
 
 GAUSSIAN = [name for name in panel_model_names() if load_panel_model(name).is_gaussian]
 
@@ -87,7 +80,9 @@ def test_a_calibration_resumes(tmp_path):
     journal = Journal(tmp_path / "j", "x")
     (once,) = calibrate(Serial(), models, journal=journal)
     lines: list[str] = []
-    (again,) = calibrate(Serial(), models, journal=Journal(tmp_path / "j", "x"), step=lines.append)
+    (again,) = calibrate(
+        Serial(), models, journal=Journal(tmp_path / "j", "x"), on_progress=lambda event: lines.append(str(event))
+    )
     assert lines == ["replications 2 of 2"]
     assert frame_of([again]).equals(frame_of([once]))
     assert again.counts().equals(once.counts())

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes import cli
 from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.agreement import agreement, explain
@@ -22,17 +23,17 @@ from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals, statistics
 from cbec_bayes.checks.result import FAMILY_LEVEL, against
 from cbec_bayes.checks.sensitivity import alternatives, between_group_prior
-from cbec_bayes.checks.suite import Trial, check, predictive_checks, run_checks
+from cbec_bayes.checks.suite import CheckInputs, check, predictive_checks, run_checks
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
-from cbec_bayes.family import load_panel_model
-from cbec_bayes.panelfit import SETTINGS
+from cbec_bayes.commands import program as cli
+from cbec_bayes.jobs.fit import SETTINGS
+from cbec_bayes.panel.design import Design
 from cbec_bayes.reporting.checkfigures import draw
-from cbec_bayes.spec import Origin, Prior
-from tests.bayes import member, panel
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import Origin
+from tests.support.members import member, panel
 
 SIMULATED = Origin.SIMULATED
 
@@ -50,18 +51,18 @@ def simulated(seed: int = 3, rho: float = 0.0, slopes: tuple[float, ...] = (0.3,
         e[:, t] = rho * e[:, t - 1] + np.sqrt(1 - rho**2) * e[:, t]
     y = np.array(slopes)[group] * x[:, 0] - 0.2 * x[:, 1] + rng.normal(size=n_units)[unit] + 0.1 * time
     return Design(
-        "y",
-        ("d", "x"),
-        y + 0.4 * e.ravel(),
-        x,
-        unit,
-        time,
-        group,
-        tuple(f"u{i}" for i in range(n_units)),
-        tuple(float(2001 + t) for t in range(n_times)),
-        ("g0", "g1", "g2"),
-        type(base.effects)(unit, time),
-        SIMULATED,
+        outcome="y",
+        terms=("d", "x"),
+        y=y + 0.4 * e.ravel(),
+        x=x,
+        unit=unit,
+        time=time,
+        group=group,
+        units=tuple(f"u{i}" for i in range(n_units)),
+        times=tuple(float(2001 + t) for t in range(n_times)),
+        groups=("g0", "g1", "g2"),
+        effects=type(base.effects)(unit, time),
+        origin=SIMULATED,
     )
 
 
@@ -153,7 +154,7 @@ def test_a_panel_without_stored_unit_effects_is_refused():
 
 
 def test_a_model_passes_on_data_of_its_own():
-    for result in predictive_checks(Trial(fitted())):
+    for result in predictive_checks(CheckInputs(fit=fitted())):
         assert result.passed is True, result.text
         assert set(result.table["origin"]) == {"simulated"}
         assert "none of" in result.text
@@ -168,7 +169,7 @@ def test_the_cells_are_the_classical_tables():
     assert tuple(table.columns) == CELL_COLUMNS
     by_place = table.set_index(["table", "column", "term", "quantity"]).sort_index()
     for column, part in [("(2)", design), *((g, design.of_group(g)) for g in design.groups)]:
-        own = twfe(part, how="reghdfe")
+        own = twfe(part, ssc="reghdfe")
         place = ("3" if column == "(2)" else "4", column)
         for k, term in enumerate(design.terms):
             cells = by_place.loc[(*place, term)]["replicated"]
@@ -286,7 +287,7 @@ def test_the_classical_regressions_agree_with_the_posterior_of_their_own_data():
     assert result.passed is True, result.text
     table = result.table.set_index(["column", "term"])
     assert list(table.index) == [("(all)", "d"), ("(all)", "x"), ("g0", "d"), ("g1", "d"), ("g2", "d")]
-    few = few_clusters(found.design.of_group("g1"), how="reghdfe", replications=999)
+    few = few_clusters(found.design.of_group("g1"), ssc="reghdfe", replications=999)
     row = table.loc[("g1", "d")]
     assert row["estimate"] == pytest.approx(few.regression.estimate[0], rel=1e-12)
     assert row["crv1_se"] == pytest.approx(few.regression.se[0], rel=1e-12)
@@ -390,7 +391,7 @@ def test_two_groups_are_too_few_to_leave_one_out():
 
 
 def test_every_check_has_a_name_of_its_own():
-    results = run_checks(Trial(fitted(), members=("complete_pooling",)))
+    results = run_checks(CheckInputs(fit=fitted(), members=("complete_pooling",)))
     frame = checks_frame(results)
     assert frame["check"].is_unique
     assert set(frame["passed"]) <= {"yes", "no", "not applicable"}

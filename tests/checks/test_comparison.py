@@ -1,6 +1,6 @@
 """What is left out, and priors raised to powers: on data of the model's own, and on data that must be found out.
 
-Densities themselves are held to exact ones in `tests.bayes.test_heldout`.
+Densities themselves are held to exact ones in `tests.bayes.test_loo`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from cbec_bayes.bayes.blocks import blocks_for
 from cbec_bayes.bayes.fit import fit, refit
-from cbec_bayes.bayes.heldout import Question, held_out, parts
+from cbec_bayes.bayes.loo import Question, held_out, parts
+from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.checks import comparison
 from cbec_bayes.checks.comparison import (
     COMPARISON_COLUMNS,
@@ -32,12 +34,11 @@ from cbec_bayes.checks.comparison import (
 )
 from cbec_bayes.checks.sensitivity import POWER_COLUMNS, POWERS, power_scaling
 from cbec_bayes.estimands.groups import refitted_slopes
-from cbec_bayes.family import load_panel_model, panel_model_names
-from cbec_bayes.fanout import executor
-from cbec_bayes.spec import Origin, Prior
-from tests.bayes import grouped, member
+from cbec_bayes.runtime.fanout import open_executor
+from cbec_bayes.runtime.labels import Origin
 from tests.checks.test_checks import fitted, simulated
-from tests.classical.cases import random_design
+from tests.support.members import grouped, member
+from tests.support.regressions import random_design
 
 SIMULATED = Origin.SIMULATED
 FEW = ("complete_pooling", "no_pooling", "group_variance", "correlated_effects")
@@ -281,7 +282,7 @@ def test_differences_are_paired():
             assert row["refitted"] == np.isnan(other["khat"]).sum()
             if row["refitted"] < count:
                 assert row["khat_max"] == pytest.approx(np.nanmax(other["khat"]))
-            assert row["answers"] == load_panel_model(model).answers
+            assert row["model_question"] == load_panel_model(model).question
 
 
 def test_differences_are_over_the_parts_that_both_predict():
@@ -406,7 +407,7 @@ def test_other_members_are_left_out_of_given_their_effects():
     table = model_comparison(found, answers).table
     row = table[table["model"] == "student_t"].squeeze()
     assert row["question"] == QUESTIONS["row"]
-    assert row["answers"] == load_panel_model("student_t").answers
+    assert row["model_question"] == load_panel_model("student_t").question
     assert row["difference"] == pytest.approx((given["elpd"] - answers["partial_pooling", "row"]["elpd"]).sum())
 
 
@@ -427,8 +428,8 @@ def test_the_same_seed_gives_the_same_predictions():
 
 def test_two_processes_predict_what_one_does():
     found, models = fitted(), ("complete_pooling",)
-    with executor(2) as two:
-        together = predictions(found, models, run_by=two)
+    with open_executor(2) as two:
+        together = predictions(found, models, executor=two)
     assert set(together) == {(m, what) for m in ("partial_pooling", *models) for what in QUESTIONS}
     for key, values in together.items():
         for name in ("elpd", "khat", "p"):

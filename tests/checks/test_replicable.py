@@ -11,11 +11,11 @@ from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks import replicable as room
-from cbec_bayes.checks.suite import Trial, Tried, predictive_checks
-from cbec_bayes.design import Design, make_design
+from cbec_bayes.checks.suite import CheckContext, CheckInputs, predictive_checks
 from cbec_bayes.panel import Roles, make_panel
-from cbec_bayes.within import means_by
-from tests.bayes import panel
+from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.panel.within import means_by
+from tests.support.members import panel
 
 
 def of_nested_slopes(n_units: int, n_times: int, seed: int = 1) -> Design:
@@ -25,11 +25,13 @@ def of_nested_slopes(n_units: int, n_times: int, seed: int = 1) -> Design:
     slope = np.array([0.1, 0.4, 0.6])[unit % 3] + 0.3 * rng.normal(size=n_units)[unit]
     y = slope * d + rng.normal(size=n_units)[unit] + rng.normal(size=len(unit))
     frame = pd.DataFrame({"unit": [f"u{u}" for u in unit], "t": time, "g": [f"g{u % 3}" for u in unit], "y": y, "d": d})
-    return make_design(make_panel(frame, Roles("y", "d", (), "unit", "t", "g")))
+    return make_design(
+        make_panel(frame, Roles(outcome="y", exposure="d", controls=(), unit="unit", time="t", group="g"))
+    )
 
 
 def by_name(found: PanelFit) -> dict[str, bool | None]:
-    return {result.name: result.passed for result in predictive_checks(Trial(found))}
+    return {result.name: result.passed for result in predictive_checks(CheckInputs(fit=found))}
 
 
 @pytest.mark.slow
@@ -74,7 +76,7 @@ def test_what_is_drawn_again_is_the_posterior(model, monkeypatch):
 def test_levels_are_the_datas_own(model):
     design = panel("unbalanced")
     found = fit(design, model, draws=50)
-    same, drawn = Tried(Trial(found)).same, predictive_outcomes(found, own_levels=False)
+    same, drawn = CheckContext(CheckInputs(fit=found)).same, predictive_outcomes(found, own_levels=False)
     own, levels, others = (means_by(design.unit, values.T) for values in (design.y[None], same, drawn))
     np.testing.assert_allclose(levels, np.tile(own, len(same)), atol=1e-10)
     assert np.abs(others - own).max() > 0.01
@@ -92,7 +94,7 @@ def test_a_new_unit_is_at_the_level_of_another(model):
     effects["unit_effect"] = np.zeros_like(effects["unit_effect"])
     explained = means_by(design.unit, linear_predictor(found.blocks, effects).T)
     left = means_by(design.unit, design.y[:, None]) - explained
-    new = means_by(design.unit, Tried(Trial(found)).new.T) - explained
+    new = means_by(design.unit, CheckContext(CheckInputs(fit=found)).new.T) - explained
     np.testing.assert_allclose(np.abs(new[:, None] - left).min(axis=1), 0, atol=1e-9)
     assert (np.abs(new - left) > 1e-6).mean() > 0.5
 
@@ -101,5 +103,5 @@ def test_levels_of_random_effects_are_drawn():
     design = panel("unbalanced")
     own = means_by(design.unit, design.y[:, None])
     found = fit(design, "correlated_effects", draws=50)
-    assert np.abs(means_by(design.unit, Tried(Trial(found)).same.T) - own).max() > 0.01
+    assert np.abs(means_by(design.unit, CheckContext(CheckInputs(fit=found)).same.T) - own).max() > 0.01
     np.testing.assert_array_equal(predictive_outcomes(found), predictive_outcomes(found, own_levels=False))

@@ -11,8 +11,8 @@ from cbec_bayes.classical import batch
 from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.conventions import CONVENTIONS, Convention
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.errors import InputError
-from tests.classical.cases import CASES, PYFIXEST, design_of, golden, load, random_design, with_outcome
+from cbec_bayes.runtime.errors import InputError
+from tests.support.regressions import CASES, PYFIXEST, design_of, golden, load, random_design, with_outcome
 
 
 def outcomes_of(design, size=3, seed=0):
@@ -22,11 +22,11 @@ def outcomes_of(design, size=3, seed=0):
     return np.vstack([design.y, noise])
 
 
-def assert_same(found, design, outcomes, terms=None, *, group=None, how="reghdfe", rtol=1e-9):
+def assert_same(found, design, outcomes, terms=None, *, group=None, ssc="reghdfe", rtol=1e-9):
     """Every outcome of a batch has what the one-at-a-time regression gives."""
     for s, y in enumerate(outcomes):
         one = with_outcome(design, y)
-        alone = twfe(one if group is None else one.of_group(group), terms, how=how)
+        alone = twfe(one if group is None else one.of_group(group), terms, ssc=ssc)
         for name in ("estimate", "se", "t", "r2", "r2_within", "constant", "constant_se"):
             np.testing.assert_allclose(
                 getattr(found, name)[s], getattr(alone, name), rtol=rtol, err_msg=f"{name} of outcome {s}"
@@ -35,18 +35,18 @@ def assert_same(found, design, outcomes, terms=None, *, group=None, how="reghdfe
         assert found.df == alone.df
 
 
-@pytest.mark.parametrize("how", CONVENTIONS)
+@pytest.mark.parametrize("ssc", CONVENTIONS)
 @pytest.mark.parametrize("name", CASES)
-def test_every_case_and_convention(name, how):
+def test_every_case_and_convention(name, ssc):
     design = load(name)
     outcomes = outcomes_of(design)
-    assert_same(prepare(design, how=how).fit(outcomes), design, outcomes, how=how)
+    assert_same(prepare(design, ssc=ssc).fit(outcomes), design, outcomes, ssc=ssc)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_pyfixest_itself(name):
     design, theirs = load(name), PYFIXEST["cases"][name]
-    found = prepare(design, how="fixest").fit(design.y[None])
+    found = prepare(design, ssc="fixest").fit(design.y[None])
     np.testing.assert_allclose(found.estimate[0], golden(theirs["coef"], design), rtol=1e-9)
     np.testing.assert_allclose(found.se[0], golden(theirs["se"], design), rtol=1e-9)
     assert found.r2[0] == pytest.approx(theirs["r2"], rel=1e-12)
@@ -60,18 +60,18 @@ def test_groups_and_some_of_the_terms(name):
     for group in design.groups:  # outcomes are those of the whole panel; the regression picks its rows
         assert_same(prepare(design, group=group).fit(outcomes), design, outcomes, group=group)
     terms = ("unemp", "log(pcap)")
-    prepared = prepare(design, terms, group="5", how="areg")
+    prepared = prepare(design, terms, group="5", ssc="areg")
     assert prepared.terms == terms
     np.testing.assert_array_equal(prepared.rows, np.flatnonzero(design.group == design.groups.index("5")))
-    assert_same(prepared.fit(outcomes), design, outcomes, terms, group="5", how="areg")
+    assert_same(prepared.fit(outcomes), design, outcomes, terms, group="5", ssc="areg")
 
 
 def test_a_convention_of_ones_own():
-    how = Convention("own", "n", True, "none", "normal", False, "")
+    ssc = Convention(name="own", k_adj="n", g_adj=True, k_fixef="none", df="normal", drop_singletons=False, source="")
     design = load("grunfeld")
     outcomes = outcomes_of(design)
-    found = prepare(design, how=how).fit(outcomes)
-    assert_same(found, design, outcomes, how=how)
+    found = prepare(design, ssc=ssc).fit(outcomes)
+    assert_same(found, design, outcomes, ssc=ssc)
     assert found.df == np.inf
 
 
@@ -91,8 +91,8 @@ def test_collinear_terms():
     np.testing.assert_allclose(found.constant_se, only.constant_se, rtol=1e-11)
 
 
-@pytest.mark.parametrize("how", ["reghdfe", "fixest"])
-def test_units_and_periods_seen_once(how):
+@pytest.mark.parametrize("ssc", ["reghdfe", "fixest"])
+def test_units_and_periods_seen_once(ssc):
     core = random_design(8, 6, 5)
     rng = np.random.default_rng(9)
     # The lone rows come first, so that positions shift when they go.
@@ -103,9 +103,9 @@ def test_units_and_periods_seen_once(how):
         np.append([90, 90, 0], core.time),
     )
     outcomes = outcomes_of(design)
-    prepared = prepare(design, how=how)
-    assert prepared.rows.tolist() == list(range(3 if how == "reghdfe" else 0, 33))
-    assert_same(prepared.fit(outcomes), design, outcomes, how=how)
+    prepared = prepare(design, ssc=ssc)
+    assert prepared.rows.tolist() == list(range(3 if ssc == "reghdfe" else 0, 33))
+    assert_same(prepared.fit(outcomes), design, outcomes, ssc=ssc)
 
 
 @settings(max_examples=40)
@@ -181,9 +181,9 @@ def test_errors_are_those_of_the_regression():
     for design, options in (
         (full, {}),
         (absorbed, {}),
-        (one, {"how": "fixest"}),
+        (one, {"ssc": "fixest"}),
         (full, {"terms": ["x9"]}),
-        (full, {"how": "stata"}),
+        (full, {"ssc": "stata"}),
     ):
         with pytest.raises(InputError) as theirs:
             twfe(design, **options)

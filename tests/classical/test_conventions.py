@@ -13,8 +13,8 @@ from scipy import stats
 
 from cbec_bayes.classical.conventions import CONVENTIONS, Convention, convention
 from cbec_bayes.classical.regression import twfe, two_sided, without_singletons
-from cbec_bayes.errors import InputError
-from tests.classical.cases import (
+from cbec_bayes.runtime.errors import InputError
+from tests.support.regressions import (
     CASES,
     PYFIXEST,
     R,
@@ -38,9 +38,9 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("how", SOURCES)
-def test_standard_errors_are_those_of_the_program(how, name):
-    np.testing.assert_allclose(fit(name, how).se, golden(SOURCES[how](name), load(name)), rtol=1e-9)
+@pytest.mark.parametrize("ssc", SOURCES)
+def test_standard_errors_are_those_of_the_program(ssc, name):
+    np.testing.assert_allclose(fit(name, ssc).se, golden(SOURCES[ssc](name), load(name)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -58,13 +58,13 @@ def test_linearmodels_itself(name):
 
 
 def test_the_published_example_of_reghdfe():
-    found = twfe(load("grunfeld"), ["capital"], how="reghdfe")
+    found = twfe(load("grunfeld"), ["capital"], ssc="reghdfe")
     assert round(found.se[0], 8) == PYFIXEST["reghdfe_example"]["published"] == 0.06328129
     example = R["reghdfe_example"]
     assert found.se[0] == pytest.approx(example["se_nonnested"], rel=1e-10)
     assert found.estimate[0] == pytest.approx(example["coef"], rel=1e-10)
-    assert twfe(load("grunfeld"), ["capital"], how="plm").se[0] == pytest.approx(example["se_CR0"], rel=1e-10)
-    assert twfe(load("grunfeld"), ["capital"], how="areg").se[0] == pytest.approx(example["se_lm_vcovCL_HC1"], rel=1e-9)
+    assert twfe(load("grunfeld"), ["capital"], ssc="plm").se[0] == pytest.approx(example["se_CR0"], rel=1e-10)
+    assert twfe(load("grunfeld"), ["capital"], ssc="areg").se[0] == pytest.approx(example["se_lm_vcovCL_HC1"], rel=1e-9)
 
 
 def test_the_printed_example_of_baltagi():
@@ -80,10 +80,17 @@ def test_the_printed_example_of_baltagi():
 
 
 SETTINGS = {
-    f"k_{k}_G_{'on' if g else 'off'}": Convention("", "n-1", g, k, "clusters", False, "")
+    f"k_{k}_G_{'on' if g else 'off'}": Convention(
+        name="", k_adj="n-1", g_adj=g, k_fixef=k, df="clusters", drop_singletons=False, source=""
+    )
     for k in ("none", "nonnested", "full")
     for g in (True, False)
-} | {f"no_k_G_{'on' if g else 'off'}": Convention("", None, g, "none", "clusters", False, "") for g in (True, False)}
+} | {
+    f"no_k_G_{'on' if g else 'off'}": Convention(
+        name="", k_adj=None, g_adj=g, k_fixef="none", df="clusters", drop_singletons=False, source=""
+    )
+    for g in (True, False)
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -97,14 +104,14 @@ def test_every_setting_of_pyfixest(setting, name):
     # The same from what pyfixest printed with and without it, and by our own fit.
     printed, bare = (golden(values[key]["se"], design) for key in (setting, "no_k_G_off"))
     np.testing.assert_allclose((printed / bare) ** 2, factor, rtol=1e-9)
-    np.testing.assert_allclose(twfe(design, how=SETTINGS[setting]).se, printed, rtol=1e-9)
+    np.testing.assert_allclose(twfe(design, ssc=SETTINGS[setting]).se, printed, rtol=1e-9)
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(1, 6), st.integers(1, 200), st.sampled_from(list(SETTINGS)))
 def test_the_factor_is_that_of_pyfixest_at_any_size(n_units, n_times, n_slopes, free, setting):
-    n_obs, how = n_units + n_times - 1 + n_slopes + free, SETTINGS[setting]
+    n_obs, ssc = n_units + n_times - 1 + n_slopes + free, SETTINGS[setting]
     theirs, _, df = get_ssc(
-        ssc_dict={"k_adj": how.k_adj is not None, "k_fixef": how.k_fixef, "G_adj": how.g_adj, "G_df": "min"},
+        ssc_dict={"k_adj": ssc.k_adj is not None, "k_fixef": ssc.k_fixef, "G_adj": ssc.g_adj, "G_df": "min"},
         N=n_obs,
         k=n_slopes,
         k_fe=n_units + n_times,
@@ -116,8 +123,8 @@ def test_the_factor_is_that_of_pyfixest_at_any_size(n_units, n_times, n_slopes, 
         vcov_type="CRV",
     )
     size = (n_obs, n_slopes, n_units, n_units + n_times - 1)
-    assert how.factor(*size) == pytest.approx(theirs[0], rel=1e-13)
-    assert how.degrees(*size) == df
+    assert ssc.factor(*size) == pytest.approx(theirs[0], rel=1e-13)
+    assert ssc.degrees(*size) == df
 
 
 def test_factors_by_hand():
@@ -132,9 +139,14 @@ def test_factors_by_hand():
         "linearmodels": 100 / (100 - 3 - 21),
     }
     degrees = {"reghdfe": 9, "fixest": 9, "areg": 9, "plm": 76, "plm_sss": 76, "linearmodels": 76}
-    assert {name: how.factor(*size) for name, how in CONVENTIONS.items()} == pytest.approx(by_hand, rel=1e-14)
-    assert {name: how.degrees(*size) for name, how in CONVENTIONS.items()} == degrees
-    assert Convention("", "n", False, "none", "normal", False, "").degrees(*size) == math.inf
+    assert {name: ssc.factor(*size) for name, ssc in CONVENTIONS.items()} == pytest.approx(by_hand, rel=1e-14)
+    assert {name: ssc.degrees(*size) for name, ssc in CONVENTIONS.items()} == degrees
+    assert (
+        Convention(
+            name="", k_adj="n", g_adj=False, k_fixef="none", df="normal", drop_singletons=False, source=""
+        ).degrees(*size)
+        == math.inf
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -158,17 +170,19 @@ def test_p_values_by_hand():
     np.testing.assert_allclose(
         two_sided(t, math.inf), [[math.erfc(abs(v) / math.sqrt(2)) for v in row] for row in t], rtol=1e-12
     )
-    normal = Convention("normal", None, False, "none", "normal", False, "")
-    found = twfe(load("grunfeld"), how=normal)
+    normal = Convention(
+        name="normal", k_adj=None, g_adj=False, k_fixef="none", df="normal", drop_singletons=False, source=""
+    )
+    found = twfe(load("grunfeld"), ssc=normal)
     np.testing.assert_allclose(found.interval(0.95)[1] - found.estimate, 1.959963984540054 * found.se)
     np.testing.assert_allclose(found.p, [math.erfc(t / math.sqrt(2)) for t in found.t], rtol=1e-10)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.6])
-@pytest.mark.parametrize("how", CONVENTIONS)
-def test_a_panel_with_more_periods_than_units(how, share):
+@pytest.mark.parametrize("ssc", CONVENTIONS)
+def test_a_panel_with_more_periods_than_units(ssc, share):
     design = random_design(5, 5, 30, share=share)
-    found, preset = twfe(design, how=how), CONVENTIONS[how]
+    found, preset = twfe(design, ssc=ssc), CONVENTIONS[ssc]
     used = without_singletons(design) if preset.drop_singletons else design
     factor = preset.factor(used.n_obs, 2, 5, used.effects.rank)
     np.testing.assert_allclose(found.estimate, dummy_ols(used)[0], rtol=1e-9)
@@ -195,7 +209,7 @@ def test_rows_that_say_nothing_are_dropped_one_after_another():
     assert used.units == core.units
     assert used.times == core.times
     np.testing.assert_array_equal(used.y, core.y)
-    reghdfe, fixest = twfe(design, how="reghdfe"), twfe(design, how="fixest")
+    reghdfe, fixest = twfe(design, ssc="reghdfe"), twfe(design, ssc="fixest")
     assert (reghdfe.n_obs, reghdfe.n_units, reghdfe.n_times) == (30, 6, 5)
     assert (fixest.n_obs, fixest.n_units, fixest.n_times) == (33, 8, 6)
     np.testing.assert_allclose(reghdfe.estimate, fixest.estimate, rtol=1e-9)
@@ -219,8 +233,8 @@ def test_without_singletons_nothing_is_dropped():
 
 def test_names():
     assert list(CONVENTIONS) == ["reghdfe", "fixest", "areg", "plm", "plm_sss", "linearmodels"]
-    assert all(how.name == name and how.source for name, how in CONVENTIONS.items())
-    assert [name for name, how in CONVENTIONS.items() if how.drop_singletons] == ["reghdfe"]
+    assert all(ssc.name == name and ssc.source for name, ssc in CONVENTIONS.items())
+    assert [name for name, ssc in CONVENTIONS.items() if ssc.drop_singletons] == ["reghdfe"]
     assert convention("plm") is CONVENTIONS["plm"]
     with pytest.raises(InputError, match="unknown convention 'reghfde'; did you mean 'reghdfe'"):
         convention("reghfde")

@@ -6,9 +6,9 @@ import pytest
 
 from cbec_bayes.classical.describe import QUANTITIES, descriptive
 from cbec_bayes.panel import make_panel
-from cbec_bayes.spec import Origin
-from tests.classical.cases import panel_of_case
-from tests.panel.data import GROUPED, ROLES, table
+from cbec_bayes.runtime.labels import Origin
+from tests.support.panels import GROUPED, ROLES, table
+from tests.support.regressions import panel_of_case
 
 
 def test_by_hand():

@@ -11,8 +11,8 @@ from scipy import stats
 from cbec_bayes.classical.conventions import CONVENTIONS
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.errors import InputError
-from tests.classical.cases import CASES, R, dummies, golden, load, random_design
+from cbec_bayes.runtime.errors import InputError
+from tests.support.regressions import CASES, R, dummies, golden, load, random_design
 
 
 @functools.cache
@@ -119,7 +119,7 @@ def test_a_seed_gives_the_same_again():
 
 def test_the_convention_changes_crv1_alone():
     design = random_design(24, 8, 5)
-    plm, areg = (few_clusters(design, how=how, replications=499) for how in ("plm", "areg"))
+    plm, areg = (few_clusters(design, ssc=ssc, replications=499) for ssc in ("plm", "areg"))
     assert (plm.regression.se < areg.regression.se).all()
     np.testing.assert_array_equal(plm.crv3_se, areg.crv3_se)
     np.testing.assert_array_equal(plm.wild_p, areg.wild_p)
@@ -178,10 +178,10 @@ def test_units_of_measurement_change_nothing(scale):
     np.testing.assert_allclose(b.wild_p, a.wild_p, atol=1e-12)
 
 
-def jackknife_by_hand(design, how="fixest"):
-    whole = twfe(design, how=how).estimate
+def jackknife_by_hand(design, ssc="fixest"):
+    whole = twfe(design, ssc=ssc).estimate
     n = len(design.units)
-    left = [twfe(design.rows(design.unit != unit), how=how).estimate for unit in range(n)]
+    left = [twfe(design.rows(design.unit != unit), ssc=ssc).estimate for unit in range(n)]
     return np.sqrt((n - 1) / n * np.sum((np.array(left) - whole) ** 2, axis=0))
 
 
@@ -189,7 +189,7 @@ def test_crv3_where_a_period_hangs_on_one_unit():
     """Leaving the unit out loses a period effect, not a slope."""
     design = random_design(0, 6, 5)
     design = design.rows(~((design.time == 4) & (design.unit > 0)))
-    found = few_clusters(design, how="fixest", replications=99)
+    found = few_clusters(design, ssc="fixest", replications=99)
     np.testing.assert_allclose(found.crv3_se, jackknife_by_hand(design), rtol=1e-8)
 
 
@@ -197,7 +197,7 @@ def test_crv3_where_leaving_a_unit_out_splits_the_panel():
     design = random_design(0, 7, 6)
     unit, time = design.unit, design.time
     design = design.rows((unit == 0) | ((unit < 4) & (time < 3)) | ((unit >= 4) & (time >= 3)))
-    found = few_clusters(design, how="fixest", replications=99)
+    found = few_clusters(design, ssc="fixest", replications=99)
     np.testing.assert_allclose(found.crv3_se, jackknife_by_hand(design), rtol=1e-8)
 
 

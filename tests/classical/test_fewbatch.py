@@ -14,10 +14,10 @@ from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.classical.fits import quiet
-from cbec_bayes.errors import InputError
-from tests.classical.cases import FOLDER, R, dummies, dummy_ols, golden, load, random_design, with_outcome
-from tests.classical.few_oracle import by_the_packages, feols, unit_demeaned
+from cbec_bayes.runtime.errors import InputError
 from tests.classical.test_few import bootstrap_t, jackknife_by_hand, share_beyond
+from tests.support.few_oracle import by_the_packages, feols, unit_demeaned
+from tests.support.regressions import FOLDER, R, dummies, dummy_ols, golden, load, random_design, with_outcome
 
 CR2 = json.loads((FOLDER / "cr2.json").read_text(encoding="utf-8"))
 LEVEL = 0.05
@@ -48,7 +48,7 @@ def test_cr2_is_that_of_clubsandwich(name):
         labels = zip(design.unit, design.time, strict=True)
         design = design.rows(np.array([(design.units[u], design.times[t]) in cells for u, t in labels]))
     group = None if case["region"] is None else str(case["region"])
-    prepared = prepare_few(design, case["terms"], group=group, how="fixest")
+    prepared = prepare_few(design, case["terms"], group=group, ssc="fixest")
     assert len(prepared.regression.rows) == case["nobs"]
     assert prepared.regression.effects.n_units == case["n_units"]
     found = prepared.fit(design.y[None])
@@ -93,7 +93,7 @@ def dense_cr2(design):
 def test_cr2_is_that_of_the_regression_on_all_dummies(seed, n_units, n_times, n_terms, share):
     design = random_design(seed, n_units, n_times, n_terms, share)
     try:
-        prepared = prepare_few(design, how="fixest")
+        prepared = prepare_few(design, ssc="fixest")
     except InputError:
         assume(False)
     assume(len(prepared.regression.kept) == n_terms)
@@ -146,7 +146,7 @@ def test_one_at_a_time(name, group):
 @pytest.mark.parametrize("share", [1.0, 0.7])
 def test_the_jackknife_by_leaving_units_out(share):
     design = random_design(11, 9, 6, share=share)
-    found = prepare_few(design, how="fixest").fit(outcomes_of(design, 3))
+    found = prepare_few(design, ssc="fixest").fit(outcomes_of(design, 3))
     for s, y in enumerate(outcomes_of(design, 3)):
         np.testing.assert_allclose(found.crv3_se[s], jackknife_by_hand(with_outcome(design, y)), rtol=1e-9)
 
@@ -160,7 +160,7 @@ def test_the_jackknife_where_periods_hang_on_units():
         lost.rows(~((lost.time == 4) & (lost.unit > 0))),
         design.rows((unit == 0) | ((unit < 4) & (time < 3)) | ((unit >= 4) & (time >= 3))),
     ):
-        found = prepare_few(part, how="fixest").fit(part.y[None])
+        found = prepare_few(part, ssc="fixest").fit(part.y[None])
         np.testing.assert_allclose(found.crv3_se[0], jackknife_by_hand(part), rtol=1e-8)
 
 

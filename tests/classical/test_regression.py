@@ -17,9 +17,9 @@ from cbec_bayes.classical.conventions import CONVENTIONS
 from cbec_bayes.classical.fits import quiet
 from cbec_bayes.classical.regression import twfe, without_singletons
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.design import make_design
-from cbec_bayes.errors import InputError
-from tests.classical.cases import (
+from cbec_bayes.panel.design import make_design
+from cbec_bayes.runtime.errors import InputError
+from tests.support.regressions import (
     CASES,
     PYFIXEST,
     R,
@@ -79,15 +79,15 @@ def test_the_constant_is_that_of_plm(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("how", CONVENTIONS)
-def test_the_constant_by_its_own_regression(how, name):
+@pytest.mark.parametrize("ssc", CONVENTIONS)
+def test_the_constant_by_its_own_regression(ssc, name):
     """Put the means back and regress on a constant: what plm does, with the factor of the convention."""
-    design, found = load(name), fit(name, how)
+    design, found = load(name), fit(name, ssc)
     y = design.effects.within(design.y) + design.y.mean()
     x = sm.add_constant(design.effects.within(design.x) + design.x.mean(axis=0))
     groups = {"groups": design.unit, "use_correction": False}
     pooled = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds=groups)
-    factor = CONVENTIONS[how].factor(design.n_obs, len(design.terms), len(design.units), design.effects.rank)
+    factor = CONVENTIONS[ssc].factor(design.n_obs, len(design.terms), len(design.units), design.effects.rank)
     assert found.constant == pytest.approx(pooled.params[0], rel=1e-8)
     assert found.constant_se == pytest.approx(np.sqrt(factor) * pooled.bse[0], rel=1e-8)
     np.testing.assert_allclose(found.estimate, pooled.params[1:], rtol=1e-8)
@@ -96,16 +96,16 @@ def test_the_constant_by_its_own_regression(how, name):
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**16), st.sampled_from([1.0, 0.7, 0.5]), st.sampled_from(list(CONVENTIONS)))
-def test_any_panel_is_the_dense_regression(seed, share, how):
+def test_any_panel_is_the_dense_regression(seed, share, ssc):
     design = random_design(seed, 9, 7, n_terms=2, share=share)
-    used = without_singletons(design) if CONVENTIONS[how].drop_singletons else design
-    found = twfe(design, how=how)
+    used = without_singletons(design) if CONVENTIONS[ssc].drop_singletons else design
+    found = twfe(design, ssc=ssc)
     slopes, residual = dummy_ols(used)
     size = (used.n_obs, 2, len(used.units), used.effects.rank)
     np.testing.assert_allclose(found.estimate, slopes, rtol=1e-8, atol=1e-10)
     assert found.rss == pytest.approx(residual @ residual, rel=1e-9)
     if size[3] == size[2] + len(used.times) - 1:  # in one piece; pyfixest counts the effects of others otherwise
-        np.testing.assert_allclose(found.vcov, CONVENTIONS[how].factor(*size) * clustered(used), rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(found.vcov, CONVENTIONS[ssc].factor(*size) * clustered(used), rtol=1e-7, atol=1e-12)
 
 
 def test_some_terms_only():
@@ -123,7 +123,7 @@ def test_slopes_per_group_equal_interactions_by_hand(name):
     design = load(name)
     both = interacted(design)
     assert both.terms == (*(f"log(pcap)[{group}]" for group in design.groups), *design.terms[1:])
-    found = twfe(both, how="fixest")
+    found = twfe(both, ssc="fixest")
 
     frame = pd.DataFrame({"y": design.y, "unit": design.unit, "time": design.time})
     for group in design.groups:  # from the labels, not from the codes
@@ -145,7 +145,7 @@ def test_slopes_per_group_equal_interactions_by_hand(name):
     dense = sm.OLS(design.y, np.column_stack([frame[slopes], dummies(design.unit, design.time)[:, :-1]])).fit(
         cov_type="cluster", cov_kwds=groups
     )
-    bare = twfe(both, how="plm")
+    bare = twfe(both, ssc="plm")
     np.testing.assert_allclose(bare.estimate, dense.params[: len(slopes)], rtol=1e-7)
     np.testing.assert_allclose(bare.se, dense.bse[: len(slopes)], rtol=1e-7)
 
@@ -158,9 +158,9 @@ def test_slopes_per_group_need_groups():
 @pytest.mark.parametrize("name", ["produc", "produc_unbalanced"])
 def test_a_regression_per_group_is_that_of_the_subset_and_of_full_interaction(name):
     design, panel = load(name), panel_of_case(name)
-    by_group = {group: twfe(design.of_group(group), how="plm") for group in design.groups}
+    by_group = {group: twfe(design.of_group(group), ssc="plm") for group in design.groups}
     for group, found in by_group.items():
-        subset = twfe(make_design(panel.of_group(group)), how="plm")
+        subset = twfe(make_design(panel.of_group(group)), ssc="plm")
         np.testing.assert_allclose(found.estimate, subset.estimate, rtol=1e-12)
         np.testing.assert_allclose(found.vcov, subset.vcov, rtol=1e-11)
         assert found.n_obs == (design.group == design.groups.index(group)).sum()
@@ -217,9 +217,9 @@ def test_regressions_that_cannot_be_run():
         twfe(absorbed)
     one = design_of(full.y[:3], full.x[:3], ["only"] * 3, range(3))
     with pytest.raises(InputError, match="need two units or more; there is one, unit only"):
-        twfe(one, how="fixest")
+        twfe(one, ssc="fixest")
     with pytest.raises(InputError, match="unknown convention 'stata'"):
-        twfe(full, how="stata")
+        twfe(full, ssc="stata")
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-4, 1e5, 1e8])
@@ -236,14 +236,14 @@ def test_units_of_measurement_change_nothing(name, scale):
     assert moved.r2 == pytest.approx(plain.r2, rel=1e-9)
 
 
-@pytest.mark.parametrize("how", CONVENTIONS)
-def test_unconnected_pieces_count_their_own_effects(how):
+@pytest.mark.parametrize("ssc", CONVENTIONS)
+def test_unconnected_pieces_count_their_own_effects(ssc):
     """Two panels side by side, no period in common: the batch and the regression count the same rank."""
     design = random_design(0, 8, 12)
     design = design.rows((design.unit < 4) == (design.time < 6))
     assert design.effects.rank == 8 + 12 - 2
-    one = twfe(design, how=how)
-    many = prepare(design, how=how).fit(design.y[None])
+    one = twfe(design, ssc=ssc)
+    many = prepare(design, ssc=ssc).fit(design.y[None])
     np.testing.assert_allclose(many.se[0], one.se, rtol=1e-9)
 
 

@@ -15,9 +15,9 @@ from cbec_bayes.classical.tables import (
     interacted,
     own_columns,
 )
-from cbec_bayes.errors import InputError
-from cbec_bayes.spec import GROUP_ALL, Origin
-from tests.classical.cases import design_of, load, random_design
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import GROUP_ALL, Origin
+from tests.support.regressions import design_of, load, random_design
 
 FIRST = ["column", "term", "estimate", "se", "df", "p", "n", "r2", "vcov", "ssc"]
 FEW = ["table", "column", "term", "vcov", "estimate", "se", "df", "p", "ci_low", "ci_high", "n_clusters", "origin"]
@@ -55,7 +55,7 @@ def test_every_column_is_its_own_regression():
     assert [column.spec for column in fitted] == list(columns)
     for column in fitted:
         part = design if column.spec.group is None else design.of_group(column.spec.group)
-        alone = twfe(part, column.spec.terms, how="areg")
+        alone = twfe(part, column.spec.terms, ssc="areg")
         assert column.reason == ""
         np.testing.assert_array_equal(column.fit.estimate, alone.estimate)
         np.testing.assert_array_equal(column.fit.se, alone.se)
@@ -86,7 +86,7 @@ def test_the_table_of_classical_csv(grouped):
     assert frame["column"].tolist() == [GROUP_ALL] * 5 + ["many"] * 3
     assert frame["term"].tolist() == ["x0", "(constant)", "x0", "x1", "(constant)", "x0", "x1", "(constant)"]
     assert frame["table"].tolist() == ["3"] * 5 + ["4"] * 3
-    many = twfe(grouped.of_group("many"), how="fixest")
+    many = twfe(grouped.of_group("many"), ssc="fixest")
     rows = frame[frame["column"] == "many"]
     np.testing.assert_array_equal(rows["estimate"], [*many.estimate, many.constant])
     np.testing.assert_array_equal(rows["se"], [*many.se, many.constant_se])
@@ -111,7 +111,7 @@ def test_few_clusters_per_column(grouped):
     columns = own_columns(grouped)
     found = few_cluster_columns(grouped, columns, "fixest", replications=199, seed=3)
     assert list(found) == ["3: (1)", "3: (2)", "4: many"]
-    alone = few_clusters(grouped.of_group("many"), how="fixest", replications=199, seed=3)
+    alone = few_clusters(grouped.of_group("many"), ssc="fixest", replications=199, seed=3)
     np.testing.assert_array_equal(found["4: many"].wild_p, alone.wild_p)
     np.testing.assert_array_equal(found["4: many"].crv3_se, alone.crv3_se)
     frame = few_frame(found, columns, Origin.PRINTED)

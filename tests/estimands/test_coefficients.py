@@ -8,7 +8,7 @@ import pytest
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.estimands.coefficients import COEFFICIENT_COLUMNS, coefficients
-from tests.bayes import panel
+from tests.support.members import panel
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import make_blocks
-from cbec_bayes.bayes.elimination import make_collapsed
 from cbec_bayes.bayes.fit import PanelFit, fit
-from cbec_bayes.bayes.priors import resolve
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.blocks import make_blocks
+from cbec_bayes.bayes.model.densities import resolve
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.errors import InputError
 from cbec_bayes.estimands import EFFECT_COLUMNS, effects_frame, groups, pooling_factor_overall, summarise_draws
 from cbec_bayes.estimands.groups import (
     contrasts,
@@ -31,9 +31,10 @@ from cbec_bayes.estimands.groups import (
     units_per_group,
 )
 from cbec_bayes.estimands.summary import Drawn, Mixed
-from cbec_bayes.spec import Origin, Prior
-from tests.bayes import MEMBERS, by_name, dense, member, panel
-from tests.classical.cases import load, random_design
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import Origin
+from tests.support.members import MEMBERS, by_name, dense, member, panel
+from tests.support.regressions import load, random_design
 
 MODELS = ("complete_pooling", "no_pooling", "partial_pooling", "nested", "group_variance", "ar1")
 UNEQUAL = np.array([0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2])
@@ -63,7 +64,9 @@ def held(design, **scales):
     engine = make_collapsed(blocks)
     assert engine.names == ()
     empty = xr.DataTree.from_dict({"posterior": xr.Dataset()})
-    return PanelFit(blocks, dict(engine.priors), empty, None, float("nan"), engine)
+    return PanelFit(
+        blocks=blocks, priors=dict(engine.priors), tree=empty, diagnostics=None, khat=float("nan"), collapsed=engine
+    )
 
 
 def independent():
@@ -366,9 +369,9 @@ def test_effects_without_groups():
 
 def test_the_convention_of_the_standard_errors_beside():
     found = fitted("partial_pooling")
-    for how in ("reghdfe", "plm"):
-        row = effects(found, how).set_index("group").loc["many"]
-        assert row["no_pooling_se"] == pytest.approx(twfe(found.design.of_group("many"), how=how).se[0])
+    for ssc in ("reghdfe", "plm"):
+        row = effects(found, ssc).set_index("group").loc["many"]
+        assert row["no_pooling_se"] == pytest.approx(twfe(found.design.of_group("many"), ssc=ssc).se[0])
 
 
 def test_rows_with_missing_cells_are_a_table():

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbec_bayes.errors import InputError
 from cbec_bayes.panel import interpolate
+from cbec_bayes.runtime.errors import InputError
 
 
 def fill(frame, edges=False):

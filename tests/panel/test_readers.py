@@ -9,9 +9,9 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from cbec_bayes.errors import InputError
 from cbec_bayes.panel import Roles, make_panel, read_frame, read_panel
-from tests.panel.data import GROUPED, table, with_cell
+from cbec_bayes.runtime.errors import InputError
+from tests.support.panels import GROUPED, table, with_cell
 
 
 def write(frame: pd.DataFrame, path) -> None:
@@ -38,7 +38,7 @@ def sheet(path, *rows, name="data"):
 def test_the_four_formats_give_equal_panels(tmp_path, suffix):
     frame = table().rename(columns={"unit": "省份"}).sample(frac=1, random_state=1)
     frame.loc[5, "z"] = np.nan
-    roles = Roles("y", "x", ("z",), "省份", "time", "group")
+    roles = Roles(outcome="y", exposure="x", controls=("z",), unit="省份", time="time", group="group")
     write(frame, tmp_path / f"t{suffix}")
     read, made = read_panel(tmp_path / f"t{suffix}", roles), make_panel(frame, roles)
     pd.testing.assert_frame_equal(read.frame, made.frame)
@@ -52,7 +52,9 @@ def test_the_four_formats_give_equal_panels(tmp_path, suffix):
 def test_numeric_unit_codes_are_the_same_names_in_every_format(tmp_path, suffix, codes):
     frame = table(2, 2).assign(unit=codes)
     write(frame, tmp_path / f"t{suffix}")
-    assert read_panel(tmp_path / f"t{suffix}", Roles("y", "x", (), "unit", "time")).units == ("11", "12")
+    assert read_panel(
+        tmp_path / f"t{suffix}", Roles(outcome="y", exposure="x", controls=(), unit="unit", time="time")
+    ).units == ("11", "12")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".dta", ".parquet"])

@@ -4,22 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes.errors import InputError
 from cbec_bayes.panel import Roles, make_panel
-from tests.panel.data import GROUPED, ROLES, table, with_cell
+from cbec_bayes.runtime.errors import InputError
+from tests.support.panels import GROUPED, ROLES, table, with_cell
 
 
 def test_roles_are_one_each():
-    roles = Roles("y", "x", ["a", "b"], "u", "t", "g")
+    roles = Roles(outcome="y", exposure="x", controls=["a", "b"], unit="u", time="t", group="g")
     assert roles.regressors == ("x", "a", "b")
     assert roles.columns == ("u", "t", "g", "y", "x", "a", "b")
-    assert hash(roles) == hash(Roles("y", "x", ("a", "b"), "u", "t", "g"))
+    assert hash(roles) == hash(Roles(outcome="y", exposure="x", controls=("a", "b"), unit="u", time="t", group="g"))
     with pytest.raises(InputError, match="column 'x': the column is given as exposure and as control"):
-        Roles("y", "x", ("x",), "u", "t")
+        Roles(outcome="y", exposure="x", controls=("x",), unit="u", time="t")
     with pytest.raises(InputError, match="column 'y': the column is given as unit and as outcome"):
-        Roles("y", "x", (), "y", "t")
+        Roles(outcome="y", exposure="x", controls=(), unit="y", time="t")
     with pytest.raises(InputError, match="the time column has no name"):
-        Roles("y", "x", (), "u", "")
+        Roles(outcome="y", exposure="x", controls=(), unit="u", time="")
 
 
 def test_the_frame_and_its_codes():

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbec_bayes.errors import InputError
 from cbec_bayes.panel import Interpolation, Roles, make_panel
-from cbec_bayes.regions import Scheme
-from cbec_bayes.spec import Origin
-from tests.panel.data import GROUPED, ROLES, table, with_cell
+from cbec_bayes.panel.regions import Scheme
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import Origin
+from tests.support.panels import GROUPED, ROLES, table, with_cell
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,10 @@ def test_a_dropped_row_has_one_entry_that_names_all_it_lacks():
 )
 def test_numbers_come_in_many_forms(cells, expected):
     frame = table(2, 2).assign(x=cells)
-    assert make_panel(frame, Roles("y", "x", (), "unit", "time")).frame["x"].tolist() == expected
+    assert (
+        make_panel(frame, Roles(outcome="y", exposure="x", controls=(), unit="unit", time="time")).frame["x"].tolist()
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,9 @@ def test_numbers_come_in_many_forms(cells, expected):
     ],
 )
 def test_periods_are_numbers_or_the_years_of_dates(times, expected):
-    panel = make_panel(table(2, 2).assign(time=times), Roles("y", "x", (), "unit", "time"))
+    panel = make_panel(
+        table(2, 2).assign(time=times), Roles(outcome="y", exposure="x", controls=(), unit="unit", time="time")
+    )
     assert panel.times == expected
     assert {type(time) for time in panel.times} == {type(time) for time in expected}
 
@@ -117,7 +122,11 @@ def test_dates_within_a_year_need_numeric_periods():
 
 def test_columns_are_found_or_suggested():
     with pytest.raises(InputError, match="column 'income': no such column; did you mean 'incomes'"):
-        make_panel(table().rename(columns={"y": "incomes"}), Roles("income", "x", (), "unit", "time"), file="t.csv")
+        make_panel(
+            table().rename(columns={"y": "incomes"}),
+            Roles(outcome="income", exposure="x", controls=(), unit="unit", time="time"),
+            file="t.csv",
+        )
     with pytest.raises(InputError, match="column 'group': no such column"):
         make_panel(table().drop(columns="group"), GROUPED)
     twice = pd.concat([table(), table()[["x"]]], axis=1)
@@ -200,7 +209,7 @@ def test_what_has_no_slope_is_named(rows, column, value, message):
 def test_a_combination_names_its_columns_and_no_others():
     frame = table(6, 5)
     frame["w"] = np.random.default_rng(1).normal(size=30)
-    roles = Roles("y", "x", ("w", "z", "v"), "unit", "time")
+    roles = Roles(outcome="y", exposure="x", controls=("w", "z", "v"), unit="unit", time="time")
     with pytest.raises(InputError, match=r"column 'v': 'v' is a linear combination of 'x' and 'z' once unit and time"):
         make_panel(frame.assign(v=frame["x"] - 0.2 * frame["z"]), roles)
     with pytest.raises(InputError, match="'v' is a linear combination of 'x', 'w' and 'z' once"):
@@ -212,7 +221,9 @@ def test_a_combination_names_its_columns_and_no_others():
 def test_more_regressors_than_rows_can_carry():
     wide = table(2, 2).assign(**{f"c{i}": np.random.default_rng(i).normal(size=4) for i in range(6)})
     with pytest.raises(InputError, match=r"is a multiple of '.*' once unit"):
-        make_panel(wide, Roles("y", "x", tuple(f"c{i}" for i in range(6)), "unit", "time"))
+        make_panel(
+            wide, Roles(outcome="y", exposure="x", controls=tuple(f"c{i}" for i in range(6)), unit="unit", time="time")
+        )
     with pytest.raises(InputError, match="'z' is a multiple of 'x'"):
         make_panel(table(2, 2), ROLES)
 
@@ -232,10 +243,10 @@ def test_exact_combinations_are_found_on_any_panel_and_noise_is_not(cells, a, b,
     base = a * frame["x"] + b * frame["z"] + unit * rng.normal(size=6)[pd.factorize(frame["unit"])[0]]
     frame["v"] = scale * (base + time * rng.normal(size=4)[frame["time"] - 2015])
     frame["w"] = frame["v"] + scale * rng.normal(size=24) * (1 + abs(unit) + abs(time))
-    roles = Roles("y", "x", ("z", "v"), "unit", "time")
+    roles = Roles(outcome="y", exposure="x", controls=("z", "v"), unit="unit", time="time")
     there = frame[cells]
     try:
-        make_panel(there, Roles("y", "x", ("z",), "unit", "time"))
+        make_panel(there, Roles(outcome="y", exposure="x", controls=("z",), unit="unit", time="time"))
     except InputError:
         return  # too few rows are left for x and z themselves
     with pytest.raises(InputError, match=r"'v' is (a linear combination of 'x' and 'z'|a multiple)"):

@@ -14,7 +14,7 @@ from cbec_bayes.published.audit.moments import possible_means, possible_sds
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Moments, PrintedNumber, load_paper
 from cbec_bayes.published.readings import Verdict
-from tests.published.tables import HONEST_TOML, honest_rows, write
+from tests.support.printed_tables import HONEST_TOML, honest_rows, write
 
 
 @pytest.fixture(scope="module")
@@ -229,14 +229,14 @@ def test_the_mean_of_a_part_is_bounded(values, data):
     array = np.array(values)
     text = {q: f"{v:.3f}" for q, v in (("mean", array.mean()), ("min", array.min()), ("max", array.max()))}
     row = Moments(
-        "1",
-        "x",
-        "x",
-        PrintedNumber.parse(str(len(values)), exact=True),
-        PrintedNumber.parse(text["mean"]),
-        None,
-        PrintedNumber.parse(text["min"]),
-        PrintedNumber.parse(text["max"]),
+        table="1",
+        term="x",
+        label="x",
+        n_obs=PrintedNumber.parse(str(len(values)), exact=True),
+        mean=PrintedNumber.parse(text["mean"]),
+        sd=None,
+        min=PrintedNumber.parse(text["min"]),
+        max=PrintedNumber.parse(text["max"]),
     )
     interval = mean_in_part(row, part)
     assert interval is not None

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cbec_bayes.files import asset_dir
+from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.audit import COLUMNS, audit, readings_frame
 from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.replication import observed_rows
-from cbec_bayes.spec import load_study
-from tests.published.tables import HEADER, HONEST_TOML, honest_rows
+from cbec_bayes.runtime.files import asset_dir
+from tests.support.printed_tables import HEADER, HONEST_TOML, honest_rows
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "audit.json"
 PAPER = asset_dir("data") / "published" / "cbec_circulation"

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.audit import audit
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.replication import observed_rows
-from cbec_bayes.spec import load_study
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 
 @pytest.fixture(scope="module")

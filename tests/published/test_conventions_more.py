@@ -7,8 +7,8 @@ import pytest
 
 from cbec_bayes.published.audit import audit
 from cbec_bayes.published.printed import load_paper
-from cbec_bayes.spec import Origin
-from tests.published.tables import write
+from cbec_bayes.runtime.labels import Origin
+from tests.support.printed_tables import write
 
 PAPER = '[outcome]\nterm = "y"\n[exposure]\nterm = "x"\n[moments]\ntable = "1"\n'
 ROWS = pd.DataFrame(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbec_bayes.errors import InputError
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import PrintedNumber, load_paper
+from cbec_bayes.runtime.errors import InputError
 
 HEADER = "table,column,term,quantity,printed,stars\n"
 

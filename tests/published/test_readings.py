@@ -25,7 +25,7 @@ from cbec_bayes.published.readings import (
     stars_word,
     two_sided_p,
 )
-from tests.published.tables import stars_of
+from tests.support.printed_tables import stars_of
 
 estimates = st.floats(-5, 5).filter(lambda b: abs(b) > 1e-3)
 errors = st.floats(0.01, 5)
@@ -33,7 +33,15 @@ dfs = st.sampled_from([2.0, 5.0, 9.0, 29.0, math.inf])
 
 
 def cell(estimate: str, parenthesis: str, stars: str) -> Coefficient:
-    return Coefficient("1", "a", "x", "x", PrintedNumber.parse(estimate), PrintedNumber.parse(parenthesis), stars)
+    return Coefficient(
+        table="1",
+        column="a",
+        term="x",
+        label="x",
+        estimate=PrintedNumber.parse(estimate),
+        parenthesis=PrintedNumber.parse(parenthesis),
+        stars=stars,
+    )
 
 
 def verdicts(coefficient: Coefficient, df: float = 29.0) -> dict[str, Verdict]:
@@ -135,6 +143,8 @@ def test_the_reference_distribution_matters_with_few_clusters():
 
 
 def test_a_cell_without_parentheses_has_no_reading():
-    bare = Coefficient("1", "a", "x", "x", PrintedNumber.parse("1"), None, "")
+    bare = Coefficient(
+        table="1", column="a", term="x", label="x", estimate=PrintedNumber.parse("1"), parenthesis=None, stars=""
+    )
     with pytest.raises(ValueError, match="nothing stands in parentheses"):
         read_cell(bare, DEFAULT_STARS, (9, 9))

@@ -10,9 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.estimands import pooling_factor_overall
-from cbec_bayes.files import asset_dir
 from cbec_bayes.published import summary as summary_module
 from cbec_bayes.published.estimates import (
     Estimates,
@@ -28,7 +27,10 @@ from cbec_bayes.published.quadrature import finite, half_line, implied_rule, log
 from cbec_bayes.published.readings import critical_value, two_sided_p
 from cbec_bayes.published.results import complete_pooling, contrasts_table, effects_table, sensitivity_table, summarise
 from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, conditional_slopes, fit_summary, resolve_unit
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Prior, SummaryModel, load_summary_model
+from cbec_bayes.published.summary_model import SummaryModel, load_summary_model
+from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.files import asset_dir
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
 
 FLAT = Prior("flat", {})
 PRIORS = {

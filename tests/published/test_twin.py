@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cbec_bayes.bayes.sampling import SamplingDiagnostics, ebfmi
-from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, ebfmi
 from cbec_bayes.published.conditional import given
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, under_reading
 from cbec_bayes.published.quadrature import log_density
 from cbec_bayes.published.results import summarise
 from cbec_bayes.published.summary import fit_summary
+from cbec_bayes.published.summary_model import SummaryModel, load_summary_model
 from cbec_bayes.published.twin import agreement, build_summary_pymc, fit_pymc
-from cbec_bayes.spec import Prior, SummaryModel, load_summary_model
+from cbec_bayes.runtime.errors import GateError, InputError
 
 FLAT = Prior("flat", {})
 NORMAL = Prior("normal", {"mean": 0.1, "sd": 0.7})
@@ -124,10 +125,28 @@ def test_sampling_agrees_within_monte_carlo_error(printed_slopes, reading, name)
 
 
 def test_gates():
-    good = SamplingDiagnostics("x", 1.001, 900, 900, 0, 0.9, {}, 4000)
+    good = SamplingDiagnostics(
+        engine="x",
+        rhat_max=1.001,
+        ess_bulk_min=900,
+        ess_tail_min=900,
+        divergences=0,
+        ebfmi_min=0.9,
+        seconds={},
+        draws=4000,
+    )
     good.require()
     assert good.as_dict()["rhat_max"] == 1.001
-    bad = SamplingDiagnostics("x", math.nan, 10, 10, 3, 0.1, {}, 4000)
+    bad = SamplingDiagnostics(
+        engine="x",
+        rhat_max=math.nan,
+        ess_bulk_min=10,
+        ess_tail_min=10,
+        divergences=3,
+        ebfmi_min=0.1,
+        seconds={},
+        draws=4000,
+    )
     assert len(bad.failures) == 5
 
 

@@ -13,19 +13,20 @@ from scipy import stats
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import ColumnSpec
-from cbec_bayes.cli import main
-from cbec_bayes.errors import InputError
-from cbec_bayes.fanout import SERIAL
+from cbec_bayes.commands.program import main
+from cbec_bayes.jobs import reconstruct as job
+from cbec_bayes.jobs.reconstruct import ensemble, ensemble_files, load_problem, reconstruct, summary_frame
+from cbec_bayes.panel.study import load_study, read_study
 from cbec_bayes.published.printed import Coefficient, PrintedNumber, TableColumn
-from cbec_bayes.reconstruction import job
-from cbec_bayes.reconstruction.job import ensemble, ensemble_files, load_problem, reconstruct, summary_frame
 from cbec_bayes.reconstruction.solver import solve
 from cbec_bayes.reconstruction.start import starts
 from cbec_bayes.reconstruction.system import make_system
 from cbec_bayes.reconstruction.targets import MomentTargets, Target, targets_of
 from cbec_bayes.replication import paper_columns
-from cbec_bayes.spec import Origin, load_study, read_study
-from tests.studies import make_study
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.fanout import SERIAL
+from cbec_bayes.runtime.labels import Origin
+from tests.support.studies import make_study
 
 DF = 29
 
@@ -39,7 +40,15 @@ def paper_design():
 def aimed(paper, estimate, parenthesis, stars, seed=None):
     """The targets of one cell in a column of the paper's 30 provinces: estimate, standard error."""
     number = None if parenthesis is None else PrintedNumber.parse(parenthesis)
-    cell = Coefficient("9", "a", "cbec", "cbec", PrintedNumber.parse(estimate), number, stars)
+    cell = Coefficient(
+        table="9",
+        column="a",
+        term="cbec",
+        label="cbec",
+        estimate=PrintedNumber.parse(estimate),
+        parenthesis=number,
+        stars=stars,
+    )
     column = TableColumn("9", "a", {"cbec": cell}, {}, {})
     spec = ColumnSpec("9", "a", ("cbec",), None, printed=True)
     rng = None if seed is None else np.random.default_rng(seed)
@@ -300,7 +309,7 @@ def test_the_central_panel_moves_towards_the_proxies(problem, monkeypatch):
     """Once the targets are met there is room to come closer: without those steps it stays further away."""
     solutions = []
     real = job.solve
-    monkeypatch.setattr(job, "solve", lambda *given, **how: solutions.append(real(*given, **how)) or solutions[-1])
+    monkeypatch.setattr(job, "solve", lambda *given, **ssc: solutions.append(real(*given, **ssc)) or solutions[-1])
     near = reconstruct(problem)
     assert near.iterations == sum(solution.iterations for solution in solutions)
     assert len(solutions) == 4  # two starts, each met and then moved
@@ -314,9 +323,9 @@ def test_the_central_panel_moves_towards_the_proxies(problem, monkeypatch):
 def test_an_ensemble_takes_the_first_start_that_will_do(problem, monkeypatch):
     asked = []
     real = job.solve
-    monkeypatch.setattr(job, "solve", lambda *given, **how: asked.append(1) or real(*given, **how))
+    monkeypatch.setattr(job, "solve", lambda *given, **options: asked.append(1) or real(*given, **options))
     steps: list[str] = []
-    found = ensemble(problem, 3, seed=5, step=steps.append)
+    found = ensemble(problem, 3, seed=5, on_progress=lambda event: steps.append(str(event)))
     assert steps == ["panel 0 of 3", "panel 1 of 3", "panel 2 of 3", "panel 3 of 3"]
     assert all(member.worst < 1 for member in found)
     assert len(asked) == 3
@@ -330,8 +339,8 @@ def test_an_ensemble_takes_the_first_start_that_will_do(problem, monkeypatch):
 def test_the_command_passes_its_options_on(monkeypatch, capsys):
     seen = []
 
-    def stop(of_problem, *given, run_by, step):
-        seen.extend([of_problem.study.name, *given, run_by])
+    def stop(of_problem, *given, executor, on_progress):
+        seen.extend([of_problem.study.name, *given, executor])
         raise InputError("enough")
 
     monkeypatch.setattr(job, "ensemble", stop)

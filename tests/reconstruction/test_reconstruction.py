@@ -11,15 +11,15 @@ from scipy import stats
 
 from cbec_bayes.classical.conventions import CONVENTIONS, convention
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.errors import InputError
+from cbec_bayes.jobs.reconstruct import ensemble, ensemble_files, load_problem, reconstruct
+from cbec_bayes.panel.study import load_study
+from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.published.printed import Coefficient, PrintedNumber
-from cbec_bayes.reconstruction.job import ensemble, ensemble_files, load_problem, reconstruct
 from cbec_bayes.reconstruction.system import cells, make_system
 from cbec_bayes.reconstruction.targets import bounds, targets_of
 from cbec_bayes.replication import paper_columns
-from cbec_bayes.spec import load_study
-from cbec_bayes.within import TwoWay
-from tests.studies import make_study
+from cbec_bayes.runtime.errors import InputError
+from tests.support.studies import make_study
 
 
 @pytest.fixture(scope="module")

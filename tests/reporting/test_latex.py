@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cbec_bayes.reporting.tables import LATEX, LONG_TABLE, ReportTable
-from cbec_bayes.spec import Origin
+from cbec_bayes.runtime.labels import Origin
 
 REPORTS = Path(__file__).parents[2] / "reports" / "tables"
 PREAMBLE = r"""\documentclass{article}
@@ -26,7 +26,13 @@ def table(rows: int) -> ReportTable:
     cells = tuple(
         (HOSTILE, "a short cell", "a sentence that is far too long for one line of a table " * 2) for _ in range(rows)
     )
-    return ReportTable("name_of_it", f"A caption: {HOSTILE}", Origin.SIMULATED, ("Head & tail", "", ""), cells)
+    return ReportTable(
+        name="name_of_it",
+        caption=f"A caption: {HOSTILE}",
+        origin=Origin.SIMULATED,
+        columns=("Head & tail", "", ""),
+        rows=cells,
+    )
 
 
 def test_every_sign_is_escaped():

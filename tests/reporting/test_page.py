@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes import studyfit
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.fanout import executor, step_parts
+from cbec_bayes.jobs import study as studyfit
+from cbec_bayes.jobs.run import STEPS, UNFINISHED, input_hashes, n_steps, run
+from cbec_bayes.panel.study import load_study
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, unbroken, whole
-from cbec_bayes.run import STEPS, UNFINISHED, input_hashes, n_steps, run
-from cbec_bayes.spec import Origin, load_study
+from cbec_bayes.runtime.fanout import open_executor
+from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.progress import Progress
 
 MODELS = ("partial_pooling", "complete_pooling", "no_pooling", "ar1", "student_t")
 """One of each kind: `make report` itself fits all, which takes minutes."""
@@ -87,15 +89,15 @@ def fit_once(design, model, **options):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
-    steps: list[str] = []
+    events: list[Progress] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studyfit, "fit", fit_once)
         patch.setattr(COMPARED, lambda: MODELS[:4])
-        with executor(2) as two:
-            analysis, paths = run("paper", out, run_by=two, step=steps.append, **OPTIONS)
-    assert set(STEPS) <= set(steps)
-    assert len([step for step in steps if step_parts(step) is None]) == n_steps(MODELS)
-    assert "panel 2 of 2" in steps
+        with open_executor(2) as two:
+            analysis, paths = run("paper", out, executor=two, on_progress=events.append, **OPTIONS)
+    assert set(STEPS) <= {event.task for event in events}
+    assert len([event for event in events if not event.is_counted]) == n_steps(MODELS)
+    assert Progress("panel", 2, 2) in events
     assert not (out / UNFINISHED).exists()
     reader = Reader()
     reader.feed(paths[0].read_text(encoding="utf-8"))
@@ -168,7 +170,7 @@ def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made
     analysis, out, paths, _ = made
     monkeypatch.setattr(studyfit, "fit", fit_once)
     monkeypatch.setattr(COMPARED, lambda: MODELS[:4])
-    monkeypatch.setattr("cbec_bayes.run.reanalyse", lambda *_, **__: analysis)
+    monkeypatch.setattr("cbec_bayes.jobs.run.reanalyse", lambda *_, **__: analysis)
     run("paper", tmp_path, **OPTIONS)
     for path in paths:
         assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name
@@ -214,6 +216,8 @@ def test_numbers_for_people():
 
 
 def test_a_table_as_markdown():
-    table = ReportTable("x", "A caption.", Origin.SIMULATED, ("a", "b"), (("1", "-.775"),))
+    table = ReportTable(
+        name="x", caption="A caption.", origin=Origin.SIMULATED, columns=("a", "b"), rows=(("1", "-.775"),)
+    )
     assert table.markdown().splitlines()[0] == "A caption. (Origin: simulated.)"
     assert "-.775" in table.markdown()

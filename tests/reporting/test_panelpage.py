@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes import cli
+from cbec_bayes.commands import program as cli
 from cbec_bayes.reporting.panelpage import FILE
 from cbec_bayes.reporting.tables import sampled
 from tests.reporting.test_page import COMPARED, Reader

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from html import escape
@@ -13,19 +13,21 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import Blocks, blocks_for, blocks_of_moments
-from cbec_bayes.bayes.collapsed import Collapsed
-from cbec_bayes.bayes.elimination import make_collapsed, with_unit_effects, with_unit_slopes
-from cbec_bayes.bayes.gathered import PanelMoments
-from cbec_bayes.bayes.importance import PILOT, Draws, sample_density
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects, with_unit_slopes
+from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
+from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
+from cbec_bayes.bayes.model.family import SCALES, PanelModel
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.moments.gathering import PanelMoments
 from cbec_bayes.bayes.posterior import posterior_draws, store
-from cbec_bayes.bayes.priors import RHO, cumulative, resolve
-from cbec_bayes.bayes.sampling import SamplingDiagnostics
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
-from cbec_bayes.family import SCALES, PanelModel
-from cbec_bayes.spec import CI_PROB, Prior
-from cbec_bayes.within import Array
+from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
+from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import CI_PROB
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 Engine = Literal["auto", "collapsed", "pymc"]
 SAME = 0.05
@@ -33,7 +35,7 @@ SAME = 0.05
 ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelFit:
     """A fitted model.
 
@@ -86,7 +88,7 @@ class PanelFit:
         table = pd.DataFrame(rows, columns=["", "mean", "sd", "ci_low", "ci_high"])
         failed = "; ".join(self.diagnostics.failures)
         gates = f"<strong>Not to be used: {escape(failed)}.</strong>" if failed else "All gates passed."
-        said = f"{self.model.name}: {self.model.answers} Intervals are {CI_PROB:.0%}, equal-tailed."
+        said = f"{self.model.name}: {self.model.question} Intervals are {CI_PROB:.0%}, equal-tailed."
         return (
             f"<p>{escape(said)} Origin: {self.design.origin}. {gates}</p>"
             f"{table.to_html(index=False, float_format='{:.4g}'.format)}"
@@ -117,7 +119,7 @@ def fit(
     draws: int | None = None,
     chains: int = 4,
     seed: int = 1,
-    step: Callable[[str], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> PanelFit:
     """Fit a member of the family.
 
@@ -127,14 +129,14 @@ def fit(
         From `make_design`, or the moments of a panel without its rows, from `gather`. Without groups, or with one, the
         model reduces to its common slope.
     model
-        A model or the name of one; see `cbec_bayes.family`.
+        A model or the name of one; see `cbec_bayes.bayes.model.family`.
     engine
         ``auto`` collapses what can be collapsed; ``pymc`` samples the twin.
     draws, chains
         Draws per chain, and chains. Default 1,000 independent ones, or 2,000 of a Markov chain.
     seed
         Of everything random.
-    step
+    on_progress
         Called with how many draws a Markov chain has made, where one is needed, as "draws 1200 of 12000".
 
     Returns
@@ -157,24 +159,33 @@ def fit(
     blocks = blocks_of_moments(design, model) if isinstance(design, PanelMoments) else blocks_for(design, model)
     chosen = blocks.model
     priors = resolve(chosen, blocks.design)
-    attrs = {"model": chosen.name, "answers": chosen.answers}
+    attrs = {"model": chosen.name, "question": chosen.question}
     if moments and engine == "pymc":
         raise InputError("the PyMC engine needs rows; moments are for the collapsed one")
     if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
-        from cbec_bayes.bayes.twin import fit_twin
+        from cbec_bayes.bayes.pymc.twin import fit_twin
 
         blocks = with_unit_slopes(blocks)
-        tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed, step=step)
-        return PanelFit(blocks, priors, tree, diagnostics, float("nan"), None)
+        tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed, on_progress=on_progress)
+        return PanelFit(
+            blocks=blocks, priors=priors, tree=tree, diagnostics=diagnostics, khat=float("nan"), collapsed=None
+        )
     collapsed = make_collapsed(blocks)
     blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
     prepared = time.perf_counter()
-    drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed, step=step)
+    drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed, on_progress=on_progress)
     sampled = time.perf_counter()
     tree = store(blocks, collapsed, drawn, seed=seed, attrs=attrs)
     stored = time.perf_counter()
     seconds = {"prepare": prepared - begun, "sample": sampled - prepared, "effects": stored - sampled}
-    return PanelFit(blocks, priors, tree, _diagnose(tree, drawn, collapsed, seconds), drawn.khat, collapsed)
+    return PanelFit(
+        blocks=blocks,
+        priors=priors,
+        tree=tree,
+        diagnostics=_diagnose(tree, drawn, collapsed, seconds),
+        khat=drawn.khat,
+        collapsed=collapsed,
+    )
 
 
 def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Mapping[str, Any]) -> PanelFit:
@@ -195,10 +206,24 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
     found = SamplingDiagnostics(**named)
     priors = resolve(blocks.model, blocks.design)
     if not found.engine.startswith("collapsed"):
-        return PanelFit(with_unit_slopes(blocks), priors, tree, found, float("nan"), None)
+        return PanelFit(
+            blocks=with_unit_slopes(blocks),
+            priors=priors,
+            tree=tree,
+            diagnostics=found,
+            khat=float("nan"),
+            collapsed=None,
+        )
     collapsed = make_collapsed(blocks)
     blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
-    return PanelFit(blocks, priors, tree, found, float("nan") if found.khat is None else found.khat, collapsed)
+    return PanelFit(
+        blocks=blocks,
+        priors=priors,
+        tree=tree,
+        diagnostics=found,
+        khat=float("nan") if found.khat is None else found.khat,
+        collapsed=collapsed,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +265,19 @@ def draw_scales(
     chains: int,
     seed: int,
     pilot: int = PILOT,
-    step: Callable[[str], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Draws:
     """Draw the sampled scales of a collapsed posterior, of shape (chain, draw, k); errors as `sample_density`."""
     if not collapsed.names:  # every scale is held by its prior
-        return Draws(np.zeros((chains, draws, 0)), "importance", 0.0, float(draws * chains), 0, 0, float("nan"))
+        return Draws(
+            points=np.zeros((chains, draws, 0)),
+            method="importance",
+            khat=0.0,
+            ess=float(draws * chains),
+            proposals=0,
+            divergences=0,
+            ebfmi=float("nan"),
+        )
     return sample_density(
         collapsed.log_posterior,
         collapsed.gradient,
@@ -253,7 +286,7 @@ def draw_scales(
         chains=chains,
         seed=seed,
         pilot=pilot,
-        step=step,
+        on_progress=on_progress,
     )
 
 
@@ -277,13 +310,13 @@ def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, 
     importance = drawn.method == "importance"
     bulk = worst(az.ess(dataset, method="bulk"), np.nanmin)
     return SamplingDiagnostics(
-        f"collapsed-{drawn.method}",
-        rhat,
-        min(bulk, drawn.ess) if importance else bulk,
-        worst(az.ess(dataset, method="tail"), np.nanmin),
-        drawn.divergences,
-        drawn.ebfmi,
-        seconds,
-        total,
-        drawn.khat if importance else None,
+        engine=f"collapsed-{drawn.method}",
+        rhat_max=rhat,
+        ess_bulk_min=min(bulk, drawn.ess) if importance else bulk,
+        ess_tail_min=worst(az.ess(dataset, method="tail"), np.nanmin),
+        divergences=drawn.divergences,
+        ebfmi_min=drawn.ebfmi,
+        seconds=seconds,
+        draws=total,
+        khat=drawn.khat if importance else None,
     )

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.blocks import Blocks, time_labels
-from cbec_bayes.bayes.collapsed import LOG_2PI, Collapsed
-from cbec_bayes.bayes.elimination import unit_products
-from cbec_bayes.bayes.given import given
-from cbec_bayes.bayes.importance import Draws
-from cbec_bayes.bayes.lags import previous_rows
-from cbec_bayes.bayes.priors import RHO, log_density
-from cbec_bayes.within import Array, Codes, means_by
+from cbec_bayes.bayes.likelihood.collapsed import LOG_2PI, Collapsed
+from cbec_bayes.bayes.likelihood.conditional import given
+from cbec_bayes.bayes.likelihood.elimination import unit_products
+from cbec_bayes.bayes.model.blocks import Blocks, time_labels
+from cbec_bayes.bayes.model.densities import RHO, log_density
+from cbec_bayes.bayes.moments.lagged import previous_rows
+from cbec_bayes.bayes.sampling.importance import Draws
+from cbec_bayes.panel.within import Array, Codes, means_by
 
 POINTWISE_MAX = 40_000_000
 """Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""

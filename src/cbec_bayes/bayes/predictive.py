@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.lags import previous_rows
+from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.bayes.posterior import linear_predictor
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
-from cbec_bayes.family import PanelModel
-from cbec_bayes.within import Array, means_by
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, means_by
+from cbec_bayes.runtime.errors import InputError
 
 
 def predictive_outcomes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.fit import refit
+from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.predictive import residuals
 from cbec_bayes.calibration.simulate import GROUP_SIZES, Simulated, simulated_regressors, with_outcome
 from cbec_bayes.classical.fewbatch import prepare_few
-from cbec_bayes.design import Design
-from cbec_bayes.errors import GateError
 from cbec_bayes.estimands.groups import refitted_slopes
-from cbec_bayes.family import load_panel_model
-from cbec_bayes.fanout import Executor, Journal, fan_out
-from cbec_bayes.spec import CI_PROB, GROUP_ALL, Origin
-from cbec_bayes.within import Array, means_by
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, means_by
+from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.fanout import Executor, Journal, fan_out
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 MODELS = (
     "complete_pooling",
@@ -62,7 +63,7 @@ COVERAGE_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """How data are made; the residual's standard deviation is one, and so is the exposure's.
 
@@ -90,15 +91,21 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("equal slopes", "one slope for all, independent residuals", tau=0.0),
-    Scenario("slopes by group", "slopes that differ between groups, independent residuals"),
-    Scenario("serial correlation", "and residuals with a correlation of .6 from one period to the next", rho=0.6),
+    Scenario(name="equal slopes", text="one slope for all, independent residuals", tau=0.0),
+    Scenario(name="slopes by group", text="slopes that differ between groups, independent residuals"),
     Scenario(
-        "slopes by unit", "and slopes that differ between the units of a group as much as between groups", kappa=0.3
+        name="serial correlation", text="and residuals with a correlation of .6 from one period to the next", rho=0.6
     ),
-    Scenario("correlated effects", "and unit effects that rise with the unit's mean exposure", correlated=1.0),
-    Scenario("unequal spread", "and residual scales that differ threefold between groups", unequal=3.0),
-    Scenario("all at once", "all of these", kappa=0.3, rho=0.6, correlated=1.0, unequal=3.0),
+    Scenario(
+        name="slopes by unit",
+        text="and slopes that differ between the units of a group as much as between groups",
+        kappa=0.3,
+    ),
+    Scenario(
+        name="correlated effects", text="and unit effects that rise with the unit's mean exposure", correlated=1.0
+    ),
+    Scenario(name="unequal spread", text="and residual scales that differ threefold between groups", unequal=3.0),
+    Scenario(name="all at once", text="all of these", kappa=0.3, rho=0.6, correlated=1.0, unequal=3.0),
 )
 """Each but the first has slopes that differ between groups, with a standard deviation of .3 about a mean of .3."""
 
@@ -211,27 +218,27 @@ def _hierarchical(blocks: Blocks, y: Array, seed: int) -> dict[str, list[float]]
 
 
 def coverage(
-    run_by: Executor,
+    executor: Executor,
     n: int,
     *,
     scenarios: Sequence[Scenario] = SCENARIOS,
     models: Sequence[str] = MODELS,
     seed: int = 1,
     journal: Journal | None = None,
-    step: Callable[[str], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> pd.DataFrame:
     """Measure coverage and width.
 
     Parameters
     ----------
-    run_by
-        From `cbec_bayes.fanout.executor`.
+    executor
+        From `cbec_bayes.runtime.fanout.open_executor`.
     n
         Outcomes per scenario, on panels of `OUTCOMES` each.
     scenarios, models
         How data are made, and members that are fitted.
-    seed, journal, step
-        As in `cbec_bayes.fanout.fan_out`.
+    seed, journal, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
@@ -241,7 +248,7 @@ def coverage(
         that pools them has no term for that. `width_median` is over the intervals that are bounded.
     """
     pieces = pieces_of(n, scenarios, models, seed)
-    found = fan_out(run_by, intervals, pieces, journal=journal, step=step, named="panels")
+    found = fan_out(executor, intervals, pieces, journal=journal, on_progress=on_progress, named="panels")
     rows = []
     for scenario in scenarios:
         merged: dict[tuple[str, str], list[list[float]]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.blocks import Blocks, blocks_for, labels_of
-from cbec_bayes.bayes.collapsed import Collapsed
-from cbec_bayes.bayes.conditioned import conditioning
 from cbec_bayes.bayes.fit import refit
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, labels_of
+from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.posterior import linear_predictor
-from cbec_bayes.bayes.priors import RHO
+from cbec_bayes.bayes.pymc.coordinates import conditioning
 from cbec_bayes.calibration.simulate import Simulated, from_prior, simulated_regressors, with_outcome
 from cbec_bayes.calibration.uniformity import uniformity
-from cbec_bayes.errors import GateError
-from cbec_bayes.fanout import Executor, Journal, fan_out
-from cbec_bayes.spec import Origin
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.fanout import Executor, Journal, fan_out
+from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 DRAWS = 99
 """Draws among which a truth is ranked, so that there are a hundred ranks."""
@@ -117,23 +118,23 @@ def level_of(results: Sequence[Calibration]) -> float:
 
 
 def calibrate(
-    run_by: Executor,
+    executor: Executor,
     models: Sequence[tuple[str, str, int]],
     *,
     seed: int = 1,
     journal: Journal | None = None,
-    step: Callable[[str], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> list[Calibration]:
     """Calibrate models on panels like the paper's.
 
     Parameters
     ----------
-    run_by
-        From `cbec_bayes.fanout.executor`.
+    executor
+        From `cbec_bayes.runtime.fanout.open_executor`.
     models
         Model, model that data are drawn from, replications.
-    seed, journal, step
-        As in `cbec_bayes.fanout.fan_out`.
+    seed, journal, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def calibrate(
     with a flat prior a posterior moves with the truth, so that its ranks are uniform whatever the truth is.
     """
     pieces = pieces_of(models, seed)
-    found = fan_out(run_by, rank_truths, pieces, journal=journal, step=step, named="replications")
+    found = fan_out(executor, rank_truths, pieces, journal=journal, on_progress=on_progress, named="replications")
     results = []
     for model, data_of, _ in models:
         own = [f for p, f in zip(pieces, found, strict=True) if (p.model, p.data_of) == (model, data_of)]
@@ -232,7 +233,7 @@ class _MarkovRanks:
     def __init__(self, blocks: Blocks) -> None:
         import nutpie
 
-        from cbec_bayes.bayes.twin import pymc_of
+        from cbec_bayes.bayes.pymc.twin import pymc_of
 
         # The coordinates it samples in depend on an outcome; every replication brings its own.
         blocks = with_outcome(blocks, np.random.default_rng(0).standard_normal(blocks.design.n_obs))

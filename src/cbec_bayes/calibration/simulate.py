@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cbec_bayes.bayes.blocks import Blocks
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.model.densities import draw, resolve
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.predictive import residuals
-from cbec_bayes.bayes.priors import draw, resolve
-from cbec_bayes.design import Design
-from cbec_bayes.spec import Origin
-from cbec_bayes.within import Array, TwoWay
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, TwoWay
+from cbec_bayes.runtime.labels import Origin
 
 GROUP_SIZES = (10, 6, 11, 3)
 """Units of each group, as the paper's provinces are in east, central, west and north-east."""
@@ -63,18 +63,18 @@ def simulated_regressors(
     time = np.tile(np.arange(n_times), n_units)
     group = np.repeat(np.repeat(np.arange(len(group_sizes)), group_sizes), n_times)
     return Design(
-        "y",
-        ("d", *(f"x{j + 1}" for j in range(n_controls))),
-        np.zeros(len(unit)),
-        x,
-        unit,
-        time,
-        group,
-        tuple(f"unit {i + 1}" for i in range(n_units)),
-        tuple(float(t + 1) for t in range(n_times)),
-        tuple(f"group {r + 1}" for r in range(len(group_sizes))),
-        TwoWay(unit, time),
-        Origin.SIMULATED,
+        outcome="y",
+        terms=("d", *(f"x{j + 1}" for j in range(n_controls))),
+        y=np.zeros(len(unit)),
+        x=x,
+        unit=unit,
+        time=time,
+        group=group,
+        units=tuple(f"unit {i + 1}" for i in range(n_units)),
+        times=tuple(float(t + 1) for t in range(n_times)),
+        groups=tuple(f"group {r + 1}" for r in range(len(group_sizes))),
+        effects=TwoWay(unit, time),
+        origin=Origin.SIMULATED,
         held_spread=np.ones(1 + k),
     )
 

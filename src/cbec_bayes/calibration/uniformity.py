@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
 
 SIMULATIONS = 20_000
 _SEED = 20_240_601

@@ -12,12 +12,12 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks.result import CheckResult
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.tables import MOST_GROUPS
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.estimands.summary import summarise_draws
-from cbec_bayes.spec import GROUP_ALL
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import GROUP_ALL
 
 AGREEMENT_COLUMNS = (
     "column",
@@ -49,14 +49,14 @@ FEWEST = 5
 """Fewer clusters than this tell nothing about their own variance."""
 
 
-def agreement(found: PanelFit, how: str, *, replications: int = 999, seed: int = 1) -> CheckResult:
+def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int = 1) -> CheckResult:
     """Hold the classical regressions against the posterior.
 
     Parameters
     ----------
     found
         A fitted model.
-    how
+    ssc
         Convention of the clustered standard errors.
     replications, seed
         Of the wild cluster bootstrap.
@@ -75,7 +75,7 @@ def agreement(found: PanelFit, how: str, *, replications: int = 999, seed: int =
     for column, part, draws in _columns(found):
         try:
             tested = [term for term in part.terms if term in draws]
-            classical = few_clusters(part, how=how, bootstrapped=tested, replications=replications, seed=seed)
+            classical = few_clusters(part, ssc=ssc, bootstrapped=tested, replications=replications, seed=seed)
         except InputError:  # its rows cannot carry the regression
             continue
         low, high = classical.regression.interval()

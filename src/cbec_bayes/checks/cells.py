@@ -14,9 +14,9 @@ import pandas as pd
 from cbec_bayes.checks.result import CheckResult, against, counted
 from cbec_bayes.classical.batch import BatchFit, prepare
 from cbec_bayes.classical.tables import ColumnSpec
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
 
 type Place = tuple[str, str, str, str]
 """Table, column, term (blank for the column's own numbers), quantity."""
@@ -44,7 +44,7 @@ CELL_COLUMNS = (
 def predictive_cells(
     design: Design,
     columns: Sequence[ColumnSpec],
-    how: str,
+    ssc: str,
     outcomes: Array,
     printed: Mapping[Place, float],
     *,
@@ -58,7 +58,7 @@ def predictive_cells(
         The rows that the model was fitted to.
     columns
         Of the classical tables.
-    how
+    ssc
         Convention of the clustered standard errors.
     outcomes
         Replicated, shape (S, n); see `cbec_bayes.bayes.predictive.predictive_outcomes`.
@@ -77,7 +77,7 @@ def predictive_cells(
     draws: list[Array] = []
     for column in columns:
         try:
-            prepared = prepare(design, column.terms, group=column.group, how=how)
+            prepared = prepare(design, column.terms, group=column.group, ssc=ssc)
         except InputError:  # a column that its rows cannot carry
             continue
         two = prepared.effects.n_units == 2

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.blocks import blocks_for
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.heldout import Fold, Question, held_out, parts
-from cbec_bayes.bayes.sampling import KHAT_MAX
+from cbec_bayes.bayes.loo import Fold, Question, held_out, parts
+from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
+from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, counted
-from cbec_bayes.design import Design
-from cbec_bayes.errors import CbecBayesError
-from cbec_bayes.family import PanelModel, load_panel_model, panel_model_names
-from cbec_bayes.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import CbecBayesError
+from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 QUESTIONS: Mapping[Fold, str] = {
     "row": "How well is a period of a unit predicted from all other rows?",
@@ -31,7 +32,7 @@ COMPARISON_COLUMNS = (
     "left_out",
     "question",
     "model",
-    "answers",
+    "model_question",
     "parts",
     "predicted",
     "elpd",
@@ -94,8 +95,8 @@ def predictions(
     *,
     others: Mapping[str, PanelFit] | None = None,
     seed: int = 1,
-    run_by: Executor = SERIAL,
-    step: Callable[[str], None] = lambda _: None,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
 ) -> Answers:
     """Leave out every row, unit and group under several models.
 
@@ -109,8 +110,8 @@ def predictions(
     others
         Fits of members that are not Gaussian: of these rows alone are left out, by importance sampling of densities
         given effects, which their diagnostics can show to be unreliable.
-    seed, run_by, step
-        As in `cbec_bayes.fanout.fan_out`.
+    seed, run_by, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
     """
     own = found.model
     members = {own.name: own} | {name: load_panel_model(name) for name in models if name != own.name}
@@ -119,7 +120,7 @@ def predictions(
     kinds = [what for what in QUESTIONS if applies and 1 < len(parts(found.blocks, what)[1]) <= most[what]]
     gaussian = [m for m in members.values() if m.is_gaussian and affordable(m, found.design)]
     asked = [Question(found.design, model, what, seed) for model in gaussian for what in kinds]
-    answered = fan_out(run_by, answer, asked, step=step, named="question to a member")
+    answered = fan_out(executor, answer, asked, on_progress=on_progress, named="question to a member")
     answers: dict[tuple[str, Fold], Mapping[str, Array]] = {
         (question.model.name, question.what): {k: np.array(v, dtype=float) for k, v in one.items()}
         for question, one in zip(asked, answered, strict=True)
@@ -262,7 +263,7 @@ def comparison_table(found: PanelFit, answers: Answers) -> pd.DataFrame:
                     what,
                     question,
                     model,
-                    load_panel_model(model).answers if model != found.model.name else found.model.answers,
+                    load_panel_model(model).question if model != found.model.name else found.model.question,
                     len(elpd),
                     int(there.sum()),
                     float(elpd[there].sum()) if there.any() else np.nan,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -11,18 +10,18 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks.refits import Refitted, summaries
 from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.errors import CbecBayesError
 from cbec_bayes.estimands.groups import GroupSlopes, group_slopes
 from cbec_bayes.estimands.summary import Summary, summarise_draws
-from cbec_bayes.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.spec import GROUP_ALL
+from cbec_bayes.runtime.errors import CbecBayesError
+from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
+from cbec_bayes.runtime.labels import GROUP_ALL
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "moved", "origin")
 
 MAX_LEFT_OUT = 200
 """Refits that a check makes at most; of more units or groups it takes none."""
 
-type Step = Callable[[str], None]
 
 INFLUENTIAL = 1.0
 """A slope that moves by more than this many of its posterior standard deviations rests on what was left out."""
@@ -41,8 +40,8 @@ def leave_out(
     what: Literal["unit", "group"],
     *,
     seed: int = 1,
-    run_by: Executor = SERIAL,
-    step: Step = lambda _: None,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
 ) -> CheckResult:
     """Refit without each unit, or each group, in turn, under the priors of the full fit.
 
@@ -54,8 +53,8 @@ def leave_out(
         What is left out.
     seed
         Of the data, and of everything random.
-    run_by, step
-        As in `cbec_bayes.fanout.fan_out`.
+    executor, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
@@ -72,7 +71,9 @@ def leave_out(
         return CheckResult(name, None, empty, None, text)
     full = _summaries(group_slopes(found))
     pieces = [Refitted(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
-    refits = fan_out(run_by, summaries_if_identified, pieces, step=step, named=f"refit without a {what}")
+    refits = fan_out(
+        executor, summaries_if_identified, pieces, on_progress=on_progress, named=f"refit without a {what}"
+    )
     rows = []
     for label, refitted in zip(labels, refits, strict=True):
         for group, own in full.items():

@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.blocks import Block, location_priors
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.model.blocks import Block, location_priors
+from cbec_bayes.bayes.model.densities import draw
+from cbec_bayes.bayes.model.family import SCALES
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.predictive import predictive_outcomes
-from cbec_bayes.bayes.priors import draw
 from cbec_bayes.checks.cells import Place
 from cbec_bayes.checks.result import CheckResult, against
 from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.tables import ColumnSpec
-from cbec_bayes.errors import InputError
-from cbec_bayes.family import SCALES
-from cbec_bayes.spec import Prior
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
 
 PRIOR_COLUMNS = ("statistic", "of", "replicated", "printed", "mean", "ci_low", "ci_high", "verdict", "origin")
 
@@ -33,7 +33,7 @@ ABSURD = 10.0
 def prior_predictive(
     found: PanelFit,
     columns: tuple[ColumnSpec, ...],
-    how: str,
+    ssc: str,
     printed: Mapping[Place, float],
     *,
     draws: int = 2_000,
@@ -46,7 +46,7 @@ def prior_predictive(
     found
         A fitted model. Flat priors have no draws, so that parameters with one (effects, and slopes in common unless
         their prior is normal) are held at their posterior means: what is tried is what all other priors add.
-    columns, how, printed
+    columns, ssc, printed
         As for `cbec_bayes.checks.cells.predictive_cells`; the exposure's coefficients are taken from every column.
     seed
         Of the data, and of everything random.
@@ -69,7 +69,7 @@ def prior_predictive(
     rows: list[tuple[object, ...]] = []
     for column in columns:
         try:
-            prepared = prepare(design, column.terms, group=column.group, how=how)
+            prepared = prepare(design, column.terms, group=column.group, ssc=ssc)
         except InputError:
             continue
         many, own = prepared.fit(outcomes), prepared.fit(design.y[None])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbec_bayes.bayes.blocks import blocks_for
 from cbec_bayes.bayes.fit import refit
-from cbec_bayes.design import Design
+from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.estimands.groups import GroupSlopes, refitted_slopes
 from cbec_bayes.estimands.summary import summarise_draws
-from cbec_bayes.family import PanelModel
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
 
 DRAWS = 4_000
 """Draws of a refit."""

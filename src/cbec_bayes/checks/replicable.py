@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.importance import Draws
 from cbec_bayes.bayes.posterior import POINTWISE_MAX, store
+from cbec_bayes.bayes.sampling.importance import Draws
 from cbec_bayes.estimands.groups import log_scales
 
 LEAST = 100
@@ -45,5 +45,13 @@ def replicable(found: PanelFit, *, seed: int = 1) -> PanelFit | None:
         return None
     points = log_scales(found, at_most=None)
     at = np.linspace(0, len(points) - 1, draws).round().astype(int)  # the same one, where every scale is held
-    drawn = Draws(points[at][None], "importance", found.khat, float("nan"), draws, 0, float("nan"))
+    drawn = Draws(
+        points=points[at][None],
+        method="importance",
+        khat=found.khat,
+        ess=float("nan"),
+        proposals=draws,
+        divergences=0,
+        ebfmi=float("nan"),
+    )
     return replace(found, tree=store(found.blocks, found.collapsed, drawn, seed=seed, attrs=found.tree.attrs))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.blocks import time_labels
+from cbec_bayes.bayes.model.blocks import time_labels
 from cbec_bayes.checks.result import CheckResult, against, counted
-from cbec_bayes.design import Design, identified
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.within import Array
 
 STATISTIC_COLUMNS = (
     "statistic",

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from cbec_bayes.spec import CI_PROB
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.labels import CI_PROB
 
 CHECK_COLUMNS = ("check", "passed", "text")
 
@@ -67,7 +67,7 @@ def counted(found: int, total: int, what: str) -> str:
     return f"{found or 'none'} of {total} {what} {'lie' if found > 1 else 'lies'}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
     """Statistics of the data against those of replicated data, each of shape (C,) for C statistics.
 
@@ -118,11 +118,11 @@ def against(replicated: Array, observed: Array) -> Against:
     p = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (1 + len(replicated)))
     farthest = np.abs(distance(replicated)).max(axis=1)
     return Against(
-        replicated.mean(axis=0),
-        replicated.std(axis=0, ddof=1),
-        low,
-        high,
-        p,
-        distance(observed),
-        float(np.quantile(farthest, 1 - FAMILY_LEVEL)),
+        mean=replicated.mean(axis=0),
+        sd=replicated.std(axis=0, ddof=1),
+        low=low,
+        high=high,
+        p=p,
+        z=distance(observed),
+        limit=float(np.quantile(farthest, 1 - FAMILY_LEVEL)),
     )

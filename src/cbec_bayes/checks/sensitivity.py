@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.blocks import location_priors
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.importance import smoothed_weights
-from cbec_bayes.bayes.sampling import KHAT_MAX
+from cbec_bayes.bayes.model.blocks import location_priors
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.sampling.importance import smoothed_weights
+from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
 from cbec_bayes.checks.refits import Refitted, draws_of, summaries
 from cbec_bayes.checks.result import CheckResult
 from cbec_bayes.estimands.groups import group_slopes
-from cbec_bayes.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.spec import CI_PROB, GROUP_NEW, Prior
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 SENSITIVITY_COLUMNS = ("prior", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin")
 
@@ -47,8 +49,8 @@ def between_group_prior(
     found: PanelFit,
     *,
     seed: int = 1,
-    run_by: Executor = SERIAL,
-    step: Callable[[str], None] = lambda _: None,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
 ) -> CheckResult:
     """Refit under other priors of the between-group scale.
 
@@ -58,8 +60,8 @@ def between_group_prior(
         A fit that pools group slopes; the check does not apply to others, nor where the scale is held fixed.
     seed
         Of the data, and of everything random.
-    run_by, step
-        As in `cbec_bayes.fanout.fan_out`.
+    executor, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
@@ -74,7 +76,13 @@ def between_group_prior(
         return CheckResult(name, None, empty, None, f"The model {model.name} has no between-group scale to be sampled.")
     tried = alternatives(model.priors["tau"])
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
-    refits = fan_out(run_by, summaries, [Refitted(found.design, one, seed) for one in models], step=step, named="prior")
+    refits = fan_out(
+        executor,
+        summaries,
+        [Refitted(found.design, one, seed) for one in models],
+        on_progress=on_progress,
+        named="prior",
+    )
     rows = [
         (label, group, *numbers, str(found.design.origin))
         for label, refitted in zip(tried, refits, strict=True)

@@ -28,21 +28,21 @@ from cbec_bayes.checks.residuals import predictive_residuals
 from cbec_bayes.checks.result import CheckResult, checks_frame
 from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, own_columns
-from cbec_bayes.errors import InputError
-from cbec_bayes.fanout import SERIAL, Executor
-from cbec_bayes.spec import suggest
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.fanout import SERIAL, Executor
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckInputs:
     """A fit, and what it is tried against.
 
     Attributes
     ----------
     fit
         A fitted model, of either engine.
-    how
+    ssc
         Convention of the clustered standard errors.
     columns
         Of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`, each
@@ -55,21 +55,21 @@ class Trial:
         Fits of members that it does not, by name, which are then compared as well.
     seed
         Of everything random.
-    run_by
-        Who does the refits; see `cbec_bayes.fanout.executor`.
-    step
+    executor
+        Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
+    on_progress
         Called with a line as each refit ends.
     """
 
     fit: PanelFit
-    how: str = "reghdfe"
+    ssc: str = "reghdfe"
     columns: Sequence[ColumnSpec] | None = None
     printed: Mapping[Place, float] = field(default_factory=dict)
     members: Sequence[str] | None = None
     others: Mapping[str, PanelFit] = field(default_factory=dict)
     seed: int = 1
-    run_by: Executor = SERIAL
-    step: Callable[[str], None] = lambda _: None
+    executor: Executor = SERIAL
+    on_progress: OnProgress = ignore_progress
 
     @property
     def tried_columns(self) -> tuple[ColumnSpec, ...]:
@@ -77,16 +77,16 @@ class Trial:
         return own_columns(self.fit.design, MOST_GROUPS) if self.columns is None else tuple(self.columns)
 
 
-class Tried:
+class CheckContext:
     """A trial with what several checks share, computed when the first of them asks."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: CheckInputs) -> None:
         self.trial, self.fit = trial, trial.fit
 
     @property
     def shared(self) -> dict[str, Any]:
         """What every check with refits is told: seed, executor, step."""
-        return {"seed": self.trial.seed, "run_by": self.trial.run_by, "step": self.trial.step}
+        return {"seed": self.trial.seed, "executor": self.trial.executor, "on_progress": self.trial.on_progress}
 
     @cached_property
     def replicable(self) -> PanelFit | None:
@@ -114,7 +114,7 @@ class Tried:
         assert self.replicable is not None
         trial, draws = self.trial, max(LEAST, room(self.fit, 2_000))
         columns, printed = trial.tried_columns, trial.printed
-        return prior_predictive(self.replicable, columns, trial.how, printed, draws=draws, seed=trial.seed)
+        return prior_predictive(self.replicable, columns, trial.ssc, printed, draws=draws, seed=trial.seed)
 
     @cached_property
     def answers(self) -> Answers:
@@ -127,10 +127,10 @@ class Tried:
         """Hold the classical cells against those of replicated outcomes."""
         outcomes = self.new if new_units else self.same
         trial, design = self.trial, self.fit.design
-        return predictive_cells(design, trial.tried_columns, trial.how, outcomes, trial.printed, new_units=new_units)
+        return predictive_cells(design, trial.tried_columns, trial.ssc, outcomes, trial.printed, new_units=new_units)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """An entry of `CHECKS`.
 
@@ -152,12 +152,12 @@ class Check:
 
     name: str
     title: str
-    run: Callable[[Tried], CheckResult]
+    run: Callable[[CheckContext], CheckResult]
     predictive: bool = False
     shown: bool = False
     replicates: bool = False
 
-    def answer(self, tried: Tried) -> CheckResult:
+    def answer(self, tried: CheckContext) -> CheckResult:
         """Run the check where it applies."""
         if (self.predictive or self.replicates) and tried.replicable is None:
             return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, TOO_LARGE)
@@ -166,50 +166,61 @@ class Check:
 
 CHECKS = [
     Check(
-        "predictive_cells",
-        "Classical tables of replicated outcomes, same units",
-        lambda t: t.cells(new_units=False),
+        name="predictive_cells",
+        title="Classical tables of replicated outcomes, same units",
+        run=lambda t: t.cells(new_units=False),
         predictive=True,
         shown=True,
     ),
     Check(
-        "predictive_cells_new",
-        "Classical tables of replicated outcomes, new units",
-        lambda t: t.cells(new_units=True),
+        name="predictive_cells_new",
+        title="Classical tables of replicated outcomes, new units",
+        run=lambda t: t.cells(new_units=True),
         predictive=True,
     ),
     Check(
-        "predictive_residuals",
-        "Distribution, serial correlation, spread, extremes",
-        lambda t: predictive_residuals(t.fit.design, t.same),
+        name="predictive_residuals",
+        title="Distribution, serial correlation, spread, extremes",
+        run=lambda t: predictive_residuals(t.fit.design, t.same),
         predictive=True,
         shown=True,
     ),
     Check(
-        "prior_predictive",
-        "What the priors say before the data",
-        Tried.before_data,
+        name="prior_predictive",
+        title="What the priors say before the data",
+        run=CheckContext.before_data,
         replicates=True,
     ),
     Check(
-        "agreement",
-        "Agreement with the classical regressions",
-        lambda t: agreement(t.fit, t.trial.how, seed=t.trial.seed),
+        name="agreement",
+        title="Agreement with the classical regressions",
+        run=lambda t: agreement(t.fit, t.trial.ssc, seed=t.trial.seed),
     ),
     Check(
-        "between_group_prior",
-        "Prior of the between-group scale",
-        lambda t: between_group_prior(t.fit, **t.shared),
+        name="between_group_prior",
+        title="Prior of the between-group scale",
+        run=lambda t: between_group_prior(t.fit, **t.shared),
     ),
-    Check("power_scaling", "Top-level priors raised to powers", lambda t: power_scaling(t.fit)),
-    Check("leave_one_group_out", "One group left out", lambda t: leave_out(t.fit, "group", **t.shared)),
-    Check("leave_one_unit_out", "One unit left out", lambda t: leave_out(t.fit, "unit", **t.shared), shown=True),
-    Check("left_out_rows", "Each row predicted from all others", lambda t: left_out_rows(t.fit, t.answers)),
-    Check("left_out_groups", "Each group predicted from the others", lambda t: left_out_groups(t.fit, t.answers)),
+    Check(name="power_scaling", title="Top-level priors raised to powers", run=lambda t: power_scaling(t.fit)),
+    Check(name="leave_one_group_out", title="One group left out", run=lambda t: leave_out(t.fit, "group", **t.shared)),
     Check(
-        "model_comparison",
-        "Other members, by what they predict",
-        lambda t: model_comparison(t.fit, t.answers),
+        name="leave_one_unit_out",
+        title="One unit left out",
+        run=lambda t: leave_out(t.fit, "unit", **t.shared),
+        shown=True,
+    ),
+    Check(
+        name="left_out_rows", title="Each row predicted from all others", run=lambda t: left_out_rows(t.fit, t.answers)
+    ),
+    Check(
+        name="left_out_groups",
+        title="Each group predicted from the others",
+        run=lambda t: left_out_groups(t.fit, t.answers),
+    ),
+    Check(
+        name="model_comparison",
+        title="Other members, by what they predict",
+        run=lambda t: model_comparison(t.fit, t.answers),
         shown=True,
     ),
 ]
@@ -221,18 +232,18 @@ def title_of(name: str) -> str:
     return next((check.title for check in CHECKS if check.name == name), name)
 
 
-def predictive_checks(trial: Trial) -> tuple[CheckResult, ...]:
+def predictive_checks(trial: CheckInputs) -> tuple[CheckResult, ...]:
     """Run the predictive checks: the classical tables' cells for the same and for new units, and the residuals."""
-    tried = Tried(trial)
+    tried = CheckContext(trial)
     return tuple(check.answer(tried) for check in CHECKS if check.predictive)
 
 
-def run_checks(trial: Trial) -> tuple[CheckResult, ...]:
+def run_checks(trial: CheckInputs) -> tuple[CheckResult, ...]:
     """Run every check: predictive ones, priors, agreement with the regressions, what is left out, other members."""
-    tried = Tried(trial)
+    tried = CheckContext(trial)
     found = []
     for check in CHECKS:
-        trial.step(check.title.lower())
+        trial.on_progress(Progress(check.title.lower()))
         found.append(check.answer(tried))
     return tuple(found)
 
@@ -263,18 +274,18 @@ class Checks:
         return str(self.frame().to_html(index=False))
 
 
-def check(fit: PanelFit, how: str = "reghdfe", *, seed: int = 1, run_by: Executor = SERIAL) -> Checks:
+def check(fit: PanelFit, ssc: str = "reghdfe", *, seed: int = 1, executor: Executor = SERIAL) -> Checks:
     """Try a fit; the Python form of `cbec-bayes check`.
 
     Parameters
     ----------
     fit
         A fitted model, of either engine.
-    how
+    ssc
         Convention of the clustered standard errors.
     seed
         Of everything random.
-    run_by
-        Who does the refits; see `cbec_bayes.fanout.executor`.
+    executor
+        Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
     """
-    return Checks(run_checks(Trial(fit, how, seed=seed, run_by=run_by)))
+    return Checks(run_checks(CheckInputs(fit=fit, ssc=ssc, seed=seed, executor=executor)))

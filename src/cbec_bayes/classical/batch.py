@@ -10,14 +10,14 @@ from scipy import sparse
 
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.regression import sample, two_sided
-from cbec_bayes.design import Design, identified
-from cbec_bayes.errors import InputError
-from cbec_bayes.within import Array, TwoWay
+from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.within import Array, TwoWay
+from cbec_bayes.runtime.errors import InputError
 
 _CHUNK = 2**22  # numbers held per block of outcomes, times a handful of temporaries
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFit:
     """What a regression gives for S outcomes; NaN for terms that are not identified.
 
@@ -52,7 +52,7 @@ class BatchFit:
         return two_sided(self.t, self.df)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRegression:
     """A regression whose regressors are known and whose outcome is yet to come.
 
@@ -124,7 +124,9 @@ class PreparedRegression:
             constant_se[block] = np.sqrt(self.factor * np.einsum("gs,gs->s", of_mean, of_mean))
             r2[block] = 1 - rss / np.einsum("ms,ms->s", y, y)
             r2_within[block] = 1 - rss / tss_within
-        return BatchFit(estimate, se, constant, constant_se, r2, r2_within, self.df)
+        return BatchFit(
+            estimate=estimate, se=se, constant=constant, constant_se=constant_se, r2=r2, r2_within=r2_within, df=self.df
+        )
 
     def _score_map(self) -> sparse.csr_array:
         """Return the map from residuals to the k scores of each cluster, shape (k N, m): sum of `solve` x residual."""
@@ -136,7 +138,7 @@ class PreparedRegression:
 
 
 def prepare(
-    design: Design, terms: Sequence[str] | None = None, *, group: str | None = None, how: str | Convention = "reghdfe"
+    design: Design, terms: Sequence[str] | None = None, *, group: str | None = None, ssc: str | Convention = "reghdfe"
 ) -> PreparedRegression:
     """Prepare a regression of outcomes yet to come on terms of a design, on all rows or those of one group.
 
@@ -145,11 +147,11 @@ def prepare(
     InputError
         As `cbec_bayes.classical.regression.twfe`.
     """
-    how = convention(how) if isinstance(how, str) else how
+    ssc = convention(ssc) if isinstance(ssc, str) else ssc
     chosen = design if terms is None else design.keeping(terms)
     numbered = _with_positions(chosen)
     part = numbered if group is None else numbered.of_group(group)
-    used = sample(part, how)
+    used = sample(part, ssc)
     rows = used.y.astype(np.intp)
     within = used.effects.within(used.x)
     kept = identified(used.x, within)
@@ -162,15 +164,15 @@ def prepare(
     # By QR rather than by X'X, whose condition number is the square: controls differ by many orders of magnitude.
     q, r = np.linalg.qr(x)
     return PreparedRegression(
-        chosen.terms,
-        rows,
-        kept,
-        used.effects,
-        x,
-        np.linalg.solve(r, q.T),
-        used.x[:, list(kept)].mean(axis=0),
-        how.factor(n_obs, len(kept), n_units, rank),
-        how.degrees(n_obs, len(kept), n_units, rank),
+        terms=chosen.terms,
+        rows=rows,
+        kept=kept,
+        effects=used.effects,
+        within=x,
+        solve=np.linalg.solve(r, q.T),
+        means=used.x[:, list(kept)].mean(axis=0),
+        factor=ssc.factor(n_obs, len(kept), n_units, rank),
+        df=ssc.degrees(n_obs, len(kept), n_units, rank),
     )
 
 

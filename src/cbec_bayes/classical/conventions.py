@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cbec_bayes.errors import InputError
-from cbec_bayes.spec import suggest
+from cbec_bayes.runtime.errors import InputError, suggest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
     """How one program turns residuals into clustered standard errors and p-values.
 
@@ -72,7 +71,7 @@ CONVENTIONS: Mapping[str, Convention] = {
     convention.name: convention
     for convention in (
         Convention(
-            "reghdfe",
+            name="reghdfe",
             k_adj="n-1",
             g_adj=True,
             k_fixef="nonnested",
@@ -81,7 +80,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             source="Correia, reghdfe (Stata): effects nested in the clusters are not counted, units seen once dropped",
         ),
         Convention(
-            "fixest",
+            name="fixest",
             k_adj="n-1",
             g_adj=True,
             k_fixef="nonnested",
@@ -90,7 +89,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             source="Bergé, fixest (R): ssc(K.adj = TRUE, K.fixef = 'nonnested', G.adj = TRUE, G.df = 'min')",
         ),
         Convention(
-            "areg",
+            name="areg",
             k_adj="n-1",
             g_adj=True,
             k_fixef="full",
@@ -99,7 +98,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             source="Stata areg, or regress with dummies, clustered; lm with sandwich::vcovCL (R): every effect counts",
         ),
         Convention(
-            "plm",
+            name="plm",
             k_adj=None,
             g_adj=False,
             k_fixef="none",
@@ -108,7 +107,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             source="Croissant and Millo, plm (R): vcovHC(method = 'arellano', type = 'HC0', cluster = 'group')",
         ),
         Convention(
-            "plm_sss",
+            name="plm_sss",
             k_adj="n-1",
             g_adj=True,
             k_fixef="none",
@@ -117,7 +116,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             source="plm (R): vcovHC(type = 'sss'): the factors of Stata with the slopes alone counted",
         ),
         Convention(
-            "linearmodels",
+            name="linearmodels",
             k_adj="n",
             g_adj=False,
             k_fixef="full",

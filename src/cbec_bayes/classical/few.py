@@ -12,9 +12,9 @@ from scipy import stats
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fewbatch import prepare_few, weights_for
 from cbec_bayes.classical.regression import Regression, twfe
-from cbec_bayes.design import Design
-from cbec_bayes.spec import CI_PROB
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.labels import CI_PROB
 
 REPLICATIONS = 9_999
 
@@ -22,7 +22,7 @@ MOST_CLUSTERS = 1_000
 """Clusters up to which methods for few of them are run; they cost their square, and CRV1 has no need of them beyond."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FewClusters:
     """One regression under four ways to measure its uncertainty.
 
@@ -87,7 +87,7 @@ def few_clusters(
     design: Design,
     terms: Sequence[str] | None = None,
     *,
-    how: str | Convention = "reghdfe",
+    ssc: str | Convention = "reghdfe",
     bootstrapped: Sequence[str] | None = None,
     replications: int = REPLICATIONS,
     seed: int = 1,
@@ -96,7 +96,7 @@ def few_clusters(
 
     Parameters
     ----------
-    design, terms, how
+    design, terms, ssc
         As for `twfe`.
     bootstrapped
         Terms that the bootstrap tests; default all. Its results for others are NaN.
@@ -117,13 +117,21 @@ def few_clusters(
     weights. These and CR2 are those of `prepare_few`, for one outcome. The tests hold CRV3 against pyfixest, p-values
     against wildboottest, draw by draw, and CR2 against clubSandwich.
     """
-    how = convention(how) if isinstance(how, str) else how
-    fit = twfe(design, terms, how=how)
+    ssc = convention(ssc) if isinstance(ssc, str) else ssc
+    fit = twfe(design, terms, ssc=ssc)
     if fit.n_units > MOST_CLUSTERS:
         none = np.full(len(fit.terms), np.nan)
         weights = weights_for(fit.n_units, replications)
-        return FewClusters(fit, *(none,) * 6, np.full((len(none), 2), np.nan), weights, replications, seed)
-    prepared, y = prepare_few(design, terms, how=how), design.y[None]
+        unknown = dict.fromkeys(("cr2_se", "cr2_df", "cr2_p", "crv3_se", "crv3_p", "wild_p"), none)
+        return FewClusters(
+            regression=fit,
+            **unknown,
+            wild_interval=np.full((len(none), 2), np.nan),
+            weights=weights,
+            replications=replications,
+            seed=seed,
+        )
+    prepared, y = prepare_few(design, terms, ssc=ssc), design.y[None]
     batch = prepared.fit(y)
     p, ends = np.full(len(fit.terms), np.nan), np.full((len(fit.terms), 2), np.nan)
     for k, term in enumerate(fit.terms):
@@ -131,15 +139,15 @@ def few_clusters(
             p[k] = prepared.wild_p(y, k, 0.0, replications, seed)[0]
             ends[k] = prepared.wild_interval(y, k, replications, seed)[0]
     return FewClusters(
-        fit,
-        batch.cr2_se[0],
-        batch.cr2_df,
-        batch.cr2_p[0],
-        batch.crv3_se[0],
-        batch.crv3_p[0],
-        p,
-        ends,
-        weights_for(fit.n_units, replications),
-        replications,
-        seed,
+        regression=fit,
+        cr2_se=batch.cr2_se[0],
+        cr2_df=batch.cr2_df,
+        cr2_p=batch.cr2_p[0],
+        crv3_se=batch.crv3_se[0],
+        crv3_p=batch.crv3_p[0],
+        wild_p=p,
+        wild_interval=ends,
+        weights=weights_for(fit.n_units, replications),
+        replications=replications,
+        seed=seed,
     )

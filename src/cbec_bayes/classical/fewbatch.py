@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from cbec_bayes.classical.batch import PreparedRegression, prepare
 from cbec_bayes.classical.conventions import Convention
-from cbec_bayes.design import Design
-from cbec_bayes.spec import CI_PROB
-from cbec_bayes.within import Array, Codes, means_by
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, Codes, means_by
+from cbec_bayes.runtime.labels import CI_PROB
 
 WEBB_UP_TO = 12
 """Up to this many clusters, or while there are fewer signs than draws, weights are Webb's six points."""
@@ -30,7 +30,7 @@ _CHUNK = 2**22  # numbers held per block of outcomes, times a handful of tempora
 _FIRST, _GROWTH, _FAR, _FINE = 0.25, 1.5, 1e6, 1e-4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FewFit:
     """What a regression gives for S outcomes under three standard errors; NaN for terms that are not identified.
 
@@ -112,7 +112,15 @@ class PreparedFew:
                 sums = self._sums(weights, residual)
                 into[block, at] = np.sqrt(np.einsum("kgs,kgs->sk", sums, sums))
         crv3 *= np.sqrt((n_units - 1) / n_units)
-        return FewFit(base.estimate, base.se, base.df, crv3, n_units - 1.0, cr2, df)
+        return FewFit(
+            estimate=base.estimate,
+            crv1_se=base.se,
+            df=base.df,
+            crv3_se=crv3,
+            crv3_df=n_units - 1.0,
+            cr2_se=cr2,
+            cr2_df=df,
+        )
 
     def wild_p(self, outcomes: Array, k: int, value: float | Array, replications: int, seed: int) -> Array:
         """Test a slope by the wild cluster restricted bootstrap-t.
@@ -228,17 +236,17 @@ class PreparedFew:
                 block,
                 slopes[at],
                 _BootstrapCurves(
-                    scale,
-                    score.T @ v,
-                    share @ v,
-                    np.einsum("sgb,sgb->sb", moved, moved),
-                    np.einsum("sgb,gb->sb", moved, slope),
-                    np.einsum("gb,gb->b", slope, slope),
+                    scale=scale,
+                    n0=score.T @ v,
+                    n1=share @ v,
+                    q0=np.einsum("sgb,sgb->sb", moved, moved),
+                    q1=np.einsum("sgb,gb->sb", moved, slope),
+                    q2=np.einsum("gb,gb->b", slope, slope),
                 ),
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _BootstrapCurves:
     """Every draw's t as a function of d, the estimate less the hypothesised value, in units of `scale`.
 
@@ -279,13 +287,13 @@ class _BootstrapCurves:
 
 
 def prepare_few(
-    design: Design, terms: Sequence[str] | None = None, *, group: str | None = None, how: str | Convention = "reghdfe"
+    design: Design, terms: Sequence[str] | None = None, *, group: str | None = None, ssc: str | Convention = "reghdfe"
 ) -> PreparedFew:
     """Prepare inference from few clusters for outcomes yet to come, on all rows of a design or those of one group.
 
     Parameters
     ----------
-    design, terms, group, how
+    design, terms, group, ssc
         As for `cbec_bayes.classical.batch.prepare`; the convention gives rows, and the factor of CRV1.
 
     Raises
@@ -302,7 +310,7 @@ def prepare_few(
     among the regressors: units are the clusters, and effects nested in the clusters change nothing (their section 3),
     while H must have the period effects. CRV3: MacKinnon, Nielsen and Webb (2023); see `few_clusters`.
     """
-    regression = prepare(design, terms, group=group, how=how)
+    regression = prepare(design, terms, group=group, ssc=ssc)
     x, unit, time = regression.within, regression.effects.unit, regression.effects.time
     raw = (design if terms is None else design.keeping(terms)).x[regression.rows][:, list(regression.kept)]
     periods = _off_units(unit, (time[:, None] == np.arange(regression.effects.n_times)).astype(float))

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from cbec_bayes.design import Design
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
 
 _TOLERANCE = 1e-13  # of pyfixest's demeaning; its default, 1e-6, would show in the sixth digit of unbalanced panels
 _MAX_ITERATIONS = 1_000_000

@@ -13,13 +13,13 @@ from scipy import stats
 
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fits import crv1, crv1_directly
-from cbec_bayes.design import Design, identified
-from cbec_bayes.errors import InputError
-from cbec_bayes.spec import CI_PROB
-from cbec_bayes.within import Array
+from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import CI_PROB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Regression:
     """A two-way fixed-effects regression, standard errors clustered by unit.
 
@@ -163,9 +163,9 @@ def without_singletons(design: Design) -> Design:
         design = design.rows(kept)
 
 
-def sample(design: Design, how: Convention) -> Design:
+def sample(design: Design, ssc: Convention) -> Design:
     """Return the rows that a convention uses, or raise `InputError` where they cannot carry the regression."""
-    used = without_singletons(design) if how.drop_singletons else design
+    used = without_singletons(design) if ssc.drop_singletons else design
     if len(used.units) < 2:
         raise InputError(f"clustered standard errors need two units or more; there is one, {used.units[0]}")
     return used
@@ -176,7 +176,7 @@ MANY = 50
 
 
 def twfe(
-    design: Design, terms: Sequence[str] | None = None, *, how: str | Convention = "reghdfe", directly: bool = False
+    design: Design, terms: Sequence[str] | None = None, *, ssc: str | Convention = "reghdfe", directly: bool = False
 ) -> Regression:
     """Regress the outcome on the terms with unit and time effects; standard errors clustered by unit.
 
@@ -186,7 +186,7 @@ def twfe(
         Rows and regressors.
     terms
         Regressors, default all of the design's.
-    how
+    ssc
         A convention or its name; see `cbec_bayes.classical.conventions`.
     directly
         Whether by linear algebra of our own, which is many times faster where regressions are small and many.
@@ -205,8 +205,8 @@ def twfe(
     pyfixest gives slopes, residuals and the CRV1 variance, and so does the direct way, which is held equal to it; the
     small-sample factor is always the convention's own.
     """
-    how = convention(how) if isinstance(how, str) else how
-    used = sample(design if terms is None else design.keeping(terms), how)
+    ssc = convention(ssc) if isinstance(ssc, str) else ssc
+    used = sample(design if terms is None else design.keeping(terms), ssc)
     kept = identified(used.x, used.effects.within(used.x))
     if not kept:
         raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
@@ -224,7 +224,7 @@ def twfe(
     estimate[at] = slopes
     if len(used.units) == 2:  # two clusters' scores add up to nothing each: what is left is rounding, no variance
         root = np.full_like(root, np.nan)
-    root = root * np.sqrt(how.factor(used.n_obs, len(kept), len(used.units), rank))
+    root = root * np.sqrt(ssc.factor(used.n_obs, len(kept), len(used.units), rank))
     vcov[np.ix_(at, at)] = root @ root.T
     se[at] = np.linalg.norm(root, axis=1)
     rss = float(residual @ residual)
@@ -233,22 +233,22 @@ def twfe(
     tss_within = float(within @ within)
     means = used.x[:, at].mean(axis=0)
     return Regression(
-        used.outcome,
-        used.terms,
-        estimate,
-        se,
-        vcov,
-        how.degrees(used.n_obs, len(kept), len(used.units), rank),
-        float(used.y.mean() - means @ estimate[at]),
+        outcome=used.outcome,
+        terms=used.terms,
+        estimate=estimate,
+        se=se,
+        vcov=vcov,
+        df=ssc.degrees(used.n_obs, len(kept), len(used.units), rank),
+        constant=float(used.y.mean() - means @ estimate[at]),
         # Residuals add up to nothing in each unit, so that mean(y) adds no term of its own to the clustered variance.
-        float(np.linalg.norm(means @ root)),
-        used.n_obs,
-        len(used.units),
-        len(used.times),
-        1 - rss / tss,
-        1 - rss / tss * (used.n_obs - 1) / free,
-        1 - rss / tss_within,
-        1 - rss / tss_within * (used.n_obs - rank) / free,
-        rss,
-        how,
+        constant_se=float(np.linalg.norm(means @ root)),
+        n_obs=used.n_obs,
+        n_units=len(used.units),
+        n_times=len(used.times),
+        r2=1 - rss / tss,
+        r2_adjusted=1 - rss / tss * (used.n_obs - 1) / free,
+        r2_within=1 - rss / tss_within,
+        r2_within_adjusted=1 - rss / tss_within * (used.n_obs - rank) / free,
+        rss=rss,
+        convention=ssc,
     )

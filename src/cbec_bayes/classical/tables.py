@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import pandas as pd
 
 from cbec_bayes.classical.few import REPLICATIONS, FewClusters, few_clusters
 from cbec_bayes.classical.regression import MANY, Regression, twfe
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
-from cbec_bayes.fanout import step_text
-from cbec_bayes.spec import GROUP_ALL, Origin
+from cbec_bayes.panel.design import Design
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import GROUP_ALL, Origin
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +71,18 @@ class FittedColumn:
 
 
 def fit_columns(
-    design: Design, columns: Sequence[ColumnSpec], how: str, *, step: Callable[[str], None] = lambda _: None
+    design: Design, columns: Sequence[ColumnSpec], ssc: str, *, on_progress: OnProgress = ignore_progress
 ) -> tuple[FittedColumn, ...]:
     """Run the regression of every column; one that its rows cannot carry keeps the reason instead.
 
-    `step` is called with how many are done, as "regressions 3 of 9".
+    `on_progress` is called with how many are done, as "regressions 3 of 9".
     """
     fitted = []
     for done, column in enumerate(columns):
-        step(step_text("regressions", done, len(columns)))
+        on_progress(Progress("regressions", done, len(columns)))
         part = design if column.group is None else design.of_group(column.group)
         try:
-            fitted.append(FittedColumn(column, twfe(part, column.terms, how=how, directly=len(columns) > MANY), ""))
+            fitted.append(FittedColumn(column, twfe(part, column.terms, ssc=ssc, directly=len(columns) > MANY), ""))
         except InputError as error:
             fitted.append(FittedColumn(column, None, error.message))
     return tuple(fitted)
@@ -91,24 +91,24 @@ def fit_columns(
 def few_cluster_columns(
     design: Design,
     columns: Sequence[ColumnSpec],
-    how: str,
+    ssc: str,
     *,
     bootstrapped: Sequence[str] | None = None,
     replications: int = REPLICATIONS,
     seed: int = 1,
-    step: Callable[[str], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Mapping[str, FewClusters]:
     """Run the few-cluster methods on every column that can be fitted, by the column's key; see `few_clusters`.
 
-    `step` is called with how many are done, as "few-cluster methods 3 of 9".
+    `on_progress` is called with how many are done, as "few-cluster methods 3 of 9".
     """
     options: dict[str, Any] = {"bootstrapped": bootstrapped, "replications": replications, "seed": seed}
     found = {}
     for done, column in enumerate(columns):
-        step(step_text("few-cluster methods", done, len(columns)))
+        on_progress(Progress("few-cluster methods", done, len(columns)))
         part = design if column.group is None else design.of_group(column.group)
         try:
-            found[column.key] = few_clusters(part, column.terms, how=how, **options)
+            found[column.key] = few_clusters(part, column.terms, ssc=ssc, **options)
         except InputError:
             continue
     return found

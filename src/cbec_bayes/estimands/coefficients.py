@@ -10,12 +10,12 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.estimands.summary import summarise_draws
-from cbec_bayes.spec import CI_PROB
+from cbec_bayes.runtime.labels import CI_PROB
 
 COEFFICIENT_COLUMNS = ("mean", "sd", "ci_low", "ci_high", "p_positive")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coefficients:
     """Slopes of a fitted model.
 
@@ -111,5 +111,13 @@ def coefficients(found: PanelFit) -> Coefficients:
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COEFFICIENT_COLUMNS))
     kinds = {"unit": model.unit_effect, "time": model.time_effect}
     effects = "+".join(name for name, kind in kinds.items() if kind == "fixed") or None
-    sizes = design.n_obs, len(design.units), len(design.times)
-    return Coefficients(design.outcome, model.name, table, *sizes, effects, str(design.origin))
+    return Coefficients(
+        outcome=design.outcome,
+        model=model.name,
+        table=table,
+        n_obs=design.n_obs,
+        n_units=len(design.units),
+        n_times=len(design.times),
+        effects=effects,
+        origin=str(design.origin),
+    )

@@ -11,27 +11,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.assembled import two_way_slopes
-from cbec_bayes.bayes.blocks import Blocks
-from cbec_bayes.bayes.collapsed import Collapsed
 from cbec_bayes.bayes.fit import PanelFit, Refit
-from cbec_bayes.bayes.given import given, linear
-from cbec_bayes.bayes.importance import sample_density
-from cbec_bayes.bayes.priors import RHO
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.conditional import given, linear
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.model.densities import RHO
+from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.bayes.sampling.importance import sample_density
 from cbec_bayes.classical.regression import MANY, twfe
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
-from cbec_bayes.estimands.summary import (
-    CONTRAST_COLUMNS,
-    Drawn,
-    Mixed,
-    Quantity,
-    effects_frame,
-    pooling_factor_overall,
-)
-from cbec_bayes.family import PanelModel
-from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
-from cbec_bayes.within import Array
+from cbec_bayes.estimands.summary import CONTRAST_COLUMNS, Drawn, Mixed, Quantity, effects_frame, pooling_factor_overall
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +105,19 @@ def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
     if fit.collapsed is None:
         draws = dict(zip(names, [*slopes.groups.T, slopes.common, slopes.average], strict=True))
         draws |= {} if slopes.new is None else {GROUP_NEW: slopes.new}
-        return {name: Drawn(values, worth(fit)) for name, values in draws.items()}
+        return {name: Drawn(values, min_ess(fit)) for name, values in draws.items()}
     loadings = _loadings(fit)
     points = log_scales(fit, at_most=None)
     mean, variance = linear(fit.collapsed, points, loadings)
-    found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), worth(fit)) for k, name in enumerate(names)}
+    found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k, name in enumerate(names)}
     if slopes.new is not None:
         k = names.index(GROUP_ALL)
         tau = fit.collapsed.scales(points)["tau"]
-        found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), worth(fit))
+        found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), min_ess(fit))
     return dict(found)
 
 
-def worth(fit: PanelFit) -> float:
+def min_ess(fit: PanelFit) -> float:
     """Return how many independent draws those of a fit are worth, at the least."""
     return min(fit.diagnostics.ess_bulk_min, fit.diagnostics.ess_tail_min, float(fit.diagnostics.draws))
 
@@ -172,12 +165,12 @@ def contrasts(fit: PanelFit) -> pd.DataFrame:
     found: list[Quantity]
     if fit.collapsed is None:
         draws = group_slopes(fit).groups
-        found = [Drawn(draws[:, i] - draws[:, j], worth(fit)) for i, j in pairs]
+        found = [Drawn(draws[:, i] - draws[:, j], min_ess(fit)) for i, j in pairs]
     else:
         loadings = _loadings(fit)
         apart = loadings[first] - loadings[second]
         mean, variance = linear(fit.collapsed, log_scales(fit, at_most=None), apart)
-        found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), worth(fit)) for k in range(len(pairs))]
+        found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k in range(len(pairs))]
     rows = [
         {"group": labels[i], "minus": labels[j], **asdict(one.summary()), "origin": str(fit.design.origin)}
         for (i, j), one in zip(pairs, found, strict=True)
@@ -279,24 +272,24 @@ def _positions(blocks: Blocks, name: str) -> NDArray[np.intp]:
     raise InputError(f"the model '{blocks.model.name}' has no {name}")
 
 
-def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
+def effects(fit: PanelFit, ssc: str = "reghdfe") -> pd.DataFrame:
     """Return effects.csv of a fit: one row per group, one for the common slope, one for a group not yet seen.
 
     Parameters
     ----------
     fit
         The fitted model.
-    how
+    ssc
         Convention of the clustered standard errors that stand beside.
     """
     design = fit.design
     slopes, quantities = group_slopes(fit), slope_quantities(fit)
     counts = design.counts
     factors = pooling_factors(fit)
-    complete = _regression(fit, None, how)[0]
+    complete = _regression(fit, None, ssc)[0]
     rows: list[dict[str, object]] = []
     for r, label in enumerate(slopes.labels):
-        own = _regression(fit, label, how)
+        own = _regression(fit, label, ssc)
         rows.append(
             {
                 "group": label,
@@ -329,7 +322,7 @@ def effects(fit: PanelFit, how: str = "reghdfe") -> pd.DataFrame:
     return effects_frame(rows)
 
 
-def _regression(fit: PanelFit, group: str | None, how: str) -> tuple[float | None, float | None]:
+def _regression(fit: PanelFit, group: str | None, ssc: str) -> tuple[float | None, float | None]:
     """Return slope and clustered standard error of a group's regression, or of all rows'; None where there is none.
 
     Moments give the slope; scores of units, which clustered errors are made of, are not among them.
@@ -340,7 +333,7 @@ def _regression(fit: PanelFit, group: str | None, how: str) -> tuple[float | Non
         return (None if slopes is None else float(slopes[0])), None
     try:
         part = design if group is None else design.of_group(group)
-        found = twfe(part, how=how, directly=group is not None and len(design.groups) > MANY)
+        found = twfe(part, ssc=ssc, directly=group is not None and len(design.groups) > MANY)
     except InputError:
         if group is None:
             raise
@@ -352,7 +345,7 @@ PATH_MAX = 1e5
 """Largest between-group scale of a path, in units of sd(outcome) / sd(exposure); a tenth of it beside other scales."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShrinkagePath:
     """Slopes of the groups at given values of the between-group scale, everything else integrated out.
 
@@ -446,13 +439,13 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
         highs.append(high)
         commons.append(float(middle.mean()))
     return ShrinkagePath(
-        fit.design.groups,
-        np.asarray(tau),
-        np.array(means),
-        np.array(sds),
-        np.array(lows),
-        np.array(highs),
-        np.array(commons),
+        labels=fit.design.groups,
+        tau=np.asarray(tau),
+        means=np.array(means),
+        sds=np.array(sds),
+        low=np.array(lows),
+        high=np.array(highs),
+        common=np.array(commons),
     )
 
 

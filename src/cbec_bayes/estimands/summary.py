@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from cbec_bayes.spec import CI_PROB
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.labels import CI_PROB
 
 EFFECT_COLUMNS = (
     "group",
@@ -34,7 +34,7 @@ EFFECT_COLUMNS = (
 CONTRAST_COLUMNS = ("group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin", "mcse")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Location, spread, 95 % equal-tailed interval and probability of a positive value of one posterior quantity.
 
@@ -111,7 +111,9 @@ class Mixed:
         centre, spread = float(self.mean.mean()), math.sqrt(float((self.sd**2).mean() + self.mean.var()))
         low, high = (self._quantile(p) for p in ((1 - CI_PROB) / 2, (1 + CI_PROB) / 2))
         error = max(float(self.mean.std()), self._end_error(low), self._end_error(high)) / math.sqrt(self.ess)
-        return Summary(centre, spread, low, high, 1 - float(self.below(0.0).mean()), error)
+        return Summary(
+            mean=centre, sd=spread, ci_low=low, ci_high=high, p_positive=1 - float(self.below(0.0).mean()), mcse=error
+        )
 
     def within(self, half_width: float) -> float:
         """See `Quantity`."""
@@ -162,12 +164,12 @@ def summarise_draws(draws: Array, prob: float = CI_PROB, *, ess: float | None = 
     spread = float(values.std(ddof=1))
     errors = [spread, *(np.sqrt(tails * (1 - tails)) * sparsity)]
     return Summary(
-        float(values.mean()),
-        spread,
-        float(low),
-        float(high),
-        float((values > 0).mean()),
-        float(max(errors)) / math.sqrt(count),
+        mean=float(values.mean()),
+        sd=spread,
+        ci_low=float(low),
+        ci_high=float(high),
+        p_positive=float((values > 0).mean()),
+        mcse=float(max(errors)) / math.sqrt(count),
     )
 
 

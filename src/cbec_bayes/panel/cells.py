@@ -17,8 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_complex_dtype, is_integer_dtype, is_numeric_dtype
 
-from cbec_bayes.errors import InputError
-from cbec_bayes.spec import suggest
+from cbec_bayes.runtime.errors import InputError, suggest
 
 ROW = "row"
 """Name of an index that holds row numbers of the source (header = 1)."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
-from cbec_bayes.within import TwoWay
+from cbec_bayes.panel.within import TwoWay
 
 TOLERANCE = 1e-9
 """What is left of a column counts as nothing below this share of its norm about its mean."""

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cbec_bayes.panel.cells import count, period_text, some
 from cbec_bayes.panel.identify import unidentified
-
-if TYPE_CHECKING:
-    from cbec_bayes.panel.table import Panel
+from cbec_bayes.panel.within import Array, Codes
 
 FEW_CLUSTERS = 10
 """Below this many units, clustered standard errors are said to be unreliable."""
 
 
-def describe(panel: Panel) -> tuple[str, ...]:
-    """Return the notes of a panel, most general first."""
-    return (*_shape(panel), *_clusters(panel), *_slopes(panel), *_changes(panel))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowCodes:
+    """Unit, period and group of every row: codes of shape (n,), and the labels that they are positions of."""
+
+    unit: Codes
+    time: Codes
+    group: Codes
+    units: tuple[str, ...]
+    times: tuple[float, ...]
+    groups: tuple[str, ...]
 
 
-def _shape(panel: Panel) -> list[str]:
-    units, times = panel.units, [period_text(time) for time in panel.times]
+def describe(
+    codes: RowCodes, regressors: Array, names: Sequence[str], *, n_dropped: int, n_filled: int
+) -> tuple[str, ...]:
+    """Return the notes of a panel, most general first.
+
+    Parameters
+    ----------
+    codes
+        Of the rows.
+    regressors, names
+        Shape (n, K), and their K names.
+    n_dropped, n_filled
+        Rows of the input that were left out, and cells that were filled.
+    """
+    return (*_shape(codes), *_clusters(codes), *_slopes(codes, regressors, names), *_changes(n_dropped, n_filled))
+
+
+def _shape(codes: RowCodes) -> list[str]:
+    units, times = codes.units, [period_text(time) for time in codes.times]
     there = np.zeros((len(units), len(times)), dtype=bool)
-    there[panel.unit_codes, panel.time_codes] = True
+    there[codes.unit, codes.time] = True
     if there.all():
         return [f"balanced: {count(there.shape[0], 'unit')} in each of {count(there.shape[1], 'period')}"]
-    notes = [f"unbalanced: {panel.n_obs} of {there.size} unit-periods are there"]
+    notes = [f"unbalanced: {len(codes.unit)} of {there.size} unit-periods are there"]
     once = [units[i] for i in np.flatnonzero(there.sum(axis=1) == 1)]
     if once:
         notes.append(f"{count(len(once), 'unit')} seen once ({some(once)}); they say nothing about slopes")
@@ -43,17 +66,16 @@ def _shape(panel: Panel) -> list[str]:
     return notes
 
 
-def _units_of(panel: Panel) -> dict[str, int]:
-    groups, units = panel.group_codes, panel.unit_codes
-    return {name: len(np.unique(units[groups == g])) for g, name in enumerate(panel.groups)}
+def _units_of(codes: RowCodes) -> dict[str, int]:
+    return {name: len(np.unique(codes.unit[codes.group == g])) for g, name in enumerate(codes.groups)}
 
 
-def _clusters(panel: Panel) -> list[str]:
-    notes, n_units = [], len(panel.units)
+def _clusters(codes: RowCodes) -> list[str]:
+    notes, n_units = [], len(codes.units)
     if n_units < FEW_CLUSTERS:
         notes.append(f"clustered standard errors from {count(n_units, 'cluster')} are unreliable")
-    if len(panel.groups) > 1:
-        sizes = _units_of(panel)
+    if len(codes.groups) > 1:
+        sizes = _units_of(codes)
         single = [name for name, n in sizes.items() if n == 1]
         few = [f"{n} in '{name}'" for name, n in sizes.items() if 1 < n < FEW_CLUSTERS]
         if few:
@@ -63,13 +85,12 @@ def _clusters(panel: Panel) -> list[str]:
     return notes
 
 
-def _slopes(panel: Panel) -> list[str]:
-    notes, names = [], panel.roles.regressors
-    values = panel.frame[list(names)].to_numpy(dtype=float)
-    unit, time, group = panel.unit_codes, panel.time_codes, panel.group_codes
-    grouped = len(panel.groups) > 1
-    sizes = _units_of(panel) if grouped else {}
-    for g, name in enumerate(panel.groups if grouped else ("",)):
+def _slopes(codes: RowCodes, values: Array, names: Sequence[str]) -> list[str]:
+    notes = []
+    unit, time, group = codes.unit, codes.time, codes.group
+    grouped = len(codes.groups) > 1
+    sizes = _units_of(codes) if grouped else {}
+    for g, name in enumerate(codes.groups if grouped else ("",)):
         if grouped and sizes[name] == 1:
             continue  # said already, once and not for every regressor
         mask = group == g  # all rows, where there are no groups
@@ -80,11 +101,10 @@ def _slopes(panel: Panel) -> list[str]:
     return notes
 
 
-def _changes(panel: Panel) -> list[str]:
-    notes, n_dropped = [], int((panel.ledger["action"] == "dropped").sum())
+def _changes(n_dropped: int, n_filled: int) -> list[str]:
+    notes = []
     if n_dropped:
         notes.append(f"{count(n_dropped, 'row')} of the input dropped for missing cells (see the ledger)")
-    n_filled = int(panel.filled.to_numpy().sum())
     if n_filled:
         notes.append(f"{count(n_filled, 'cell')} filled by interpolation (see the ledger)")
     return notes

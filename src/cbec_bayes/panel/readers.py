@@ -11,10 +11,9 @@ from zipfile import ZipFile
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.errors import InputError
-from cbec_bayes.files import memory, read_rows
 from cbec_bayes.panel.cells import ROW, is_number
-from cbec_bayes.spec import suggest
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.files import memory, read_rows
 
 # What each format is called, and the package that reads it where that is not pandas itself.
 _FORMATS = {

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from cbec_bayes.errors import InputError
-from cbec_bayes.files import asset_dir
 from cbec_bayes.panel.cells import ROW, Source, row_numbers, whole_if_possible
 from cbec_bayes.panel.readers import read_frame
+from cbec_bayes.panel.regions import load_scheme
+from cbec_bayes.panel.study import PanelSpec, Study, load_study
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.validate import make_panel
-from cbec_bayes.regions import load_scheme
-from cbec_bayes.spec import PanelSpec, Study, load_study
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir
 
 
 def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
 
 def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
     """Return a table with the study's columns as its panel; see `make_panel` for what is checked."""
-    roles = Roles(spec.outcome, spec.exposure, spec.controls, spec.unit, spec.time)
+    roles = Roles(outcome=spec.outcome, exposure=spec.exposure, controls=spec.controls, unit=spec.unit, time=spec.time)
     origins = {column: origin for column, origin in spec.origins.items() if column in roles.measured}
     groups = load_scheme(spec.scheme) if spec.scheme is not None else None
     return make_panel(frame, roles, origins=origins, groups=groups)

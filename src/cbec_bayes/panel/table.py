@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.errors import InputError
 from cbec_bayes.panel.cells import count, period_text
-from cbec_bayes.panel.notes import describe
-from cbec_bayes.spec import Origin, suggest
+from cbec_bayes.panel.notes import RowCodes, describe
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.labels import Origin
 
 Codes = NDArray[np.intp]
 
@@ -21,7 +21,7 @@ _SHOWN = 5  # rows in a notebook
 _FROM_OBSERVED = (Origin.OBSERVED, Origin.PRINTED, Origin.RECONSTRUCTED, Origin.SIMULATED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
     """Which column plays which part.
 
@@ -87,7 +87,7 @@ class Roles:
         return {self.outcome: "outcome", self.exposure: "exposure"}.get(column, "control")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Panel:
     """A validated long table, balanced or not. Made by `make_panel`, which says what is guaranteed.
 
@@ -183,7 +183,23 @@ class Panel:
 
     def annotated(self) -> Panel:
         """Return the panel with its notes computed anew."""
-        return replace(self, notes=describe(self))
+        codes = RowCodes(
+            unit=self.unit_codes,
+            time=self.time_codes,
+            group=self.group_codes,
+            units=self.units,
+            times=self.times,
+            groups=self.groups,
+        )
+        names = self.roles.regressors
+        notes = describe(
+            codes,
+            self.frame[list(names)].to_numpy(dtype=float),
+            names,
+            n_dropped=int((self.ledger["action"] == "dropped").sum()),
+            n_filled=int(self.filled.to_numpy().sum()),
+        )
+        return replace(self, notes=notes)
 
     def _subset(self, mask: NDArray[np.bool_]) -> Panel:
         frame, filled = (table.loc[mask].reset_index(drop=True) for table in (self.frame, self.filled))

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.errors import InputError
 from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, whole_if_possible
 from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.interpolate import Interpolation, interpolate
 from cbec_bayes.panel.readers import read_frame
+from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles
-from cbec_bayes.regions import Scheme
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin, suggest
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
 
 
 def read_panel(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.published.estimates import Estimates, ImpliedError
 from cbec_bayes.published.quadrature import Rule, implied_rule, n_of_band
-from cbec_bayes.spec import Prior
 
 Array = NDArray[np.float64]
 

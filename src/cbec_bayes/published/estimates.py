@@ -12,8 +12,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.errors import InputError
-from cbec_bayes.files import Row, read_rows
 from cbec_bayes.published.facts import paper_scheme, sample_of
 from cbec_bayes.published.printed import DEFAULT_STARS, Coefficient, Paper, PrintedNumber
 from cbec_bayes.published.readings import (
@@ -25,7 +23,9 @@ from cbec_bayes.published.readings import (
     se_from_t,
     two_sided_p,
 )
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, suggest
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.files import Row, read_rows
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
 
 Scenario = Literal["as_printed", "coherent", "stars"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
@@ -88,7 +88,7 @@ def _upper_tail(q: float, df: float) -> float:
 StandardError = KnownError | ImpliedError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedEstimate:
     """One row: a label, its estimate (None asks for a prediction), what stands in parentheses, stars, df, and sizes."""
 
@@ -225,13 +225,13 @@ def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
         if estimate.value == 0:
             raise wrong("se", "blank, and stars imply nothing about the standard error of an estimate of 0")
     return PrintedEstimate(
-        row["label"],
-        estimate,
-        se,
-        stars,
-        math.inf if df is None else float(df),
-        count("n_units"),
-        count("n_obs"),
+        label=row["label"],
+        estimate=estimate,
+        parenthesis=se,
+        stars=stars,
+        df=math.inf if df is None else float(df),
+        n_units=count("n_units"),
+        n_obs=count("n_obs"),
     )
 
 
@@ -255,10 +255,20 @@ def heterogeneity(paper: Paper) -> PrintedEstimates:
             raise InputError(f"column '{key}' has no estimate of '{facts.exposure}'")
         sample = sample_of(column, paper, scheme)
         df = sample.df[0] if sample.df[0] == sample.df[1] else math.inf
-        rows.append(PrintedEstimate(group, cell.estimate, cell.parenthesis, cell.stars, df, sample.units, sample.n_obs))
+        rows.append(
+            PrintedEstimate(
+                label=group,
+                estimate=cell.estimate,
+                parenthesis=cell.parenthesis,
+                stars=cell.stars,
+                df=df,
+                n_units=sample.units,
+                n_obs=sample.n_obs,
+            )
+        )
     for group in scheme.groups if scheme else ():
         if group not in facts.groups.values():
-            rows.append(PrintedEstimate(group, None, None, "", math.inf))
+            rows.append(PrintedEstimate(label=group, estimate=None, parenthesis=None, stars="", df=math.inf))
     return PrintedEstimates(tuple(rows), facts.stars)
 
 
@@ -313,7 +323,15 @@ def _standard_error(
 def _coherent_error(
     row: PrintedEstimate, estimate: PrintedNumber, parenthesis: PrintedNumber, levels: Mapping[str, Fraction]
 ) -> KnownError | None:
-    cell = Coefficient("", "", row.label, row.label, estimate, parenthesis, row.stars)
+    cell = Coefficient(
+        table="",
+        column="",
+        term=row.label,
+        label=row.label,
+        estimate=estimate,
+        parenthesis=parenthesis,
+        stars=row.stars,
+    )
     value, printed = float(estimate), float(parenthesis)
     for reading in coherent_readings(read_cell(cell, levels, (row.df, row.df))):
         if reading == "se" and printed > 0:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from cbec_bayes.spec import CI_PROB
+from cbec_bayes.runtime.labels import CI_PROB
 
 Array = NDArray[np.float64]
 

@@ -13,12 +13,12 @@ from cbec_bayes.published.conditional import nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.quadrature import finite, log_density
-from cbec_bayes.spec import SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryPosterior:
     """The joint posterior of the slopes of R groups as a set of J nodes (tau, s).
 

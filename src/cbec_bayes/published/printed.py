@@ -10,10 +10,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from cbec_bayes.errors import InputError
-from cbec_bayes.files import Row, asset_dir, read_rows, read_toml
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.spec import Section, suggest
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.files import Row, asset_dir, read_rows, read_toml
+from cbec_bayes.runtime.toml import Section
 
 TABLE_COLUMNS = ("table", "column", "term", "quantity", "printed", "stars")
 COUNTS = ("n_obs", "units", "clusters", "periods", "df")
@@ -94,7 +94,7 @@ def _exponent(value: Decimal) -> int:
     return exponent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coefficient:
     """An estimate with what stands in parentheses under it and its stars.
 
@@ -147,7 +147,7 @@ class TableColumn:
         return f"{self.table}: {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
     """A row of a descriptive table: n, mean, sd, minimum and maximum of one term, each None if not printed."""
 
@@ -169,7 +169,7 @@ class Partition:
     parts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a paper states outside its tables (paper.toml); every field has a neutral default.
 
@@ -338,7 +338,15 @@ def _columns(cells: _Cells) -> dict[str, TableColumn]:
             if quantity == "estimate" and isinstance(value, PrintedNumber):
                 below = own.get((term, "parenthesis"), (None,))[0]
                 parenthesis = below if isinstance(below, PrintedNumber) else None
-                coefficients[term] = Coefficient(table, name, term, label or term, value, parenthesis, stars)
+                coefficients[term] = Coefficient(
+                    table=table,
+                    column=name,
+                    term=term,
+                    label=label or term,
+                    estimate=value,
+                    parenthesis=parenthesis,
+                    stars=stars,
+                )
         numbers = {q: v for (_, q), (v, *_) in own.items() if isinstance(v, PrintedNumber) and q not in READ_TOGETHER}
         texts = {q: v for (_, q), (v, *_) in own.items() if isinstance(v, str)}
         if coefficients or numbers:
@@ -357,7 +365,7 @@ def _moments(cells: _Cells) -> dict[tuple[str, str], Moments]:
             rows.setdefault((table, term), {"label": label or term})[quantity] = value
     fields = ("n_obs", "mean", "sd", "min", "max")
     return {
-        (table, term): Moments(table, term, row["label"], *(row.get(name) for name in fields))
+        (table, term): Moments(table=table, term=term, label=row["label"], **{name: row.get(name) for name in fields})
         for (table, term), row in rows.items()
     }
 

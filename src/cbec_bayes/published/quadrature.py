@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.published.estimates import ImpliedError
-from cbec_bayes.spec import Prior
 
 Array = NDArray[np.float64]
 

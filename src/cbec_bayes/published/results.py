@@ -9,6 +9,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.estimands import CONTRAST_COLUMNS, Summary, effects_frame
 from cbec_bayes.published.estimates import (
     Estimates,
@@ -22,10 +23,11 @@ from cbec_bayes.published.estimates import (
 from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.posterior import SummaryPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin, Prior, SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryResult:
     """What is read off a posterior, by quadrature or from draws.
 
@@ -74,20 +76,22 @@ def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> Summary
         return _summary(mixture, order)
 
     return SummaryResult(
-        labels,
-        {
+        labels=labels,
+        groups={
             label: _summary(posterior.group(index), own if printed[index] else order)
             for index, label in enumerate(labels)
         },
-        heavy(posterior.common()) if posterior.model.slope.dist == "flat" else _summary(posterior.common(), math.inf),
-        heavy(posterior.group(None)),
-        Summary(posterior.tau_mean(), posterior.tau_sd(), tau_low, tau_high, 1.0),
-        {
+        common=heavy(posterior.common())
+        if posterior.model.slope.dist == "flat"
+        else _summary(posterior.common(), math.inf),
+        new=heavy(posterior.group(None)),
+        tau=Summary(mean=posterior.tau_mean(), sd=posterior.tau_sd(), ci_low=tau_low, ci_high=tau_high, p_positive=1.0),
+        contrasts={
             (labels[i], labels[j]): _summary(posterior.contrast(i, j), own if printed[i] and printed[j] else order)
             for i, j in pairs
         },
-        {label: posterior.pooling_factor(i) if printed[i] else math.nan for i, label in enumerate(labels)},
-        posterior.pooling_factor_overall(),
+        pooling={label: posterior.pooling_factor(i) if printed[i] else math.nan for i, label in enumerate(labels)},
+        pooling_overall=posterior.pooling_factor_overall(),
     )
 
 
@@ -95,7 +99,7 @@ def _summary(mixture: Mixture, order: float) -> Summary:
     low, high = mixture.interval()
     mean = mixture.mean if order > 1 else math.nan
     sd = mixture.sd if order > 2 else math.nan
-    return Summary(mean, sd, low, high, mixture.p_positive)
+    return Summary(mean=mean, sd=sd, ci_low=low, ci_high=high, p_positive=mixture.p_positive)
 
 
 def complete_pooling(estimates: Estimates) -> float:

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.published.conditional import implied_errors, n_combinations, nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.posterior import SummaryPosterior
 from cbec_bayes.published.quadrature import scale_rule, tail_index
-from cbec_bayes.spec import Prior, SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.runtime.errors import GateError, InputError
 
 Array = NDArray[np.float64]
 
@@ -134,18 +135,18 @@ def _solve(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) 
     keep = log_weight > np.minimum(heaviest, largest - power * np.log1p(taus / typical)) + _NEGLIGIBLE
     log_evidence = float(special.logsumexp(log_weight[keep]))
     return SummaryPosterior(
-        estimates.labels,
-        estimates,
-        model,
-        np.exp(log_weight[keep] - log_evidence),
-        taus[keep],
-        mean[keep],
-        var[keep],
-        variances[keep],
-        log_evidence,
-        math.inf,
-        level,
-        order,
+        labels=estimates.labels,
+        estimates=estimates,
+        model=model,
+        weights=np.exp(log_weight[keep] - log_evidence),
+        tau=taus[keep],
+        slope_mean=mean[keep],
+        slope_var=var[keep],
+        variances=variances[keep],
+        log_evidence=log_evidence,
+        error=math.inf,
+        level=level,
+        moment_order=order,
     )
 
 

@@ -7,7 +7,6 @@ their stars alone that a product rule would not carry them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -16,13 +15,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.sampling import SamplingDiagnostics, sample
-from cbec_bayes.errors import GateError, InputError
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, sample
 from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.results import SummaryResult
 from cbec_bayes.published.summary import resolve_unit
-from cbec_bayes.spec import Prior, SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 
 def build_summary_pymc(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> Any:
@@ -138,11 +139,11 @@ def fit_pymc(
     draws: int = 4000,
     seed: int = 1,
     contrasts: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> tuple[SummaryResult, Any, SamplingDiagnostics]:
     """Sample the twin by nutpie and read the same numbers off it that `summarise` reads off the quadrature.
 
-    `step` is called with how many draws are made.
+    `on_progress` is called with how many draws are made.
 
     Returns
     -------
@@ -157,7 +158,7 @@ def fit_pymc(
         tune=2000,
         seed=seed,
         target_accept=0.98,
-        step=step,
+        on_progress=on_progress,
     )
     posterior = tree["posterior"].dataset
     slope, tau = (posterior[name].to_numpy().ravel() for name in ("slope", "between"))
@@ -169,17 +170,17 @@ def fit_pymc(
         variance = se[:, column] ** 2
         pooling[labels[index]] = float((variance / (variance + tau**2)).mean())
     result = SummaryResult(
-        labels,
-        {label: summarise_draws(group_slope[:, i]) for i, label in enumerate(labels)},
-        summarise_draws(slope),
-        summarise_draws(posterior["new_group_slope"].to_numpy()),
-        summarise_draws(tau),
-        {
+        labels=labels,
+        groups={label: summarise_draws(group_slope[:, i]) for i, label in enumerate(labels)},
+        common=summarise_draws(slope),
+        new=summarise_draws(posterior["new_group_slope"].to_numpy()),
+        tau=summarise_draws(tau),
+        contrasts={
             (labels[i], labels[j]): summarise_draws(group_slope[:, i] - group_slope[:, j])
             for i, j in (combinations(range(len(labels)), 2) if contrasts else ())
         },
-        pooling,
-        pooling_factor_overall(group_slope[:, printed] - slope[:, None]),
+        pooling=pooling,
+        pooling_overall=pooling_factor_overall(group_slope[:, printed] - slope[:, None]),
     )
     return result, tree, diagnostics
 

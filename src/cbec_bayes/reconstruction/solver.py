@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbec_bayes.within import Array
+from cbec_bayes.panel.within import Array
 
 System = Callable[[Array], tuple[Array, Array]]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cbec_bayes.panel.within import Array
 from cbec_bayes.reconstruction.targets import MomentTargets
-from cbec_bayes.within import Array
 
 _SHARES = (0.15, 0.3)
 """Shares of the proxy's spread within groups that are tried as a start, one after the other."""

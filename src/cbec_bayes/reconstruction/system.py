@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from cbec_bayes.classical.conventions import Convention
 from cbec_bayes.classical.regression import sample
-from cbec_bayes.design import Design, identified
-from cbec_bayes.errors import InputError
+from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.within import Array
 from cbec_bayes.reconstruction.targets import Target, Targets
-from cbec_bayes.within import Array
+from cbec_bayes.runtime.errors import InputError
 
 MAX_ROWS = 3_000
 """Projections are held as dense matrices: panels whose tables are printed are small."""
@@ -36,7 +36,7 @@ def _aims(targets: Sequence[Target | None]) -> _Aims:
     return _Aims(which.astype(np.intp), value, half_width)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
     """One regression with the exposure and the outcome unknown.
 
@@ -145,7 +145,7 @@ class System:
         return len(self.columns)
 
 
-def make_system(design: Design, targets: Targets, how: Convention) -> System:
+def make_system(design: Design, targets: Targets, ssc: Convention) -> System:
     """Prepare the system of a design whose outcome and exposure (its first regressor) are to be found.
 
     Raises
@@ -166,18 +166,18 @@ def make_system(design: Design, targets: Targets, how: Convention) -> System:
         part = design.rows(mask).keeping(column.spec.terms)
         within = part.effects.within(part.x[:, 1:])
         lost = set(range(within.shape[1])) - set(identified(part.x[:, 1:], within))
-        if lost or sample(part, how).n_obs < part.n_obs:
+        if lost or sample(part, ssc).n_obs < part.n_obs:
             what = f"'{part.terms[1 + min(lost)]}' has no slope there" if lost else "it has units or periods seen once"
             raise InputError(f"the printed column '{column.spec.key}' cannot be reconstructed: {what}")
         columns.append(
             _Column(
-                np.flatnonzero(mask),
-                part.effects.within(np.eye(part.n_obs)),
-                within,
-                part.unit,
-                how.factor(part.n_obs, len(part.terms), len(part.units), part.effects.rank),
-                part.n_obs - len(part.terms) - part.effects.rank,
-                _aims([*column.estimate, *column.se, column.r2]),
+                rows=np.flatnonzero(mask),
+                within=part.effects.within(np.eye(part.n_obs)),
+                controls=within,
+                cluster=part.unit,
+                factor=ssc.factor(part.n_obs, len(part.terms), len(part.units), part.effects.rank),
+                free=part.n_obs - len(part.terms) - part.effects.rank,
+                aims=_aims([*column.estimate, *column.se, column.r2]),
             )
         )
     moments = _aims([target for one in (targets.outcome, targets.exposure) for target in (one.mean, one.sd)])

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cbec_bayes.classical.tables import ColumnSpec
-from cbec_bayes.design import Design
-from cbec_bayes.errors import InputError
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
 from cbec_bayes.published.facts import paper_scheme, sample_of
 from cbec_bayes.published.printed import Coefficient, Paper, PrintedNumber
 from cbec_bayes.published.readings import critical_value, p_band, two_sided_p
 from cbec_bayes.replication import cell_reading, has_stars
-from cbec_bayes.within import Array
+from cbec_bayes.runtime.errors import InputError
 
 _IMPLIED_WIDTH = 0.01  # a standard error that only the stars imply is aimed at within one per cent
 _INNER = 0.9  # rounding intervals are used up to this share of their half-width, so that the last digit is safe

@@ -1,7 +1,8 @@
 """Printed tables beside the same tables from a panel: cells, the job that computes them, and their words."""
 
 from cbec_bayes.replication.cells import NOT_PRINTED, Cell, cell_reading, has_stars, stars_of
-from cbec_bayes.replication.job import (
+from cbec_bayes.replication.shown import label_of, match_sentence, shown_cell, shown_tables
+from cbec_bayes.replication.tables import (
     REPLICATION_COLUMNS,
     Replication,
     observed_rows,
@@ -10,7 +11,6 @@ from cbec_bayes.replication.job import (
     printed_numbers,
     replicate,
 )
-from cbec_bayes.replication.shown import label_of, match_sentence, shown_cell, shown_tables
 
 __all__ = [
     "NOT_PRINTED",

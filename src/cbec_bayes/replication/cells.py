@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from cbec_bayes.published.audit.constant import CONSTANT_TERMS
 from cbec_bayes.published.facts import paper_scheme, sample_of
 from cbec_bayes.published.printed import Coefficient, Paper, PrintedNumber, TableColumn
 from cbec_bayes.published.readings import DfRange, coherent_readings, read_cell
-from cbec_bayes.spec import Origin
+from cbec_bayes.runtime.labels import Origin
 
 NOT_PRINTED = "not in the paper"
 _REPRESENTATION = 1e-9  # a number on the very edge of its rounding interval may fall off it by its binary form
@@ -28,7 +29,7 @@ READING_NOTES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One cell of a table, printed, replicated, or both.
 
@@ -95,7 +96,17 @@ def moment_cells(panel: Panel, paper: Paper | None, half_widths: Mapping[str, pd
             slack = _rounding_slack(half_widths.get(term), quantity)
             note = f"rounding of the published inputs can move this by {slack:.2g}" if slack else ""
             value, origin = float(rows[term][quantity]), panel.origins[term]
-            yield Cell(table, "", term, quantity, number, value, origin, note, slack)
+            yield Cell(
+                table=table,
+                column="",
+                term=term,
+                quantity=quantity,
+                printed=number,
+                replicated=value,
+                origin=origin,
+                note=note,
+                slack=slack,
+            )
 
 
 def _rounding_slack(half_widths: pd.Series | None, quantity: str) -> float:
@@ -112,7 +123,7 @@ def _rounding_slack(half_widths: pd.Series | None, quantity: str) -> float:
 def column_cells(column: FittedColumn, panel: Panel, paper: Paper | None) -> Iterator[Cell]:
     """Yield the cells of a regression column: those that are printed, or all where nothing is."""
     spec, fit, origin = column.spec, column.fit, panel.origin
-    place = (spec.table, spec.name)
+    place: dict[str, Any] = {"table": spec.table, "column": spec.name, "origin": origin}
     printed = paper.columns[spec.key] if paper is not None and spec.printed else None
     if fit is None:
         yield from _unfitted(column, printed, origin)
@@ -127,38 +138,56 @@ def column_cells(column: FittedColumn, panel: Panel, paper: Paper | None) -> Ite
         if printed is not None and cell is None:
             continue
         value, se, p = _estimate(fit, term)
-        yield Cell(*place, term, "estimate", cell.estimate if cell else None, value, origin, note)
+        yield Cell(
+            **place,
+            term=term,
+            quantity="estimate",
+            printed=cell.estimate if cell else None,
+            replicated=value,
+            note=note,
+        )
         starred = cell is not None and (cell.stars or cell.parenthesis is not None)
         if paper is not None and cell is not None and starred and has_stars(paper):
-            yield Cell(*place, term, "stars", cell.stars, stars_of(p, paper), origin)
+            yield Cell(**place, term=term, quantity="stars", printed=cell.stars, replicated=stars_of(p, paper))
         if paper is None or cell is None or cell.parenthesis is None or sample is None:
-            yield Cell(*place, term, "parenthesis", None, se, origin, note)
+            yield Cell(**place, term=term, quantity="parenthesis", printed=None, replicated=se, note=note)
             continue
         reading = cell_reading(cell, paper, sample.df)
         inside = p if reading == "p" else value / se if reading == "t" else se
         yield Cell(
-            *place, term, "parenthesis", cell.parenthesis, inside, origin, READING_NOTES[reading], reading=reading
+            **place,
+            term=term,
+            quantity="parenthesis",
+            printed=cell.parenthesis,
+            replicated=inside,
+            note=READING_NOTES[reading],
+            reading=reading,
         )
     numbers = {"n_obs": float(fit.n_obs), "r2": fit.r2, "r2_within": fit.r2_within, "r2_adjusted": fit.r2_adjusted}
     shown = set(numbers) if paper is None else {"n_obs", "r2"} if printed is None else set(printed.numbers)
     for quantity, number in numbers.items():
         there = printed.numbers.get(quantity) if printed is not None else None
         if quantity in shown:
-            yield Cell(*place, "", quantity, there, number, origin, note)
+            yield Cell(**place, term="", quantity=quantity, printed=there, replicated=number, note=note)
 
 
 def _unfitted(column: FittedColumn, printed: TableColumn | None, origin: Origin) -> Iterator[Cell]:
     """Keep every printed number of a column that its rows cannot carry, with the reason."""
-    place = (column.spec.table, column.spec.name)
+    place: dict[str, Any] = {
+        "table": column.spec.table,
+        "column": column.spec.name,
+        "origin": origin,
+        "note": column.reason,
+    }
     if printed is None:
-        yield Cell(*place, "", "n_obs", None, math.nan, origin, column.reason)
+        yield Cell(**place, term="", quantity="n_obs", printed=None, replicated=math.nan)
         return
     for term, cell in printed.coefficients.items():
-        yield Cell(*place, term, "estimate", cell.estimate, math.nan, origin, column.reason)
+        yield Cell(**place, term=term, quantity="estimate", printed=cell.estimate, replicated=math.nan)
         if cell.parenthesis is not None:
-            yield Cell(*place, term, "parenthesis", cell.parenthesis, math.nan, origin, column.reason)
+            yield Cell(**place, term=term, quantity="parenthesis", printed=cell.parenthesis, replicated=math.nan)
     for quantity, number in printed.numbers.items():
-        yield Cell(*place, "", quantity, number, math.nan, origin, column.reason)
+        yield Cell(**place, term="", quantity=quantity, printed=number, replicated=math.nan)
 
 
 def _estimate(fit: Regression, term: str) -> tuple[float, float, float]:

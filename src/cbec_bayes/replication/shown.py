@@ -4,15 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pandas as pd
 
-from cbec_bayes.published.printed import PrintedNumber
+from cbec_bayes.classical.tables import FittedColumn
+from cbec_bayes.panel.study import Study
+from cbec_bayes.published.printed import Paper, PrintedNumber
 from cbec_bayes.replication.cells import NOT_PRINTED, Cell, is_constant
 
-if TYPE_CHECKING:
-    from cbec_bayes.replication.job import Replication
+
+class Shown(Protocol):
+    """A replication, as far as its words need to know it; see `cbec_bayes.replication.tables.Replication`."""
+
+    @property
+    def study(self) -> Study:
+        """What was asked."""
+        ...
+
+    @property
+    def paper(self) -> Paper | None:
+        """The printed tables."""
+        ...
+
+    @property
+    def columns(self) -> tuple[FittedColumn, ...]:
+        """Every regression column."""
+        ...
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell."""
+        ...
+
+    def numbers(self) -> tuple[Cell, ...]:
+        """Return the cells with a printed number."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of them match."""
+        ...
+
 
 OWN_TITLES = {"2": "Descriptive statistics", "3": "Regressions on all rows", "4": "Regressions by group"}
 MOMENT_HEADS = {
@@ -25,7 +57,7 @@ MOMENT_HEADS = {
 MARKS = {"yes": "=", "rounding": "~", "no": "≠"}
 
 
-def match_sentence(replication: Replication) -> str:
+def match_sentence(replication: Shown) -> str:
     """Say how many printed numbers the panel meets, and which it does not."""
     counts = replication.counts()
     n = sum(counts.values())
@@ -40,7 +72,7 @@ def match_sentence(replication: Replication) -> str:
     return f"{sentence}." + (f" Not met: {'; '.join(places)}." if places else "")
 
 
-def shown_tables(replication: Replication) -> list[tuple[str, pd.DataFrame]]:
+def shown_tables(replication: Shown) -> list[tuple[str, pd.DataFrame]]:
     """Return the tables for a reader, as text: a title and a table for each table of the study.
 
     A cell has the replicated number, then what was printed in brackets with = where it is met, ~ where the rounding of
@@ -103,7 +135,7 @@ def _plain(cell: Cell) -> str:
     return f"{cell.replicated:.0f}" if cell.quantity == "n_obs" else f"{cell.replicated:.4g}"
 
 
-def label_of(replication: Replication) -> Callable[[str], str]:
+def label_of(replication: Shown) -> Callable[[str], str]:
     """Return the function from a term to its display name."""
     spec = replication.study.panel
     names = dict(replication.paper.facts.labels) if replication.paper else {}

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.calibration.coverage import CLASSICAL, SCENARIOS
-from cbec_bayes.calibration.job import Shown
 from cbec_bayes.calibration.sbc import DRAWS, LEVEL
 from cbec_bayes.calibration.uniformity import band
+from cbec_bayes.jobs.calibrate import Shown
 from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, ORANGE, PINK, as_svg, new_figure
 from cbec_bayes.reporting.tables import ReportTable, number, percent
-from cbec_bayes.spec import GROUP_ALL, Origin
+from cbec_bayes.runtime.labels import GROUP_ALL, Origin
 
 SHOWN_CLUSTERS = (3, 10)
 """Sizes of the groups whose coverage the report shows; coverage.csv has all."""
@@ -41,13 +41,17 @@ def calibration_tables(found: Shown) -> list[ReportTable]:
         )
     tables = [
         ReportTable(
-            "calibration_sbc",
-            "Simulation-based calibration: data are drawn from a model with its priors, the model is fitted, and the "
-            "truth is ranked among 99 posterior draws; ranks must be uniform. All tests of right models together call "
-            f"one wrong in {percent(LEVEL)} of such studies. The last two models are wrong on purpose.",
-            Origin.SIMULATED,
-            ("Model", "Replications", "Quantities", "Smallest p", "Ranks", "Quantities that are not uniform"),
-            tuple(rows),
+            name="calibration_sbc",
+            caption=(
+                "Simulation-based calibration: data are drawn from a model with its priors, the model is fitted, "
+                "and the "
+                "truth is ranked among 99 posterior draws; ranks must be uniform. All tests of right models "
+                "together call "
+                f"one wrong in {percent(LEVEL)} of such studies. The last two models are wrong on purpose."
+            ),
+            origin=Origin.SIMULATED,
+            columns=("Model", "Replications", "Quantities", "Smallest p", "Ranks", "Quantities that are not uniform"),
+            rows=tuple(rows),
         )
     ]
     columns = found.coverage.drop_duplicates("column").set_index("column")["n_clusters"]
@@ -71,12 +75,15 @@ def _coverage_table(coverage: pd.DataFrame, column: str, n_clusters: int) -> Rep
     error = float(own["mc_se"].max())
     size = int(own["replications"].max())
     return ReportTable(
-        f"calibration_coverage_{'all' if column == GROUP_ALL else n_clusters}",
-        f"Coverage of 95 % intervals for {of}, and in parentheses their median width, over {size} simulated panels per "
-        f"column (standard error of a coverage at most {error:.3f}).",
-        Origin.SIMULATED,
-        ("Interval", *scenarios),
-        tuple(rows),
+        name=f"calibration_coverage_{'all' if column == GROUP_ALL else n_clusters}",
+        caption=(
+            f"Coverage of 95 % intervals for {of}, and in parentheses their median width, over {size} simulated "
+            f"panels per "
+            f"column (standard error of a coverage at most {error:.3f})."
+        ),
+        origin=Origin.SIMULATED,
+        columns=("Interval", *scenarios),
+        rows=tuple(rows),
     )
 
 

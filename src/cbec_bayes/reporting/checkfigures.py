@@ -12,7 +12,7 @@ from cbec_bayes.checks.sensitivity import POWERS
 from cbec_bayes.checks.suite import title_of
 from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, apart, as_svg, new_figure
 from cbec_bayes.reporting.tables import percent
-from cbec_bayes.spec import CI_PROB, GROUP_ALL
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
 
 QUANTITIES = {"estimate": "coefficient", "se": "clustered standard error", "t": "t", "r2": "R²"}
 _FARTHEST = 6.0  # distances beyond are drawn at the edge

@@ -6,10 +6,10 @@ import math
 
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
+from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.tables import ReportTable, number, sampled_decimals
-from cbec_bayes.spec import GROUP_ALL
-from cbec_bayes.studyfit import StudyFits
+from cbec_bayes.runtime.labels import GROUP_ALL
 
 WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
 
@@ -19,21 +19,27 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
     found = checks_frame(fits.checks)
     ess = float(fits.diagnostics["ess_bulk_min"].iloc[0])
     every = ReportTable(
-        f"{name}_checks",
-        "Checks of the headline model. One that fails is a finding about the model or the data, said here so that the "
-        "numbers above are read with it.",
-        fits.origin,
-        ("Check", "Result", "What was found"),
-        tuple((title_of(r["check"]), WORDS[r["passed"]], r["text"]) for r in found.to_dict("records")),
+        name=f"{name}_checks",
+        caption=(
+            "Checks of the headline model. One that fails is a finding about the model or the data, said here so "
+            "that the "
+            "numbers above are read with it."
+        ),
+        origin=fits.origin,
+        columns=("Check", "Result", "What was found"),
+        rows=tuple((title_of(r["check"]), WORDS[r["passed"]], r["text"]) for r in found.to_dict("records")),
     )
     beside = ReportTable(
-        f"{name}_agreement",
-        "Classical estimates and the headline model's posterior, term by term. Apart: posterior mean less estimate, in "
-        "posterior standard deviations. CR2 has its bias reduced, CRV3 is the jackknife; the last column "
-        "says why a pair parts.",
-        fits.origin,
-        ("Term", "Estimate (CRV1)", "CR2", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
-        tuple(
+        name=f"{name}_agreement",
+        caption=(
+            "Classical estimates and the headline model's posterior, term by term. Apart: posterior mean less "
+            "estimate, in "
+            "posterior standard deviations. CR2 has its bias reduced, CRV3 is the jackknife; the last column "
+            "says why a pair parts."
+        ),
+        origin=fits.origin,
+        columns=("Term", "Estimate (CRV1)", "CR2", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
+        rows=tuple(
             (
                 f"{row['term']}, {'all rows' if row['column'] == GROUP_ALL else row['column']}",
                 f"{number(row['estimate'], digits)} ({number(row['crv1_se'], digits)})",
@@ -52,16 +58,16 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
     members = fits.member_checks
     names = list(dict.fromkeys(members["check"]))
     by_member = ReportTable(
-        f"{name}_member_checks",
-        "Which members of the family replicate what: the predictive checks of each.",
-        fits.origin,
-        ("Model", *(title_of(check) for check in names)),
-        tuple(
+        name=f"{name}_member_checks",
+        caption="Which members of the family replicate what: the predictive checks of each.",
+        origin=fits.origin,
+        columns=("Model", *(title_of(check) for check in names)),
+        rows=tuple(
             (
                 model,
                 *(WORDS[word] for word in members[members["model"] == model].set_index("check").loc[names, "passed"]),
             )
-            for model in fits.answers
+            for model in fits.questions
         ),
     )
     return [every, by_member, beside]

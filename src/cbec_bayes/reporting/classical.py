@@ -6,7 +6,7 @@ import math
 
 from cbec_bayes.replication import Replication, label_of, shown_tables
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
-from cbec_bayes.spec import Origin
+from cbec_bayes.runtime.labels import Origin
 
 
 def classical_tables(replication: Replication) -> list[ReportTable]:
@@ -24,12 +24,12 @@ def classical_tables(replication: Replication) -> list[ReportTable]:
             caption += "≠ not met"
         tables.append(
             ReportTable(
-                f"{name}_{title.lower().replace('table ', 'table').replace(' ', '_')}",
-                caption + "." + (_origins(replication) if "Mean" in frame.columns else ""),
-                origin,
-                tuple(str(column) for column in frame.columns),
-                rows,
-                tuple(tuple("fail" if "[≠" in cell else "" for cell in row) for row in rows) if printed else (),
+                name=f"{name}_{title.lower().replace('table ', 'table').replace(' ', '_')}",
+                caption=caption + "." + (_origins(replication) if "Mean" in frame.columns else ""),
+                origin=origin,
+                columns=tuple(str(column) for column in frame.columns),
+                rows=rows,
+                marks=tuple(tuple("fail" if "[≠" in cell else "" for cell in row) for row in rows) if printed else (),
             )
         )
     return [*tables, _few(replication, origin)]
@@ -85,13 +85,16 @@ def _few(replication: Replication, origin: Origin) -> ReportTable:
             )
         )
     return ReportTable(
-        f"{replication.study.name}_few",
-        f"Slope of {label_of(replication)(exposure)} with few clusters: standard errors with p-values by the usual "
-        "cluster-robust formula (CRV1), with its bias reduced and Satterthwaite degrees of freedom (CR2), and by the "
-        "jackknife (CRV3); the p-value of the wild cluster bootstrap and the 95 % interval that it implies.",
-        origin,
-        ("Column", "Clusters", "Slope", "CRV1", "CR2", "CRV3", "Wild bootstrap", "95 % interval"),
-        tuple(rows),
+        name=f"{replication.study.name}_few",
+        caption=(
+            f"Slope of {label_of(replication)(exposure)} with few clusters: standard errors with p-values by the usual "
+            "cluster-robust formula (CRV1), with its bias reduced and Satterthwaite degrees of freedom (CR2), and "
+            "by the "
+            "jackknife (CRV3); the p-value of the wild cluster bootstrap and the 95 % interval that it implies."
+        ),
+        origin=origin,
+        columns=("Column", "Clusters", "Slope", "CRV1", "CR2", "CRV3", "Wild bootstrap", "95 % interval"),
+        rows=tuple(rows),
     )
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.reporting.tables import ReportTable, number, probability, with_interval
-from cbec_bayes.spec import GROUP_ALL, Origin
+from cbec_bayes.runtime.labels import GROUP_ALL, Origin
 
 
 def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTable:
-    """Return what `cbec_bayes.sidebyside.side_by_side` found as a table.
+    """Return what `cbec_bayes.jobs.compare.side_by_side` found as a table.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
         )
     origin = Origin(frame["origin"].iloc[0]) if len(frame) else Origin.OBSERVED
     return ReportTable(
-        name,
-        "The slope of the exposure side by side: "
+        name=name,
+        caption="The slope of the exposure side by side: "
         + ("as printed, with its parentheses; " if printed else "")
         + "the regression with standard errors clustered by unit (CRV1), bias-reduced (CR2) and by the jackknife "
         "(CRV3); and the posterior mean with its 95 % interval if all groups share one slope, if none learns from "
         "another, and between the two. Pooling: 0 keeps the group's own slope, 1 takes the common one.",
-        origin,
-        (
+        origin=origin,
+        columns=(
             "Column",
             *(("Printed",) if printed else ()),
             "Replicated" if printed else "Estimate",
@@ -61,7 +61,7 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
             "P(slope > 0)",
             "Pooling",
         ),
-        tuple(rows),
+        rows=tuple(rows),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
 
 type Array = NDArray[np.float64]
 

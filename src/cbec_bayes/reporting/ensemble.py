@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cbec_bayes.ensemble import SURVIVES, Ensemble
+from cbec_bayes.jobs.ensemble import SURVIVES, Ensemble
 from cbec_bayes.reporting.drawing import BLUE, GREY, GROUP_TITLES, ORANGE, as_svg, new_figure
 from cbec_bayes.reporting.tables import ReportTable, interval, number, percent, probability
-from cbec_bayes.spec import Origin
+from cbec_bayes.runtime.labels import Origin
 
 VERDICTS = {"yes": "settled", "opposite": "settled: the opposite", "no": "not settled"}
 """What each value of `survives` is called."""
@@ -15,13 +15,16 @@ def ensemble_tables(found: Ensemble) -> list[ReportTable]:
     """Return the conclusions with how often each holds, and the sizes with how much of them is not settled."""
     n = found.panels["panel"].nunique()
     conclusions = ReportTable(
-        "ensemble_conclusions",
-        f"In how many of {n} panels that print the same tables each conclusion has a posterior probability above .975, "
-        "its opposite has, or neither. A conclusion that is not settled in "
-        f"{percent(SURVIVES)} of them does not follow from what was printed.",
-        Origin.RECONSTRUCTED,
-        ("Conclusion", "Holds", "Opposite", "Open", "Probability, lowest to highest", "By what was printed"),
-        tuple(
+        name="ensemble_conclusions",
+        caption=(
+            f"In how many of {n} panels that print the same tables each conclusion has a posterior probability "
+            f"above .975, "
+            "its opposite has, or neither. A conclusion that is not settled in "
+            f"{percent(SURVIVES)} of them does not follow from what was printed."
+        ),
+        origin=Origin.RECONSTRUCTED,
+        columns=("Conclusion", "Holds", "Opposite", "Open", "Probability, lowest to highest", "By what was printed"),
+        rows=tuple(
             (
                 row["conclusion"],
                 percent(row["yes"]),
@@ -32,18 +35,21 @@ def ensemble_tables(found: Ensemble) -> list[ReportTable]:
             )
             for row in found.conclusions.to_dict("records")
         ),
-        tuple(
+        marks=tuple(
             ("", "", "", "", "", "pass" if row["survives"] != "no" else "fail")
             for row in found.conclusions.to_dict("records")
         ),
     )
     sizes = ReportTable(
-        "ensemble_sizes",
-        "Posterior of each quantity averaged over the panels, with a 95 % interval; the panels' own means, lowest to "
-        "highest; and the share of the variance that lies between panels, which the printed numbers leave open.",
-        Origin.RECONSTRUCTED,
-        ("Quantity", "Mean", "95 % interval", "Means of the panels", "Between panels"),
-        tuple(
+        name="ensemble_sizes",
+        caption=(
+            "Posterior of each quantity averaged over the panels, with a 95 % interval; the panels' own means, "
+            "lowest to "
+            "highest; and the share of the variance that lies between panels, which the printed numbers leave open."
+        ),
+        origin=Origin.RECONSTRUCTED,
+        columns=("Quantity", "Mean", "95 % interval", "Means of the panels", "Between panels"),
+        rows=tuple(
             (
                 named(row["quantity"]),
                 number(row["mean"], 2),

@@ -23,7 +23,7 @@ from cbec_bayes.reporting.drawing import (
     as_svg,
     new_figure,
 )
-from cbec_bayes.spec import CI_PROB
+from cbec_bayes.runtime.labels import CI_PROB
 
 Array = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def prior_posterior(learned: pd.DataFrame, title: str) -> str:
     Parameters
     ----------
     learned
-        See `cbec_bayes.estimands.learned.prior_posterior`.
+        See `cbec_bayes.estimands.prior_posterior.prior_posterior`.
     title
         Of the figure.
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cbec_bayes.files import asset_dir
+from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, whole, with_interval
-from cbec_bayes.studyfit import StudyFits
+from cbec_bayes.runtime.files import asset_dir
 
 
 def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[ReportTable]:
@@ -23,7 +23,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
     digits
         Decimals of a slope that is not sampled.
     """
-    headline = next(iter(fits.answers))
+    headline = next(iter(fits.questions))
     own = fits.effects[fits.effects["model"] == headline]
     rows = tuple(
         (
@@ -40,13 +40,17 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         for row in own.to_dict("records")
     )
     effects = ReportTable(
-        f"{name}_hierarchical_effects",
-        "Slope of the exposure by region: its own regression with clustered standard errors (no pooling), the pooled "
-        "regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval, the "
-        "probability of a positive slope, and the pooling factor (0 keeps the region's own slope, 1 takes the common "
-        "one).",
-        fits.origin,
-        (
+        name=f"{name}_hierarchical_effects",
+        caption=(
+            "Slope of the exposure by region: its own regression with clustered standard errors (no pooling), the "
+            "pooled "
+            "regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval, the "
+            "probability of a positive slope, and the pooling factor (0 keeps the region's own slope, 1 takes the "
+            "common "
+            "one)."
+        ),
+        origin=fits.origin,
+        columns=(
             "Region",
             "Units",
             "No pooling (se)",
@@ -56,7 +60,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
             "P(slope > 0)",
             "Pooling",
         ),
-        rows,
+        rows=rows,
     )
     groups = list(own["group"])
     members = tuple(
@@ -67,21 +71,21 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
                 for row in fits.effects[fits.effects["model"] == model].to_dict("records")
             ),
         )
-        for model in fits.answers
+        for model in fits.questions
     )
     every = ReportTable(
-        f"{name}_members",
-        "The same slopes under every member of the family: posterior mean and 95 % interval.",
-        fits.origin,
-        ("Model", *(GROUP_TITLES.get(group, group) for group in groups)),
-        members,
+        name=f"{name}_members",
+        caption="The same slopes under every member of the family: posterior mean and 95 % interval.",
+        origin=fits.origin,
+        columns=("Model", *(GROUP_TITLES.get(group, group) for group in groups)),
+        rows=members,
     )
     differences = ReportTable(
-        f"{name}_hierarchical_contrasts",
-        "Differences between regions under partial pooling, with 95 % intervals.",
-        fits.origin,
-        ("Difference", "Mean", "95 % interval", "P(difference > 0)"),
-        tuple(
+        name=f"{name}_hierarchical_contrasts",
+        caption="Differences between regions under partial pooling, with 95 % intervals.",
+        origin=fits.origin,
+        columns=("Difference", "Mean", "95 % interval", "P(difference > 0)"),
+        rows=tuple(
             (
                 f"{row['group']} − {row['minus']}",
                 *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
@@ -91,12 +95,14 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         ),
     )
     diagnostics = ReportTable(
-        f"{name}_diagnostics",
-        "How well each posterior was sampled: smallest effective size, largest R-hat, and the Pareto shape of the "
-        "importance ratios (to be trusted up to 0.7) or the divergent transitions of NUTS (there may be none).",
-        fits.origin,
-        ("Model", "Engine", "Draws", "Effective size", "R-hat", "Pareto k", "Divergences"),
-        tuple(
+        name=f"{name}_diagnostics",
+        caption=(
+            "How well each posterior was sampled: smallest effective size, largest R-hat, and the Pareto shape of the "
+            "importance ratios (to be trusted up to 0.7) or the divergent transitions of NUTS (there may be none)."
+        ),
+        origin=fits.origin,
+        columns=("Model", "Engine", "Draws", "Effective size", "R-hat", "Pareto k", "Divergences"),
+        rows=tuple(
             (
                 row["model"],
                 row["engine"],

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cbec_bayes.calibration.coverage import SCENARIOS
-from cbec_bayes.calibration.job import Shown
 from cbec_bayes.checks.suite import CHECKS, title_of
-from cbec_bayes.ensemble import Ensemble
 from cbec_bayes.estimands import Summary
-from cbec_bayes.files import csv_text
+from cbec_bayes.jobs.calibrate import Shown
+from cbec_bayes.jobs.ensemble import Ensemble
+from cbec_bayes.jobs.reanalysis import Reanalysis
+from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import Verdict
-from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.replication import Replication, label_of, match_sentence
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.calibration import calibration_figures, calibration_sentences, calibration_tables
@@ -35,8 +35,8 @@ from cbec_bayes.reporting.hierarchy import (
 from cbec_bayes.reporting.reanalysis import MODEL_NAMES, reanalysis_tables
 from cbec_bayes.reporting.tables import interval, number, probability
 from cbec_bayes.reporting.templating import render_template
-from cbec_bayes.spec import GROUP_NEW, Origin
-from cbec_bayes.studyfit import StudyFits
+from cbec_bayes.runtime.files import csv_text
+from cbec_bayes.runtime.labels import GROUP_NEW, Origin
 
 SAMPLED_DIGITS = 5
 """Significant digits of tables that come of draws."""
@@ -150,7 +150,7 @@ def render(
                 "tau": tau_sentence(fits),
                 "priors": fits.priors,
                 "tables": by_fit[name],
-                "answers": fits.answers,
+                "questions": fits.questions,
                 "unlearned": unlearned_sentences(fits),
                 "learned": drawn.get(f"learned_{name}"),
                 "checks": by_check[name],

@@ -16,13 +16,10 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
-from cbec_bayes.estimands.learned import prior_posterior
-from cbec_bayes.fanout import SERIAL, Executor
-from cbec_bayes.files import csv_text, write_files
-from cbec_bayes.folderjobs import ReportedFit, report_fit
+from cbec_bayes.estimands.prior_posterior import prior_posterior
+from cbec_bayes.jobs.fit import tabulate
+from cbec_bayes.jobs.folder import ReportedFit, report_fit
 from cbec_bayes.panel import Panel
-from cbec_bayes.panelfit import tabulate
-from cbec_bayes.receipts import PACKAGES
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.checks import WORDS
@@ -39,7 +36,10 @@ from cbec_bayes.reporting.tables import (
     with_interval,
 )
 from cbec_bayes.reporting.templating import render_template
-from cbec_bayes.spec import CI_PROB, GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.fanout import SERIAL, Executor
+from cbec_bayes.runtime.files import csv_text, write_files
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.receipts import PACKAGES
 
 MOST_DRAWN = MOST_GROUPS
 """Groups that a figure shows at most: the largest and the smallest slopes."""
@@ -48,7 +48,7 @@ FILE = "report.html"
 
 
 def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
-    """Render everything that `cbec_bayes.folderjobs.report_folder` found; returns the files by name, the page first."""
+    """Render everything that `report_folder` found; returns the files by name, the page first."""
     fitted = found.fitted
     design, origin = fitted.fit.design, fitted.fit.design.origin
     digits = decimals(fitted.effects)
@@ -92,7 +92,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         check_figures=[(title, svg) for title, svg, shown in titled if shown],
         more_check_figures=[(title, svg) for title, svg, shown in titled if not shown],
         notes=fitted.notes,
-        how=fitted.how,
+        ssc=fitted.ssc,
         data=fitted.settings.get("data"),
         settings=dict(fitted.settings),
         versions={name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)},
@@ -115,11 +115,11 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
 def report(
     found: PanelFit,
     out: Path | str,
-    how: str = "reghdfe",
+    ssc: str = "reghdfe",
     *,
     panel: Panel | None = None,
     seed: int = 1,
-    run_by: Executor = SERIAL,
+    executor: Executor = SERIAL,
 ) -> list[Path]:
     """Write the report of a fit: one offline page and its parts; the Python form of `cbec-bayes report`.
 
@@ -129,14 +129,14 @@ def report(
         A fitted model, of either engine.
     out
         Folder, made if missing.
-    how
+    ssc
         Convention of the clustered standard errors.
     panel
         That the design is of: the page then has its ledger and its notes.
     seed
         Of everything random.
-    run_by
-        Who does the refits; see `cbec_bayes.fanout.executor`.
+    executor
+        Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
 
     Returns
     -------
@@ -149,8 +149,8 @@ def report(
         The fit misses one of its gates.
     """
     found.diagnostics.require()
-    fitted = tabulate(found, how, panel=panel, seed=seed)
-    return write_files(Path(out), {**render_panel(report_fit(fitted, run_by=run_by)), **fitted.files()})
+    fitted = tabulate(found, ssc, panel=panel, seed=seed)
+    return write_files(Path(out), {**render_panel(report_fit(fitted, executor=executor)), **fitted.files()})
 
 
 def decimals(effects: pd.DataFrame) -> int:
@@ -223,12 +223,14 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     origin = fitted.fit.design.origin
     rows = fitted.effects.dropna(subset=["mean"])
     effects = ReportTable(
-        "effects",
-        "Slopes after partial pooling, with 95 % equal-tailed intervals; pooling 0 keeps a group's own slope, 1 "
-        "replaces it by the common one.",
-        origin,
-        ("Group", "Units", "Own regression (CRV1)", "Mean", "sd", "95 % interval", "P(slope > 0)", "Pooling"),
-        tuple(
+        name="effects",
+        caption=(
+            "Slopes after partial pooling, with 95 % equal-tailed intervals; pooling 0 keeps a group's own slope, 1 "
+            "replaces it by the common one."
+        ),
+        origin=origin,
+        columns=("Group", "Units", "Own regression (CRV1)", "Mean", "sd", "95 % interval", "P(slope > 0)", "Pooling"),
+        rows=tuple(
             (
                 GROUP_TITLES.get(row["group"], str(row["group"])),
                 whole(row["n_units"]),
@@ -251,11 +253,11 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         rows=tuple(cells for cells, group in zip(effects.rows, rows["group"], strict=True) if group in chosen),
     )
     contrasts = ReportTable(
-        "contrasts",
-        "Differences between groups, with 95 % intervals; the largest first.",
-        origin,
-        ("Difference", "Mean", "95 % interval", "P(difference > 0)"),
-        tuple(
+        name="contrasts",
+        caption="Differences between groups, with 95 % intervals; the largest first.",
+        origin=origin,
+        columns=("Difference", "Mean", "95 % interval", "P(difference > 0)"),
+        rows=tuple(
             (
                 f"{row['group']} − {row['minus']}",
                 *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
@@ -268,12 +270,15 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     )
     half = number(fitted.estimands["rope_half_width"].iloc[0], digits)
     estimands = ReportTable(
-        "estimands",
-        f"The average over units, and the probability that a slope is practically zero: within {half} of it, a tenth "
-        "of sd(outcome) / sd(exposure).",
-        origin,
-        ("Slope", "Mean", "95 % interval", "P(practically zero)"),
-        tuple(
+        name="estimands",
+        caption=(
+            f"The average over units, and the probability that a slope is practically zero: within {half} of it, a "
+            f"tenth "
+            "of sd(outcome) / sd(exposure)."
+        ),
+        origin=origin,
+        columns=("Slope", "Mean", "95 % interval", "P(practically zero)"),
+        rows=tuple(
             (
                 GROUP_TITLES.get(row["estimand"], str(row["estimand"])),
                 *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
@@ -283,22 +288,24 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         ),
     )
     checks = ReportTable(
-        "checks",
-        "Checks of the model. One that fails is a finding about the model or the data, to be read with the numbers "
-        "above.",
-        origin,
-        ("Check", "Result", "What was found"),
-        tuple(
+        name="checks",
+        caption=(
+            "Checks of the model. One that fails is a finding about the model or the data, to be read with the numbers "
+            "above."
+        ),
+        origin=origin,
+        columns=("Check", "Result", "What was found"),
+        rows=tuple(
             (title_of(row["check"]), WORDS[row["passed"]], row["text"])
             for row in checks_frame(found.checks.results).to_dict("records")
         ),
     )
     ledger = ReportTable(
-        "ledger",
-        "Rows that were dropped, and cells that were filled.",
-        origin,
-        tuple(str(name) for name in fitted.ledger.columns),
-        tuple(tuple(str(cell) for cell in row) for row in fitted.ledger.head(200).to_numpy().tolist()),
+        name="ledger",
+        caption="Rows that were dropped, and cells that were filled.",
+        origin=origin,
+        columns=tuple(str(name) for name in fitted.ledger.columns),
+        rows=tuple(tuple(str(cell) for cell in row) for row in fitted.ledger.head(200).to_numpy().tolist()),
     )
     compared = compare_table("compare", found.compared, digits)
     return {

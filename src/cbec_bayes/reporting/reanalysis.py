@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cbec_bayes.jobs.reanalysis import Reanalysis
 from cbec_bayes.published.audit import Audit
 from cbec_bayes.published.printed import Paper
 from cbec_bayes.published.readings import Verdict
-from cbec_bayes.published.reanalysis import Reanalysis
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, whole
-from cbec_bayes.spec import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
 
 MODEL_NAMES = {
     "published_half_normal": "half-normal",
@@ -26,11 +26,11 @@ def _audit_counts(audit: Audit) -> ReportTable:
 
     checks = dict.fromkeys(finding.check for finding in audit.findings)
     return ReportTable(
-        "audit_counts",
-        "How often each check passes, fails, or is left open.",
-        Origin.PRINTED,
-        ("Check", "Pass", "Fail", "Undetermined"),
-        tuple((check, *(count(check, verdict) for verdict in Verdict)) for check in checks),
+        name="audit_counts",
+        caption="How often each check passes, fails, or is left open.",
+        origin=Origin.PRINTED,
+        columns=("Check", "Pass", "Fail", "Undetermined"),
+        rows=tuple((check, *(count(check, verdict) for verdict in Verdict)) for check in checks),
     )
 
 
@@ -50,12 +50,14 @@ def _audit_findings(analysis: Reanalysis) -> ReportTable:
         and (f.verdict is Verdict.FAIL or f.check == "r2_split")
     )
     return ReportTable(
-        "audit_findings",
-        "The findings that matter, each with what it rests on: printed numbers alone, or observed controls too.",
-        Origin.PRINTED,
-        ("Place", "Term", "Verdict", "In words", "Origin"),
-        rows,
-        tuple(("", "", row[2], "", "") for row in rows),
+        name="audit_findings",
+        caption=(
+            "The findings that matter, each with what it rests on: printed numbers alone, or observed controls too."
+        ),
+        origin=Origin.PRINTED,
+        columns=("Place", "Term", "Verdict", "In words", "Origin"),
+        rows=rows,
+        marks=tuple(("", "", row[2], "", "") for row in rows),
     )
 
 
@@ -95,12 +97,12 @@ def _printed_tables(paper: Paper, audit: Audit) -> list[ReportTable]:
             marks.append(("",) * (len(columns) + 1))
         tables.append(
             ReportTable(
-                f"printed_table{table}",
-                f"Table {table} as printed.",
-                Origin.PRINTED,
-                ("", *(column.name for column in columns)),
-                tuple(rows),
-                tuple(marks),
+                name=f"printed_table{table}",
+                caption=f"Table {table} as printed.",
+                origin=Origin.PRINTED,
+                columns=("", *(column.name for column in columns)),
+                rows=tuple(rows),
+                marks=tuple(marks),
             )
         )
     return tables
@@ -114,11 +116,11 @@ def _moments_table(paper: Paper) -> ReportTable:
     ]
     table = next(iter(rows)).table
     return ReportTable(
-        f"printed_table{table}",
-        f"Table {table} as printed.",
-        Origin.PRINTED,
-        ("", "Observations", "Mean", "Standard deviation", "Minimum", "Maximum"),
-        tuple(cells),
+        name=f"printed_table{table}",
+        caption=f"Table {table} as printed.",
+        origin=Origin.PRINTED,
+        columns=("", "Observations", "Mean", "Standard deviation", "Minimum", "Maximum"),
+        rows=tuple(cells),
     )
 
 
@@ -142,12 +144,15 @@ def _effects(analysis: Reanalysis) -> ReportTable:
             )
         )
     return ReportTable(
-        "effects",
-        "Slope of the exposure by region: as printed, and after partial pooling with a 95 % equal-tailed credible "
-        "interval, the probability of a positive slope, and the pooling factor (0 keeps the printed slope, 1 replaces "
-        "it by the mean).",
-        Origin.PRINTED,
-        (
+        name="effects",
+        caption=(
+            "Slope of the exposure by region: as printed, and after partial pooling with a 95 % equal-tailed credible "
+            "interval, the probability of a positive slope, and the pooling factor (0 keeps the printed slope, 1 "
+            "replaces "
+            "it by the mean)."
+        ),
+        origin=Origin.PRINTED,
+        columns=(
             "Region",
             "Provinces",
             "As printed",
@@ -157,7 +162,7 @@ def _effects(analysis: Reanalysis) -> ReportTable:
             "P(slope > 0)",
             "Pooling",
         ),
-        tuple(rows),
+        rows=tuple(rows),
     )
 
 
@@ -172,11 +177,11 @@ def _contrasts(analysis: Reanalysis) -> ReportTable:
         for row in analysis.contrasts.to_dict("records")
     )
     return ReportTable(
-        "contrasts",
-        "Differences between regions after partial pooling, with 95 % intervals.",
-        Origin.PRINTED,
-        ("Difference", "Mean", "95 % interval", "P(difference > 0)"),
-        rows,
+        name="contrasts",
+        caption="Differences between regions after partial pooling, with 95 % intervals.",
+        origin=Origin.PRINTED,
+        columns=("Difference", "Mean", "95 % interval", "P(difference > 0)"),
+        rows=rows,
     )
 
 
@@ -193,11 +198,11 @@ def _sensitivity(analysis: Reanalysis) -> ReportTable:
         rows.append((str(reading).replace("_", " "), MODEL_NAMES.get(str(model), str(model)), *cells))
     heads = [GROUP_TITLES.get(group, group) for group in groups]
     return ReportTable(
-        "sensitivity",
-        "Posterior mean and 95 % interval under every reading of the parentheses and every prior of τ.",
-        Origin.PRINTED,
-        ("Reading", "Prior of τ", "τ", *heads),
-        tuple(rows),
+        name="sensitivity",
+        caption="Posterior mean and 95 % interval under every reading of the parentheses and every prior of τ.",
+        origin=Origin.PRINTED,
+        columns=("Reading", "Prior of τ", "τ", *heads),
+        rows=tuple(rows),
     )
 
 
@@ -213,12 +218,12 @@ def _audit_table(analysis: Reanalysis) -> ReportTable:
     )
     marks = tuple(("", "", "", "", row[4], "", "") for row in rows)
     return ReportTable(
-        "audit",
-        f"All {len(rows)} findings of the audit.",
-        Origin.PRINTED,
-        ("Table", "Column", "Term", "Check", "Verdict", "In words", "Origin"),
-        rows,
-        marks,
+        name="audit",
+        caption=f"All {len(rows)} findings of the audit.",
+        origin=Origin.PRINTED,
+        columns=("Table", "Column", "Term", "Check", "Verdict", "In words", "Origin"),
+        rows=rows,
+        marks=marks,
     )
 
 
@@ -233,9 +238,11 @@ def _engines(analysis: Reanalysis) -> ReportTable:
         )
 
     return ReportTable(
-        "engines",
-        "The same posterior by two engines; the difference is in Monte Carlo standard errors of the sampled one.",
-        Origin.PRINTED,
-        ("Quantity", "Quadrature", "PyMC, nutpie", "Standard error", "Difference"),
-        tuple(row(r) for _, r in analysis.agreement.table.iterrows()),
+        name="engines",
+        caption=(
+            "The same posterior by two engines; the difference is in Monte Carlo standard errors of the sampled one."
+        ),
+        origin=Origin.PRINTED,
+        columns=("Quantity", "Quadrature", "PyMC, nutpie", "Standard error", "Difference"),
+        rows=tuple(row(r) for _, r in analysis.agreement.table.iterrows()),
     )

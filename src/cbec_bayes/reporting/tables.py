@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from cbec_bayes.spec import Origin
+from cbec_bayes.runtime.labels import Origin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportTable:
     """A table of the report.
 

@@ -39,14 +39,14 @@ def _finding(
 ) -> Finding:
     def finding(verdict: Verdict, interval: Interval | None, detail: str) -> Finding:
         return Finding(
-            column.table,
-            column.name,
-            constant.term,
-            "constant",
-            verdict,
-            interval,
-            "constant expected",
-            detail,
+            table=column.table,
+            column=column.name,
+            term=constant.term,
+            check="constant",
+            verdict=verdict,
+            interval=interval,
+            quantity="constant expected",
+            detail=detail,
         )
 
     slopes = {term: cell for term, cell in column.coefficients.items() if cell is not constant}

@@ -14,13 +14,13 @@ from cbec_bayes.published.audit.finding import Context, Finding, span
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Coefficient, Moments, TableColumn
 from cbec_bayes.published.readings import Verdict
-from cbec_bayes.spec import Origin
+from cbec_bayes.runtime.labels import Origin
 
 UNIT, TIME = "unit", "time"
 """Columns of the observed rows beside those named as the printed terms."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
     """A column whose constant and slopes are printed and whose controls were observed."""
 
@@ -48,7 +48,7 @@ def check_conventions(context: Context) -> Iterator[Finding]:
         slopes = {term: cell for term, cell in column.coefficients.items() if cell is not constant}
         if rows is None or constant is None or not any(term in rows.columns for term in slopes):
             continue
-        case = _Case(column, constant, slopes, rows, moments, outcome)
+        case = _Case(column=column, constant=constant, slopes=slopes, rows=rows, moments=moments, outcome=outcome)
         bounded = (outcome, *(term for term in slopes if term not in rows.columns))
         if _is_sample(case) and all(_bounds_known(case, term) for term in bounded):
             yield _finding(case)
@@ -96,9 +96,16 @@ def _finding(case: _Case) -> Finding:
         detail += f"{text} is impossible under each of the usual normalisations of the effects"
         minus = str(-case.constant.estimate.value)
         detail += f"; {minus} would be possible {_listed(possible['minus'])}." if possible["minus"] else "."
-    place = case.column.table, case.column.name, case.constant.term
     return Finding(
-        *place, "constant_conventions", verdict, zero_mean, "constant expected", detail, origin=Origin.OBSERVED
+        table=case.column.table,
+        column=case.column.name,
+        term=case.constant.term,
+        check="constant_conventions",
+        verdict=verdict,
+        interval=zero_mean,
+        quantity="constant expected",
+        detail=detail,
+        origin=Origin.OBSERVED,
     )
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.published.facts import Sample
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Paper, TableColumn
 from cbec_bayes.published.readings import Verdict
-from cbec_bayes.regions import Scheme
-from cbec_bayes.spec import Origin
+from cbec_bayes.runtime.labels import Origin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One check on one place of a printed table.
 

@@ -35,7 +35,16 @@ def _range(column: TableColumn, quantity: str) -> Finding:
     possible = number.interval.intersects(allowed)
     detail = f"R2 of {number} is {'possible' if possible else 'outside what an R2 can be'}."
     verdict = Verdict.PASS if possible else Verdict.FAIL
-    return Finding(column.table, column.name, "", f"{quantity}_range", verdict, number.interval, "R2", detail)
+    return Finding(
+        table=column.table,
+        column=column.name,
+        term="",
+        check=f"{quantity}_range",
+        verdict=verdict,
+        interval=number.interval,
+        quantity="R2",
+        detail=detail,
+    )
 
 
 def _slopes(column: TableColumn) -> set[str]:
@@ -67,7 +76,16 @@ def _monotone(small: TableColumn, large: TableColumn) -> Iterator[Finding]:
             verdict, end = Verdict.UNDETERMINED, "rounding leaves open whether it falls"
         detail = f"From column {small.name} to {large.name}, {added} regressors more, R2 goes from {a} to {b}: {end}."
         columns = f"{small.name} to {large.name}"
-        yield Finding(small.table, columns, "", f"{quantity}_nested", verdict, gain, "gain in R2", detail)
+        yield Finding(
+            table=small.table,
+            column=columns,
+            term="",
+            check=f"{quantity}_nested",
+            verdict=verdict,
+            interval=gain,
+            quantity="gain in R2",
+            detail=detail,
+        )
 
 
 def _split(context: Context, partition: Partition) -> Iterator[Finding]:
@@ -91,7 +109,16 @@ def _split(context: Context, partition: Partition) -> Iterator[Finding]:
     heads = " + ".join(part.name for part in parts)
     if unexplained.low <= 0 or pooled.high >= unexplained.low:
         detail = "The fits per group are no worse than the pooled fit, whatever the variation within groups."
-        yield Finding(parts[0].table, heads, "", "r2_split", Verdict.PASS, None, "", detail)
+        yield Finding(
+            table=parts[0].table,
+            column=heads,
+            term="",
+            check="r2_split",
+            verdict=Verdict.PASS,
+            interval=None,
+            quantity="",
+            detail=detail,
+        )
         return
     between = _ONE - pooled / unexplained
     least = Interval(max(between.low, 0), 1)
@@ -101,12 +128,12 @@ def _split(context: Context, partition: Partition) -> Iterator[Finding]:
         f"{float(least.low):.0%} of the outcome's variation lies between the groups."
     )
     yield Finding(
-        parts[0].table,
-        heads,
-        "",
-        "r2_split",
-        Verdict.UNDETERMINED,
-        least,
-        "share of variation between groups",
-        detail,
+        table=parts[0].table,
+        column=heads,
+        term="",
+        check="r2_split",
+        verdict=Verdict.UNDETERMINED,
+        interval=least,
+        quantity="share of variation between groups",
+        detail=detail,
     )

@@ -20,7 +20,16 @@ def check_moments(context: Context) -> Iterator[Finding]:
 
 def _finding(row: Moments) -> Finding:
     def finding(verdict: Verdict, interval: Interval | None, quantity: str, detail: str) -> Finding:
-        return Finding(row.table, "", row.term, "moments", verdict, interval, quantity, detail)
+        return Finding(
+            table=row.table,
+            column="",
+            term=row.term,
+            check="moments",
+            verdict=verdict,
+            interval=interval,
+            quantity=quantity,
+            detail=detail,
+        )
 
     if row.mean is None or row.min is None or row.max is None:
         return finding(Verdict.UNDETERMINED, None, "", "Mean, minimum and maximum are not all printed.")

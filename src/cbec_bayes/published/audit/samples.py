@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cbec_bayes.panel.regions import load_scheme
 from cbec_bayes.published.audit.finding import Context, Finding
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Partition
 from cbec_bayes.published.readings import Verdict
-from cbec_bayes.regions import load_scheme
 
 OTHER_SCHEMES = ("four_regions", "three_regions")
 
@@ -34,7 +34,16 @@ def _balance(
     if units is None or periods is None:
         missing = "units" if units is None else "periods"
         detail = f"{n_obs} observations; the number of {missing} is not known."
-        return Finding(table, column, term, "observations", Verdict.UNDETERMINED, None, "observations", detail)
+        return Finding(
+            table=table,
+            column=column,
+            term=term,
+            check="observations",
+            verdict=Verdict.UNDETERMINED,
+            interval=None,
+            quantity="observations",
+            detail=detail,
+        )
     full = units * periods
     where = f" of {group}" if group else ""
     if n_obs == full:
@@ -48,7 +57,16 @@ def _balance(
         short = full - n_obs
         verdict = Verdict.FAIL
         detail = f"{n_obs} observations where {units} units{where} × {periods} periods make {full}: {short} short."
-    return Finding(table, column, term, "observations", verdict, Interval(full, full), "observations expected", detail)
+    return Finding(
+        table=table,
+        column=column,
+        term=term,
+        check="observations",
+        verdict=verdict,
+        interval=Interval(full, full),
+        quantity="observations expected",
+        detail=detail,
+    )
 
 
 def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
@@ -63,7 +81,16 @@ def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
     table, heads = parts[0].table, " + ".join(part.name for part in parts)
     if whole is None or any(count is None for count in counts):
         detail = f"The observations of {heads} or of the whole are not printed."
-        yield Finding(table, heads, "", "observations_sum", Verdict.UNDETERMINED, None, "observations", detail)
+        yield Finding(
+            table=table,
+            column=heads,
+            term="",
+            check="observations_sum",
+            verdict=Verdict.UNDETERMINED,
+            interval=None,
+            quantity="observations",
+            detail=detail,
+        )
         return
     known = [count for count in counts if count is not None]
     total = sum(known)
@@ -78,7 +105,16 @@ def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
             Verdict.FAIL,
             detail + f": {short} are missing without a word. " + _missing(context, partition, short),
         )
-    yield Finding(table, heads, "", "observations_sum", verdict, Interval(total, total), "observations", detail.strip())
+    yield Finding(
+        table=table,
+        column=heads,
+        term="",
+        check="observations_sum",
+        verdict=verdict,
+        interval=Interval(total, total),
+        quantity="observations",
+        detail=detail.strip(),
+    )
 
 
 def _missing(context: Context, partition: Partition, short: int) -> str:

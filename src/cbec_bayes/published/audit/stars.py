@@ -52,14 +52,14 @@ def _cell_findings(
     for result in results:
         check = f"stars_{result.reading}" + (f"_{result.reference}" if result.reference else "")
         yield Finding(
-            cell.table,
-            cell.column,
-            cell.term,
-            check,
-            result.verdict,
-            result.p,
-            "p-value",
-            _reading_sentence(cell, result, sample, stars_word(cell.stars, levels)),
+            table=cell.table,
+            column=cell.column,
+            term=cell.term,
+            check=check,
+            verdict=result.verdict,
+            interval=result.p,
+            quantity="p-value",
+            detail=_reading_sentence(cell, result, sample, stars_word(cell.stars, levels)),
         )
     yield _single_reading(cell, results, claimed)
     if best_verdict(results, claimed) is not Verdict.PASS:
@@ -107,7 +107,16 @@ def _single_reading(cell: Coefficient, results: tuple[ReadingResult, ...], claim
             f"{only} {' or '.join(others)} would agree."
         )
     p = next(result.p for result in results if result.reading == claimed and result.verdict is verdict)
-    return Finding(cell.table, cell.column, cell.term, "reading", verdict, p, "p-value", detail)
+    return Finding(
+        table=cell.table,
+        column=cell.column,
+        term=cell.term,
+        check="reading",
+        verdict=verdict,
+        interval=p,
+        quantity="p-value",
+        detail=detail,
+    )
 
 
 def _implied_se(context: Context, cell: Coefficient, sample: Sample) -> Finding:
@@ -122,7 +131,16 @@ def _implied_se(context: Context, cell: Coefficient, sample: Sample) -> Finding:
         f"{stars_word(cell.stars, context.paper.facts.stars).capitalize()} beside {cell.estimate} imply a standard "
         f"error {size} ({_reference('t', sample)}); printed is ({printed})."
     )
-    return Finding(cell.table, cell.column, cell.term, "implied_se", verdict, interval, "standard error", detail)
+    return Finding(
+        table=cell.table,
+        column=cell.column,
+        term=cell.term,
+        check="implied_se",
+        verdict=verdict,
+        interval=interval,
+        quantity="standard error",
+        detail=detail,
+    )
 
 
 def _column_finding(context: Context, column: TableColumn, readings: dict[str, tuple[ReadingResult, ...]]) -> Finding:
@@ -145,12 +163,12 @@ def _column_finding(context: Context, column: TableColumn, readings: dict[str, t
         else:
             detail += "no single reading makes the whole column coherent."
     return Finding(
-        column.table,
-        column.name,
-        "",
-        "column_reading",
-        Verdict.FAIL if against else Verdict.PASS,
-        Interval(len(against), len(against)),
-        "cells that contradict the stated reading",
-        detail,
+        table=column.table,
+        column=column.name,
+        term="",
+        check="column_reading",
+        verdict=Verdict.FAIL if against else Verdict.PASS,
+        interval=Interval(len(against), len(against)),
+        quantity="cells that contradict the stated reading",
+        detail=detail,
     )

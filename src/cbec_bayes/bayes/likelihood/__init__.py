@@ -1,0 +1,1 @@
+"""The marginal likelihood of the scales, and the coefficients given scales."""

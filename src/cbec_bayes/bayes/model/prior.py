@@ -1,0 +1,67 @@
+"""Priors by family and parameters, as a model file states them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cbec_bayes.runtime.errors import suggest
+from cbec_bayes.runtime.toml import Section
+
+# Parameters of each family with the ones that scale with the unit of the slope; all scales are positive.
+FAMILIES: Mapping[str, Mapping[str, bool]] = {
+    "flat": {},
+    "normal": {"mean": True, "sd": True},
+    "half_normal": {"scale": True},
+    "half_t": {"df": False, "scale": True},
+    "half_cauchy": {"scale": True},
+    "exponential": {"mean": True},
+    "uniform": {"upper": True},
+    "fixed": {"value": True},
+}
+
+
+SLOPE_FAMILIES = ("flat", "normal")
+
+
+SCALE_FAMILIES = ("half_normal", "half_t", "half_cauchy", "exponential", "uniform", "fixed")
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A prior by family and parameters.
+
+    Attributes
+    ----------
+    dist
+        One of `FAMILIES`.
+    params
+        Its parameters; in units of the slope where the model file says so, plain numbers once resolved.
+    """
+
+    dist: str
+    params: Mapping[str, float]
+
+    def scaled(self, unit: float) -> Prior:
+        """Return the prior with its location and scale parameters multiplied by `unit`."""
+        scales = FAMILIES[self.dist]
+        return Prior(self.dist, {key: value * (unit if scales[key] else 1) for key, value in self.params.items()})
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{key} = {value:.4g}" for key, value in self.params.items())
+        return f"{self.dist.replace('_', '-')}({inside})" if inside else self.dist
+
+
+def read_prior(section: Section, families: Sequence[str]) -> Prior:
+    """Read a prior of one of some families from a TOML table."""
+    dist = section.text("dist")
+    if dist not in families:
+        raise section.wrong("dist", f"unknown prior '{dist}'; {suggest(dist, families)}")
+    names = tuple(FAMILIES[dist])
+    section.only(("dist", *names))
+    params = {name: section.number(name) for name in names}
+    for name, value in params.items():
+        may_be_any = dist == "normal" and name == "mean"
+        if not may_be_any and (value < 0 or (value == 0 and dist != "fixed")):
+            raise section.wrong(name, f"must be positive, not {value:g}")
+    return Prior(dist, params)

@@ -1,0 +1,1 @@
+"""The same posterior as a `pymc.Model`."""

@@ -1,0 +1,364 @@
+"""The family of panel models as a readable `pymc.Model`: the independent check of the collapsed engine, to be extended.
+
+It is also the engine of the members that cannot be collapsed, those with residuals that are not normal.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
+from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for, coefficient_names, labels_of, time_labels
+from cbec_bayes.bayes.model.densities import resolve
+from cbec_bayes.bayes.model.family import SCALES, PanelModel
+from cbec_bayes.bayes.model.likelihoods import SAMPLED
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.moments.lagged import previous_rows
+from cbec_bayes.bayes.pymc.coordinates import (
+    CONDITIONING,
+    Data,
+    carried_by,
+    conditioned_effects,
+    deterministic,
+    normal_prior,
+)
+from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, sample
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, Codes
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+
+OUTCOME = "y"
+"""Name of the observed variable; the stored tree has the outcome's own name in its place."""
+
+CONDITIONED = ("location_z", "unit_effect_z", "innovation")
+"""Free variables of the conditioned model that are no parameters; the stored tree is without them."""
+
+PACKAGES = ("cbec_bayes", "numpy", "scipy", "arviz", "pymc", "nutpie")
+"""Packages whose versions are stored."""
+
+TERMS: Mapping[str, Callable[[Any, Data], Any]] = {
+    "unit_effect": lambda mu, at: mu[at["unit_code"]],
+    "intercept": lambda alpha, at: alpha,
+    "slope": lambda beta, at: beta * at["exposure"],
+    "group_slope": lambda b, at: b[at["group_code"]] * at["exposure"],
+    "group_total_slope": lambda b, at: b[at["group_code"]] * at["exposure"],
+    "unit_slope": lambda c, at: c[at["unit_code"]] * at["exposure"],
+    "control_slope": lambda gamma, at: at["controls"] @ gamma,
+    "group_total_control_slope": lambda g, at: (at["controls"] * g.T[at["group_code"]]).sum(axis=1),
+    "time_effect": lambda lam, at: lam[at["time_code"]],
+    "group_time_effect": lambda omega, at: omega[at["group_code"], at["time_code"]],
+    "mundlak_unit": lambda m, at: at["mundlak_unit_means"] @ m,
+    "mundlak_time": lambda m, at: at["mundlak_time_means"] @ m,
+}
+"""What each block adds to the mean of every row, given its coefficients and the data."""
+
+
+def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, conditioned: bool = False) -> Any:
+    """Build the model of MODEL.md section 2.
+
+    Parameters
+    ----------
+    design
+        From `make_design`. Without groups, or with one, the model reduces to its common slope.
+    model
+        A model of the family or the name of one.
+    conditioned
+        Whether it is written in variables that sample well, with the coefficients as deterministic functions of them:
+        the same posterior, as the log density has the change of variables. Without, the free variables are the
+        coefficients themselves, the density is the formula on paper, and scales of few groups make funnels of it.
+
+    Returns
+    -------
+    pymc.Model
+        Variables are named as the blocks are, and as the scales of `family.SCALES`; besides, ``rho``
+        and the own parameters of the residuals that have them, and ``group_total_slope`` where the slope is pooled.
+        Where some coefficients of a block are zero by convention, the free ones are ``<name>_kept``. The data can be
+        exchanged by `pymc.set_data`.
+
+    Raises
+    ------
+    InputError
+        A slope is not identified; AR(1) residuals, and a time that is no whole number.
+
+    Notes
+    -----
+    AR(1) residuals are stationary within a unit: the factors of the likelihood, and so its pointwise values, are of one
+    row given the unit's row before it. ``sigma`` is the standard deviation of a normal residual, the scale of another.
+    """
+    return pymc_of(blocks_for(design, model), conditioned=conditioned)
+
+
+def pymc_of(blocks: Blocks, *, conditioned: bool = False) -> Any:
+    """Build the model of blocks; see `build_pymc`."""
+    import pymc as pm
+
+    blocks = with_unit_slopes(blocks)
+    model = blocks.model
+    priors = _priors(blocks)
+    with pm.Model(coords=_coords(blocks, conditioned=conditioned)) as pymc_model:
+        data = _data(blocks)
+        scales = _scales(model.residual, priors, conditioned=conditioned)
+        if conditioned:
+            effects = conditioned_effects(blocks, priors, scales)
+        else:
+            effects = {block.name: _flat(block, priors) for block in blocks.flat}
+            effects |= {b.name: pm.Normal(b.name, 0, scales[str(b.scale)], dims=b.dims) for b in blocks.pooled}
+            effects["unit_effect"] = _unit_effect(scales.get("sigma_mu"))
+        if "group_slope" in effects and "slope" in effects:
+            pm.Deterministic("group_total_slope", effects["slope"] + effects["group_slope"], dims="group")
+        mean = sum(_term(name, effect, data, blocks.design) for name, effect in effects.items())
+        _likelihood(model.residual, mean, scales, data)
+    return pymc_model
+
+
+def _priors(blocks: Blocks) -> dict[str, Prior]:
+    """Return the resolved priors of what the blocks have: no scale of an effect that another one spans."""
+    used = {"sigma", "sigma_mu", *(block.scale for block in blocks.pooled)}
+    resolved = resolve(blocks.model, blocks.design)
+    return {name: prior for name, prior in resolved.items() if name in used or name.partition("[")[0] not in SCALES}
+
+
+def _coords(blocks: Blocks, *, conditioned: bool) -> dict[str, Any]:
+    design = blocks.design
+    coords: dict[str, Any] = {
+        "obs": np.arange(design.n_obs),
+        "unit": design.units,
+        "time": list(time_labels(design)),
+    }
+    if design.group is not None:
+        coords["group"] = design.groups
+    if len(design.terms) > 1:
+        coords["coef"] = design.terms[1:]
+    for block in blocks.every:
+        coords |= dict(zip(block.dims, block.labels, strict=True))
+        if not conditioned and len(block.kept) < block.size:
+            labels = labels_of(block)
+            coords[f"kept_{block.name}"] = [labels[k] for k in block.kept]
+    if conditioned:
+        coords["location"] = coefficient_names(blocks)
+    return coords
+
+
+def _data(blocks: Blocks) -> dict[str, Any]:
+    """Register outcome, regressors and codes."""
+    import pymc as pm
+
+    design = blocks.design
+    found: dict[str, tuple[Array | Codes, tuple[str, ...]]] = {
+        "outcome": (design.y, ("obs",)),
+        "exposure": (design.x[:, 0], ("obs",)),
+        "unit_code": (design.unit, ("obs",)),
+        "time_code": (design.time, ("obs",)),
+    }
+    if len(design.terms) > 1:
+        found["controls"] = design.x[:, 1:], ("obs", "coef")
+    if design.group is not None:
+        found["group_code"] = design.group, ("obs",)
+    for block in blocks.flat:
+        if block.name.startswith("mundlak_"):
+            found[f"{block.name}_means"] = block.regressors, ("obs", *block.dims)
+    if blocks.model.residual == "ar1":
+        previous, gap = previous_rows(design)
+        found |= {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
+    return {name: pm.Data(name, values, dims=dims) for name, (values, dims) in found.items()}
+
+
+def _scales(residual: str, priors: Mapping[str, Prior], *, conditioned: bool) -> dict[str, Any]:
+    """Add the scales, and the other parameters of the residuals."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    found: dict[str, Any] = {}
+    if residual in SAMPLED:
+        found |= SAMPLED[residual].add_parameters()
+    if residual == "ar1":
+        found["rho"] = pm.Uniform("rho", -1, 1)
+    for name, prior in priors.items():
+        if name.partition("[")[0] not in SCALES:
+            continue
+        if conditioned and name == "sigma" and residual == "ar1" and prior.dist != "fixed":
+            # Data know the innovations' scale well, and sigma only as well as they know rho.
+            innovation, ratio = pm.HalfFlat("innovation"), pt.sqrt(1 - found["rho"] ** 2)
+            found[name] = pm.Deterministic(name, innovation / ratio)
+            pm.Potential("sigma_prior", pm.logp(_scale(None, prior), found[name]) - pt.log(ratio))
+        else:
+            found[name] = _scale(name, prior, "group" if name == "sigma" and residual == "by_group" else None)
+    return found
+
+
+def _scale(name: str | None, prior: Prior, dims: str | None = None) -> Any:
+    """Add a scale, or return its distribution if it has no name; one that its prior fixes is data."""
+    import pymc as pm
+
+    def add(family: Any, **params: Any) -> Any:
+        return family.dist(**params) if name is None else family(name, **params, dims=dims)
+
+    # In double precision: PyTensor takes the logarithm of a Python float in single.
+    p = {key: np.float64(value) for key, value in prior.params.items()}
+    match prior.dist:
+        case "half_normal":
+            return add(pm.HalfNormal, sigma=p["scale"])
+        case "half_t":
+            return add(pm.HalfStudentT, nu=p["df"], sigma=p["scale"])
+        case "half_cauchy":
+            return add(pm.HalfCauchy, beta=p["scale"])
+        case "exponential":
+            return add(pm.Exponential, scale=p["mean"])
+        case "uniform":
+            return add(pm.Uniform, lower=np.float64(0), upper=p["upper"])
+        case "fixed":
+            size = () if dims is None else len(pm.modelcontext(None).coords[dims])
+            return pm.Data(name, np.full(size, p["value"]), dims=dims)
+    raise InputError(f"'{prior.dist}' is no prior of a scale")
+
+
+def _flat(block: Block, priors: Mapping[str, Prior]) -> Any:
+    """Add coefficients without a scale; those not kept are zero."""
+    import pymc as pm
+
+    if len(block.kept) < block.size:
+        return deterministic(block, pm.Flat(f"{block.name}_kept", dims=f"kept_{block.name}"))
+    normal = normal_prior(block, priors)
+    if normal is None:
+        return pm.Flat(block.name, dims=block.dims or None)
+    mean, sd = (values.reshape(block.shape) for values in normal)
+    return pm.Normal(block.name, mean, sd, dims=block.dims or None)
+
+
+def _unit_effect(sigma_mu: Any | None) -> Any:
+    """Add the unit effects, flat without a scale."""
+    import pymc as pm
+
+    return (
+        pm.Flat("unit_effect", dims="unit") if sigma_mu is None else pm.Normal("unit_effect", 0, sigma_mu, dims="unit")
+    )
+
+
+def _term(name: str, effect: Any, data: Data, design: Design) -> Any:
+    """Return what a block adds to the mean of every row."""
+    if name.startswith("group_control_slope["):
+        control = design.terms[1:].index(name.partition("[")[2].removesuffix("]"))
+        return effect[data["group_code"]] * data["controls"][:, control]
+    return TERMS[name](effect, data)
+
+
+def _likelihood(residual: str, mean: Any, scales: Data, data: Data) -> None:
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    sigma = scales["sigma"]
+    observed = {"observed": data["outcome"], "dims": "obs"}
+    match residual:
+        case "normal":
+            pm.Normal(OUTCOME, mean, sigma, **observed)
+        case "by_group":
+            pm.Normal(OUTCOME, mean, sigma[data["group_code"]], **observed)
+        case "ar1":
+            carried = carried_by(scales["rho"], data["gap"])
+            before = (data["outcome"] - mean)[data["previous_row"]]
+            pm.Normal(OUTCOME, mean + carried * before, sigma * pt.sqrt(1 - carried**2), **observed)
+        case _:
+            SAMPLED[residual].observe(OUTCOME, mean, sigma, scales, **observed)
+
+
+def fit_twin(
+    blocks: Blocks,
+    *,
+    draws: int = 1_000,
+    tune: int = 1_000,
+    chains: int = 4,
+    seed: int = 1,
+    target_accept: float = 0.95,
+    on_progress: OnProgress = ignore_progress,
+) -> tuple[Any, SamplingDiagnostics]:
+    """Sample the twin by nutpie.
+
+    Parameters
+    ----------
+    blocks
+        Model, design, and which coefficients are identified.
+    draws, tune, chains, seed, target_accept, on_progress
+        As in `cbec_bayes.bayes.sampling.nuts.sample`.
+
+    Returns
+    -------
+    tree, diagnostics
+        An ArviZ DataTree with the groups and names of `cbec_bayes.bayes.posterior.store`, and diagnostics over every
+        coefficient and scale; the gates are not yet enforced.
+    """
+    import pymc as pm
+    import xarray as xr
+
+    blocks = with_unit_slopes(blocks)
+    design, model = blocks.design, blocks.model
+    pymc_model = pymc_of(blocks, conditioned=True)
+    zeros = {block.name for block in blocks.every if len(block.kept) < block.size}
+    gated = [variable.name for variable in (*pymc_model.free_RVs, *pymc_model.deterministics)]
+    tree, diagnostics = sample(
+        pymc_model,
+        [name for name in gated if name not in zeros],  # a constant zero has no R-hat; location_z stands for the others
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+        on_progress=on_progress,
+    )
+    begun = time.perf_counter()
+    on_progress(Progress("densities of rows", 0, 1))
+    priors = _priors(blocks)
+    pm.compute_log_likelihood(tree, model=pymc_model, progressbar=False)
+    top_level = _top_level(blocks, priors)
+    if top_level.free_RVs:
+        pm.stats.compute_log_prior(tree, model=top_level, progressbar=False)
+    for group in ("log_likelihood", "observed_data"):
+        tree[group] = xr.DataTree(tree[group].to_dataset().rename({OUTCOME: design.outcome}))
+    data = tree["constant_data"].to_dataset().drop_vars(CONDITIONING, errors="ignore")
+    tree["constant_data"] = xr.DataTree(data)
+    held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}
+    tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, seed))
+    diagnostics.seconds["pointwise"] = time.perf_counter() - begun
+    tree.attrs |= {
+        "engine": "pymc",
+        "sampler": "nuts",
+        "model": model.name,
+        "question": model.question,
+        "origin": str(blocks.design.origin),
+        "seed": seed,
+        "priors": json.dumps({name: str(prior) for name, prior in priors.items()}),
+        "versions": json.dumps({name: metadata.version(name) for name in PACKAGES}),
+    }
+    return tree, diagnostics
+
+
+def _top_level(blocks: Blocks, priors: Mapping[str, Prior]) -> Any:
+    """Return the model of what has a prior in plain numbers alone, whose sensitivity can be asked for."""
+    import pymc as pm
+
+    with pm.Model(coords=_coords(blocks, conditioned=False)) as pymc_model:
+        _scales(blocks.model.residual, priors, conditioned=False)
+        for block in blocks.flat:
+            if normal_prior(block, priors) is not None:
+                _flat(block, priors)
+    return pymc_model
+
+
+def _posterior(posterior: Any, held: Mapping[str, Any], seed: int) -> Any:
+    """Drop what only the sampler needs; add scales that are held, and the slope of a new group."""
+    kept = posterior.drop_vars([*CONDITIONED, "location"], errors="ignore")
+    sizes = {name: kept.sizes[name] for name in ("chain", "draw")}
+    for name, value in held.items():
+        kept[name] = value.expand_dims(sizes)
+    if "group_total_slope" in kept and "tau" in kept:
+        noise = np.random.default_rng([seed, 2]).standard_normal(tuple(sizes.values()))
+        kept["new_group_slope"] = kept["slope"] + kept["tau"] * noise
+    if "unit_slope" in kept:
+        kept["mean_unit_slope"] = kept["unit_slope"].mean("unit")
+    return kept

@@ -1,0 +1,1 @@
+"""Draws of the scales: importance sampling, nutpie, and the gates of both."""

@@ -1,0 +1,264 @@
+"""Draws from a density of few dimensions: Pareto-smoothed importance sampling about its mode, or else nutpie.
+
+A collapsed posterior has a handful of dimensions and costs microseconds a point, many points at once. A t proposal that
+is fitted a few times meets most of them so closely that independent draws come out, without warm-up or compilation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, optimize, special, stats
+
+from cbec_bayes.bayes.sampling.nuts import KHAT_MAX, draws_of, ebfmi
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
+
+LogDensity = Callable[[Array], Array]
+Gradient = Callable[[Array], tuple[float, Array]]
+
+_DF = 6
+PILOT = 4_000
+"""Proposals of a pilot sample, to which the proposal is fitted."""
+
+_PILOTS = 3  # samples that the proposal is fitted to before one counts
+_TRIALS = 4
+_LARGEST = 262_144
+_INFLATION = 1.15
+_LEVEL = 1e-2  # of the Newton decrement, and of negative curvature: below it a point may be the mode
+_FAR = 50.0
+_SAME = 1e-12
+_SEARCHES = 4  # a line search can fail far from the mode; the next one starts where it ended, with a fresh curvature
+_NO_MODE = "the posterior of the scales has no mode within reach; is a prior improper?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """Draws of a density.
+
+    Attributes
+    ----------
+    points
+        Shape (chain, draw, k).
+    method
+        ``"importance"`` or ``"nutpie"``.
+    khat
+        Pareto shape of the importance ratios (Vehtari et al., 2024); NaN for nutpie.
+    ess
+        Effective size of the weighted proposals (importance), NaN for nutpie, whose draws tell it themselves.
+    proposals
+        How many proposals were weighted, or draws made with warm-up.
+    divergences
+        Of nutpie; 0 for importance sampling.
+    ebfmi
+        Smallest energy fraction of missing information of nutpie's chains; NaN for importance sampling.
+    """
+
+    points: Array
+    method: str
+    khat: float
+    ess: float
+    proposals: int
+    divergences: int
+    ebfmi: float
+
+
+def sample_density(
+    log_density: LogDensity,
+    gradient: Gradient,
+    start: Array,
+    *,
+    draws: int,
+    chains: int,
+    seed: int,
+    pilot: int = PILOT,
+    on_progress: OnProgress = ignore_progress,
+) -> Draws:
+    """Draw from a smooth density.
+
+    Parameters
+    ----------
+    log_density
+        Maps points (S, k) to log densities (S,), up to a constant.
+    gradient
+        Maps a point (k,) to its log density and gradient.
+    start
+        Where the search for the mode begins, shape (k,).
+    draws, chains
+        Draws per chain, and chains. Importance draws are independent: chains are then no more than a shape.
+    seed
+        Of everything random.
+    pilot
+        Proposals of a pilot sample; fewer are enough where few draws are asked for, many times over.
+    on_progress
+        Called with how many draws nutpie has made, where it takes over.
+
+    Raises
+    ------
+    GateError
+        No mode is found.
+
+    Notes
+    -----
+    Importance sampling is trusted where the Pareto shape of its ratios is at most 0.7 and its effective size reaches
+    the draws asked for; nutpie takes over otherwise.
+    """
+    rng = np.random.default_rng(seed)
+    total = draws * chains
+    mode, covariance = _mode(gradient, start)
+    weighted = _importance(log_density, mode, covariance, total, pilot, rng)
+    if weighted is None:
+        return _nutpie(gradient, mode, covariance, draws=draws, chains=chains, seed=seed, on_progress=on_progress)
+    points, weights, khat, ess = weighted
+    # Systematic resampling adds less noise than independent draws; the order is then made random.
+    edges = np.cumsum(weights)
+    chosen = np.searchsorted(edges / edges[-1], (rng.random() + np.arange(total)) / total)
+    picked = points[rng.permutation(np.minimum(chosen, len(points) - 1))]
+    return Draws(
+        points=picked.reshape(chains, draws, -1),
+        method="importance",
+        khat=khat,
+        ess=ess,
+        proposals=len(points),
+        divergences=0,
+        ebfmi=float("nan"),
+    )
+
+
+def _mode(gradient: Gradient, start: Array) -> tuple[Array, Array]:
+    """Return the mode and the inverse curvature there."""
+
+    def negative(point: Array) -> tuple[float, Array]:
+        value, slope = gradient(np.clip(point, -60, 60))
+        return -value, -slope
+
+    point = start
+    for _ in range(_SEARCHES):
+        found = optimize.minimize(negative, point, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
+        point = np.asarray(found.x)
+        if not np.isfinite(found.fun) or np.abs(point).max(initial=0) > _FAR:
+            break
+        covariance = _covariance_at(point, negative)
+        if covariance is not None:
+            return point, covariance
+    raise GateError(_NO_MODE)
+
+
+def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]) -> Array | None:
+    """Return the inverse curvature at a point, or None where it is no mode."""
+    step = 1e-4
+    curvature = np.array(
+        [(negative(mode + step * e)[1] - negative(mode - step * e)[1]) / (2 * step) for e in np.eye(len(mode))]
+    )
+    values, vectors = linalg.eigh((curvature + curvature.T) / 2)
+    # A flat direction, such as a scale that the data leave at zero, gets the spread of a unit in log scale.
+    spread = 1 / np.maximum(values, 0.25)
+    slope = vectors.T @ negative(mode)[1]
+    level = slope @ (spread * slope) < _LEVEL and values.min(initial=0) > -_LEVEL
+    # Where a uniform prior ends the density may end in a cliff: what is uphill of its highest point is impossible.
+    cliff = negative(mode - vectors @ (spread * slope))[0] == np.inf
+    return (vectors * spread) @ vectors.T if level or cliff else None
+
+
+def _importance(
+    log_density: LogDensity, mode: Array, covariance: Array, total: int, pilot: int, rng: np.random.Generator
+) -> tuple[Array, Array, float, float] | None:
+    centre, spread = mode, covariance * _INFLATION
+    n = pilot
+    for attempt in range(_PILOTS + _TRIALS):
+        proposal = stats.multivariate_t(centre, spread, df=_DF, seed=rng)
+        points = np.atleast_1d(proposal.rvs(n)).reshape(n, len(mode))
+        ratios = log_density(points) - proposal.logpdf(points)
+        finite = np.isfinite(ratios)
+        if finite.sum() < n // 10:
+            return None
+        points, ratios = points[finite], ratios[finite]
+        weights, khat = smoothed_weights(ratios)
+        ess = 1 / float(np.sum(weights**2))
+        if attempt >= _PILOTS and khat <= KHAT_MAX and ess >= total:
+            return points, weights, khat, ess
+        # Second moments of a weighted sample, widened a little, because a proposal must not be narrower.
+        centre = weights @ points
+        spread = _INFLATION * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
+        spread += 1e-6 * np.eye(len(mode))
+        if attempt >= _PILOTS - 1:
+            # In powers of two, so that the last bit of a machine's arithmetic does not change how many are drawn.
+            wanted = max(1.3 * total * len(points) / ess, 2.0 * total, n)
+            n = min(_LARGEST, 2 ** math.ceil(math.log2(wanted)))
+    return None
+
+
+def smoothed_weights(ratios: Array) -> tuple[Array, float]:
+    """Return importance weights, Pareto-smoothed and adding up to one, of log ratios, shape (S,), and the Pareto shape.
+
+    Where ratios do not differ weights are equal, and the shape is minus infinity. The method is that of Vehtari et al.
+    (2024), Journal of Machine Learning Research 25.
+    """
+    from arviz_stats.base import array_stats
+
+    if np.ptp(ratios) < _SAME * (1 + np.abs(ratios).max()):
+        return np.full(len(ratios), 1 / len(ratios)), -np.inf
+    # It takes log likelihoods, as leave-one-out has them, and smooths the weights of their inverse.
+    smoothed, khat = array_stats.psislw(-ratios)
+    return np.asarray(np.exp(smoothed - special.logsumexp(smoothed))), float(khat)
+
+
+def _nutpie(
+    gradient: Gradient,
+    mode: Array,
+    covariance: Array,
+    *,
+    draws: int,
+    chains: int,
+    seed: int,
+    on_progress: OnProgress = ignore_progress,
+) -> Draws:
+    """Sample by NUTS in coordinates in which the density is about standard at its mode."""
+    import nutpie
+    from nutpie import compiled_pyfunc
+
+    root = np.linalg.cholesky(covariance)
+    k = len(mode)
+
+    def log_density(at: Array) -> tuple[float, Array]:
+        value, slope = gradient(mode + root @ at)
+        return value, root.T @ slope
+
+    model = compiled_pyfunc.from_pyfunc(
+        ndim=k,
+        make_logp_fn=lambda: log_density,
+        make_expand_fn=lambda *_: lambda at: {"point": mode + root @ at},
+        expanded_dtypes=[np.dtype("float64")],
+        expanded_shapes=[(k,)],
+        expanded_names=["point"],
+        make_initial_point_fn=lambda s: 0.5 * np.random.default_rng(s).normal(size=k),
+    )
+    tune = 1_000
+    tree = nutpie.sample(
+        model,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=1,
+        seed=seed,
+        progress_bar=False,
+        progress_callback=draws_of((draws + tune) * chains, on_progress),
+        save_warmup=False,
+        target_accept=0.95,
+    )
+    points = np.asarray(tree["posterior"]["point"].to_numpy())
+    energy = float(ebfmi(tree["sample_stats"]["energy"].to_numpy()).min())
+    diverging = int(tree["sample_stats"]["diverging"].sum())
+    return Draws(
+        points=points,
+        method="nutpie",
+        khat=float("nan"),
+        ess=float("nan"),
+        proposals=(draws + tune) * chains,
+        divergences=diverging,
+        ebfmi=energy,
+    )

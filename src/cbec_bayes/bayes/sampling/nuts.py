@@ -1,0 +1,174 @@
+"""Sampling by nutpie, called directly, with convergence gates on every fit.
+
+`pm.sample` chooses its sampler by what is installed, runs no convergence checks on the nutpie path and keeps nutpie's
+progress to itself; here the sampler is always nutpie, the gates always run, and whoever asks is told how far it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+
+RHAT_MAX = 1.01
+ESS_MIN = 400.0
+EBFMI_MIN = 0.3
+KHAT_MAX = 0.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingDiagnostics:
+    """How well a posterior was sampled, over all the variables asked for.
+
+    Attributes
+    ----------
+    engine
+        Sampler.
+    rhat_max, ess_bulk_min, ess_tail_min
+        Worst rank-normalised R-hat and effective sizes (Vehtari et al., 2021).
+    divergences
+        Divergent transitions after warm-up.
+    ebfmi_min
+        Smallest energy fraction of missing information over chains.
+    seconds
+        Wall time per phase.
+    draws
+        Draws kept, all chains together.
+    khat
+        Pareto shape of importance ratios (Vehtari et al., 2024), None where draws are of a Markov chain; with it there
+        is no energy to speak of.
+    """
+
+    engine: str
+    rhat_max: float
+    ess_bulk_min: float
+    ess_tail_min: float
+    divergences: int
+    ebfmi_min: float
+    seconds: dict[str, float]
+    draws: int
+    khat: float | None = None
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The gates that were failed, each in words; NaN fails."""
+        gates = {
+            f"R-hat {self.rhat_max:.3f} is not below {RHAT_MAX}": self.rhat_max < RHAT_MAX,
+            f"bulk ESS {self.ess_bulk_min:.0f} is not above {ESS_MIN:.0f}": self.ess_bulk_min > ESS_MIN,
+            f"tail ESS {self.ess_tail_min:.0f} is not above {ESS_MIN:.0f}": self.ess_tail_min > ESS_MIN,
+            f"{self.divergences} divergent transitions": self.divergences == 0,
+        }
+        if self.khat is None:
+            gates[f"E-BFMI {self.ebfmi_min:.2f} is not above {EBFMI_MIN}"] = self.ebfmi_min > EBFMI_MIN
+        else:
+            gates[f"Pareto k {self.khat:.2f} is above {KHAT_MAX}"] = self.khat <= KHAT_MAX
+        return tuple(text for text, held in gates.items() if not held)
+
+    def require(self) -> None:
+        """Raise `GateError` naming every failed gate."""
+        if self.failures:
+            raise GateError(f"the sampler did not converge: {'; '.join(self.failures)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as they stand in diagnostics.json."""
+        return asdict(self)
+
+
+def sample(
+    model: Any,
+    variables: Sequence[str],
+    *,
+    draws: int = 2000,
+    tune: int = 1500,
+    chains: int = 4,
+    seed: int = 1,
+    target_accept: float = 0.95,
+    on_progress: OnProgress = ignore_progress,
+) -> tuple[Any, SamplingDiagnostics]:
+    """Sample a PyMC model by nutpie and measure convergence.
+
+    Parameters
+    ----------
+    model
+        A `pymc.Model`.
+    variables
+        Names that the gates look at.
+    draws, tune, chains, seed, target_accept
+        As in `nutpie.sample`.
+    on_progress
+        Called with how many draws are made, warm-up and all; see `cbec_bayes.runtime.progress.Progress`.
+
+    Returns
+    -------
+    tree, diagnostics
+        An ArviZ DataTree that can be written to netCDF, and its diagnostics; the gates are not yet enforced.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The user stopped it.
+    """
+    import arviz as az
+    import nutpie
+    import xarray as xr
+    from pymc.backends.arviz import patch_nutpie_idata
+    from threadpoolctl import threadpool_limits
+
+    start = time.perf_counter()
+    on_progress(Progress("compiling the model", 0, 1))
+    compiled = nutpie.compile_pymc_model(model)
+    with threadpool_limits(1):  # chains run side by side
+        tree = nutpie.sample(
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            target_accept=target_accept,
+            save_warmup=False,
+            progress_bar=False,
+            progress_callback=draws_of(chains * (tune + draws), on_progress),
+        )
+    seconds = {"sample": time.perf_counter() - start}
+    patch_nutpie_idata(tree, model, sampling_time=seconds["sample"])  # what pm.sample adds: the model's data
+    if tree["posterior"].sizes["draw"] < draws or np.isnan(tree["sample_stats"]["energy"].values).any():
+        raise KeyboardInterrupt  # nutpie keeps it to itself, and returns what there is
+    # The messages are objects, which netCDF refuses; that a transition diverged is kept in `diverging`.
+    kept = tree["sample_stats"].to_dataset().drop_vars("divergence_message", errors="ignore")
+    tree["sample_stats"] = xr.DataTree(kept)
+    posterior = tree["posterior"].dataset[list(variables)]
+
+    def worst(dataset: Any, reduce: Any) -> float:
+        return float(reduce([reduce(dataset[name].values) for name in variables]))
+
+    diagnostics = SamplingDiagnostics(
+        engine="pymc-nutpie",
+        rhat_max=worst(az.rhat(posterior), np.max),
+        ess_bulk_min=worst(az.ess(posterior, method="bulk"), np.min),
+        ess_tail_min=worst(az.ess(posterior, method="tail"), np.min),
+        divergences=int(tree["sample_stats"]["diverging"].sum()),
+        ebfmi_min=float(np.min(ebfmi(tree["sample_stats"]["energy"].values))),
+        seconds=seconds,
+        draws=draws * chains,
+    )
+    return tree, diagnostics
+
+
+def draws_of(total: int, on_progress: OnProgress) -> Callable[[Sequence[Any]], None]:
+    """Return what nutpie is to call with the progress of its chains, from a thread of its own."""
+
+    def told(chains: Sequence[Any]) -> None:
+        on_progress(Progress("draws", min(total, sum(chain.finished_draws for chain in chains)), total))
+
+    return told
+
+
+def ebfmi(energy: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the energy fraction of missing information per chain (Betancourt, 2016) from energies (chain, draw)."""
+    return np.asarray(np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1))

@@ -1,0 +1,1 @@
+"""One module per job; every command is one of them."""

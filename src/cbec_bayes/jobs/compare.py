@@ -1,0 +1,175 @@
+"""Printed, replicated, complete pooling, no pooling and partial pooling of the exposure's slope in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.classical.few import FewClusters
+from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
+from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.panel.design import Design
+from cbec_bayes.runtime.errors import CbecBayesError
+from cbec_bayes.runtime.labels import GROUP_ALL
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
+
+COMPLETE, NONE = "complete_pooling", "no_pooling"
+"""Members at the two ends."""
+
+COMPARE_COLUMNS = (
+    "table",
+    "column",
+    "group",
+    "n_units",
+    "printed",
+    "estimate",
+    "crv1_se",
+    "cr2_se",
+    "crv3_se",
+    "wild_p",
+    "complete_mean",
+    "complete_low",
+    "complete_high",
+    "no_mean",
+    "no_low",
+    "no_high",
+    "partial_mean",
+    "partial_low",
+    "partial_high",
+    "p_positive",
+    "pooling_factor",
+    "origin",
+    "complete_mcse",
+    "no_mcse",
+    "partial_mcse",
+)
+
+MAX_GROUPS = 12
+"""Groups up to which each is fitted alone: every one has a residual scale to be sampled."""
+
+_BLANK = (None, None, None)
+
+
+def side_by_side(
+    design: Design,
+    columns: Sequence[ColumnSpec],
+    few: Mapping[str, FewClusters],
+    effects: Mapping[str, pd.DataFrame],
+    headline: str,
+    *,
+    printed: Mapping[tuple[str, str, str], str] | None = None,
+) -> pd.DataFrame:
+    """Set the slope of the exposure of every column of the classical tables beside the hierarchical ones.
+
+    Parameters
+    ----------
+    design
+        The rows that everything was fitted to; its first term is the exposure.
+    columns
+        Of the classical tables.
+    few
+        Their regressions with few-cluster inference, by the column's key.
+    effects
+        effects.csv by model: the headline's, and those of the two ends where they were fitted.
+    headline
+        Model whose slopes are partially pooled.
+    printed
+        What is printed, as text, by table, column and term.
+
+    Returns
+    -------
+    DataFrame
+        One row per column, with columns `COMPARE_COLUMNS`. Intervals are 95 %, equal-tailed. Models have all
+        regressors: beside a column with other ones there is nothing.
+    """
+    exposure = design.terms[0]
+    rows: list[tuple[object, ...]] = []
+    for column in columns:
+        if exposure not in column.terms:
+            continue
+        group = column.group or GROUP_ALL
+        there = (printed or {}).get((column.table, column.name, exposure), "")
+        found = few.get(column.key)
+        n_units = None if found is None else found.regression.n_units
+        same = set(column.terms) == set(design.terms)
+        pooled = _row(effects.get(COMPLETE), group if same else None)
+        apart = _row(effects.get(NONE), group if same and group != GROUP_ALL else None)
+        own = _row(effects.get(headline), group if same else None)
+        errors = [None if row is None else row["mcse"] for row in (pooled, apart, own)]
+        rest = (None, None) if own is None else (own["p_positive"], own["pooling_factor"])
+        rows.append(
+            (
+                *(column.table, column.name, group, n_units, there),
+                *_classical(found, exposure),
+                *(number for row in (pooled, apart, own) for number in _ends(row)),
+                *rest,
+                str(design.origin),
+                *errors,
+            )
+        )
+    frame = pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
+    return frame.astype(
+        {"n_units": "Int64"} | dict.fromkeys([name for name in COMPARE_COLUMNS[5:] if name != "origin"], float)
+    )
+
+
+def _classical(found: FewClusters | None, exposure: str) -> tuple[float | None, ...]:
+    if found is None:
+        return (None,) * 5
+    fit = found.regression
+    k = fit.terms.index(exposure)
+    numbers = fit.estimate[k], fit.se[k], found.cr2_se[k], found.crv3_se[k], found.wild_p[k]
+    return tuple(float(value) for value in numbers)
+
+
+def _row(effects: pd.DataFrame | None, group: str | None) -> dict[str, float] | None:
+    if effects is None or group is None:
+        return None
+    own = effects[effects["group"] == group]
+    return None if own.empty else {str(key): value for key, value in own.iloc[0].items()}
+
+
+def _ends(row: dict[str, float] | None) -> tuple[float | None, float | None, float | None]:
+    return _BLANK if row is None else (row["mean"], row["ci_low"], row["ci_high"])
+
+
+def compare(
+    found: PanelFit,
+    ssc: str = "reghdfe",
+    *,
+    replications: int = 9_999,
+    seed: int = 1,
+    on_progress: OnProgress = ignore_progress,
+) -> pd.DataFrame:
+    """Set a fit beside its two limits and the classical regressions; see `side_by_side`.
+
+    With more than `MOST_GROUPS` groups, of all rows alone: effects.csv has every group's own regression.
+
+    Parameters
+    ----------
+    found
+        A fitted model.
+    ssc
+        Convention of the clustered standard errors.
+    seed
+        Of everything random.
+    replications
+        Of the wild cluster bootstrap.
+    on_progress
+        Called with how much is done.
+    """
+    design = found.design
+    effects = {found.model.name: effects_of(found, ssc)}
+    for name in (COMPLETE, NONE):
+        if name == NONE and len(design.groups) > MAX_GROUPS:
+            continue
+        try:
+            effects.setdefault(name, effects_of(fit(design, name, seed=seed, on_progress=on_progress), ssc))
+        except CbecBayesError:  # some group cannot stand alone
+            continue
+    columns = own_columns(design, MOST_GROUPS)
+    options = {"replications": replications, "seed": seed}
+    few = few_cluster_columns(design, columns, ssc, bootstrapped=design.terms[:1], on_progress=on_progress, **options)
+    return side_by_side(design, columns, few, effects, found.model.name)

@@ -1,0 +1,239 @@
+"""The job behind `cbec-bayes published`: one CSV of estimates in, every table out."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cbec_bayes.published.estimates import (
+    SCENARIOS,
+    Estimates,
+    ImpliedError,
+    PrintedEstimates,
+    available_readings,
+    read_estimates,
+    under_reading,
+)
+from cbec_bayes.published.results import SummaryResult, contrasts_table, effects_table, sensitivity_table, summarise
+from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summary, resolve_unit
+from cbec_bayes.published.summary_model import SummaryModel, load_summary_model, model_names
+from cbec_bayes.runtime.errors import GateError, InputError, suggest
+from cbec_bayes.runtime.files import csv_text
+from cbec_bayes.runtime.labels import CI_PROB, Origin
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+
+ENGINES = ("quadrature", "pymc")
+MAX_CONTRASTED = 40
+"""Every two groups are contrasted up to this many groups: 780 pairs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledFile:
+    """What `published` finds.
+
+    Attributes
+    ----------
+    model
+        Model with priors in plain numbers.
+    estimates, result
+        Data and what was read off the posterior.
+    effects, contrasts, sensitivity
+        Tables; `sensitivity` is None where exact quadrature cannot carry the data.
+    diagnostics
+        What diagnostics.json holds.
+    notes
+        Sentences that a user should read.
+    failures
+        Gates that were missed.
+    """
+
+    model: SummaryModel
+    estimates: Estimates
+    result: SummaryResult
+    effects: pd.DataFrame
+    contrasts: pd.DataFrame
+    sensitivity: pd.DataFrame | None
+    diagnostics: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    failures: tuple[str, ...] = field(default=())
+
+    def files(self) -> dict[str, str]:
+        """Return the files to write, by name."""
+        frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
+        files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
+        return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
+
+    def shown(self) -> pd.DataFrame:
+        """Return the effects as text for a terminal."""
+        frame = self.effects
+        text = pd.DataFrame({"group": frame["group"]})
+        for column in (
+            "no_pooling",
+            "no_pooling_se",
+            "mean",
+            "sd",
+            "ci_low",
+            "ci_high",
+            "p_positive",
+            "pooling_factor",
+        ):
+            text[column] = [_text(value) for value in frame[column]]
+        return text
+
+    def require(self) -> None:
+        """Raise `GateError` where a gate was missed."""
+        if self.failures:
+            raise GateError("; ".join(self.failures))
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else f"{float(value):.4g}"
+
+
+def pool_file(
+    file: Path,
+    *,
+    model: str | Path,
+    reading: str = "as_printed",
+    unit: float | None = None,
+    engine: str = "quadrature",
+    seed: int = 1,
+    on_progress: OnProgress = ignore_progress,
+) -> PooledFile:
+    """Pool the estimates of a CSV file.
+
+    Parameters
+    ----------
+    file
+        See `cbec_bayes.published.estimates.read_estimates`.
+    model
+        Name or TOML file of a summary-level model.
+    reading
+        ``as_printed``, ``coherent`` or ``stars``.
+    unit
+        Unit of slope that the priors are scaled by; default the model's own.
+    engine
+        ``quadrature`` (exact) or ``pymc``.
+    seed
+        Seed of the sampler.
+    on_progress
+        Called with the name of each step.
+
+    Raises
+    ------
+    InputError
+        The file, the model or the reading cannot be used.
+    GateError
+        The quadrature did not reach its accuracy.
+    """
+    if reading not in SCENARIOS:
+        raise InputError(f"unknown reading '{reading}'; {suggest(reading, SCENARIOS)}")
+    if unit is not None and not 0 < unit < float("inf"):
+        raise InputError(f"--unit must be a positive number, not {unit}")
+    on_progress(Progress("reading"))
+    spec = load_summary_model(model)
+    printed = read_estimates(file)
+    try:
+        estimates = under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
+    except InputError as error:
+        raise InputError(error.message, file=file) from None
+    resolved = spec.resolved(resolve_unit(estimates, spec, unit))
+    few = len(estimates.labels) <= MAX_CONTRASTED
+    on_progress(Progress("pooling"))
+    start = time.perf_counter()
+    if engine == "pymc":
+        from cbec_bayes.published.twin import fit_pymc
+
+        result, _, sampled = fit_pymc(estimates, resolved, seed=seed, contrasts=few, on_progress=on_progress)
+        found, failures = sampled.as_dict(), sampled.failures
+    else:
+        posterior = fit_summary(estimates, resolved)
+        result, failures = summarise(posterior, contrasts=few), ()
+        found = {
+            "engine": "quadrature",
+            "rhat_max": None,
+            "ess_bulk_min": None,
+            "ess_tail_min": None,
+            "divergences": None,
+            "seconds": {"fit": time.perf_counter() - start},
+            "draws": None,
+            "nodes": len(posterior.weights),
+            "quadrature_error": posterior.error,
+            "quadrature_tolerance": TOLERANCE,
+        }
+    on_progress(Progress("trying other readings and priors"))
+    sensitivity, notes = _sensitivity(printed, spec, unit)
+    diagnostics = {
+        **found,
+        "model": spec.name,
+        "slope_prior": str(resolved.slope),
+        "between_prior": str(resolved.between),
+        "reading": reading,
+        "between": {"mean": result.tau.mean, "sd": result.tau.sd, "ci": [result.tau.ci_low, result.tau.ci_high]},
+        "ci_prob": CI_PROB,
+        "seed": seed,
+        "origin": str(Origin.PRINTED),
+    }
+    return PooledFile(
+        model=resolved,
+        estimates=estimates,
+        result=result,
+        effects=effects_table(printed, estimates, result),
+        contrasts=contrasts_table(result),
+        sensitivity=sensitivity,
+        diagnostics=_no_nan(diagnostics),
+        notes=(*_notes(estimates, result), *notes),
+        failures=failures,
+    )
+
+
+def _sensitivity(
+    printed: PrintedEstimates, spec: SummaryModel, unit: float | None
+) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+    """Hold the model asked for against the ones that ship with the package."""
+    others = [load_summary_model(name) for name in model_names() if name.startswith("published_")]
+    models = [spec, *(other for other in others if other.name != spec.name)]
+    tables, notes = [], []
+    for reading in available_readings(printed):
+        try:
+            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading]))
+        except TooManyNodesError:
+            notes.append(
+                f"sensitivity.csv lacks the reading '{reading}': too many standard errors are known by their stars "
+                "alone; `--engine pymc` can still fit it."
+            )
+    return (pd.concat(tables, ignore_index=True) if tables else None), tuple(notes)
+
+
+def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
+    notes = [
+        f"Between-group scale τ: mean {_text(result.tau.mean) or 'undefined'}, "
+        f"{CI_PROB:.0%} interval {_text(result.tau.ci_low)} to {_text(result.tau.ci_high)}. Origin: printed."
+    ]
+    if len(estimates.labels) > MAX_CONTRASTED:
+        notes.append(
+            f"contrasts.csv is left empty: it would have a row for every two of {len(estimates.labels)} groups."
+        )
+    n_printed = int(estimates.printed.sum())
+    if n_printed < 5:
+        notes.append(
+            f"{n_printed} {'estimate says' if n_printed == 1 else 'estimates say'} little about τ: its prior matters, "
+            "see sensitivity.csv."
+        )
+    if any(isinstance(error, ImpliedError) for error in estimates.errors):
+        notes.append("Standard errors that the stars imply were integrated over; see se_reading in effects.csv.")
+    return tuple(notes)
+
+
+def _no_nan(value: Any) -> Any:
+    """Replace NaN, which JSON has not, by null."""
+    if isinstance(value, dict):
+        return {key: _no_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_no_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

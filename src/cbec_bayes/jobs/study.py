@@ -1,0 +1,204 @@
+"""Every member of the family fitted to a study's panel, and the headline's checks: what the report shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
+from cbec_bayes.checks.cells import Place
+from cbec_bayes.checks.suite import CHECKS, CheckInputs, predictive_checks, run_checks
+from cbec_bayes.classical.tables import ColumnSpec
+from cbec_bayes.estimands import Summary, summarise_draws
+from cbec_bayes.estimands.groups import ShrinkagePath, contrasts, shrinkage_path
+from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.estimands.prior_posterior import prior_posterior
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.fanout import SERIAL, Executor
+from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+
+STUDY_MODELS = (
+    "partial_pooling",
+    "complete_pooling",
+    "no_pooling",
+    "partial_pooling_all",
+    "nested",
+    "group_variance",
+    "correlated_effects",
+    "ar1",
+    "student_t",
+)
+"""Members that a study's report fits, the headline first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFits:
+    """Every member fitted to one study's panel.
+
+    Attributes
+    ----------
+    origin
+        Of the panel.
+    questions
+        Model to the question that it answers.
+    effects
+        effects.csv of every model, with a column `model`.
+    contrasts
+        Of the headline model.
+    diagnostics
+        One row per model: model, engine, draws, ess_bulk_min, ess_tail_min, rhat_max, khat, divergences, origin.
+    path
+        From complete to no pooling under the headline model.
+    tau_density
+        Posterior density of log tau at the path's values, shape (M,).
+    tau
+        Posterior summary of the headline's between-group scale.
+    priors
+        Of the headline model, in the data's own units.
+    unlearned
+        Model to the scales of which the data say nothing; see `cbec_bayes.bayes.fit.PanelFit.unlearned`.
+    checks
+        Of the headline model.
+    member_checks
+        One row per model and predictive check: model, check, passed, text.
+    unit_effects
+        Of the headline model, about their mean: unit, mean, sd, ci_low, ci_high, p_positive, origin.
+    learned
+        Densities of the headline's scales before and after the data; see `prior_posterior`.
+    """
+
+    origin: Origin
+    questions: Mapping[str, str]
+    effects: pd.DataFrame
+    contrasts: pd.DataFrame
+    diagnostics: pd.DataFrame
+    path: ShrinkagePath
+    tau_density: Array
+    tau: Summary
+    priors: Mapping[str, str]
+    unlearned: Mapping[str, tuple[str, ...]]
+    checks: tuple[CheckResult, ...]
+    member_checks: pd.DataFrame
+    unit_effects: pd.DataFrame
+    learned: pd.DataFrame
+
+
+def fit_models(
+    design: Design,
+    ssc: str,
+    *,
+    models: Sequence[str] = STUDY_MODELS,
+    columns: Sequence[ColumnSpec] | None = None,
+    printed: Mapping[Place, float] | None = None,
+    seed: int = 1,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> StudyFits:
+    """Fit several members to one design; the first is the headline.
+
+    Parameters
+    ----------
+    design
+        With groups.
+    ssc
+        Convention of the clustered standard errors.
+    models
+        Names; the first must pool group slopes.
+    columns, printed
+        Of the classical tables that the checks make again, and what is printed in them.
+    seed
+        Of everything random.
+    executor
+        Who does the refits of the checks; see `cbec_bayes.runtime.fanout.open_executor`.
+    on_progress
+        Called with the name of each model.
+
+    Raises
+    ------
+    GateError
+        A fit missed one of its gates.
+    """
+    predictive = {check.name for check in CHECKS if check.predictive}
+    fits: dict[str, PanelFit] = {}
+    for name in models:
+        on_progress(Progress(name))
+        fits[name] = fit(design, name, seed=seed, on_progress=on_progress)
+        fits[name].diagnostics.require()
+    headline = fits[models[0]]
+    others = {name: one for name, one in fits.items() if one.collapsed is None}
+    tried, effects, rows = [], [], []
+    headline_checks: tuple[CheckResult, ...] = ()
+    for name, found in fits.items():
+        trial = CheckInputs(
+            fit=found,
+            ssc=ssc,
+            columns=columns,
+            printed=printed or {},
+            members=models,
+            others=others,
+            seed=seed,
+            executor=executor,
+            on_progress=on_progress,
+        )
+        results = run_checks(trial) if found is headline else predictive_checks(trial)
+        headline_checks = results if found is headline else headline_checks
+        tried.append(checks_frame([result for result in results if result.name in predictive]).assign(model=name))
+        effects.append(effects_of(found, ssc).assign(model=name))
+        d = found.diagnostics
+        rows.append(
+            (
+                name,
+                d.engine,
+                d.draws,
+                d.ess_bulk_min,
+                d.ess_tail_min,
+                d.rhat_max,
+                d.khat,
+                d.divergences,
+                str(design.origin),
+            )
+        )
+    tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
+    path, density = posterior_path(headline, seed=seed)
+    names = ["model", "engine", "draws", "ess_bulk_min", "ess_tail_min", "rhat_max", "khat", "divergences", "origin"]
+    return StudyFits(
+        origin=design.origin,
+        questions={name: found.model.question for name, found in fits.items()},
+        effects=pd.concat(effects, ignore_index=True),
+        contrasts=contrasts(headline),
+        diagnostics=pd.DataFrame(rows, columns=names),
+        path=path,
+        tau_density=density,
+        tau=summarise_draws(tau, ess=min(headline.diagnostics.ess_bulk_min, headline.diagnostics.ess_tail_min)),
+        priors={name: str(prior) for name, prior in headline.priors.items()},
+        unlearned={name: found.unlearned for name, found in fits.items()},
+        checks=headline_checks,
+        member_checks=pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
+        unit_effects=unit_effects(headline),
+        learned=prior_posterior(headline),
+    )
+
+
+def unit_effects(found: PanelFit) -> pd.DataFrame:
+    """Summarise unit effects about their mean, draw by draw: only their differences are known under flat effects."""
+    drawn = found.tree["posterior"]["unit_effect"].to_numpy()
+    values = drawn.reshape(-1, drawn.shape[-1])
+    values = values - values.mean(axis=1, keepdims=True)
+    rows = [(unit, *summarise_draws(values[:, i]).numbers) for i, unit in enumerate(found.design.units)]
+    columns = ["unit", "mean", "sd", "ci_low", "ci_high", "p_positive"]
+    return pd.DataFrame(rows, columns=columns).assign(origin=str(found.design.origin))
+
+
+def posterior_path(found: PanelFit, *, seed: int = 1) -> tuple[ShrinkagePath, Array]:
+    """Return the path from complete to no pooling about the median of tau, and the density of log tau on it."""
+    tau = found.tree["posterior"]["tau"].to_numpy().ravel()
+    unit = float(np.median(tau))
+    grid = np.geomspace(unit / 50, unit * 50, 60)
+    return shrinkage_path(found, grid, seed=seed), np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid)))

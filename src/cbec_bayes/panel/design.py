@@ -1,0 +1,241 @@
+"""The design of a panel: labelled arrays that both engines receive, so that they never differ in their samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from cbec_bayes.panel import Panel
+from cbec_bayes.panel.within import Array, Codes, TwoWay
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.labels import Origin
+
+COLLINEAR = 1e-9
+"""A regressor of which the others and the effects leave less than this share of its spread is collinear."""
+
+_EPSILON = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is known of rows that are not there: of a panel of which only moments are.
+
+    Attributes
+    ----------
+    n_obs, n_units
+        Rows and units.
+    group_obs, group_units
+        Of each group, shape (R,); without groups R is 1.
+    """
+
+    n_obs: int
+    n_units: int
+    group_obs: NDArray[np.int64]
+    group_units: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Outcome, regressors and codes of a panel.
+
+    Attributes
+    ----------
+    outcome
+        Name of y.
+    terms
+        Names of the K regressors, the exposure first.
+    y, x
+        Shapes (n,) and (n, K), in the data's own units.
+    unit, time, group
+        Codes from 0 without holes, shape (n,); `group` is None where there are no groups.
+    units, times, groups
+        Labels of the codes.
+    effects
+        Projection off the unit and time effects of these rows.
+    origin
+        Of the data; every result says it.
+    held_spread
+        Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,), where these are not
+        the rows' own: a part of a panel, or another outcome on its regressors, is fitted under the same priors.
+    counted
+        Numbers of rows and units, where the rows themselves are not there; None where they are.
+    """
+
+    outcome: str
+    terms: tuple[str, ...]
+    y: Array
+    x: Array
+    unit: Codes
+    time: Codes
+    group: Codes | None
+    units: tuple[str, ...]
+    times: tuple[float, ...]
+    groups: tuple[str, ...]
+    effects: TwoWay
+    origin: Origin
+    held_spread: Array | None = None
+    counted: Counts | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """Numbers of rows and units."""
+        if self.counted is not None:
+            return self.counted
+        if self.group is None:
+            sizes = (self.n_obs, len(self.units))
+            return Counts(*sizes, *(np.array([size], dtype=np.int64) for size in sizes))
+        first = np.unique(self.unit, return_index=True)[1]
+        obs, units = (np.bincount(self.group[rows], minlength=len(self.groups)) for rows in (slice(None), first))
+        return Counts(self.n_obs, len(self.units), obs, units)
+
+    @property
+    def spread(self) -> Array:
+        """Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,)."""
+        if self.held_spread is not None:
+            return self.held_spread
+        # Column by column: the deviations of all of them at once would be as large as the panel.
+        return np.array([column.std(ddof=1) for column in (self.y, *self.x.T)])
+
+    @property
+    def n_obs(self) -> int:
+        """Number of rows."""
+        return len(self.y) if self.counted is None else self.counted.n_obs
+
+    def keeping(self, terms: Sequence[str]) -> Design:
+        """Return the design with some of its regressors, in the order given."""
+        for term in terms:
+            if term not in self.terms:
+                raise InputError(f"unknown regressor '{term}'; {suggest(term, self.terms)}")
+        at = [self.terms.index(term) for term in terms]
+        held = None if self.held_spread is None else self.held_spread[[0, *(1 + k for k in at)]]
+        return replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held)
+
+    def with_regressors(self, terms: Sequence[str], x: Array) -> Design:
+        """Return the same rows with other regressors, shape (n, K)."""
+        return replace(self, terms=tuple(terms), x=x, held_spread=None)
+
+    def holding_spread(self) -> Design:
+        """Return the design with its spread held, whatever becomes of its rows."""
+        return replace(self, held_spread=self.spread)
+
+    def of_group(self, group: str) -> Design:
+        """Return the rows of one group."""
+        if group not in self.groups or self.group is None:
+            raise InputError(f"unknown group '{group}'; {suggest(group, self.groups)}")
+        return self.rows(self.group == self.groups.index(group))
+
+    def rows(self, mask: NDArray[np.bool_]) -> Design:
+        """Return the rows where `mask`, shape (n,), is true, with effects of their own."""
+        unit, units = _recode(self.unit[mask], self.units)
+        time, times = _recode(self.time[mask], self.times)
+        group, groups = (None, ()) if self.group is None else _recode(self.group[mask], self.groups)
+        return replace(
+            self,
+            y=self.y[mask],
+            x=self.x[mask],
+            unit=unit,
+            time=time,
+            group=group,
+            units=units,
+            times=times,
+            groups=groups,
+            effects=TwoWay(unit, time),
+        )
+
+
+def _recode[Label](codes: Codes, labels: tuple[Label, ...]) -> tuple[Codes, tuple[Label, ...]]:
+    present, recoded = np.unique(codes, return_inverse=True)
+    return recoded.astype(np.intp), tuple(labels[code] for code in present)
+
+
+def make_design(panel: Panel) -> Design:
+    """Return the design of a panel's own roles."""
+    roles, frame = panel.roles, panel.frame
+    terms = (roles.exposure, *roles.controls)
+    return Design(
+        outcome=roles.outcome,
+        terms=terms,
+        y=frame[roles.outcome].to_numpy(dtype=float),
+        x=frame[list(terms)].to_numpy(dtype=float),
+        unit=panel.unit_codes,
+        time=panel.time_codes,
+        group=panel.group_codes if panel.groups else None,
+        units=panel.units,
+        times=panel.times,
+        groups=panel.groups,
+        effects=TwoWay(panel.unit_codes, panel.time_codes),
+        origin=panel.origin,
+    )
+
+
+def identified(x: Array, within: Array, *, about_mean: bool = True) -> tuple[int, ...]:
+    """Return the regressors that are not collinear with the effects and those before them.
+
+    Parameters
+    ----------
+    x, within
+        Regressors, raw and after the within transformation, shape (n, K).
+    about_mean
+        Measure what is left against the spread about the mean; False where a constant is a regressor like another.
+
+    Returns
+    -------
+    tuple of int
+        Positions kept. Of a collinear set the last are left out, as fixest, reghdfe and lm do.
+    """
+    spread = np.linalg.norm(x - about_mean * x.mean(axis=0), axis=0)
+    nothing = np.maximum(COLLINEAR * spread, _EPSILON * np.linalg.norm(x, axis=0))  # a constant has no spread
+    size = np.linalg.norm(within, axis=0)
+    kept = list(np.flatnonzero(size > nothing))
+    while kept:
+        # The diagonal of R is what is left of each column after those before it; a column that is spent is taken out,
+        # and the rest decomposed anew, for it leaves a direction of pure rounding behind.
+        own = np.abs(np.diag(np.linalg.qr(within[:, kept] / size[kept], mode="r")))
+        own = np.r_[own, np.zeros(len(kept) - len(own))]
+        spent = np.flatnonzero(own * size[kept] <= nothing[kept])
+        if spent.size == 0:
+            break
+        del kept[int(spent[0])]
+    return tuple(int(k) for k in kept)
+
+
+SURE = 1e-8
+"""Share of a column's square that is certainly no rounding in its cross-products."""
+
+_NOTHING = 1e-10
+
+
+def identified_by_moments(within: Array, squares: Array, counted: NDArray[np.bool_]) -> tuple[int, ...] | None:
+    """Return the regressors that are not collinear with the effects and those before them, from cross-products.
+
+    Parameters
+    ----------
+    within
+        Cross-products after the within transformation, shape (K, K).
+    squares
+        Sums of squares before it, shape (K,).
+    counted
+        Which columns have counts of rows for cross-products, shape (K,): of those, what is left is nothing or much.
+
+    Returns
+    -------
+    tuple of int, or None
+        As `identified`, where cross-products can tell: they have half the digits of the columns. None where not.
+    """
+    kept: list[int] = []
+    root = np.zeros((0, 0))
+    for k in range(len(squares)):
+        across = linalg.solve_triangular(root, within[kept, k], lower=True) if kept else np.zeros(0)
+        left = float(within[k, k] - across @ across)
+        if left <= SURE * squares[k]:
+            if counted[k] and left <= _NOTHING * squares[k]:
+                continue
+            return None
+        root = np.block([[root, np.zeros((len(kept), 1))], [across[None], np.array([[math.sqrt(left)]])]])
+        kept.append(k)
+    return tuple(kept)

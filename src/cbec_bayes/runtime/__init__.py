@@ -1,0 +1,1 @@
+"""What every room stands on: files written whole, fan-out, receipts, errors, the words that tables share."""

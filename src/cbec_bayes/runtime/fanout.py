@@ -1,0 +1,306 @@
+"""Many independent pieces of work: in this process, in several, or on a Dask cluster, with the same numbers.
+
+A piece carries its own seed and runs with one thread of linear algebra, so that what it finds does not depend on who
+runs it, on how many others there are, or on the order in which they end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tokenize
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+from threadpoolctl import threadpool_limits
+
+from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+
+type Finished[R] = Iterator[tuple[int, R]]
+"""Positions of pieces with what they found, in the order in which they end."""
+
+
+PATIENCE = "10s"
+"""How long a scheduler has to answer."""
+
+
+class Executor(Protocol):
+    """Runs one function on many pieces."""
+
+    def each[T, R](self, work: Callable[[T], R], pieces: Sequence[tuple[int, T]]) -> Finished[R]:
+        """Yield every piece's position with its result as it ends."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """One after the other, in this process."""
+
+    def each[T, R](self, work: Callable[[T], R], pieces: Sequence[tuple[int, T]]) -> Finished[R]:
+        """Yield every piece's position with its result, in order."""
+        for position, piece in pieces:
+            yield position, single_threaded(work, piece)
+
+
+SERIAL = Serial()
+"""What does the work where nothing else is opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """In a pool of processes on this machine; see `open_executor`."""
+
+    pool: ProcessPoolExecutor
+
+    def each[T, R](self, work: Callable[[T], R], pieces: Sequence[tuple[int, T]]) -> Finished[R]:
+        """Yield every piece's position with its result as it ends.
+
+        Raises
+        ------
+        GateError
+            A process was killed, as happens where memory runs out.
+        """
+        waiting = {self.pool.submit(single_threaded, work, piece): position for position, piece in pieces}
+        try:
+            while waiting:
+                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(done), done.result()
+        except BrokenProcessPool:
+            raise GateError(
+                "a worker process was killed (out of memory?); fewer workers need less of it, and what is finished "
+                "and was kept is not done again"
+            ) from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Dask:
+    """On a Dask cluster, which runs again what a lost worker had begun; see `open_executor`."""
+
+    client: Any
+
+    def each[T, R](self, work: Callable[[T], R], pieces: Sequence[tuple[int, T]]) -> Finished[R]:
+        """Yield every piece's position with its result as it ends."""
+        from distributed import as_completed
+
+        run = partial(single_threaded, work)
+        # Not pure: the same piece asked for again is run again, as it is elsewhere.
+        futures = {self.client.submit(run, piece, pure=False): position for position, piece in pieces}
+        try:
+            for future, result in as_completed(list(futures), with_results=True):
+                yield futures[future], result
+        finally:
+            self.client.cancel(list(futures))
+
+
+def single_threaded[T, R](work: Callable[[T], R], piece: T) -> R:
+    """Run a piece with one thread of linear algebra, for threads would change the last digits."""
+    with threadpool_limits(limits=1):
+        return work(piece)
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use."""
+    return getattr(os, "process_cpu_count", os.cpu_count)() or 1
+
+
+@contextmanager
+def open_executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[Executor]:
+    """Open an executor for as long as it is needed.
+
+    Parameters
+    ----------
+    workers
+        Processes on this machine; default one per processor. With one, the work is done in this process.
+    scheduler
+        Address of a Dask scheduler, whose workers are used in their place.
+
+    Raises
+    ------
+    InputError
+        There is no scheduler at the address, or Dask is not installed; fewer than one worker is asked for.
+    """
+    if scheduler is not None:
+        with _dask(scheduler) as client:
+            yield Dask(client)
+        return
+    count = cores() if workers is None else workers
+    if count < 1:
+        raise InputError(f"at least one worker is needed, not {count}")
+    if count == 1:
+        yield SERIAL
+        return
+    # Spawned rather than forked: a fork of a process with threads can hang.
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    try:
+        yield Processes(pool)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Any]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("a scheduler needs Dask: install `cbec-bayes[cluster]`") from None
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Dask scheduler answers at '{address}' ({type(error).__name__})") from None
+    with client:
+        yield client
+
+
+def fan_out[T, R](
+    executor: Executor,
+    work: Callable[[T], R],
+    pieces: Iterable[T],
+    *,
+    journal: Journal | None = None,
+    on_progress: OnProgress = ignore_progress,
+    named: str = "piece",
+) -> list[R]:
+    """Do independent pieces of work and return what they find, in their order.
+
+    Parameters
+    ----------
+    executor
+        From `open_executor`.
+    work
+        A function at the top of a module.
+    pieces
+        With everything that the function needs, seeds among it.
+    journal
+        Where results are kept as they come, so that an interrupted run goes on; they must then be what JSON can hold.
+    on_progress
+        Called with a line at first, and as each piece ends.
+    named
+        What a piece is called in that line.
+    """
+    every = list(pieces)
+    found: dict[int, R] = dict(journal.read()) if journal is not None else {}
+    left = [(position, piece) for position, piece in enumerate(every) if position not in found]
+    with_end = journal.open() if journal is not None else None
+    on_progress(Progress(named, len(found), len(every)))
+    try:
+        for position, result in executor.each(work, left):
+            found[position] = result
+            if with_end is not None:
+                with_end(position, result)
+            on_progress(Progress(named, len(found), len(every)))
+    finally:
+        if journal is not None:
+            journal.close()
+    return [found[position] for position in range(len(every))]
+
+
+class Journal:
+    """Results of pieces in a file, a line each, written as they come.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    what
+        Digest of everything that the results depend on; a file with another one is of other work, and begun anew.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self.what = path, what
+        self._file: Any = None
+
+    def read(self) -> dict[int, Any]:
+        """Return what was finished; a line that an interruption cut short is no result."""
+        if not self._is_of_this():
+            return {}
+        return {position: result for position, result, _ in self._lines()}
+
+    def _lines(self) -> Iterator[tuple[int, Any, int]]:
+        """Yield position, result and where its line ends, up to the first line that is not whole."""
+        with self.path.open("rb") as file:
+            end = len(file.readline())
+            for line in file:
+                try:
+                    position, result = json.loads(line.decode())
+                except (ValueError, TypeError):
+                    return
+                if not line.endswith(b"\n"):
+                    return
+                end += len(line)
+                yield position, result, end
+
+    def _is_of_this(self) -> bool:
+        try:
+            with self.path.open("rb") as file:
+                return file.readline() == json.dumps(self.what).encode() + b"\n"
+        except OSError:
+            return False
+
+    def open(self) -> Callable[[int, Any], None]:
+        """Begin to write; returns the function that writes a result."""
+        if self._is_of_this():
+            ends = [len(json.dumps(self.what)) + 1, *(end for _, _, end in self._lines())]
+            os.truncate(self.path, ends[-1])
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self.what) + "\n", encoding="utf-8")
+        self._file = self.path.open("a", encoding="utf-8")
+
+        def write(position: int, result: Any) -> None:
+            self._file.write(json.dumps([position, result]) + "\n")
+            self._file.flush()
+
+        return write
+
+    def close(self) -> None:
+        """End writing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def remove(self) -> None:
+        """Remove the file, once what it led to is written."""
+        self.path.unlink(missing_ok=True)
+
+
+def code_digest(*modules: Any) -> str:
+    """Return a digest of what modules do: of their code without comments, docstrings and layout.
+
+    A package stands for all the modules in it.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        file = Path(module.__file__)
+        paths = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+        for path in paths:
+            digest.update(path.relative_to(file.parent.parent).as_posix().encode())
+            digest.update(_meaning(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()
+
+
+def _meaning(source: str) -> str:
+    """Return the tokens of a module, a line each, without comments, docstrings and layout."""
+    found: list[str] = []
+    begun = True  # of a statement
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
+        if token.type in (tokenize.COMMENT, tokenize.NL):
+            continue
+        if begun and token.type == tokenize.STRING and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
+            continue
+        begun = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+        found.append(tokenize.tok_name[token.type] if begun else token.string)
+    return "\n".join(found)

@@ -1,0 +1,102 @@
+"""What a command wrote, and from what: the same command on the same content need not be run again.
+
+A receipt stands beside the files. It holds for the content of what they depend on (data, model, code, versions,
+options) and of what they are, never for the names of arguments: a file that was edited in place is another file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy")
+"""Packages that numbers depend on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a command wrote.
+
+    Attributes
+    ----------
+    depends
+        Digest of everything that the files depend on; see `digest`.
+    files
+        SHA-256 of each file, by its name in the folder.
+    said
+        What the command printed.
+    found
+        What it prints as JSON.
+    """
+
+    depends: str
+    files: Mapping[str, str]
+    said: str
+    found: Any
+
+    def text(self) -> str:
+        """Return the file's content."""
+        held = {"depends": self.depends, "files": dict(self.files), "said": self.said, "found": self.found}
+        return json.dumps(held, ensure_ascii=False) + "\n"
+
+
+def file_of(command: str) -> str:
+    """Return the name of a command's receipt in a folder."""
+    return f".{command}.receipt"
+
+
+def digest(command: str, content: Mapping[str, Any]) -> str:
+    """Return the digest of what a command's files depend on.
+
+    Parameters
+    ----------
+    command
+        Its name.
+    content
+        Options, digests of data and models; whatever JSON can hold. Code and versions are added.
+    """
+    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    whole = {"command": command, "content": content, "code": package_digest(), "versions": versions}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def package_digest() -> str:
+    """Return a digest of every file of the package: code, templates, styles."""
+    root = Path(__file__).parents[1]
+    found = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".py", ".j2", ".css"):
+            found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def content_digest(content: str | bytes) -> str:
+    """Return the SHA-256 of a file's content; text as UTF-8."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def make(depends: str, files: Mapping[str, str | bytes], said: str = "", found: Any = None) -> Receipt:
+    """Return the receipt of files."""
+    return Receipt(depends, {name: content_digest(content) for name, content in files.items()}, said, found)
+
+
+def read(folder: Path, command: str, depends: str) -> Receipt | None:
+    """Return a command's receipt where it holds: it is of the same content, and every file is there as it was written.
+
+    A receipt that cannot be read, or is of something else, is none.
+    """
+    try:
+        held = json.loads((folder / file_of(command)).read_text(encoding="utf-8"))
+        receipt = Receipt(held["depends"], held["files"], held["said"], held["found"])
+        whole = all(content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return receipt if whole and receipt.depends == depends else None

@@ -1,0 +1,538 @@
+"""The PyMC twin is the density of MODEL.md, whatever it is sampled in: at points to 1e-8, without sampling."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytest
+from scipy import stats
+
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects, with_unit_slopes
+from cbec_bayes.bayes.model.blocks import Blocks, coefficient_names, make_blocks
+from cbec_bayes.bayes.model.densities import log_density, resolve
+from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.pymc import twin
+from cbec_bayes.bayes.pymc.twin import build_pymc, fit_twin, pymc_of
+from cbec_bayes.bayes.sampling.nuts import sample
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.progress import Progress
+from tests.support.regressions import design_of
+from tests.test_roundtrip import assert_survives
+
+TOLERANCE = 1e-8
+GAUSSIAN = tuple(name for name in panel_model_names() if load_panel_model(name).residual in ("normal", "by_group"))
+OTHERS = tuple(name for name in panel_model_names() if name not in GAUSSIAN)
+PANELS = ("balanced", "unbalanced")
+
+
+@functools.cache
+def panel(name: str) -> Design:
+    """Return 3 groups, 9 units, 6 periods; a fifth of the rows dropped, and the rest shuffled, where unbalanced."""
+    rng = np.random.default_rng(5)
+    unit, year = np.divmod(np.arange(54), 6)
+    x = rng.normal(size=(54, 3)) * [1.0, 3.0, 0.5] + (unit + 0.5 * year)[:, None] * [0.1, 0.3, 0.05]
+    y = 0.4 * x[:, 0] + unit - 0.3 * year + rng.normal(size=54)
+    keep = np.arange(54) if name == "balanced" else rng.permutation(54)[:43]
+    group = np.array(["east", "west", "centre"])[unit // 3]
+    return design_of(y[keep], x[keep], unit[keep], 2014 + year[keep], group[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A compiled twin: its log density by variable at a point of the parameters themselves, no Jacobian."""
+
+    blocks: Blocks
+    model: Any
+    density: Any
+
+    def __call__(self, values: Mapping[str, Any]) -> dict[str, float]:
+        point = {}
+        for variable in self.model.free_RVs:
+            transform, value = self.model.rvs_to_transforms[variable], np.asarray(values[variable.name], dtype=float)
+            if transform is not None:
+                value = transform.forward(value, *variable.owner.inputs).eval()
+            point[self.model.rvs_to_values[variable].name] = value
+        names = [variable.name for variable in (*self.model.basic_RVs, *self.model.potentials)]
+        return {name: float(part.sum()) for name, part in zip(names, self.density(point), strict=True)}
+
+    def random(self, seed: int) -> dict[str, Any]:
+        """Return a point of every free variable."""
+        rng = np.random.default_rng(seed)
+        found = {}
+        for variable in self.model.free_RVs:
+            noise = rng.normal(size=tuple(variable.shape.eval()))
+            positive = twin_scale(variable.name) or variable.name in ("nu", "innovation")
+            found[variable.name] = np.exp(0.5 * noise) if positive else noise
+            if variable.name == "rho":
+                found["rho"] = np.tanh(noise)
+        return found
+
+
+def twin_scale(name: str) -> bool:
+    return name.partition("[")[0] in twin.SCALES
+
+
+def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
+    model = pymc_of(blocks, conditioned=conditioned)
+    # Not compiled to machine code: the same numbers, without the wait.
+    return Twin(blocks, model, model.compile_logp(jacobian=False, sum=False, mode="FAST_COMPILE"))
+
+
+def blocks_of(member: str | PanelModel, design: Design) -> Blocks:
+    """Return blocks with every coefficient, slopes of units too: see test_unitslopes.py for what eliminates these."""
+    return with_unit_slopes(make_blocks(design, load_panel_model(member) if isinstance(member, str) else member))
+
+
+def coefficients(blocks: Blocks, values: Mapping[str, Any]) -> Array:
+    """Return the kept coefficients in the order of `Blocks.x`."""
+    parts = []
+    for block in blocks.every:
+        kept = values.get(f"{block.name}_kept")
+        parts.append(np.ravel(values[block.name])[list(block.kept)] if kept is None else kept)
+    return np.concatenate(parts)
+
+
+def log_scales(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
+    by_group = dict(zip(collapsed.sigmas, np.atleast_1d(values.get("sigma", 1.0)), strict=False))
+    return np.log([[by_group.get(name, values.get(name)) for name in collapsed.names]])
+
+
+def mvn(x: Array, mean: Array, covariance: Array) -> float:
+    z = x - mean
+    return float(
+        -(len(z) * math.log(2 * math.pi) + np.linalg.slogdet(covariance)[1] + z @ np.linalg.solve(covariance, z)) / 2
+    )
+
+
+def gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]) -> float:
+    """Return what is left of the identity of MODEL.md section 4."""
+    blocks, design = own.blocks, own.blocks.design
+    parts = own({**values})
+    joint = sum(part for name, part in parts.items() if not twin_scale(name))
+    point, eta, mu = log_scales(collapsed, values), coefficients(blocks, values), values["unit_effect"]
+    given = collapsed.conditional(point)
+    of_eta = mvn(eta, given.mean[0], given.root[0] @ given.root[0].T)
+    scales = {name: float(value[0]) for name, value in collapsed.scales(point).items()}
+    sigma = np.array([scales[name] for name in collapsed.sigmas])
+    rows = np.broadcast_to(sigma, len(sigma))[design.group] if len(sigma) > 1 else np.full(design.n_obs, sigma[0])
+    residual, of_mu = design.y - blocks.x @ eta, 0.0
+    for i in range(len(design.units)):
+        mine = residual[design.unit == i]
+        precision = len(mine) / rows[design.unit == i][0] ** 2
+        own_precision = 0.0 if collapsed.unit_scale is None else scales[collapsed.unit_scale] ** -2
+        total = precision + own_precision
+        of_mu += float(stats.norm.logpdf(mu[i], mine.mean() * precision / total, total**-0.5))
+    return joint - of_eta - of_mu - float(collapsed.log_likelihood(point)[0])
+
+
+def factorisation_gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]) -> float:
+    """Return what is left of it in conditioned variables: standard normal, and independent of the scales."""
+    joint = sum(part for name, part in own(values).items() if not twin_scale(name))
+    noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
+    return joint - float(noise) - float(collapsed.log_likelihood(log_scales(collapsed, values))[0])
+
+
+VARIED = {
+    "slope": Prior("normal", {"mean": 0.4, "sd": 0.3}),
+    "control_slope": Prior("normal", {"mean": -0.1, "sd": 0.2}),
+    "sigma": Prior("half_t", {"df": 4.0, "scale": 0.7}),
+    "tau": Prior("half_cauchy", {"scale": 0.4}),
+    "phi": Prior("exponential", {"mean": 0.3}),
+    "sigma_omega": Prior("uniform", {"upper": 40.0}),
+    "kappa": Prior("half_normal", {"scale": 0.2}),
+    "sigma_mu": Prior("half_t", {"df": 2.5, "scale": 1.0}),
+    "sigma_lambda": Prior("uniform", {"upper": 50.0}),
+}
+"""A prior of every family; where slopes are normal, no column is flat but the effects."""
+
+HELD = {
+    "sigma": Prior("fixed", {"value": 0.6}),
+    "tau": Prior("fixed", {"value": 0.2}),
+    "sigma_mu": Prior("fixed", {"value": 1.1}),
+}
+
+
+def with_priors(name: str, priors: Mapping[str, Prior]) -> PanelModel:
+    model = load_panel_model(name)
+    return replace(model, priors={key: priors.get(key, prior) for key, prior in model.priors.items()})
+
+
+CASES = {
+    **{f"{name}, {rows}": (load_panel_model(name), rows) for name in GAUSSIAN for rows in PANELS},
+    **{
+        f"{name}, other priors": (with_priors(name, VARIED), "unbalanced")
+        for name in ("partial_pooling_all", "no_pooling", "correlated_effects", "nested")
+    },
+    **{f"{name}, held": (with_priors(name, HELD), "unbalanced") for name in ("correlated_effects", "group_variance")},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_two_engines_are_one_density(case):
+    model, rows = CASES[case]
+    blocks = blocks_of(model, panel(rows))
+    collapsed = make_collapsed(blocks)
+    plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
+    for seed in range(3):
+        values = plain.random(seed)
+        assert gap(plain, collapsed, values) == pytest.approx(0, abs=TOLERANCE)
+        assert factorisation_gap(conditioned, collapsed, conditioned.random(seed)) == pytest.approx(0, abs=TOLERANCE)
+        priors = resolve(model, blocks.design)
+        for name, part in plain(values).items():
+            if twin_scale(name):
+                written = log_density(priors[name], np.asarray(values[name]))[0].sum()
+                assert part == pytest.approx(float(written), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("rows", PANELS)
+@pytest.mark.parametrize("unit_effect", ["fixed", "random"])
+def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
+    """Unit effects are coefficients like others there."""
+    model = load_panel_model("ar1")
+    if unit_effect == "random":
+        model = replace(
+            model, unit_effect="random", priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})}
+        )
+    blocks = blocks_of(model, panel(rows))
+    collapsed = make_collapsed(blocks)
+    plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
+    for seed in range(3):
+        values = plain.random(seed)
+        point = point_of(collapsed, values)
+        given = collapsed.conditional(point)
+        of_eta = mvn(coefficients(with_unit_effects(blocks), values), given.mean[0], given.root[0] @ given.root[0].T)
+        joint = sum(part for name, part in plain(values).items() if not twin_scale(name) and name != "rho")
+        assert joint - of_eta == pytest.approx(float(collapsed.log_likelihood(point)[0]), abs=TOLERANCE)
+
+        values = conditioned.random(seed)
+        sigma = values["innovation"] / math.sqrt(1 - values["rho"] ** 2)
+        noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
+        parts = conditioned(values)
+        joint = sum(
+            part for name, part in parts.items() if not twin_scale(name.removesuffix("_prior")) and name != "rho"
+        )
+        found = float(collapsed.log_likelihood(point_of(collapsed, values | {"sigma": sigma}))[0])
+        assert joint - float(noise) == pytest.approx(found, abs=TOLERANCE)
+        of_sigma = float(log_density(collapsed.priors["sigma"], np.asarray(sigma))[0])
+        assert parts["sigma_prior"] == pytest.approx(of_sigma - 0.5 * math.log(1 - values["rho"] ** 2), abs=TOLERANCE)
+
+
+def point_of(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
+    return np.array([[np.arctanh(values[name]) if name == "rho" else np.log(values[name]) for name in collapsed.names]])
+
+
+def test_a_scale_of_effects_that_others_span_is_left_out():
+    """Time effects of every group are flat, and span the random ones, whose scale no datum speaks of."""
+    free = load_panel_model("no_pooling")
+    model = replace(
+        free, time_effect="random", priors=free.priors | {"sigma_lambda": Prior("half_normal", {"scale": 1.0})}
+    )
+    assert "sigma_lambda" in model.scales
+    assert "sigma_lambda" not in pymc_of(blocks_of(model, panel("balanced"))).named_vars
+
+
+BREAKS: dict[str, Any] = {
+    "a term is dropped": ("TERMS", {**twin.TERMS, "group_slope": lambda b, at: 0 * b[at["group_code"]]}),
+    "a coefficient is another group's": (
+        "TERMS",
+        {**twin.TERMS, "group_slope": lambda b, at: b[(at["group_code"] + 1) % 3] * at["exposure"]},
+    ),
+    "unit effects have a prior": ("_unit_effect", lambda sigma_mu: pm.Normal("unit_effect", 0, 10, dims="unit")),
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_the_identity_can_fail(broken, monkeypatch):
+    monkeypatch.setattr(twin, *BREAKS[broken])
+    blocks = blocks_of("partial_pooling", panel("unbalanced"))
+    own = compiled(blocks)
+    assert abs(gap(own, make_collapsed(blocks), own.random(0))) > 1e-3
+
+
+def test_the_identity_sees_another_prior():
+    blocks = blocks_of("partial_pooling", panel("balanced"))
+    other = blocks_of(with_priors("partial_pooling", {"slope": VARIED["slope"]}), panel("balanced"))
+    own = compiled(blocks)
+    assert abs(gap(own, make_collapsed(other), own.random(0))) > 1e-3
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_conditioned_variables_change_nothing_but_the_volume(name):
+    """The Jacobian by differences, which are exact: given the scales, coefficients are affine in the variables."""
+    blocks = blocks_of(with_priors(name, {"slope": VARIED["slope"]}), panel("unbalanced"))
+    plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
+    names = [variable.name for variable in conditioned.model.deterministics]
+    push = conditioned.model.compile_fn(
+        conditioned.model.deterministics,
+        inputs=conditioned.model.free_RVs,
+        mode="FAST_COMPILE",
+        on_unused_input="ignore",
+    )
+
+    def moved(values: Mapping[str, Any]) -> dict[str, Any]:
+        free = {variable.name: np.asarray(values[variable.name]) for variable in conditioned.model.free_RVs}
+        return free | dict(zip(names, push(free), strict=True))
+
+    for seed in range(2):
+        values = conditioned.random(seed)
+        at = moved(values)
+        columns = []
+        for variable in ("location_z", "unit_effect_z"):
+            for k in range(len(values[variable])):
+                step = np.zeros(len(values[variable]))
+                step[k] = 1.0
+                there = moved(values | {variable: values[variable] + step})
+                columns.append(
+                    np.r_[
+                        coefficients(blocks, there) - coefficients(blocks, at), there["unit_effect"] - at["unit_effect"]
+                    ]
+                )
+        log_volume = float(np.linalg.slogdet(np.array(columns))[1])
+        if name == "ar1":
+            log_volume -= 0.5 * math.log(1 - float(values["rho"]) ** 2)
+        for block in blocks.flat:
+            if len(block.kept) < block.columns.shape[1]:
+                at[f"{block.name}_kept"] = np.ravel(at[block.name])[list(block.kept)]
+        here, there = sum(conditioned(values).values()), sum(plain(at).values())
+        assert here == pytest.approx(there + log_volume, abs=TOLERANCE)
+
+
+def linear_predictor(own: Twin, values: Mapping[str, Any]) -> Array:
+    return own.blocks.x @ coefficients(own.blocks, values) + values["unit_effect"][own.blocks.design.unit]
+
+
+def test_ar1_residuals_have_the_stationary_covariance():
+    design = panel("unbalanced")
+    own = compiled(blocks_of("ar1", design))
+    years = np.asarray(design.times)[design.time]
+    assert any(np.diff(np.sort(years[design.unit == i])).max() > 1 for i in range(9))  # there are gaps
+    for seed in range(4):
+        values = own.random(seed)
+        residual = design.y - linear_predictor(own, values)
+        expected = 0.0
+        for i in range(len(design.units)):
+            mine = design.unit == i
+            lag = np.abs(np.subtract.outer(years[mine], years[mine]))
+            covariance = values["sigma"] ** 2 * values["rho"] ** lag
+            expected += mvn(residual[mine], np.zeros(mine.sum()), covariance)
+        parts = own(values)
+        assert parts[twin.OUTCOME] == pytest.approx(expected, rel=1e-10, abs=TOLERANCE)
+        assert parts["rho"] == pytest.approx(-math.log(2), abs=TOLERANCE)
+
+
+def test_student_t_residuals_and_their_degrees_of_freedom():
+    design = panel("unbalanced")
+    own = compiled(blocks_of("student_t", design))
+    for seed in range(4):
+        values = own.random(seed) | {"nu": np.array([1.5, 4.0, 30.0, 200.0][seed])}
+        expected = stats.t.logpdf(design.y, values["nu"], linear_predictor(own, values), values["sigma"]).sum()
+        parts = own(values)
+        assert parts[twin.OUTCOME] == pytest.approx(float(expected), abs=TOLERANCE)
+        assert parts["nu"] == pytest.approx(float(stats.gamma.logpdf(values["nu"], 2, scale=10)), abs=TOLERANCE)
+
+
+def test_times_of_ar1_are_whole_numbers():
+    design = panel("unbalanced")
+    halved = replace(design, times=tuple(time / 2 for time in design.times))
+    with pytest.raises(InputError, match="whole numbers"):
+        pymc_of(blocks_of("ar1", halved))
+
+
+def test_a_user_gives_a_design_and_the_name_of_a_model():
+    design = panel("balanced")
+    point = {"sigma": 0.4, "tau": 0.2}
+    own, other = (build_pymc(design), pymc_of(blocks_of("partial_pooling", design)))
+    assert list(own.named_vars) == list(other.named_vars)
+    logp = [
+        m.compile_logp()({**m.initial_point(), **{f"{k}_log__": np.log(v) for k, v in point.items()}})
+        for m in (own, other)
+    ]
+    assert logp[0] == logp[1]
+    alone = build_pymc(design.with_regressors(("time", *design.terms[1:]), design.x), "complete_pooling")
+    assert alone.coords["coef"] == design.terms[1:]
+
+
+def test_data_can_be_exchanged():
+    design = panel("unbalanced")
+    blocks = blocks_of("partial_pooling", design)
+    own = compiled(blocks)
+    values = own.random(0)
+    before = own(values)
+    y, exposure = -design.y, design.x[:, 0] + 1
+    with own.model:
+        pm.set_data({"outcome": y, "exposure": exposure})
+    mean = linear_predictor(own, values) + values["slope"] + values["group_slope"][design.group]
+    assert own(values) == before | {
+        twin.OUTCOME: pytest.approx(float(stats.norm.logpdf(y, mean, values["sigma"]).sum()), rel=1e-10)
+    }
+
+
+def test_a_panel_without_groups_or_controls():
+    design = panel("unbalanced").keeping(["x0"])
+    alone = replace(design, group=None, groups=())
+    blocks = blocks_of(load_panel_model("partial_pooling").without_groups(), alone)
+    own = compiled(blocks)
+    assert gap(own, make_collapsed(blocks), own.random(0)) == pytest.approx(0, abs=TOLERANCE)
+    assert {"group", "coef"}.isdisjoint(own.model.coords)
+
+
+def test_names_are_those_of_the_model():
+    model = pymc_of(blocks_of("partial_pooling_all", panel("balanced")))
+    assert {variable.name for variable in model.free_RVs} == {
+        "slope",
+        "control_slope",
+        "time_effect_kept",
+        "group_slope",
+        "group_control_slope[x1]",
+        "group_control_slope[x2]",
+        "group_time_effect",
+        "unit_effect",
+        "sigma",
+        "tau",
+        "phi[x1]",
+        "phi[x2]",
+        "sigma_omega",
+    }
+    assert model.named_vars_to_dims["group_time_effect"] == ("group", "time")
+    assert model.named_vars_to_dims["control_slope"] == ("coef",)
+    assert model.coords["time"] == ("2014", "2015", "2016", "2017", "2018", "2019")
+
+
+machine_code: list[object] = []
+
+
+@pytest.fixture
+def compiled_once(monkeypatch):
+    """Compile but once a model that two tests sample, partial pooling of the unbalanced panel."""
+    import nutpie
+
+    compile_model = nutpie.compile_pymc_model
+
+    def once(model):
+        if not machine_code:
+            machine_code.append(compile_model(model))
+        return machine_code[0]
+
+    monkeypatch.setattr(nutpie, "compile_pymc_model", once)
+
+
+@pytest.mark.slow
+def test_sampling_agrees_with_the_collapsed_posterior(tmp_path, compiled_once):
+    import arviz as az
+
+    blocks = blocks_of("partial_pooling", panel("unbalanced"))
+    tree, diagnostics = fit_twin(blocks, draws=1000, tune=1000, chains=4, seed=3)
+    diagnostics.require()
+
+    # Exact means: the effects integrated out in closed form, the two scales by the trapezoidal rule.
+    collapsed = make_collapsed(blocks)
+    axes = np.meshgrid(np.linspace(-1.0, 1.0, 80), np.linspace(-9.0, 3.0, 240), indexing="ij")
+    point = np.column_stack([axis.ravel() for axis in axes])
+    density = collapsed.log_posterior(point)
+    weight = np.exp(density - density.max())
+    weight /= weight.sum()
+    exact = weight @ collapsed.conditional(point).mean
+    posterior = tree["posterior"].dataset
+    sampled = dict(zip(coefficient_names(blocks), exact, strict=True))
+    error = az.mcse(posterior[["slope", "group_slope", "sigma", "tau"]])
+    scales = dict(zip(collapsed.names, weight @ np.exp(point), strict=True))
+    for name in ("sigma", "tau"):
+        assert float(posterior[name].mean()) == pytest.approx(scales[name], abs=5 * float(error[name]))
+    assert float(posterior["slope"].mean()) == pytest.approx(sampled["slope"], abs=5 * float(error["slope"]))
+    for group in blocks.design.groups:
+        found = float(posterior["group_slope"].sel(group=group).mean())
+        mcse = float(error["group_slope"].sel(group=group))
+        assert found == pytest.approx(sampled[f"group_slope[{group}]"], abs=5 * mcse)
+        total = posterior["group_total_slope"].sel(group=group)
+        np.testing.assert_allclose(total, posterior["slope"] + posterior["group_slope"].sel(group=group))
+
+    # Groups and names are those of the collapsed engine's tree.
+    assert set(posterior.data_vars) == {
+        "slope",
+        "control_slope",
+        "time_effect",
+        "group_slope",
+        "unit_effect",
+        "sigma",
+        "tau",
+        "group_total_slope",
+        "new_group_slope",
+    }
+    priors = resolve(blocks.model, blocks.design)
+    for name, values in tree["log_prior"].dataset.items():
+        np.testing.assert_allclose(
+            values, log_density(priors[str(name)], posterior[name].to_numpy())[0], atol=TOLERANCE
+        )
+    first = posterior.isel(chain=0, draw=0)
+    at = {name: first[name].to_numpy() for name in first.data_vars}
+    eta = coefficients(blocks, at)
+    mean = blocks.x @ eta + at["unit_effect"][blocks.design.unit]
+    pointwise = tree["log_likelihood"].dataset["y"].isel(chain=0, draw=0)
+    np.testing.assert_allclose(pointwise, stats.norm.logpdf(blocks.design.y, mean, at["sigma"]), atol=TOLERANCE)
+    np.testing.assert_array_equal(tree["observed_data"].dataset["y"], blocks.design.y)
+    assert (tree.attrs["origin"], tree.attrs["seed"], tree.attrs["engine"]) == ("simulated", 3, "pymc")
+    tree.to_netcdf(tmp_path / "draws.nc", engine="h5netcdf")
+    back = az.from_netcdf(tmp_path / "draws.nc")
+    assert back.attrs["origin"] == "simulated"
+    assert float(back["posterior"]["tau"].sum()) == float(posterior["tau"].sum())
+    back.close()
+
+
+@pytest.mark.parametrize("stopped", ["early", "some chains"])
+def test_an_interrupt_while_sampling_is_an_interrupt(monkeypatch, stopped):
+    """nutpie keeps it to itself and returns what there is, which must not be taken for a posterior."""
+    import nutpie
+    import pymc as pm
+
+    real = nutpie.sample
+
+    def interrupted(compiled, **options):
+        tree = real(compiled, **options | {"draws": 20, "tune": 20})
+        if stopped == "some chains":
+            tree["sample_stats"]["energy"].values[1:] = np.nan
+        return tree
+
+    monkeypatch.setattr(nutpie, "sample", interrupted)
+    with pm.Model() as model:
+        pm.Normal("x")
+    with pytest.raises(KeyboardInterrupt):
+        sample(model, ["x"], draws=20 if stopped == "some chains" else 40)
+
+
+def test_sampling_says_how_far_it_is():
+    """Draws of all chains, warm-up and all, from nutpie's own count: rate and remaining time follow from them."""
+    import pymc as pm
+
+    with pm.Model() as model:
+        pm.Normal("x")
+    said: list[Progress] = []
+    sample(model, ["x"], draws=400, tune=300, chains=3, on_progress=said.append)
+    first, *counts = said
+    assert first == Progress("compiling the model", 0, 1)
+    assert counts
+    assert {(event.task, event.total) for event in counts} == {("draws", 3 * 700)}
+    done = [event.done for event in counts]
+    assert done == sorted(done)
+    assert done[-1] <= 3 * 700
+
+
+@pytest.mark.slow
+def test_a_fit_that_diverged_can_be_written_and_read(tmp_path, compiled_once):
+    """nutpie keeps the messages of its transitions as objects, which netCDF refuses."""
+    blocks = blocks_of("partial_pooling", panel("unbalanced"))
+    tree, diagnostics = fit_twin(blocks, draws=150, tune=10, chains=2, target_accept=0.3)
+    assert diagnostics.divergences > 0
+    with pytest.raises(GateError, match="divergent transitions"):
+        diagnostics.require()
+    assert int(tree["sample_stats"]["diverging"].sum()) == diagnostics.divergences
+    assert_survives(tree, tmp_path / "tree.nc")

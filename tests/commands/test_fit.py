@@ -1,0 +1,109 @@
+"""`cbec-bayes fit` on a panel of somebody else's: its files, its limits, its complaints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes.bayes.fit import fit
+from cbec_bayes.classical.regression import twfe
+from cbec_bayes.classical.tables import interacted
+from cbec_bayes.commands import program as cli
+from cbec_bayes.estimands import EFFECT_COLUMNS
+from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors, ranks, shrinkage_path
+from tests.support.regressions import load
+
+PANEL = ["--outcome", "gross product", "--exposure", "pcap", "--controls", "pc,emp", "--unit", "州", "--time", "year"]
+
+
+@pytest.fixture
+def program(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.read_csv(f"{Path(__file__).parents[1]}/golden/produc.csv")
+    frame = frame.rename(columns={"gsp": "gross product", "state": "州"}).assign(
+        region=frame["region"].map("r{}".format)
+    )
+    frame.iloc[:-7].to_csv("panel.csv", index=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["fit", *arguments])
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_fit_writes_its_tables(program, tmp_path):
+    status, out, err = program("--data", "panel.csv", *PANEL, "--group", "region", "--out", "o")
+    assert (status, err) == (0, "")
+    assert "Priors, in the data's own units: slope ~ flat" in out
+    effects = pd.read_csv(tmp_path / "o" / "effects.csv")
+    assert tuple(effects.columns) == EFFECT_COLUMNS
+    assert list(effects["group"][-2:]) == ["(all)", "(new)"]
+    assert effects["origin"].eq("observed").all()
+    classical = pd.read_csv(tmp_path / "o" / "classical.csv")
+    assert list(classical.columns[:10]) == ["column", "term", "estimate", "se", "df", "p", "n", "r2", "vcov", "ssc"]
+    own = classical[classical["term"].eq("pcap") & classical["column"].eq("r6")]
+    assert effects.set_index("group").loc["r6", "no_pooling"] == pytest.approx(own["estimate"].iloc[-1])
+    diagnostics = json.loads((tmp_path / "o" / "diagnostics.json").read_text())
+    assert {"engine", "rhat_max", "ess_bulk_min", "ess_tail_min", "divergences", "seconds", "draws"} <= set(diagnostics)
+    assert diagnostics["failures"] == []
+    assert (tmp_path / "o" / "posterior.nc").stat().st_size > 1000
+
+
+def test_without_groups_there_is_one_slope(program, tmp_path):
+    assert program("--data", "panel.csv", *PANEL, "--out", "o", "-q")[0] == 0
+    effects = pd.read_csv(tmp_path / "o" / "effects.csv")
+    assert list(effects["group"]) == ["(all)", "(new)"]
+    row = effects.iloc[0]
+    assert row["mean"] == pytest.approx(row["complete_pooling"], abs=0.1 * row["sd"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--group", "regoin"], "did you mean 'region'?"),
+        (["--model", "partial_poling"], "did you mean 'partial_pooling'?"),
+        (["--engine", "stan"], "unknown engine 'stan'"),
+        (["--convention", "rghdfe"], "did you mean 'reghdfe'?"),
+        (["--group", "region", "--controls", "pc,pc"], "given as control and as control"),
+    ],
+)
+def test_bad_input_is_one_line(program, tmp_path, arguments, message):
+    status, out, err = program("--data", "panel.csv", *PANEL, *arguments, "--out", "o")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_path_runs_from_one_table_to_the_other():
+    design = load("produc")
+    found = fit(design, draws=250)
+    unit = float(design.y.std() / design.x[:, 0].std())
+    path = shrinkage_path(found, np.array([1e-5, 1e4]) * unit, draws=50)
+    pooled, apart = twfe(design).estimate[0], twfe(interacted(design)).estimate[: len(design.groups)]
+    np.testing.assert_allclose(path.means[0], pooled, atol=1e-6 * unit)
+    np.testing.assert_allclose(path.means[-1], apart, atol=1e-5 * unit)
+
+
+def test_effects_of_the_limits():
+    whole = load("produc")
+    design = whole.rows(whole.group < 4)
+    complete, apart = (effects(fit(design, m, draws=250)) for m in ("complete_pooling", "no_pooling"))
+    groups = len(design.groups)
+    assert (complete["pooling_factor"][:groups] == 1).all()
+    assert (apart["pooling_factor"][:groups] == 0).all()
+    gap = (apart["mean"] - apart["no_pooling"])[:groups] / apart["sd"][:groups]
+    assert gap.abs().max() < 0.2
+    headline = fit(design, draws=250)
+    factors = pooling_factors(headline)
+    assert ((factors > 0) & (factors < 1)).all()
+    slopes = group_slopes(headline)
+    table = ranks(slopes.labels, slopes.groups)
+    np.testing.assert_allclose(table.groupby("group")["probability"].sum(), 1)
+    np.testing.assert_allclose(table.groupby("rank")["probability"].sum(), 1)

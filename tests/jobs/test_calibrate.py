@@ -1,0 +1,103 @@
+"""The command `calibrate`: its files, their digest, its gates, and the results that ship with the package."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes.bayes.model.family import panel_model_names
+from cbec_bayes.calibration.coverage import COVERAGE_COLUMNS, MODELS, SCENARIOS
+from cbec_bayes.calibration.sbc import DRAWS, SBC_COLUMNS, Calibration
+from cbec_bayes.commands import program as cli
+from cbec_bayes.jobs import calibrate as job
+from cbec_bayes.jobs.calibrate import FILES, WRONG, Calibrated, committed, digests, plan
+from cbec_bayes.runtime.errors import GateError
+
+
+def uniform(n: int = 200) -> np.ndarray:
+    return np.arange(n) % (DRAWS + 1)
+
+
+def calibrated(*results: Calibration) -> Calibrated:
+    return Calibrated(results, pd.DataFrame(columns=list(COVERAGE_COLUMNS)), {})
+
+
+def test_the_gate():
+    right = Calibration("nested", "nested", {"tau": uniform(), "slope": uniform()}, 0)
+    wrong = Calibration("nested", "ar1", {"tau": uniform() // 2, "slope": uniform()}, 0)
+    calibrated(right, wrong).require()
+    off = Calibration("nested", "nested", {"tau": uniform() // 2, "slope": uniform()}, 0)
+    with pytest.raises(GateError, match="ranks of tau under nested are not uniform"):
+        calibrated(off, wrong).require()
+    with pytest.raises(GateError, match="nested fitted to data of ar1 passes"):
+        calibrated(right, Calibration("nested", "ar1", {"tau": uniform()}, 0)).require()
+    with pytest.raises(GateError, match="could not be fitted: nested: 3"):
+        calibrated(Calibration("nested", "nested", {"tau": uniform()}, 3)).require()
+    calibrated(right, Calibration("nested", "ar1", {"tau": uniform(50)}, 0)).require()  # too few to tell
+
+
+def test_the_plan_has_every_member():
+    models, outcomes = plan(1_000)
+    by_name = {(model, data_of): n for model, data_of, n in models}
+    assert set(by_name) == {(name, name) for name in panel_model_names()} | set(WRONG)
+    assert by_name["partial_pooling", "partial_pooling"] == 1_000
+    assert by_name["student_t", "student_t"] == by_name[WRONG[0]] == 200
+    assert outcomes == 500
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(job, "panel_model_names", lambda: ("complete_pooling", "partial_pooling"))
+    out = tmp_path / "out"
+
+    def program(*arguments: object) -> int:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["calibrate", *map(str, arguments)])
+        return int(stopped.value.code or 0)
+
+    assert program("--n", 6, "--workers", 1, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "complete_pooling: 6 replications, ranks uniform" in said
+    assert "wrong on purpose: data of nested" in said
+    assert "Origin: simulated" in said
+    drawn = ("calibration_ranks.svg", "calibration_coverage.svg")
+    assert sorted(path.name for path in out.iterdir()) == sorted([".calibrate.receipt", *FILES, *drawn])
+    sbc, ranks, coverage = (pd.read_csv(out / name) for name in FILES[:3])
+    assert tuple(sbc.columns) == SBC_COLUMNS
+    assert (ranks.filter(like="rank_").sum(axis=1) == sbc["replications"]).all()
+    assert tuple(coverage.columns) == COVERAGE_COLUMNS
+    assert set(coverage["scenario"]) == {scenario.name for scenario in SCENARIOS}
+    assert set(MODELS) < set(coverage["method"])
+    for table in (sbc, ranks, coverage):
+        assert set(table["origin"]) == {"simulated"}
+    manifest = json.loads((out / job.MANIFEST).read_text())
+    assert manifest == {"replications": 6, "outcomes_per_scenario": 3, "seed": 1, "produced_by": digests()}
+    assert program("--n", 6, "--workers", 2, "--out", tmp_path / "again", "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
+    assert program("--n", 0) == 2
+
+
+def test_what_ships_with_the_package_names_what_produced_it(monkeypatch):
+    found = committed()
+    assert found is not None
+    assert set(found.manifest["produced_by"]) == {"code", "models"}
+    for produced_by, current in ((found.manifest["produced_by"], True), (digests() | {"code": "another"}, False)):
+        monkeypatch.setattr(job, "digests", lambda found=produced_by: found)
+        again = committed()
+        assert again is not None
+        assert again.current is current
+    right = found.sbc["model"] == found.sbc["data_of"]
+    assert (found.sbc[right]["passed"] == "yes").all()
+    wrong = found.sbc[~right].groupby(["model", "data_of"])["passed"]
+    assert (wrong.min() == "no").all()
+    assert set(found.sbc.loc[right, "model"]) == set(panel_model_names())
+
+
+def test_without_results_there_is_nothing_to_show(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "asset_dir", lambda _: tmp_path)
+    assert committed() is None

@@ -1,0 +1,111 @@
+"""Side by side: each number is that of the module that computes it, and what cannot be compared is blank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes.bayes.fit import fit
+from cbec_bayes.classical.few import few_clusters
+from cbec_bayes.classical.regression import twfe
+from cbec_bayes.commands import program as cli
+from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.jobs.compare import COMPARE_COLUMNS, compare, side_by_side
+from cbec_bayes.replication import printed_coefficients
+from cbec_bayes.reporting.comparison import compare_table
+from tests.support.members import panel
+
+
+@pytest.fixture(scope="module")
+def found():
+    return fit(panel("balanced"), draws=250)
+
+
+@pytest.fixture(scope="module")
+def compared(found):
+    return compare(found, replications=199)
+
+
+def test_every_number_is_that_of_its_module(found, compared):
+    assert tuple(compared.columns) == COMPARE_COLUMNS
+    design = found.design
+    assert compared["group"].tolist() == ["(all)", "(all)", *design.groups]
+    assert set(compared["origin"]) == {"simulated"}
+    effects = effects_of(found).set_index("group")
+    for row in compared.iloc[1:].to_dict("records"):
+        part = design if row["group"] == "(all)" else design.of_group(row["group"])
+        few = few_clusters(part, replications=199)
+        assert row["estimate"] == pytest.approx(few.regression.estimate[0], rel=1e-12)
+        for name, value in (("crv1_se", few.regression.se), ("cr2_se", few.cr2_se), ("crv3_se", few.crv3_se)):
+            assert row[name] == pytest.approx(value[0], rel=1e-12, nan_ok=True)
+        for ours, theirs in (("partial_mean", "mean"), ("partial_low", "ci_low"), ("p_positive", "p_positive")):
+            assert row[ours] == effects.loc[row["group"], theirs]
+
+
+def test_the_two_limits_stand_at_either_side(found, compared):
+    """Posterior means equal the regressions up to Monte Carlo error (MODEL.md, L1, L2)."""
+    design = found.design
+    rows = compared.set_index("group").iloc[1:]
+    error = 4.5 * (rows["complete_high"] - rows["complete_low"]).iloc[0] / 3.92 / np.sqrt(4_000)
+    assert np.ptp(rows["complete_mean"]) == 0
+    assert rows["complete_mean"].iloc[0] == pytest.approx(twfe(design).estimate[0], abs=error)
+    for group in design.groups:
+        error = 4.5 * (rows.loc[group, "no_high"] - rows.loc[group, "no_low"]) / 3.92 / np.sqrt(4_000)
+        assert rows.loc[group, "no_mean"] == pytest.approx(twfe(design.of_group(group)).estimate[0], abs=error)
+    assert np.isnan(rows.loc["(all)", "no_mean"])
+
+
+def test_models_stand_beside_the_column_with_their_regressors_alone(compared):
+    alone = compared.iloc[0]
+    assert np.isfinite(alone["estimate"])
+    assert alone[["complete_mean", "partial_mean", "p_positive", "pooling_factor"]].isna().all()
+
+
+def test_a_limit_that_cannot_be_fitted_is_blank(found):
+    design = found.design
+    effects = {"partial_pooling": effects_of(found)}
+    columns = [column for column in _columns(design) if column.group is not None]
+    frame = side_by_side(design, columns, {}, effects, "partial_pooling")
+    assert frame[["estimate", "n_units", "complete_mean", "no_mean"]].isna().all().all()
+    assert frame["partial_mean"].notna().all()
+    text = compare_table("t", frame)
+    assert all("–" in row for row in text.rows)
+
+
+def _columns(design):
+    from cbec_bayes.classical.tables import own_columns
+
+    return own_columns(design)
+
+
+def test_what_is_printed(paper, found):
+    printed = printed_coefficients(paper)
+    assert printed["4", "East", "cbec"] == "0.22** (0.259)"
+    design = found.design
+    own = {("4", group, design.terms[0]): f"1.{i}*" for i, group in enumerate(design.groups)}
+    frame = side_by_side(design, _columns(design), {}, {}, "m", printed=own)
+    table = compare_table("t", frame)
+    assert table.columns[1] == "Printed"
+    assert [row[1] for row in table.rows] == ["not printed", "not printed", *own.values()]
+    assert table.rows[2][0] == f"Table 4 {design.groups[0]}"
+    assert "Printed" not in compare_table("t", frame.assign(printed="")).columns
+
+
+def test_the_command(tmp_path, capsys):
+    golden = str(Path(__file__).parents[1] / "golden/grunfeld.csv")
+    columns = ["--outcome", "inv", "--exposure", "value", "--controls", "capital", "--unit", "firm", "--time", "year"]
+    for arguments in (
+        ["fit", "--data", golden, *columns, "--model", "complete_pooling", "--out", str(tmp_path), "-q"],
+        ["compare", str(tmp_path)],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert "all rows, exposure alone" in out
+    frame = pd.read_csv(tmp_path / "compare.csv")
+    assert tuple(frame.columns) == COMPARE_COLUMNS
+    assert frame["partial_mean"].iloc[1] == pytest.approx(0.1177, abs=0.002)

@@ -1,0 +1,133 @@
+"""The ensemble: what survives, the mixture over panels, and panels that are those of `reconstruct`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.jobs.ensemble import (
+    CONCLUSION_COLUMNS,
+    QUANTILES,
+    SIZE_COLUMNS,
+    Member,
+    conclusion,
+    fit_member,
+    run_ensemble,
+    said,
+    summarise_ensemble,
+)
+from cbec_bayes.jobs.reconstruct import ensemble, load_problem
+from cbec_bayes.panel.study import load_study
+from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.fanout import SERIAL, Journal
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return load_problem(load_study("paper"))
+
+
+@pytest.fixture(scope="module")
+def small(problem):
+    return run_ensemble(problem, SERIAL, n=2, seed=3)
+
+
+def found_of(draws: list[np.ndarray], quantity: str = "east"):
+    def one(values):
+        low, high = np.quantile(values, [0.025, 0.975])
+        summary = [values.mean(), values.std(ddof=1), low, high, (values > 0).mean()]
+        return {"summary": summary, "quantiles": np.quantile(values, QUANTILES).tolist()}
+
+    return [{"not_met": 4, "quantities": {quantity: one(values)}} for values in draws]
+
+
+def test_the_mixture_is_that_of_all_draws():
+    rng = np.random.default_rng(1)
+    draws = [rng.normal(m, 1 + s, 4_000) for m, s in zip(rng.normal(size=60), rng.random(60), strict=True)]
+    row = summarise_ensemble("m", found_of(draws)).sizes.iloc[0]
+    every = np.concatenate(draws)
+    assert row["mean"] == pytest.approx(every.mean(), abs=1e-12)
+    assert row["sd"] == pytest.approx(every.std(), rel=1e-3)
+    np.testing.assert_allclose(row[["ci_low", "ci_high"]].astype(float), np.quantile(every, [0.025, 0.975]), atol=0.05)
+    means = np.array([values.mean() for values in draws])
+    assert row["between_share"] == pytest.approx(means.var() / every.var(), rel=1e-3)
+    assert (row["mean_low"], row["mean_high"]) == (means.min(), means.max())
+
+
+@pytest.mark.parametrize(
+    ("p", "survives"),
+    [
+        ([0.99] * 100, "yes"),
+        ([0.99] * 95 + [0.5] * 5, "yes"),
+        ([0.99] * 94 + [0.5] * 6, "no"),
+        ([0.01] * 96 + [0.99] * 4, "opposite"),
+        ([0.97] * 100, "no"),  # open in each
+        ([0.99] * 50 + [0.01] * 50, "no"),  # settled in each, and not by the print
+    ],
+)
+def test_a_conclusion_survives_if_it_is_settled_nearly_everywhere(p, survives):
+    words, quantity, yes, no, is_open, low, high, verdict = conclusion("west less east", np.array(p))
+    assert (words, quantity) == ("the slope of west is larger than that of east", "west less east")
+    assert verdict == survives
+    assert yes + no + is_open == pytest.approx(1)
+    assert (low, high) == (min(p), max(p))
+
+
+def test_conclusions_in_words():
+    assert said("(all)") == "the common slope is positive"
+    assert said("(new)") == "the slope of a group not yet seen is positive"
+    assert said("north-east") == "the slope of north-east is positive"
+
+
+def test_panels_that_cannot_be_fitted_are_counted():
+    draws = [np.linspace(-1, 3, 200)]
+    found = summarise_ensemble("m", [{"not_met": 4, "quantities": {}}, *found_of(draws)])
+    assert found.failed == 1
+    assert found.panels["panel"].tolist() == [2]
+    with pytest.raises(GateError, match="could be fitted to none of the panels"):
+        summarise_ensemble("m", [{"not_met": 4, "quantities": {}}])
+
+
+@pytest.mark.slow
+def test_panels_are_those_of_reconstruct(problem, small):
+    for number, one in enumerate(ensemble(problem, 2, 3), 1):
+        own = small.panels[small.panels["panel"] == number]
+        assert set(own["not_met"]) == {one.replication.counts()["no"]}
+        again = fit_member(Member(problem, one.seed or 0, load_panel_model("partial_pooling")))
+        summary = {quantity: found["summary"] for quantity, found in again["quantities"].items()}
+        for row in own.to_dict("records"):
+            assert summary[row["quantity"]] == [row[c] for c in ("mean", "sd", "ci_low", "ci_high", "p_positive")]
+
+
+@pytest.mark.slow
+def test_tables_have_every_quantity_and_say_that_they_are_reconstructed(small):
+    groups = ["east", "central", "west", "north-east"]
+    quantities = list(small.sizes["quantity"])
+    assert quantities[:6] == [*groups, "(all)", "(new)"]
+    assert quantities[-1] == "tau"
+    assert len(quantities) == 4 + 2 + 6 + 1
+    assert tuple(small.sizes.columns) == SIZE_COLUMNS
+    assert tuple(small.conclusions.columns) == CONCLUSION_COLUMNS
+    for table in (small.panels, small.sizes, small.conclusions):
+        assert set(table["origin"]) == {"reconstructed"}
+    wide = small.panels.pivot_table(index="panel", columns="quantity", values="mean")
+    np.testing.assert_allclose(wide["east less west"], wide["east"] - wide["west"], atol=1e-12)
+
+
+@pytest.mark.slow
+def test_an_ensemble_resumes(problem, small, tmp_path):
+    journal = Journal(tmp_path / "journal", "x")
+    run_ensemble(problem, SERIAL, n=1, seed=3, journal=journal)
+    lines: list[str] = []
+    resumed = run_ensemble(
+        problem,
+        SERIAL,
+        n=2,
+        seed=3,
+        journal=Journal(tmp_path / "journal", "x"),
+        on_progress=lambda event: lines.append(str(event)),
+    )
+    assert lines == ["panel 1 of 2", "panel 2 of 2"]
+    pd.testing.assert_frame_equal(resumed.panels, small.panels, check_exact=True)

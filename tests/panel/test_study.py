@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+
+from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.classical.conventions import CONVENTIONS
+from cbec_bayes.panel.study import load_study, read_study, study_names
+from cbec_bayes.published.summary_model import load_summary_model, model_names
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir
+
+GOOD = {
+    "kind": 'kind = "published"',
+    "question": 'question = "x"',
+    "unit": 'unit = "auto"',
+    "slope": '[slope]\ndist = "normal"\nmean = 0\nsd = 1',
+    "between": '[between]\ndist = "half_t"\ndf = 4\nscale = 0.5',
+}
+
+
+def read(tmp_path, **changes):
+    path = tmp_path / "m.toml"
+    path.write_text("\n".join({**GOOD, **changes}.values()))
+    return load_summary_model(path)
+
+
+def test_every_shipped_model_and_study_loads():
+    assert len(model_names()) + len(panel_model_names()) == len(list(asset_dir("models").glob("*.toml")))
+    for name in model_names():
+        assert load_summary_model(name).question.endswith((".", "?"))
+    for name in panel_model_names():
+        assert load_panel_model(name).question.endswith((".", "?"))
+    for name in study_names():
+        study = load_study(name)
+        if study.published is not None:
+            assert {study.published.model, *study.published.sensitivity} <= set(model_names())
+        if study.panel is not None:
+            assert study.panel.convention in CONVENTIONS
+        assert study.beside is None or study.beside in study_names()
+
+
+PANEL = {
+    "files": '["observed/provinces.csv"]',
+    "outcome": '"retail"',
+    "exposure": '"pilot_zones"',
+    "unit": '"province"',
+    "time": '"year"',
+    "convention": '"reghdfe"',
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra", "message"),
+    [
+        ({"files": "[]"}, "", "panel.files: a list of texts is needed, and it may not be empty"),
+        ({"files": '"one.csv"'}, "", "panel.files: a list of texts is needed"),
+        ({"outcome": "3"}, "", "panel.outcome: a text is needed"),
+        ({"first": '"2015"'}, "", "panel.first: a finite number is needed"),
+        ({"contols": '["a"]'}, "", "panel.contols: unknown key; did you mean 'controls'?"),
+        ({}, '[panel.origins]\nretail = "seen"\n', "panel.origins.retail: unknown origin 'seen'"),
+        ({}, "[panel.labels]\nretail = 1\n", "panel.labels: a table of texts is needed"),
+        ({}, '[published]\ntables = "a"\n', "published.reading: a text is needed"),
+    ],
+)
+def test_a_bad_study_names_file_and_key(tmp_path, changes, extra, message):
+    path = tmp_path / "s.toml"
+    panel = "".join(f"{key} = {value}\n" for key, value in (PANEL | changes).items())
+    path.write_text(f'title = "t"\n[panel]\n{panel}{extra}')
+    with pytest.raises(InputError, match=r"s\.toml") as error:
+        read_study(path)
+    assert message in str(error.value)
+
+
+def test_a_study_is_a_name_or_a_file(tmp_path):
+    """What lies beside the file is meant before what ships; a name with the ending of a file never means the latter."""
+    path = tmp_path / "mine.toml"
+    shipped = load_study("paper").path.read_text()
+    path.write_text(shipped)
+    study = load_study(path)
+    assert (study.name, study.beside, study.panel) == ("mine", "public", load_study("paper").panel)
+    (tmp_path / "near.csv").write_text("unit,group\na,b\n")
+    for old, new in (
+        ('beside = "public"', 'beside = "other.toml"'),
+        ('scheme = "four_regions"', 'scheme = "near.csv"'),
+        ('model = "published_half_normal"', 'model = "own.toml"'),
+        ('sensitivity = ["published_half_normal",', 'sensitivity = ["more.toml",'),
+    ):
+        shipped = shipped.replace(old, new)
+    path.write_text(shipped)
+    study = load_study(str(path))
+    assert study.published is not None
+    assert study.panel is not None
+    assert study.beside == str(tmp_path / "other.toml")
+    assert study.panel.scheme == str(tmp_path / "near.csv")
+    assert study.published.model == str(tmp_path / "own.toml")
+    assert study.published.sensitivity[:2] == (str(tmp_path / "more.toml"), "published_half_t")
+    with pytest.raises(InputError, match="or name a TOML file"):
+        load_study("mine")
+
+
+def test_a_study_needs_something(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text('title = "t"\n')
+    with pytest.raises(InputError, match="needs printed tables"):
+        read_study(path)
+
+
+def test_a_model_is_read_and_resolved(tmp_path):
+    model = read(tmp_path)
+    assert (model.name, model.unit) == ("m", "auto")
+    assert model.resolved(2).between == Prior("half_t", {"df": 4.0, "scale": 1.0})
+    assert model.resolved(2).slope == Prior("normal", {"mean": 0.0, "sd": 2.0})
+    assert str(model.between) == "half-t(df = 4, scale = 0.5)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": 'kind = "panel"'}, "'panel' is not a model of published estimates"),
+        ({"kind": ""}, "kind: a text is needed"),
+        ({"unit": "unit = -1"}, "unit: must be 'auto' or a positive number"),
+        ({"unit": 'unit = "big"'}, "unit: a finite number is needed"),
+        ({"unit": "units = 1"}, "units: unknown key; did you mean 'unit'?"),
+        ({"slope": ""}, "slope: a table is needed"),
+        ({"slope": '[slope]\ndist = "half_normal"\nscale = 1'}, "slope.dist: unknown prior 'half_normal'"),
+        ({"between": '[between]\ndist = "half_normal"'}, "between.scale: a finite number is needed"),
+        ({"between": '[between]\ndist = "half_norma"\nscale = 1'}, "did you mean 'half_normal'"),
+        ({"between": '[between]\ndist = "half_normal"\nscale = inf'}, "between.scale: a finite number is needed"),
+        ({"between": '[between]\ndist = "half_normal"\nscale = 0'}, "must be positive, not 0"),
+        ({"between": '[between]\ndist = "half_normal"\nscale = 1\ndf = 3'}, "between.df: unknown key"),
+        ({"between": '[between]\ndist = "flat"'}, "unknown prior 'flat'"),
+    ],
+)
+def test_a_malformed_model_is_named_by_file_and_key(tmp_path, changes, message):
+    with pytest.raises(InputError, match=r"m\.toml") as caught:
+        read(tmp_path, **changes)
+    assert message in str(caught.value)
