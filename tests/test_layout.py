@@ -86,7 +86,7 @@ def test_the_order_can_be_violated():
 
 @pytest.mark.parametrize("command", ["import cbec_bayes", "import cbec_bayes.commands.program"])
 def test_import_is_cheap(command):
-    heavy = "{'pymc', 'arviz', 'matplotlib', 'pandas', 'scipy', 'numpy', 'nutpie'}"
+    heavy = "{'pymc', 'arviz', 'matplotlib', 'pandas', 'scipy', 'numpy', 'nutpie', 'pydantic'}"
     code = f"import sys; {command}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
