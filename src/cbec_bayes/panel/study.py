@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import asset_dir, read_toml
+from cbec_bayes.runtime.errors import suggest
+from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import Origin
-from cbec_bayes.runtime.toml import Section
+from cbec_bayes.runtime.toml import (
+    CsvPath,
+    Number,
+    PathText,
+    SomePaths,
+    SomeTexts,
+    Table,
+    Text,
+    Texts,
+    TextTable,
+    TomlPath,
+    TomlPaths,
+    find_toml,
+    one_of,
+    otherwise,
+    read_table,
+    shipped_names,
+    wrong_key,
+)
+
+ROLES = ("outcome", "exposure")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PanelSpec:
+class PanelSpec(Table):
     """Which columns of which files are a panel, and where each of them comes from.
 
     Attributes
@@ -38,24 +59,26 @@ class PanelSpec:
         Column to the column that has the half-width of its rounding: what was published coarsely.
     """
 
-    files: tuple[str, ...]
-    outcome: str
-    exposure: str
-    controls: tuple[str, ...]
-    unit: str
-    time: str
-    scheme: str | None
-    first: float | None
-    last: float | None
-    origins: Mapping[str, Origin]
-    convention: str
-    labels: Mapping[str, str]
-    proxies: Mapping[str, tuple[str, ...]]
-    rounding: Mapping[str, str]
+    files: SomePaths
+    outcome: Text
+    exposure: Text
+    controls: Texts = ()
+    unit: Text
+    time: Text
+    scheme: CsvPath | None = None
+    first: Number | None = None
+    last: Number | None = None
+    origins: Annotated[
+        Mapping[str, Annotated[Origin, one_of(tuple(Origin), "origin")]], otherwise("a table of texts is needed")
+    ] = field(default_factory=dict)
+    convention: Text
+    labels: TextTable = field(default_factory=dict)
+    proxies: Annotated[Mapping[str, SomeTexts], otherwise("a table is needed")] = field(default_factory=dict)
+    rounding: TextTable = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class Published(Table):
     """Printed tables and how their estimates are pooled.
 
     Attributes
@@ -70,10 +93,10 @@ class Published:
         Models that it is held against, likewise.
     """
 
-    tables: str
-    reading: str
-    model: str
-    sensitivity: tuple[str, ...]
+    tables: PathText
+    reading: Text
+    model: TomlPath
+    sensitivity: TomlPaths = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +129,23 @@ class Study:
         return self.path.stem
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StudyFile(Table):
+    """The file of a study; see `Study`."""
+
+    title: Text
+    beside: TomlPath | None = None
+    published: Published | None = None
+    panel: PanelSpec | None = None
+
+
+def _folder() -> Path:
+    return asset_dir("data") / "studies"
+
+
 def study_names() -> tuple[str, ...]:
     """Return the names of the studies that ship with the package."""
-    return tuple(sorted(path.stem for path in (asset_dir("data") / "studies").glob("*.toml")))
+    return shipped_names(_folder())
 
 
 def load_study(study: str | Path) -> Study:
@@ -119,69 +156,24 @@ def load_study(study: str | Path) -> Study:
     InputError
         No such study (with a suggestion), or the file is malformed.
     """
-    path = Path(study)
-    if path.suffix != ".toml":
-        if str(study) not in study_names():
-            raise InputError(f"unknown study '{study}'; {suggest(str(study), study_names())}, or name a TOML file")
-        path = asset_dir("data") / "studies" / f"{study}.toml"
-    return read_study(path)
+    return read_study(find_toml(study, _folder(), "study"))
 
 
 def read_study(path: Path) -> Study:
     """Read a study from a TOML file, or raise `InputError` naming the file and the key."""
-    top = Section(path, read_toml(path))
-    top.only(("title", "beside", "published", "panel"))
-    published = _published(top.section("published")) if "published" in top.values else None
-    panel = _panel(top.section("panel")) if "panel" in top.values else None
-    if published is None and panel is None:
-        raise top.wrong("published", "a study needs printed tables, a [panel], or both")
-    beside = top.found("beside", ".toml") if "beside" in top.values else None
-    return Study(path, top.text("title"), published, panel, beside)
+    file = read_table(path, _StudyFile)
+    if file.published is None and file.panel is None:
+        raise wrong_key(path, "published", "a study needs printed tables, a [panel], or both")
+    if file.panel is not None:
+        for key, message in _unknown_columns(file.panel):
+            raise wrong_key(path, f"panel.{key}", message)
+    return Study(path, file.title, file.published, file.panel, file.beside)
 
 
-def _published(section: Section) -> Published:
-    section.only(("tables", "reading", "model", "sensitivity"))
-    return Published(
-        section.found("tables"),
-        section.text("reading"),
-        section.found("model", ".toml"),
-        section.all_found("sensitivity", ".toml", needed=False),
-    )
-
-
-def _panel(section: Section) -> PanelSpec:
-    section.only(tuple(PanelSpec.__dataclass_fields__))
-    origins = {}
-    for column, origin in section.mapping("origins").items():
-        if origin not in tuple(Origin):
-            raise section.wrong(
-                f"origins.{column}", f"unknown origin '{origin}'; {suggest(str(origin), tuple(Origin))}"
-            )
-        origins[column] = Origin(origin)
-    proxies = section.section("proxies") if "proxies" in section.values else None
-    if proxies is not None:
-        proxies.only(("outcome", "exposure"))
-    outcome, exposure, controls = (
-        section.text("outcome"),
-        section.text("exposure"),
-        section.texts("controls", needed=False),
-    )
-    for table in ("origins", "rounding"):
-        if table in section.values:
-            section.section(table).only((outcome, exposure, *controls))
-    return PanelSpec(
-        files=section.all_found("files"),
-        outcome=outcome,
-        exposure=exposure,
-        controls=controls,
-        unit=section.text("unit"),
-        time=section.text("time"),
-        scheme=section.found("scheme", ".csv") if "scheme" in section.values else None,
-        first=section.number("first") if "first" in section.values else None,
-        last=section.number("last") if "last" in section.values else None,
-        origins=origins,
-        convention=section.text("convention"),
-        labels=section.mapping("labels"),
-        proxies={role: proxies.texts(role) for role in proxies.values} if proxies is not None else {},
-        rounding=section.mapping("rounding"),
-    )
+def _unknown_columns(panel: PanelSpec) -> Iterator[tuple[str, str]]:
+    """Yield the keys of a panel's tables that are no column or role of it, and what is wrong with each."""
+    columns = (panel.outcome, panel.exposure, *panel.controls)
+    for name, known in (("origins", columns), ("rounding", columns), ("proxies", ROLES)):
+        for key in getattr(panel, name):
+            if key not in known:
+                yield f"{name}.{key}", f"unknown key; {suggest(key, known)}"
