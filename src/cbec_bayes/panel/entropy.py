@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from scipy.special import entr
 
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import asset_dir, read_toml
+from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import Origin
-from cbec_bayes.runtime.toml import Section
+from cbec_bayes.runtime.toml import (
+    Number,
+    PositiveNumber,
+    Table,
+    Text,
+    find_toml,
+    one_of,
+    otherwise,
+    read_table,
+    shipped_names,
+    wrong_key,
+)
 
 Array = NDArray[np.float64]
 
@@ -28,14 +40,14 @@ _ROUNDING = 4 * np.finfo(float).eps
 
 
 @dataclass(frozen=True, slots=True)
-class Indicator:
+class Indicator(Table):
     """A column of the data: its label, its first-level group, one of `DIRECTIONS`, and its unit if stated."""
 
-    name: str
-    label: str
-    group: str
-    direction: str
-    unit: str = ""
+    name: Text
+    label: Text
+    group: Text
+    direction: Annotated[str, one_of(DIRECTIONS, "value")]
+    unit: Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +126,28 @@ class EntropyIndex:
     index: pd.DataFrame
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SystemFile(Table):
+    """The file of an indicator system; see `IndicatorSystem`."""
+
+    title: Text
+    description: Text = ""
+    normalisation: Annotated[str, one_of(NORMALISATIONS, "value")]
+    zero: Annotated[str, one_of(ZEROS, "value")] = "limit"
+    shift: Number | None = None
+    scale: PositiveNumber = 1.0
+    indicators: Annotated[
+        tuple[Indicator, ...], Field(min_length=1), otherwise("at least one table [[indicators]] is needed")
+    ]
+
+
+def _folder() -> Path:
+    return asset_dir("data") / "indicators"
+
+
 def indicator_systems() -> tuple[str, ...]:
     """Return the names of the indicator systems that ship with the package."""
-    return tuple(sorted(path.stem for path in (asset_dir("data") / "indicators").glob("*.toml")))
+    return shipped_names(_folder())
 
 
 def load_system(system: str | Path) -> IndicatorSystem:
@@ -128,54 +159,32 @@ def load_system(system: str | Path) -> IndicatorSystem:
         No such system (with a suggestion), or the file is malformed: the message names the file and the key, where
         ``indicators[2]`` is the second indicator.
     """
-    path = Path(system)
-    if path.suffix != ".toml":
-        if str(system) not in indicator_systems():
-            raise InputError(f"unknown indicator system '{system}'; {suggest(str(system), indicator_systems())}")
-        path = asset_dir("data") / "indicators" / f"{system}.toml"
-    table = read_toml(path)
-    top = Section(path, table)
-    top.only(("title", "description", "normalisation", "zero", "shift", "scale", "indicators"))
-    scale = top.number("scale") if "scale" in table else 1.0
-    if scale <= 0:
-        raise top.wrong("scale", f"must be positive, not {scale:g}")
-    zero = _choice(top, "zero", ZEROS) if "zero" in table else "limit"
-    if zero == "limit" and "shift" in table:
-        raise top.wrong("shift", "goes with zero = 'shift' only; the limit has none")
-    shift = top.number("shift") if zero == "shift" else 0.0
-    if zero == "shift" and not 0 < shift <= 1:
-        raise top.wrong("shift", f"must be above 0 and at most 1, the range of the normalised values, not {shift:g}")
+    path = find_toml(system, _folder(), "indicator system")
+    file = read_table(path, _SystemFile)
+    shift = file.shift
+    if file.zero == "limit":
+        if shift is not None:
+            raise wrong_key(path, "shift", "goes with zero = 'shift' only; the limit has none")
+        shift = 0.0
+    elif shift is None:
+        raise wrong_key(path, "shift", "a finite number is needed")
+    elif not 0 < shift <= 1:
+        known = "must be above 0 and at most 1, the range of the normalised values"
+        raise wrong_key(path, "shift", f"{known}, not {shift:g}")
+    for place, indicator in enumerate(file.indicators):
+        for key in ("name", "label"):
+            given = getattr(indicator, key)
+            if any(getattr(other, key) == given for other in file.indicators[:place]):
+                raise wrong_key(path, f"indicators[{place + 1}].{key}", f"'{given}' is listed twice")
     return IndicatorSystem(
         name=path.stem,
-        title=top.text("title"),
-        description=top.text("description", ""),
-        normalisation=_choice(top, "normalisation", NORMALISATIONS),
+        title=file.title,
+        description=file.description,
+        normalisation=file.normalisation,
         shift=shift,
-        scale=scale,
-        indicators=_indicators(top),
+        scale=file.scale,
+        indicators=file.indicators,
     )
-
-
-def _choice(section: Section, key: str, known: Sequence[str]) -> str:
-    given = section.text(key)
-    if given not in known:
-        raise section.wrong(key, f"unknown value '{given}'; {suggest(given, known)}")
-    return given
-
-
-def _indicators(top: Section) -> tuple[Indicator, ...]:
-    found: list[Indicator] = []
-    for section in top.sections("indicators"):
-        section.only(("name", "label", "group", "direction", "unit"))
-        name, label, group = (section.text(key) for key in ("name", "label", "group"))
-        unit = section.text("unit", "")
-        for key, given in (("name", name), ("label", label)):
-            if any(getattr(other, key) == given for other in found):
-                raise section.wrong(key, f"'{given}' is listed twice")
-        found.append(Indicator(name, label, group, _choice(section, "direction", DIRECTIONS), unit))
-    if not found:
-        raise top.wrong("indicators", "at least one table [[indicators]] is needed")
-    return tuple(found)
 
 
 def entropy_weights(
