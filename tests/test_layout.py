@@ -29,6 +29,8 @@ ORDER = (
 )
 PUBLISHED = (
     "intervals",
+    "number",
+    "stated",
     "summary_model",
     "printed",
     "readings",

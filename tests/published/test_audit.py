@@ -12,7 +12,8 @@ from cbec_bayes.published.audit import COLUMNS, audit, readings_frame
 from cbec_bayes.published.audit.constant import mean_in_part
 from cbec_bayes.published.audit.moments import possible_means, possible_sds
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.published.printed import Moments, PrintedNumber, load_paper
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Moments, load_paper
 from cbec_bayes.published.readings import Verdict
 from tests.support.printed_tables import HONEST_TOML, honest_rows, write
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.published.printed import PrintedNumber, load_paper
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import load_paper
 from cbec_bayes.runtime.errors import InputError
 
 HEADER = "table,column,term,quantity,printed,stars\n"
@@ -104,7 +105,12 @@ def test_a_malformed_table_is_named(tmp_path, rows, message):
         ('claimed_reading = "z"', "claimed_reading: unknown reading 'z'; there are se, p, t"),
         ("[panel]\nunits = 0", "panel.units: a positive whole number is needed"),
         ('[stars]\n"*" = "two"', "a level such as"),
-        ('[stars]\n"*" = "2"', "between 0 and 1"),
+        ('[stars]\n"*" = "2"', r"stars\.\*: a level must lie between 0 and 1, not 2"),
+        ("stars = {}", "stars: at least one level is needed"),
+        ("stars = 3", "stars: a table of levels is needed"),
+        ("partitions = 3", r"partitions: tables \[\[partitions\]\] are needed"),
+        ("[[partitions]]\nparts = ['1: a']\nhole = '1: a'", r"partitions\[1\].hole: unknown key; did you mean 'whole'"),
+        ("[exposure]\nterm = 3", r"exposure\.term: a text is needed"),
         ('[groups]\n"9: x" = "east"', "no column '9: x'"),
         ("[[partitions]]\nwhole = '1: a'", r"partitions\[1\].parts: a list of texts"),
         ('[moments]\ntable = "7"', "no such table"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.published.printed import DEFAULT_STARS, Coefficient, PrintedNumber
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Coefficient
 from cbec_bayes.published.readings import (
     UNKNOWN_DF,
     Verdict,
@@ -25,6 +26,7 @@ from cbec_bayes.published.readings import (
     stars_word,
     two_sided_p,
 )
+from cbec_bayes.published.stated import DEFAULT_STARS
 from tests.support.printed_tables import stars_of
 
 estimates = st.floats(-5, 5).filter(lambda b: abs(b) > 1e-3)

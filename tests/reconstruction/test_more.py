@@ -17,7 +17,8 @@ from cbec_bayes.commands.program import main
 from cbec_bayes.jobs import reconstruct as job
 from cbec_bayes.jobs.reconstruct import ensemble, ensemble_files, load_problem, reconstruct, summary_frame
 from cbec_bayes.panel.study import load_study, read_study
-from cbec_bayes.published.printed import Coefficient, PrintedNumber, TableColumn
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Coefficient, TableColumn
 from cbec_bayes.reconstruction.solver import solve
 from cbec_bayes.reconstruction.start import starts
 from cbec_bayes.reconstruction.system import make_system

@@ -14,7 +14,8 @@ from cbec_bayes.classical.regression import twfe
 from cbec_bayes.jobs.reconstruct import ensemble, ensemble_files, load_problem, reconstruct
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.panel.within import TwoWay
-from cbec_bayes.published.printed import Coefficient, PrintedNumber
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Coefficient
 from cbec_bayes.reconstruction.system import cells, make_system
 from cbec_bayes.reconstruction.targets import bounds, targets_of
 from cbec_bayes.replication import paper_columns

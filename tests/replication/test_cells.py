@@ -14,7 +14,8 @@ from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.commands.program import main
 from cbec_bayes.panel import load_study_panel, study_frame
 from cbec_bayes.panel.study import Study, read_study
-from cbec_bayes.published.printed import PrintedNumber, load_paper
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import load_paper
 from cbec_bayes.replication import Cell, match_sentence, observed_rows, replicate, shown_cell, shown_tables, stars_of
 from cbec_bayes.reporting.classical import classical_tables, jackknife_sentence
 from cbec_bayes.runtime.errors import InputError

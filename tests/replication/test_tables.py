@@ -10,7 +10,7 @@ import pytest
 
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.panel.study import load_study
-from cbec_bayes.published.printed import PrintedNumber
+from cbec_bayes.published.number import PrintedNumber
 from cbec_bayes.replication import (
     NOT_PRINTED,
     REPLICATION_COLUMNS,

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.published.facts import paper_scheme, sample_of
-from cbec_bayes.published.printed import DEFAULT_STARS, Coefficient, Paper, PrintedNumber
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import (
     coherent_readings,
     critical_value,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cbec_bayes.panel.regions import Scheme, load_scheme
-from cbec_bayes.published.printed import Facts, Paper, TableColumn
+from cbec_bayes.published.printed import Paper, TableColumn
 from cbec_bayes.published.readings import UNKNOWN_DF, DfRange
+from cbec_bayes.published.stated import Facts
 
 
 @dataclass(frozen=True, slots=True)

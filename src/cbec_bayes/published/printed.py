@@ -1,19 +1,16 @@
-"""Printed numbers with the precision they were printed at, and printed tables read from CSV as strings."""
+"""Printed tables, read from CSV as strings, and the paper that they belong to."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbec_bayes.published.intervals import Interval
-from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import Row, asset_dir, read_rows, read_toml
-from cbec_bayes.runtime.toml import Section
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.stated import Facts, read_facts
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import Row, asset_dir, read_rows
 
 TABLE_COLUMNS = ("table", "column", "term", "quantity", "printed", "stars")
 COUNTS = ("n_obs", "units", "clusters", "periods", "df")
@@ -29,69 +26,6 @@ MEASURES = (
     "r2_within",
     "r2_adjusted",
 )
-READINGS = ("se", "p", "t")
-DEFAULT_STARS = {"*": Fraction(1, 10), "**": Fraction(1, 20), "***": Fraction(1, 100)}
-
-# Digits first, so that "." alone is no number; a comma groups thousands; en dash, minus sign and hyphen all occur.
-_NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class PrintedNumber:
-    """A number as printed: its text, its value, and the interval that rounding to its last digit allows.
-
-    Attributes
-    ----------
-    text
-        As printed, with trailing zeros.
-    value
-        The decimal it spells.
-    interval
-        `value` plus and minus half a unit of the last printed digit; the value alone for a count.
-    """
-
-    text: str
-    value: Decimal
-    interval: Interval
-
-    @classmethod
-    def parse(cls, text: str, *, exact: bool = False) -> PrintedNumber:
-        """Read ``"0.10"``, ``".5"``, ``"-.775"``, ``"1,234.5"``, ``"−2"`` or ``"1e-3"``.
-
-        Parameters
-        ----------
-        text
-            The number as printed.
-        exact
-            True for a count, which was not rounded.
-
-        Raises
-        ------
-        ValueError
-            It is not a finite number.
-        """
-        plain = text.strip().replace("−", "-").replace("–", "-")
-        if not _NUMBER.fullmatch(plain) or not re.search(r"\d", plain.split("e")[0].split("E")[0]):
-            raise ValueError(f"'{text}' is not a number")
-        value = Decimal(plain.replace(",", ""))
-        if abs(value.adjusted()) > 100 and value != 0:
-            raise ValueError(f"'{text}' is beyond 1e100 or below 1e-100; change the unit")
-        half = Fraction(0) if exact else Fraction(Decimal(5).scaleb(_exponent(value) - 1))
-        centre = Fraction(value)
-        return cls(text.strip(), value, Interval(centre - half, centre + half))
-
-    def __float__(self) -> float:
-        return float(self.value)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def _exponent(value: Decimal) -> int:
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int):
-        raise ValueError(f"'{value}' is not finite")  # noqa: TRY004 - the type tells finite from infinite here
-    return exponent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,60 +96,6 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
-    """Columns (by key) that should share out the rows of another column, or of the panel if `whole` is None."""
-
-    whole: str | None
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a paper states outside its tables (paper.toml); every field has a neutral default.
-
-    Attributes
-    ----------
-    stars
-        Symbol to significance level.
-    claimed_reading
-        What the paper says its parentheses are: ``se``, ``p`` or ``t``.
-    units, periods
-        Size of the panel.
-    scheme, excluded
-        Scheme of groups (a name, or the path of its CSV) and units left out of the panel.
-    outcome, exposure
-        Terms of the left-hand side and of the slope of interest.
-    moments_table
-        The descriptive table of the full sample.
-    groups
-        Column key to group of the scheme.
-    partitions
-        Columns that share out rows.
-    labels
-        Term to display name.
-    """
-
-    title: str = ""
-    authors: str = ""
-    stars: Mapping[str, Fraction] = field(default_factory=lambda: dict(DEFAULT_STARS))
-    claimed_reading: str = "se"
-    units: int | None = None
-    periods: int | None = None
-    scheme: str | None = None
-    excluded: tuple[str, ...] = ()
-    outcome: str | None = None
-    exposure: str | None = None
-    moments_table: str | None = None
-    groups: Mapping[str, str] = field(default_factory=dict)
-    partitions: tuple[Partition, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    def label(self, term: str) -> str:
-        """Return the display name of a term."""
-        return self.labels.get(term, term)
-
-
-@dataclass(frozen=True, slots=True)
 class Paper:
     """The printed tables of one paper and the facts that belong to them.
 
@@ -262,30 +142,51 @@ def load_paper(folder: Path | str | None = None) -> Paper:
     if not folder.is_dir():
         raise InputError("no such folder" if not folder.exists() else "not a folder", file=folder)
     sidecar = folder / "paper.toml"
-    facts = _read_facts(sidecar) if sidecar.is_file() else Facts()
+    facts = read_facts(sidecar) if sidecar.is_file() else Facts()
     beside = folder.resolve()  # as a scheme beside paper.toml is named
     files = [path for path in sorted(folder.glob("*.csv")) if str(beside / path.name) != facts.scheme]
     if not files:
         raise InputError("the folder has no .csv tables", file=folder)
 
-    cells: dict[tuple[str, str, str, str], tuple[PrintedNumber | str, str, str, Path, int]] = {}
+    cells: dict[_Place, _Cell] = {}
     for path in files:
         for row in read_rows(path, required=TABLE_COLUMNS, optional=("label",)):
-            key, value = _read_cell(path, row, facts)
-            if key in cells and key[3] not in TEXTS:
+            place, value = _read_cell(path, row, facts)
+            if place in cells and place.quantity not in TEXTS:
                 raise InputError(
-                    f"table {key[0]}, column {key[1]}, term '{key[2]}' has a second '{key[3]}'",
+                    f"table {place.table}, column {place.column}, term '{place.term}' has a second '{place.quantity}'",
                     file=path,
                     row=row.number,
                     column="quantity",
                 )
-            cells[key] = (value, row["stars"], row["label"], path, row.number)
+            cells[place] = _Cell(value, row["stars"], row["label"], path, row.number)
     paper = Paper(tuple(files), _columns(cells), _moments(cells), facts)
     _check_facts(paper, sidecar)
     return paper
 
 
-def _read_cell(path: Path, row: Row, facts: Facts) -> tuple[tuple[str, str, str, str], PrintedNumber | str]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a cell stands; the column of a descriptive table is blank."""
+
+    table: str
+    column: str
+    term: str
+    quantity: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """What stands there, and the line that it was read from."""
+
+    value: PrintedNumber | str
+    stars: str
+    label: str
+    path: Path
+    row: int
+
+
+def _read_cell(path: Path, row: Row, facts: Facts) -> tuple[_Place, PrintedNumber | str]:
     def wrong(column: str, message: str) -> InputError:
         return InputError(message, file=path, row=row.number, column=column)
 
@@ -304,9 +205,9 @@ def _read_cell(path: Path, row: Row, facts: Facts) -> tuple[tuple[str, str, str,
         raise wrong("stars", f"unknown stars '{stars}'; known are {', '.join(facts.stars)}")
     # The columns of a descriptive table are the quantities themselves, so the row is found by its term alone.
     column = "" if quantity in ("mean", "sd", "min", "max") or (quantity == "n_obs" and row["term"]) else row["column"]
-    key = (row["table"], column, row["term"], quantity)
+    place = _Place(row["table"], column, row["term"], quantity)
     if quantity in TEXTS:
-        return key, printed
+        return place, printed
     try:
         number = PrintedNumber.parse(printed, exact=quantity in COUNTS)
     except ValueError as error:
@@ -320,107 +221,57 @@ def _read_cell(path: Path, row: Row, facts: Facts) -> tuple[tuple[str, str, str,
             "printed",
             f"negative {'standard error' if facts.claimed_reading == 'se' else 'p-value'} {printed}",
         )
-    return key, number
+    return place, number
 
 
-_Cells = Mapping[tuple[str, str, str, str], tuple[PrintedNumber | str, str, str, Path, int]]
-
-
-def _columns(cells: _Cells) -> dict[str, TableColumn]:
-    heads = list(dict.fromkeys((table, column) for (table, column, _, quantity) in cells if column))
+def _columns(cells: Mapping[_Place, _Cell]) -> dict[str, TableColumn]:
+    heads = list(dict.fromkeys((place.table, place.column) for place in cells if place.column))
     columns = {}
     for table, name in heads:
-        own = {(k[2], k[3]): v for k, v in cells.items() if k[:2] == (table, name)}
+        own = {
+            (place.term, place.quantity): cell
+            for place, cell in cells.items()
+            if (place.table, place.column) == (table, name)
+        }
         coefficients = {}
-        for (term, quantity), (value, stars, label, path, row) in own.items():
+        for (term, quantity), cell in own.items():
             if quantity == "parenthesis" and (term, "estimate") not in own:
-                raise InputError(f"'{term}' has a parenthesis but no estimate", file=path, row=row)
-            if quantity == "estimate" and isinstance(value, PrintedNumber):
-                below = own.get((term, "parenthesis"), (None,))[0]
-                parenthesis = below if isinstance(below, PrintedNumber) else None
+                raise InputError(f"'{term}' has a parenthesis but no estimate", file=cell.path, row=cell.row)
+            if quantity == "estimate" and isinstance(cell.value, PrintedNumber):
+                below = own.get((term, "parenthesis"))
                 coefficients[term] = Coefficient(
                     table=table,
                     column=name,
                     term=term,
-                    label=label or term,
-                    estimate=value,
-                    parenthesis=parenthesis,
-                    stars=stars,
+                    label=cell.label or term,
+                    estimate=cell.value,
+                    parenthesis=below.value if below and isinstance(below.value, PrintedNumber) else None,
+                    stars=cell.stars,
                 )
-        numbers = {q: v for (_, q), (v, *_) in own.items() if isinstance(v, PrintedNumber) and q not in READ_TOGETHER}
-        texts = {q: v for (_, q), (v, *_) in own.items() if isinstance(v, str)}
+        values = {quantity: cell.value for (_, quantity), cell in own.items() if quantity not in OF_COEFFICIENTS}
+        numbers = {quantity: value for quantity, value in values.items() if isinstance(value, PrintedNumber)}
+        texts = {quantity: value for quantity, value in values.items() if isinstance(value, str)}
         if coefficients or numbers:
             column = TableColumn(table, name, coefficients, numbers, texts)
             columns[column.key] = column
     return columns
 
 
-READ_TOGETHER = ("estimate", "parenthesis")
+OF_COEFFICIENTS = ("estimate", "parenthesis")
+"""Quantities that make up a coefficient; all others are numbers and texts of their column."""
 
 
-def _moments(cells: _Cells) -> dict[tuple[str, str], Moments]:
+def _moments(cells: Mapping[_Place, _Cell]) -> dict[tuple[str, str], Moments]:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for (table, column, term, quantity), (value, _, label, _, _) in cells.items():
-        if not column and isinstance(value, PrintedNumber):
-            rows.setdefault((table, term), {"label": label or term})[quantity] = value
+    for place, cell in cells.items():
+        if not place.column and isinstance(cell.value, PrintedNumber):
+            row = rows.setdefault((place.table, place.term), {"label": cell.label or place.term})
+            row[place.quantity] = cell.value
     fields = ("n_obs", "mean", "sd", "min", "max")
     return {
         (table, term): Moments(table=table, term=term, label=row["label"], **{name: row.get(name) for name in fields})
         for (table, term), row in rows.items()
     }
-
-
-def _read_facts(path: Path) -> Facts:
-    top = Section(path, read_toml(path))
-    top.only(
-        (
-            *("title", "authors", "claimed_reading", "stars", "panel", "outcome", "exposure", "moments", "groups"),
-            *("partitions", "labels"),
-        )
-    )
-    claimed = top.text("claimed_reading", "se")
-    if claimed not in READINGS:
-        raise top.wrong("claimed_reading", f"unknown reading '{claimed}'; {suggest(claimed, READINGS)}")
-    panel, outcome, exposure, moments = (
-        top.section(name, needed=False) for name in ("panel", "outcome", "exposure", "moments")
-    )
-    panel.only(("units", "periods", "scheme", "excluded"))
-    for role in (outcome, exposure):
-        role.only(("term",))
-    moments.only(("table",))
-    return Facts(
-        title=top.text("title", ""),
-        authors=top.text("authors", ""),
-        stars=_read_stars(top) if "stars" in top.values else dict(DEFAULT_STARS),
-        claimed_reading=claimed,
-        units=panel.count("units"),
-        periods=panel.count("periods"),
-        scheme=panel.found("scheme", ".csv") if "scheme" in panel.values else None,
-        excluded=panel.texts("excluded", needed=False),
-        outcome=outcome.text("term", None),
-        exposure=exposure.text("term", None),
-        moments_table=moments.text("table", None),
-        groups=top.mapping("groups"),
-        partitions=tuple(_partition(one) for one in top.sections("partitions")),
-        labels=top.mapping("labels"),
-    )
-
-
-def _partition(section: Section) -> Partition:
-    section.only(("whole", "parts"))
-    return Partition(section.text("whole", None), section.texts("parts"))
-
-
-def _read_stars(top: Section) -> dict[str, Fraction]:
-    stars = {}
-    for symbol, level in top.section("stars").values.items():
-        try:
-            stars[symbol] = Fraction(str(level))
-        except (ValueError, ZeroDivisionError):
-            raise top.wrong(f"stars.{symbol}", "a level such as '0.05' is needed") from None
-    if not stars or any(not 0 < level < 1 for level in stars.values()):
-        raise top.wrong("stars", "each level must lie between 0 and 1")
-    return dict(sorted(stars.items(), key=lambda item: item[1], reverse=True))
 
 
 def _check_facts(paper: Paper, sidecar: Path) -> None:

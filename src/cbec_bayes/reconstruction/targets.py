@@ -11,7 +11,8 @@ from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.published.facts import paper_scheme, sample_of
-from cbec_bayes.published.printed import Coefficient, Paper, PrintedNumber
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.published.readings import critical_value, p_band, two_sided_p
 from cbec_bayes.replication import cell_reading, has_stars
 from cbec_bayes.runtime.errors import InputError

@@ -15,7 +15,8 @@ from cbec_bayes.classical.tables import FittedColumn
 from cbec_bayes.panel import Panel
 from cbec_bayes.published.audit.constant import CONSTANT_TERMS
 from cbec_bayes.published.facts import paper_scheme, sample_of
-from cbec_bayes.published.printed import Coefficient, Paper, PrintedNumber, TableColumn
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Coefficient, Paper, TableColumn
 from cbec_bayes.published.readings import DfRange, coherent_readings, read_cell
 from cbec_bayes.runtime.labels import Origin
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from cbec_bayes.classical.tables import FittedColumn
 from cbec_bayes.panel.study import Study
-from cbec_bayes.published.printed import Paper, PrintedNumber
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Paper
 from cbec_bayes.replication.cells import NOT_PRINTED, Cell, is_constant
 
 

@@ -26,7 +26,8 @@ from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.study import PanelSpec, Study
 from cbec_bayes.published.audit.conventions import TIME, UNIT
 from cbec_bayes.published.facts import paper_scheme
-from cbec_bayes.published.printed import Paper, PrintedNumber, load_paper
+from cbec_bayes.published.number import PrintedNumber
+from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.replication.cells import Cell, column_cells, is_constant, moment_cells
 from cbec_bayes.replication.shown import match_sentence, shown_tables
 from cbec_bayes.runtime.errors import InputError, suggest

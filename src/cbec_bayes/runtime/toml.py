@@ -170,16 +170,18 @@ def read_table[T](path: Path, kind: type[T]) -> T:
 
 def validate_table[T](values: Mapping[str, Any], kind: type[T], path: Path) -> T:
     """Turn what was read from a TOML file into a dataclass that derives from `Table`; see `read_table`."""
+    key: Any = kind
     try:
-        return _adapter(kind).validate_python(values, context={"folder": path.parent})
+        table: T = _adapter(key).validate_python(values, context={"folder": path.parent})
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         told = first.get("ctx", {})
         raise wrong_key(path, _key((*first["loc"], told.get("key"))), told.get("message", first["msg"])) from None
+    return table
 
 
 @lru_cache(maxsize=64)
-def _adapter[T](kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

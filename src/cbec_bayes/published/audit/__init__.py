@@ -18,8 +18,9 @@ from cbec_bayes.published.audit.moments import check_moments
 from cbec_bayes.published.audit.samples import check_samples
 from cbec_bayes.published.audit.stars import check_stars
 from cbec_bayes.published.facts import paper_scheme, sample_of
-from cbec_bayes.published.printed import READINGS, Paper
+from cbec_bayes.published.printed import Paper
 from cbec_bayes.published.readings import Verdict, best_verdict, coherent_readings, implied_se, p_band, read_cell
+from cbec_bayes.published.stated import READINGS
 
 CHECKS: tuple[Callable[[Context], Iterable[Finding]], ...] = (
     check_stars,

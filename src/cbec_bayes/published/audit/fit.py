@@ -8,8 +8,9 @@ from itertools import combinations
 from cbec_bayes.published.audit.constant import CONSTANT_TERMS
 from cbec_bayes.published.audit.finding import Context, Finding
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.published.printed import Partition, TableColumn
+from cbec_bayes.published.printed import TableColumn
 from cbec_bayes.published.readings import Verdict
+from cbec_bayes.published.stated import Partition
 
 _ONE = Interval(1, 1)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from cbec_bayes.panel.regions import load_scheme
 from cbec_bayes.published.audit.finding import Context, Finding
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.published.printed import Partition
 from cbec_bayes.published.readings import Verdict
+from cbec_bayes.published.stated import Partition
 
 OTHER_SCHEMES = ("four_regions", "three_regions")
 
