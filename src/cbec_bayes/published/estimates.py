@@ -24,6 +24,7 @@ from cbec_bayes.published.readings import (
     se_from_t,
     two_sided_p,
 )
+from cbec_bayes.published.stated import DEFAULT_STARS
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import Row, read_rows
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
@@ -40,10 +41,10 @@ SCENARIO_TEXTS: Mapping[Scenario, str] = {
 
 @dataclass(frozen=True, slots=True)
 class KnownError:
-    """A standard error taken as known. `how` says by which reading."""
+    """A standard error taken as known; `reading` says in words as what the parentheses were read."""
 
     se: float
-    how: str
+    reading: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class ImpliedError:
         return low, math.inf if self.q_low == 0 else abs(self.estimate) / self.q_low
 
     @property
-    def how(self) -> str:
+    def reading(self) -> str:
         """In words, where the standard error comes from."""
         return "implied by the stars"
 

@@ -159,9 +159,9 @@ def _se_reading(error: KnownError | ImpliedError | None) -> str:
     if error is None:
         return "not printed: predicted"
     if isinstance(error, KnownError):
-        return error.how
+        return error.reading
     low, high = error.interval
-    return f"{error.how}: {low:.3g} to {high:.3g}" if math.isfinite(high) else f"{error.how}: at least {low:.3g}"
+    return f"{error.reading}: " + (f"{low:.3g} to {high:.3g}" if math.isfinite(high) else f"at least {low:.3g}")
 
 
 def contrasts_table(result: SummaryResult) -> pd.DataFrame:
