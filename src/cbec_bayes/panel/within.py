@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,32 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 _RANK_TOLERANCE = 1e-10
-_DERIVED = ("rank", "_sum_large", "_sum_small", "_sizes", "_solve")
 
 
 @dataclass(frozen=True, slots=True)
+class _Elimination:
+    """The larger set of effects eliminated, and what solves for the smaller one.
+
+    Attributes
+    ----------
+    sum_large, sum_small
+        Sparse indicators of either set, shape (effects, n): they sum rows by effect.
+    sizes
+        Rows of each effect of the larger set.
+    solve
+        Generalised inverse of the system of the smaller set.
+    rank
+        Of all dummies.
+    """
+
+    sum_large: Any
+    sum_small: Any
+    sizes: Array
+    solve: Array
+    rank: int
+
+
+@dataclass(frozen=True)  # without slots, which leave no room for what is computed once
 class TwoWay:
     """Projection off unit and time dummies.
 
@@ -29,40 +52,34 @@ class TwoWay:
     ----------
     unit, time
         Codes from 0 without holes, shape (n,).
-
-    Attributes
-    ----------
-    n_obs, n_units, n_times
-        n, N and T.
-    rank
-        Rank of the dummies: N + T less the number of connected sets of units and times.
     """
 
     unit: Codes
     time: Codes
-    n_obs: int = field(init=False)
-    n_units: int = field(init=False)
-    n_times: int = field(init=False)
-    rank: int = field(init=False)
-    _sum_large: Any = field(init=False, repr=False)
-    _sum_small: Any = field(init=False, repr=False)
-    _sizes: Array = field(init=False, repr=False)
-    _solve: Array = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        set_ = object.__setattr__  # a frozen dataclass computes its derived fields itself
-        set_(self, "n_obs", len(self.unit))
-        set_(self, "n_units", int(self.unit.max(initial=-1)) + 1)
-        set_(self, "n_times", int(self.time.max(initial=-1)) + 1)
+    @property
+    def n_obs(self) -> int:
+        """Number of rows, n."""
+        return len(self.unit)
 
-    def __getattr__(self, name: str) -> Any:
+    @cached_property
+    def n_units(self) -> int:
+        """Number of units, N."""
+        return int(self.unit.max(initial=-1)) + 1
+
+    @cached_property
+    def n_times(self) -> int:
+        """Number of periods, T."""
+        return int(self.time.max(initial=-1)) + 1
+
+    @property
+    def rank(self) -> int:
+        """Rank of the dummies: N + T less the number of connected sets of units and times."""
+        return self._elimination.rank
+
+    @cached_property
+    def _elimination(self) -> _Elimination:
         # Only when first asked for: a posterior from cross-products needs none of it, and it is as large as the panel.
-        if name not in _DERIVED:
-            raise AttributeError(name)
-        self._prepare()
-        return getattr(self, name)
-
-    def _prepare(self) -> None:
         large, small = (self.unit, self.time) if self.n_units >= self.n_times else (self.time, self.unit)
         sum_large, sum_small = _indicators(large), _indicators(small)
         sizes = np.asarray(sum_large.sum(axis=1), dtype=float).ravel()
@@ -72,9 +89,8 @@ class TwoWay:
         values, vectors = np.linalg.eigh(schur)
         kept = values > _RANK_TOLERANCE * values.max(initial=1.0)
         basis = vectors[:, kept]
-        found = len(sizes) + int(kept.sum()), sum_large, sum_small, sizes, (basis / values[kept]) @ basis.T
-        for name, value in zip(_DERIVED, found, strict=True):
-            object.__setattr__(self, name, value)
+        solve = (basis / values[kept]) @ basis.T
+        return _Elimination(sum_large, sum_small, sizes, solve, len(sizes) + int(kept.sum()))
 
     def within(self, values: ArrayLike) -> Array:
         """Return what unit and time dummies leave of each column.
@@ -91,16 +107,18 @@ class TwoWay:
         """
         given = np.asarray(values, dtype=float)
         out = given if given.ndim == 2 else given[:, None]
+        by = self._elimination
         # The second pass takes out the rounding of the first, which scales with the column's mean, not its spread.
         for _ in range(2):
-            out = self._off_large(out)
-            effects = self._solve @ (self._sum_small @ out)
-            out = out - self._off_large(self._sum_small.T @ effects)
+            out = _off_large(by, out)
+            effects = by.solve @ (by.sum_small @ out)
+            out = out - _off_large(by, by.sum_small.T @ effects)
         return out if given.ndim == 2 else out[:, 0]
 
-    def _off_large(self, values: Array) -> Array:
-        means = (self._sum_large @ values) / self._sizes[:, None]
-        return np.asarray(values - self._sum_large.T @ means)
+
+def _off_large(by: _Elimination, values: Array) -> Array:
+    means = (by.sum_large @ values) / by.sizes[:, None]
+    return np.asarray(values - by.sum_large.T @ means)
 
 
 def _indicators(codes: Codes) -> Any:
