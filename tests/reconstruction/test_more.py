@@ -199,7 +199,7 @@ def test_starts_have_the_printed_moments_and_stay_within_the_range():
     frame = pd.DataFrame(rng.normal(size=(200, 3)), columns=["a", "b", "c"])
     unit, group = np.repeat(np.arange(20), 10), np.repeat(np.arange(2), 100)
     wide = moments(3.0, 2.0, -99.0, 99.0), moments(1.0, 0.5, 0.5, 1.5)
-    found = starts(frame, (("a", "b"), ("c",)), wide, unit, group)
+    found = starts(frame, (("a", "b"), ("c",)), wide, unit=unit, group=group)
     assert len(found) == 2
     for start in found:
         assert (start.outcome.mean(), start.outcome.std()) == pytest.approx((3.0, 2.0))
@@ -216,7 +216,7 @@ def test_starts_have_the_printed_moments_and_stay_within_the_range():
 def test_without_groups_the_start_is_the_proxy():
     frame = pd.DataFrame({"a": [1.0, 2.0, 4.0, 8.0], "b": [3.0, 1.0, 2.0, 5.0]})
     wide = (moments(0.0, 1.0, -9.0, 9.0),) * 2
-    (found,) = starts(frame, (("a",), ("b",)), wide, np.array([0, 0, 1, 1]), None)
+    (found,) = starts(frame, (("a",), ("b",)), wide, unit=np.array([0, 0, 1, 1]), group=None)
     assert found.outcome is found.outcome_proxy
 
 
@@ -227,7 +227,7 @@ def test_members_begin_elsewhere():
     wide = (moments(0.0, 1.0, -9.0, 9.0),) * 2
 
     def first(seed):
-        return starts(frame, (("a",), ("a",)), wide, unit, group, np.random.default_rng(seed))[0]
+        return starts(frame, (("a",), ("a",)), wide, unit=unit, group=group, rng=np.random.default_rng(seed))[0]
 
     a, b = first(1), first(2)
     assert 0.5 < np.corrcoef(a.outcome_proxy, b.outcome_proxy)[0, 1] < 0.999
@@ -235,7 +235,7 @@ def test_members_begin_elsewhere():
     four = pd.DataFrame(np.random.default_rng(3).normal(size=(400, 1)), columns=["a"])
     unit, group = np.repeat(np.arange(40), 10), np.repeat(np.arange(4), 100)
     for rng, alike in ((None, True), (np.random.default_rng(4), False)):
-        found = starts(four, (("a",), ("a",)), wide, unit, group, rng)[0]
+        found = starts(four, (("a",), ("a",)), wide, unit=unit, group=group, rng=rng)[0]
         means, proxies = (v.reshape(4, 100).mean(axis=1) for v in (found.outcome, found.outcome_proxy))
         assert (np.corrcoef(means, proxies)[0, 1] > 0.9999) == alike
 
@@ -267,7 +267,7 @@ def test_the_central_panel_is_the_nearest_of_its_starts(problem, monkeypatch):
     real = job.starts
 
     def one(order):
-        monkeypatch.setattr(job, "starts", lambda *given: [real(*given)[i] for i in order])
+        monkeypatch.setattr(job, "starts", lambda *given, **named: [real(*given, **named)[i] for i in order])
         return reconstruct(problem)
 
     apart = [one([i]) for i in (0, 1)]
@@ -286,7 +286,7 @@ def test_where_no_start_meets_the_targets_the_least_miss_is_kept(problem, monkey
     monkeypatch.setattr(job, "_ITERATIONS", 2)
 
     def one(order):
-        monkeypatch.setattr(job, "starts", lambda *given: [real(*given)[i] for i in order])
+        monkeypatch.setattr(job, "starts", lambda *given, **named: [real(*given, **named)[i] for i in order])
         return reconstruct(problem)
 
     worst = [one([i]).worst for i in (0, 1)]

@@ -68,11 +68,11 @@ def test_cells_are_those_of_the_classical_module(problem, system):
         printed, independent = cells(
             part.y,
             x[:, 0],
-            part.effects.within(x[:, 1:]),
-            part.effects.within(np.eye(part.n_obs)),
-            part.unit,
-            CONVENTIONS["reghdfe"].factor(part.n_obs, len(part.terms), len(part.units), part.effects.rank),
-            free,
+            controls=part.effects.within(x[:, 1:]),
+            within=part.effects.within(np.eye(part.n_obs)),
+            cluster=part.unit,
+            factor=CONVENTIONS["reghdfe"].factor(part.n_obs, len(part.terms), len(part.units), part.effects.rank),
+            free=free,
         )
         estimates, errors, r2 = np.split(printed.value, [len(part.terms), 2 * len(part.terms)])
         assert estimates == pytest.approx(fit.estimate, rel=1e-9)

@@ -32,6 +32,7 @@ def starts(
     frame: pd.DataFrame,
     proxies: tuple[Sequence[str], Sequence[str]],
     moments: tuple[MomentTargets, MomentTargets],
+    *,
     unit: NDArray[np.intp],
     group: NDArray[np.intp] | None,
     rng: np.random.Generator | None = None,

@@ -174,7 +174,7 @@ def test_nuts_takes_over_where_no_proposal_fits():
 
 def test_nuts_draws_repeat_and_are_in_the_coordinates_of_the_density(monkeypatch):
     """Taken over by force on the correlated normal, where its moments are known."""
-    monkeypatch.setattr(importance, "_importance", lambda *_: None)
+    monkeypatch.setattr(importance, "_importance", lambda *_, **__: None)
     found, again, other = (sampled(normal(), [0.0, 0.0, 0.0], draws=300, chains=2, seed=seed) for seed in (4, 4, 5))
     assert found.method == "nutpie"
     assert found.proposals == 2 * (300 + 1_000)
@@ -213,7 +213,7 @@ def test_proposals_are_drawn_in_proportion_to_their_weights_and_in_any_order(mon
     """As often as weight times draws says, up or down; in the order of resampling repeats would be side by side."""
     rng = np.random.default_rng(1)
     points, weights = np.arange(500.0)[:, None], rng.dirichlet(np.full(500, 0.5))
-    monkeypatch.setattr(importance, "_importance", lambda *_: (points, weights, 0.1, 4_000.0))
+    monkeypatch.setattr(importance, "_importance", lambda *_, **__: (points, weights, 0.1, 4_000.0))
     found = sampled(log_gamma(3.0), [0.5]).points.ravel()
     counts = np.bincount(found.astype(int), minlength=500)
     assert np.abs(counts - DRAWS * CHAINS * weights).max() < 1 + 1e-9

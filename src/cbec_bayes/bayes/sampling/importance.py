@@ -110,7 +110,7 @@ def sample_density(
     rng = np.random.default_rng(seed)
     total = draws * chains
     mode, covariance = _mode(gradient, start)
-    weighted = _importance(log_density, mode, covariance, total, pilot, rng)
+    weighted = _importance(log_density, mode, covariance, total=total, pilot=pilot, rng=rng)
     if weighted is None:
         return _nutpie(gradient, mode, covariance, draws=draws, chains=chains, seed=seed, on_progress=on_progress)
     points, weights, khat, ess = weighted
@@ -165,7 +165,7 @@ def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]
 
 
 def _importance(
-    log_density: LogDensity, mode: Array, covariance: Array, total: int, pilot: int, rng: np.random.Generator
+    log_density: LogDensity, mode: Array, covariance: Array, *, total: int, pilot: int, rng: np.random.Generator
 ) -> tuple[Array, Array, float, float] | None:
     centre, spread = mode, covariance * _INFLATION
     n = pilot

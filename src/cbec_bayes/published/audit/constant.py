@@ -26,13 +26,15 @@ def check_constant(context: Context) -> Iterator[Finding]:
     for key, column in context.paper.columns.items():
         constant = next((c for term, c in column.coefficients.items() if term.lower() in CONSTANT_TERMS), None)
         if constant is not None:
-            yield _finding(context, column, constant, moments, outcome, context.samples[key].n_obs)
+            n_obs = context.samples[key].n_obs
+            yield _finding(context, column, constant, moments=moments, outcome=outcome, n_obs=n_obs)
 
 
 def _finding(
     context: Context,
     column: TableColumn,
     constant: Coefficient,
+    *,
     moments: Mapping[str, Moments],
     outcome: str,
     n_obs: int | None,

@@ -19,17 +19,31 @@ def check_samples(context: Context) -> Iterator[Finding]:
     for key, column in context.paper.columns.items():
         sample = context.samples[key]
         if sample.n_obs is not None:
-            yield _balance(column.table, column.name, "", sample.n_obs, sample.units, sample.periods, sample.group)
+            yield _balance(
+                table=column.table,
+                column=column.name,
+                n_obs=sample.n_obs,
+                units=sample.units,
+                periods=sample.periods,
+                group=sample.group,
+            )
     for row in context.paper.full_sample.values():
         if row.n_obs is not None:
             n_obs = int(row.n_obs.value)
-            yield _balance(row.table, "", row.term, n_obs, facts.units, facts.periods, None)
+            yield _balance(table=row.table, term=row.term, n_obs=n_obs, units=facts.units, periods=facts.periods)
     for partition in facts.partitions:
         yield from _partition(context, partition)
 
 
 def _balance(
-    table: str, column: str, term: str, n_obs: int, units: int | None, periods: int | None, group: str | None
+    *,
+    table: str,
+    column: str = "",
+    term: str = "",
+    n_obs: int,
+    units: int | None,
+    periods: int | None,
+    group: str | None = None,
 ) -> Finding:
     if units is None or periods is None:
         missing = "units" if units is None else "periods"
