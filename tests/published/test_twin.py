@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, ebfmi
+from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics
 from cbec_bayes.published.conditional import given
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, under_reading
 from cbec_bayes.published.quadrature import log_density
@@ -148,11 +148,6 @@ def test_gates():
         draws=4000,
     )
     assert len(bad.failures) == 5
-
-
-def test_ebfmi_of_independent_energies_is_two():
-    energy = np.random.default_rng(1).normal(size=(3, 20_000))
-    assert ebfmi(energy) == pytest.approx([2, 2, 2], abs=0.05)
 
 
 def test_a_fixed_scale_needs_no_sampling():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -169,6 +170,8 @@ def draws_of(total: int, on_progress: OnProgress) -> Callable[[Sequence[Any]], N
     return told
 
 
-def ebfmi(energy: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def ebfmi(energy: Array) -> Array:
     """Return the energy fraction of missing information per chain (Betancourt, 2016) from energies (chain, draw)."""
-    return np.asarray(np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1))
+    from arviz_stats.base import array_stats
+
+    return np.asarray(array_stats.bfmi(energy))
