@@ -11,7 +11,7 @@ from cbec_bayes.bayes.sampling.nuts import ebfmi
 
 
 def test_ebfmi_is_betancourts_ratio_of_sums_for_each_chain():
-    """Squared steps over squared distances from the mean, summed by plain loops, with chains of very unequal levels, spreads and memory."""
+    """Squared steps over squared distances from the mean, by plain loops; chains differ in level, spread and memory."""
     rng = np.random.default_rng(2)
     steps = rng.normal(size=(4, 500))
     energy = np.array([steps[0], 1e6 + 1e3 * steps[1], np.cumsum(steps[2]), -40 + 0.01 * np.cumsum(steps[3])])
