@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
-from cbec_bayes.bayes.model.prior import SCALE_FAMILIES, SLOPE_FAMILIES, Prior, read_prior
-from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import asset_dir, read_toml
-from cbec_bayes.runtime.toml import Section
+from pydantic import Field
+
+from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
+from cbec_bayes.runtime.files import asset_dir
+from cbec_bayes.runtime.toml import Table, Text, find_toml, otherwise, read_table, shipped_names, wrong_key
+
+_KIND = "published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,23 @@ class SummaryModel:
         return replace(self, slope=self.slope.scaled(unit), between=self.between.scaled(unit), unit=1.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ModelFile(Table):
+    """The file of a model of printed estimates; see `SummaryModel`."""
+
+    kind: Text
+    question: Text
+    unit: Annotated[
+        Literal["auto"] | Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)],
+        otherwise("'auto' or a positive number is needed"),
+    ] = 1.0
+    slope: SlopePrior
+    between: ScalePrior
+
+
 def model_names() -> tuple[str, ...]:
     """Return the names of the models of printed estimates that ship with the package."""
-    paths = sorted(asset_dir("models").glob("*.toml"))
-    return tuple(path.stem for path in paths if read_toml(path).get("kind") == "published")
+    return shipped_names(asset_dir("models"), kind=_KIND)
 
 
 def load_summary_model(model: str | Path) -> SummaryModel:
@@ -54,27 +71,12 @@ def load_summary_model(model: str | Path) -> SummaryModel:
     InputError
         No such model (with a suggestion), or the file is malformed.
     """
-    path = Path(model)
-    if path.suffix != ".toml":
-        if str(model) not in model_names():
-            raise InputError(f"unknown model '{model}'; {suggest(str(model), model_names())}")
-        path = asset_dir("models") / f"{model}.toml"
-    return read_summary_model(path)
+    return read_summary_model(find_toml(model, asset_dir("models"), "model", kind=_KIND))
 
 
 def read_summary_model(path: Path) -> SummaryModel:
     """Read a summary-level model from a TOML file, or raise `InputError` naming the file and the key."""
-    top = Section(path, read_toml(path))
-    top.only(("kind", "question", "unit", "slope", "between"))
-    if top.text("kind") != "published":
-        raise top.wrong("kind", f"'{top.text('kind')}' is not a model of published estimates; it must be 'published'")
-    unit = top.values.get("unit", 1.0)
-    if unit != "auto" and "unit" in top.values and top.number("unit") <= 0:
-        raise top.wrong("unit", "must be 'auto' or a positive number")
-    return SummaryModel(
-        path.stem,
-        top.text("question"),
-        read_prior(top.section("slope"), SLOPE_FAMILIES),
-        read_prior(top.section("between"), SCALE_FAMILIES),
-        unit if unit == "auto" else float(unit),
-    )
+    file = read_table(path, _ModelFile)
+    if file.kind != _KIND:
+        raise wrong_key(path, "kind", f"'{file.kind}' is not a model of published estimates; it must be '{_KIND}'")
+    return SummaryModel(path.stem, file.question, file.slope, file.between, file.unit)

@@ -10,13 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from cbec_bayes.bayes.model.likelihoods import SAMPLED, Likelihood
-from cbec_bayes.bayes.model.prior import SCALE_FAMILIES, SLOPE_FAMILIES, Prior, read_prior
-from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import asset_dir, read_toml
-from cbec_bayes.runtime.toml import Section
+from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
+from cbec_bayes.runtime.files import asset_dir
+from cbec_bayes.runtime.toml import (
+    Text,
+    find_toml,
+    one_of,
+    otherwise,
+    read_table,
+    shipped_names,
+    table_of,
+    validate_table,
+    wrong_key,
+)
+
+_KIND = "panel"
 
 Effect = Literal["fixed", "random", "correlated"]
 Pooling = Literal["off", "fixed", "pooled"]
@@ -136,24 +147,20 @@ class PanelModel:
 
 def read_panel_model(path: Path) -> PanelModel:
     """Read a model from a TOML file, or raise `InputError` naming the file and the key."""
-    top = Section(path, read_toml(path))
-    top.only(("kind", "question", *TERMS, "priors"))
-    if top.text("kind") != "panel":
-        raise top.wrong("kind", f"'{top.text('kind')}' is not a model of panels; it must be 'panel'")
-    chosen = {}
-    for term, choices in TERMS.items():
-        value, known = top.text(term), (*choices, *(SAMPLED if term == "residual" else ()))
-        if value not in known:
-            raise top.wrong(term, f"unknown choice '{value}'; {suggest(value, known)}")
-        chosen[term] = value
-    model = PanelModel(name=path.stem, question=top.text("question"), **chosen, priors={})  # type: ignore[arg-type]
-    section = top.section("priors")
-    needed = ("slope", "control_slope", *model.scales)
-    section.only(needed)
-    priors = {}
-    for name in needed:
-        priors[name] = read_prior(section.section(name), SCALE_FAMILIES if name in SCALES else SLOPE_FAMILIES)
-    return replace(model, priors=priors)
+    terms = {name: Annotated[str, one_of(_choices(name), "choice")] for name in TERMS}
+    tables = Annotated[Mapping[str, Any], otherwise("a table is needed")]
+    file: Any = read_table(path, table_of({"kind": Text, "question": Text, **terms, "priors": tables}))
+    if file.kind != _KIND:
+        raise wrong_key(path, "kind", f"'{file.kind}' is not a model of panels; it must be '{_KIND}'")
+    chosen = {name: getattr(file, name) for name in TERMS}
+    model = PanelModel(name=path.stem, question=file.question, **chosen, priors={})
+    needed = {name: ScalePrior if name in SCALES else SlopePrior for name in ("slope", "control_slope", *model.scales)}
+    priors = validate_table(file.priors, table_of(needed), path, at=("priors",))
+    return replace(model, priors={name: getattr(priors, name) for name in needed})
+
+
+def _choices(term: str) -> tuple[str, ...]:
+    return (*TERMS[term], *(SAMPLED if term == "residual" else ()))
 
 
 def load_panel_model(model: str | Path) -> PanelModel:
@@ -164,16 +171,9 @@ def load_panel_model(model: str | Path) -> PanelModel:
     InputError
         No such model (with a suggestion), or the file is malformed.
     """
-    path = Path(model)
-    if path.suffix != ".toml":
-        names = panel_model_names()
-        if str(model) not in names:
-            raise InputError(f"unknown model '{model}'; {suggest(str(model), names)}")
-        path = asset_dir("models") / f"{model}.toml"
-    return read_panel_model(path)
+    return read_panel_model(find_toml(model, asset_dir("models"), "model", kind=_KIND))
 
 
 def panel_model_names() -> tuple[str, ...]:
     """Return the names of the models of panels that ship with the package."""
-    paths = sorted(asset_dir("models").glob("*.toml"))
-    return tuple(path.stem for path in paths if read_toml(path).get("kind") == "panel")
+    return shipped_names(asset_dir("models"), kind=_KIND)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any
 
-from cbec_bayes.runtime.errors import suggest
-from cbec_bayes.runtime.toml import Section
+from pydantic import AfterValidator, PlainValidator, TypeAdapter
+
+from cbec_bayes.runtime.toml import Number, PositiveNumber, Text, choose, table_of, wrong
 
 # Parameters of each family with the ones that scale with the unit of the slope; all scales are positive.
 FAMILIES: Mapping[str, Mapping[str, bool]] = {
@@ -52,16 +55,39 @@ class Prior:
         return f"{self.dist.replace('_', '-')}({inside})" if inside else self.dist
 
 
-def read_prior(section: Section, families: Sequence[str]) -> Prior:
-    """Read a prior of one of some families from a TOML table."""
-    dist = section.text("dist")
-    if dist not in families:
-        raise section.wrong("dist", f"unknown prior '{dist}'; {suggest(dist, families)}")
-    names = tuple(FAMILIES[dist])
-    section.only(("dist", *names))
-    params = {name: section.number(name) for name in names}
-    for name, value in params.items():
-        may_be_any = dist == "normal" and name == "mean"
-        if not may_be_any and (value < 0 or (value == 0 and dist != "fixed")):
-            raise section.wrong(name, f"must be positive, not {value:g}")
-    return Prior(dist, params)
+def _number(dist: str, name: str) -> Any:
+    """Return the type of a parameter: all are positive but a mean, and a fixed value, which may be zero."""
+    if dist == "normal" and name == "mean":
+        return Number
+    return Annotated[Number, AfterValidator(_not_negative)] if dist == "fixed" else PositiveNumber
+
+
+def _not_negative(value: float) -> float:
+    if value < 0:
+        raise wrong(f"must not be negative, as {value:g} is")
+    return value
+
+
+@lru_cache
+def _adapter(dist: str) -> TypeAdapter[Any]:
+    return TypeAdapter(table_of({"dist": Text, **{name: _number(dist, name) for name in FAMILIES[dist]}}))
+
+
+def prior_of(families: Sequence[str]) -> PlainValidator:
+    """Return an annotation: a TOML table with the family of a prior, one of some, and its parameters."""
+
+    def validate(value: object) -> Prior:
+        if not isinstance(value, Mapping):
+            raise wrong("a table is needed")
+        dist = choose(value.get("dist"), families, "prior", key="dist")
+        table = _adapter(dist).validate_python(value)
+        return Prior(dist, {name: getattr(table, name) for name in FAMILIES[dist]})
+
+    return PlainValidator(validate)
+
+
+SlopePrior = Annotated[Prior, prior_of(SLOPE_FAMILIES)]
+"""The prior of a slope, as a file states it."""
+
+ScalePrior = Annotated[Prior, prior_of(SCALE_FAMILIES)]
+"""The prior of a scale, as a file states it."""
