@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.classical.describe import QUANTITIES, descriptive
-from cbec_bayes.panel import make_panel
+from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.runtime.labels import Origin
-from tests.support.panels import GROUPED, ROLES, table
+from tests.support.panels import GROUPED, table
 from tests.support.regressions import panel_of_case
 
 
@@ -21,7 +21,7 @@ def test_by_hand():
             "z": [2.0, 2, 2, 4],
         }
     )
-    roles = ROLES.__class__("y", "x", (), "unit", "time")
+    roles = Roles(outcome="y", exposure="x", controls=(), unit="unit", time="time")
     found = descriptive(make_panel(frame, roles, origins={"x": Origin.RECONSTRUCTED}))
     assert found.columns.tolist() == ["group", "term", *QUANTITIES, "origin"]
     assert found["term"].tolist() == ["y", "x"]

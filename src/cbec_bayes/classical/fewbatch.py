@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.classical.batch import PreparedRegression, prepare
 from cbec_bayes.classical.conventions import Convention
+from cbec_bayes.classical.regression import two_sided
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, means_by
 from cbec_bayes.runtime.labels import CI_PROB
@@ -57,12 +57,12 @@ class FewFit:
     @property
     def crv3_p(self) -> Array:
         """Two-sided p-values by CRV3, shape (S, K)."""
-        return np.asarray(2 * stats.t.sf(np.abs(self.estimate / self.crv3_se), self.crv3_df))
+        return two_sided(self.estimate / self.crv3_se, self.crv3_df)
 
     @property
     def cr2_p(self) -> Array:
         """Two-sided p-values by CR2, shape (S, K)."""
-        return np.asarray(2 * stats.t.sf(np.abs(self.estimate / self.cr2_se), self.cr2_df))
+        return two_sided(self.estimate / self.cr2_se, self.cr2_df)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,7 @@ class Regression:
 
     def interval(self, prob: float = CI_PROB) -> tuple[Array, Array]:
         """Return the ends of the confidence interval, each of shape (K,)."""
-        half = self.se * (
-            stats.norm.isf((1 - prob) / 2) if math.isinf(self.df) else stats.t.isf((1 - prob) / 2, self.df)
-        )
+        half = self.se * stats.t.isf((1 - prob) / 2, self.df)
         return self.estimate - half, self.estimate + half
 
     def frame(self) -> pd.DataFrame:
@@ -145,10 +143,9 @@ class Regression:
         return str(self.frame().to_html(index=False, float_format="{:.4g}".format, na_rep=""))
 
 
-def two_sided(t: Array, df: float) -> Array:
+def two_sided(t: Array, df: float | Array) -> Array:
     """Return two-sided p-values of t statistics, any shape; `df` infinite means the normal distribution."""
-    size = np.abs(t)
-    return np.asarray(2 * (stats.norm.sf(size) if math.isinf(df) else stats.t.sf(size, df)))
+    return np.asarray(2 * stats.t.sf(np.abs(t), df))
 
 
 def without_singletons(design: Design) -> Design:
