@@ -111,6 +111,14 @@ def test_a_path_is_first_that_of_what_lies_beside(tmp_path):
     assert [found.a, found.b, found.c] == [str(tmp_path / "near.csv"), str(tmp_path / "missing.csv"), "shipped"]
 
 
+def test_keys_that_are_known_late_may_have_defaults(tmp_path):
+    kind = table_of({"a": Text, "b": Text}, {"a": "as ever"})
+    found = read(tmp_path, 'b = "x"', kind)
+    assert (found.a, found.b) == ("as ever", "x")
+    with pytest.raises(InputError, match="b: a text is needed"):
+        read(tmp_path, 'a = "x"', kind)
+
+
 def test_a_part_of_a_file_is_named_as_a_part():
     with pytest.raises(InputError, match=r"m\.toml: priors\.tau: a table is needed"):
         validate_table({}, table_of({"tau": Leaf}), Path("m.toml"), at=("priors",))

@@ -7,7 +7,7 @@ module carry their own message, so that nothing of pydantic's wording reaches th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, make_dataclass
+from dataclasses import MISSING, Field, field, fields, make_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,9 +155,14 @@ class Table:
         return dict.fromkeys(needed) | dict(values)
 
 
-def table_of(types: Mapping[str, Any]) -> type[Table]:
-    """Return a dataclass of keys and their types that are known only when the program runs, each of them needed."""
-    return make_dataclass("Keys", types.items(), bases=(Table,), frozen=True, slots=True, kw_only=True)
+def table_of(types: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> type[Table]:
+    """Return a dataclass of keys and their types that are known only when the program runs.
+
+    Keys without a default must be there.
+    """
+    given = defaults or {}
+    fields_of = [(key, own, field(default=given[key])) if key in given else (key, own) for key, own in types.items()]
+    return make_dataclass("Keys", fields_of, bases=(Table,), frozen=True, slots=True, kw_only=True)
 
 
 def read_table[T](path: Path, kind: type[T]) -> T:
