@@ -25,8 +25,9 @@ from cbec_bayes.published.printed import load_paper
 from cbec_bayes.replication import Replication, observed_rows, printed_coefficients, printed_numbers, replicate
 from cbec_bayes.reporting.page import render
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.fanout import SERIAL, Executor, Journal, code_digest
+from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import asset_dir, locked, sha256, write_files
+from cbec_bayes.runtime.journal import Journal, code_digest
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 from cbec_bayes.runtime.receipts import PACKAGES
 
