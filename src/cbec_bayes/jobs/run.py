@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import asset_dir, locked, sha256, write_files
 from cbec_bayes.runtime.journal import Journal, code_digest
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
-from cbec_bayes.runtime.receipts import PACKAGES
+from cbec_bayes.runtime.versions import versions
 
 STEPS = (
     *REANALYSIS_STEPS,
@@ -80,11 +78,6 @@ def input_hashes(study: Study) -> dict[str, str]:
         hashes |= {f"{kind}{name}": digest for name, digest in sha256(there, root).items()}
         own -= there
     return hashes
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that the numbers depend on."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)}}
 
 
 def manifest(study: Study, seed: int) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text, write_files
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW
-from cbec_bayes.runtime.receipts import PACKAGES
+from cbec_bayes.runtime.versions import versions
 
 MOST_DRAWN = MOST_GROUPS
 """Groups that a figure shows at most: the largest and the smallest slopes."""
@@ -95,7 +94,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         ssc=fitted.ssc,
         data=fitted.settings.get("data"),
         settings=dict(fitted.settings),
-        versions={name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)},
+        versions=versions(),
     )
     figures_of = {
         f"figures/{name}.svg": svg

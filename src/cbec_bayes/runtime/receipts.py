@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy")
-"""Packages that numbers depend on."""
+from cbec_bayes.runtime.versions import versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +59,7 @@ def digest(command: str, content: Mapping[str, Any]) -> str:
     content
         Options, digests of data and models; whatever JSON can hold. Code and versions are added.
     """
-    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
-    whole = {"command": command, "content": content, "code": package_digest(), "versions": versions}
+    whole = {"command": command, "content": content, "code": package_digest(), "versions": versions()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
