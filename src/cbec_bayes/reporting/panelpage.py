@@ -16,8 +16,8 @@ from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands.prior_posterior import prior_posterior
-from cbec_bayes.jobs.fit import tabulate
-from cbec_bayes.jobs.folder import ReportedFit, report_fit
+from cbec_bayes.jobs.fit_tables import tabulate
+from cbec_bayes.jobs.report import ReportedFit, report_fit
 from cbec_bayes.panel import Panel
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
