@@ -73,10 +73,11 @@ def _packed_frame(frame: pd.DataFrame) -> dict[str, Any]:
 
     if not frame.columns.is_unique or not all(isinstance(name, str) for name in frame.columns):
         raise TypeError("columns must have names of their own, as text")
-    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.equals(pd.RangeIndex(len(frame)))
+    plain = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    counted = plain and frame.index.equals(pd.RangeIndex(len(frame)))
     return {
         "rows": len(frame),
-        "index": None if counted else _packed_column(frame.index.to_series()),
+        "index": None if counted else {**_packed_column(frame.index.to_series()), "name": pack(frame.index.name)},
         "columns": {name: _packed_column(frame[name]) for name in frame.columns},
     }
 
@@ -95,7 +96,10 @@ def _packed_column(column: pd.Series) -> dict[str, Any]:
 def _unpacked_frame(held: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
-    index = pd.RangeIndex(held["rows"]) if held["index"] is None else pd.Index(_unpacked_column(held["index"]))
+    labels = held["index"]
+    index: pd.Index = pd.RangeIndex(held["rows"])
+    if labels is not None:
+        index = pd.Index(_unpacked_column(labels), name=labels["name"])
     columns = {name: _unpacked_column(column).set_axis(index) for name, column in held["columns"].items()}
     return pd.DataFrame(columns, index=index, columns=list(columns))
 
