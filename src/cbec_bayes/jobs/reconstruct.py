@@ -202,7 +202,7 @@ def _candidates(problem: Problem, rng: np.random.Generator | None) -> Iterator[_
         targets = targets_of(problem.paper, columns, design, rng)
         system = make_system(design, targets, convention(spec.convention))
         moments = targets.outcome, targets.exposure
-        for start in starts(problem.frame, proxies, moments, design.unit, design.group, rng):
+        for start in starts(problem.frame, proxies, moments, design.unit, design.group, rng=rng):
             yield _solve(system, start, closer=rng is None)
 
 

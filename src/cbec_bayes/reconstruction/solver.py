@@ -92,7 +92,7 @@ def solve(
         tried += 1
         weight = damping + pull
         centre = (reference - point) * (pull / weight)
-        step = _step(jacobian, residuals, centre, low - point, high - point, weight)
+        step = _step(jacobian, residuals, centre, low=low - point, high=high - point, weight=weight)
         expected = value - _objective(residuals + jacobian @ step, point + step, reference, pull)
         at = np.clip(point + step, low, high)
         found, slope = system(at)
@@ -115,7 +115,7 @@ def _objective(residuals: Array, point: Array, reference: Array, pull: float) ->
     return float(residuals @ residuals + pull * (away @ away)) / 2
 
 
-def _step(jacobian: Array, residuals: Array, centre: Array, low: Array, high: Array, weight: float) -> Array:
+def _step(jacobian: Array, residuals: Array, centre: Array, *, low: Array, high: Array, weight: float) -> Array:
     """Minimise |J s + r|^2 + weight |s - centre|^2 within bounds, holding what crosses them, a few times over."""
     step = np.empty_like(centre)
     free = np.ones(len(centre), dtype=bool)

@@ -125,11 +125,11 @@ class System:
             printed, independent = cells(
                 outcome[rows],
                 exposure[rows],
-                column.controls,
-                column.within,
-                column.cluster,
-                column.factor,
-                column.free,
+                controls=column.controls,
+                within=column.within,
+                cluster=column.cluster,
+                factor=column.factor,
+                free=column.free,
             )
             found, jacobian = printed.value, printed.jacobian(rows, n)
             add(found, jacobian, column.aims)
