@@ -16,8 +16,8 @@ import pytest
 
 from cbec_bayes.commands import program as cli
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.fanout import Journal
 from cbec_bayes.runtime.files import LOCK, locked, write_files
+from cbec_bayes.runtime.journal import Journal
 from tests.support.bad_inputs import COLUMNS, table
 
 OPTIONS = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]

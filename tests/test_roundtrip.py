@@ -7,7 +7,7 @@ import pytest
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.sampling.nuts import sample
-from cbec_bayes.jobs.fit import netcdf_bytes, read_tree
+from cbec_bayes.jobs.fit_tables import netcdf_bytes, read_tree
 from cbec_bayes.published.estimates import under_reading
 from cbec_bayes.published.summary_model import load_summary_model
 from cbec_bayes.published.twin import build_summary_pymc

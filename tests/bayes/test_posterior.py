@@ -19,7 +19,7 @@ from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import coefficient_names, labels_of, make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.posterior import draw_effects, linear_predictor, sigma_of_rows
-from cbec_bayes.jobs.fit import netcdf_bytes
+from cbec_bayes.jobs.fit_tables import netcdf_bytes
 from tests.support.members import MEMBERS, SHIPPED, by_name, collapsed, dense, grouped, member, panel, some_scales
 from tests.support.regressions import random_design
 

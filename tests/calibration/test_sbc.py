@@ -10,7 +10,8 @@ from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.calibration.sbc import DRAWS, LOG_LIKELIHOOD, Replications, calibrate, pieces_of, rank_truths
 from cbec_bayes.calibration.sbc import verdicts as frame_of
 from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors
-from cbec_bayes.runtime.fanout import Journal, Serial
+from cbec_bayes.runtime.fanout import Serial
+from cbec_bayes.runtime.journal import Journal
 
 GAUSSIAN = [name for name in panel_model_names() if load_panel_model(name).is_gaussian]
 

@@ -28,7 +28,7 @@ from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
 from cbec_bayes.commands import program as cli
-from cbec_bayes.jobs.fit import SETTINGS
+from cbec_bayes.jobs.fit_settings import SETTINGS
 from cbec_bayes.panel.design import Design
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.errors import InputError

@@ -21,7 +21,8 @@ from cbec_bayes.jobs.ensemble import (
 from cbec_bayes.jobs.reconstruct import ensemble, load_problem
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.runtime.errors import GateError
-from cbec_bayes.runtime.fanout import SERIAL, Journal
+from cbec_bayes.runtime.fanout import SERIAL
+from cbec_bayes.runtime.journal import Journal
 
 
 @pytest.fixture(scope="module")

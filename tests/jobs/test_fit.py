@@ -19,6 +19,7 @@ from cbec_bayes.classical.regression import twfe
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands import EFFECT_COLUMNS
 from cbec_bayes.jobs import fit as panelfit
+from cbec_bayes.jobs import fit_tables
 from cbec_bayes.jobs import study as studyfit
 from cbec_bayes.jobs.fit import fit_file
 from cbec_bayes.jobs.study import fit_models
@@ -232,12 +233,12 @@ def test_dropped_rows_are_in_the_ledger(program, tmp_path):
 
 
 def test_many_groups_are_not_contrasted(program, tmp_path, monkeypatch):
-    monkeypatch.setattr(panelfit, "MAX_CONTRASTED", 2)
+    monkeypatch.setattr(fit_tables, "MAX_CONTRASTED", 2)
     assert program(*COLUMNS, "--group", GROUP, "--out", "o", "-q")[0] == 0
     assert len(pd.read_csv(tmp_path / "o" / "effects.csv")) == 5
     assert len(pd.read_csv(tmp_path / "o" / "contrasts.csv")) == 0
     assert len(pd.read_csv(tmp_path / "o" / "ranks.csv")) == 0
-    monkeypatch.setattr(panelfit, "MAX_CONTRASTED", 3)
+    monkeypatch.setattr(fit_tables, "MAX_CONTRASTED", 3)
     assert program(*COLUMNS, "--group", GROUP, "--out", "p", "-q")[0] == 0
     assert len(pd.read_csv(tmp_path / "p" / "contrasts.csv")) == 3
 
@@ -429,7 +430,7 @@ def test_a_terminal_shows_the_ends_of_many_groups(program, tmp_path):
     assert len(effects) == 62
     found = panelfit.fit_folder(Path("many"))
     shown = found.shown()["group"].tolist()
-    assert len(shown) == 2 * panelfit.SHOWN_AT_ENDS + 2
+    assert len(shown) == 2 * fit_tables.SHOWN_AT_ENDS + 2
     assert {"group 59", "group 00", "(all)", "(new)"} <= set(shown)
     assert "group 30" not in shown
     assert any("smallest slopes of 60 groups" in note for note in found.notes)

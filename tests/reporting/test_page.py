@@ -14,8 +14,10 @@ import pytest
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.jobs import study as studyfit
-from cbec_bayes.jobs.run import STEPS, UNFINISHED, input_hashes, n_steps, run
+from cbec_bayes.jobs.inputs import input_hashes
+from cbec_bayes.jobs.run import STEPS, UNFINISHED, n_steps
 from cbec_bayes.panel.study import load_study
+from cbec_bayes.reporting.studypage import report_study
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, unbroken, whole
 from cbec_bayes.runtime.fanout import open_executor
 from cbec_bayes.runtime.labels import Origin
@@ -94,7 +96,7 @@ def made(tmp_path_factory):
         patch.setattr(studyfit, "fit", fit_once)
         patch.setattr(COMPARED, lambda: MODELS[:4])
         with open_executor(2) as two:
-            analysis, paths = run("paper", out, executor=two, on_progress=events.append, **OPTIONS)
+            analysis, paths = report_study("paper", out, executor=two, on_progress=events.append, **OPTIONS)
     assert set(STEPS) <= {event.task for event in events}
     assert len([event for event in events if not event.is_counted]) == n_steps(MODELS)
     assert Progress("panel", 2, 2) in events
@@ -171,7 +173,7 @@ def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made
     monkeypatch.setattr(studyfit, "fit", fit_once)
     monkeypatch.setattr(COMPARED, lambda: MODELS[:4])
     monkeypatch.setattr("cbec_bayes.jobs.run.reanalyse", lambda *_, **__: analysis)
-    run("paper", tmp_path, **OPTIONS)
+    report_study("paper", tmp_path, **OPTIONS)
     for path in paths:
         assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name
 

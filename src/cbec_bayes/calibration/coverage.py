@@ -21,7 +21,8 @@ from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, means_by
 from cbec_bayes.runtime.errors import GateError
-from cbec_bayes.runtime.fanout import Executor, Journal, fan_out
+from cbec_bayes.runtime.fanout import Executor, fan_out
+from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 

@@ -21,7 +21,8 @@ from cbec_bayes.calibration.simulate import Simulated, from_prior, simulated_reg
 from cbec_bayes.calibration.uniformity import uniformity
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError
-from cbec_bayes.runtime.fanout import Executor, Journal, fan_out
+from cbec_bayes.runtime.fanout import Executor, fan_out
+from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cbec_bayes.runtime.fanout import Executor
 
 
 @contextmanager
@@ -81,7 +83,46 @@ def progress(n_steps: int | None, quiet: bool) -> Iterator[OnProgress]:
         yield on_progress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a command, beside what its job is to do.
+
+    Attributes
+    ----------
+    command
+        Its name, and that of its receipt.
+    out
+        Folder to write to; None to write nothing.
+    quiet, as_json
+        Print nothing but errors; print the results as JSON, and nothing else.
+    fresh
+        Compute again even where nothing has changed.
+    reads
+        Files that nothing may be written over.
+    workers, scheduler
+        Of the executor; see `cbec_bayes.runtime.fanout.open_executor`.
+    n_steps
+        Steps of the job, where they are known.
+    shows_progress
+        Whether the job takes so long that its progress is worth showing.
+    keeps
+        What an interrupted run leaves in the folder, to go on from; blank for nothing.
+    """
+
+    command: str
+    out: Path | None
+    quiet: bool
+    as_json: bool
+    fresh: bool = True
+    reads: Sequence[Path | None] = ()
+    workers: int | None = 1
+    scheduler: str | None = None
+    n_steps: int | None = None
+    shows_progress: bool = True
+    keeps: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a command found.
 
@@ -95,62 +136,111 @@ class Found:
         To write, by name.
     require
         Raises where a gate of ours failed, once everything is written.
+    results
+        What another command can go on from; see `cbec_bayes.runtime.receipts.Receipt`.
+    parts
+        What other commands would have found and written on the way, by their names: they get receipts too.
     """
 
     said: str
     tables: Mapping[str, Any]
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     require: Callable[[], None] = lambda: None
+    results: Any = None
+    parts: Mapping[str, Found] = field(default_factory=dict)
+
+    def receipts(self, command: str, content: Mapping[str, Any]) -> dict[str, str]:
+        """Return the receipts of a command and of its parts as files; `content` is what they depend on."""
+        from cbec_bayes.runtime import receipts
+
+        files = {}
+        for name, found in {**self.parts, command: self}.items():
+            key = receipts.digest(name, content)
+            own = receipts.make(key, found.files, said=found.said, found=plain(found.tables), results=found.results)
+            files[receipts.file_of(name)] = own.text()
+        return files
 
 
-def deliver(
-    command: str,
-    find: Callable[[], Found],
-    out: Path | None = None,
-    depends: Callable[[], Mapping[str, Any]] = dict,
-    *,
-    reads: Sequence[Path | None] = (),
-    quiet: bool,
-    as_json: bool,
-    fresh: bool = True,
-) -> None:
-    """Find, print and write; or, where what is in the folder was made of the same content, say so and print it."""
-    from cbec_bayes.runtime import receipts
-    from cbec_bayes.runtime.files import locked, write_files
+type Find = Callable[[Executor, OnProgress], Found]
+"""A command's job and its words."""
 
-    def unchanged(key: str) -> bool:
-        kept = receipts.read(out, command, key) if out is not None and not fresh else None
-        if kept is not None:
-            show(kept.said, kept.found, out, list(kept.files), quiet=quiet, as_json=as_json, unchanged=True)
-        return kept is not None
 
-    def key_of() -> str:
-        return receipts.digest(command, depends()) if out is not None else ""
+def deliver(request: Request, find: Find, depends: Callable[[], Mapping[str, Any]] = dict) -> None:
+    """Find, write and print; or, where what is in the folder was made of the same content, say so and print it.
 
-    key = key_of()
-    if unchanged(key):
-        return  # nothing is written, so that a folder that cannot be written to will do
-    with nullcontext(False) if out is None else locked(out) as recovered:
-        if recovered:
-            key = key_of()
-            if unchanged(key):
-                return
+    Parameters
+    ----------
+    request
+        Where to, and how.
+    find
+        Called with an executor and with who is told of progress, where there is something to be done.
+    depends
+        Returns what the results depend on; see `cbec_bayes.runtime.receipts.digest`.
+    """
+    from cbec_bayes.runtime.files import locked
+
+    if request.out is None:
+        found = work(request, find)
         try:
-            found = find()
-        except KeyboardInterrupt:
-            raise StoppedError("run the same command again to start over") from None
-        receipt = receipts.make(key, found.files, found.said, {k: _plain(v) for k, v in found.tables.items()})
-        written: list[str] = []
-        try:
-            if out is not None:
-                spare(out, found.files, reads)
-                write_files(out, found.files)
-                written = list(found.files)
             found.require()
-            if out is not None:
-                write_files(out, {receipts.file_of(command): receipt.text()})
         finally:
-            show(receipt.said, receipt.found, out, written, quiet=quiet, as_json=as_json)
+            show(request, found.said, plain(found.tables))
+        return
+    content = depends()
+    if show_unchanged(request, content):
+        return  # nothing is written, so that a folder that cannot be written to will do
+    with locked(request.out) as recovered:
+        if recovered:
+            content = depends()
+            if show_unchanged(request, content):
+                return
+        write(request, work(request, find), content)
+
+
+def work(request: Request, find: Find) -> Found:
+    """Call a job with an executor, and show its progress on a terminal."""
+    from cbec_bayes.runtime.fanout import open_executor
+
+    quiet = request.quiet or not request.shows_progress
+    try:
+        with (
+            progress(request.n_steps, quiet) as on_progress,
+            open_executor(request.workers, request.scheduler) as executor,
+        ):
+            return find(executor, on_progress)
+    except KeyboardInterrupt:
+        if request.keeps and request.out is not None:
+            kept = f"finished {request.keeps} are kept in {request.out}: run the same command again to go on"
+            raise StoppedError(kept) from None
+        raise StoppedError("run the same command again to start over") from None
+
+
+def show_unchanged(request: Request, content: Mapping[str, Any]) -> bool:
+    """Print what an earlier run found where its receipt holds; return whether it does."""
+    from cbec_bayes.runtime import receipts
+
+    if request.out is None or request.fresh:
+        return False
+    kept = receipts.read(request.out, request.command, receipts.digest(request.command, content))
+    if kept is not None:
+        show(request, kept.said, kept.found, list(kept.files), unchanged=True)
+    return kept is not None
+
+
+def write(request: Request, found: Found, content: Mapping[str, Any]) -> None:
+    """Write what was found, and its receipts where no gate failed; print it in any case."""
+    from cbec_bayes.runtime.files import write_files
+
+    assert request.out is not None
+    written: list[str] = []
+    try:
+        spare(request.out, found.files, request.reads)
+        write_files(request.out, found.files)
+        written = list(found.files)
+        found.require()
+        write_files(request.out, found.receipts(request.command, content))
+    finally:
+        show(request, found.said, plain(found.tables), written)
 
 
 def spare(out: Path, names: Iterable[str], reads: Sequence[Path | None]) -> None:
@@ -164,41 +254,37 @@ def spare(out: Path, names: Iterable[str], reads: Sequence[Path | None]) -> None
 
 
 def show(
-    said: str,
-    found: Mapping[str, Any],
-    out: Path | None,
-    written: list[str],
-    *,
-    quiet: bool,
-    as_json: bool,
-    unchanged: bool = False,
+    request: Request, said: str, found: Mapping[str, Any], written: Sequence[str] = (), *, unchanged: bool = False
 ) -> None:
     """Print what was found, as text or as JSON alone, and where it was written."""
-    if as_json:
-        paths = [str(out / name) for name in written] if out is not None else []
+    paths = [] if request.out is None else [str(request.out / name) for name in written]
+    if request.as_json:
         typer.echo(json.dumps({**found, "written": paths}, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    if quiet:
+    if request.quiet:
         return
     typer.echo(said)
-    if out is not None and written:
-        several = f" and {len(written) - 1} more" if len(written) > 12 else ""
-        names = written[:1] if several else written
-        paths_text = ", ".join(str(out / name) for name in names) + several
-        if unchanged:
-            typer.echo(f"Nothing has changed since they were made (--fresh makes them again): {paths_text}")
-        else:
-            typer.echo(f"Written: {paths_text}")
+    if paths:
+        several = len(paths) > MOST_LISTED
+        listed = ", ".join(paths[:1] if several else paths) + (f" and {len(paths) - 1} more" if several else "")
+        known = "Nothing has changed since they were made (--fresh makes them again)" if unchanged else "Written"
+        typer.echo(f"{known}: {listed}")
 
 
-def _plain(value: Any) -> Any:
-    """Return a table as what JSON can hold, one object per row; missing cells are null."""
+def plain(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables as what JSON can hold, one object per row; missing cells are null."""
     import pandas as pd
 
-    return (
-        json.loads(value.to_json(orient="records", double_precision=15)) if isinstance(value, pd.DataFrame) else value
-    )
+    return {
+        name: json.loads(value.to_json(orient="records", double_precision=15))
+        if isinstance(value, pd.DataFrame)
+        else value
+        for name, value in tables.items()
+    }
 
+
+MOST_LISTED = 12
+"""Files that are listed one by one."""
 
 WIDEST = 60
 """Characters of a cell in one line of a plain table."""
@@ -212,14 +298,3 @@ def plain_table(frame: pd.DataFrame, title: str) -> str:
     if frame.size and frame.map(lambda cell: len(str(cell))).to_numpy().max() > WIDEST:
         options["maxcolwidths"] = WIDEST
     return f"{title}\n\n{tabulate(frame.to_numpy().tolist(), headers=list(frame.columns), **options)}\n"
-
-
-@contextmanager
-def resumable(out: Path | None, what: str) -> Iterator[None]:
-    """Say, where it is interrupted, what the same command need not do again."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if out is None:
-            raise
-        raise StoppedError(f"finished {what} are kept in {out}: run the same command again to go on") from None

@@ -16,8 +16,9 @@ from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.calibration.coverage import coverage
 from cbec_bayes.calibration.sbc import Calibration, calibrate, verdicts
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.fanout import Executor, Journal, code_digest
+from cbec_bayes.runtime.fanout import Executor
 from cbec_bayes.runtime.files import asset_dir, csv_text, sha256
+from cbec_bayes.runtime.journal import Journal, code_digest
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 REPLICATIONS = 1_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -10,10 +11,15 @@ from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
 from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.jobs.fit import fit_folder
+from cbec_bayes.jobs.fit_settings import content, read_settings
+from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.panel.design import Design
+from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import CbecBayesError
+from cbec_bayes.runtime.exact import unpack
 from cbec_bayes.runtime.labels import GROUP_ALL
-from cbec_bayes.runtime.progress import OnProgress, ignore_progress
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 COMPLETE, NONE = "complete_pooling", "no_pooling"
 """Members at the two ends."""
@@ -173,3 +179,55 @@ def compare(
     options = {"replications": replications, "seed": seed}
     few = few_cluster_columns(design, columns, ssc, bootstrapped=design.terms[:1], on_progress=on_progress, **options)
     return side_by_side(design, columns, few, effects, found.model.name)
+
+
+def compare_folder(
+    folder: Path,
+    *,
+    seed: int | None = None,
+    reuse: Sequence[Path] = (),
+    on_progress: OnProgress = ignore_progress,
+) -> pd.DataFrame:
+    """Set the fit of a folder of `cbec-bayes fit` beside its limits and the regressions.
+
+    Parameters
+    ----------
+    folder, seed, on_progress
+        As in `cbec_bayes.jobs.check.check_folder`, errors too.
+    reuse
+        Folders in which the result of the same comparison may be; see `comparison_of_receipts`.
+    """
+    held = comparison_of_receipts(reuse, folder, seed=seed)
+    return (
+        compare_fit(fit_folder(folder, seed=seed, on_progress=on_progress), on_progress=on_progress)
+        if held is None
+        else held
+    )
+
+
+def compare_fit(found: FittedPanel, *, on_progress: OnProgress = ignore_progress) -> pd.DataFrame:
+    """Set a tabulated fit beside its limits and the regressions, with its own seed; see `compare`."""
+    on_progress(Progress("the two limits, and the regressions"))
+    return compare(found.fit, found.ssc, seed=found.seed, on_progress=on_progress)
+
+
+def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None = None) -> pd.DataFrame | None:
+    """Return the comparison that `compare` or `report` left in one of several folders; None where no receipt holds.
+
+    Parameters
+    ----------
+    places
+        Folders, in the order in which they are looked into.
+    folder, seed
+        As in `compare_folder`; what the comparison must be of.
+    """
+    if not places:
+        return None
+    for packed in receipts.results(places, "compare", content(read_settings(folder, seed=seed))):
+        try:
+            found = unpack(packed)
+        except (KeyError, TypeError, ValueError):
+            continue
+        if isinstance(found, pd.DataFrame) and tuple(found.columns) == COMPARE_COLUMNS:
+            return found
+    return None

@@ -18,7 +18,8 @@ from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.jobs.reconstruct import Problem, reconstruct, seeds_of
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.fanout import Executor, Journal, fan_out
+from cbec_bayes.runtime.fanout import Executor, fan_out
+from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW, Origin
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from io import BytesIO
@@ -199,7 +199,7 @@ def gather(
     executor
         Who reads the pieces of a dataset; see `open_executor`. Each must be able to open the files.
     on_progress
-        Called with a line as each piece ends.
+        Called at first, and as each piece ends, with how many are done.
 
     Raises
     ------
@@ -217,18 +217,50 @@ def gather(
             add_frame(whole, frame, roles)
         return whole.close()
     pieces = pieces_of(Path(source))
+    on_progress(Progress("piece", 0, len(pieces)))
     if executor is SERIAL:
-        for done, piece in enumerate(pieces):
-            on_progress(Progress("piece", done, len(pieces)))
+        for done, piece in enumerate(pieces, 1):
             for frame in frames_of(piece, roles):
                 add_frame(whole, frame, roles, piece.path)
+            on_progress(Progress("piece", done, len(pieces)))
         return whole.close()
-    on_progress(Progress("piece", 0, len(pieces)))
     ended = executor.each(partial(gather_piece, roles, origin), list(enumerate(pieces)))
     for done, (_, part) in enumerate(ended, 1):
         whole.merge(part)
         on_progress(Progress("piece", done, len(pieces)))
     return whole.close()
+
+
+def prepare_moments(
+    source: Path,
+    roles: Roles,
+    *,
+    between: bool = True,
+    least: int | None = SMALLEST,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> PanelMoments:
+    """Gather the moments of a dataset that are to be written.
+
+    Parameters
+    ----------
+    source, roles, executor, on_progress
+        As in `gather`.
+    between
+        Whether to keep what random unit effects need.
+    least
+        Units that a cell must have; None to write them whatever they disclose.
+
+    Raises
+    ------
+    InputError
+        The source cannot be read, a row cannot be used, or a cell has fewer units; see `shareable`.
+    """
+    found = gather(source, roles, executor=executor, on_progress=on_progress)
+    found = found if between else replace(found, between=None)
+    if least is not None:
+        shareable(found, least)
+    return found
 
 
 def shareable(moments: PanelMoments, least: int = SMALLEST) -> None:

@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.classical.conventions import convention
+from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel import Panel, panel_of, read_frame, study_frame
 from cbec_bayes.panel.design import Design, make_design
-from cbec_bayes.panel.study import PanelSpec, Study
+from cbec_bayes.panel.study import PanelSpec, Study, load_study
 from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.reconstruction.solver import Solution, solve
 from cbec_bayes.reconstruction.start import Start, starts
@@ -26,7 +28,7 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.files import asset_dir, csv_text
 from cbec_bayes.runtime.labels import Origin
-from cbec_bayes.runtime.progress import OnProgress, ignore_progress
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 _DECIMALS = 9  # railway density varies so little that its slopes feel the seventh
 _PULL = 2.5e-3  # towards the start, while targets are being met
@@ -246,12 +248,50 @@ def _solve(system: System, start: Start, *, closer: bool) -> _Candidate:
     return _Candidate(found, float(np.sqrt(np.mean((found.point - reference) ** 2))))
 
 
+def reconstruct_study(
+    study: str | Path,
+    n: int | None = None,
+    *,
+    seed: int = 1,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> tuple[Problem, list[Reconstruction]]:
+    """Return what the reconstructions of a study share, and the reconstructions: the central one, or an ensemble.
+
+    Parameters
+    ----------
+    study
+        One of `cbec_bayes.panel.study.study_names()`, or a TOML file.
+    n
+        Members of an ensemble; None for the one central panel, in which nothing is random.
+    seed
+        Of an ensemble.
+    executor, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
+
+    Raises
+    ------
+    InputError
+        There is no such study, or nothing to reconstruct; see `load_problem`.
+    """
+    problem = load_problem(load_study(study))
+    if n is not None:
+        return problem, ensemble(problem, n, seed, executor=executor, on_progress=on_progress)
+    on_progress(Progress("the panel closest to what is observed"))
+    return problem, [reconstruct(problem)]
+
+
+def content(study: str | Path, n: int | None, *, seed: int) -> dict[str, Any]:
+    """Return what the reconstructions of a study depend on; `seed` is nothing that the central one depends on."""
+    return {"inputs": input_hashes(load_study(study)), "n": n, "seed": None if n is None else seed}
+
+
 def ensemble(
     problem: Problem, n: int, seed: int = 1, *, executor: Executor = SERIAL, on_progress: OnProgress = ignore_progress
 ) -> list[Reconstruction]:
     """Return n distinct reconstructions, with seeds that follow from `seed` and the member's number alone.
 
-    They are shared between the workers of `run_by`, and the same whoever does the work.
+    The executor's workers share them, and they are the same whoever does the work.
     """
     return fan_out(executor, partial(reconstruct, problem), seeds_of(n, seed), on_progress=on_progress, named="panel")
 

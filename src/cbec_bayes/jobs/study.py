@@ -136,7 +136,7 @@ def fit_models(
     tried, effects, rows = [], [], []
     headline_checks: tuple[CheckResult, ...] = ()
     for name, found in fits.items():
-        trial = CheckInputs(
+        inputs = CheckInputs(
             fit=found,
             ssc=ssc,
             columns=columns,
@@ -147,7 +147,7 @@ def fit_models(
             executor=executor,
             on_progress=on_progress,
         )
-        results = run_checks(trial) if found is headline else predictive_checks(trial)
+        results = run_checks(inputs) if found is headline else predictive_checks(inputs)
         headline_checks = results if found is headline else headline_checks
         tried.append(checks_frame([result for result in results if result.name in predictive]).assign(model=name))
         effects.append(effects_of(found, ssc).assign(model=name))

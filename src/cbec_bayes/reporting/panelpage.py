@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands.prior_posterior import prior_posterior
-from cbec_bayes.jobs.fit import tabulate
-from cbec_bayes.jobs.folder import ReportedFit, report_fit
+from cbec_bayes.jobs.fit_tables import tabulate
+from cbec_bayes.jobs.report import ReportedFit, report_fit
 from cbec_bayes.panel import Panel
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
@@ -39,7 +38,7 @@ from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text, write_files
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW
-from cbec_bayes.runtime.receipts import PACKAGES
+from cbec_bayes.runtime.versions import versions
 
 MOST_DRAWN = MOST_GROUPS
 """Groups that a figure shows at most: the largest and the smallest slopes."""
@@ -95,7 +94,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         ssc=fitted.ssc,
         data=fitted.settings.get("data"),
         settings=dict(fitted.settings),
-        versions={name: metadata.version(name) for name in ("cbec_bayes", *PACKAGES)},
+        versions=versions(),
     )
     figures_of = {
         f"figures/{name}.svg": svg

@@ -6,11 +6,7 @@ runs it, on how many others there are, or on the order in which they end.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
-import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 type Finished[R] = Iterator[tuple[int, R]]
@@ -186,9 +182,9 @@ def fan_out[T, R](
     journal
         Where results are kept as they come, so that an interrupted run goes on; they must then be what JSON can hold.
     on_progress
-        Called with a line at first, and as each piece ends.
+        Called at first, and as each piece ends, with how many are done.
     named
-        What a piece is called in that line.
+        What a piece is called there.
     """
     every = list(pieces)
     found: dict[int, R] = dict(journal.read()) if journal is not None else {}
@@ -205,102 +201,3 @@ def fan_out[T, R](
         if journal is not None:
             journal.close()
     return [found[position] for position in range(len(every))]
-
-
-class Journal:
-    """Results of pieces in a file, a line each, written as they come.
-
-    Parameters
-    ----------
-    path
-        Of the file.
-    what
-        Digest of everything that the results depend on; a file with another one is of other work, and begun anew.
-    """
-
-    def __init__(self, path: Path, what: str) -> None:
-        self.path, self.what = path, what
-        self._file: Any = None
-
-    def read(self) -> dict[int, Any]:
-        """Return what was finished; a line that an interruption cut short is no result."""
-        if not self._is_of_this():
-            return {}
-        return {position: result for position, result, _ in self._lines()}
-
-    def _lines(self) -> Iterator[tuple[int, Any, int]]:
-        """Yield position, result and where its line ends, up to the first line that is not whole."""
-        with self.path.open("rb") as file:
-            end = len(file.readline())
-            for line in file:
-                try:
-                    position, result = json.loads(line.decode())
-                except (ValueError, TypeError):
-                    return
-                if not line.endswith(b"\n"):
-                    return
-                end += len(line)
-                yield position, result, end
-
-    def _is_of_this(self) -> bool:
-        try:
-            with self.path.open("rb") as file:
-                return file.readline() == json.dumps(self.what).encode() + b"\n"
-        except OSError:
-            return False
-
-    def open(self) -> Callable[[int, Any], None]:
-        """Begin to write; returns the function that writes a result."""
-        if self._is_of_this():
-            ends = [len(json.dumps(self.what)) + 1, *(end for _, _, end in self._lines())]
-            os.truncate(self.path, ends[-1])
-        else:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.what) + "\n", encoding="utf-8")
-        self._file = self.path.open("a", encoding="utf-8")
-
-        def write(position: int, result: Any) -> None:
-            self._file.write(json.dumps([position, result]) + "\n")
-            self._file.flush()
-
-        return write
-
-    def close(self) -> None:
-        """End writing."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def remove(self) -> None:
-        """Remove the file, once what it led to is written."""
-        self.path.unlink(missing_ok=True)
-
-
-def code_digest(*modules: Any) -> str:
-    """Return a digest of what modules do: of their code without comments, docstrings and layout.
-
-    A package stands for all the modules in it.
-    """
-    digest = hashlib.sha256()
-    for module in modules:
-        file = Path(module.__file__)
-        paths = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-        for path in paths:
-            digest.update(path.relative_to(file.parent.parent).as_posix().encode())
-            digest.update(_meaning(path.read_text(encoding="utf-8")).encode())
-    return digest.hexdigest()
-
-
-def _meaning(source: str) -> str:
-    """Return the tokens of a module, a line each, without comments, docstrings and layout."""
-    found: list[str] = []
-    begun = True  # of a statement
-    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
-        if token.type in (tokenize.COMMENT, tokenize.NL):
-            continue
-        if begun and token.type == tokenize.STRING and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
-            continue
-        begun = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-        found.append(tokenize.tok_name[token.type] if begun else token.string)
-    return "\n".join(found)

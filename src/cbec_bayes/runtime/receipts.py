@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("arviz", "nutpie", "numpy", "pandas", "pyfixest", "pymc", "scipy")
-"""Packages that numbers depend on."""
+from cbec_bayes.runtime.versions import versions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What a command wrote.
 
@@ -34,17 +31,22 @@ class Receipt:
         What the command printed.
     found
         What it prints as JSON.
+    results
+        What another command can go on from, with every bit of it, as `cbec_bayes.runtime.exact.pack` gives it; None
+        where no command does.
     """
 
     depends: str
     files: Mapping[str, str]
     said: str
     found: Any
+    results: Any = None
 
     def text(self) -> str:
-        """Return the file's content."""
+        """Return the file's content: a line of JSON, and a line with its digest."""
         held = {"depends": self.depends, "files": dict(self.files), "said": self.said, "found": self.found}
-        return json.dumps(held, ensure_ascii=False) + "\n"
+        line = json.dumps(held | {"results": self.results}, ensure_ascii=False)
+        return f"{line}\n{content_digest(line)}\n"
 
 
 def file_of(command: str) -> str:
@@ -62,8 +64,7 @@ def digest(command: str, content: Mapping[str, Any]) -> str:
     content
         Options, digests of data and models; whatever JSON can hold. Code and versions are added.
     """
-    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
-    whole = {"command": command, "content": content, "code": package_digest(), "versions": versions}
+    whole = {"command": command, "content": content, "code": package_digest(), "versions": versions()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -83,20 +84,44 @@ def content_digest(content: str | bytes) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def make(depends: str, files: Mapping[str, str | bytes], said: str = "", found: Any = None) -> Receipt:
+def make(
+    depends: str, files: Mapping[str, str | bytes], *, said: str = "", found: Any = None, results: Any = None
+) -> Receipt:
     """Return the receipt of files."""
-    return Receipt(depends, {name: content_digest(content) for name, content in files.items()}, said, found)
+    digests = {name: content_digest(content) for name, content in files.items()}
+    return Receipt(depends=depends, files=digests, said=said, found=found, results=results)
 
 
 def read(folder: Path, command: str, depends: str) -> Receipt | None:
     """Return a command's receipt where it holds: it is of the same content, and every file is there as it was written.
 
-    A receipt that cannot be read, or is of something else, is none.
+    A receipt that cannot be read, was changed, or is of something else, is none.
     """
     try:
-        held = json.loads((folder / file_of(command)).read_text(encoding="utf-8"))
-        receipt = Receipt(held["depends"], held["files"], held["said"], held["found"])
-        whole = all(content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items())
+        line, seal = (folder / file_of(command)).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        if content_digest(line) != seal:
+            return None
+        receipt = Receipt(**json.loads(line))
+        whole = receipt.depends == depends and all(
+            content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return receipt if whole and receipt.depends == depends else None
+    return receipt if whole else None
+
+
+def results(folders: Iterable[Path], command: str, content: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the results that the receipts of a command in several folders keep, where these hold.
+
+    Parameters
+    ----------
+    folders
+        That are looked into, in this order.
+    command, content
+        As in `digest`.
+    """
+    key = digest(command, content)
+    for folder in folders:
+        receipt = read(folder, command, key)
+        if receipt is not None and receipt.results is not None:
+            yield receipt.results

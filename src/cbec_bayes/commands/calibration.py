@@ -1,0 +1,85 @@
+"""The command `calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cbec_bayes.commands.console import Found, Request, deliver, plain_table
+from cbec_bayes.commands.options import Fresh, Json, Out, Quiet, Scheduler, Seed, Workers
+from cbec_bayes.runtime.progress import OnProgress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cbec_bayes.jobs.calibrate import Calibrated
+    from cbec_bayes.runtime.fanout import Executor
+
+
+def calibrate(
+    n: Annotated[
+        int, typer.Option("--n", metavar="N", min=1, help="Replications of each model; a fifth where PyMC samples.")
+    ] = 1_000,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Calibrate every model on simulated data, and measure who covers; writes sbc.csv, sbc_ranks.csv, coverage.csv."""
+    from cbec_bayes.jobs.calibrate import calibrate_all, digests, forget
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = calibrate_all(executor, n=n, seed=seed, kept_in=out, on_progress=on_progress)
+
+        def require() -> None:
+            if out is not None:
+                forget(out)
+            found.require()
+
+        return _found_of_calibration(found, require)
+
+    request = Request(
+        command="calibrate",
+        out=out,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        workers=workers,
+        scheduler=scheduler,
+        keeps="replications",
+    )
+    deliver(request, find, lambda: {"n": n, "seed": seed, **digests()})
+
+
+def _found_of_calibration(found: Calibrated, require: Callable[[], None]) -> Found:
+    from cbec_bayes.calibration.sbc import verdicts
+    from cbec_bayes.reporting.calibration import calibration_figures
+
+    frame = verdicts(found.results)
+    few = found.coverage[found.coverage["n_clusters"] == 3]
+    shown = few.pivot_table(index="method", columns="scenario", values="coverage", sort=False)
+    text = shown.map("{:.2f}".format).reset_index()
+    title = "Coverage of 95 % intervals for the slope of the group with 3 units. Origin: simulated."
+    figures = {f"{name}.svg": svg for name, svg in calibration_figures(found.shown()).items()}
+    return Found(
+        said="\n".join([*_lines(frame), "", plain_table(text, title)]),
+        tables={"sbc": frame, "coverage": found.coverage},
+        files={**found.files(), **figures},
+        require=require,
+    )
+
+
+def _lines(frame: pd.DataFrame) -> list[str]:
+    """Say of every model whether its ranks are uniform."""
+    lines = []
+    for (model, data_of), part in frame.groupby(["model", "data_of"], sort=False):
+        name = model if model == data_of else f"{model}, wrong on purpose: data of {data_of}"
+        missed = part.loc[part["passed"] == "no", "quantity"]
+        verdict = "uniform" if missed.empty else f"not uniform: {', '.join(missed)}"
+        lines.append(f"{name}: {part['replications'].iloc[0]} replications, ranks {verdict}")
+    return lines

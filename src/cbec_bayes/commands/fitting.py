@@ -1,0 +1,333 @@
+"""Commands that fit a panel and look at the fit: `fit`, `moments`, `check`, `compare`, `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_table, show, spare, work
+from cbec_bayes.commands.options import (
+    Controls,
+    Convention,
+    Engine,
+    Exposure,
+    ExposureIfAny,
+    FitFolder,
+    FitSeed,
+    Fresh,
+    Group,
+    Json,
+    Model,
+    MomentsFile,
+    Out,
+    Outcome,
+    OutcomeIfAny,
+    PanelFile,
+    Quiet,
+    Scheduler,
+    Seed,
+    Time,
+    TimeIfAny,
+    Unit,
+    UnitIfAny,
+    Workers,
+    names,
+)
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.progress import OnProgress, Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cbec_bayes.bayes.moments.gathering import PanelMoments
+    from cbec_bayes.jobs.check import CheckedFit
+    from cbec_bayes.jobs.fit_tables import FittedPanel
+    from cbec_bayes.runtime.fanout import Executor
+
+
+def fit(
+    data: PanelFile = None,
+    outcome: OutcomeIfAny = None,
+    exposure: ExposureIfAny = None,
+    unit: UnitIfAny = None,
+    time: TimeIfAny = None,
+    controls: Controls = "",
+    group: Group = None,
+    model: Model = "partial_pooling",
+    engine: Engine = "auto",
+    convention: Convention = "reghdfe",
+    moments: MomentsFile = None,
+    out: Out = None,
+    seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
+    named = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
+    _one_panel(named, {"--controls": controls or None, "--group": group}, moments)
+    request = Request(
+        command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, reads=[data, moments], n_steps=3
+    )
+    if moments is not None:
+        _fit_moments(request, moments, model, seed)
+        return
+    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
+    asked |= {"time": time, "group": group, "model": model, "engine": engine, "ssc": convention, "seed": seed}
+    _fit_panel(request, Path(str(data)), asked)
+
+
+def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments: Path | None) -> None:
+    """Raise unless there is a panel with its columns, or moments, which have their columns named."""
+    if moments is None:
+        missing = [name for name, value in needed.items() if value is None]
+        if missing:
+            raise InputError(f"missing option {', '.join(missing)}; or give --moments")
+        return
+    given = [name for name, value in {**needed, **more}.items() if value is not None]
+    if given:
+        raise InputError(f"moments have their columns already: leave out {', '.join(given)}")
+
+
+def _fit_panel(request: Request, data: Path, asked: dict[str, Any]) -> None:
+    from cbec_bayes.jobs.fit import fit_file
+    from cbec_bayes.jobs.fit_settings import content, settings_of
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        return _found_of_fit(fit_file(data, **asked, on_progress=on_progress), written=request.out is not None)
+
+    deliver(request, find, lambda: content(settings_of(data, **asked)))
+
+
+def _fit_moments(request: Request, moments: Path, model: str, seed: int) -> None:
+    from cbec_bayes.jobs.fit import fit_moments_file
+    from cbec_bayes.jobs.fit_settings import content_of_moments
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = fit_moments_file(moments, model=model, seed=seed, on_progress=on_progress)
+        return _found_of_fit(found, written=request.out is not None)
+
+    deliver(request, find, lambda: content_of_moments(moments, model=model, seed=seed))
+
+
+def _found_of_fit(found: FittedPanel, *, written: bool) -> Found:
+    table = plain_table(found.shown(), f"{found.fit.model.name}: {found.fit.model.question}")
+    return Found(
+        said="\n".join([table, *found.notes]),
+        tables={"effects": found.effects, "diagnostics": found.diagnostics(), "notes": list(found.notes)},
+        files=found.files() if written else {},
+        require=found.fit.diagnostics.require,
+    )
+
+
+def moments(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A Parquet file or folder of them, read in batches; or any panel.")
+    ],
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write, by custom with the ending .nc.")],
+    outcome: Outcome,
+    exposure: Exposure,
+    unit: Unit,
+    time: Time,
+    controls: Controls = "",
+    group: Group = None,
+    least: Annotated[
+        int, typer.Option("--min-units", metavar="N", min=1, help="Units that a cell needs, or nothing is written.")
+    ] = 3,
+    disclose: Annotated[bool, typer.Option("--disclose", help="Write them whatever they disclose.")] = False,
+    between: Annotated[
+        bool, typer.Option("--between/--no-between", help="Also what random unit effects need, by size of unit.")
+    ] = True,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Gather a panel's moments in one pass, to be fitted or shared without a row of it; writes one file."""
+    from cbec_bayes.jobs.moments import moments_bytes, prepare_moments
+    from cbec_bayes.panel import Roles
+    from cbec_bayes.runtime.files import write_files
+
+    roles = Roles(
+        outcome=outcome, exposure=exposure, controls=tuple(names(controls)), unit=unit, time=time, group=group
+    )
+    spare(file.parent, [file.name], [data, *(data.rglob("*") if data.is_dir() else ())])
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = prepare_moments(
+            data,
+            roles,
+            between=between,
+            least=None if disclose else least,
+            executor=executor,
+            on_progress=on_progress,
+        )
+        said = str(found)[0].upper() + str(found)[1:] + "."
+        return Found(said=said, tables={"moments": _counts(found)}, files={file.name: moments_bytes(found)})
+
+    request = Request(
+        command="moments", out=file.parent, quiet=quiet, as_json=as_json, workers=workers, scheduler=scheduler
+    )
+    found = work(request, find)
+    write_files(file.parent, found.files)
+    show(request, found.said, found.tables, [file.name])
+
+
+def _counts(found: PanelMoments) -> dict[str, Any]:
+    return {
+        "rows": found.n_obs,
+        "units": int(found.group_units.sum()),
+        "periods": len(found.times),
+        "groups": list(found.groups),
+        "dropped": found.dropped,
+        "between": found.between is not None,
+        "origin": str(found.origin),
+    }
+
+
+def check(
+    folder: FitFolder,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    seed: FitSeed = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
+    from cbec_bayes.jobs.check import check_folder
+    from cbec_bayes.reporting.checkfigures import check_files
+
+    request = Request(
+        command="check",
+        out=out or folder,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        workers=workers,
+        scheduler=scheduler,
+    )
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        reuse = _places(request, folder)
+        found = check_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
+        return _found_of_checks(found, check_files(found.results, found.exposure))
+
+    deliver(request, find, _of_folder(folder, seed))
+
+
+def compare(
+    folder: FitFolder,
+    out: Out = None,
+    seed: FitSeed = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Set a fit beside its two limits and the classical regressions; writes compare.csv."""
+    from cbec_bayes.jobs.compare import compare_folder
+
+    request = Request(command="compare", out=out or folder, quiet=quiet, as_json=as_json, fresh=fresh)
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = compare_folder(folder, seed=seed, reuse=_places(request, folder), on_progress=on_progress)
+        return _found_of_comparison(found)
+
+    deliver(request, find, _of_folder(folder, seed))
+
+
+def report(
+    folder: FitFolder,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    seed: FitSeed = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""
+    request = Request(
+        command="report",
+        out=out or folder,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    deliver(request, _report_of(request, folder, seed), _of_folder(folder, seed))
+
+
+def _report_of(request: Request, folder: Path, seed: int | None) -> Find:
+    """Return what makes the report of a fit's folder, and with it all that `check` and `compare` would leave there."""
+    from cbec_bayes.checks import checks_frame
+    from cbec_bayes.jobs.report import report_folder
+    from cbec_bayes.reporting.panelpage import panel_answer, render_panel
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        reuse = _places(request, folder)
+        found = report_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
+        on_progress(Progress("the page"))
+        page = render_panel(found)
+        drawn = {result.name: page.get(f"figures/{result.name}.svg") for result in found.checks.results}
+        figures = {f"check_{name}.svg": svg for name, svg in drawn.items() if svg is not None}
+        parts = {"check": _found_of_checks(found.checks, figures), "compare": _found_of_comparison(found.compared)}
+        sentences = panel_answer(found)
+        tables = {
+            "answer": list(sentences),
+            "effects": found.fitted.effects,
+            "compare": found.compared,
+            "checks": checks_frame(found.checks.results),
+        }
+        files = {**page, **{name: content for part in parts.values() for name, content in part.files.items()}}
+        return Found(said="\n\n".join(sentences) + "\n", tables=tables, files=files, parts=parts)
+
+    return find
+
+
+def _found_of_checks(found: CheckedFit, figures: Mapping[str, str | bytes]) -> Found:
+    from cbec_bayes.checks import checks_frame
+
+    frame = checks_frame(found.results)
+    lines = [f"{row['check']}: {row['passed']}. {row['text']}" for row in frame.to_dict("records")]
+    return Found(
+        said="\n".join([f"Checks of {found.model}", "", *lines]),
+        tables={"checks": frame},
+        files={**found.files(), **figures},
+        results=found.packed(),
+    )
+
+
+def _found_of_comparison(found: pd.DataFrame) -> Found:
+    from cbec_bayes.reporting.comparison import compare_table
+    from cbec_bayes.runtime.exact import pack
+    from cbec_bayes.runtime.files import csv_text
+
+    table = compare_table("compare", found)
+    return Found(
+        said=plain_table(table.frame(), table.caption),
+        tables={"compare": found},
+        files={"compare.csv": csv_text(found)},
+        results=pack(found),
+    )
+
+
+def _of_folder(folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:
+    """Return what tells what the results of a fit's folder depend on."""
+
+    def depends() -> Mapping[str, Any]:
+        from cbec_bayes.jobs.fit_settings import content, read_settings
+
+        return content(read_settings(folder, seed=seed))
+
+    return depends
+
+
+def _places(request: Request, folder: Path) -> tuple[Path, ...]:
+    """Return the folders in which what another command found may be taken from: where one writes, and the fit's."""
+    return () if request.fresh or request.out is None else tuple(dict.fromkeys((request.out, folder)))

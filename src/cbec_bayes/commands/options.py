@@ -1,0 +1,129 @@
+"""Options that several commands share, declared once, and what the shell completes them with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def model_names() -> list[str]:
+    """Return the names of the members of the family."""
+    from cbec_bayes.bayes.model.family import panel_model_names
+
+    return list(panel_model_names())
+
+
+def printed_model_names() -> list[str]:
+    """Return the names of the models of printed estimates."""
+    from cbec_bayes.published.summary_model import model_names
+
+    return list(model_names())
+
+
+def study_names() -> list[str]:
+    """Return the names of the studies."""
+    from cbec_bayes.panel.study import study_names
+
+    return list(study_names())
+
+
+def convention_names() -> list[str]:
+    """Return the names of the conventions of standard errors."""
+    from cbec_bayes.classical.conventions import CONVENTIONS
+
+    return list(CONVENTIONS)
+
+
+def column_names(context: typer.Context) -> list[str]:
+    """Return the columns of the panel named so far, but for panels that take long to read."""
+    from csv import reader
+
+    try:
+        with Path(context.params["data"]).open(encoding="utf-8-sig", newline="") as file:
+            return next(reader(file), [])
+    except (KeyError, TypeError, OSError, ValueError):
+        return []
+
+
+def names(text: str) -> list[str]:
+    """Return the names in a text that are separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+_OUTCOME = typer.Option("--outcome", metavar="COLUMN", help="What is explained.", autocompletion=column_names)
+_EXPOSURE = typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.", autocompletion=column_names)
+_UNIT = typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...", autocompletion=column_names)
+_TIME = typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.", autocompletion=column_names)
+
+Outcome = Annotated[str, _OUTCOME]
+Exposure = Annotated[str, _EXPOSURE]
+Unit = Annotated[str, _UNIT]
+Time = Annotated[str, _TIME]
+OutcomeIfAny = Annotated[str | None, _OUTCOME]
+ExposureIfAny = Annotated[str | None, _EXPOSURE]
+UnitIfAny = Annotated[str | None, _UNIT]
+TimeIfAny = Annotated[str | None, _TIME]
+Controls = Annotated[str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar="COLUMN", help="Groups of units whose slopes are pooled.", autocompletion=column_names
+    ),
+]
+PanelFile = Annotated[
+    Path | None, typer.Option("--data", metavar="FILE", help="The panel: .csv, .parquet, .xlsx or .dta.")
+]
+MomentsFile = Annotated[
+    Path | None, typer.Option("--moments", metavar="FILE", help="What `moments` wrote, in the place of the panel.")
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="NAME", help="A model's name (see `models`) or TOML file.", autocompletion=model_names
+    ),
+]
+PrintedModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="FILE",
+        help="A model's name (see `models`) or TOML file.",
+        autocompletion=printed_model_names,
+    ),
+]
+Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="auto, collapsed or pymc.")]
+PrintedEngine = Annotated[str, typer.Option("--engine", metavar="NAME", help="quadrature or pymc.")]
+Convention = Annotated[
+    str,
+    typer.Option(
+        "--convention",
+        metavar="NAME",
+        help="Of the clustered standard errors beside.",
+        autocompletion=convention_names,
+    ),
+]
+StudyName = Annotated[
+    str,
+    typer.Option(
+        "--study", metavar="NAME", help="One of `studies`, or a TOML file of one's own.", autocompletion=study_names
+    ),
+]
+FitFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
+FitSeed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Processes that share the work. Default: one per processor."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers do it instead."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute again, even if nothing has changed since.")]

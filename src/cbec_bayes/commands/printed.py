@@ -1,0 +1,82 @@
+"""Commands that take what was printed: `audit` and `published`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cbec_bayes.commands.console import Found, Request, deliver, plain_table
+from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed
+from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.progress import OnProgress
+
+if TYPE_CHECKING:
+    from cbec_bayes.runtime.fanout import Executor
+
+
+def audit(
+    tables: Annotated[
+        Path | None,
+        typer.Option(
+            "--tables", metavar="DIR", help="Folder of printed tables as CSV (and paper.toml). Default: the paper's."
+        ),
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a printed table's own arithmetic; writes audit.csv and readings.csv."""
+    from cbec_bayes.jobs.audit import audit_tables
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = audit_tables(tables)
+        failures = found.failures()
+        fails = plain_table(failures, "What fails") if len(failures) else ""
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts.items())
+        return Found(
+            said=f"{fails}\n{len(found.findings)} findings: {counts}.",
+            tables={"audit": found.findings, "readings": found.readings},
+            files=found.files(),
+        )
+
+    deliver(Request(command="audit", out=out, quiet=quiet, as_json=as_json, shows_progress=False), find)
+
+
+def published(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="label, estimate, se; optionally stars, df.")],
+    model: PrintedModel = "published_half_normal",
+    reading: Annotated[
+        str, typer.Option("--reading", metavar="NAME", help="as_printed, coherent or stars.")
+    ] = "as_printed",
+    unit: Annotated[
+        float | None, typer.Option("--unit", metavar="X", help="Unit of slope that the priors are scaled by.")
+    ] = None,
+    engine: PrintedEngine = "quadrature",
+    out: Out = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
+    from cbec_bayes.jobs.published import ENGINES, pool_file
+
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        pooled = pool_file(
+            file, model=model, reading=reading, unit=unit, engine=engine, seed=seed, on_progress=on_progress
+        )
+        title = f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
+        tables = {
+            "effects": pooled.effects,
+            "contrasts": pooled.contrasts,
+            "diagnostics": pooled.diagnostics,
+            "notes": list(pooled.notes),
+        }
+        said = "\n".join([plain_table(pooled.shown(), title), *pooled.notes])
+        return Found(said=said, tables=tables, files=pooled.files(), require=pooled.require)
+
+    deliver(Request(command="published", out=out, quiet=quiet, as_json=as_json, reads=[file], n_steps=3), find)

@@ -1,0 +1,125 @@
+"""Commands that take a study: `run`, `replicate`, `reconstruct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cbec_bayes.commands.console import Found, Request, deliver, plain_table
+from cbec_bayes.commands.options import Fresh, Json, Out, Quiet, Scheduler, Seed, StudyName, Workers
+from cbec_bayes.runtime.progress import OnProgress
+
+if TYPE_CHECKING:
+    from cbec_bayes.runtime.fanout import Executor
+
+
+def run(
+    study: StudyName = "paper",
+    members: Annotated[
+        int, typer.Option("--ensemble", metavar="N", min=0, help="Panels of the ensemble of reconstructions; 0: none.")
+    ] = 100,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    seed: Seed = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the whole report of a study (the main job)."""
+    from cbec_bayes.jobs.inputs import manifest
+    from cbec_bayes.jobs.run import n_steps, run_study
+    from cbec_bayes.panel.study import load_study
+    from cbec_bayes.reporting.page import answer
+    from cbec_bayes.reporting.studypage import study_files
+
+    folder = out or Path("reports")
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = run_study(study, folder, seed=seed, members=members, executor=executor, on_progress=on_progress)
+        files = study_files(found, on_progress=on_progress)
+        sentences = answer(found.analysis, found.ensemble)
+        tables = {"answer": list(sentences), "effects": found.analysis.effects}
+        said = "\n\n".join(sentences) + "\n"
+        return Found(said=said, tables=tables, files=files, require=found.journal.remove)
+
+    request = Request(
+        command="run",
+        out=folder,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        workers=workers,
+        scheduler=scheduler,
+        n_steps=n_steps(),
+        keeps="panels of the ensemble",
+    )
+    deliver(request, find, lambda: {**manifest(load_study(study), seed), "members": members})
+
+
+def replicate(
+    study: StudyName = "paper",
+    few: Annotated[
+        bool,
+        typer.Option("--few/--no-few", help="Also the few-cluster methods: CR2, CRV3 and the wild cluster bootstrap."),
+    ] = True,
+    out: Out = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the wild cluster bootstrap.")] = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compute a study's classical tables beside its printed cells; writes replication.csv, classical.csv, few.csv."""
+    from cbec_bayes.jobs.replicate import content, replicate_study
+    from cbec_bayes.replication import match_sentence, shown_tables
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        done = replicate_study(study, few=few, seed=seed, on_progress=on_progress)
+        found = done.replication
+        shown = [plain_table(table, title) for title, table in shown_tables(found)]
+        origin = f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else "")
+        return Found(said="\n".join([*shown, origin]), tables=done.tables(), files=done.files())
+
+    request = Request(command="replicate", out=out, quiet=quiet, as_json=as_json, fresh=fresh)
+    deliver(request, find, lambda: content(study, few=few, seed=seed))
+
+
+def reconstruct(
+    study: StudyName = "paper",
+    n: Annotated[
+        int | None,
+        typer.Option("--n", metavar="N", min=1, help="Members of an ensemble. Default: the one central panel."),
+    ] = None,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Seed of an ensemble; the central panel has none.")
+    ] = 1,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build panels that reproduce the printed numbers; writes the panels, record.csv and summary.csv."""
+    from cbec_bayes.jobs.reconstruct import content, ensemble_files, reconstruct_study, summary_frame
+    from cbec_bayes.replication import match_sentence
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        problem, found = reconstruct_study(study, n, seed=seed, executor=executor, on_progress=on_progress)
+        lines = [f"Panel {number}: {match_sentence(one.replication)}" for number, one in enumerate(found, 1)]
+        lines.append("Origin: reconstructed. Each panel is one of infinitely many that print the same numbers.")
+        files = ensemble_files(problem, found)
+        return Found(said="\n".join(lines), tables={"panels": summary_frame(found)}, files=files)
+
+    request = Request(
+        command="reconstruct",
+        out=out,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        workers=workers if n else 1,
+        scheduler=scheduler,
+    )
+    deliver(request, find, lambda: content(study, n, seed=seed))

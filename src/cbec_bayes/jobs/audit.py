@@ -1,0 +1,67 @@
+"""The job behind `cbec-bayes audit`: a folder of printed tables in, what their own arithmetic says of them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cbec_bayes.panel.study import load_study
+from cbec_bayes.published.audit import audit, readings_frame
+from cbec_bayes.published.printed import load_paper
+from cbec_bayes.published.readings import Verdict
+from cbec_bayes.replication import observed_rows
+from cbec_bayes.runtime.files import csv_text
+
+OWN_STUDY = "paper"
+"""Study whose tables ship with the package, and whose observed regressors its audit uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedTables:
+    """What the audit of printed tables finds.
+
+    Attributes
+    ----------
+    findings
+        One row per finding: table, column, term, check, verdict, detail and more.
+    readings
+        What each parenthesis can be.
+    counts
+        Findings by verdict.
+    """
+
+    findings: pd.DataFrame
+    readings: pd.DataFrame
+    counts: dict[Verdict, int]
+
+    def failures(self) -> pd.DataFrame:
+        """Return what fails, for a reader; findings about stars have a table of their own, and are left out."""
+        frame = self.findings
+        shown = frame[(frame["verdict"] == "fail") & ~frame["check"].str.startswith(("stars_", "implied"))]
+        return shown[["table", "column", "term", "check", "detail"]]
+
+    def files(self) -> dict[str, str]:
+        """Return the files to write, by name."""
+        return {"audit.csv": csv_text(self.findings), "readings.csv": csv_text(self.readings)}
+
+
+def audit_tables(folder: Path | None = None) -> AuditedTables:
+    """Audit the printed tables of a folder.
+
+    Parameters
+    ----------
+    folder
+        Of tables as CSV, and paper.toml; default the tables that ship with the package.
+
+    Raises
+    ------
+    InputError
+        A table cannot be read.
+    """
+    paper = load_paper(folder)
+    observed = observed_rows(load_study(OWN_STUDY), paper) if folder is None else None
+    found = audit(paper, observed)
+    counts = {verdict: found.count(verdict) for verdict in Verdict}
+    return AuditedTables(found.frame(), readings_frame(paper), counts)

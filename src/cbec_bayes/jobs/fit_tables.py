@@ -1,0 +1,233 @@
+"""Every table of one fitted model, and the files that `cbec-bayes fit` writes of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.moments.gathering import PanelMoments
+from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
+from cbec_bayes.estimands import CONTRAST_COLUMNS
+from cbec_bayes.estimands.groups import contrasts, effects, estimands, group_slopes, ranks
+from cbec_bayes.jobs.fit_settings import SETTINGS
+from cbec_bayes.panel import Panel
+from cbec_bayes.runtime.files import csv_text
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW
+
+POSTERIOR, DIAGNOSTICS = "posterior.nc", "diagnostics.json"
+"""Files of a fit's folder from which the fit itself can be read again."""
+
+ROPE = 0.1
+"""Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure)."""
+
+MAX_CONTRASTED = 40
+"""Every two groups are contrasted, and all ranked, up to this many groups."""
+
+SHOWN_AT_ENDS = 12
+"""Of more groups, how many with the largest and with the smallest slopes a terminal shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedPanel:
+    """What `fit` finds.
+
+    Attributes
+    ----------
+    panel
+        The table that the design is of; None where a design was all there was.
+    fit
+        The fitted model.
+    effects, classical, contrasts, ranks
+        Tables; the last two are empty without groups, or with too many.
+    estimands
+        Average slope over units, and per group and in common the probability of a slope that matters little.
+    seed
+        Of everything random.
+    settings
+        What was asked for, as fit.json holds it: from it `check` fits the same model to the same file again.
+    """
+
+    panel: Panel | None
+    fit: PanelFit
+    effects: pd.DataFrame
+    classical: pd.DataFrame
+    contrasts: pd.DataFrame
+    ranks: pd.DataFrame
+    estimands: pd.DataFrame
+    seed: int
+    settings: Mapping[str, Any]
+
+    @property
+    def ssc(self) -> str:
+        """Convention of the clustered standard errors."""
+        return str(self.settings["ssc"])
+
+    @property
+    def ledger(self) -> pd.DataFrame:
+        """Rows dropped and cells filled; empty where there is no panel."""
+        return pd.DataFrame() if self.panel is None else self.panel.ledger
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a user should read."""
+        scales = "; ".join(f"{name} ~ {prior}" for name, prior in self.fit.priors.items())
+        found = self.fit.diagnostics
+        trust = f"Pareto k {found.khat:.2f}" if found.khat is not None else f"{found.divergences} divergences"
+        gathered = self.fit.blocks.gathered
+        many = len(self.fit.design.groups) if len(self.effects) > MAX_CONTRASTED else 0
+        untold = " and ".join(self.fit.unlearned)
+        return (
+            *([f"Fitted to {gathered}."] if gathered is not None else []),
+            *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
+            *(
+                [f"Shown are the largest and the smallest slopes of {many} groups; effects.csv has all."]
+                if many
+                else []
+            ),
+            *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
+            f"Priors, in the data's own units: {scales}.",
+            f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {trust}. "
+            f"Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.fit.design.origin}.",
+        )
+
+    def shown(self) -> pd.DataFrame:
+        """Return the effects as text for a terminal: of many groups the largest and the smallest."""
+        rows = self.effects
+        if len(rows) > MAX_CONTRASTED:  # the ends; effects.csv has them all
+            groups = rows[~rows["group"].isin([GROUP_ALL, GROUP_NEW])]
+            order = groups["mean"].rank(method="first")
+            ends = groups[(order <= SHOWN_AT_ENDS) | (order > len(groups) - SHOWN_AT_ENDS)]
+            rows = pd.concat([ends.sort_values("mean", ascending=False), rows.drop(index=groups.index)])
+        text = rows.drop(columns=["n_obs", "origin"]).astype(object)
+        for column in text.columns[1:]:
+            form = ".0f" if column == "n_units" else ".4g"
+            text[column] = ["" if pd.isna(value) else f"{float(value):{form}}" for value in text[column]]
+        return text
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return what diagnostics.json holds."""
+        return {
+            **{key: _no_nan(value) for key, value in self.fit.diagnostics.as_dict().items()},
+            "failures": list(self.fit.diagnostics.failures),
+            "model": self.fit.model.name,
+            "question": self.fit.model.question,
+            "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
+            "ci_prob": CI_PROB,
+            "seed": self.seed,
+            "origin": str(self.fit.design.origin),
+        }
+
+    def files(self) -> dict[str, str | bytes]:
+        """Return the files to write, by name."""
+        frames = {
+            "effects": self.effects,
+            "classical": self.classical,
+            "contrasts": self.contrasts,
+            "ranks": self.ranks,
+            "estimands": self.estimands,
+            "ledger": self.ledger,
+        }
+        files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
+        files[POSTERIOR] = netcdf_bytes(self.fit.tree)
+        if "sha256" in self.settings:  # without, there is no file to fit again
+            files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
+        files[DIAGNOSTICS] = json.dumps(self.diagnostics(), indent=1) + "\n"
+        return files
+
+
+def _no_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def read_tree(path: Path) -> Any:
+    """Return the DataTree of a netCDF file, all of it in memory."""
+    import xarray as xr
+
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return tree.load()
+
+
+def netcdf_bytes(tree: Any) -> bytes:
+    """Return a DataTree as the content of a netCDF file, so that it can be written whole like any other.
+
+    It is made in memory: where a disk is full, HDF5 ends the process. When a sampler was at work, and for how long, is
+    left out, so that the same seed makes the same file; diagnostics.json says how long.
+    """
+    timeless = tree.copy()
+    for node in timeless.subtree:
+        for name in ("created_at", "sampling_time"):
+            node.attrs.pop(name, None)
+    return bytes(timeless.to_netcdf(engine="h5netcdf"))
+
+
+def tabulate(
+    found: PanelFit,
+    ssc: str = "reghdfe",
+    *,
+    panel: Panel | None = None,
+    seed: int = 1,
+    settings: Mapping[str, Any] | None = None,
+) -> FittedPanel:
+    """Return every table of a fit.
+
+    Parameters
+    ----------
+    found
+        A fitted model.
+    ssc
+        Convention of the clustered standard errors.
+    panel
+        That the design is of: its ledger and its notes are shown.
+    seed
+        Of everything random that follows.
+    settings
+        What was asked for; default what the fit itself knows.
+    """
+    design, gathered = found.design, found.blocks.gathered
+    slopes = group_slopes(found)
+    few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.group_slope != "off"
+    shown = slopes.labels if few else ()
+    draws = slopes.groups if few else slopes.groups[:, :0]
+    asked = {
+        "outcome": design.outcome,
+        "exposure": design.terms[0],
+        "controls": list(design.terms[1:]),
+        "model": found.model.name,
+        "ssc": ssc,
+        "seed": seed,
+    }
+    return FittedPanel(
+        panel=panel,
+        fit=found,
+        effects=effects(found, ssc),
+        classical=classical_frame(fit_columns(design, own_columns(design), ssc), design.origin)
+        if gathered is None
+        else moments_frame(gathered),
+        contrasts=contrasts(found) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
+        ranks=ranks(shown, draws).assign(origin=str(design.origin)),
+        estimands=estimands(found, ROPE * float(design.spread[0] / design.spread[1])),
+        seed=seed,
+        settings=asked if settings is None else settings,
+    )
+
+
+def moments_frame(gathered: PanelMoments) -> pd.DataFrame:
+    """Return classical.csv as far as moments tell it: slopes; clustered errors are made of the scores of units."""
+    rows: list[dict[str, object]] = []
+    for group in (None, *gathered.groups):
+        slopes = two_way_slopes(gathered, group)
+        at = slice(None) if group is None else gathered.groups.index(group)
+        for term, slope in zip(gathered.terms, () if slopes is None else slopes, strict=slopes is not None):
+            own = {"column": group or GROUP_ALL, "term": term, "estimate": float(slope)}
+            rows.append(own | {"n": int(np.sum(gathered.group_obs[at])), "vcov": "not known from moments"})
+    columns = classical_frame((), gathered.origin).columns
+    return pd.DataFrame(rows, columns=columns).assign(origin=str(gathered.origin))

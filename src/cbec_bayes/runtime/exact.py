@@ -1,0 +1,113 @@
+"""Tables and other results as what JSON can hold, so that what is read back is what was written, to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DTYPES = ("object", "str", "bool", "boolean", "int64", "Int64", "float64")
+"""Types of columns that are kept."""
+
+
+def pack(value: Any) -> Any:
+    """Return a result as what JSON can hold; `unpack` gives it back.
+
+    Parameters
+    ----------
+    value
+        Text, number, truth value, None, a DataFrame, or a tuple, a list or a mapping by text of these.
+
+    Raises
+    ------
+    TypeError
+        It is, or holds, something else, or a column of a type that is not among `DTYPES`.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, pd.DataFrame):
+        return {"table": _packed_frame(value)}
+    if isinstance(value, tuple | list):
+        return {type(value).__name__: [pack(one) for one in value]}
+    if isinstance(value, Mapping):
+        return {"mapping": [[str(name), pack(one)] for name, one in value.items()]}
+    raise TypeError(f"results of type {type(value).__name__} cannot be kept")
+
+
+def unpack(held: Any) -> Any:
+    """Return what `pack` was given.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        It is nothing that `pack` returns.
+    """
+    if not isinstance(held, Mapping):
+        if isinstance(held, list):
+            raise TypeError("a list stands by its kind")
+        return held
+    ((kind, inside),) = held.items()
+    match kind:
+        case "table":
+            return _unpacked_frame(inside)
+        case "tuple":
+            return tuple(unpack(one) for one in inside)
+        case "list":
+            return [unpack(one) for one in inside]
+        case "mapping":
+            return {str(name): unpack(one) for name, one in inside}
+    raise ValueError(f"unknown kind '{kind}'")
+
+
+def _packed_frame(frame: pd.DataFrame) -> dict[str, Any]:
+    import pandas as pd
+
+    if not frame.columns.is_unique or not all(isinstance(name, str) for name in frame.columns):
+        raise TypeError("columns must have names of their own, as text")
+    plain = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    counted = plain and frame.index.equals(pd.RangeIndex(len(frame)))
+    return {
+        "rows": len(frame),
+        "index": None if counted else {**_packed_column(frame.index.to_series()), "name": pack(frame.index.name)},
+        "columns": {name: _packed_column(frame[name]) for name in frame.columns},
+    }
+
+
+def _packed_column(column: pd.Series) -> dict[str, Any]:
+    import pandas as pd
+
+    kind = str(column.dtype)
+    if kind not in DTYPES:
+        raise TypeError(f"a column of type {kind} cannot be kept")
+    missing = kind in ("boolean", "Int64")
+    values = [None if missing and value is pd.NA else pack(value) for value in column.array]
+    return {"type": kind, "values": values}
+
+
+def _unpacked_frame(held: Mapping[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    labels = held["index"]
+    index: pd.Index = pd.RangeIndex(held["rows"])
+    if labels is not None:
+        index = pd.Index(_unpacked_column(labels), name=labels["name"])
+    columns = {name: _unpacked_column(column).set_axis(index) for name, column in held["columns"].items()}
+    return pd.DataFrame(columns, index=index, columns=list(columns))
+
+
+def _unpacked_column(held: Mapping[str, Any]) -> pd.Series:
+    import pandas as pd
+
+    if held["type"] not in DTYPES:
+        raise TypeError(f"a column of type {held['type']} is never kept")
+    column: pd.Series = pd.Series([unpack(value) for value in held["values"]], dtype=held["type"])
+    return column
