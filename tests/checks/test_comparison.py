@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from cbec_bayes.bayes.fit import fit, refit
+from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.loo import Question, held_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.refit import refit
 from cbec_bayes.checks import comparison
 from cbec_bayes.checks.comparison import (
     COMPARISON_COLUMNS,

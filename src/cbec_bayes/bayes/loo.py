@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from cbec_bayes.bayes.fit import draw_scales, refit
+from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, unit_products, with_unit_effects
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for
@@ -22,8 +22,9 @@ from cbec_bayes.bayes.model.densities import RHO, draw
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.bayes.posterior import sigma_of_rows
+from cbec_bayes.bayes.refit import refit
+from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
-from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array, Codes, means_by
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.fit import refit
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.predictive import residuals
+from cbec_bayes.bayes.refit import refit
 from cbec_bayes.calibration.simulate import GROUP_SIZES, Simulated, simulated_regressors, with_outcome
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.estimands.groups import refitted_slopes

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.fit import refit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, labels_of
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.pymc.coordinates import conditioning
+from cbec_bayes.bayes.refit import refit
 from cbec_bayes.calibration.simulate import Simulated, from_prior, simulated_regressors, with_outcome
 from cbec_bayes.calibration.uniformity import uniformity
 from cbec_bayes.panel.within import Array

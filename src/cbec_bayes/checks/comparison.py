@@ -11,7 +11,7 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.loo import Fold, Question, held_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
-from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
+from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, counted
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array

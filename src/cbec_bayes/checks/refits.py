@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbec_bayes.bayes.fit import refit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.refit import refit
 from cbec_bayes.estimands.groups import GroupSlopes, refitted_slopes
 from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.panel.design import Design

@@ -13,8 +13,8 @@ from scipy import stats
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import location_priors
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
-from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
 from cbec_bayes.checks.refits import Refitted, draws_of, summaries
 from cbec_bayes.checks.result import CheckResult
 from cbec_bayes.estimands.groups import group_slopes

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.fit import refit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.bayes.refit import refit
 from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.jobs.reconstruct import Problem, reconstruct, seeds_of
