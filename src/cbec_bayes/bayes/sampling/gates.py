@@ -203,8 +203,10 @@ def sentence(total: int, refused: Mapping[str, str], what: str = "refits") -> st
     refused
         Name of each fit that is left out, to the reason.
     what
-        What the fits are called.
+        What the fits are called, in the plural.
     """
+    if total == 1 and not refused:
+        return f"The one {what.removesuffix('s')} passed its gates."
     said = f"{total - len(refused)} of {total} {what} passed their gates"
     if not refused:
         return f"{said}."
