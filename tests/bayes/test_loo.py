@@ -680,7 +680,7 @@ def test_parts_and_their_labels():
 
 def test_without_groups_there_is_none_to_leave_out():
     question = Question(load("grunfeld"), load_panel_model("partial_pooling"), "group", 1)
-    assert held_out(question) == {"elpd": [], "khat": [], "p": []}
+    assert held_out(question) == {"elpd": [], "khat": [], "p": [], "note": []}
     assert np.isfinite(held_out(replace(question, what="unit"))["elpd"]).all()
 
 

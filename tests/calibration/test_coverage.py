@@ -17,7 +17,9 @@ from cbec_bayes.calibration.coverage import (
     simulate,
 )
 from cbec_bayes.calibration.simulate import simulated_regressors
+from cbec_bayes.reporting.calibration import _coverage_table
 from cbec_bayes.runtime.fanout import SERIAL
+from tests.support.gates import WIDE, missing_gates
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
@@ -105,3 +107,33 @@ def test_classical_numbers_do_not_depend_on_the_models_beside():
             assert beside[column][method] == values
     low, high, middle = np.array(beside["(all)"]["complete_pooling"]).T
     assert ((low < middle) & (middle < high)).all()
+
+
+def test_a_fit_that_misses_a_gate_counts_neither_as_covering_nor_as_not(monkeypatch):
+    asked = {"scenarios": [BY_NAME["slopes by group"]], "models": ["partial_pooling", "complete_pooling"]}
+    ordinary = coverage(SERIAL, 6, **asked)
+    assert (ordinary["failed"] == 0).all()
+    piece = Outcomes(BY_NAME["slopes by group"], 0, 6, ("partial_pooling",), 1)
+    kept = {column: methods["partial_pooling"] for column, methods in intervals(piece).items()}
+    missing_gates(monkeypatch, {1, 4, *range(6, 12)}, WIDE)  # two fits of the first model, every one of the second
+    found = coverage(SERIAL, 6, **asked)
+    rows = found[found["method"] == "partial_pooling"].set_index("column")
+    assert (rows["failed"] == 2).all()
+    assert (rows["replications"] == 4).all()
+    for column, values in kept.items():
+        low, high, middle = np.array(values)[[0, 2, 3, 5]].T
+        assert rows.loc[column, "coverage"] == ((low <= 0) & (high >= 0)).mean()
+        assert rows.loc[column, "width_median"] == np.median(high - low)
+        assert rows.loc[column, "bias"] == pytest.approx(middle.mean(), rel=1e-12)
+    lost = found[found["method"] == "complete_pooling"].squeeze()
+    assert (lost["column"], lost["replications"], lost["failed"]) == ("(all)", 0, 6)
+    assert np.isnan([lost["coverage"], lost["width_median"], lost["rmse"]]).all()
+    classical = found["method"].isin(CLASSICAL)
+    assert found[classical].equals(ordinary[classical])
+    table = _coverage_table(found, "(all)", 30)
+    assert table.caption.endswith(
+        " Fits that failed count neither as covering nor as not: 2 of partial_pooling, slopes by group; 6 of "
+        "complete_pooling, slopes by group."
+    )
+    assert ("complete_pooling", "–") in table.rows
+    assert _coverage_table(ordinary, "(all)", 30).caption.endswith(" No fit failed.")

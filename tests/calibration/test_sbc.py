@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
-from cbec_bayes.calibration.sbc import DRAWS, LOG_LIKELIHOOD, Replications, calibrate, pieces_of, rank_truths
+from cbec_bayes.calibration.sbc import DRAWS, LOG_LIKELIHOOD, Replications, _require, calibrate, pieces_of, rank_truths
 from cbec_bayes.calibration.sbc import verdicts as frame_of
 from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors
+from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.fanout import Serial
 from cbec_bayes.runtime.journal import Journal
+from tests.support.gates import DIVERGED, missing_gates
 
 GAUSSIAN = [name for name in panel_model_names() if load_panel_model(name).is_gaussian]
 
@@ -96,3 +99,44 @@ def test_the_twin_is_ranked_by_nutpie():
     assert found["failed"] == 0
     assert {"nu", "tau", LOG_LIKELIHOOD} <= set(found["ranks"])
     assert all(len(ranks) == 3 and min(ranks) >= 0 and max(ranks) <= DRAWS for ranks in found["ranks"].values())
+
+
+def test_a_replication_whose_fit_misses_a_gate_is_counted_and_not_ranked(monkeypatch):
+    piece = Replications("partial_pooling", "partial_pooling", (0, 1, 2, 3), 1)
+    ordinary = rank_truths(piece)
+    assert ordinary["failed"] == 0
+    missing_gates(monkeypatch, {2}, DIVERGED)
+    found = rank_truths(piece)
+    assert found["failed"] == 1
+    for quantity, ranks in ordinary["ranks"].items():
+        assert found["ranks"][quantity] == [*ranks[:2], ranks[3]]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("diverging", "1 divergent transitions"),
+        ("energy", "E-BFMI"),
+        ("tau", "R-hat"),
+    ],
+)
+def test_a_chain_that_misses_a_gate_is_not_ranked(broken, said):
+    rng = np.random.default_rng(1)
+    shape = (1, 1_000)
+    stats = {"diverging": np.zeros(shape, dtype=bool), "energy": rng.normal(size=shape)}
+    draws = {"slope": rng.normal(size=shape), "tau": rng.normal(size=shape), "group_slope": np.zeros((*shape, 3))}
+
+    def tree():
+        dims = ("chain", "draw", "group")
+        made = ({k: (dims[: v.ndim], v) for k, v in one.items()} for one in (draws, stats))
+        return xr.DataTree.from_dict(dict(zip(("posterior", "sample_stats"), map(xr.Dataset, made), strict=True)))
+
+    _require(tree())
+    if broken == "diverging":
+        stats["diverging"][0, 5] = True
+    elif broken == "energy":
+        stats["energy"] = stats["energy"].cumsum(axis=1)
+    else:
+        draws["tau"][0, 500:] += 2
+    with pytest.raises(GateError, match=said):
+        _require(tree())

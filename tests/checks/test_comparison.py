@@ -13,30 +13,36 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from cbec_bayes.bayes.fit import fit, refit
+from cbec_bayes.bayes import loo
+from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.loo import Question, held_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.refit import refit
 from cbec_bayes.checks import comparison
 from cbec_bayes.checks.comparison import (
     COMPARISON_COLUMNS,
     GROUP_COLUMNS,
     QUESTIONS,
     ROW_COLUMNS,
-    answer,
+    Predicted,
     comparison_table,
     gaussian_members,
     left_out_groups,
     left_out_rows,
     model_comparison,
+    predict,
     predictions,
 )
 from cbec_bayes.checks.sensitivity import POWER_COLUMNS, POWERS, power_scaling
 from cbec_bayes.estimands.groups import refitted_slopes
+from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.fanout import open_executor
 from cbec_bayes.runtime.labels import Origin
 from tests.checks.test_checks import fitted, simulated
+from tests.support.gates import DIVERGED, SAID, WIDE, missing_gates
+from tests.support.gates import FEW as TOO_FEW
 from tests.support.members import grouped, member
 from tests.support.regressions import random_design
 
@@ -59,18 +65,21 @@ def predicted():
     return predictions(fitted(), FEW)
 
 
-def checked(found, models=("complete_pooling",), *, answers=None):
+def checked(found, models=("complete_pooling",), *, given=None):
     """The three checks of what is left out, by name."""
-    given = predictions(found, models) if answers is None else answers
+    given = predictions(found, models) if given is None else given
     results = [check(found, given) for check in (left_out_rows, left_out_groups, model_comparison)]
     return {result.name: result for result in results}
 
 
 def asked(found, what, *models):
-    """Answers to one question alone, of a fit's own model and of others."""
+    """Predictions of one kind of part alone, of a fit's own model and of others."""
     every = [found.model, *(load_panel_model(name) for name in models)]
-    answered = {(m.name, what): answer(Question(found.design, m, what, 1)) for m in every}
-    return {key: {name: np.array(values) for name, values in found.items()} for key, found in answered.items()}
+    return {(m.name, what): predict(Question(found.design, m, what, 1)) for m in every}
+
+
+def copied(one):
+    return replace(one, elpd=one.elpd.copy(), khat=one.khat.copy(), p=one.p.copy())
 
 
 def rows_of(found):
@@ -111,15 +120,15 @@ def test_the_tables_hold_the_answers():
     rows = left_out_rows(found, answers).table
     own = answers["partial_pooling", "row"]
     for key in ("elpd", "khat", "p"):
-        np.testing.assert_array_equal(rows[key], own[key])
+        np.testing.assert_array_equal(rows[key], getattr(own, key))
     assert list(rows["row"]) == list(parts(found.blocks, "row")[1])
     groups = left_out_groups(found, answers).table.set_index("group")
     assert list(groups.index) == ["g0", "g1", "g2"]
-    np.testing.assert_array_equal(groups["elpd"], answers["partial_pooling", "group"]["elpd"])
-    np.testing.assert_array_equal(groups["elpd_complete_pooling"], answers["complete_pooling", "group"]["elpd"])
+    np.testing.assert_array_equal(groups["elpd"], answers["partial_pooling", "group"].elpd)
+    np.testing.assert_array_equal(groups["elpd_complete_pooling"], answers["complete_pooling", "group"].elpd)
     np.testing.assert_allclose(groups["difference"], groups["elpd"] - groups["elpd_complete_pooling"], rtol=1e-12)
     asked = held_out(Question(found.design, load_panel_model("group_variance"), "unit", 1))
-    np.testing.assert_array_equal(answers["group_variance", "unit"]["elpd"], asked["elpd"])
+    np.testing.assert_array_equal(answers["group_variance", "unit"].elpd, asked["elpd"])
 
 
 def test_every_member_that_can_be_collapsed_is_compared():
@@ -151,7 +160,7 @@ def test_of_many_gross_errors_the_farthest_are_named():
     assert result.passed is False
     assert "6 of 240 rows lie" in result.text
     named = result.text.partition("panels: ")[2]
-    assert named == "u0 2004, u5 2005, u12 2005, u18 2007 and 2 more."
+    assert named.startswith("u0 2004, u5 2005, u12 2005, u18 2007 and 2 more. ")
 
 
 def test_a_gross_error_is_found_in_a_panel_of_twelve_rows():
@@ -170,11 +179,11 @@ def test_a_gross_error_is_found_in_a_panel_of_twelve_rows():
 def test_a_row_farther_out_than_one_in_twenty_panels_would_have_it():
     """The limit is one twentieth over the rows that are predicted."""
     found = fitted()
-    own = {key: values.copy() for key, values in predicted()["partial_pooling", "row"].items()}
-    own["p"][:] = 0.5
-    own["elpd"][200:], own["khat"][200:], own["p"][200:] = np.nan, np.nan, np.nan
+    own = copied(predicted()["partial_pooling", "row"])
+    own.p[:] = 0.5
+    own.elpd[200:], own.khat[200:], own.p[200:] = np.nan, np.nan, np.nan
     for p, passed in ((0.99 * 0.05 / 200, False), (1.01 * 0.05 / 200, True)):
-        own["p"][7] = p
+        own.p[7] = p
         result = left_out_rows(found, {("partial_pooling", "row"): own})
         assert result.passed is passed
         assert "; 40 cannot be predicted." in result.text
@@ -183,8 +192,8 @@ def test_a_row_farther_out_than_one_in_twenty_panels_would_have_it():
 
 def test_densities_that_draws_cannot_tell_are_said_to_be_unreliable():
     found = fitted()
-    own = {key: values.copy() for key, values in predicted()["partial_pooling", "row"].items()}
-    own["khat"][[3, 4]] = 0.71
+    own = copied(predicted()["partial_pooling", "row"])
+    own.khat[[3, 4]] = 0.71
     result = left_out_rows(found, {("partial_pooling", "row"): own})
     assert result.passed is False
     assert "2 densities are unreliable" in result.text
@@ -231,7 +240,7 @@ def test_correlated_errors_are_predicted_better_by_the_model_that_has_them():
     design = design.rows(design.unit < 18)
     found = fit(design)
     answers = predictions(found, ("complete_pooling", "group_variance", "ar1"))
-    result = checked(found, answers=answers)["model_comparison"]
+    result = checked(found, given=answers)["model_comparison"]
     assert result.passed is False
     assert "Of 4 members some predict better than partial_pooling: a row left out is predicted better by ar1 (+" in (
         result.text
@@ -242,7 +251,7 @@ def test_correlated_errors_are_predicted_better_by_the_model_that_has_them():
         better = table.loc[(question, "ar1")]
         assert better["difference"] > max(20, 4 * better["difference_se"])
     # The model that has them is held against those that have not, and passes.
-    assert checked(fit(design, "ar1", draws=50), answers=answers)["model_comparison"].passed is True
+    assert checked(fit(design, "ar1", draws=50), given=answers)["model_comparison"].passed is True
 
 
 def test_groups_of_unequal_noise_are_predicted_better_by_the_model_that_has_a_scale_for_each():
@@ -250,16 +259,18 @@ def test_groups_of_unequal_noise_are_predicted_better_by_the_model_that_has_a_sc
     noise = np.random.default_rng(1).normal(size=design.n_obs) * np.array([0.0, 1.0, 3.0])[design.group]
     found = fit(replace(design, y=design.y + noise))
     answers = asked(found, "row", "complete_pooling", "group_variance")
-    result = checked(found, answers=answers)["model_comparison"]
+    result = checked(found, given=answers)["model_comparison"]
     assert result.passed is False
     assert "a row left out is predicted better by group_variance (+" in result.text
     assert "better by complete_pooling" not in result.text
 
 
 def made_up(**elpd):
-    """Answers about rows, with numbers to compute by hand."""
+    """Predictions of rows, with numbers to compute by hand."""
     return {
-        (name, "row"): {"elpd": np.array(values), "khat": np.full(len(values), 0.1), "p": np.full(len(values), 0.5)}
+        (name, "row"): Predicted(
+            np.array(values), np.full(len(values), 0.1), np.full(len(values), 0.5), ("",) * len(values)
+        )
         for name, values in elpd.items()
     }
 
@@ -269,19 +280,19 @@ def test_differences_are_paired():
     table = comparison_table(fitted(), answers).set_index(["question", "model"])
     assert len(table) == 15
     for what, question in QUESTIONS.items():
-        own = answers["partial_pooling", what]["elpd"]
+        own = answers["partial_pooling", what].elpd
         for model in ("partial_pooling", "complete_pooling", "group_variance"):
             row, other = table.loc[(question, model)], answers[model, what]
             count = len(own)
             assert (row["parts"], row["predicted"]) == (count, count)
-            assert row["elpd"] == pytest.approx(sum(other["elpd"]))
-            assert row["se"] == pytest.approx(np.sqrt(count * np.var(other["elpd"], ddof=1)))
-            apart = [a - b for a, b in zip(other["elpd"], own, strict=True)]
+            assert row["elpd"] == pytest.approx(sum(other.elpd))
+            assert row["se"] == pytest.approx(np.sqrt(count * np.var(other.elpd, ddof=1)))
+            apart = [a - b for a, b in zip(other.elpd, own, strict=True)]
             assert row["difference"] == pytest.approx(sum(apart), abs=1e-12)
             assert row["difference_se"] == pytest.approx(np.sqrt(count * np.var(apart, ddof=1)), abs=1e-12)
-            assert row["refitted"] == np.isnan(other["khat"]).sum()
+            assert row["refitted"] == np.isnan(other.khat).sum()
             if row["refitted"] < count:
-                assert row["khat_max"] == pytest.approx(np.nanmax(other["khat"]))
+                assert row["khat_max"] == pytest.approx(np.nanmax(other.khat))
             assert row["model_question"] == load_panel_model(model).question
 
 
@@ -289,7 +300,7 @@ def test_differences_are_over_the_parts_that_both_predict():
     answers = made_up(
         partial_pooling=[-1.0, -2.0, np.nan, -4.0, -3.0], no_pooling=[-2.0, np.nan, -9.0, -4.5, -1.0], ar1=[np.nan] * 5
     )
-    answers["no_pooling", "row"]["khat"] = np.array([0.3, np.nan, np.nan, 0.2, 0.6])
+    answers["no_pooling", "row"] = replace(answers["no_pooling", "row"], khat=np.array([0.3, np.nan, np.nan, 0.2, 0.6]))
     table = comparison_table(fitted(), answers).set_index("model")
     row = table.loc["no_pooling"]
     assert (row["parts"], row["predicted"], row["refitted"]) == (5, 4, 1)
@@ -304,7 +315,7 @@ def test_differences_are_over_the_parts_that_both_predict():
 
 def test_a_model_that_predicts_no_new_group_has_no_number():
     answers = predicted()
-    assert np.isnan(answers["no_pooling", "group"]["elpd"]).all()
+    assert np.isnan(answers["no_pooling", "group"].elpd).all()
     table = model_comparison(fitted(), answers).table.set_index(["question", "model"])
     row = table.loc[(QUESTIONS["group"], "no_pooling")]
     assert (row["parts"], row["predicted"], row["refitted"]) == (3, 0, 0)
@@ -373,15 +384,126 @@ def test_one_member_is_compared_with_none():
     assert tuple(result.table.columns) == COMPARISON_COLUMNS
 
 
-def test_a_member_that_cannot_be_fitted_is_not_compared():
+def test_a_member_that_cannot_be_fitted_is_named_and_has_no_numbers():
     """Of a group with one unit no slope of its own is identified."""
     base = simulated()
-    design = replace(base, group=np.where(base.unit == 4, 0, 1 + base.unit % 2), groups=("solo", "a", "b"))
+    x = base.x.copy()
+    x[base.unit == 4, 0] = 1.0
+    design = replace(base, x=x, group=np.where(base.unit == 4, 0, 1 + base.unit % 2), groups=("solo", "a", "b"))
     design = design.rows(design.unit < 9)
-    assert answer(Question(design, load_panel_model("no_pooling"), "row", 1)) == {}
-    found = fit(design)
-    result = model_comparison(found, predictions(found, ("no_pooling", "complete_pooling")))
-    assert set(result.table["model"]) == {"partial_pooling", "complete_pooling"}
+    (reason,) = {predict(Question(design, load_panel_model("no_pooling"), what, 1)).refused for what in QUESTIONS}
+    assert "is not identified" in reason
+    result = model_comparison(fit(design), predictions(fit(design), ("no_pooling", "complete_pooling")))
+    assert f"2 of 3 members passed their gates; left out: no_pooling ({reason})." in result.text
+    assert_blank(result.table, "no_pooling", reason)
+
+
+def assert_blank(table, model, reason):
+    """One row per question, without numbers, and with the reason; the others' notes do not have it."""
+    rows = table[table["model"] == model]
+    assert set(rows["left_out"]) == set(table["left_out"])
+    assert rows[["elpd", "se", "difference", "difference_se", "khat_max"]].isna().all().all()
+    assert (rows["predicted"] == 0).all()
+    assert set(rows["note"]) == {reason}
+    others = table[table["model"] != model]
+    assert not others["note"].str.contains(reason, regex=False).any()
+
+
+# Gates.
+
+
+def test_members_of_an_ordinary_panel_pass():
+    answers = predicted()
+    assert not any(one.refused for one in answers.values())
+    rows, groups, members = (check(fitted(), answers) for check in (left_out_rows, left_out_groups, model_comparison))
+    assert rows.text.endswith(" The one fit passed its gates.")
+    assert groups.text.endswith(
+        f" {2 + refits(answers, 'group')} of {2 + refits(answers, 'group')} fits passed their gates."
+    )
+    assert members.text.endswith(" 5 of 5 members passed their gates.")
+    assert (rows.table["note"] == "").all()
+    assert (groups.table["note"] == "").all()
+    own = members.table.set_index(["left_out", "model"])["note"]
+    assert own["group", "no_pooling"] == "no density of 3 of 3 groups: the others do not identify the model"
+    assert (own.drop([("group", "no_pooling"), ("group", "correlated_effects")]) == "").all()
+
+
+def refits(answers, what):
+    return sum(answers[model, what].refits for model in ("partial_pooling", "complete_pooling"))
+
+
+@pytest.mark.parametrize("changed", [WIDE, DIVERGED], ids=["khat", "divergences"])
+def test_a_member_that_misses_a_gate_is_named_and_has_no_numbers(monkeypatch, changed):
+    (reason,) = [SAID[name] for name in SAID if name in changed and changed[name] in (1.2, 3)]
+    missing_gates(monkeypatch, {1}, changed)  # the fit of the other member is the second one
+    found = fitted()
+    answers = asked(found, "row", "complete_pooling")
+    assert answers["complete_pooling", "row"].refused == reason
+    result = model_comparison(found, answers | {("group_variance", "row"): predicted()["group_variance", "row"]})
+    assert result.text.startswith("Of 2 members none")
+    assert result.text.endswith(f"2 of 3 members passed their gates; left out: complete_pooling ({reason}).")
+    assert_blank(result.table, "complete_pooling", reason)
+    assert draw(result, "members") is not None
+    groups = left_out_groups(
+        found,
+        {("partial_pooling", "group"): predicted()["partial_pooling", "group"]}
+        | {("complete_pooling", "group"): answers["complete_pooling", "row"]},
+    )
+    assert groups.passed is None
+    assert groups.text == f"The model complete_pooling predicts nothing here: {reason}."
+
+
+def test_a_fit_that_misses_a_gate_predicts_nothing(monkeypatch):
+    missing_gates(monkeypatch, {0, 1, 2}, TOO_FEW)
+    found = fitted()
+    results = checked(found, ())
+    for result in results.values():
+        assert result.passed is None
+        assert result.table.empty
+    for name in ("left_out_rows", "model_comparison"):
+        assert (
+            "The model partial_pooling predicts nothing here: the importance weights are worth 7" in results[name].text
+        )
+
+
+def test_a_part_whose_refit_misses_a_gate_is_not_predicted(monkeypatch):
+    """All parts are refitted; the gate of one of them closes."""
+    monkeypatch.setattr(loo, "KHAT_MAX", -1e6)
+    missing_gates(monkeypatch, {1}, WIDE, where=loo)
+    found = fitted()
+    answers = asked(found, "group", "complete_pooling")
+    own = answers["partial_pooling", "group"]
+    assert own.notes == ("", SAID["khat"], "")
+    assert np.isnan(own.elpd).tolist() == [False, True, False]
+    result = left_out_groups(found, answers)
+    assert result.passed is False
+    assert result.text.startswith("Each of 2 groups is predicted")
+    assert result.text.endswith(f"7 of 8 fits passed their gates; left out: g1 ({SAID['khat']}).")
+    assert result.table["note"].tolist() == list(own.notes)
+    row = comparison_table(found, answers).set_index("model").loc["partial_pooling"]
+    assert row["note"] == f"no density of 1 of 3 groups: {SAID['khat']}"
+    rows = copied(predicted()["partial_pooling", "row"])
+    rows.elpd[5], rows.khat[5] = np.nan, np.nan
+    notes = tuple(SAID["divergences"] if i == 5 else "" for i in range(240))
+    result = left_out_rows(found, {("partial_pooling", "row"): replace(rows, notes=notes)})
+    assert result.passed is False
+    assert result.text.endswith(f"1 of 2 fits passed their gates; left out: u0 2006 ({SAID['divergences']}).")
+
+
+def test_other_errors_are_not_swallowed(monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(loo, "refit", broken)
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        predictions(fitted(), ())
+
+
+def test_unreliable_densities_of_other_members_are_marked():
+    answers = made_up(partial_pooling=[-1.0] * 4, student_t=[-1.0] * 4)
+    answers["student_t", "row"].khat[2] = 0.8
+    table = model_comparison(fitted(), answers).table.set_index("model")
+    assert table.loc["student_t", "note"] == "densities of 1 of 4 rows are unreliable: Pareto k is above 0.7"
 
 
 # Members that are not Gaussian.
@@ -395,20 +517,20 @@ def test_other_members_are_left_out_of_given_their_effects():
     assert ("student_t", "row") not in predictions(found, (), others={"student_t": other})
     answers = predictions(found, ("student_t",), others={"student_t": other})
     assert {what for model, what in answers if model == "student_t"} == {"row"}
-    loo = az.loo(other.tree, pointwise=True)
+    direct = az.loo(other.tree, pointwise=True)
     given = answers["student_t", "row"]
-    np.testing.assert_allclose(given["elpd"], loo.elpd_i.to_numpy().ravel(), rtol=1e-12)
-    np.testing.assert_allclose(given["khat"], loo.pareto_k.to_numpy().ravel(), rtol=1e-12)
-    assert given["elpd"].sum() == pytest.approx(loo.elpd)
-    assert np.isnan(given["p"]).all()
+    np.testing.assert_allclose(given.elpd, direct.elpd_i.to_numpy().ravel(), rtol=1e-12)
+    np.testing.assert_allclose(given.khat, direct.pareto_k.to_numpy().ravel(), rtol=1e-12)
+    assert given.elpd.sum() == pytest.approx(direct.elpd)
+    assert np.isnan(given.p).all()
     # Of the same model: densities given effects, reweighted, estimate what the integrated ones are.
     own = held_out(Question(found.design, load_panel_model("group_variance"), "row", 1))
-    assert np.median(np.abs(given["elpd"] - own["elpd"])) < 0.02
+    assert np.median(np.abs(given.elpd - own["elpd"])) < 0.02
     table = model_comparison(found, answers).table
     row = table[table["model"] == "student_t"].squeeze()
     assert row["question"] == QUESTIONS["row"]
     assert row["model_question"] == load_panel_model("student_t").question
-    assert row["difference"] == pytest.approx((given["elpd"] - answers["partial_pooling", "row"]["elpd"]).sum())
+    assert row["difference"] == pytest.approx((given.elpd - answers["partial_pooling", "row"].elpd).sum())
 
 
 # Seeds, and who does the work.
@@ -421,9 +543,9 @@ def test_the_same_seed_gives_the_same_predictions():
     assert len(first) == 3
     for key, values in first.items():
         for name in ("elpd", "khat", "p"):
-            np.testing.assert_array_equal(values[name], again[key][name])
-        assert (values["elpd"] != other[key]["elpd"]).any()
-        np.testing.assert_allclose(values["elpd"], other[key]["elpd"], atol=0.5)
+            np.testing.assert_array_equal(getattr(values, name), getattr(again[key], name))
+        assert (values.elpd != other[key].elpd).any()
+        np.testing.assert_allclose(values.elpd, other[key].elpd, atol=0.5)
 
 
 def test_two_processes_predict_what_one_does():
@@ -433,7 +555,7 @@ def test_two_processes_predict_what_one_does():
     assert set(together) == {(m, what) for m in ("partial_pooling", *models) for what in QUESTIONS}
     for key, values in together.items():
         for name in ("elpd", "khat", "p"):
-            np.testing.assert_array_equal(values[name], predicted()[key][name])
+            np.testing.assert_array_equal(getattr(values, name), getattr(predicted()[key], name))
 
 
 # Priors raised to powers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.jobs.compare import COMPARE_COLUMNS, compare, side_by_side
 from cbec_bayes.replication import printed_coefficients
 from cbec_bayes.reporting.comparison import compare_table
+from cbec_bayes.runtime.errors import GateError, StoppedError
 from tests.support.members import panel
 
 
@@ -75,6 +77,73 @@ def test_a_limit_that_cannot_be_fitted_is_blank(found):
     assert all("–" in row for row in text.rows)
 
 
+def lone_unit():
+    """A design in which one group is a single unit whose exposure never moves, so that it cannot stand alone."""
+    base = panel("balanced")
+    x = base.x.copy()
+    x[base.unit == 0, 0] = 1.0
+    return replace(base, x=x, group=np.where(base.unit == 0, 0, 1 + base.unit % 2), groups=("solo", "a", "b"))
+
+
+def test_a_limit_in_which_a_group_cannot_stand_alone_has_a_reason(capsys):
+    found = fit(lone_unit(), draws=250)
+    frame = compare(found, replications=199)
+    of_groups = frame["group"] != "(all)"
+    assert frame[["no_mean", "no_low", "no_high", "no_mcse"]].isna().all().all()
+    assert frame.loc[1:, ["complete_mean", "partial_mean"]].notna().all().all()
+    (note,) = set(frame[of_groups]["note"])
+    assert note.startswith("no pooling: the slope group_total_slope[solo] is not identified")
+    assert set(frame[~of_groups]["note"]) == {""}
+    caption = compare_table("t", frame).caption
+    assert caption.endswith(f" A fit that cannot be used is left blank: {note}.")
+
+
+@pytest.mark.parametrize("limit", ["complete_pooling", "no_pooling"])
+def test_a_limit_that_misses_a_gate_is_blank_and_has_a_reason(found, compared, monkeypatch, limit):
+    def with_divergences(design, model, **options):
+        made = fit(design, model, **options)
+        missed = replace(made.diagnostics, divergences=7) if model == limit else made.diagnostics
+        return replace(made, diagnostics=missed)
+
+    monkeypatch.setattr("cbec_bayes.jobs.compare.fit", with_divergences)
+    frame = compare(found, replications=199)
+    short = limit.removesuffix("_pooling")
+    blank = [f"{short}_{end}" for end in ("mean", "low", "high", "mcse")]
+    assert frame[blank].isna().all().all()
+    rest = [name for name in COMPARE_COLUMNS if name not in (*blank, "note")]
+    pd.testing.assert_frame_equal(frame[rest], compared[rest], check_exact=True)
+    stand = compared[blank[0]].notna()
+    said = f"{short} pooling: the sampler did not converge: 7 divergent transitions"
+    assert frame["note"].tolist() == [said if there else "" for there in stand]
+    assert said in compare_table("t", frame).caption
+
+
+def test_limits_that_pass_are_said_to(compared):
+    assert set(compared["note"]) == {""}
+    assert compare_table("t", compared).caption.endswith(" Every fit behind the table passed its gates.")
+
+
+def test_more_groups_than_are_fitted_alone_have_a_reason(found, monkeypatch):
+    monkeypatch.setattr("cbec_bayes.jobs.compare.MAX_GROUPS", 2)
+    notes = compare(found, replications=199)["note"]
+    n = len(found.design.groups)
+    assert set(notes[2:]) == {f"no pooling: each group is fitted alone up to 2 of them; there are {n}"}
+
+
+def test_a_fit_that_misses_a_gate_is_not_compared(found):
+    with pytest.raises(GateError, match="3 divergent transitions"):
+        compare(replace(found, diagnostics=replace(found.diagnostics, divergences=3)))
+
+
+def test_other_errors_are_not_swallowed(found, monkeypatch):
+    def stopped(*_, **__):
+        raise StoppedError("interrupted")
+
+    monkeypatch.setattr("cbec_bayes.jobs.compare.fit", stopped)
+    with pytest.raises(StoppedError):
+        compare(found, replications=199)
+
+
 def _columns(design):
     from cbec_bayes.classical.tables import own_columns
 
@@ -106,6 +175,7 @@ def test_the_command(tmp_path, capsys):
         assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert "all rows, exposure alone" in out
+    assert "Every fit behind the table passed its gates." in " ".join(out.split())
     frame = pd.read_csv(tmp_path / "compare.csv")
     assert tuple(frame.columns) == COMPARE_COLUMNS
     assert frame["partial_mean"].iloc[1] == pytest.approx(0.1177, abs=0.002)

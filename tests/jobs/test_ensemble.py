@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,9 +22,12 @@ from cbec_bayes.jobs.ensemble import (
 )
 from cbec_bayes.jobs.reconstruct import ensemble, load_problem
 from cbec_bayes.panel.study import load_study
+from cbec_bayes.reporting.ensemble import ensemble_sentences, ensemble_tables
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.fanout import SERIAL
 from cbec_bayes.runtime.journal import Journal
+from tests.support.gates import DIVERGED, SAID, WIDE, missing_gates
+from tests.support.members import panel
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +89,32 @@ def test_conclusions_in_words():
 
 def test_panels_that_cannot_be_fitted_are_counted():
     draws = [np.linspace(-1, 3, 200)]
-    found = summarise_ensemble("m", [{"not_met": 4, "quantities": {}}, *found_of(draws)])
+    lost = {"not_met": 4, "quantities": {}, "reason": "Pareto k 1.20 is above 0.7"}
+    found = summarise_ensemble("m", [lost, *found_of(draws)])
     assert found.failed == 1
     assert found.panels["panel"].tolist() == [2]
-    with pytest.raises(GateError, match="could be fitted to none of the panels"):
-        summarise_ensemble("m", [{"not_met": 4, "quantities": {}}])
+    assert found.refused == {1: "Pareto k 1.20 is above 0.7"}
+    said = "1 of 2 fits passed their gates; left out: panel 1 (Pareto k 1.20 is above 0.7)."
+    assert ensemble_sentences(found)[0].endswith(said)
+    assert ensemble_tables(found)[0].caption.endswith(said)
+    with pytest.raises(GateError, match=r"could be fitted to none of the panels: Pareto k 1\.20"):
+        summarise_ensemble("m", [lost])
+
+
+def test_every_fit_that_passes_is_counted():
+    found = summarise_ensemble("m", found_of([np.linspace(-1, 3, 200), np.linspace(0, 3, 200)]))
+    assert found.refused == {}
+    assert ensemble_sentences(found)[0].endswith(" 2 of 2 fits passed their gates.")
+
+
+@pytest.mark.parametrize(("changed", "reason"), [(WIDE, SAID["khat"]), (DIVERGED, SAID["divergences"])])
+def test_a_panel_whose_fit_misses_a_gate_has_a_reason_and_no_quantities(problem, monkeypatch, changed, reason):
+    record = SimpleNamespace(design=panel("balanced"), counts=lambda: {"no": 4})
+    monkeypatch.setattr("cbec_bayes.jobs.ensemble.reconstruct", lambda *_: SimpleNamespace(replication=record))
+    piece = Member(problem, 5, load_panel_model("partial_pooling"))
+    assert fit_member(piece)["quantities"]
+    missing_gates(monkeypatch, {0}, changed)
+    assert fit_member(piece) == {"not_met": 4, "quantities": {}, "reason": reason}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics
+from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.published.conditional import given
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, under_reading
 from cbec_bayes.published.quadrature import log_density

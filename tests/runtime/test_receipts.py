@@ -140,7 +140,7 @@ def test_compare_of_a_folder_follows_its_fit(folder, program):
 
 
 def test_a_failed_gate_leaves_no_receipt(folder, program, monkeypatch):
-    monkeypatch.setattr("cbec_bayes.bayes.sampling.nuts.ESS_MIN", 1e9)
+    monkeypatch.setattr("cbec_bayes.bayes.sampling.gates.ESS_MIN", 1e9)
     for _ in range(2):
         status, out, err = program("fit", *ASKED, "--json")
         assert status == 1

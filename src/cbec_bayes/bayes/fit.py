@@ -20,11 +20,10 @@ from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
 from cbec_bayes.bayes.model.family import SCALES, PanelModel
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments.gathering import PanelMoments
-from cbec_bayes.bayes.posterior import posterior_draws, store
+from cbec_bayes.bayes.posterior import store
+from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
-from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics
 from cbec_bayes.panel.design import Design
-from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -224,38 +223,6 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
         khat=float("nan") if found.khat is None else found.khat,
         collapsed=collapsed,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Refit:
-    """A posterior of the collapsed engine as plain arrays: what many fits need, without a tree and its diagnostics.
-
-    Attributes
-    ----------
-    blocks, collapsed
-        Model and design; the density.
-    points
-        Draws of the logarithms of the scales, shape (S, k).
-    draws
-        Of everything else, by variable; see `cbec_bayes.bayes.posterior.posterior_draws`.
-    khat
-        Pareto shape of the importance ratios; NaN where NUTS was used.
-    """
-
-    blocks: Blocks
-    collapsed: Collapsed
-    points: Array
-    draws: Mapping[str, Array]
-    khat: float
-
-
-def refit(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> Refit:
-    """Fit by the collapsed engine; errors as `fit`."""
-    collapsed = make_collapsed(blocks)
-    blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
-    drawn = draw_scales(collapsed, draws=draws, chains=1, seed=seed, pilot=pilot)
-    points = drawn.points[0]
-    return Refit(blocks, collapsed, points, posterior_draws(blocks, collapsed, points, seed), drawn.khat)
 
 
 def draw_scales(

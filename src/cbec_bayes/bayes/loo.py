@@ -8,13 +8,13 @@ where leaving out changes them little, and a fit to the others where it changes 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from cbec_bayes.bayes.fit import draw_scales, refit
+from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, unit_products, with_unit_effects
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for
@@ -22,16 +22,21 @@ from cbec_bayes.bayes.model.densities import RHO, draw
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.bayes.posterior import sigma_of_rows
+from cbec_bayes.bayes.refit import diagnose, refit
+from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
-from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array, Codes, means_by
+from cbec_bayes.runtime.errors import GateError
 
 Fold = Literal["row", "unit", "group"]
 """What is left out."""
 
 POINTS = 400
 """Draws of the scales that densities are averaged over; fewer where coefficients are many, and a density is dear."""
+
+NOT_IDENTIFIED = "the others do not identify the model"
+"""Why a part has no density: a flat coefficient has no other rows to be known from."""
 
 _LEAST, _CHEAP = 100, 50  # draws at the least, and coefficients up to which there are all of them
 
@@ -82,29 +87,40 @@ class Question:
     seed: int
 
 
-def held_out(piece: Question) -> dict[str, list[float]]:
+def held_out(piece: Question) -> dict[str, Any]:
     """Answer a question by the collapsed engine: elpd, khat and p as in `HeldOut`, a list each.
+
+    A fourth list, note, says of every part without a density why it has none: `NOT_IDENTIFIED`, or which gate the refit
+    without it missed. It is blank for the others.
 
     Raises
     ------
     InputError, GateError
-        As `cbec_bayes.bayes.fit.fit`.
+        As `cbec_bayes.bayes.fit.fit`; the fit to all rows missed a gate.
     """
     blocks = blocks_for(piece.design, piece.model)
     draws = max(_LEAST, POINTS // max(1, round(blocks.n_coefficients / _CHEAP)))
     found = refit(blocks, draws=draws, seed=piece.seed)
+    found.diagnostics.require()
     codes, labels = parts(blocks, piece.what)
     rows = piece.what == "row"
     if rows:
         answer = held_out_rows(blocks, found.collapsed, found.points)
     else:
         answer = HeldOut(*np.full((3, len(labels)), np.nan))
+    missed: dict[int, str] = {}
     for part in np.flatnonzero(answer.khat > KHAT_MAX) if rows else range(len(labels)):
         left = Left(blocks, codes == part, rows, found.points, piece.seed + int(part))
-        answer.elpd[part], answer.khat[part], again = left_out(left)
+        try:
+            answer.elpd[part], answer.khat[part], again = left_out(left)
+        except GateError as error:
+            answer.elpd[part], answer.khat[part], answer.p[part] = np.nan, np.nan, np.nan
+            missed[int(part)] = str(error)
+            continue
         if rows and again is not None:
             answer.p[part] = _two_sided(_distances(found.blocks, found.collapsed, again, np.array([part]))[0][:, 0])
-    return {"elpd": answer.elpd.tolist(), "khat": answer.khat.tolist(), "p": answer.p.tolist()}
+    note = [missed.get(i, NOT_IDENTIFIED) if np.isnan(elpd) else "" for i, elpd in enumerate(answer.elpd)]
+    return {"elpd": answer.elpd.tolist(), "khat": answer.khat.tolist(), "p": answer.p.tolist(), "note": note}
 
 
 def held_out_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> HeldOut:
@@ -258,6 +274,11 @@ def left_out(piece: Left) -> tuple[float, float, Array | None]:
     """Return the log predictive density of a part, the Pareto shape, and draws of the log scales given the others.
 
     Where the model was refitted the shape is NaN; where it was not there are no draws.
+
+    Raises
+    ------
+    GateError
+        The refit missed a gate.
     """
     # Moments of all rows, where columns were too large to lay out, are not those of the others.
     blocks = replace(_without_unit_effects(piece.blocks), moments=None)
@@ -285,7 +306,9 @@ def left_out(piece: Left) -> tuple[float, float, Array | None]:
     for j, name in enumerate(every.names):
         if name not in less.names:  # the residual scale of a group that is left out
             points[:, j] = np.log(draw(every.priors[name], rng, (REFIT_DRAWS,)))
-    points[:, at] = draw_scales(less, draws=REFIT_DRAWS, chains=1, seed=piece.seed, pilot=_PILOT).points[0]
+    drawn = draw_scales(less, draws=REFIT_DRAWS, chains=1, seed=piece.seed, pilot=_PILOT)
+    diagnose(drawn).require()
+    points[:, at] = drawn.points[0]
     return float(special.logsumexp(density(points)) - np.log(REFIT_DRAWS)), np.nan, points
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.fit import refit
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.predictive import residuals
+from cbec_bayes.bayes.refit import refit
 from cbec_bayes.calibration.simulate import GROUP_SIZES, Simulated, simulated_regressors, with_outcome
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.estimands.groups import refitted_slopes
@@ -167,7 +167,8 @@ _AR1 = load_panel_model("ar1")
 def intervals(piece: Outcomes) -> dict[str, dict[str, list[list[float]]]]:
     """Return every interval less its truth: by column and method, a list of (low, high, middle) per outcome.
 
-    The middle is the estimate or the posterior mean. An outcome that a model could not be fitted to has no numbers.
+    The middle is the estimate or the posterior mean. An outcome that a model could not be fitted to, or whose fit
+    missed a gate, has NaN for each.
     """
     regressors = simulated_regressors(np.random.default_rng([piece.seed, piece.panel]))
     # A scenario has outcomes of its own, the same whichever models are fitted.
@@ -207,15 +208,17 @@ def _classical(design: Design, group: str | None, outcomes: Array, seed: int) ->
 
 def _hierarchical(blocks: Blocks, y: Array, seed: int) -> dict[str, list[float]]:
     """Return the interval and the mean of the common slope, and of each group's where the model has them."""
+    columns = [GROUP_ALL] if blocks.model.group_slope != "fixed" else []
+    columns += blocks.design.groups if blocks.model.group_slope != "off" else ()
     try:
-        slopes = refitted_slopes(refit(with_outcome(blocks, y), draws=DRAWS, seed=seed, pilot=PILOT))
+        found = refit(with_outcome(blocks, y), draws=DRAWS, seed=seed, pilot=PILOT)
+        found.diagnostics.require()
     except GateError:
-        return {}
-    draws = {GROUP_ALL: slopes.common} if blocks.model.group_slope != "fixed" else {}
-    if blocks.model.group_slope != "off":
-        draws |= {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
+        return {column: [np.nan] * 3 for column in columns}
+    slopes = refitted_slopes(found)
+    draws = {GROUP_ALL: slopes.common} | {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
     levels = [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2]
-    return {column: [*np.quantile(values, levels), float(values.mean())] for column, values in draws.items()}
+    return {column: [*np.quantile(draws[column], levels), float(draws[column].mean())] for column in columns}
 
 
 def coverage(
@@ -246,7 +249,9 @@ def coverage(
     DataFrame
         One row per scenario, column (`(all)` or a group) and method, with columns `COVERAGE_COLUMNS`. The truth of
         ``(all)`` is the mean of slopes of groups in general, not of the four at hand: where groups differ, a regression
-        that pools them has no term for that. `width_median` is over the intervals that are bounded.
+        that pools them has no term for that. `width_median` is over the intervals that are bounded. `failed` counts the
+        outcomes to which a method could not be fitted, or whose fit missed a gate: they count neither as covering nor
+        as not.
     """
     pieces = pieces_of(n, scenarios, models, seed)
     found = fan_out(executor, intervals, pieces, journal=journal, on_progress=on_progress, named="panels")
@@ -275,10 +280,14 @@ def pieces_of(n: int, scenarios: Sequence[Scenario], models: Sequence[str], seed
 def _row(scenario: str, column: str, method: str, values: Sequence[Sequence[float]], n: int) -> tuple[Any, ...]:
     low, high, middle = np.array(values, dtype=float).T
     fitted = ~np.isnan(low)
+    if not fitted.any():
+        nothing = (np.nan,) * len(COVERAGE_COLUMNS[5:-2])
+        return (scenario, column, n_clusters(column), method, 0, *nothing, n, str(Origin.SIMULATED))
     covered = ((low <= 0) & (high >= 0))[fitted]
     width = (high - low)[fitted]
     share = float(covered.mean())
     bounded = np.isfinite(width)
+    middle = middle[~np.isnan(middle)]
     return (
         scenario,
         column,

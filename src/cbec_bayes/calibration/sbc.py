@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.fit import refit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, labels_of
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.pymc.coordinates import conditioning
+from cbec_bayes.bayes.refit import refit
+from cbec_bayes.bayes.sampling.gates import chain_diagnostics
+from cbec_bayes.bayes.sampling.nuts import ebfmi
 from cbec_bayes.calibration.simulate import Simulated, from_prior, simulated_regressors, with_outcome
 from cbec_bayes.calibration.uniformity import uniformity
 from cbec_bayes.panel.within import Array
@@ -42,6 +44,7 @@ PILOT_OF_MANY = 1_000
 
 _WARM_UP = 500
 _THINNED = 10
+_SCALAR = 2  # dimensions of a parameter without any of its own: chain and draw
 
 SBC_COLUMNS = ("model", "data_of", "quantity", "replications", "failed", "p_value", "passed", "origin")
 
@@ -79,7 +82,7 @@ class Calibration:
     ranks
         By quantity, each of shape (N,), from 0 to `DRAWS`.
     failed
-        Replications that could not be fitted.
+        Replications that could not be fitted, or whose fit missed a gate; they are not ranked.
     """
 
     model: str
@@ -209,6 +212,7 @@ class _CollapsedRanks:
     def of(self, simulated: Simulated, seed: int) -> dict[str, int]:
         """Return the rank of every quantity's truth."""
         found = refit(with_outcome(self.blocks, simulated.y), draws=DRAWS, seed=seed, pilot=PILOT_OF_MANY)
+        found.diagnostics.require()
         likelihood = found.collapsed.log_likelihood
         truth, draws = dict(simulated.truth), dict(found.draws)
         truth[LOG_LIKELIHOOD] = likelihood(_point(found.collapsed, truth, found.blocks)[None])[0]
@@ -257,6 +261,7 @@ class _MarkovRanks:
             progress_bar=False,
             save_warmup=False,
         )
+        _require(tree)
         posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THINNED - 1, DRAWS * _THINNED, _THINNED))
         draws = {str(name): posterior[name].to_numpy() for name in posterior.data_vars}
         truth = dict(simulated.truth)
@@ -276,6 +281,16 @@ class _MarkovRanks:
             noise = np.random.default_rng([seed, 2]).standard_normal(DRAWS)
             draws["new_group_slope"] = draws["slope"] + draws["tau"] * noise
         return _ranks(self.blocks, draws, truth)
+
+
+def _require(tree: Any) -> None:
+    """Raise `GateError` where the chain diverged, its energy is too narrow, or the halves of a scalar differ."""
+    stats, posterior = tree["sample_stats"], tree["posterior"].to_dataset()
+    # A tenth of the draws is kept, so that they are close to independent, as the limit of R-hat has it.
+    kept = posterior.isel(draw=slice(_THINNED - 1, None, _THINNED))
+    points = np.stack([kept[name].to_numpy() for name in kept.data_vars if kept[name].ndim == _SCALAR], axis=2)
+    energy = float(ebfmi(stats["energy"].to_numpy()).min())
+    chain_diagnostics(points, divergences=int(stats["diverging"].sum()), ebfmi=energy).require()
 
 
 def _ranks(blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, int]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.checks.refits import Refitted, summaries
+from cbec_bayes.bayes.sampling.gates import PASSED, sentence
+from cbec_bayes.checks.refits import RefitSlopes, Refitted, refit_slopes_if_identified
 from cbec_bayes.checks.result import CheckResult
 from cbec_bayes.estimands.groups import GroupSlopes, group_slopes
 from cbec_bayes.estimands.summary import Summary, summarise_draws
-from cbec_bayes.runtime.errors import CbecBayesError
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import GROUP_ALL
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
-INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "moved", "origin")
+INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "moved", "origin", "gate")
 
 MAX_LEFT_OUT = 200
 """Refits that a check makes at most; of more units or groups it takes none."""
@@ -25,14 +26,6 @@ MAX_LEFT_OUT = 200
 
 INFLUENTIAL = 1.0
 """A slope that moves by more than this many of its posterior standard deviations rests on what was left out."""
-
-
-def summaries_if_identified(piece: Refitted) -> dict[str, list[float]]:
-    """Return what `summaries` does; nothing where a slope is not identified."""
-    try:
-        return summaries(piece)
-    except CbecBayesError:
-        return {}
 
 
 def leave_out(
@@ -60,7 +53,9 @@ def leave_out(
     -------
     CheckResult
         `moved` is the change of a slope's mean in its posterior standard deviations of the full fit; the check fails
-        where one exceeds `INFLUENTIAL`. What a refit cannot identify is not in the table; the text counts it.
+        where one exceeds `INFLUENTIAL`, or where a refit missed its gates, so that its move is not known. A refit that
+        is not to be used has blank numbers, and the reason in `gate`: it missed a gate, or the other rows do not
+        identify a slope.
     """
     name = f"leave_one_{what}_out"
     design = found.design.holding_spread()
@@ -72,29 +67,38 @@ def leave_out(
     full = _summaries(group_slopes(found))
     pieces = [Refitted(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
     refits = fan_out(
-        executor, summaries_if_identified, pieces, on_progress=on_progress, named=f"refit without a {what}"
+        executor, refit_slopes_if_identified, pieces, on_progress=on_progress, named=f"refit without a {what}"
     )
-    rows = []
-    for label, refitted in zip(labels, refits, strict=True):
-        for group, own in full.items():
-            if group in refitted:
-                numbers = refitted[group]
-                moved = (numbers[0] - own.mean) / own.sd
-                rows.append((label, group, *numbers, moved, str(found.design.origin)))
-    table = pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
-    if table.empty:
-        return CheckResult(name, None, table, None, f"No refit without a {what} identifies a slope.")
-    worst = table.iloc[int(table["moved"].abs().argmax())]
-    far = table[table["moved"].abs() > INFLUENTIAL]
+    table = _moves(full, dict(zip(labels, refits, strict=True)), str(found.design.origin))
+    refused = {label: one.gate for label, one in zip(labels, refits, strict=True) if one.gate != PASSED}
+    missed = any(one.fitted and one.gate != PASSED for one in refits)
+    counted = sentence(len(refits), refused)
+    known = table.dropna(subset=["moved"])
+    if known.empty:
+        text = f"No refit without a {what} can be used. {counted}"
+        return CheckResult(name, False if missed else None, table, None, text)
+    worst = known.iloc[int(known["moved"].abs().argmax())]
+    far = known[known["moved"].abs() > INFLUENTIAL]
     size = f"{worst['moved']:+.1f}".replace("-", "\N{MINUS SIGN}")
-    lost = sum(not refitted for refitted in refits)
     text = (
         f"Of {len(labels)} refits without one {what} the largest move of a slope is {size} posterior "
         f"standard deviations ({_named(worst['group'])} without {worst['left_out']}), and "
-        f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}"
-        f"{f'; {lost} identify no slope' if lost else ''}."
+        f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}. {counted}"
     )
-    return CheckResult(name, bool(far.empty), table, "influence", text)
+    return CheckResult(name, bool(far.empty) and not missed, table, "influence", text)
+
+
+def _moves(full: Mapping[str, Summary], refits: Mapping[str, RefitSlopes], origin: str) -> pd.DataFrame:
+    """Return one row per refit and slope that it tells, or would tell if it were to be used."""
+    rows: list[tuple[object, ...]] = []
+    for label, one in refits.items():
+        for group, own in full.items():
+            if group in one.slopes:
+                numbers = one.slopes[group]
+                rows.append((label, group, *numbers, (numbers[0] - own.mean) / own.sd, origin, one.gate))
+            elif one.gate != PASSED and group != label:
+                rows.append((label, group, *[np.nan] * 6, origin, one.gate))
+    return pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
 
 
 def _summaries(slopes: GroupSlopes) -> dict[str, Summary]:

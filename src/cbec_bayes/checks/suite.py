@@ -14,7 +14,7 @@ from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.agreement import agreement
 from cbec_bayes.checks.cells import Place, predictive_cells
 from cbec_bayes.checks.comparison import (
-    Answers,
+    Predictions,
     gaussian_members,
     left_out_groups,
     left_out_rows,
@@ -117,7 +117,7 @@ class CheckContext:
         return prior_predictive(self.replicable, columns, trial.ssc, printed, draws=draws, seed=trial.seed)
 
     @cached_property
-    def answers(self) -> Answers:
+    def predicted(self) -> Predictions:
         """What the members predict of what is left out."""
         trial = self.trial
         members = [*(gaussian_members() if trial.members is None else trial.members), *trial.others]
@@ -157,7 +157,7 @@ class Check:
     shown: bool = False
     replicates: bool = False
 
-    def answer(self, tried: CheckContext) -> CheckResult:
+    def result(self, tried: CheckContext) -> CheckResult:
         """Run the check where it applies."""
         if (self.predictive or self.replicates) and tried.replicable is None:
             return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, TOO_LARGE)
@@ -210,21 +210,23 @@ CHECKS = [
         shown=True,
     ),
     Check(
-        name="left_out_rows", title="Each row predicted from all others", run=lambda t: left_out_rows(t.fit, t.answers)
+        name="left_out_rows",
+        title="Each row predicted from all others",
+        run=lambda t: left_out_rows(t.fit, t.predicted),
     ),
     Check(
         name="left_out_groups",
         title="Each group predicted from the others",
-        run=lambda t: left_out_groups(t.fit, t.answers),
+        run=lambda t: left_out_groups(t.fit, t.predicted),
     ),
     Check(
         name="model_comparison",
         title="Other members, by what they predict",
-        run=lambda t: model_comparison(t.fit, t.answers),
+        run=lambda t: model_comparison(t.fit, t.predicted),
         shown=True,
     ),
 ]
-"""Every check, in the order in which they are shown; a new one is a function of a `Tried`, and an entry here."""
+"""Every check, in the order in which they are shown; a new one is a function of a `CheckContext`, and an entry here."""
 
 
 def title_of(name: str) -> str:
@@ -235,7 +237,7 @@ def title_of(name: str) -> str:
 def predictive_checks(trial: CheckInputs) -> tuple[CheckResult, ...]:
     """Run the predictive checks: the classical tables' cells for the same and for new units, and the residuals."""
     tried = CheckContext(trial)
-    return tuple(check.answer(tried) for check in CHECKS if check.predictive)
+    return tuple(check.result(tried) for check in CHECKS if check.predictive)
 
 
 def run_checks(trial: CheckInputs) -> tuple[CheckResult, ...]:
@@ -244,7 +246,7 @@ def run_checks(trial: CheckInputs) -> tuple[CheckResult, ...]:
     found = []
     for check in CHECKS:
         trial.on_progress(Progress(check.title.lower()))
-        found.append(check.answer(tried))
+        found.append(check.result(tried))
     return tuple(found)
 
 

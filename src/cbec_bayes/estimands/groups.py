@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.fit import PanelFit, Refit
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.conditional import given, linear
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.bayes.refit import Refit
 from cbec_bayes.bayes.sampling.importance import sample_density
 from cbec_bayes.classical.regression import MANY, twfe
 from cbec_bayes.estimands.summary import CONTRAST_COLUMNS, Drawn, Mixed, Quantity, effects_frame, pooling_factor_overall

@@ -39,7 +39,7 @@ PRODUCERS = (
     *(f"bayes.model.{name}" for name in ("blocks", "densities", "family", "likelihoods.student_t", "prior")),
     *(f"bayes.moments.{name}" for name in ("by_unit", "coded", "lagged", "unit_slopes")),
     *(f"bayes.likelihood.{name}" for name in ("collapsed", "conditional", "diagonal", "elimination")),
-    *(f"bayes.{name}" for name in ("sampling.importance", "posterior", "predictive", "fit")),
+    *(f"bayes.{name}" for name in ("sampling.gates", "sampling.importance", "posterior", "predictive", "fit", "refit")),
     *(f"bayes.pymc.{name}" for name in ("twin", "coordinates")),
     *(f"calibration.{name}" for name in ("simulate", "uniformity", "sbc", "coverage")),
     *(f"classical.{name}" for name in ("batch", "fewbatch", "conventions")),

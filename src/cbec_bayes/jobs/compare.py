@@ -16,13 +16,16 @@ from cbec_bayes.jobs.fit_settings import content, read_settings
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime import receipts
-from cbec_bayes.runtime.errors import CbecBayesError
+from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.exact import unpack
 from cbec_bayes.runtime.labels import GROUP_ALL
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 COMPLETE, NONE = "complete_pooling", "no_pooling"
 """Members at the two ends."""
+
+LIMITS = {COMPLETE: "complete pooling", NONE: "no pooling"}
+"""What they are called."""
 
 COMPARE_COLUMNS = (
     "table",
@@ -50,6 +53,7 @@ COMPARE_COLUMNS = (
     "complete_mcse",
     "no_mcse",
     "partial_mcse",
+    "note",
 )
 
 MAX_GROUPS = 12
@@ -66,6 +70,7 @@ def side_by_side(
     headline: str,
     *,
     printed: Mapping[tuple[str, str, str], str] | None = None,
+    reasons: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Set the slope of the exposure of every column of the classical tables beside the hierarchical ones.
 
@@ -83,12 +88,15 @@ def side_by_side(
         Model whose slopes are partially pooled.
     printed
         What is printed, as text, by table, column and term.
+    reasons
+        Why an end has no numbers, by model, where its fit cannot be used.
 
     Returns
     -------
     DataFrame
         One row per column, with columns `COMPARE_COLUMNS`. Intervals are 95 %, equal-tailed. Models have all
-        regressors: beside a column with other ones there is nothing.
+        regressors: beside a column with other ones there is nothing. `note` says why a number is missing that would
+        stand in the row.
     """
     exposure = design.terms[0]
     rows: list[tuple[object, ...]] = []
@@ -100,8 +108,8 @@ def side_by_side(
         found = few.get(column.key)
         n_units = None if found is None else found.regression.n_units
         same = set(column.terms) == set(design.terms)
-        pooled = _row(effects.get(COMPLETE), group if same else None)
-        apart = _row(effects.get(NONE), group if same and group != GROUP_ALL else None)
+        at = {COMPLETE: group if same else None, NONE: group if same and group != GROUP_ALL else None}
+        pooled, apart = (_row(effects.get(name), at[name]) for name in LIMITS)
         own = _row(effects.get(headline), group if same else None)
         errors = [None if row is None else row["mcse"] for row in (pooled, apart, own)]
         rest = (None, None) if own is None else (own["p_positive"], own["pooling_factor"])
@@ -113,12 +121,12 @@ def side_by_side(
                 *rest,
                 str(design.origin),
                 *errors,
+                "; ".join(f"{LIMITS[name]}: {reason}" for name, reason in (reasons or {}).items() if at[name]),
             )
         )
     frame = pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
-    return frame.astype(
-        {"n_units": "Int64"} | dict.fromkeys([name for name in COMPARE_COLUMNS[5:] if name != "origin"], float)
-    )
+    numbers = [name for name in COMPARE_COLUMNS[5:] if name not in ("origin", "note")]
+    return frame.astype({"n_units": "Int64"} | dict.fromkeys(numbers, float))
 
 
 def _classical(found: FewClusters | None, exposure: str) -> tuple[float | None, ...]:
@@ -165,20 +173,32 @@ def compare(
         Of the wild cluster bootstrap.
     on_progress
         Called with how much is done.
+
+    Raises
+    ------
+    GateError
+        The fit misses one of its gates. A limit that cannot be fitted, as where a group cannot stand alone, or that
+        misses a gate, is blank, with the reason in `note`.
     """
+    found.diagnostics.require()
     design = found.design
     effects = {found.model.name: effects_of(found, ssc)}
-    for name in (COMPLETE, NONE):
+    reasons: dict[str, str] = {}
+    for name in (name for name in LIMITS if name not in effects):
         if name == NONE and len(design.groups) > MAX_GROUPS:
+            reasons[name] = f"each group is fitted alone up to {MAX_GROUPS} of them; there are {len(design.groups)}"
             continue
         try:
-            effects.setdefault(name, effects_of(fit(design, name, seed=seed, on_progress=on_progress), ssc))
-        except CbecBayesError:  # some group cannot stand alone
+            limit = fit(design, name, seed=seed, on_progress=on_progress)
+            limit.diagnostics.require()
+        except (InputError, GateError) as error:
+            reasons[name] = str(error)
             continue
+        effects[name] = effects_of(limit, ssc)
     columns = own_columns(design, MOST_GROUPS)
     options = {"replications": replications, "seed": seed}
     few = few_cluster_columns(design, columns, ssc, bootstrapped=design.terms[:1], on_progress=on_progress, **options)
-    return side_by_side(design, columns, few, effects, found.model.name)
+    return side_by_side(design, columns, few, effects, found.model.name, reasons=reasons)
 
 
 def compare_folder(

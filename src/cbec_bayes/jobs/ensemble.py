@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.fit import refit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.bayes.refit import refit
+from cbec_bayes.bayes.sampling.gates import sentence
 from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.jobs.reconstruct import Problem, reconstruct, seeds_of
@@ -98,26 +99,42 @@ class Ensemble:
         One row per conclusion, with columns `CONCLUSION_COLUMNS`: shares of panels in which it is settled (its
         posterior probability is above .975), its opposite is, or neither; `survives` is ``yes`` where it is settled in
         at least `SURVIVES` of them, ``opposite`` where its opposite is, and ``no`` otherwise.
-    failed
-        Panels to which the model could not be fitted.
+    refused
+        Panels that are left out, by their number, to the reason: the model could not be fitted to them, or the fit
+        missed a gate.
     """
 
     model: str
     panels: pd.DataFrame
     sizes: pd.DataFrame
     conclusions: pd.DataFrame
-    failed: int
+    refused: Mapping[int, str]
+
+    @property
+    def failed(self) -> int:
+        """How many panels are left out."""
+        return len(self.refused)
+
+    @property
+    def gates(self) -> str:
+        """How many fits passed their gates, in a sentence, and why the others are left out."""
+        total = self.panels["panel"].nunique() + self.failed
+        return sentence(total, {f"panel {number}": reason for number, reason in self.refused.items()}, "fits")
 
 
 def fit_member(piece: Member) -> dict[str, Any]:
-    """Reconstruct a panel and fit the model: quantiles, mean and probability by quantity, and the cells not met."""
+    """Reconstruct a panel and fit the model: quantiles, mean and probability by quantity, and the cells not met.
+
+    Where the fit cannot be used there are no quantities, and a reason.
+    """
     found = reconstruct(piece.problem, piece.seed)
     record = found.replication
     not_met = record.counts()["no"]
     try:
         posterior = refit(blocks_for(record.design, piece.model), draws=DRAWS, seed=piece.seed % 2**31)
-    except (GateError, InputError):
-        return {"not_met": not_met, "quantities": {}}
+        posterior.diagnostics.require()
+    except (GateError, InputError) as error:
+        return {"not_met": not_met, "quantities": {}, "reason": str(error)}
     slopes = refitted_slopes(posterior)
     draws: dict[str, Array] = {label: slopes.groups[:, r] for r, label in enumerate(slopes.labels)}
     pairs = {f"{a} less {b}": draws[a] - draws[b] for a, b in combinations(slopes.labels, 2)}
@@ -160,7 +177,7 @@ def run_ensemble(
     Raises
     ------
     GateError
-        The model fits none of the panels.
+        The model fits none of the panels, or every fit missed a gate.
     """
     spec = load_panel_model(model)
     pieces = [Member(problem, child, spec) for child in seeds_of(n, seed)]
@@ -172,7 +189,8 @@ def summarise_ensemble(model: str, found: Sequence[Mapping[str, Any]]) -> Ensemb
     """Summarise what `fit_member` found, panel by panel."""
     fitted = [(number, one) for number, one in enumerate(found, 1) if one["quantities"]]
     if not fitted:
-        raise GateError(f"the model {model} could be fitted to none of the panels")
+        why = "; ".join(dict.fromkeys(str(one["reason"]) for one in found))
+        raise GateError(f"the model {model} could be fitted to none of the panels: {why}")
     origin = str(Origin.RECONSTRUCTED)
     panels = pd.DataFrame(
         [
@@ -199,7 +217,7 @@ def summarise_ensemble(model: str, found: Sequence[Mapping[str, Any]]) -> Ensemb
         panels,
         pd.DataFrame(sizes, columns=list(SIZE_COLUMNS)),
         pd.DataFrame(conclusions, columns=list(CONCLUSION_COLUMNS)),
-        len(found) - len(fitted),
+        {number: str(one["reason"]) for number, one in enumerate(found, 1) if not one["quantities"]},
     )
 
 

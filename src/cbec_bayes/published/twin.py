@@ -16,7 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, sample
+from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
+from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.results import SummaryResult

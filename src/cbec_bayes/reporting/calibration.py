@@ -68,6 +68,9 @@ def _coverage_table(coverage: pd.DataFrame, column: str, n_clusters: int) -> Rep
         cells = []
         for scenario in scenarios:
             row = by_scenario.loc[scenario]
+            if np.isnan(row["coverage"]):
+                cells.append("–")
+                continue
             width = f"{row['width_median']:.3g}" if np.isfinite(row["width_median"]) else "unbounded"
             cells.append(f"{row['coverage']:.2f} ({width})")
         rows.append((str(method), *cells))
@@ -79,12 +82,21 @@ def _coverage_table(coverage: pd.DataFrame, column: str, n_clusters: int) -> Rep
         caption=(
             f"Coverage of 95 % intervals for {of}, and in parentheses their median width, over {size} simulated "
             f"panels per "
-            f"column (standard error of a coverage at most {error:.3f})."
+            f"column (standard error of a coverage at most {error:.3f}). {_failures(own)}"
         ),
         origin=Origin.SIMULATED,
         columns=("Interval", *scenarios),
         rows=tuple(rows),
     )
+
+
+def _failures(own: pd.DataFrame) -> str:
+    """Say how many fits could not be used, by method and scenario."""
+    failed = own[own["failed"] > 0]
+    if failed.empty:
+        return "No fit failed."
+    named = "; ".join(f"{row.failed} of {row.method}, {row.scenario}" for row in failed.itertuples())
+    return f"Fits that failed count neither as covering nor as not: {named}."
 
 
 def calibration_figures(found: Shown) -> dict[str, str]:

@@ -96,6 +96,7 @@ def influence(table: pd.DataFrame, title: str, most: int = 12) -> str:
     most
         How many of those left out are drawn.
     """
+    table = table.dropna(subset=["moved"])  # of refits that may not be used nothing is known
     largest = table.groupby("left_out")["moved"].agg(lambda moved: moved.abs().max()).sort_values(ascending=False)
     names = list(largest.index[:most])
     order = list(dict.fromkeys([*table["left_out"], *table["group"]]))  # of groups left out, the panel's own

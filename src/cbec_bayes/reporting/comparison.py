@@ -47,7 +47,8 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
         + ("as printed, with its parentheses; " if printed else "")
         + "the regression with standard errors clustered by unit (CRV1), bias-reduced (CR2) and by the jackknife "
         "(CRV3); and the posterior mean with its 95 % interval if all groups share one slope, if none learns from "
-        "another, and between the two. Pooling: 0 keeps the group's own slope, 1 takes the common one.",
+        "another, and between the two. Pooling: 0 keeps the group's own slope, 1 takes the common one. "
+        + _gates(frame),
         origin=origin,
         columns=(
             "Column",
@@ -63,6 +64,14 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
         ),
         rows=tuple(rows),
     )
+
+
+def _gates(frame: pd.DataFrame) -> str:
+    """Say that every fit behind the table passed its gates, or which one is left out and why."""
+    notes = [note for note in dict.fromkeys(frame["note"]) if note]
+    if not notes:
+        return "Every fit behind the table passed its gates."
+    return f"A fit that cannot be used is left blank: {'; '.join(notes)}."
 
 
 def _rows_of(row: Mapping[Hashable, Any]) -> str:

@@ -20,7 +20,7 @@ def ensemble_tables(found: Ensemble) -> list[ReportTable]:
             f"In how many of {n} panels that print the same tables each conclusion has a posterior probability "
             f"above .975, "
             "its opposite has, or neither. A conclusion that is not settled in "
-            f"{percent(SURVIVES)} of them does not follow from what was printed."
+            f"{percent(SURVIVES)} of them does not follow from what was printed. {found.gates}"
         ),
         origin=Origin.RECONSTRUCTED,
         columns=("Conclusion", "Holds", "Opposite", "Open", "Probability, lowest to highest", "By what was printed"),
@@ -108,10 +108,8 @@ def ensemble_sentences(found: Ensemble) -> tuple[str, ...]:
         f"{'' if unmet.min() == unmet.max() else f' to {unmet.max()}'} of the printed numbers and meets all others, "
         "and the headline model was fitted to each."
     )
-    if found.failed:
-        first += f" {found.failed} more could not be fitted."
     return (
-        first,
+        f"{first} {found.gates}",
         f"Settled by what was printed: {'; '.join(settled) or 'nothing'}.",
         f"Not settled by it, whatever one panel says: {'; '.join(rest) or 'nothing'}.",
     )

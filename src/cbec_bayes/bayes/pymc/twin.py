@@ -28,7 +28,8 @@ from cbec_bayes.bayes.pymc.coordinates import (
     deterministic,
     normal_prior,
 )
-from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, sample
+from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
+from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError

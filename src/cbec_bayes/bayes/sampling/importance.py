@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, optimize, special, stats
 
-from cbec_bayes.bayes.sampling.nuts import KHAT_MAX, draws_of, ebfmi
+from cbec_bayes.bayes.sampling.gates import KHAT_MAX
+from cbec_bayes.bayes.sampling.nuts import draws_of, ebfmi
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress

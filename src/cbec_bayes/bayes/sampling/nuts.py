@@ -8,77 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.panel.within import Array
-from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
-
-RHAT_MAX = 1.01
-ESS_MIN = 400.0
-EBFMI_MIN = 0.3
-KHAT_MAX = 0.7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingDiagnostics:
-    """How well a posterior was sampled, over all the variables asked for.
-
-    Attributes
-    ----------
-    engine
-        Sampler.
-    rhat_max, ess_bulk_min, ess_tail_min
-        Worst rank-normalised R-hat and effective sizes (Vehtari et al., 2021).
-    divergences
-        Divergent transitions after warm-up.
-    ebfmi_min
-        Smallest energy fraction of missing information over chains.
-    seconds
-        Wall time per phase.
-    draws
-        Draws kept, all chains together.
-    khat
-        Pareto shape of importance ratios (Vehtari et al., 2024), None where draws are of a Markov chain; with it there
-        is no energy to speak of.
-    """
-
-    engine: str
-    rhat_max: float
-    ess_bulk_min: float
-    ess_tail_min: float
-    divergences: int
-    ebfmi_min: float
-    seconds: dict[str, float]
-    draws: int
-    khat: float | None = None
-
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """The gates that were failed, each in words; NaN fails."""
-        gates = {
-            f"R-hat {self.rhat_max:.3f} is not below {RHAT_MAX}": self.rhat_max < RHAT_MAX,
-            f"bulk ESS {self.ess_bulk_min:.0f} is not above {ESS_MIN:.0f}": self.ess_bulk_min > ESS_MIN,
-            f"tail ESS {self.ess_tail_min:.0f} is not above {ESS_MIN:.0f}": self.ess_tail_min > ESS_MIN,
-            f"{self.divergences} divergent transitions": self.divergences == 0,
-        }
-        if self.khat is None:
-            gates[f"E-BFMI {self.ebfmi_min:.2f} is not above {EBFMI_MIN}"] = self.ebfmi_min > EBFMI_MIN
-        else:
-            gates[f"Pareto k {self.khat:.2f} is above {KHAT_MAX}"] = self.khat <= KHAT_MAX
-        return tuple(text for text, held in gates.items() if not held)
-
-    def require(self) -> None:
-        """Raise `GateError` naming every failed gate."""
-        if self.failures:
-            raise GateError(f"the sampler did not converge: {'; '.join(self.failures)}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as they stand in diagnostics.json."""
-        return asdict(self)
 
 
 def sample(

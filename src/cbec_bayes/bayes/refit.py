@@ -1,0 +1,55 @@
+"""A fit that is one of many: draws as plain arrays, and whether they passed their gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cbec_bayes.bayes.fit import draw_scales
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.posterior import posterior_draws
+from cbec_bayes.bayes.sampling.gates import RefitDiagnostics, chain_diagnostics
+from cbec_bayes.bayes.sampling.importance import PILOT, Draws
+from cbec_bayes.panel.within import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """A posterior of the collapsed engine as plain arrays: what many fits need, without a tree.
+
+    Attributes
+    ----------
+    blocks, collapsed
+        Model and design; the density.
+    points
+        Draws of the logarithms of the scales, shape (S, k).
+    draws
+        Of everything else, by variable; see `cbec_bayes.bayes.posterior.posterior_draws`.
+    diagnostics
+        How well the scales were sampled. Its gates are not yet enforced: call ``refit.diagnostics.require()``.
+    """
+
+    blocks: Blocks
+    collapsed: Collapsed
+    points: Array
+    draws: Mapping[str, Array]
+    diagnostics: RefitDiagnostics
+
+
+def refit(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> Refit:
+    """Fit by the collapsed engine; errors as `cbec_bayes.bayes.fit.fit`."""
+    collapsed = make_collapsed(blocks)
+    blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
+    drawn = draw_scales(collapsed, draws=draws, chains=1, seed=seed, pilot=pilot)
+    points = drawn.points[0]
+    return Refit(blocks, collapsed, points, posterior_draws(blocks, collapsed, points, seed), diagnose(drawn))
+
+
+def diagnose(drawn: Draws) -> RefitDiagnostics:
+    """Measure draws of the scales, by their weights or as chains."""
+    if drawn.method != "importance":
+        return chain_diagnostics(drawn.points, divergences=drawn.divergences, ebfmi=drawn.ebfmi)
+    chains, draws, _ = drawn.points.shape
+    return RefitDiagnostics(draws=chains * draws, khat=drawn.khat, ess=drawn.ess)
