@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -201,22 +202,21 @@ def agreement(table: pd.DataFrame, title: str) -> str:
     Parameters
     ----------
     table
-        Columns column, term, estimate, crv1_se, cr2_se, crv3_se, mean, sd, ci_low, ci_high; see
-        `cbec_bayes.checks.agreement`.
+        Columns column, term, estimate, mean, sd, ci_low, ci_high, and crv1_low, crv1_high, cr2_low, cr2_high, crv3_low,
+        crv3_high; see `cbec_bayes.checks.agreement`.
     title
         Of the figure.
     """
-    errors = (("crv1_se", "o", BLUE, "CRV1"), ("cr2_se", "s", GREEN, "CR2"), ("crv3_se", "^", PINK, "CRV3"))
+    intervals = (("crv1", "o", BLUE, "CRV1"), ("cr2", "s", GREEN, "CR2"), ("crv3", "^", PINK, "CRV3"))
     with new_figure(0.36 * len(table) + 0.8) as (figure, axes):
         axes.axvline(0, color=GREY, linewidth=0.8)
         for i, row in enumerate(table.to_dict("records")):
-            ends = (row["ci_low"] - row["mean"]) / row["sd"], (row["ci_high"] - row["mean"]) / row["sd"]
-            axes.hlines(-i + 0.24, *ends, color=ORANGE, linewidth=2.2, label="posterior" if i == 0 else None)
-            middle = (row["estimate"] - row["mean"]) / row["sd"]
-            for j, (name, marker, colour, label) in enumerate(errors):
+            low, middle, high = (_from_posterior(row, name) for name in ("ci_low", "estimate", "ci_high"))
+            axes.hlines(-i + 0.24, low, high, color=ORANGE, linewidth=2.2, label="posterior" if i == 0 else None)
+            for j, (name, marker, colour, label) in enumerate(intervals):
                 y = -i + 0.06 - 0.16 * j
-                half = min(1.96 * row[name] / row["sd"], 2 * _WIDEST)  # blank where it is not defined
-                axes.hlines(y, middle - half, middle + half, color=colour, linewidth=1.1)
+                ends = [_from_posterior(row, f"{name}_{end}") for end in ("low", "high")]  # blank if not defined
+                axes.hlines(y, *np.clip(ends, -2 * _WIDEST, 2 * _WIDEST), color=colour, linewidth=1.1)
                 axes.plot(middle, y, marker, color=colour, markersize=3.5, label=label if i == 0 else None)
         names = [row["term"] if row["column"] == GROUP_ALL else f"{row['column']}" for row in table.to_dict("records")]
         axes.set_yticks([-i for i in range(len(table))], names)
@@ -229,6 +229,11 @@ def agreement(table: pd.DataFrame, title: str) -> str:
 
 
 _WIDEST = 8.0
+
+
+def _from_posterior(row: Mapping[Hashable, Any], name: str) -> float:
+    """Place a number of a row on the axis whose origin is the posterior mean and whose unit is its sd."""
+    return float((row[name] - row["mean"]) / row["sd"])
 
 
 def prior_predictive(table: pd.DataFrame, title: str) -> str:

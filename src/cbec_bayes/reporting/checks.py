@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from cbec_bayes.checks import checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting.checkfigures import draw
-from cbec_bayes.reporting.tables import ReportTable, number, sampled_decimals
+from cbec_bayes.reporting.tables import ReportTable, number, spread_decimals
 from cbec_bayes.runtime.labels import GROUP_ALL
 
 WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
@@ -17,7 +15,6 @@ WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
 def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTable]:
     """Return the headline's checks, which member passes which predictive check, and the headline beside regressions."""
     found = checks_frame(fits.checks)
-    ess = float(fits.diagnostics["ess_bulk_min"].iloc[0])
     every = ReportTable(
         name=f"{name}_checks",
         caption=(
@@ -46,7 +43,7 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
                 number(row["cr2_se"], digits) or "–",
                 number(row["crv3_se"], digits) or "–",
                 number(row["wild_p"], 3) or "–",
-                _mean_and_sd(row["mean"], row["sd"], ess, digits),
+                _mean_and_sd(row["mean"], row["sd"], row["mcse"], digits),
                 number(row["apart"], 1),
                 row["why"],
             )
@@ -73,8 +70,8 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
     return [every, by_member, beside]
 
 
-def _mean_and_sd(mean: float, sd: float, ess: float, digits: int) -> str:
-    decimals = min(digits, sampled_decimals(mean - 1.96 * sd, mean + 1.96 * sd, sd / math.sqrt(ess)))
+def _mean_and_sd(mean: float, sd: float, mcse: float, digits: int) -> str:
+    decimals = min(digits, spread_decimals(sd, mcse))
     return f"{number(mean, decimals)} ({number(sd, decimals)})"
 
 

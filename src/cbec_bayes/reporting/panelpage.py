@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -70,7 +70,10 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
     scales = prior_posterior(fitted.fit)
     learned = figures.prior_posterior(scales, "Scales before and after the data") if len(scales) else None
     forest = figures.forest(
-        effects, _own(effects), f"slope of {design.terms[0]}", "own regression, clustered 95 % interval"
+        effects,
+        own_regressions(fitted.classical, design.terms[0], effects["group"]),
+        f"slope of {design.terms[0]}",
+        "own regression, clustered 95 % interval",
     )
     html = render_template(
         "panel.html.j2",
@@ -176,10 +179,26 @@ def _drawn(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return pd.concat([groups, rest], ignore_index=True), hidden
 
 
-def _own(effects: pd.DataFrame) -> pd.DataFrame:
-    half = 1.96 * effects["no_pooling_se"].astype(float)
-    own = effects["no_pooling"].astype(float)
-    return pd.DataFrame({"group": effects["group"], "estimate": own, "low": own - half, "high": own + half})
+def own_regressions(classical: pd.DataFrame, exposure: str, groups: Iterable[str]) -> pd.DataFrame:
+    """Return each group's own regression, with the interval that classical.csv has for it.
+
+    Parameters
+    ----------
+    classical
+        See `cbec_bayes.classical.tables.classical_frame`.
+    exposure
+        The term whose slopes are shown.
+    groups
+        Those that are shown.
+
+    Returns
+    -------
+    DataFrame
+        group, estimate, low, high; ends are blank where there is no standard error.
+    """
+    own = classical[(classical["term"] == exposure) & classical["column"].isin(set(groups) - {GROUP_ALL})]
+    names = {"column": "group", "estimate": "estimate", "ci_low": "low", "ci_high": "high"}
+    return own[list(names)].rename(columns=names).astype(dict.fromkeys(("estimate", "low", "high"), float))
 
 
 def panel_answer(found: ReportedFit) -> tuple[str, ...]:
