@@ -41,6 +41,7 @@ PUBLISHED = (
     "posterior",
     "summary",
     "results",
+    "conclusions",
     "twin",
 )
 

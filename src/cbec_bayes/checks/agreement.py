@@ -74,8 +74,8 @@ def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int =
         One row per term of the pooled regression that the model has in common for all rows, and one per group's slope
         of the exposure, where there are at most `MOST_GROUPS`. `apart` is the posterior mean less the estimate, in
         posterior standard deviations; `mcse` is the Monte Carlo standard error of that mean. The ends of the classical
-        intervals have the degrees of freedom of the p-values beside them. The check fails where each of a pair lies outside the other's 95 % interval (the
-        classical one under CRV1).
+        intervals have the degrees of freedom of the p-values beside them. The check fails where each of a pair lies
+        outside the other's 95 % interval (the classical one under CRV1).
     """
     name = "agreement"
     rows: list[tuple[object, ...]] = []

@@ -47,6 +47,9 @@ COMPARISON_COLUMNS = (
 SMALL = 4.0
 """Differences of log densities up to this are not told apart (Sivula, Magnusson, Matamoros and Vehtari, 2023)."""
 
+SURE = 2.0
+"""Standard errors up to which a difference of log densities is not told apart from none."""
+
 MAX_ROWS = 5_000
 MAX_PARTS = 200
 MAX_SCALES = 12
@@ -165,8 +168,7 @@ def left_out_rows(found: PanelFit, answers: Answers) -> CheckResult:
     labels = parts(found.blocks, "row")[1]
     columns = (labels, answer["elpd"], answer["khat"], answer["p"])
     table = pd.DataFrame(dict(zip(ROW_COLUMNS, columns, strict=False))).assign(origin=str(found.design.origin))
-    known = table["p"].dropna()
-    far = table[table["p"] < FAMILY_LEVEL / max(len(known), 1)].sort_values("p")
+    far = table[far_out(table)].sort_values("p")
     unsure = int((table["khat"] > KHAT_MAX).sum())
     lost = int(table["elpd"].isna().sum())
     named = ", ".join(far["row"].head(4)) + (f" and {len(far) - 4} more" if len(far) > 4 else "")
@@ -178,6 +180,12 @@ def left_out_rows(found: PanelFit, answers: Answers) -> CheckResult:
         f"would in 19 of 20 panels{': ' + named if named else ''}{notes}."
     )
     return CheckResult(name, bool(far.empty) and not unsure, table, name, text)
+
+
+def far_out(table: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows of a table of `left_out_rows` lie farther out than the farthest of so many would."""
+    known = int(table["p"].notna().sum())
+    return table["p"] < FAMILY_LEVEL / max(known, 1)
 
 
 _NOT_APPLICABLE = (
@@ -207,7 +215,7 @@ def left_out_groups(found: PanelFit, answers: Answers) -> CheckResult:
             f"The model {found.model.name} has flat coefficients of groups, so that it predicts none it has not seen."
         )
         return CheckResult(name, None, table, None, text)
-    total = float((own - one).sum())
+    total = total_difference(table)
     which = "better" if total > 0 else "worse"
     verdict = f"{which} by {abs(total):.1f}" if abs(total) > SMALL else f"no differently ({total:+.1f})"
     text = (
@@ -215,6 +223,11 @@ def left_out_groups(found: PanelFit, answers: Answers) -> CheckResult:
         f"{verdict.replace('-', chr(0x2212))} than under one slope for all, in logarithms of densities."
     )
     return CheckResult(name, total >= -SMALL, table, name, text)
+
+
+def total_difference(table: pd.DataFrame) -> float:
+    """Return by how much all groups of a table of `left_out_groups` are predicted better than under one slope."""
+    return float(table["difference"].sum())
 
 
 def model_comparison(found: PanelFit, answers: Answers) -> CheckResult:
@@ -231,7 +244,7 @@ def model_comparison(found: PanelFit, answers: Answers) -> CheckResult:
     table = comparison_table(found, answers)
     if table.empty or table["model"].nunique() < 2:
         return CheckResult(name, None, table, None, _NOT_APPLICABLE)
-    better = table[(table["difference"] > SMALL) & (table["difference"] > 2 * table["difference_se"])]
+    better = table[with_ends(table)["better"]]
     said = []
     for what in QUESTIONS:
         rows = better[better["left_out"] == what].sort_values("difference", ascending=False)
@@ -243,6 +256,20 @@ def model_comparison(found: PanelFit, answers: Answers) -> CheckResult:
     if said:
         text = f"Of {count} members some predict better than {found.model.name}: {'; '.join(said)}."
     return CheckResult(name, bool(better.empty), table, name, text)
+
+
+def with_ends(table: pd.DataFrame) -> pd.DataFrame:
+    """Add to a table of `model_comparison` what is concluded from each difference.
+
+    Returns
+    -------
+    DataFrame
+        With difference_low and difference_high, `SURE` standard errors on either side, and better, whether the member
+        predicts better by more than `SMALL` and by more than `SURE` standard errors.
+    """
+    difference, half = table["difference"], SURE * table["difference_se"]
+    better = (difference > SMALL) & (difference > half)
+    return table.assign(difference_low=difference - half, difference_high=difference + half, better=better)
 
 
 def comparison_table(found: PanelFit, answers: Answers) -> pd.DataFrame:

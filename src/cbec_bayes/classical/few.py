@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +93,16 @@ class FewClusters:
 
     def _repr_html_(self) -> str:
         return str(self.frame().to_html(index=False, float_format="{:.4g}".format, na_rep=""))
+
+
+def jackknife_ratios(few: Mapping[str, FewClusters], term: str) -> dict[str, float]:
+    """Return the standard error of a term by CRV3 over that by CRV1, by the key of each regression that has both."""
+    ratios = {}
+    for key, found in few.items():
+        if term in found.regression.terms:
+            k = found.regression.terms.index(term)
+            ratios[key] = float(found.crv3_se[k] / found.regression.se[k])
+    return {key: ratio for key, ratio in ratios.items() if ratio > 0}
 
 
 def few_clusters(
