@@ -14,7 +14,7 @@ from cbec_bayes.jobs.fit import tabulate
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.reporting import checkfigures, figures
-from cbec_bayes.reporting.panelpage import own_regressions
+from cbec_bayes.reporting.paneltables import own_regressions
 from cbec_bayes.runtime.labels import CI_PROB
 
 THREE = "three"
@@ -23,7 +23,7 @@ THREE = "three"
 
 @pytest.fixture(scope="module")
 def found():
-    """A fit to a panel in which the slope of the group `THREE` is more than 1.96, but less than 4.30, errors from zero."""
+    """A fit to a panel where the slope of the group `THREE` is more than 1.96 and less than 4.30 errors from zero."""
     rng = np.random.default_rng(4)
     unit, time = np.divmod(np.arange(12 * 6), 6)
     x = rng.normal(size=len(unit))

@@ -10,6 +10,7 @@ import pandas as pd
 from cbec_bayes.checks import CheckResult, checks_frame
 from cbec_bayes.checks.suite import CheckInputs, run_checks
 from cbec_bayes.estimands.groups import ShrinkagePath
+from cbec_bayes.estimands.prior_posterior import prior_posterior
 from cbec_bayes.jobs.compare import compare
 from cbec_bayes.jobs.fit import FittedPanel, fit_folder
 from cbec_bayes.jobs.study import posterior_path
@@ -83,7 +84,7 @@ def compare_folder(folder: Path, *, seed: int | None = None, on_progress: OnProg
     return compare(found.fit, found.ssc, seed=found.seed, on_progress=on_progress)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedFit:
     """Everything that the report of a fit's folder shows.
 
@@ -99,6 +100,8 @@ class ReportedFit:
         From complete to no pooling; None where there is none.
     tau_density
         Posterior density of log tau at the path's values.
+    learned
+        Densities of the scales before and after the data; see `cbec_bayes.estimands.prior_posterior.prior_posterior`.
     """
 
     fitted: FittedPanel
@@ -106,6 +109,7 @@ class ReportedFit:
     checks: CheckedFit
     path: ShrinkagePath | None
     tau_density: Array | None
+    learned: pd.DataFrame
 
 
 def report_folder(
@@ -140,4 +144,11 @@ def report_fit(
     path, density = None, None
     if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:
         path, density = posterior_path(found.fit, seed=found.seed)
-    return ReportedFit(found, compared, checks, path, density)
+    return ReportedFit(
+        fitted=found,
+        compared=compared,
+        checks=checks,
+        path=path,
+        tau_density=density,
+        learned=prior_posterior(found.fit),
+    )

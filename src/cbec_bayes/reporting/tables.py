@@ -149,6 +149,12 @@ def spread_decimals(sd: float, mcse: float) -> int:
     return min(digits, math.floor(-math.log10(mcse))) if mcse > 0 else digits
 
 
+def slope_decimals(effects: pd.DataFrame) -> int:
+    """Return decimals of what is not sampled beside slopes: two digits of the smallest posterior sd of a slope."""
+    smallest = float(effects["sd"].min())
+    return 3 if not smallest > 0 else max(2, 1 - math.floor(math.log10(smallest)))
+
+
 def sampled(mean: float, low: float, high: float, mcse: float) -> tuple[str, str]:
     """Write a posterior mean and its interval, both with `sampled_decimals`; blank where there is none."""
     if math.isnan(mean):
