@@ -34,15 +34,6 @@ def found():
     return fit(make_design(make_panel(frame, roles)), draws=400)
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are drawn, in the place of their SVG text."""
-    kept = []
-    for module in (figures, checkfigures):
-        monkeypatch.setattr(module, "as_svg", lambda figure, *_: kept.append(figure) or "")
-    return kept
-
-
 def segments(figure) -> list[tuple[float, float, float]]:
     """Return height, left end and right end of every horizontal line of a figure's first axes that can be seen."""
     lines = [line for one in figure.axes[0].collections if hasattr(one, "get_segments") for line in one.get_segments()]
