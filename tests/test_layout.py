@@ -43,6 +43,7 @@ PUBLISHED = (
     "posterior",
     "summary",
     "results",
+    "conclusions",
     "twin",
 )
 

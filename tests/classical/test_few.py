@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cbec_bayes.classical.conventions import CONVENTIONS
-from cbec_bayes.classical.few import few_clusters
+from cbec_bayes.classical.few import few_clusters, jackknife_ratios
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.runtime.errors import InputError
 from tests.support.regressions import CASES, R, dummies, golden, load, random_design
@@ -234,3 +234,12 @@ def test_of_many_clusters_there_is_the_usual_error_alone(monkeypatch):
     for name in ("cr2_se", "cr2_df", "cr2_p", "crv3_se", "crv3_p", "wild_p", "wild_interval"):
         assert np.isnan(getattr(found, name)).all()
     assert found.frame()["vcov"].tolist().count("CRV1") == len(design.terms)
+
+
+def test_jackknife_ratios_are_of_the_columns_that_have_the_term():
+    found = {"both": few_clusters(random_design(11, 9, 6), bootstrapped=())}
+    found["other"] = replace(found["both"], regression=replace(found["both"].regression, terms=("a", "b")))
+    found["undefined"] = replace(found["both"], crv3_se=np.full(2, np.nan))
+    term = found["both"].regression.terms[1]
+    ratio = found["both"].crv3_se[1] / found["both"].regression.se[1]
+    assert jackknife_ratios(found, term) == {"both": pytest.approx(ratio)}

@@ -6,6 +6,8 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
+from cbec_bayes.reporting import checkfigures, figures
+
 
 def chromium() -> str | None:
     """Return the browser of this machine."""
@@ -23,3 +25,12 @@ def browser():
         opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, in the place of their SVG text."""
+    kept = []
+    for module in (figures, checkfigures):
+        monkeypatch.setattr(module, "as_svg", lambda figure, *_: kept.append(figure) or "")
+    return kept

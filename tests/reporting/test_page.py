@@ -197,15 +197,6 @@ def test_the_committed_report_was_made_from_these_inputs():
     assert (REPORTS / "reanalysis.html").is_file()
 
 
-def test_the_readme_shows_the_numbers_of_the_report():
-    readme = (REPORTS.parent / "README.md").read_text(encoding="utf-8")
-    effects = pd.read_csv(REPORTS / "tables" / "effects.csv").iloc[:4]
-    for row in effects.to_dict("records"):
-        slope = f"{number(row['mean'], 2)} ({interval(row['ci_low'], row['ci_high'])})"
-        shown = f"| {slope} | {probability(row['p_positive'])} |"
-        assert shown in readme
-
-
 def test_numbers_for_people():
     assert number(-0.0004, 3) == "0.000"
     assert number(-1.5, 2) == "−1.50"

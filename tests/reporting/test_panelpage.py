@@ -96,7 +96,8 @@ def many(tmp_path_factory):
     """A report of more groups than are drawn."""
     folder = fitted(tmp_path_factory.mktemp("many"), 7, 14)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cbec_bayes.reporting.panelpage.MOST_DRAWN", 4)
+        for module in ("panelpage", "paneltables"):
+            patch.setattr(f"cbec_bayes.reporting.{module}.MOST_DRAWN", 4)
         assert program("report", folder, "--workers", 1, "-q") == 0
     return folder
 

@@ -40,6 +40,13 @@ AGREEMENT_COLUMNS = (
     "sd_over_crv3",
     "why",
     "origin",
+    "mcse",
+    "crv1_low",
+    "crv1_high",
+    "cr2_low",
+    "cr2_high",
+    "crv3_low",
+    "crv3_high",
 )
 
 APART = 1.5
@@ -66,8 +73,9 @@ def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int =
     CheckResult
         One row per term of the pooled regression that the model has in common for all rows, and one per group's slope
         of the exposure, where there are at most `MOST_GROUPS`. `apart` is the posterior mean less the estimate, in
-        posterior standard deviations. The check fails where each of a pair lies outside the other's 95 % interval (the
-        classical one under CRV1).
+        posterior standard deviations; `mcse` is the Monte Carlo standard error of that mean. The ends of the classical
+        intervals have the degrees of freedom of the p-values beside them. The check fails where each of a pair lies
+        outside the other's 95 % interval (the classical one under CRV1).
     """
     name = "agreement"
     rows: list[tuple[object, ...]] = []
@@ -78,7 +86,8 @@ def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int =
             classical = few_clusters(part, ssc=ssc, bootstrapped=tested, replications=replications, seed=seed)
         except InputError:  # its rows cannot carry the regression
             continue
-        low, high = classical.regression.interval()
+        ends = classical.intervals()
+        low, high = ends["CRV1"]
         for k, term in enumerate(part.terms):
             if term not in draws or not np.isfinite(classical.regression.se[k]):
                 continue
@@ -93,7 +102,11 @@ def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int =
             compared = (s.mean - estimate) / s.sd, s.sd / crv1, s.sd / crv3
             posterior = s.mean, s.sd, s.ci_low, s.ci_high
             errors = estimate, crv1, float(classical.cr2_se[k]), crv3, *(float(p) for p in chances)
-            rows.append((column, term, len(part.units), *errors, *posterior, *compared, why, str(found.design.origin)))
+            mcse = s.sd / math.sqrt(found.diagnostics.ess_bulk_min)
+            drawn = mcse, *(float(end[k]) for pair in ends.values() for end in pair)
+            rows.append(
+                (column, term, len(part.units), *errors, *posterior, *compared, why, str(found.design.origin), *drawn)
+            )
             if not (s.ci_low <= estimate <= s.ci_high or low[k] <= s.mean <= high[k]):
                 refuted.append(f"{term}, {column}")
     table = pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))

@@ -50,6 +50,9 @@ COMPARISON_COLUMNS = (
 SMALL = 4.0
 """Differences of log densities up to this are not told apart (Sivula, Magnusson, Matamoros and Vehtari, 2023)."""
 
+SURE = 2.0
+"""Standard errors up to which a difference of log densities is not told apart from none."""
+
 MAX_ROWS = 5_000
 MAX_PARTS = 200
 MAX_SCALES = 12
@@ -209,8 +212,7 @@ def left_out_rows(found: PanelFit, predicted: Predictions) -> CheckResult:
     labels = parts(found.blocks, "row")[1]
     columns = (labels, own.elpd, own.khat, own.p, str(found.design.origin), own.notes)
     table = pd.DataFrame(dict(zip(ROW_COLUMNS, columns, strict=True)))
-    known = table["p"].dropna()
-    far = table[table["p"] < FAMILY_LEVEL / max(len(known), 1)].sort_values("p")
+    far = table[far_out(table)].sort_values("p")
     unsure = int((table["khat"] > KHAT_MAX).sum())
     lost = int(table["elpd"].isna().sum())
     named = ", ".join(far["row"].head(4)) + (f" and {len(far) - 4} more" if len(far) > 4 else "")
@@ -224,6 +226,12 @@ def left_out_rows(found: PanelFit, predicted: Predictions) -> CheckResult:
         f"{sentence(1 + own.refits + len(missed), missed, 'fits')}"
     )
     return CheckResult(name, bool(far.empty) and not unsure and not missed, table, name, text)
+
+
+def far_out(table: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows of a table of `left_out_rows` lie farther out than the farthest of so many would."""
+    known = int(table["p"].notna().sum())
+    return table["p"] < FAMILY_LEVEL / max(known, 1)
 
 
 _NOT_APPLICABLE = (
@@ -266,7 +274,7 @@ def left_out_groups(found: PanelFit, predicted: Predictions) -> CheckResult:
         return CheckResult(name, None, table, None, text)
     missed = own.missed(labels) | {f"{g} under one slope": why for g, why in one.missed(labels).items()}
     known = apart[~np.isnan(apart)]
-    total = float(known.sum())
+    total = total_difference(table)
     which = "better" if total > 0 else "worse"
     verdict = f"{which} by {abs(total):.1f}" if abs(total) > SMALL else f"no differently ({total:+.1f})"
     text = (
@@ -275,6 +283,11 @@ def left_out_groups(found: PanelFit, predicted: Predictions) -> CheckResult:
         f"{sentence(2 + own.refits + one.refits + len(missed), missed, 'fits')}"
     )
     return CheckResult(name, total >= -SMALL and not missed, table, name, text)
+
+
+def total_difference(table: pd.DataFrame) -> float:
+    """Return by how much all groups of a table of `left_out_groups` are predicted better than under one slope."""
+    return float(table["difference"].sum())
 
 
 def model_comparison(found: PanelFit, predicted: Predictions) -> CheckResult:
@@ -299,7 +312,7 @@ def model_comparison(found: PanelFit, predicted: Predictions) -> CheckResult:
     if count < 2:
         text = f"{_NOT_APPLICABLE} {gates}" if reasons else _NOT_APPLICABLE
         return CheckResult(name, None, table, None, text)
-    better = tried[(tried["difference"] > SMALL) & (tried["difference"] > 2 * tried["difference_se"])]
+    better = tried[with_ends(tried)["better"]]
     said = []
     for what in QUESTIONS:
         rows = better[better["left_out"] == what].sort_values("difference", ascending=False)
@@ -310,6 +323,20 @@ def model_comparison(found: PanelFit, predicted: Predictions) -> CheckResult:
     if said:
         text = f"Of {count} members some predict better than {found.model.name}: {'; '.join(said)}."
     return CheckResult(name, bool(better.empty), table, name, f"{text} {gates}")
+
+
+def with_ends(table: pd.DataFrame) -> pd.DataFrame:
+    """Add to a table of `model_comparison` what is concluded from each difference.
+
+    Returns
+    -------
+    DataFrame
+        With difference_low and difference_high, `SURE` standard errors on either side, and better, whether the member
+        predicts better by more than `SMALL` and by more than `SURE` standard errors.
+    """
+    difference, half = table["difference"], SURE * table["difference_se"]
+    better = (difference > SMALL) & (difference > half)
+    return table.assign(difference_low=difference - half, difference_high=difference + half, better=better)
 
 
 def comparison_table(found: PanelFit, predicted: Predictions) -> pd.DataFrame:

@@ -21,6 +21,9 @@ WORDS = {True: "yes", False: "no", None: "not applicable"}
 
 _SHOWN = 12  # rows of a table in a notebook
 
+INTERVAL_END = float(stats.norm.ppf((1 + CI_PROB) / 2))
+"""Distance `Against.z` at which the interval of the replicates ends, 1.96."""
+
 FAMILY_LEVEL = 0.05
 """Chance that a true model fails a check of many statistics."""
 
@@ -108,11 +111,10 @@ def against(replicated: Array, observed: Array) -> Against:
     each other.
     """
     low, median, high = np.quantile(replicated, [(1 - CI_PROB) / 2, 0.5, (1 + CI_PROB) / 2], axis=0)
-    end = float(stats.norm.ppf((1 + CI_PROB) / 2))
 
     def distance(values: Array) -> Array:
         gap = values - median
-        return np.asarray(end * gap / np.where(gap > 0, high - median, median - low))
+        return np.asarray(INTERVAL_END * gap / np.where(gap > 0, high - median, median - low))
 
     below, above = (replicated <= observed).sum(axis=0), (replicated >= observed).sum(axis=0)
     p = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (1 + len(replicated)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,18 +58,30 @@ class FewClusters:
     replications: int
     seed: int
 
-    def frame(self) -> pd.DataFrame:
-        """Return one row per term and method: term, vcov, estimate, se, df, p, ci_low, ci_high (NaN if not defined)."""
-        fit, n = self.regression, len(self.regression.terms)
-        low, high = fit.interval()
+    def intervals(self) -> dict[str, tuple[Array, Array]]:
+        """Return the ends of the intervals under CRV1, CR2 and CRV3, by name, each of shape (K,).
+
+        Each has the degrees of freedom of its p-values. Ends are NaN where the standard error is not defined.
+        """
+        fit = self.regression
         cr2, crv3 = (
             se * stats.t.isf((1 - CI_PROB) / 2, df)
             for se, df in ((self.cr2_se, self.cr2_df), (self.crv3_se, fit.n_units - 1))
         )
+        return {
+            "CRV1": fit.interval(),
+            "CR2": (fit.estimate - cr2, fit.estimate + cr2),
+            "CRV3": (fit.estimate - crv3, fit.estimate + crv3),
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per term and method: term, vcov, estimate, se, df, p, ci_low, ci_high (NaN if not defined)."""
+        fit, n = self.regression, len(self.regression.terms)
+        ends = self.intervals()
         methods = (
-            ("CRV1", fit.se, fit.df, fit.p, low, high),
-            ("CR2", self.cr2_se, self.cr2_df, self.cr2_p, fit.estimate - cr2, fit.estimate + cr2),
-            ("CRV3", self.crv3_se, fit.n_units - 1.0, self.crv3_p, fit.estimate - crv3, fit.estimate + crv3),
+            ("CRV1", fit.se, fit.df, fit.p, *ends["CRV1"]),
+            ("CR2", self.cr2_se, self.cr2_df, self.cr2_p, *ends["CR2"]),
+            ("CRV3", self.crv3_se, fit.n_units - 1.0, self.crv3_p, *ends["CRV3"]),
             (f"wild bootstrap ({self.weights})", np.full(n, np.nan), np.nan, self.wild_p, *self.wild_interval.T),
         )
         columns = ("vcov", "se", "df", "p", "ci_low", "ci_high")
@@ -81,6 +93,16 @@ class FewClusters:
 
     def _repr_html_(self) -> str:
         return str(self.frame().to_html(index=False, float_format="{:.4g}".format, na_rep=""))
+
+
+def jackknife_ratios(few: Mapping[str, FewClusters], term: str) -> dict[str, float]:
+    """Return the standard error of a term by CRV3 over that by CRV1, by the key of each regression that has both."""
+    ratios = {}
+    for key, found in few.items():
+        if term in found.regression.terms:
+            k = found.regression.terms.index(term)
+            ratios[key] = float(found.crv3_se[k] / found.regression.se[k])
+    return {key: ratio for key, ratio in ratios.items() if ratio > 0}
 
 
 def few_clusters(

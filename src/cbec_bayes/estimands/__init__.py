@@ -7,6 +7,7 @@ from cbec_bayes.estimands.summary import (
     EFFECT_COLUMNS,
     Summary,
     effects_frame,
+    leaves_zero_out,
     pooling_factor_overall,
     summarise_draws,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "EFFECT_COLUMNS",
     "Summary",
     "effects_frame",
+    "leaves_zero_out",
     "pooling_factor_overall",
     "summarise_draws",
 ]

@@ -192,6 +192,11 @@ def pooling_factor_overall(deviations: NDArray[np.float64]) -> float:
     return 1.0 if expected == 0 else 1 - float(deviations.mean(axis=0).var(ddof=1)) / expected
 
 
+def leaves_zero_out(table: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows of a table have an interval, ci_low to ci_high, that leaves zero out; a blank one does not."""
+    return (table["ci_low"] > 0) | (table["ci_high"] < 0)
+
+
 def effects_frame(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Return rows of effects as the table that effects.csv holds; a missing cell is blank."""
     frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))

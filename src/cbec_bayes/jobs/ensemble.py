@@ -121,6 +121,21 @@ class Ensemble:
         total = self.panels["panel"].nunique() + self.failed
         return sentence(total, {f"panel {number}": reason for number, reason in self.refused.items()}, "fits")
 
+    @property
+    def n_panels(self) -> int:
+        """Panels to which the model was fitted."""
+        return int(self.panels["panel"].nunique())
+
+    @property
+    def not_met(self) -> tuple[int, int]:
+        """Fewest and most printed cells that one of them does not meet."""
+        return int(self.panels["not_met"].min()), int(self.panels["not_met"].max())
+
+    def concluded(self, survives: str) -> list[str]:
+        """Return the conclusions with one value of `survives`: ``yes``, ``opposite`` or ``no``."""
+        found = self.conclusions
+        return found.loc[found["survives"] == survives, "conclusion"].tolist()
+
 
 def fit_member(piece: Member) -> dict[str, Any]:
     """Reconstruct a panel and fit the model: quantiles, mean and probability by quantity, and the cells not met.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cbec_bayes.estimands.groups import ShrinkagePath
+from cbec_bayes.estimands.prior_posterior import prior_posterior
 from cbec_bayes.jobs.check import CheckedFit, check_fit, checks_of_receipts
 from cbec_bayes.jobs.compare import compare_fit, comparison_of_receipts
 from cbec_bayes.jobs.fit import fit_folder
@@ -19,7 +20,7 @@ from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedFit:
     """Everything that the report of a fit's folder shows.
 
@@ -35,6 +36,8 @@ class ReportedFit:
         From complete to no pooling; None where there is none.
     tau_density
         Posterior density of log tau at the path's values.
+    learned
+        Densities of the scales before and after the data; see `cbec_bayes.estimands.prior_posterior.prior_posterior`.
     """
 
     fitted: FittedPanel
@@ -42,6 +45,7 @@ class ReportedFit:
     checks: CheckedFit
     path: ShrinkagePath | None
     tau_density: Array | None
+    learned: pd.DataFrame
 
 
 def report_folder(
@@ -103,4 +107,11 @@ def report_fit(
     path, density = None, None
     if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:
         path, density = posterior_path(found.fit, seed=found.seed)
-    return ReportedFit(found, compared, checks, path, density)
+    return ReportedFit(
+        fitted=found,
+        compared=compared,
+        checks=checks,
+        path=path,
+        tau_density=density,
+        learned=prior_posterior(found.fit),
+    )

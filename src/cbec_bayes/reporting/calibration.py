@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.calibration.coverage import CLASSICAL, SCENARIOS
-from cbec_bayes.calibration.sbc import DRAWS, LEVEL
-from cbec_bayes.calibration.uniformity import band
+from cbec_bayes.calibration.sbc import LEVEL
+from cbec_bayes.calibration.verdicts import RankCurves, coverage_band, model_verdicts, rank_curves
 from cbec_bayes.jobs.calibrate import Shown
 from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, ORANGE, PINK, as_svg, new_figure
 from cbec_bayes.reporting.tables import ReportTable, number, percent
@@ -19,44 +21,41 @@ SHOWN_CLUSTERS = (3, 10)
 DRAWN = (CLASSICAL[0], CLASSICAL[1], CLASSICAL[2], CLASSICAL[3], "partial_pooling", "nested", "ar1")
 """Methods of the figure of coverage."""
 
-NOMINAL = 0.95
-
 
 def calibration_tables(found: Shown) -> list[ReportTable]:
     """Return one row per calibrated model, and coverage with widths for the common slope and two sizes of groups."""
+    columns = found.coverage.drop_duplicates("column").set_index("column")["n_clusters"]
+    shown = [GROUP_ALL, *(str(c) for n in SHOWN_CLUSTERS for c, size in columns.items() if size == n)]
+    covered = (_coverage_table(found.coverage, column, int(columns[column])) for column in shown)
+    return [_ranks_table(found.sbc), *covered]
+
+
+def _ranks_table(sbc: pd.DataFrame) -> ReportTable:
     rows = []
-    for (model, data_of), part in found.sbc.groupby(["model", "data_of"], sort=False):
-        missed = part.loc[part["passed"] == "no", "quantity"].tolist()
-        wrong = model != data_of
-        verdict = ("found out" if missed else "not found out") if wrong else ("not uniform" if missed else "uniform")
+    for one in model_verdicts(sbc):
+        missed = one.missed
+        words = ("not uniform", "uniform") if one.is_right else ("found out", "not found out")
         rows.append(
             (
-                f"{model}, on data of {data_of}" if wrong else str(model),
-                str(part["replications"].iloc[0]),
-                str(len(part)),
-                number(part["p_value"].min(), 3) if part["p_value"].min() >= 0.001 else "< 0.001",
-                verdict,
+                one.model if one.is_right else f"{one.model}, on data of {one.data_of}",
+                str(one.replications),
+                str(one.quantities),
+                number(one.smallest_p, 3) if one.smallest_p >= 0.001 else "< 0.001",
+                words[0] if missed else words[1],
                 ", ".join(missed[:6]) + (f" and {len(missed) - 6} more" if len(missed) > 6 else ""),
             )
         )
-    tables = [
-        ReportTable(
-            name="calibration_sbc",
-            caption=(
-                "Simulation-based calibration: data are drawn from a model with its priors, the model is fitted, "
-                "and the "
-                "truth is ranked among 99 posterior draws; ranks must be uniform. All tests of right models "
-                "together call "
-                f"one wrong in {percent(LEVEL)} of such studies. The last two models are wrong on purpose."
-            ),
-            origin=Origin.SIMULATED,
-            columns=("Model", "Replications", "Quantities", "Smallest p", "Ranks", "Quantities that are not uniform"),
-            rows=tuple(rows),
-        )
-    ]
-    columns = found.coverage.drop_duplicates("column").set_index("column")["n_clusters"]
-    shown = [GROUP_ALL, *(str(c) for n in SHOWN_CLUSTERS for c, size in columns.items() if size == n)]
-    return [*tables, *(_coverage_table(found.coverage, column, int(columns[column])) for column in shown)]
+    return ReportTable(
+        name="calibration_sbc",
+        caption=(
+            "Simulation-based calibration: data are drawn from a model with its priors, the model is fitted, and the "
+            "truth is ranked among 99 posterior draws; ranks must be uniform. All tests of right models together call "
+            f"one wrong in {percent(LEVEL)} of such studies. The last two models are wrong on purpose."
+        ),
+        origin=Origin.SIMULATED,
+        columns=("Model", "Replications", "Quantities", "Smallest p", "Ranks", "Quantities that are not uniform"),
+        rows=tuple(rows),
+    )
 
 
 def _coverage_table(coverage: pd.DataFrame, column: str, n_clusters: int) -> ReportTable:
@@ -101,29 +100,23 @@ def _failures(own: pd.DataFrame) -> str:
 
 def calibration_figures(found: Shown) -> dict[str, str]:
     """Draw the rank plots and the coverage, by name of the drawing."""
-    return {"calibration_ranks": _rank_plots(found), "calibration_coverage": _coverage_plot(found.coverage)}
+    return {
+        "calibration_ranks": _rank_plots(rank_curves(found.ranks)),
+        "calibration_coverage": _coverage_plot(found.coverage),
+    }
 
 
-def _rank_plots(found: Shown) -> str:
-    models = list(dict.fromkeys(zip(found.ranks["model"], found.ranks["data_of"], strict=True)))
-    ranks = [f"rank_{k}" for k in range(DRAWS + 1)]
-    right = found.ranks["model"] == found.ranks["data_of"]
-    prob = 1 - LEVEL / max(int(right.sum()), 1)
-    at = np.arange(1, DRAWS + 1) / (DRAWS + 1)
+def _rank_plots(models: Sequence[RankCurves]) -> str:
     columns = 3
     n_rows = -(-len(models) // columns)
     with new_figure(1.45 * n_rows + 0.5, panels=(n_rows, columns), squeeze=False, sharex=True) as (figure, grid):
-        for axes, (model, data_of) in zip(grid.ravel(), models, strict=False):
-            own = found.ranks[(found.ranks["model"] == model) & (found.ranks["data_of"] == data_of)]
-            counts = own[ranks].to_numpy()
-            n = int(counts[0].sum())
-            low, high = band(n, DRAWS, prob)
-            axes.fill_between(at, low, high, color=GREY, alpha=0.3, linewidth=0)
-            lines = counts[:, :-1].cumsum(axis=1) / n - at
-            for line in lines:
-                out = bool(((line < low - 1e-12) | (line > high + 1e-12)).any())
-                axes.plot(at, line, color=ORANGE if out else BLUE, linewidth=1.3 if out else 0.7)
-            axes.set_title(model if model == data_of else f"{model},\ndata of {data_of}", fontsize=8)
+        for axes, own in zip(grid.ravel(), models, strict=False):
+            axes.fill_between(own.at, own.low, own.high, color=GREY, alpha=0.3, linewidth=0)
+            for line, out in zip(own.differences, own.outside, strict=True):
+                axes.plot(own.at, line, color=ORANGE if out else BLUE, linewidth=1.3 if out else 0.7)
+            axes.set_title(
+                own.model if own.model == own.data_of else f"{own.model},\ndata of {own.data_of}", fontsize=8
+            )
             axes.tick_params(labelsize=7)
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         for axes in grid.ravel()[len(models) :]:
@@ -144,8 +137,7 @@ def _coverage_plot(coverage: pd.DataFrame) -> str:
     with new_figure(0.34 * len(scenarios) * 2 + 1.6, panels=(len(SHOWN_CLUSTERS), 1), sharex=True) as (figure, grid):
         for axes, n in zip(np.ravel(grid), SHOWN_CLUSTERS, strict=True):
             own = coverage[(coverage["n_clusters"] == n) & (coverage["column"] != GROUP_ALL)]
-            error = 2 * np.sqrt(NOMINAL * (1 - NOMINAL) / own["replications"].max())
-            axes.axvspan(NOMINAL - error, NOMINAL + error, color=GREY, alpha=0.25, linewidth=0)
+            axes.axvspan(*coverage_band(int(own["replications"].max())), color=GREY, alpha=0.25, linewidth=0)
             for j, method in enumerate(DRAWN):
                 part = own[own["method"] == method].set_index("scenario")
                 y = [-i + 0.3 - 0.1 * j for i in range(len(scenarios))]
@@ -166,13 +158,13 @@ def _coverage_plot(coverage: pd.DataFrame) -> str:
 
 def calibration_sentences(found: Shown) -> tuple[str, ...]:
     """Return what the calibration says, and whether this version of the code produced it."""
-    right = found.sbc[found.sbc["model"] == found.sbc["data_of"]]
-    failed = right[right["passed"] == "no"]
-    counts = right.groupby("model")["replications"].first()
+    right = [one for one in model_verdicts(found.sbc) if one.is_right]
+    quantities, failed = sum(one.quantities for one in right), sum(len(one.missed) for one in right)
     ranks = (
-        f"Every one of {len(counts)} members is calibrated: of {len(right)} quantities the ranks of all are uniform."
-        if failed.empty
-        else f"Of {len(right)} quantities of {len(counts)} members the ranks of {len(failed)} are not uniform."
+        f"Of {quantities} quantities of {len(right)} members the ranks of {failed} are not uniform."
+        if failed
+        else f"Every one of {len(right)} members is calibrated: of {quantities} quantities the ranks of all are "
+        "uniform."
     )
     few = found.coverage[found.coverage["n_clusters"] == min(SHOWN_CLUSTERS)]
     by_method = {(row["scenario"], row["method"]): row for row in few.to_dict("records")}

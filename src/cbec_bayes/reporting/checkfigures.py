@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.checks import CheckResult
+from cbec_bayes.checks.comparison import SURE, far_out, total_difference, with_ends
+from cbec_bayes.checks.influence import INFLUENTIAL
+from cbec_bayes.checks.result import INTERVAL_END
 from cbec_bayes.checks.sensitivity import POWERS
 from cbec_bayes.checks.suite import title_of
 from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, apart, as_svg, new_figure
@@ -34,7 +38,7 @@ def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> str:
     shown = [quantity for quantity in QUANTITIES if (table["quantity"] == quantity).any()]
     with new_figure(2 * (0.28 * len(places) + 0.75), panels=(2, 2), sharex=True, sharey=True) as (figure, grid):
         for axes, quantity in zip(grid.ravel(), shown, strict=False):
-            axes.axvspan(-1.96, 1.96, color=GREY, alpha=0.18, linewidth=0)
+            axes.axvspan(-INTERVAL_END, INTERVAL_END, color=GREY, alpha=0.18, linewidth=0)
             axes.axvline(0, color=GREY, linewidth=0.8)
             axes.set_title(QUANTITIES[quantity], fontsize=9)
             for row in table[table["quantity"] == quantity].to_dict("records"):
@@ -68,7 +72,7 @@ def predictive_statistics(table: pd.DataFrame, title: str) -> str:
         Of the figure.
     """
     with new_figure(0.21 * len(table) + 0.7) as (figure, axes):
-        axes.axvspan(-1.96, 1.96, color=GREY, alpha=0.18, linewidth=0)
+        axes.axvspan(-INTERVAL_END, INTERVAL_END, color=GREY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.8)
         labels = []
         for i, row in enumerate(table.to_dict("records")):
@@ -103,7 +107,7 @@ def influence(table: pd.DataFrame, title: str, most: int = 12) -> str:
     groups = [group for group in order if group != GROUP_ALL and group in set(table["group"])] or [GROUP_ALL]
     markers, colours = ("o", "s", "^", "v", "D"), (BLUE, ORANGE, GREEN, PINK, GREY)
     with new_figure(0.24 * len(names) + 1.0) as (figure, axes):
-        axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
+        axes.axvspan(-INFLUENTIAL, INFLUENTIAL, color=GREY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.8)
         for r, group in enumerate(groups):
             own = table[(table["group"] == group) & table["left_out"].isin(names)]
@@ -143,22 +147,22 @@ def model_comparison(table: pd.DataFrame, title: str) -> str:
         for axes, question in zip(np.ravel(grid), questions, strict=True):
             axes.axvline(0, color=GREY, linewidth=0.8)
             axes.set_title(LEFT_OUT.get(question, question), fontsize=9, loc="left")
-            own = table[table["left_out"] == question].set_index("model")
+            own = with_ends(table[table["left_out"] == question]).set_index("model")
             for i, model in enumerate(models):
                 tried = model in own.index
                 if not tried or np.isnan(own.loc[model, "difference"]):
                     said = "predicts none" if tried else "not tried"
                     axes.annotate(said, (0, -i), (6, 0), textcoords="offset points", va="center", fontsize=8)
                     continue
-                middle, error = own.loc[model, "difference"], own.loc[model, "difference_se"]
-                better = middle > 4 and middle > 2 * error
+                low, middle, high = own.loc[model, ["difference_low", "difference", "difference_high"]].astype(float)
+                better = bool(own.loc[model, "better"])
                 colour = ORANGE if better else BLUE
-                axes.hlines(-i, middle - 2 * error, middle + 2 * error, color=colour, linewidth=1.6)
+                axes.hlines(-i, low, high, color=colour, linewidth=1.6)
                 axes.plot(middle, -i, "D" if better else "o", color=colour, markersize=4.5)
             axes.set_yticks([-i for i in range(len(models))], models, fontsize=8)
             axes.set_ylim(-len(models) + 0.4, 0.6)
             axes.tick_params(axis="y", length=0)
-        figure.supxlabel("log predictive density less the headline's, ± 2 standard errors", fontsize=9)
+        figure.supxlabel(f"log predictive density less the headline's, ± {SURE:g} standard errors", fontsize=9)
         return as_svg(figure, title, f"{len(models)} members on {len(questions)} questions")
 
 
@@ -202,22 +206,21 @@ def agreement(table: pd.DataFrame, title: str) -> str:
     Parameters
     ----------
     table
-        Columns column, term, estimate, crv1_se, cr2_se, crv3_se, mean, sd, ci_low, ci_high; see
-        `cbec_bayes.checks.agreement`.
+        Columns column, term, estimate, mean, sd, ci_low, ci_high, and crv1_low, crv1_high, cr2_low, cr2_high, crv3_low,
+        crv3_high; see `cbec_bayes.checks.agreement`.
     title
         Of the figure.
     """
-    errors = (("crv1_se", "o", BLUE, "CRV1"), ("cr2_se", "s", GREEN, "CR2"), ("crv3_se", "^", PINK, "CRV3"))
+    intervals = (("crv1", "o", BLUE, "CRV1"), ("cr2", "s", GREEN, "CR2"), ("crv3", "^", PINK, "CRV3"))
     with new_figure(0.36 * len(table) + 0.8) as (figure, axes):
         axes.axvline(0, color=GREY, linewidth=0.8)
         for i, row in enumerate(table.to_dict("records")):
-            ends = (row["ci_low"] - row["mean"]) / row["sd"], (row["ci_high"] - row["mean"]) / row["sd"]
-            axes.hlines(-i + 0.24, *ends, color=ORANGE, linewidth=2.2, label="posterior" if i == 0 else None)
-            middle = (row["estimate"] - row["mean"]) / row["sd"]
-            for j, (name, marker, colour, label) in enumerate(errors):
+            low, middle, high = (_from_posterior(row, name) for name in ("ci_low", "estimate", "ci_high"))
+            axes.hlines(-i + 0.24, low, high, color=ORANGE, linewidth=2.2, label="posterior" if i == 0 else None)
+            for j, (name, marker, colour, label) in enumerate(intervals):
                 y = -i + 0.06 - 0.16 * j
-                half = min(1.96 * row[name] / row["sd"], 2 * _WIDEST)  # blank where it is not defined
-                axes.hlines(y, middle - half, middle + half, color=colour, linewidth=1.1)
+                ends = [_from_posterior(row, f"{name}_{end}") for end in ("low", "high")]  # blank if not defined
+                axes.hlines(y, *np.clip(ends, -2 * _WIDEST, 2 * _WIDEST), color=colour, linewidth=1.1)
                 axes.plot(middle, y, marker, color=colour, markersize=3.5, label=label if i == 0 else None)
         names = [row["term"] if row["column"] == GROUP_ALL else f"{row['column']}" for row in table.to_dict("records")]
         axes.set_yticks([-i for i in range(len(table))], names)
@@ -230,6 +233,11 @@ def agreement(table: pd.DataFrame, title: str) -> str:
 
 
 _WIDEST = 8.0
+
+
+def _from_posterior(row: Mapping[Hashable, Any], name: str) -> float:
+    """Place a number of a row on the axis whose origin is the posterior mean and whose unit is its sd."""
+    return float((row[name] - row["mean"]) / row["sd"])
 
 
 def prior_predictive(table: pd.DataFrame, title: str) -> str:
@@ -270,8 +278,7 @@ def left_out_rows(table: pd.DataFrame, title: str) -> str:
     title
         Of the figure.
     """
-    level = 0.05 / max(int(table["p"].notna().sum()), 1)
-    far = (table["p"] < level).to_numpy()
+    far = far_out(table).to_numpy()
     at = np.arange(len(table))
     with new_figure(2.6) as (figure, axes):
         axes.plot(at[~far], table["elpd"][~far], ".", color=BLUE, markersize=3.5)
@@ -306,7 +313,7 @@ def left_out_groups(table: pd.DataFrame, title: str) -> str:
         axes.set_yticks(at, list(table["group"]))
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("log predictive density less that under one slope for all")
-        return as_svg(figure, title, f"{len(table)} groups, in all {table['difference'].sum():+.1f}")
+        return as_svg(figure, title, f"{len(table)} groups, in all {total_difference(table):+.1f}")
 
 
 DRAWINGS: Mapping[str, Callable[[pd.DataFrame, str], str]] = {

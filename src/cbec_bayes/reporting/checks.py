@@ -2,79 +2,91 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
-from cbec_bayes.checks import checks_frame
+from cbec_bayes.checks import CheckResult, checks_frame
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting.checkfigures import draw
-from cbec_bayes.reporting.tables import ReportTable, number, sampled_decimals
-from cbec_bayes.runtime.labels import GROUP_ALL
+from cbec_bayes.reporting.tables import ReportTable, number, spread_decimals
+from cbec_bayes.runtime.labels import GROUP_ALL, Origin
 
 WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
 
 
 def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTable]:
     """Return the headline's checks, which member passes which predictive check, and the headline beside regressions."""
-    found = checks_frame(fits.checks)
-    ess = float(fits.diagnostics["ess_bulk_min"].iloc[0])
-    every = ReportTable(
-        name=f"{name}_checks",
-        caption=(
-            "Checks of the headline model. One that fails is a finding about the model or the data, said here so "
-            "that the "
-            "numbers above are read with it."
-        ),
-        origin=fits.origin,
+    every = checks_table(
+        f"{name}_checks",
+        fits.checks,
+        "Checks of the headline model. One that fails is a finding about the model or the data, said here so that the "
+        "numbers above are read with it.",
+        fits.origin,
+    )
+    return [every, _members_table(name, fits), _agreement_table(name, fits, digits)]
+
+
+def checks_table(name: str, results: Sequence[CheckResult], caption: str, origin: Origin) -> ReportTable:
+    """Return checks with their results and one sentence each as a table."""
+    return ReportTable(
+        name=name,
+        caption=caption,
+        origin=origin,
         columns=("Check", "Result", "What was found"),
-        rows=tuple((title_of(r["check"]), WORDS[r["passed"]], r["text"]) for r in found.to_dict("records")),
-    )
-    beside = ReportTable(
-        name=f"{name}_agreement",
-        caption=(
-            "Classical estimates and the headline model's posterior, term by term. Apart: posterior mean less "
-            "estimate, in "
-            "posterior standard deviations. CR2 has its bias reduced, CRV3 is the jackknife; the last column "
-            "says why a pair parts."
-        ),
-        origin=fits.origin,
-        columns=("Term", "Estimate (CRV1)", "CR2", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
         rows=tuple(
-            (
-                f"{row['term']}, {'all rows' if row['column'] == GROUP_ALL else row['column']}",
-                f"{number(row['estimate'], digits)} ({number(row['crv1_se'], digits)})",
-                number(row["cr2_se"], digits) or "–",
-                number(row["crv3_se"], digits) or "–",
-                number(row["wild_p"], 3) or "–",
-                _mean_and_sd(row["mean"], row["sd"], ess, digits),
-                number(row["apart"], 1),
-                row["why"],
-            )
-            for check in fits.checks
-            if check.name == "agreement"
-            for row in check.table.to_dict("records")
+            (title_of(row["check"]), WORDS[row["passed"]], row["text"])
+            for row in checks_frame(results).to_dict("records")
         ),
     )
+
+
+def _members_table(name: str, fits: StudyFits) -> ReportTable:
     members = fits.member_checks
-    names = list(dict.fromkeys(members["check"]))
-    by_member = ReportTable(
+    checks = list(dict.fromkeys(members["check"]))
+    rows = []
+    for model in fits.questions:
+        passed = members[members["model"] == model].set_index("check").loc[checks, "passed"]
+        rows.append((model, *(WORDS[word] for word in passed)))
+    return ReportTable(
         name=f"{name}_member_checks",
         caption="Which members of the family replicate what: the predictive checks of each.",
         origin=fits.origin,
-        columns=("Model", *(title_of(check) for check in names)),
-        rows=tuple(
-            (
-                model,
-                *(WORDS[word] for word in members[members["model"] == model].set_index("check").loc[names, "passed"]),
-            )
-            for model in fits.questions
-        ),
+        columns=("Model", *(title_of(check) for check in checks)),
+        rows=tuple(rows),
     )
-    return [every, by_member, beside]
 
 
-def _mean_and_sd(mean: float, sd: float, ess: float, digits: int) -> str:
-    decimals = min(digits, sampled_decimals(mean - 1.96 * sd, mean + 1.96 * sd, sd / math.sqrt(ess)))
+def _agreement_table(name: str, fits: StudyFits, digits: int) -> ReportTable:
+    rows = tuple(
+        (
+            f"{row['term']}, {'all rows' if row['column'] == GROUP_ALL else row['column']}",
+            f"{number(row['estimate'], digits)} ({number(row['crv1_se'], digits)})",
+            number(row["cr2_se"], digits) or "–",
+            number(row["crv3_se"], digits) or "–",
+            number(row["wild_p"], 3) or "–",
+            _mean_and_sd(row["mean"], row["sd"], row["mcse"], digits),
+            number(row["apart"], 1),
+            row["why"],
+        )
+        for check in fits.checks
+        if check.name == "agreement"
+        for row in check.table.to_dict("records")
+    )
+    return ReportTable(
+        name=f"{name}_agreement",
+        caption=(
+            "Classical estimates and the headline model's posterior, term by term. Apart: posterior mean less "
+            "estimate, in posterior standard deviations. CR2 has its bias reduced, CRV3 is the jackknife; the last "
+            "column says why a pair parts."
+        ),
+        origin=fits.origin,
+        columns=("Term", "Estimate (CRV1)", "CR2", "CRV3", "Wild p", "Posterior (sd)", "Apart", "Why they part"),
+        rows=rows,
+    )
+
+
+def _mean_and_sd(mean: float, sd: float, mcse: float, digits: int) -> str:
+    decimals = min(digits, spread_decimals(sd, mcse))
     return f"{number(mean, decimals)} ({number(sd, decimals)})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from cbec_bayes.classical.few import jackknife_ratios
 from cbec_bayes.replication import Replication, label_of, shown_tables
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
 from cbec_bayes.runtime.labels import Origin
@@ -37,13 +38,7 @@ def classical_tables(replication: Replication) -> list[ReportTable]:
 
 def jackknife_sentence(replication: Replication) -> str:
     """Say how much larger the jackknife's standard errors of the exposure's slope are than the clustered ones."""
-    exposure = replication.panel.roles.exposure
-    ratios = {}
-    for key, found in replication.few.items():
-        if exposure in found.regression.terms:
-            k = found.regression.terms.index(exposure)
-            ratios[key] = found.crv3_se[k] / found.regression.se[k]
-    known = {key: ratio for key, ratio in ratios.items() if ratio > 0}
+    known = jackknife_ratios(replication.few, replication.panel.roles.exposure)
     if not known:
         return ""
     largest = max(known, key=lambda key: known[key])

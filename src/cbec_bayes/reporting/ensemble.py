@@ -13,13 +13,11 @@ VERDICTS = {"yes": "settled", "opposite": "settled: the opposite", "no": "not se
 
 def ensemble_tables(found: Ensemble) -> list[ReportTable]:
     """Return the conclusions with how often each holds, and the sizes with how much of them is not settled."""
-    n = found.panels["panel"].nunique()
     conclusions = ReportTable(
         name="ensemble_conclusions",
         caption=(
-            f"In how many of {n} panels that print the same tables each conclusion has a posterior probability "
-            f"above .975, "
-            "its opposite has, or neither. A conclusion that is not settled in "
+            f"In how many of {found.n_panels} panels that print the same tables each conclusion has a posterior "
+            "probability above .975, its opposite has, or neither. A conclusion that is not settled in "
             f"{percent(SURVIVES)} of them does not follow from what was printed. {found.gates}"
         ),
         origin=Origin.RECONSTRUCTED,
@@ -93,19 +91,18 @@ def ensemble_figure(found: Ensemble, exposure: str) -> str:
             for row in found.sizes.to_dict("records")
             if row["quantity"] in quantities
         )
-        n = found.panels["panel"].nunique()
-        return as_svg(figure, "Ensemble of reconstructions", f"intervals in {n} panels, and over all: {described}")
+        told = f"intervals in {found.n_panels} panels, and over all: {described}"
+        return as_svg(figure, "Ensemble of reconstructions", told)
 
 
 def ensemble_sentences(found: Ensemble) -> tuple[str, ...]:
     """Say which conclusions survive, and which do not."""
-    by = {verdict: found.conclusions[found.conclusions["survives"] == verdict] for verdict in VERDICTS}
-    settled = [*by["yes"]["conclusion"], *(f"not that {c}" for c in by["opposite"]["conclusion"])]
-    rest = by["no"]["conclusion"].tolist()
-    n, unmet = found.panels["panel"].nunique(), found.panels.groupby("panel")["not_met"].first()
+    settled = [*found.concluded("yes"), *(f"not that {opposite}" for opposite in found.concluded("opposite"))]
+    rest = found.concluded("no")
+    fewest, most = found.not_met
     first = (
-        f"{n} panels were built, each of which misses {unmet.min()}"
-        f"{'' if unmet.min() == unmet.max() else f' to {unmet.max()}'} of the printed numbers and meets all others, "
+        f"{found.n_panels} panels were built, each of which misses {fewest}"
+        f"{'' if fewest == most else f' to {most}'} of the printed numbers and meets all others, "
         "and the headline model was fitted to each."
     )
     return (

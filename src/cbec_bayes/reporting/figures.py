@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cbec_bayes.estimands import leaves_zero_out
 from cbec_bayes.reporting.drawing import (
     BLUE,
     DASHES,
@@ -137,6 +138,7 @@ def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str
         Of the figure.
     """
     placed = tiles.merge(effects, on="unit", how="left")
+    placed["sure"] = leaves_zero_out(placed)
     most = float(placed["mean"].abs().max())
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
@@ -147,15 +149,14 @@ def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str
             share = abs(row["mean"]) / most if there else 0.0
             colour = (ORANGE if row["mean"] < 0 else BLUE) if there else "none"
             corner = row["column"] - 0.47, -row["row"] - 0.47
-            sure = there and (row["ci_low"] > 0 or row["ci_high"] < 0)
             axes.add_patch(
                 Rectangle(
                     corner,
                     0.94,
                     0.94,
                     facecolor=(*to_rgb(colour), 0.08 + 0.5 * share) if there else "none",
-                    edgecolor=colour if sure else GREY,
-                    linewidth=1.4 if sure else 0.5,
+                    edgecolor=colour if row["sure"] else GREY,
+                    linewidth=1.4 if row["sure"] else 0.5,
                     linestyle="-" if there else ":",
                 )
             )
@@ -174,6 +175,7 @@ def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str
 
 
 def path(
+    *,
     labels: Sequence[str],
     tau: Array,
     means: Array,

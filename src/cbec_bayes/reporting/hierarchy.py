@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
 from cbec_bayes.jobs.study import StudyFits
@@ -9,6 +12,7 @@ from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, whole, with_interval
 from cbec_bayes.runtime.files import asset_dir
+from cbec_bayes.runtime.labels import Origin
 
 
 def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[ReportTable]:
@@ -25,31 +29,42 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
     """
     headline = next(iter(fits.questions))
     own = fits.effects[fits.effects["model"] == headline]
+    contrasts = contrast_table(
+        f"{name}_hierarchical_contrasts",
+        fits.contrasts,
+        "Differences between regions under partial pooling, with 95 % intervals.",
+        fits.origin,
+    )
+    return [
+        _effects_table(name, own, digits, fits.origin),
+        _members_table(name, fits, list(own["group"])),
+        contrasts,
+        _diagnostics_table(name, fits),
+    ]
+
+
+def _effects_table(name: str, effects: pd.DataFrame, digits: int, origin: Origin) -> ReportTable:
     rows = tuple(
         (
             GROUP_TITLES.get(row["group"], row["group"]),
             whole(row["n_units"]),
-            f"{number(row['no_pooling'], digits)} ({number(row['no_pooling_se'], digits)})"
-            if row["no_pooling"] == row["no_pooling"]
-            else "–",
+            own_slope(row, digits),
             number(row["complete_pooling"], digits),
             *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
             probability(row["p_positive"]),
             number(row["pooling_factor"], 2) or "–",
         )
-        for row in own.to_dict("records")
+        for row in effects.to_dict("records")
     )
-    effects = ReportTable(
+    return ReportTable(
         name=f"{name}_hierarchical_effects",
         caption=(
             "Slope of the exposure by region: its own regression with clustered standard errors (no pooling), the "
-            "pooled "
-            "regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval, the "
+            "pooled regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval, the "
             "probability of a positive slope, and the pooling factor (0 keeps the region's own slope, 1 takes the "
-            "common "
-            "one)."
+            "common one)."
         ),
-        origin=fits.origin,
+        origin=origin,
         columns=(
             "Region",
             "Units",
@@ -62,8 +77,16 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         ),
         rows=rows,
     )
-    groups = list(own["group"])
-    members = tuple(
+
+
+def own_slope(row: Mapping[Hashable, Any], digits: int) -> str:
+    """Write the slope of a group's own regression with its standard error; a dash where there is none."""
+    slope = number(row["no_pooling"], digits)
+    return f"{slope} ({number(row['no_pooling_se'], digits)})" if slope else "–"
+
+
+def _members_table(name: str, fits: StudyFits, groups: Sequence[str]) -> ReportTable:
+    rows = tuple(
         (
             model,
             *(
@@ -73,17 +96,21 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         )
         for model in fits.questions
     )
-    every = ReportTable(
+    return ReportTable(
         name=f"{name}_members",
         caption="The same slopes under every member of the family: posterior mean and 95 % interval.",
         origin=fits.origin,
         columns=("Model", *(GROUP_TITLES.get(group, group) for group in groups)),
-        rows=members,
+        rows=rows,
     )
-    differences = ReportTable(
-        name=f"{name}_hierarchical_contrasts",
-        caption="Differences between regions under partial pooling, with 95 % intervals.",
-        origin=fits.origin,
+
+
+def contrast_table(name: str, contrasts: pd.DataFrame, caption: str, origin: Origin) -> ReportTable:
+    """Return the differences between groups, in the order of the rows, as a table."""
+    return ReportTable(
+        name=name,
+        caption=caption,
+        origin=origin,
         columns=("Difference", "Mean", "95 % interval", "P(difference > 0)"),
         rows=tuple(
             (
@@ -91,10 +118,13 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
                 *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
                 probability(row["p_positive"]),
             )
-            for row in fits.contrasts.to_dict("records")
+            for row in contrasts.to_dict("records")
         ),
     )
-    diagnostics = ReportTable(
+
+
+def _diagnostics_table(name: str, fits: StudyFits) -> ReportTable:
+    return ReportTable(
         name=f"{name}_diagnostics",
         caption=(
             "How well each posterior was sampled: smallest effective size, largest R-hat, and the Pareto shape of the "
@@ -115,19 +145,18 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
             for row in fits.diagnostics.to_dict("records")
         ),
     )
-    return [effects, every, differences, diagnostics]
 
 
 def hierarchy_path(name: str, fits: StudyFits, label: str) -> str:
     """Draw a study's shrinkage path."""
     path = fits.path
     return figures.path(
-        path.labels,
-        path.tau,
-        path.means,
-        fits.tau_density,
-        float(path.common[0]),
-        f"sd of slopes between regions, τ ({label})",
+        labels=path.labels,
+        tau=path.tau,
+        means=path.means,
+        density=fits.tau_density,
+        complete=float(path.common[0]),
+        xlabel=f"sd of slopes between regions, τ ({label})",
         title=f"Shrinkage path of {name}",
     )
 

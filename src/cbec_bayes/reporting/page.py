@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -14,32 +14,24 @@ from cbec_bayes.estimands import Summary
 from cbec_bayes.jobs.calibrate import Shown
 from cbec_bayes.jobs.ensemble import Ensemble
 from cbec_bayes.jobs.reanalysis import Reanalysis
+from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.jobs.study import StudyFits
+from cbec_bayes.published.conclusions import conclude, prior_ranges
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
-from cbec_bayes.published.readings import Verdict
 from cbec_bayes.replication import Replication, label_of, match_sentence
 from cbec_bayes.reporting import figures
-from cbec_bayes.reporting.calibration import calibration_figures, calibration_sentences, calibration_tables
-from cbec_bayes.reporting.checks import check_figures, check_tables
-from cbec_bayes.reporting.classical import classical_tables, jackknife_sentence
-from cbec_bayes.reporting.comparison import compare_table
-from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
-from cbec_bayes.reporting.hierarchy import (
-    hierarchy_path,
-    hierarchy_tables,
-    province_map,
-    tau_sentence,
-    unlearned_sentences,
-)
-from cbec_bayes.reporting.reanalysis import MODEL_NAMES, reanalysis_tables
-from cbec_bayes.reporting.tables import interval, number, probability
+from cbec_bayes.reporting.calibration import calibration_figures, calibration_sentences
+from cbec_bayes.reporting.checks import check_figures
+from cbec_bayes.reporting.classical import jackknife_sentence
+from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences
+from cbec_bayes.reporting.files import figure_files, table_files
+from cbec_bayes.reporting.hierarchy import hierarchy_path, province_map, tau_sentence, unlearned_sentences
+from cbec_bayes.reporting.reanalysis import MODEL_NAMES
+from cbec_bayes.reporting.studytables import StudyTables, result_files, study_tables
+from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
 from cbec_bayes.reporting.templating import render_template
-from cbec_bayes.runtime.files import csv_text
-from cbec_bayes.runtime.labels import GROUP_NEW, Origin
-
-SAMPLED_DIGITS = 5
-"""Significant digits of tables that come of draws."""
+from cbec_bayes.runtime.labels import GROUP_NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,185 +51,130 @@ def render(
     ensemble: Ensemble | None = None,
     calibration: Shown | None = None,
 ) -> Page:
-    """Render a reanalysis.
-
-    Parameters
-    ----------
-    analysis
-        From `reanalyse`.
-    manifest
-        Versions, seed and hashes; shown at the end of the page.
-    classical
-        Classical tables by study: of this study's panel, and of the one shown beside it.
-    hierarchical
-        Fitted models by study.
-    compared
-        Classical and hierarchical slopes side by side, by study.
-    ensemble
-        The headline on many reconstructions.
-    calibration
-        That ships with the package.
-    """
-    label = analysis.paper.facts.label(analysis.paper.facts.exposure or "")
-    replications = dict(classical or {})
-    by_study = {name: classical_tables(one) for name, one in replications.items()}
-    fitted = dict(hierarchical or {})
-    digits = {name: _decimals(fits) for name, fits in fitted.items()}
-    by_check = {name: check_tables(name, fits, digits[name]) for name, fits in fitted.items()}
-    by_fit = {name: hierarchy_tables(name, fits, digits[name]) for name, fits in fitted.items()}
-    beside = {name: compare_table(f"{name}_compare", one, digits[name]) for name, one in (compared or {}).items()}
-    of_ensemble = [] if ensemble is None else ensemble_tables(ensemble)
-    of_calibration = [] if calibration is None else calibration_tables(calibration)
-    by_part = (
-        *by_study.values(),
-        *by_fit.values(),
-        *by_check.values(),
-        list(beside.values()),
-        of_ensemble,
-        of_calibration,
+    """Render the results of a study; its parts are those of `StudyResults`, and missing ones are not shown."""
+    return render_study(
+        StudyResults(
+            analysis=analysis,
+            manifest=manifest,
+            classical=classical or {},
+            hierarchical=hierarchical or {},
+            compared=compared or {},
+            ensemble=ensemble,
+            calibration=calibration,
+        )
     )
-    extra = [table for own in by_part for table in own]
-    tables = {table.name: table for table in (*reanalysis_tables(analysis), *extra)}
-    path = analysis.path
-    drawn = {
-        "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
-        "path": figures.path(
-            path.labels, path.tau, path.means, path.density, path.complete, "sd of slopes between regions, τ"
-        ),
-        "sensitivity": figures.sensitivity(analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"),
-    }
-    for name, fits in fitted.items():
-        exposure = replications[name].panel.roles.exposure
-        drawn |= check_figures(name, fits, exposure)
-        mapped = province_map(name, fits, replications[name].panel.roles.outcome)
-        drawn |= {} if mapped is None else {f"map_{name}": mapped}
-        if len(fits.learned):
-            title = f"Scales before and after the data, {name}"
-            drawn[f"learned_{name}"] = figures.prior_posterior(fits.learned, title)
-        drawn[f"path_{name}"] = hierarchy_path(name, fits, label_of(replications[name])(exposure))
-    if ensemble is not None:
-        drawn["ensemble"] = ensemble_figure(ensemble, label)
-    if calibration is not None:
-        drawn |= calibration_figures(calibration)
+
+
+def render_study(found: StudyResults) -> Page:
+    """Render the results of a study as a page, with the files that go with it: tables, figures and results."""
+    tables, drawn = study_tables(found), _figures(found)
     html = render_template(
         "report.html.j2",
-        analysis=analysis,
-        facts=analysis.paper.facts,
-        answer=answer(analysis, ensemble),
-        how_much_is_prior=how_much_is_prior(analysis),
-        tables=tables,
-        beside=list(beside.values()),
-        classical=[
-            {
-                "title": one.study.title,
-                "origin": one.panel.origin,
-                "printed": one.paper is not None,
-                "sentence": match_sentence(one) if one.paper is not None else "",
-                "notes": one.panel.notes,
-                "convention": next(c.fit.convention for c in one.columns if c.fit is not None),
-                "jackknife": jackknife_sentence(one),
-                "tables": by_study[name],
-            }
-            for name, one in replications.items()
-        ],
-        pooled=_pooled_slope(analysis.paper),
+        analysis=found.analysis,
+        facts=found.analysis.paper.facts,
+        answer=answer(found.analysis, found.ensemble),
+        how_much_is_prior=how_much_is_prior(found.analysis),
+        tables=tables.by_name(),
+        beside=tables.beside,
+        classical=[_classical_part(one, tables.classical[name]) for name, one in found.classical.items()],
+        pooled=_pooled_slope(found.analysis.paper),
         figures=drawn,
-        hierarchical=[
-            {
-                "name": name,
-                "title": replications[name].study.title,
-                "origin": fits.origin,
-                "tau": tau_sentence(fits),
-                "priors": fits.priors,
-                "tables": by_fit[name],
-                "questions": fits.questions,
-                "unlearned": unlearned_sentences(fits),
-                "learned": drawn.get(f"learned_{name}"),
-                "checks": by_check[name],
-                "check_figures": _of_checks(name, fits, drawn, shown=True),
-                "more_check_figures": _of_checks(name, fits, drawn, shown=False),
-                "figure": drawn[f"path_{name}"],
-                "map": drawn.get(f"map_{name}"),
-            }
-            for name, fits in fitted.items()
-        ],
-        ensemble=None if ensemble is None else {"tables": of_ensemble, "sentences": ensemble_sentences(ensemble)},
-        calibration=None
-        if calibration is None
-        else {
-            "tables": of_calibration,
-            "sentences": calibration_sentences(calibration),
-            "scenarios": SCENARIOS,
-            "manifest": calibration.manifest,
-        },
+        hierarchical=[_hierarchical_part(name, found, tables, drawn) for name in found.hierarchical],
+        ensemble=_ensemble_part(found.ensemble, tables),
+        calibration=_calibration_part(found.calibration, tables),
         scenario_texts=SCENARIO_TEXTS,
-        manifest=manifest,
+        manifest=found.manifest,
         number=number,
         probability=probability,
         interval=interval,
     )
-    files = {f"figures/{name}.svg": svg for name, svg in drawn.items()}
-    files |= {f"tables/{name}.md": table.markdown() for name, table in tables.items()}
-    files |= {f"tables/{name}.tex": table.latex() for name, table in tables.items()}
-    files |= {
-        f"tables/{name}.csv": csv_text(table.frame().assign(origin=table.origin)) for name, table in tables.items()
+    return Page(html, figure_files(drawn) | table_files(tables.by_name(), cells=True) | result_files(found))
+
+
+def _figures(found: StudyResults) -> dict[str, str]:
+    """Draw every figure of a study's report, by name."""
+    analysis = found.analysis
+    label, path = _exposure_label(analysis), analysis.path
+    drawn = {
+        "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
+        "path": figures.path(
+            labels=path.labels,
+            tau=path.tau,
+            means=path.means,
+            density=path.density,
+            complete=path.complete,
+            xlabel="sd of slopes between regions, τ",
+        ),
+        "sensitivity": figures.sensitivity(analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"),
     }
-    frames = {
-        "effects": analysis.effects,
-        "contrasts": analysis.contrasts,
-        "sensitivity": analysis.sensitivity,
-        "audit": analysis.audit.frame(),
-        "engines": analysis.agreement.table.assign(origin=str(Origin.PRINTED)),
+    for name, fits in found.hierarchical.items():
+        drawn |= _figures_of_fits(name, fits, found.classical[name])
+    if found.ensemble is not None:
+        drawn["ensemble"] = ensemble_figure(found.ensemble, label)
+    if found.calibration is not None:
+        drawn |= calibration_figures(found.calibration)
+    return drawn
+
+
+def _figures_of_fits(name: str, fits: StudyFits, replication: Replication) -> dict[str, str]:
+    """Draw the checks of a study, what is learned of its scales, its units on a map, and its shrinkage path."""
+    roles = replication.panel.roles
+    drawn = check_figures(name, fits, roles.exposure)
+    mapped = province_map(name, fits, roles.outcome)
+    drawn |= {} if mapped is None else {f"map_{name}": mapped}
+    if len(fits.learned):
+        title = f"Scales before and after the data, {name}"
+        drawn[f"learned_{name}"] = figures.prior_posterior(fits.learned, title)
+    return drawn | {f"path_{name}": hierarchy_path(name, fits, label_of(replication)(roles.exposure))}
+
+
+def _classical_part(replication: Replication, tables: Sequence[ReportTable]) -> dict[str, Any]:
+    printed = replication.paper is not None
+    return {
+        "title": replication.study.title,
+        "origin": replication.panel.origin,
+        "printed": printed,
+        "sentence": match_sentence(replication) if printed else "",
+        "notes": replication.panel.notes,
+        "convention": next(c.fit.convention for c in replication.columns if c.fit is not None),
+        "jackknife": jackknife_sentence(replication),
+        "tables": tables,
     }
-    for name, one in replications.items():
-        frames |= {
-            f"{name}_replication": one.frame(),
-            f"{name}_classical": one.classical(),
-            f"{name}_few": one.few_frame(),
-        }
-    sampled: dict[str, pd.DataFrame] = {}
-    sampled |= {f"{name}_compare": one for name, one in (compared or {}).items()}
-    if ensemble is not None:
-        sampled |= {
-            "ensemble_panels": ensemble.panels,
-            "ensemble_sizes": ensemble.sizes,
-            "ensemble_conclusions": ensemble.conclusions,
-        }
-    if calibration is not None:
-        sampled |= {"calibration_sbc": calibration.sbc, "calibration_coverage": calibration.coverage}
-    for name, fits in fitted.items():
-        sampled |= {
-            f"{name}_hierarchical_effects": fits.effects,
-            f"{name}_hierarchical_contrasts": fits.contrasts,
-            f"{name}_diagnostics": fits.diagnostics,
-            f"{name}_unit_effects": fits.unit_effects,
-            f"{name}_learned": fits.learned,
-            f"{name}_path": fits.path.frame(fits.origin),
-            f"{name}_member_checks": fits.member_checks.assign(origin=str(fits.origin)),
-            **{f"{name}_check_{check.name}": check.table for check in fits.checks if len(check.table)},
-        }
-    files |= {f"tables/{name}.csv": csv_text(frame, SAMPLED_DIGITS) for name, frame in sampled.items()}
-    files |= {f"tables/{name}.csv": csv_text(frame) for name, frame in frames.items()}
-    return Page(html, files)
 
 
-def _decimals(fits: StudyFits) -> int:
-    """Return decimals that show two digits of the smallest posterior standard deviation of a slope."""
-    return max(2, 1 - math.floor(math.log10(fits.effects["sd"].min())))
+def _hierarchical_part(name: str, found: StudyResults, tables: StudyTables, drawn: Mapping[str, str]) -> dict[str, Any]:
+    fits = found.hierarchical[name]
+    return {
+        "name": name,
+        "title": found.classical[name].study.title,
+        "origin": fits.origin,
+        "tau": tau_sentence(fits),
+        "priors": fits.priors,
+        "tables": tables.hierarchical[name],
+        "questions": fits.questions,
+        "unlearned": unlearned_sentences(fits),
+        "learned": drawn.get(f"learned_{name}"),
+        "checks": tables.checks[name],
+        "check_figures": _of_checks(name, fits, drawn, shown=True),
+        "more_check_figures": _of_checks(name, fits, drawn, shown=False),
+        "figure": drawn[f"path_{name}"],
+        "map": drawn.get(f"map_{name}"),
+    }
 
 
-def how_much_is_prior(analysis: Reanalysis) -> str:
-    """Say how far each group's slope moves between the priors, under the headline reading."""
-    table = analysis.sensitivity[analysis.sensitivity["reading"] == analysis.study.reading]
-    parts = []
-    for group in analysis.result.labels:
-        rows = table[table["group"] == group]
-        means, widths = rows["mean"], rows["ci_high"] - rows["ci_low"]
-        parts.append(
-            f"{group}: mean {number(means.min(), 2)} to {number(means.max(), 2)}, width of the 95 % interval "
-            f"{number(widths.min(), 2)} to {number(widths.max(), 2)}"
-        )
-    return "Between the priors, under the headline reading: " + "; ".join(parts) + "."
+def _ensemble_part(ensemble: Ensemble | None, tables: StudyTables) -> dict[str, Any] | None:
+    return None if ensemble is None else {"tables": tables.ensemble, "sentences": ensemble_sentences(ensemble)}
+
+
+def _calibration_part(calibration: Shown | None, tables: StudyTables) -> dict[str, Any] | None:
+    if calibration is None:
+        return None
+    return {
+        "tables": tables.calibration,
+        "sentences": calibration_sentences(calibration),
+        "scenarios": SCENARIOS,
+        "manifest": calibration.manifest,
+    }
 
 
 def _of_checks(name: str, fits: StudyFits, drawn: Mapping[str, str], *, shown: bool) -> list[tuple[str, str]]:
@@ -245,6 +182,15 @@ def _of_checks(name: str, fits: StudyFits, drawn: Mapping[str, str], *, shown: b
     found = [(check.name, drawn.get(f"{check.name}_{name}")) for check in fits.checks]
     at_once = {check.name for check in CHECKS if check.shown}
     return [(title_of(check), svg) for check, svg in found if svg is not None and (check in at_once) is shown]
+
+
+def how_much_is_prior(analysis: Reanalysis) -> str:
+    """Say how far each group's slope moves between the priors, under the headline reading."""
+    parts = [
+        f"{one.group}: mean {interval(*one.means)}, width of the 95 % interval {interval(*one.widths)}"
+        for one in prior_ranges(analysis.sensitivity, analysis.study.reading, analysis.result.labels)
+    ]
+    return "Between the priors, under the headline reading: " + "; ".join(parts) + "."
 
 
 def answer(analysis: Reanalysis, ensemble: Ensemble | None = None) -> tuple[str, str, str]:
@@ -257,27 +203,22 @@ def answer(analysis: Reanalysis, ensemble: Ensemble | None = None) -> tuple[str,
     ensemble
         The headline on many panels that print them.
     """
-    result, printed = analysis.result, analysis.estimates.printed
-    groups = [label for label, there in zip(result.labels, printed, strict=True) if there]
-    claims = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in groups]
-    sure = [group for group in groups if result.groups[group].ci_low > 0]
-    unsure = [group for group in groups if group not in sure]
-    table = analysis.sensitivity
-    trials = len(table.groupby(["reading", "model"]))
-    firm = [f"{g} (in {((table['group'] == g) & (table['ci_low'] > 0)).sum()} of {trials})" for g in sure]
+    result = analysis.result
+    found = conclude(analysis.estimates, result, analysis.sensitivity, analysis.audit)
+    claims = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in found.groups]
+    tried = found.combinations
+    firm = [f"{group} (in {agreeing} of {tried})" for group, agreeing in found.above_zero.items()]
     verdict = f"the 95 % interval is above zero for {' and '.join(firm) or 'none'}"
-    verdict += f", and reaches zero for {' and '.join(unsure)}" if unsure else ""
-    verdict += f"; in brackets, how many of {trials} combinations of reading and prior agree" if sure else ""
-    contradicted = analysis.audit.count(Verdict.FAIL, "reading")
-    cells = sum(f.check == "reading" for f in analysis.audit.findings)
+    verdict += f", and reaches zero for {' and '.join(found.reaching_zero)}" if found.reaching_zero else ""
+    verdict += f"; in brackets, how many of {tried} combinations of reading and prior agree" if firm else ""
     new = result.new
     return (
         f"Partial pooling of the printed slopes gives {', '.join(claims)}: {verdict}.",
         f"A region that the table does not show could lie anywhere from {number(new.ci_low, 2)} to "
-        f"{number(new.ci_high, 2)}, for {len(groups)} regions say little about how far regions differ: τ = "
+        f"{number(new.ci_high, 2)}, for {len(found.groups)} regions say little about how far regions differ: τ = "
         f"{number(result.tau.mean, 2)}, 95 % interval {interval(result.tau.ci_low, result.tau.ci_high)}.",
-        f"The evidence is weaker than it looks: {contradicted} of {cells} coefficients have parentheses that cannot be "
-        f"the standard errors they are said to be, and {_rest(ensemble)}.",
+        f"The evidence is weaker than it looks: {found.contradicted} of {found.coefficients} coefficients have "
+        f"parentheses that cannot be the standard errors they are said to be, and {_rest(ensemble)}.",
     )
 
 
@@ -285,19 +226,21 @@ def _rest(ensemble: Ensemble | None) -> str:
     """Say what the numbers of the first sentences rest on, and what else could be told from them."""
     if ensemble is None:
         return "every number here derives from the printed tables alone"
-    found = ensemble.conclusions
-    settled = found.loc[found["survives"] == "yes", "conclusion"].tolist()
-    count = len(found)
-    panels = ensemble.panels["panel"].nunique()
+    settled = ensemble.concluded("yes")
     return (
-        f"of {count} conclusions that could be drawn from {panels} panels that print the same tables, only "
-        f"{len(settled)} {'is' if len(settled) == 1 else 'are'} settled by what was printed"
+        f"of {len(ensemble.conclusions)} conclusions that could be drawn from {ensemble.n_panels} panels that print "
+        f"the same tables, only {len(settled)} {'is' if len(settled) == 1 else 'are'} settled by what was printed"
         + (f": {'; '.join(settled)}" if settled else "")
     )
 
 
 def _ci(summary: Summary) -> str:
     return interval(summary.ci_low, summary.ci_high)
+
+
+def _exposure_label(analysis: Reanalysis) -> str:
+    facts = analysis.paper.facts
+    return facts.label(facts.exposure or "")
 
 
 def _panels(analysis: Reanalysis) -> list[str]:

@@ -21,21 +21,17 @@ MODEL_NAMES = {
 
 
 def _audit_counts(audit: Audit) -> ReportTable:
-    def count(check: str, verdict: Verdict) -> str:
-        return str(sum(f.check == check and f.verdict is verdict for f in audit.findings))
-
-    checks = dict.fromkeys(finding.check for finding in audit.findings)
     return ReportTable(
         name="audit_counts",
         caption="How often each check passes, fails, or is left open.",
         origin=Origin.PRINTED,
         columns=("Check", "Pass", "Fail", "Undetermined"),
-        rows=tuple((check, *(count(check, verdict) for verdict in Verdict)) for check in checks),
+        rows=tuple((check, *(str(counts[verdict]) for verdict in Verdict)) for check, counts in audit.counts().items()),
     )
 
 
 def _audit_findings(analysis: Reanalysis) -> ReportTable:
-    """Everything that failed or is worth a sentence, without the repeats of single readings."""
+    """Return every finding that failed, and how R2 splits, without the repeats of single readings."""
     label = analysis.paper.facts.label
     rows = tuple(
         (

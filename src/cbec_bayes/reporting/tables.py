@@ -134,11 +134,25 @@ def sampled_decimals(low: float, high: float, mcse: float) -> int:
     mcse
         Monte Carlo standard error, which is below the last digit; below zero decimals are tens.
     """
-    width = high - low
-    if not 0 < width < math.inf:
+    return spread_decimals((high - low) / SDS_ACROSS, mcse)
+
+
+SDS_ACROSS = 3.92
+"""Standard deviations across a 95 % interval: enough to choose digits by, whatever the distribution."""
+
+
+def spread_decimals(sd: float, mcse: float) -> int:
+    """Return the decimals of a posterior quantity whose standard deviation is known; see `sampled_decimals`."""
+    if not 0 < sd < math.inf:
         return 3
-    digits = 1 - math.floor(math.log10(width / 3.92))
+    digits = 1 - math.floor(math.log10(sd))
     return min(digits, math.floor(-math.log10(mcse))) if mcse > 0 else digits
+
+
+def slope_decimals(effects: pd.DataFrame) -> int:
+    """Return decimals of what is not sampled beside slopes: two digits of the smallest posterior sd of a slope."""
+    smallest = float(effects["sd"].min())
+    return 3 if not smallest > 0 else max(2, 1 - math.floor(math.log10(smallest)))
 
 
 def sampled(mean: float, low: float, high: float, mcse: float) -> tuple[str, str]:

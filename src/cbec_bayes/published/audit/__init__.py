@@ -43,6 +43,13 @@ class Audit:
         """Return how many findings have a verdict, of one check or of all whose names begin with `check`."""
         return sum(f.verdict is verdict and f.check.startswith(check) for f in self.findings)
 
+    def counts(self) -> dict[str, dict[Verdict, int]]:
+        """Return how many findings of each check have each verdict, in the order of the checks."""
+        found = {finding.check: dict.fromkeys(Verdict, 0) for finding in self.findings}
+        for finding in self.findings:
+            found[finding.check][finding.verdict] += 1
+        return found
+
     def frame(self) -> pd.DataFrame:
         """Return the findings as the table that audit.csv holds."""
         rows = [

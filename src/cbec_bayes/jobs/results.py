@@ -1,0 +1,45 @@
+"""Everything that the report of a study shows, computed and not yet rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from cbec_bayes.jobs.calibrate import Shown
+from cbec_bayes.jobs.ensemble import Ensemble
+from cbec_bayes.jobs.reanalysis import Reanalysis
+from cbec_bayes.jobs.study import StudyFits
+from cbec_bayes.replication import Replication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResults:
+    """The results of a study that has printed tables.
+
+    Attributes
+    ----------
+    analysis
+        Of the printed tables; see `cbec_bayes.jobs.reanalysis.reanalyse`.
+    manifest
+        Versions, seed and hashes.
+    classical
+        Classical tables by study: of this study's panel, and of the one shown beside it.
+    hierarchical
+        Fitted models by study; each has classical tables too.
+    compared
+        Classical and hierarchical slopes side by side, by study; see `cbec_bayes.jobs.compare.side_by_side`.
+    ensemble
+        The headline on many reconstructions; None where there is none.
+    calibration
+        That ships with the package; None where there is none.
+    """
+
+    analysis: Reanalysis
+    manifest: Mapping[str, object]
+    classical: Mapping[str, Replication] = field(default_factory=dict)
+    hierarchical: Mapping[str, StudyFits] = field(default_factory=dict)
+    compared: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    ensemble: Ensemble | None = None
+    calibration: Shown | None = None

@@ -1,0 +1,160 @@
+"""The tables of the report of a fit's folder, and which of many groups they and the figures show."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.classical.tables import MOST_GROUPS
+from cbec_bayes.jobs.report import ReportedFit
+from cbec_bayes.reporting.checks import checks_table
+from cbec_bayes.reporting.comparison import compare_table
+from cbec_bayes.reporting.drawing import GROUP_TITLES
+from cbec_bayes.reporting.hierarchy import contrast_table, own_slope
+from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, sampled_decimals, whole
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
+
+MOST_DRAWN = MOST_GROUPS
+"""Groups that a figure shows at most: the largest and the smallest slopes."""
+
+MOST_LISTED = 200
+"""Rows of the ledger that the page shows at most; ledger.csv has all."""
+
+
+def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
+    """Return the tables of the page, by name; digits are decimals of what is not sampled."""
+    fitted = found.fitted
+    origin = fitted.fit.design.origin
+    known = fitted.effects.dropna(subset=["mean"])
+    effects = _effects_table(known, digits, origin)
+    largest = fitted.contrasts.sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
+    tables = (
+        compare_table("compare", found.compared, digits),
+        *_ends_tables(effects, known),
+        effects,
+        contrast_table(
+            "contrasts", largest, "Differences between groups, with 95 % intervals; the largest first.", origin
+        ),
+        _estimands_table(fitted.estimands, digits, origin),
+        checks_table(
+            "checks",
+            found.checks.results,
+            "Checks of the model. One that fails is a finding about the model or the data, to be read with the numbers "
+            "above.",
+            origin,
+        ),
+        _ledger_table(fitted.ledger, origin),
+    )
+    return {table.name: table for table in tables}
+
+
+def shown_groups(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rows of effects that a figure shows, and how many groups it leaves out."""
+    groups = effects[~effects["group"].isin([GROUP_ALL, GROUP_NEW])]
+    rest = effects[effects["group"].isin([GROUP_ALL, GROUP_NEW])].dropna(subset=["mean"])
+    hidden = max(0, len(groups) - MOST_DRAWN)
+    if hidden:
+        order = groups["mean"].rank(method="first")
+        groups = groups[(order <= MOST_DRAWN / 2) | (order > len(groups) - MOST_DRAWN / 2)]
+        groups = groups.sort_values("mean", ascending=False)
+    return pd.concat([groups, rest], ignore_index=True), hidden
+
+
+def own_regressions(classical: pd.DataFrame, exposure: str, groups: Iterable[str]) -> pd.DataFrame:
+    """Return each group's own regression, with the interval that classical.csv has for it.
+
+    Parameters
+    ----------
+    classical
+        See `cbec_bayes.classical.tables.classical_frame`.
+    exposure
+        The term whose slopes are shown.
+    groups
+        Those that are shown.
+
+    Returns
+    -------
+    DataFrame
+        group, estimate, low, high; ends are blank where there is no standard error.
+    """
+    own = classical[(classical["term"] == exposure) & classical["column"].isin(set(groups) - {GROUP_ALL})]
+    names = {"column": "group", "estimate": "estimate", "ci_low": "low", "ci_high": "high"}
+    return own[list(names)].rename(columns=names).astype(dict.fromkeys(("estimate", "low", "high"), float))
+
+
+def _effects_table(effects: pd.DataFrame, digits: int, origin: Origin) -> ReportTable:
+    return ReportTable(
+        name="effects",
+        caption=(
+            "Slopes after partial pooling, with 95 % equal-tailed intervals; pooling 0 keeps a group's own slope, 1 "
+            "replaces it by the common one."
+        ),
+        origin=origin,
+        columns=("Group", "Units", "Own regression (CRV1)", "Mean", "sd", "95 % interval", "P(slope > 0)", "Pooling"),
+        rows=tuple(
+            (
+                GROUP_TITLES.get(row["group"], str(row["group"])),
+                whole(row["n_units"]),
+                own_slope(row, digits),
+                *_middle_sd_ends(row),
+                probability(row["p_positive"]),
+                number(row["pooling_factor"], 2) or "–",
+            )
+            for row in effects.to_dict("records")
+        ),
+    )
+
+
+def _middle_sd_ends(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:
+    middle, ends = sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"])
+    return middle, number(row["sd"], sampled_decimals(row["ci_low"], row["ci_high"], row["mcse"])), ends
+
+
+def _ends_tables(effects: ReportTable, rows: pd.DataFrame) -> list[ReportTable]:
+    """Return the table of effects with the groups at its ends alone; nothing where it shows all."""
+    few, hidden = shown_groups(rows)
+    if not hidden:
+        return []
+    chosen = set(few["group"])
+    ends = replace(
+        effects,
+        name="effects_ends",
+        caption=f"The largest and the smallest slopes; {hidden} groups lie between them. {effects.caption}",
+        rows=tuple(cells for cells, group in zip(effects.rows, rows["group"], strict=True) if group in chosen),
+    )
+    return [ends]
+
+
+def _estimands_table(estimands: pd.DataFrame, digits: int, origin: Origin) -> ReportTable:
+    half = number(estimands["rope_half_width"].iloc[0], digits)
+    return ReportTable(
+        name="estimands",
+        caption=(
+            f"The average over units, and the probability that a slope is practically zero: within {half} of it, a "
+            "tenth of sd(outcome) / sd(exposure)."
+        ),
+        origin=origin,
+        columns=("Slope", "Mean", "95 % interval", "P(practically zero)"),
+        rows=tuple(
+            (
+                GROUP_TITLES.get(row["estimand"], str(row["estimand"])),
+                *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
+                probability(row["p_rope"]),
+            )
+            for row in estimands.to_dict("records")
+        ),
+    )
+
+
+def _ledger_table(ledger: pd.DataFrame, origin: Origin) -> ReportTable:
+    return ReportTable(
+        name="ledger",
+        caption="Rows that were dropped, and cells that were filled.",
+        origin=origin,
+        columns=tuple(str(name) for name in ledger.columns),
+        rows=tuple(tuple(str(cell) for cell in row) for row in ledger.head(MOST_LISTED).to_numpy().tolist()),
+    )
