@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.fit import refit
+from cbec_bayes.bayes.fit import Refit, refit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, labels_of
 from cbec_bayes.bayes.model.densities import RHO
@@ -39,8 +39,10 @@ MARKOV_CHUNK = 5
 PILOT_OF_MANY = 1_000
 """Proposals that are enough for a fit that is one of thousands."""
 
-_WARM_UP = 500
-_THINNED = 10
+WARM_UP = 500
+THINNED = 10
+TARGET_ACCEPT = 0.9
+"""Warm-up of a member that is sampled, one draw kept of so many, and acceptance that its sampler aims at."""
 
 SBC_COLUMNS = ("model", "data_of", "quantity", "replications", "failed", "p_value", "passed", "origin")
 
@@ -208,11 +210,16 @@ class _CollapsedRanks:
     def of(self, simulated: Simulated, seed: int) -> dict[str, int]:
         """Return the rank of every quantity's truth."""
         found = refit(with_outcome(self.blocks, simulated.y), draws=DRAWS, seed=seed, pilot=PILOT_OF_MANY)
-        likelihood = found.collapsed.log_likelihood
-        truth, draws = dict(simulated.truth), dict(found.draws)
-        truth[LOG_LIKELIHOOD] = likelihood(_point(found.collapsed, truth, found.blocks)[None])[0]
-        draws[LOG_LIKELIHOOD] = likelihood(found.points)
-        return _ranks(found.blocks, draws, truth)
+        return ranks_among(found, simulated.truth)
+
+
+def ranks_among(found: Refit, truth: Mapping[str, Array]) -> dict[str, int]:
+    """Return the rank of every quantity's truth among the draws of a posterior."""
+    likelihood = found.collapsed.log_likelihood
+    truth, draws = dict(truth), dict(found.draws)
+    truth[LOG_LIKELIHOOD] = likelihood(_point(found.collapsed, truth, found.blocks)[None])[0]
+    draws[LOG_LIKELIHOOD] = likelihood(found.points)
+    return _ranks(found.blocks, draws, truth)
 
 
 def _point(collapsed: Collapsed, truth: Mapping[str, Array], blocks: Blocks) -> Array:
@@ -247,16 +254,16 @@ class _MarkovRanks:
         data = {"outcome": simulated.y, **conditioning(with_outcome(self.blocks, simulated.y))}
         tree = nutpie.sample(
             self.compiled.with_data(**data),
-            draws=(DRAWS + 1) * _THINNED,
-            tune=_WARM_UP,
+            draws=(DRAWS + 1) * THINNED,
+            tune=WARM_UP,
             chains=1,
             cores=1,
             seed=seed,
-            target_accept=0.9,
+            target_accept=TARGET_ACCEPT,
             progress_bar=False,
             save_warmup=False,
         )
-        posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THINNED - 1, DRAWS * _THINNED, _THINNED))
+        posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(THINNED - 1, DRAWS * THINNED, THINNED))
         draws = {str(name): posterior[name].to_numpy() for name in posterior.data_vars}
         truth = dict(simulated.truth)
 
