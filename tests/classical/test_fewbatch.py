@@ -15,7 +15,7 @@ from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.classical.fits import quiet
 from cbec_bayes.runtime.errors import InputError
-from tests.classical.test_few import bootstrap_t, jackknife_by_hand, share_beyond
+from tests.support.few_by_hand import bootstrap_t, jackknife_by_hand, share_beyond
 from tests.support.few_oracle import by_the_packages, feols, unit_demeaned
 from tests.support.regressions import FOLDER, R, dummies, dummy_ols, golden, load, random_design, with_outcome
 
