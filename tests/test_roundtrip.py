@@ -14,12 +14,12 @@ from tests.support.roundtrip import assert_survives
 
 
 @pytest.mark.parametrize("model", ["partial_pooling", "no_pooling", "ar1", "nested", "group_variance"])
-def test_a_fit(model, tmp_path):
+def test_the_tree_of_a_fit_is_read_back_bit_for_bit(model, tmp_path):
     assert_survives(fit(panel("unbalanced"), model, draws=60).tree, tmp_path / "tree.nc")
 
 
 @pytest.mark.slow
-def test_a_fit_of_printed_slopes_that_diverged(printed_slopes, tmp_path):
+def test_the_tree_of_a_fit_that_diverged_is_read_back_bit_for_bit(printed_slopes, tmp_path):
     estimates = under_reading(printed_slopes, "coherent")
     model = build_summary_pymc(estimates, load_summary_model("published_half_normal"), unit=1.2377)
     tree, diagnostics = sample(model, ("slope", "between"), draws=500, tune=200, chains=2, seed=1, target_accept=0.6)

@@ -100,7 +100,7 @@ def test_the_convention_changes_crv1_alone():
     np.testing.assert_array_equal(plm.wild_p, areg.wild_p)
 
 
-def test_a_collinear_term_has_nothing():
+def test_a_collinear_term_has_no_numbers():
     design = random_design(25, 8, 5)
     x = np.column_stack([design.x[:, 0], 2 * design.x[:, 0] + design.time, design.x[:, 1]])
     found = few_clusters(design.with_regressors(("a", "twice a", "b"), x), replications=499)
@@ -190,7 +190,7 @@ def test_two_clusters_have_no_bootstrap_to_speak_of():
     assert found.weights == "webb"
 
 
-def test_of_many_clusters_there_is_the_usual_error_alone(monkeypatch):
+def test_many_clusters_have_the_usual_error_alone(monkeypatch):
     """Methods for few clusters cost the square of their number: of thirty thousand, all of a machine's memory."""
     from cbec_bayes.classical import few
 

@@ -28,7 +28,7 @@ def calibrated(*results: Calibration) -> Calibrated:
     return Calibrated(results, pd.DataFrame(columns=list(COVERAGE_COLUMNS)), {})
 
 
-def test_the_gate():
+def test_ranks_that_are_not_uniform_close_the_gate():
     right = Calibration("nested", "nested", {"tau": uniform(), "slope": uniform()}, 0)
     wrong = Calibration("nested", "ar1", {"tau": uniform() // 2, "slope": uniform()}, 0)
     calibrated(right, wrong).require()
@@ -52,7 +52,7 @@ def test_the_plan_has_every_member():
 
 
 @pytest.mark.slow
-def test_the_command(tmp_path, monkeypatch, capsys):
+def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(job, "panel_model_names", lambda: ("complete_pooling", "partial_pooling"))
     out = tmp_path / "out"
 
