@@ -81,7 +81,7 @@ def test_every_dependency_is_pinned_and_no_host_is_named():
 
 
 @pytest.mark.slow
-def test_what_travels(built):
+def test_what_travels_in_the_wheel(built):
     sdist, wheel = built
     with zipfile.ZipFile(wheel) as packed:
         names = set(packed.namelist())
@@ -101,7 +101,7 @@ def test_what_travels(built):
 
 
 @pytest.mark.slow
-def test_it_works_away_from_the_tree(installed, tmp_path):
+def test_the_wheel_works_away_from_the_tree(installed, tmp_path):
     where = run(installed / "python", "-c", "import cbec_bayes; print(cbec_bayes.__file__)", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(installed.parent)
     program = installed / "cbec-bayes"

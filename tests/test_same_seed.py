@@ -36,7 +36,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_another_process(command, tmp_path):
+def test_another_process_makes_the_same_bytes(command, tmp_path):
     table().to_csv(tmp_path / "panel.csv", index=False)
     (tmp_path / "printed.csv").write_text("label,estimate,se\na,0.1,0.2\nb,0.5,0.2\nc,0.4,0.1\n")
     made = [start(tmp_path, *COMMANDS[command], "--out", out, "-q", hashed=k) for k, out in enumerate(("one", "two"))]

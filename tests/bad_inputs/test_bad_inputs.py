@@ -8,13 +8,13 @@ from cbec_bayes.commands import program as cli
 from tests.support.bad_inputs import CASES, COLUMNS, Case
 
 
-def test_there_are_many():
+def test_there_are_many_bad_inputs():
     assert len(CASES) >= 100
     assert len({one.name for one in CASES}) == len(CASES)
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
-def test_each_is_refused_in_one_line_or_answered(one: Case, tmp_path, capsys, monkeypatch):
+def test_each_bad_input_is_refused_in_one_line_or_answered(one: Case, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one.write(tmp_path)
     given = {**COLUMNS, "data": "panel.csv", "seed": "3", **one.options}

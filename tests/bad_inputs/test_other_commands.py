@@ -168,7 +168,7 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
 
 
 @pytest.mark.parametrize(("change", "asked", "said"), [one[1:] for one in REFUSED], ids=[one[0] for one in REFUSED])
-def test_each_is_refused_in_one_line(change, asked, said, copied, capsys):
+def test_bad_input_of_each_command_is_refused_in_one_line(change, asked, said, copied, capsys):
     change(copied)
     before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
     status, out, err = program(capsys, *asked)

@@ -97,14 +97,14 @@ def test_every_entry_has_a_type(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a/b.csv", "a\\b.csv", "a..b", "省.csv"])
-def test_what_stays_inside(name):
+def test_paths_that_stay_in_the_folder_are_taken(name):
     assert is_inside(name)
 
 
 @pytest.mark.parametrize(
     "name", ["/a", "../a", "a/../../b", "a\\..\\..\\b", "C:\\a", "C:a", "\\\\host\\a", "//host/a", ".."]
 )
-def test_what_leads_out(name, tmp_path):
+def test_paths_that_lead_out_of_the_folder_are_refused(name, tmp_path):
     assert not is_inside(name)
     study = (DATA / "studies" / "paper.toml").read_text(encoding="utf-8")
     for old in ('"observed/provinces.csv"', '"cbec_circulation"', '"four_regions"'):

@@ -15,6 +15,7 @@ from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.classical.regression import twfe
+from cbec_bayes.classical.tables import interacted
 from cbec_bayes.estimands.groups import effects, pooling_factors, shrinkage_path
 from cbec_bayes.jobs.fit_tables import netcdf_bytes
 from cbec_bayes.runtime.errors import InputError
@@ -362,9 +363,33 @@ def fixed(value):
     ids=str,
 )
 def test_scales_may_be_held(priors):
-    found = fit(panel("unbalanced"), member(priors, group_slope="pooled"), draws=250)
+    design = panel("unbalanced")
+    found = fit(design, member(priors, group_slope="pooled"), draws=250)
     assert found.diagnostics.ess_bulk_min > 700
-    assert np.isfinite(pooling_factors(found)).all()
+    assert_held(found, priors)
+    factors = pooling_factors(found)
+    assert ((factors >= 0) & (factors <= 1)).all()
+    if priors.get("tau") == fixed(0.0):
+        np.testing.assert_allclose(factors, 1)
+        np.testing.assert_array_equal(flat_draws(found, "group_slope"), 0)
+
+
+@pytest.mark.slow
+def test_the_twin_holds_scales_too():
+    priors = {"sigma": fixed(0.5), "tau": fixed(0.4)}
+    model = member(priors, group_slope="pooled")
+    assert_held(fit(panel("unbalanced"), model, engine="pymc", draws=50, chains=2), priors)
+
+
+def assert_held(found, priors):
+    """Every draw of a scale that its prior holds is the prior's value, in the units of the data."""
+    design = found.design
+    sd_y, sd_d = design.y.std(ddof=1), design.x[:, 0].std(ddof=1)
+    for name, prior in priors.items():
+        value = prior.params["value"] * (sd_y if name == "sigma" else sd_y / sd_d)
+        draws = posterior(found)[name].to_numpy()
+        assert draws.shape == posterior(found)["slope"].shape
+        np.testing.assert_allclose(draws, value, rtol=1e-12)
 
 
 @pytest.mark.parametrize("upper", [0.01, 0.1])
@@ -382,10 +407,32 @@ def test_any_name_of_a_column(names):
     assert netcdf_bytes(found.tree)
 
 
-def test_the_path_with_a_scale_per_group_reaches_no_pooling():
+def test_the_path_with_a_scale_per_group_reaches_both_ends():
+    """The ends are members without tau: one slope for all, and one for each group; all have a residual scale per group.
+
+    Slopes differ from theirs by the Monte Carlo error of the residual scales alone, here of some 1/60 of their sd.
+    """
     design = panel("produc_unbalanced")
     unit = float(design.y.std() / design.x[:, 0].std())
-    shrinkage_path(fit(design, "group_variance", draws=20), np.array([500 * unit]), draws=20)
+    path = shrinkage_path(fit(design, "group_variance", draws=20), np.array([1e-5, 500]) * unit, draws=2_000)
+    one = flat_draws(fit(design, member(residual="by_group")), "slope")
+    each = flat_draws(fit(design, member(residual="by_group", group_slope="fixed")), "group_total_slope")
+    for means, sds, draws in ((path.means[0], path.sds[0], one[:, None]), (path.means[1], path.sds[1], each)):
+        sd = draws.std(axis=0)
+        np.testing.assert_allclose((means - draws.mean(axis=0)) / sd, 0, atol=ERRORS * np.sqrt(1 / 4_000 + 1 / 2_000))
+        np.testing.assert_allclose(sds / sd, 1, atol=0.1)
+    assert (np.abs(path.means[1] - path.means[0]) > 2 * path.sds[0]).any()
+
+
+def test_the_path_under_equal_residual_scales_ends_at_the_two_regressions():
+    """With every group's residual scale held at one value, the ends are least squares: no Monte Carlo error is left."""
+    design = panel("produc_unbalanced")
+    unit = float(design.y.std() / design.x[:, 0].std())
+    model = member({"sigma": fixed(0.1)}, residual="by_group", group_slope="pooled")
+    path = shrinkage_path(fit(design, model, draws=20), np.array([1e-5, 500]) * unit, draws=20)
+    np.testing.assert_allclose(path.means[0], twfe(design).estimate[0], atol=1e-6 * unit)
+    own = twfe(interacted(design)).estimate[: len(design.groups)]
+    np.testing.assert_allclose(path.means[1], own, atol=1e-5 * unit)
 
 
 def test_a_residual_scale_of_zero_is_refused():

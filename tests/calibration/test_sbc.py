@@ -26,7 +26,7 @@ def verdicts_of(models, seed=1):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", GAUSSIAN)
 def test_every_gaussian_member_is_calibrated(model):
-    """A few replications here; `cbec-bayes calibrate` makes a thousand."""
+    """A few replications show that the parts fit together; how a wrong posterior is found is in test_uniformity."""
     found = verdicts_of((model, model, 25))
     assert (found["passed"] == "yes").all()
     assert (found["failed"] == 0).all()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cbec_bayes.calibration.sbc import DRAWS, LEVEL
 from cbec_bayes.calibration.uniformity import band, uniformity
 
-LARGEST = 99
+LARGEST = DRAWS
 
 
 def test_the_band_is_that_of_arviz():
@@ -55,3 +56,33 @@ def test_a_sample_leaves_the_band_if_its_p_value_is_small():
 def test_what_is_not_uniform_is_found(draw):
     ranks = (draw(np.random.default_rng(4)) * (LARGEST + 1)).astype(np.int64)
     assert uniformity(ranks, LARGEST).p < 1e-3
+
+
+REPLICATIONS = 1_000
+QUANTITIES = 115
+"""Of the calibration that ships with the package: replications of a member, and quantities of all members."""
+
+
+def ranks_of_a_normal_mean(rng: np.random.Generator, inflated: float) -> np.ndarray:
+    """Ranks of a normal mean among draws of its posterior, whose standard deviation is wrong by a factor.
+
+    The mean is standard normal and seen with a variance of 1/3, so that its posterior is N(3 y / 4, 1 / 4).
+    """
+    mean = rng.standard_normal(REPLICATIONS)
+    y = mean + rng.standard_normal(REPLICATIONS) / np.sqrt(3)
+    draws = 0.75 * y[:, None] + inflated * 0.5 * rng.standard_normal((REPLICATIONS, LARGEST))
+    return (draws < mean[:, None]).sum(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("inflated", "found"), [(1.0, False), (1.3, True), (0.75, True)], ids=["right", "wide", "narrow"]
+)
+def test_a_posterior_too_wide_or_too_narrow_is_found_with_near_certainty(inflated, found):
+    """At the calibration's own level for one of all its quantities, .05 / 115, and with its thousand replications.
+
+    All of 59 samples have the verdict: were its probability .95 or less, that would have a probability below .05. With
+    200 replications a factor of 1.3 would be found in one sample of nine, with 25 in none.
+    """
+    rng = np.random.default_rng(5)
+    p = np.array([uniformity(ranks_of_a_normal_mean(rng, inflated), LARGEST).p for _ in range(59)])
+    assert ((p <= LEVEL / QUANTITIES) == found).all()

@@ -40,11 +40,11 @@ from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.fanout import open_executor
 from cbec_bayes.runtime.labels import Origin
-from tests.checks.test_checks import fitted, simulated
 from tests.support.gates import DIVERGED, SAID, WIDE, missing_gates
 from tests.support.gates import FEW as TOO_FEW
 from tests.support.members import grouped, member
 from tests.support.regressions import random_design
+from tests.support.simulated import fitted, simulated
 
 SIMULATED = Origin.SIMULATED
 FEW = ("complete_pooling", "no_pooling", "group_variance", "correlated_effects")

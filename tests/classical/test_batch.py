@@ -37,14 +37,14 @@ def assert_same(found, design, outcomes, terms=None, *, group=None, ssc="reghdfe
 
 @pytest.mark.parametrize("ssc", CONVENTIONS)
 @pytest.mark.parametrize("name", CASES)
-def test_every_case_and_convention(name, ssc):
+def test_slopes_and_errors_are_the_golden_ones_under_every_convention(name, ssc):
     design = load(name)
     outcomes = outcomes_of(design)
     assert_same(prepare(design, ssc=ssc).fit(outcomes), design, outcomes, ssc=ssc)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_pyfixest_itself(name):
+def test_slopes_and_errors_are_those_of_pyfixest(name):
     design, theirs = load(name), PYFIXEST["cases"][name]
     found = prepare(design, ssc="fixest").fit(design.y[None])
     np.testing.assert_allclose(found.estimate[0], golden(theirs["coef"], design), rtol=1e-9)
@@ -75,7 +75,7 @@ def test_a_convention_of_ones_own():
     assert found.df == np.inf
 
 
-def test_collinear_terms():
+def test_collinear_terms_have_no_numbers():
     design = random_design(4, 8, 6, share=0.8)
     x = np.column_stack([design.x[:, 0], 2 * design.x[:, 0] + design.unit, design.x[:, 1], design.time])
     collinear = design.with_regressors(("a", "twice a", "b", "trend"), x)
@@ -110,7 +110,7 @@ def test_units_and_periods_seen_once(ssc):
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**16), st.sampled_from([1.0, 0.7]), st.floats(-1e3, 1e3), st.floats(0.01, 1e3), st.booleans())
-def test_units_of_the_outcome(seed, share, shift, scale, negative):
+def test_slopes_and_errors_follow_the_units_of_the_outcome(seed, share, shift, scale, negative):
     design = random_design(seed, 7, 6, share=share)
     c = -scale if negative else scale
     prepared = prepare(design)
@@ -124,7 +124,7 @@ def test_units_of_the_outcome(seed, share, shift, scale, negative):
 
 
 @given(st.integers(-8, 8), st.integers(-8, 8))
-def test_units_of_the_regressors(first, second):
+def test_slopes_and_errors_follow_the_units_of_the_regressors(first, second):
     design = random_design(5, 7, 6, share=0.8)
     scale = 10.0 ** np.array([first, second])
     outcomes = outcomes_of(design)

@@ -44,7 +44,7 @@ def test_standard_errors_are_those_of_the_program(ssc, name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_linearmodels_itself(name):
+def test_standard_errors_are_those_of_linearmodels(name):
     design, ours = load(name), fit(name, "linearmodels")
     index = pd.MultiIndex.from_arrays([design.unit, design.time])
     x = pd.DataFrame(design.x, index=index, columns=[f"x{k}" for k in range(design.x.shape[1])])
@@ -150,7 +150,7 @@ def test_factors_by_hand():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_p_values(name):
+def test_p_values_are_those_of_the_program(name):
     case, design = PYFIXEST["cases"][name], load(name)
     ours = fit(name, "fixest")
     assert ours.df == case["df_t"]
@@ -231,7 +231,7 @@ def test_without_singletons_nothing_is_dropped():
         without_singletons(lone)
 
 
-def test_names():
+def test_an_unknown_convention_is_answered_with_the_names():
     assert list(CONVENTIONS) == ["reghdfe", "fixest", "areg", "plm", "plm_sss", "linearmodels"]
     assert all(ssc.name == name and ssc.source for name, ssc in CONVENTIONS.items())
     assert [name for name, ssc in CONVENTIONS.items() if ssc.drop_singletons] == ["reghdfe"]

@@ -11,7 +11,7 @@ from tests.support.panels import GROUPED, table
 from tests.support.regressions import panel_of_case
 
 
-def test_by_hand():
+def test_the_descriptive_table_is_that_by_hand():
     frame = pd.DataFrame(
         {
             "unit": ["A", "A", "B", "B"],

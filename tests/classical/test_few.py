@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cbec_bayes.classical.conventions import CONVENTIONS
 from cbec_bayes.classical.few import few_clusters, jackknife_ratios
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.runtime.errors import InputError
-from tests.support.regressions import CASES, R, dummies, golden, load, random_design
+from tests.support.few_by_hand import bootstrap_t, jackknife_by_hand, share_beyond
+from tests.support.regressions import CASES, R, golden, load, random_design
 
 
 @functools.cache
@@ -47,31 +47,6 @@ def test_crv3_is_undefined_where_one_unit_carries_a_slope():
     )
     assert np.isnan(found.crv3_se[1])
     assert np.isfinite(found.regression.se).all()
-
-
-def bootstrap_t(design, k, weights):
-    """The textbook bootstrap: new outcomes under H0 from the dense regression, refitted; weights have shape (G, B)."""
-    factor = CONVENTIONS["reghdfe"].factor(
-        design.n_obs, design.x.shape[1], len(design.units), design.effects.rank
-    )  # it cancels
-    x = np.column_stack([design.x, dummies(design.unit, design.time)[:, :-1]])
-    bread = np.linalg.pinv(x)
-
-    def t_of(y):
-        beta = bread @ y
-        scores = bread[k][:, None] * (y - x @ beta)
-        by_unit = np.array([scores[design.unit == unit].sum(axis=0) for unit in range(len(design.units))])
-        return beta[k] / np.sqrt(factor * (by_unit**2).sum(axis=0))
-
-    without = np.delete(x, k, axis=1)
-    fitted = without @ (np.linalg.pinv(without) @ design.y)
-    draws = fitted[:, None] + (design.y - fitted)[:, None] * weights[design.unit]
-    return float(t_of(design.y[:, None])[0]), t_of(draws)
-
-
-def share_beyond(t, draws):
-    """Draws beyond t; those equal to it but for rounding, all signs alike, are not."""
-    return float(np.mean(np.abs(draws) > abs(t) * (1 + 1e-9)))
 
 
 def webb(rng, shape):
@@ -125,7 +100,7 @@ def test_the_convention_changes_crv1_alone():
     np.testing.assert_array_equal(plm.wild_p, areg.wild_p)
 
 
-def test_a_collinear_term_has_nothing():
+def test_a_collinear_term_has_no_numbers():
     design = random_design(25, 8, 5)
     x = np.column_stack([design.x[:, 0], 2 * design.x[:, 0] + design.time, design.x[:, 1]])
     found = few_clusters(design.with_regressors(("a", "twice a", "b"), x), replications=499)
@@ -178,13 +153,6 @@ def test_units_of_measurement_change_nothing(scale):
     np.testing.assert_allclose(b.wild_p, a.wild_p, atol=1e-12)
 
 
-def jackknife_by_hand(design, ssc="fixest"):
-    whole = twfe(design, ssc=ssc).estimate
-    n = len(design.units)
-    left = [twfe(design.rows(design.unit != unit), ssc=ssc).estimate for unit in range(n)]
-    return np.sqrt((n - 1) / n * np.sum((np.array(left) - whole) ** 2, axis=0))
-
-
 def test_crv3_where_a_period_hangs_on_one_unit():
     """Leaving the unit out loses a period effect, not a slope."""
     design = random_design(0, 6, 5)
@@ -222,7 +190,7 @@ def test_two_clusters_have_no_bootstrap_to_speak_of():
     assert found.weights == "webb"
 
 
-def test_of_many_clusters_there_is_the_usual_error_alone(monkeypatch):
+def test_many_clusters_have_the_usual_error_alone(monkeypatch):
     """Methods for few clusters cost the square of their number: of thirty thousand, all of a machine's memory."""
     from cbec_bayes.classical import few
 

@@ -15,7 +15,7 @@ from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.classical.fits import quiet
 from cbec_bayes.runtime.errors import InputError
-from tests.classical.test_few import bootstrap_t, jackknife_by_hand, share_beyond
+from tests.support.few_by_hand import bootstrap_t, jackknife_by_hand, share_beyond
 from tests.support.few_oracle import by_the_packages, feols, unit_demeaned
 from tests.support.regressions import FOLDER, R, dummies, dummy_ols, golden, load, random_design, with_outcome
 
@@ -123,7 +123,7 @@ def test_cr2_is_unbiased_where_errors_are_independent_and_alike(name):
     ("name", "group"),
     [("grunfeld", None), ("grunfeld_unbalanced", None), ("produc_unbalanced", "4"), ("produc_unbalanced", "9")],
 )
-def test_one_at_a_time(name, group):
+def test_many_outcomes_are_each_outcome_by_itself(name, group):
     """CRV3 of a single regression is pyfixest's."""
     design = load(name)
     outcomes = outcomes_of(design, 3)
@@ -165,7 +165,7 @@ def test_the_jackknife_where_periods_hang_on_units():
 
 
 @pytest.mark.parametrize("n_terms", [3, 4, 5])
-def test_three_clusters(n_terms):
+def test_three_clusters_have_errors_and_a_jackknife_where_it_is_defined(n_terms):
     """Two units over five periods identify four slopes, not five; the jackknife is not defined then."""
     design = random_design(3, 3, 5, n_terms)
     found = prepare_few(design).fit(outcomes_of(design))
@@ -179,7 +179,7 @@ def test_three_clusters(n_terms):
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
-def test_units_of_the_regressors(scale):
+def test_errors_follow_the_units_of_the_regressors(scale):
     design = random_design(0, 6, 5, share=0.9)
     by = np.array([1.0, scale])
     one, two = (
@@ -218,7 +218,7 @@ def test_the_same_draws_as_wildboottest(n_units, n_times, share):
         )
 
 
-def test_another_value_is_another_outcome():
+def test_the_test_of_another_value_is_that_of_the_outcome_less_it():
     design = random_design(22, 13, 5, share=0.8)
     prepared = prepare_few(design)
     value = 0.7 * prepared.fit(design.y[None]).estimate[0, 1]
@@ -234,7 +234,7 @@ def all_signs(n):
 
 
 @pytest.mark.parametrize(("n_units", "share"), [(4, 1.0), (7, 0.8)])
-def test_all_signs(n_units, share, monkeypatch):
+def test_the_bootstrap_of_few_clusters_is_that_of_all_signs(n_units, share, monkeypatch):
     """wildboottest takes every sign once where there are fewer than draws; so does a dense bootstrap of our own."""
     design = random_design(5, n_units, 6, share=share)
     monkeypatch.setattr(fewbatch, "draw_weights", lambda n, replications, seed: all_signs(n))
@@ -293,7 +293,7 @@ def test_coverage_is_the_same_by_test_and_by_interval():
     st.floats(-100, 100),
     st.floats(-100, 100),
 )
-def test_units_of_the_outcome(seed, n_units, size, negative, shift, other):
+def test_the_interval_follows_the_units_of_the_outcome(seed, n_units, size, negative, shift, other):
     """y -> a y + b x_k + c x_j moves everything of k by a and b, and c is nothing to it."""
     design = random_design(seed, n_units, 6)
     a = -size if negative else size
@@ -312,7 +312,7 @@ def test_units_of_the_outcome(seed, n_units, size, negative, shift, other):
     )
 
 
-def test_an_interval_without_ends():
+def test_an_interval_may_be_without_ends():
     """Two of the three units cannot be told apart in too many draws for any slope to be rejected at this level."""
     design = alone_in_one_unit(3, 8).keeping(["alone"])
     prepared = prepare_few(design)
@@ -336,7 +336,7 @@ def test_ties_are_not_decided_by_rounding(scale):
 # Where there is nothing
 
 
-def test_two_clusters_have_nothing():
+def test_two_clusters_have_no_cr2_and_no_bootstrap():
     design = random_design(1, 2, 6)
     prepared = prepare_few(design)
     found = prepared.fit(design.y[None])
@@ -349,7 +349,7 @@ def test_two_clusters_have_nothing():
     assert one.frame()[["ci_low", "ci_high"]].iloc[2:].isna().all(axis=None)
 
 
-def test_a_collinear_term_has_nothing():
+def test_a_collinear_term_has_no_numbers():
     design = random_design(25, 8, 5)
     x = np.column_stack([design.x[:, 0], 2 * design.x[:, 0] + design.time, design.x[:, 1]])
     more = prepare_few(design.with_regressors(("a", "twice a", "b"), x))
@@ -366,7 +366,7 @@ def test_a_collinear_term_has_nothing():
         more.wild_p(outcomes, 3, 0.0, 99, 1)
 
 
-def test_outcomes_in_blocks(monkeypatch):
+def test_outcomes_in_blocks_are_those_of_one_block(monkeypatch):
     design = random_design(2, 6, 5, share=0.8)
     outcomes = outcomes_of(design, 10)
     prepared = prepare_few(design)

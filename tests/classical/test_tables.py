@@ -35,7 +35,7 @@ def grouped():
     return design_of(design.y[kept], x[kept], design.unit[kept], design.time[kept], group[kept])
 
 
-def test_own_columns():
+def test_columns_of_a_panel_are_all_rows_and_each_group():
     produc = load("produc")
     columns = own_columns(produc)
     assert [column.key for column in columns] == ["3: (1)", "3: (2)", *(f"4: {group}" for group in produc.groups)]

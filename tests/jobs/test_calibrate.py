@@ -1,20 +1,23 @@
-"""The command `calibrate`: its files, their digest, its gates, and the results that ship with the package."""
+"""The command `calibrate`: its files, their seal, its gates, and the results that ship with the package."""
 
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cbec_bayes.bayes.model.family import panel_model_names
+from cbec_bayes.calibration.behaviour import behaviour
 from cbec_bayes.calibration.coverage import COVERAGE_COLUMNS, MODELS, SCENARIOS
 from cbec_bayes.calibration.sbc import DRAWS, SBC_COLUMNS, Calibration
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import calibrate as job
 from cbec_bayes.jobs.calibrate import FILES, WRONG, Calibrated, committed, digests, plan
 from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.files import asset_dir
 
 
 def uniform(n: int = 200) -> np.ndarray:
@@ -25,7 +28,7 @@ def calibrated(*results: Calibration) -> Calibrated:
     return Calibrated(results, pd.DataFrame(columns=list(COVERAGE_COLUMNS)), {})
 
 
-def test_the_gate():
+def test_ranks_that_are_not_uniform_close_the_gate():
     right = Calibration("nested", "nested", {"tau": uniform(), "slope": uniform()}, 0)
     wrong = Calibration("nested", "ar1", {"tau": uniform() // 2, "slope": uniform()}, 0)
     calibrated(right, wrong).require()
@@ -49,7 +52,7 @@ def test_the_plan_has_every_member():
 
 
 @pytest.mark.slow
-def test_the_command(tmp_path, monkeypatch, capsys):
+def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(job, "panel_model_names", lambda: ("complete_pooling", "partial_pooling"))
     out = tmp_path / "out"
 
@@ -82,20 +85,60 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert program("--n", 0) == 2
 
 
-def test_what_ships_with_the_package_names_what_produced_it(monkeypatch):
+def test_what_ships_with_the_package_was_made_by_code_that_behaves_as_this_one():
     found = committed()
     assert found is not None
-    assert set(found.manifest["produced_by"]) == {"code", "models"}
-    for produced_by, current in ((found.manifest["produced_by"], True), (digests() | {"code": "another"}, False)):
-        monkeypatch.setattr(job, "digests", lambda found=produced_by: found)
-        again = committed()
-        assert again is not None
-        assert again.current is current
+    assert found.current
+    assert found.manifest["produced_by"] == digests()
     right = found.sbc["model"] == found.sbc["data_of"]
     assert (found.sbc[right]["passed"] == "yes").all()
     wrong = found.sbc[~right].groupby(["model", "data_of"])["passed"]
     assert (wrong.min() == "no").all()
     assert set(found.sbc.loc[right, "model"]) == set(panel_model_names())
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of data/calibration, in the place of the package's own."""
+    shutil.copytree(asset_dir("data") / job.FOLDER, tmp_path / job.FOLDER)
+    monkeypatch.setattr(job, "asset_dir", lambda kind: tmp_path if kind == "data" else asset_dir(kind))
+    return tmp_path / job.FOLDER
+
+
+def test_results_of_code_that_behaves_otherwise_are_not_current(copied, monkeypatch):
+    other = json.loads(json.dumps(behaviour()))
+    other["densities"]["balanced"]["nested"]["slopes"][0] *= 1 + 1e-6
+    monkeypatch.setattr(job, "behaviour", lambda: other)
+    assert not committed().current
+
+
+def test_results_are_current_where_a_processor_rounds_otherwise(copied, monkeypatch):
+    other = json.loads(json.dumps(behaviour()))
+    other["densities"]["balanced"]["nested"]["slopes"][0] *= 1 + 1e-10
+    monkeypatch.setattr(job, "behaviour", lambda: other)
+    found = committed()
+    assert digests()["behaviour"] != found.manifest["produced_by"]["behaviour"]
+    assert found.current
+
+
+def test_a_stored_behaviour_that_was_changed_is_found_out(copied):
+    path = copied / job.BEHAVIOUR
+    path.write_text(path.read_text() + "\n")
+    assert not committed().current
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "current"),
+    [("scale = 0.5", "scale = 0.6", False), ("# sd of", "# the sd of", True), ("question = ", 'question = "" #', True)],
+    ids=["a prior", "a comment", "the question"],
+)
+def test_results_depend_on_terms_and_priors_of_the_models(copied, tmp_path, monkeypatch, old, new, current):
+    models = shutil.copytree(asset_dir("models"), tmp_path / "models")
+    text = (models / "nested.toml").read_text()
+    assert old in text
+    (models / "nested.toml").write_text(text.replace(old, new))
+    monkeypatch.setattr(job, "asset_dir", lambda kind: copied.parent if kind == "data" else models)
+    assert committed().current is current
 
 
 def test_without_results_there_is_nothing_to_show(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,9 @@ def design():
 
 
 def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
+    begun = time.perf_counter()
     status, out, err = program(*COLUMNS, "--controls", CONTROL, "--group", GROUP, "--out", "结果", "--seed", "4")
+    wall = time.perf_counter() - begun
     assert (status, err) == (0, "")
     names = [
         ".fit.receipt",
@@ -153,7 +156,9 @@ def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
     assert diagnostics["khat"] < 0.7
     assert (diagnostics["failures"], diagnostics["seed"], diagnostics["ci_prob"]) == ([], 4, 0.95)
     assert diagnostics["priors"]["tau"].startswith("half-normal(scale = ")
-    assert all(seconds >= 0 for seconds in diagnostics["seconds"].values())
+    assert set(diagnostics["seconds"]) == {"prepare", "sample", "effects"}
+    assert min(diagnostics["seconds"].values()) > 0
+    assert sum(diagnostics["seconds"].values()) < wall  # parts of the run, one after the other
 
 
 def test_without_groups_the_slope_is_the_two_way_estimate(program, tmp_path, design):

@@ -23,7 +23,7 @@ from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import open_executor
 from cbec_bayes.runtime.files import write_files
-from tests.bayes.moments.test_gathering import assert_same
+from tests.support.moments import assert_same
 
 ROLES = Roles(outcome="y", exposure="d", controls=("x",), unit="firm", time="year", group="sector")
 ASKED = ("--outcome", "y", "--exposure", "d", "--controls", "x", "--unit", "firm", "--time", "year")

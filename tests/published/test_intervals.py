@@ -67,7 +67,7 @@ def test_what_is_no_interval(ends):
         Interval(*ends)
 
 
-def test_relations():
+def test_order_and_containment_of_intervals():
     a, b, c = Interval(0, 2), Interval(1, 3), Interval(4, 5)
     assert a.intersects(b)
     assert not a.intersects(c)

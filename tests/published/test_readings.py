@@ -51,7 +51,7 @@ def verdicts(coefficient: Coefficient, df: float = 29.0) -> dict[str, Verdict]:
     return {reading: best_verdict(results, reading) for reading in ("se", "p", "t")}
 
 
-def test_bands():
+def test_stars_are_bands_of_p_values():
     assert p_band("***", DEFAULT_STARS) == Interval(0, Fraction(1, 100))
     assert p_band("**", DEFAULT_STARS) == Interval(Fraction(1, 100), Fraction(1, 20))
     assert p_band("", DEFAULT_STARS) == Interval(Fraction(1, 10), 1)

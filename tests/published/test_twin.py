@@ -124,7 +124,7 @@ def test_sampling_agrees_within_monte_carlo_error(printed_slopes, reading, name)
         agreement(other, tree).require()
 
 
-def test_gates():
+def test_each_gate_of_the_sampler_closes():
     good = SamplingDiagnostics(
         engine="x",
         rhat_max=1.001,

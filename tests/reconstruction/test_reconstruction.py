@@ -43,7 +43,7 @@ def random_point(system, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_derivatives(system, seed):
+def test_derivatives_of_cells_are_differences(system, seed):
     """Every row of the Jacobian against central differences in random directions."""
     point = random_point(system, seed)
     direction = np.random.default_rng(seed + 9).normal(size=len(point))

@@ -118,7 +118,7 @@ def test_letters_of_figures_are_large_enough_on_a_telephone(browser, heard):
     page.close()
 
 
-def test_it_prints(browser, heard):
+def test_the_page_prints(browser, heard):
     page = open_page(browser, heard, 1280)
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF")

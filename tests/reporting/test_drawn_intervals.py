@@ -10,7 +10,7 @@ from scipy import stats
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.checks.agreement import agreement
 from cbec_bayes.classical.few import few_clusters
-from cbec_bayes.jobs.fit import tabulate
+from cbec_bayes.jobs.fit_tables import tabulate
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.reporting import checkfigures, figures

@@ -61,7 +61,7 @@ def test_the_committed_tables_have_no_sign_that_latex_cannot_read():
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
-def test_it_compiles(tmp_path):
+def test_the_tables_compile(tmp_path):
     bodies = [path.read_text(encoding="utf-8") for path in sorted(REPORTS.glob("*.tex"))]
     bodies += [table(2).latex(), table(LONG_TABLE + 1).latex()]
     document = PREAMBLE + "\n\\clearpage\n".join(bodies) + "\n\\end{document}\n"

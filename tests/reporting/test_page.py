@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from cbec_bayes.reporting.tables import ReportTable, interval, number, probabili
 from cbec_bayes.runtime.fanout import open_executor
 from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.progress import Progress
+from tests.support.pages import COMPARED, Reader
 
 MODELS = ("partial_pooling", "complete_pooling", "no_pooling", "ar1", "student_t")
 """One of each kind: `make report` itself fits all, which takes minutes."""
@@ -38,42 +38,7 @@ ORIGINS = {
 """Of tables, by the first word of their name; all others are printed."""
 
 
-class Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.labels: list[str] = []
-        self.tags: list[str] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        self.tags.append(tag)
-        if values.get("id"):
-            self.ids.append(values["id"])
-        for key in ("href", "src", "xlink:href"):
-            if values.get(key):
-                self.links.append(values[key])
-        if tag == "svg":
-            assert values.get("role") == "img"
-            assert values.get("aria-label")
-        self.labels.extend((values.get("aria-labelledby") or "").split())
-        if tag not in ("meta", "br", "link"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 OPTIONS = {"seed": 1, "members": 2, "models": MODELS}
-
-COMPARED = "cbec_bayes.checks.suite.gaussian_members"
-"""What lists the members that are compared by what they predict: here those that are fitted."""
 
 sampled: dict[bytes, object] = {}
 

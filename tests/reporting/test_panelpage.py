@@ -11,7 +11,7 @@ import pytest
 from cbec_bayes.commands import program as cli
 from cbec_bayes.reporting.panelpage import FILE
 from cbec_bayes.reporting.tables import sampled
-from tests.reporting.test_page import COMPARED, Reader
+from tests.support.pages import COMPARED, Reader
 
 
 def program(*arguments: object) -> int:

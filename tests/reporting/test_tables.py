@@ -44,7 +44,7 @@ def test_decimals_follow_the_scale_and_the_error(width, mcse):
     assert decimals == min(sampled_decimals(0, width, 0.0), math.floor(-math.log10(mcse)))
 
 
-def test_how_they_are_written():
+def test_how_numbers_are_written():
     assert sampled(0.2468, -0.1234, 0.6321, 0.02) == ("0.2", "−0.1 to 0.6")
     assert sampled(0.2468, -0.1234, 0.6321, 0.002) == ("0.25", "−0.12 to 0.63")
     assert sampled(0.2468, 0.2031, 0.2905, 0.0002) == ("0.247", "0.203 to 0.290")

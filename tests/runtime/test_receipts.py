@@ -13,7 +13,7 @@ from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import fit as panelfit
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.runtime import receipts
-from tests.checks.test_checks import simulated
+from tests.support.simulated import simulated
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, labels_of
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.pymc.coordinates import conditioning
-from cbec_bayes.bayes.refit import refit
+from cbec_bayes.bayes.refit import Refit, refit
 from cbec_bayes.bayes.sampling.gates import chain_diagnostics
 from cbec_bayes.bayes.sampling.nuts import ebfmi
 from cbec_bayes.calibration.simulate import Simulated, from_prior, simulated_regressors, with_outcome
@@ -42,9 +42,11 @@ MARKOV_CHUNK = 5
 PILOT_OF_MANY = 1_000
 """Proposals that are enough for a fit that is one of thousands."""
 
-_WARM_UP = 500
-_THINNED = 10
 _SCALAR = 2  # dimensions of a parameter without any of its own: chain and draw
+WARM_UP = 500
+THINNED = 10
+TARGET_ACCEPT = 0.9
+"""Warm-up of a member that is sampled, one draw kept of so many, and acceptance that its sampler aims at."""
 
 SBC_COLUMNS = ("model", "data_of", "quantity", "replications", "failed", "p_value", "passed", "origin")
 
@@ -213,11 +215,16 @@ class _CollapsedRanks:
         """Return the rank of every quantity's truth."""
         found = refit(with_outcome(self.blocks, simulated.y), draws=DRAWS, seed=seed, pilot=PILOT_OF_MANY)
         found.diagnostics.require()
-        likelihood = found.collapsed.log_likelihood
-        truth, draws = dict(simulated.truth), dict(found.draws)
-        truth[LOG_LIKELIHOOD] = likelihood(_point(found.collapsed, truth, found.blocks)[None])[0]
-        draws[LOG_LIKELIHOOD] = likelihood(found.points)
-        return _ranks(found.blocks, draws, truth)
+        return ranks_among(found, simulated.truth)
+
+
+def ranks_among(found: Refit, truth: Mapping[str, Array]) -> dict[str, int]:
+    """Return the rank of every quantity's truth among the draws of a posterior."""
+    likelihood = found.collapsed.log_likelihood
+    truth, draws = dict(truth), dict(found.draws)
+    truth[LOG_LIKELIHOOD] = likelihood(_point(found.collapsed, truth, found.blocks)[None])[0]
+    draws[LOG_LIKELIHOOD] = likelihood(found.points)
+    return _ranks(found.blocks, draws, truth)
 
 
 def _point(collapsed: Collapsed, truth: Mapping[str, Array], blocks: Blocks) -> Array:
@@ -252,17 +259,17 @@ class _MarkovRanks:
         data = {"outcome": simulated.y, **conditioning(with_outcome(self.blocks, simulated.y))}
         tree = nutpie.sample(
             self.compiled.with_data(**data),
-            draws=(DRAWS + 1) * _THINNED,
-            tune=_WARM_UP,
+            draws=(DRAWS + 1) * THINNED,
+            tune=WARM_UP,
             chains=1,
             cores=1,
             seed=seed,
-            target_accept=0.9,
+            target_accept=TARGET_ACCEPT,
             progress_bar=False,
             save_warmup=False,
         )
         _require(tree)
-        posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THINNED - 1, DRAWS * _THINNED, _THINNED))
+        posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(THINNED - 1, DRAWS * THINNED, THINNED))
         draws = {str(name): posterior[name].to_numpy() for name in posterior.data_vars}
         truth = dict(simulated.truth)
 
@@ -287,7 +294,7 @@ def _require(tree: Any) -> None:
     """Raise `GateError` where the chain diverged, its energy is too narrow, or the halves of a scalar differ."""
     stats, posterior = tree["sample_stats"], tree["posterior"].to_dataset()
     # A tenth of the draws is kept, so that they are close to independent, as the limit of R-hat has it.
-    kept = posterior.isel(draw=slice(_THINNED - 1, None, _THINNED))
+    kept = posterior.isel(draw=slice(THINNED - 1, None, THINNED))
     points = np.stack([kept[name].to_numpy() for name in kept.data_vars if kept[name].ndim == _SCALAR], axis=2)
     energy = float(ebfmi(stats["energy"].to_numpy()).min())
     chain_diagnostics(points, divergences=int(stats["diverging"].sum()), ebfmi=energy).require()

@@ -1,9 +1,8 @@
-"""The job behind `cbec-bayes calibrate`: ranks of every member, coverage, and the digest of what produced them."""
+"""The job behind `cbec-bayes calibrate`: ranks of every member, coverage, and the behaviour that produced them."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
+from cbec_bayes.calibration.behaviour import as_text, behaviour, differences
 from cbec_bayes.calibration.coverage import coverage
 from cbec_bayes.calibration.sbc import Calibration, calibrate, verdicts
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.fanout import Executor
-from cbec_bayes.runtime.files import asset_dir, csv_text, sha256
-from cbec_bayes.runtime.journal import Journal, code_digest
+from cbec_bayes.runtime.files import asset_dir, csv_text, read_toml
+from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 REPLICATIONS = 1_000
@@ -31,23 +31,10 @@ TELLING = 100
 """Replications from which on a wrong model must be found out."""
 
 MANIFEST = "calibration.json"
-FILES = ("sbc.csv", "sbc_ranks.csv", "coverage.csv", MANIFEST)
+BEHAVIOUR = "behaviour.json"
+FILES = ("sbc.csv", "sbc_ranks.csv", "coverage.csv", MANIFEST, BEHAVIOUR)
 FOLDER = "calibration"
 """Folder of the package's own results, under data/."""
-
-PRODUCERS = (
-    *(f"bayes.model.{name}" for name in ("blocks", "densities", "family", "likelihoods.student_t", "prior")),
-    *(f"bayes.moments.{name}" for name in ("by_unit", "coded", "lagged", "unit_slopes")),
-    *(f"bayes.likelihood.{name}" for name in ("collapsed", "conditional", "diagonal", "elimination")),
-    *(f"bayes.{name}" for name in ("sampling.gates", "sampling.importance", "posterior", "predictive", "fit", "refit")),
-    *(f"bayes.pymc.{name}" for name in ("twin", "coordinates")),
-    *(f"calibration.{name}" for name in ("simulate", "uniformity", "sbc", "coverage")),
-    *(f"classical.{name}" for name in ("batch", "fewbatch", "conventions")),
-    "estimands.groups",
-    "panel.design",
-    "panel.within",
-)
-"""Modules that the numbers depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +84,7 @@ class Calibrated:
             "sbc_ranks.csv": csv_text(shown.ranks.assign(origin="simulated")),
             "coverage.csv": csv_text(self.coverage, digits=6),
             MANIFEST: json.dumps(self.manifest, indent=1) + "\n",
+            BEHAVIOUR: as_text(behaviour()),
         }
 
     def shown(self) -> Shown:
@@ -135,11 +123,20 @@ def plan(n: int) -> tuple[list[tuple[str, str, int]], int]:
 
 
 def digests() -> dict[str, str]:
-    """Return digests of the code and of the models that the numbers depend on."""
-    modules = [importlib.import_module(f"cbec_bayes.{name}") for name in PRODUCERS]
+    """Return digests of what the numbers depend on: how the code behaves, and the terms and priors of the models.
+
+    See `cbec_bayes.calibration.behaviour`. Unfinished work goes on only where both are the same, to the last digit that
+    is stored.
+    """
     folder = asset_dir("models")
-    models = sha256([folder / f"{name}.toml" for name in panel_model_names()], folder)
-    return {"code": code_digest(*modules), "models": hashlib.sha256(json.dumps(models).encode()).hexdigest()}
+    models = {name: dict(read_toml(folder / f"{name}.toml")) for name in panel_model_names()}
+    for model in models.values():
+        del model["question"]
+    return {"behaviour": _digest(as_text(behaviour())), "models": _digest(json.dumps(models, sort_keys=True))}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def calibrate_all(
@@ -197,4 +194,12 @@ def committed() -> Shown | None:
         return None
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     sbc_table, ranks, covered = (pd.read_csv(folder / name) for name in FILES[:3])
-    return Shown(sbc_table, ranks, covered, manifest, manifest["produced_by"] == digests())
+    stored = (folder / BEHAVIOUR).read_text(encoding="utf-8")
+    return Shown(sbc_table, ranks, covered, manifest, current=_is_current(manifest["produced_by"], stored))
+
+
+def _is_current(produced_by: Mapping[str, str], stored: str) -> bool:
+    """Return whether results with these digests and this stored behaviour are those of the code and models at hand."""
+    if produced_by.get("models") != digests()["models"] or produced_by.get("behaviour") != _digest(stored):
+        return False
+    return not differences(behaviour(), json.loads(stored))

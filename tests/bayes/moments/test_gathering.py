@@ -21,6 +21,7 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin
 from tests.support.members import MEMBERS, panel
+from tests.support.moments import assert_same, in_order
 from tests.support.regressions import random_design
 
 FITTED = ("complete_pooling", "no_pooling", "partial_pooling", "partial_pooling_all", "group_variance")
@@ -48,33 +49,6 @@ def in_pieces(design: Design, seed: int, n: int) -> PanelMoments:
         a.merge(b)
         gatherings.append(a)
     return gatherings[0].close()
-
-
-def in_order(found: PanelMoments, groups: tuple[str, ...]) -> PanelMoments:
-    if not groups:
-        return found
-    at = [found.groups.index(group) for group in groups]
-    return replace(
-        found,
-        groups=groups,
-        counts=found.counts[at],
-        within=found.within[at],
-        between=None if found.between is None else found.between[at],
-        period_counts=found.period_counts[at],
-        period_sums=found.period_sums[at],
-    )
-
-
-def assert_same(one: PanelMoments, two: PanelMoments, rtol: float = 1e-9) -> None:
-    assert (one.outcome, one.terms, one.times, one.dropped) == (two.outcome, two.terms, two.times, two.dropped)
-    two = in_order(two, one.groups)
-    np.testing.assert_array_equal(one.sizes, two.sizes)
-    np.testing.assert_array_equal(one.counts, two.counts)
-    np.testing.assert_array_equal(one.period_counts, two.period_counts)
-    two = two._laid_out(two.groups, two.times, two.sizes, one.centre)
-    for name in ("mean", "squares", "within", "between", "period_sums"):
-        a, b = getattr(one, name), getattr(two, name)
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(a).max(), err_msg=name)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from(["balanced", "unbalanced", "public"]))

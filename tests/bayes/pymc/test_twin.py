@@ -27,7 +27,7 @@ from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import Progress
 from tests.support.regressions import design_of
-from tests.test_roundtrip import assert_survives
+from tests.support.roundtrip import assert_survives
 
 TOLERANCE = 1e-8
 GAUSSIAN = tuple(name for name in panel_model_names() if load_panel_model(name).residual in ("normal", "by_group"))

@@ -97,7 +97,7 @@ def test_the_logarithm_of_a_half_normal(scale):
     assert_moments(values, exact.mean(), exact.std(), 3 + float(exact.stats(moments="k")), len(values))
 
 
-def test_one_dimension():
+def test_a_density_of_one_dimension_is_sampled():
     found = sampled(log_gamma(3.0), [2.0])
     assert found.points.shape == (CHAINS, DRAWS, 1)
     assert (found.method, found.khat < 0.7) == ("importance", True)
