@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cbec_bayes.bayes.model import scale_families
 from cbec_bayes.runtime.errors import suggest
 from cbec_bayes.runtime.toml import Section
 
-# Parameters of each family with the ones that scale with the unit of the slope; all scales are positive.
 FAMILIES: Mapping[str, Mapping[str, bool]] = {
     "flat": {},
     "normal": {"mean": True, "sd": True},
-    "half_normal": {"scale": True},
-    "half_t": {"df": False, "scale": True},
-    "half_cauchy": {"scale": True},
-    "exponential": {"mean": True},
-    "uniform": {"upper": True},
+    **{name: family.parameters for name, family in scale_families.FAMILIES.items()},
     "fixed": {"value": True},
 }
-
+"""Parameters of each family, with those that are in the unit of what the prior is of; all scales are positive."""
 
 SLOPE_FAMILIES = ("flat", "normal")
 
-
-SCALE_FAMILIES = ("half_normal", "half_t", "half_cauchy", "exponential", "uniform", "fixed")
+SCALE_FAMILIES = (*scale_families.FAMILIES, "fixed")
 
 
 @dataclass(frozen=True, slots=True)

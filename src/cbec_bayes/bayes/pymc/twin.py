@@ -15,7 +15,7 @@ import numpy as np
 
 from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for, coefficient_names, labels_of, time_labels
-from cbec_bayes.bayes.model.densities import resolve
+from cbec_bayes.bayes.model.densities import pymc_scale, resolve
 from cbec_bayes.bayes.model.family import SCALES, PanelModel
 from cbec_bayes.bayes.model.likelihoods import SAMPLED
 from cbec_bayes.bayes.model.prior import Prior
@@ -31,7 +31,6 @@ from cbec_bayes.bayes.pymc.coordinates import (
 from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, sample
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
-from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 OUTCOME = "y"
@@ -187,36 +186,10 @@ def _scales(residual: str, priors: Mapping[str, Prior], *, conditioned: bool) ->
             # Data know the innovations' scale well, and sigma only as well as they know rho.
             innovation, ratio = pm.HalfFlat("innovation"), pt.sqrt(1 - found["rho"] ** 2)
             found[name] = pm.Deterministic(name, innovation / ratio)
-            pm.Potential("sigma_prior", pm.logp(_scale(None, prior), found[name]) - pt.log(ratio))
+            pm.Potential("sigma_prior", pm.logp(pymc_scale(None, prior), found[name]) - pt.log(ratio))
         else:
-            found[name] = _scale(name, prior, "group" if name == "sigma" and residual == "by_group" else None)
+            found[name] = pymc_scale(name, prior, "group" if name == "sigma" and residual == "by_group" else None)
     return found
-
-
-def _scale(name: str | None, prior: Prior, dims: str | None = None) -> Any:
-    """Add a scale, or return its distribution if it has no name; one that its prior fixes is data."""
-    import pymc as pm
-
-    def add(family: Any, **params: Any) -> Any:
-        return family.dist(**params) if name is None else family(name, **params, dims=dims)
-
-    # In double precision: PyTensor takes the logarithm of a Python float in single.
-    p = {key: np.float64(value) for key, value in prior.params.items()}
-    match prior.dist:
-        case "half_normal":
-            return add(pm.HalfNormal, sigma=p["scale"])
-        case "half_t":
-            return add(pm.HalfStudentT, nu=p["df"], sigma=p["scale"])
-        case "half_cauchy":
-            return add(pm.HalfCauchy, beta=p["scale"])
-        case "exponential":
-            return add(pm.Exponential, scale=p["mean"])
-        case "uniform":
-            return add(pm.Uniform, lower=np.float64(0), upper=p["upper"])
-        case "fixed":
-            size = () if dims is None else len(pm.modelcontext(None).coords[dims])
-            return pm.Data(name, np.full(size, p["value"]), dims=dims)
-    raise InputError(f"'{prior.dist}' is no prior of a scale")
 
 
 def _flat(block: Block, priors: Mapping[str, Prior]) -> Any:
