@@ -19,7 +19,7 @@ from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
 from cbec_bayes.bayes.model.family import SCALES, PanelModel
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.moments.gathering import PanelMoments
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.posterior import posterior_draws, store
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
 from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics

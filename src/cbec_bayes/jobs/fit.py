@@ -15,8 +15,8 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import ENGINES, Engine, PanelFit, fit, restore
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
-from cbec_bayes.bayes.moments.gathering import PanelMoments
 from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS

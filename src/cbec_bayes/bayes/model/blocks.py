@@ -13,8 +13,8 @@ from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
-from cbec_bayes.bayes.moments.gathering import PanelMoments
 from cbec_bayes.bayes.moments.of_model import model_moments, scale_of
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.panel.design import Counts, Design, identified, identified_by_moments
 from cbec_bayes.panel.within import Array, Codes, TwoWay, means_by
 from cbec_bayes.runtime.errors import InputError

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.moments.by_unit import Moments, Stratum
-from cbec_bayes.bayes.moments.gathering import PanelMoments
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.panel.design import identified_by_moments
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
