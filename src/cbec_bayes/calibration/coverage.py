@@ -210,8 +210,8 @@ def _hierarchical(blocks: Blocks, y: Array, seed: int) -> dict[str, list[float]]
         slopes = refitted_slopes(refit(with_outcome(blocks, y), draws=DRAWS, seed=seed, pilot=PILOT))
     except GateError:
         return {}
-    draws = {GROUP_ALL: slopes.common} if blocks.model.group_slope != "fixed" else {}
-    if blocks.model.group_slope != "off":
+    draws = {GROUP_ALL: slopes.common} if blocks.model.choice("group_slope") != "fixed" else {}
+    if blocks.model.choice("group_slope") != "off":
         draws |= {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
     levels = [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2]
     return {column: [*np.quantile(values, levels), float(values.mean())] for column, values in draws.items()}

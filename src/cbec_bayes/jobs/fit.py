@@ -306,7 +306,7 @@ def tabulate(
     """
     design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
-    few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.group_slope != "off"
+    few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.choice("group_slope") != "off"
     shown = slopes.labels if few else ()
     draws = slopes.groups if few else slopes.groups[:, :0]
     asked = {
@@ -347,8 +347,7 @@ def moments_frame(gathered: PanelMoments) -> pd.DataFrame:
 
 def _require_room(spec: PanelModel, n_units: int, n_groups: int) -> None:
     """Raise where a model has more coefficients than fit into memory, or into an hour."""
-    own = spec.residual == "ar1" or (spec.unit_slope != "off" and not spec.eliminates_unit_slopes)
-    if own and spec.is_gaussian and n_units > MAX_UNITS:
+    if spec.has_unit_coefficients and spec.is_gaussian and n_units > MAX_UNITS:
         raise InputError(
             f"the model '{spec.name}' gives each unit a coefficient of its own, and {n_units} units are more than the "
             f"{MAX_UNITS} that fit into memory; another member does not"

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.model.densities import pymc_scale
-from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.model.prior import Prior, pymc_scale
 from cbec_bayes.bayes.sampling.nuts import SamplingDiagnostics, sample
 from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError

@@ -201,7 +201,7 @@ def panel_answer(found: ReportedFit) -> tuple[str, ...]:
         f"that it is positive is {common}."
     )
     second = "All rows share one slope: there are no groups, or the model does not let them differ."
-    if len(groups) > 1 and fitted.fit.model.group_slope != "off":
+    if len(groups) > 1 and fitted.fit.model.choice("group_slope") != "off":
         largest, smallest = str(groups["mean"].idxmax()), str(groups["mean"].idxmin())
         apart = int(((groups["ci_low"] > 0) | (groups["ci_high"] < 0)).sum())
         second = (

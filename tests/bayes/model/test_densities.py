@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cbec_bayes.bayes.model.densities import CORRELATION, cumulative, draw, log_density, resolve, start
-from cbec_bayes.bayes.model.family import SCALES, UNITS, load_panel_model
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import SCALE_FAMILIES, Prior
 from cbec_bayes.runtime.errors import InputError
 from tests.support.members import POOLED, member, panel
@@ -108,11 +108,6 @@ def test_units_are_those_of_the_data():
         assert found[f"control_slope[{control}]"].params == pytest.approx({"mean": -unit, "sd": 3.0 * unit})
     controls = {f"{name}[{control}]" for name in ("phi", "control_slope") for control in design.terms[1:]}
     assert set(found) == {*expected, "slope", *controls}
-
-
-def test_every_parameter_has_a_unit():
-    assert set(UNITS) == {"slope", "control_slope", *SCALES}
-    assert set(UNITS.values()) == {"slope", "control", "outcome"}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from cbec_bayes.bayes.model.blocks import Blocks, coefficient_names, make_blocks
 from cbec_bayes.bayes.model.densities import log_density, resolve
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.model.terms import is_scale, unit_effects
+from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
 from cbec_bayes.bayes.pymc import twin
 from cbec_bayes.bayes.pymc.twin import build_pymc, fit_twin, pymc_of
 from cbec_bayes.bayes.sampling.nuts import sample
@@ -30,7 +32,9 @@ from tests.support.regressions import design_of
 from tests.test_roundtrip import assert_survives
 
 TOLERANCE = 1e-8
-GAUSSIAN = tuple(name for name in panel_model_names() if load_panel_model(name).residual in ("normal", "by_group"))
+GAUSSIAN = tuple(
+    name for name in panel_model_names() if load_panel_model(name).choice("residual") in ("normal", "by_group")
+)
 OTHERS = tuple(name for name in panel_model_names() if name not in GAUSSIAN)
 PANELS = ("balanced", "unbalanced")
 
@@ -79,7 +83,7 @@ class Twin:
 
 
 def twin_scale(name: str) -> bool:
-    return name.partition("[")[0] in twin.SCALES
+    return is_scale(name)
 
 
 def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
@@ -201,7 +205,8 @@ def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
     model = load_panel_model("ar1")
     if unit_effect == "random":
         model = replace(
-            model, unit_effect="random", priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})}
+            model.choosing(unit_effect="random"),
+            priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})},
         )
     blocks = blocks_of(model, panel(rows))
     collapsed = make_collapsed(blocks)
@@ -235,25 +240,30 @@ def test_a_scale_of_effects_that_others_span_is_left_out():
     """Time effects of every group are flat, and span the random ones, whose scale no datum speaks of."""
     free = load_panel_model("no_pooling")
     model = replace(
-        free, time_effect="random", priors=free.priors | {"sigma_lambda": Prior("half_normal", {"scale": 1.0})}
+        free.choosing(time_effect="random"), priors=free.priors | {"sigma_lambda": Prior("half_normal", {"scale": 1.0})}
     )
     assert "sigma_lambda" in model.scales
     assert "sigma_lambda" not in pymc_of(blocks_of(model, panel("balanced"))).named_vars
 
 
 BREAKS: dict[str, Any] = {
-    "a term is dropped": ("TERMS", {**twin.TERMS, "group_slope": lambda b, at: 0 * b[at["group_code"]]}),
+    "a term is dropped": (GroupSlope, "mean", lambda term, block, b, at, design: 0 * b[at["group_code"]]),
     "a coefficient is another group's": (
-        "TERMS",
-        {**twin.TERMS, "group_slope": lambda b, at: b[(at["group_code"] + 1) % 3] * at["exposure"]},
+        GroupSlope,
+        "mean",
+        lambda term, block, b, at, design: b[(at["group_code"] + 1) % 3] * at["exposure"],
     ),
-    "unit effects have a prior": ("_unit_effect", lambda sigma_mu: pm.Normal("unit_effect", 0, 10, dims="unit")),
+    "unit effects have a prior": (
+        twin,
+        "unit_effects",
+        lambda design, choices: replace(unit_effects(design, choices), scale="sigma"),
+    ),
 }
 
 
 @pytest.mark.parametrize("broken", BREAKS)
 def test_the_identity_can_fail(broken, monkeypatch):
-    monkeypatch.setattr(twin, *BREAKS[broken])
+    monkeypatch.setattr(*BREAKS[broken])
     blocks = blocks_of("partial_pooling", panel("unbalanced"))
     own = compiled(blocks)
     assert abs(gap(own, make_collapsed(blocks), own.random(0))) > 1e-3

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.model.family import UNITS, PanelModel
+from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.scale_families import FAMILIES, Correlation, ScaleFamily
+from cbec_bayes.bayes.model.terms import parameters
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
@@ -25,7 +25,7 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     Parameters
     ----------
     model
-        Priors are multiples of sd(y), sd(y) / sd(d) or sd(y) / sd(x_k); see `cbec_bayes.bayes.model.family.UNITS`.
+        Priors are multiples of sd(y), sd(y) / sd(d) or sd(y) / sd(x_k); see `cbec_bayes.bayes.model.terms.term.Unit`.
     design
         Outcome and regressors; see `Design.spread`.
 
@@ -43,8 +43,9 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     if sd_y == 0 or 0 in sds:
         raise InputError("a column does not vary, so that no unit for the priors can be taken from it")
     found: dict[str, Prior] = {}
+    units = parameters()
     for name, prior in model.priors.items():
-        unit = UNITS[name]
+        unit = units[name].unit
         if unit == "control":
             for control, sd in zip(design.terms[1:], sds[1:], strict=True):
                 found[f"{name}[{control}]"] = prior.scaled(sd_y / sd)
@@ -95,19 +96,3 @@ def _family(prior: Prior) -> ScaleFamily:
     if prior.dist not in FAMILIES:
         raise ValueError(f"'{prior.dist}' is no prior of a scale that is sampled")
     return FAMILIES[prior.dist]
-
-
-def pymc_scale(name: str | None, prior: Prior, dims: str | None = None) -> Any:
-    """Add a scale to the `pymc.Model` at hand, or return its distribution if it has no name.
-
-    One that its prior fixes is data, so that it can be exchanged.
-    """
-    import pymc as pm
-
-    # In double precision: PyTensor takes the logarithm of a Python float in single.
-    p = {key: np.float64(value) for key, value in prior.params.items()}
-    if prior.dist == "fixed":
-        size = () if dims is None else len(pm.modelcontext(None).coords[dims])
-        return pm.Data(name, np.full(size, p["value"]), dims=dims)
-    distribution, arguments = _family(prior).pymc(p)
-    return distribution.dist(**arguments) if name is None else distribution(name, **arguments, dims=dims)

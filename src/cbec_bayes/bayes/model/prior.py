@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from cbec_bayes.bayes.model import scale_families
 from cbec_bayes.runtime.errors import suggest
@@ -60,3 +63,19 @@ def read_prior(section: Section, families: Sequence[str]) -> Prior:
         if not may_be_any and (value < 0 or (value == 0 and dist != "fixed")):
             raise section.wrong(name, f"must be positive, not {value:g}")
     return Prior(dist, params)
+
+
+def pymc_scale(name: str | None, prior: Prior, dims: str | None = None) -> Any:
+    """Add a scale to the `pymc.Model` at hand, or return its distribution if it has no name.
+
+    One that its prior fixes is data, so that it can be exchanged.
+    """
+    import pymc as pm
+
+    # In double precision: PyTensor takes the logarithm of a Python float in single.
+    p = {key: np.float64(value) for key, value in prior.params.items()}
+    if prior.dist == "fixed":
+        size = () if dims is None else len(pm.modelcontext(None).coords[dims])
+        return pm.Data(name, np.full(size, p["value"]), dims=dims)
+    distribution, arguments = scale_families.FAMILIES[prior.dist].pymc(p)
+    return distribution.dist(**arguments) if name is None else distribution(name, **arguments, dims=dims)
