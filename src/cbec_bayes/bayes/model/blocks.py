@@ -15,7 +15,7 @@ from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import TERMS, term_of
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
-from cbec_bayes.bayes.moments.of_model import model_moments
+from cbec_bayes.bayes.moments.of_model import model_moments, require_moments_enough
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.panel.design import Counts, Design
 from cbec_bayes.panel.within import Array, TwoWay
@@ -120,6 +120,8 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
     sigma = model.priors["sigma"]
     if sigma.dist == "fixed" and sigma.params["value"] == 0:
         raise InputError("the residual scale sigma cannot be fixed at 0: no data would be possible")
+    if gathered is not None:
+        require_moments_enough(gathered, model)
     choices = model.every_choice
     every = [block for term in TERMS.values() for block in term.blocks(design, choices)]
     flat = tuple(block for block in every if block.scale is None)
@@ -153,7 +155,7 @@ def _of_many_rows(blocks: Blocks) -> Blocks | None:
 def _without_rows(
     design: Design, model: PanelModel, flat: Sequence[Block], pooled: tuple[Block, ...], gathered: PanelMoments
 ) -> Blocks:
-    """Return blocks with the moments that follow from a panel's; errors as `model_moments`."""
+    """Return blocks with the moments that follow from a panel's."""
     every = (*flat, *pooled)
     names = ("y", *(name for block in every for name in names_of(block)))
     moments, shift = model_moments(gathered, model, every, names)
@@ -183,7 +185,7 @@ def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
 
 
 def blocks_of_moments(gathered: PanelMoments, model: str | PanelModel) -> Blocks:
-    """Lay out a model on moments as `blocks_for` does on a design; errors are those of both, and of `model_moments`."""
+    """Lay out a model on moments as `blocks_for` does on a design, with its errors; moments may not be enough."""
     chosen = load_panel_model(model) if isinstance(model, str) else model
     gathered = replace(gathered, outcome=_stored(gathered.outcome), terms=tuple(map(_stored, gathered.terms)))
     groups = gathered.groups if len(gathered.groups) > 1 else ()

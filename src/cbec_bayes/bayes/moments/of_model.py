@@ -19,6 +19,18 @@ from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 
 
+def require_moments_enough(found: PanelMoments, model: PanelModel) -> None:
+    """Raise `InputError` where a model needs more of a panel than its moments."""
+    for key, choice in model.every_choice.items():
+        if TERMS[key].needs_rows(choice):
+            raise InputError(
+                f"the model '{model.name}' needs rows for its {TERMS[key].label}: moments have none of units by "
+                "themselves, or in order"
+            )
+    if found.between is None and model.choice("unit_effect") != "fixed":
+        raise InputError(f"the model '{model.name}' needs cross-products between units, which were left out")
+
+
 def model_moments(
     found: PanelMoments, model: PanelModel, blocks: Sequence[Block], names: Sequence[str]
 ) -> tuple[Moments, Array]:
@@ -29,7 +41,7 @@ def model_moments(
     found
         Of the panel.
     model
-        Gaussian, with independent residuals and without slopes of units.
+        One that `require_moments_enough` lets pass.
     blocks, names
         Its blocks in order; the names of the outcome and of all their columns.
 
@@ -39,24 +51,11 @@ def model_moments(
         Where the model has an intercept the columns of common coefficients are less a constant, `shift`, one per name,
         which the intercept makes up for: a large mean would cost digits.
 
-    Raises
-    ------
-    InputError
-        The model needs more of the panel than its moments.
-
     Notes
     -----
     Within a group every column is a sum of regressors and period indicators, so that its cross-products are sums of
     theirs. Means over units (Mundlak terms) have none within units, and between units those of what they are means of.
     """
-    for key, choice in model.every_choice.items():
-        if TERMS[key].needs_rows(choice):
-            raise InputError(
-                f"the model '{model.name}' needs rows for its {TERMS[key].label}: moments have none of units by "
-                "themselves, or in order"
-            )
-    if found.between is None and model.choice("unit_effect") != "fixed":
-        raise InputError(f"the model '{model.name}' needs cross-products between units, which were left out")
     by_group = model.residuals.by_group and len(found.groups) > 1
     labels = found.groups if by_group else ("",)
     p = len(names)
