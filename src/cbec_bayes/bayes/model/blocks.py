@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from cbec_bayes.bayes.model.block import Block, labels_of, make_block, names_of, time_labels
+from cbec_bayes.bayes.model.block import Block, labels_of, names_of, time_labels
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.model.identification import identified_by_rows, identified_in_moments
 from cbec_bayes.bayes.model.prior import Prior
@@ -248,7 +248,6 @@ __all__ = [
     "coefficient_names",
     "labels_of",
     "location_priors",
-    "make_block",
     "make_blocks",
     "names_of",
     "time_labels",

@@ -54,7 +54,9 @@ class Residuals(Protocol):
 
     def information(self, parameters: Data) -> Any:
         """Return the Fisher information about the mean in each stratum, shape (S,)."""
-        return (parameters["sigma"] ** -2)[None]
+        # The factor is that of other likelihoods. PyTensor compiles other code without it, and draws would differ in
+        # their last digits.
+        return (1.0 * parameters["sigma"] ** -2)[None]
 
     def weighted_moments(self, columns: Array, design: Design, parameters: Data) -> tuple[Any, Any, Any] | None:
         """Return what coordinates are made of where it depends on parameters, else None.
