@@ -43,7 +43,7 @@ COMPLETE = MEMBERS["complete_pooling"]
 AR1 = load_panel_model("ar1")
 EVERY = MEMBERS | {
     "ar1": AR1,
-    "ar1, random units": replace(AR1, unit_effect="random", priors={**AR1.priors, "sigma_mu": HALF}),
+    "ar1, random units": replace(AR1.choosing(unit_effect="random"), priors={**AR1.priors, "sigma_mu": HALF}),
 }
 """The Gaussian members: those of `members`, and errors correlated over time about either kind of unit effect."""
 
@@ -121,7 +121,7 @@ def test_a_row_left_out_is_the_ratio_of_two_likelihoods(monkeypatch, name, model
     equal = held_out_rows(blocks, engine, np.tile(points[0], (EQUAL, 1)))
     lost = np.flatnonzero(np.isnan(different.elpd))
     np.testing.assert_array_equal(np.isnan(equal.elpd), np.isnan(different.elpd))
-    alone = (np.bincount(design.unit) == 1)[design.unit] & (EVERY[model].unit_effect == "fixed")
+    alone = (np.bincount(design.unit) == 1)[design.unit] & (EVERY[model].choice("unit_effect") == "fixed")
     assert np.isnan(different.elpd[alone]).all()
     rows = np.union1d(ends_and_middles(design), [i for i in lost if not alone[i]][:6]).astype(int)
     for i in rows:
@@ -556,7 +556,9 @@ def test_nor_does_it_to_a_whole_answer(name, what, seed):
 
 
 @settings(max_examples=20)
-@given(st.sampled_from([name for name, model in sorted(EVERY.items()) if model.unit_effect == "fixed"]), SEEDS)
+@given(
+    st.sampled_from([name for name, model in sorted(EVERY.items()) if model.choice("unit_effect") == "fixed"]), SEEDS
+)
 def test_levels_of_units_do_not_matter_where_effects_are_flat(name, seed):
     design = small(seed).holding_spread()
     levels = 5 * np.random.default_rng(seed).normal(size=len(design.units))

@@ -277,7 +277,7 @@ def test_effects(model):
     assert_near_draws(rows.loc["(all)"], slopes.common)
     assert rows.loc[["(all)", "(new)"], ["no_pooling", "no_pooling_se"]].isna().all(axis=None)
     np.testing.assert_allclose(rows["pooling_factor"][:3], pooling_factors(found))
-    if found.model.group_slope == "pooled":
+    if found.model.choice("group_slope") == "pooled":
         assert_near_draws(rows.loc["(new)"], slopes.new)
         overall = pooling_factor_overall(draws_of(found, "group_slope"))
         assert rows.loc["(all)", "pooling_factor"] == pytest.approx(overall)

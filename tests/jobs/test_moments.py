@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.moments.gathering import PanelMoments
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs import moments as momentsjob

@@ -27,20 +27,13 @@ from tests.support.regressions import load, random_design
 
 FLAT = Prior("flat", {})
 HALF = Prior("half_normal", {"scale": 1.0})
-BASE = {
-    "unit_effect": "fixed",
-    "time_effect": "fixed",
-    "group_slope": "off",
-    "group_control_slope": "off",
-    "group_time_effect": "off",
-    "unit_slope": "off",
-    "residual": "normal",
-}
+BASE = {"unit_effect": "fixed", "time_effect": "fixed", "residual": "normal"}
 
 
 def member(priors: Mapping[str, Prior] | None = None, **terms: str) -> PanelModel:
     """Return a member of the family: two-way fixed effects and a common slope, but for the terms given."""
-    bare = PanelModel(name="test", question="What?", **(BASE | terms), priors={})
+    bare = PanelModel(name="test", question="What?", choices=BASE | terms, priors={})
+    bare = replace(bare, choices=bare.every_choice)
     own = {"slope": FLAT, "control_slope": FLAT} | dict.fromkeys(bare.scales, HALF)
     return replace(bare, priors=own | dict(priors or {}))
 
@@ -242,24 +235,24 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
         for r, group in groups.items()
         for t, label in enumerate(design.times)
     }
-    if model.unit_effect == "fixed":
+    if model.choice("unit_effect") == "fixed":
         flat |= units
     else:
         flat["intercept"] = np.ones(design.n_obs)
         normal |= {name: (column, "sigma_mu", 0.0) for name, column in units.items()}
-    if model.group_time_effect == "fixed":
+    if model.choice("group_time_effect") == "fixed":
         flat |= group_times
-    elif model.time_effect == "fixed":
+    elif model.choice("time_effect") == "fixed":
         flat |= times
     else:
         normal |= {name: (column, "sigma_lambda", 0.0) for name, column in times.items()}
-    if model.group_time_effect == "pooled":
+    if model.choice("group_time_effect") == "pooled":
         normal |= {name: (column, "sigma_omega", 0.0) for name, column in group_times.items()}
     mundlak: dict[str, Array] = {}
     for k, term in enumerate(design.terms):
         x = design.x[:, k]
         own = {group: x * rows(design.group, r) for r, group in groups.items()}
-        choice = model.group_slope if term == exposure else model.group_control_slope
+        choice = model.choice("group_slope") if term == exposure else model.choice("group_control_slope")
         common = "slope" if term == exposure else f"control_slope[{term}]"
         total = "group_total_slope" if term == exposure else f"group_total_control_slope[{term}]"
         if choice == "fixed":
@@ -274,17 +267,17 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
             normal |= {f"{name}[{group}]": (column, scale, 0.0) for group, column in own.items()}
         mundlak |= {term: x} if choice == "off" else {f"{term}[{group}]": column for group, column in own.items()}
     for effect, codes in (("unit", design.unit), ("time", design.time)):
-        if getattr(model, f"{effect}_effect") == "correlated":
+        if model.choice(f"{effect}_effect") == "correlated":
             for name, column in mundlak.items():
                 means = pd.Series(column).groupby(codes).transform("mean").to_numpy()
                 flat[f"mundlak_{effect}[{name}]"] = means
-    if model.unit_slope == "pooled":
+    if model.choice("unit_slope") == "pooled":
         d = design.x[:, 0]
         normal |= {
             f"unit_slope[{label}]": (d * rows(design.unit, i), "kappa", 0.0) for i, label in enumerate(design.units)
         }
     kept = independent(flat)
-    by_group = model.residual == "by_group"
+    by_group = model.choice("residual") == "by_group"
     return Dense(
         design.y,
         np.column_stack([flat[name] for name in kept]),

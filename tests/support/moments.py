@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cbec_bayes.bayes.moments.gathering import PanelMoments
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 
 
 def in_order(found: PanelMoments, groups: tuple[str, ...]) -> PanelMoments:

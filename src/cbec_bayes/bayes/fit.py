@@ -17,9 +17,10 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects, with_unit_slopes
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
-from cbec_bayes.bayes.model.family import SCALES, PanelModel
+from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.moments.gathering import PanelMoments
+from cbec_bayes.bayes.model.terms import is_scale, scale_symbols
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.posterior import store
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
@@ -74,7 +75,7 @@ class PanelFit:
     def _repr_html_(self) -> str:
         """Return slopes and scales as a table: posterior mean, sd and 95 % equal-tailed interval."""
         posterior = self.tree["posterior"].dataset
-        shown = ["slope", "group_total_slope", "new_group_slope", "control_slope", *SCALES, RHO]
+        shown = ["slope", "group_total_slope", "new_group_slope", "control_slope", *scale_symbols(), RHO]
         rows = []
         for name in (name for name in shown if name in posterior and posterior[name].size):
             values = posterior[name].to_numpy()
@@ -102,7 +103,7 @@ class PanelFit:
         posterior = self.tree["posterior"].dataset
         found = []
         for name, prior in self.priors.items():
-            if name.partition("[")[0] not in SCALES or name not in posterior or prior.dist == "fixed":
+            if not is_scale(name) or name not in posterior or prior.dist == "fixed":
                 continue
             drawn = posterior[name].to_numpy()
             if drawn.ndim == 2 and stats.kstest(drawn.ravel(), partial(cumulative, prior)).statistic < SAME:

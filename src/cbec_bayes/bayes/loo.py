@@ -289,7 +289,7 @@ def left_out(piece: Left) -> tuple[float, float, Array | None]:
     if not piece.levels:
         units = np.unique(blocks.design.unit[piece.rows])
         constant = float(np.log(np.bincount(blocks.design.unit)[units]).sum() / 2)
-        if blocks.model.unit_effect != "fixed":
+        if blocks.model.choice("unit_effect") != "fixed":
             blocks = _with_free_units(blocks, units)
     every, less = make_collapsed(blocks), make_collapsed(others)
     at = [every.names.index(name) for name in less.names]
@@ -328,7 +328,7 @@ def _rows_of(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks | None:
     )
     columns = found.x[:, : found.n_flat]
     left = columns
-    if blocks.model.unit_effect == "fixed":
+    if blocks.model.choice("unit_effect") == "fixed":
         left = columns - means_by(design.unit, columns)[design.unit]
     return found if len(identified(columns, left, about_mean=False)) == found.n_flat else None
 

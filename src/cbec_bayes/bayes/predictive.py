@@ -8,7 +8,6 @@ import numpy as np
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, means_by
@@ -60,7 +59,7 @@ def predictive_outcomes(
     rng = np.random.default_rng([seed, 3])
     model, design = fit.model, fit.design
     effects = {block.name: of(block.name) for block in fit.blocks.variables} | {"unit_effect": of("unit_effect")}
-    flat, shape = model.unit_effect == "fixed", effects["unit_effect"].shape
+    flat, shape = model.choice("unit_effect") == "fixed", effects["unit_effect"].shape
     mean = linear_predictor(fit.blocks, effects)
     level = effects["unit_effect"]
     if flat and own_levels:
@@ -71,8 +70,9 @@ def predictive_outcomes(
             level = np.take_along_axis(level, rng.integers(shape[1], size=shape), axis=1)
         else:
             anew["unit_effect"] = of("sigma_mu")[:, None] * rng.standard_normal(shape)
-        if "unit_slope" in effects:
-            anew["unit_slope"] = of("kappa")[:, None] * rng.standard_normal(shape)
+        for block in fit.blocks.variables:
+            if block.dims == ("unit",) and block.scale is not None and block.name != "unit_effect":
+                anew[block.name] = of(block.scale)[:, None] * rng.standard_normal(shape)
         mean = linear_predictor(fit.blocks, anew)
     parameters = () if model.likelihood is None else model.likelihood.parameters
     scales = {name: of(name) for name in ("sigma", "rho", *parameters) if name in posterior}
@@ -98,23 +98,4 @@ def residuals(model: PanelModel, design: Design, scales: Mapping[str, Array], rn
     rng
         Source of the draws.
     """
-    sigma = scales["sigma"]
-    if model.likelihood is not None:
-        return np.asarray(sigma[:, None] * model.likelihood.residuals(scales, (len(sigma), design.n_obs), rng))
-    noise = rng.standard_normal((len(sigma), design.n_obs))
-    if model.residual == "by_group" and design.group is not None:
-        return np.asarray(sigma[:, design.group] * noise)
-    if model.residual == "ar1":
-        noise = _carried(noise, scales["rho"], design)
-    return np.asarray(sigma[:, None] * noise)
-
-
-def _carried(noise: Array, rho: Array, design: Design) -> Array:
-    """Turn independent noise, shape (S, n), into stationary AR(1) of variance one within units."""
-    previous, gap = previous_rows(design)
-    found = noise.copy()
-    for time in range(len(design.times)):  # the row before is of an earlier period, and done
-        rows = np.flatnonzero((design.time == time) & (gap > 0))
-        carried = rho[:, None] ** gap[rows]
-        found[:, rows] = carried * found[:, previous[rows]] + np.sqrt(1 - carried**2) * noise[:, rows]
-    return found
+    return model.residuals.draw(design, scales, rng)

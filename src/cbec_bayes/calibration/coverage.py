@@ -208,8 +208,8 @@ def _classical(design: Design, group: str | None, outcomes: Array, seed: int) ->
 
 def _hierarchical(blocks: Blocks, y: Array, seed: int) -> dict[str, list[float]]:
     """Return the interval and the mean of the common slope, and of each group's where the model has them."""
-    columns = [GROUP_ALL] if blocks.model.group_slope != "fixed" else []
-    columns += blocks.design.groups if blocks.model.group_slope != "off" else ()
+    columns = [GROUP_ALL] if blocks.model.choice("group_slope") != "fixed" else []
+    columns += blocks.design.groups if blocks.model.choice("group_slope") != "off" else ()
     try:
         found = refit(with_outcome(blocks, y), draws=DRAWS, seed=seed, pilot=PILOT)
         found.diagnostics.require()

@@ -9,8 +9,8 @@ import numpy as np
 
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import draw, resolve
+from cbec_bayes.bayes.model.terms import term_of, unit_effects
 from cbec_bayes.bayes.posterior import linear_predictor
-from cbec_bayes.bayes.predictive import residuals
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, TwoWay
 from cbec_bayes.runtime.labels import Origin
@@ -113,22 +113,15 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
     model, design = blocks.model, blocks.design
     priors = resolve(model, design)
     scales = {name: draw(priors[name], rng, (1,)) for name in priors if name in _scale_names(blocks)}
-    if model.residual == "by_group":
+    if model.residuals.by_group:
         scales["sigma"] = draw(priors["sigma"], rng, (1, len(design.groups)))
-    if model.residual == "ar1":
-        scales["rho"] = rng.uniform(-1, 1, 1)
-    if model.likelihood is not None:
-        scales |= model.likelihood.draw_parameters(rng, 1)
+    scales |= model.residuals.draw_parameters(rng, 1)
     truth = dict(scales)
-    for block in blocks.variables:
-        scale = None if block.scale is None else scales[block.scale]
-        size = (1, *block.shape)
-        truth[block.name] = np.zeros(size) if scale is None else scale[0] * rng.standard_normal(size)
-    if "unit_effect" not in truth:
-        size = (1, len(design.units))
-        random = model.unit_effect != "fixed"
-        truth["unit_effect"] = scales["sigma_mu"][0] * rng.standard_normal(size) if random else np.zeros(size)
-    y = linear_predictor(blocks, truth) + residuals(model, design, scales, rng)
+    for block in (*blocks.variables, unit_effects(design, model.every_choice)):
+        term = term_of(block.name)
+        if block.name not in truth and term is not None:
+            truth[block.name] = term.simulate(block, None if block.scale is None else scales[block.scale], rng)
+    y = linear_predictor(blocks, truth) + model.residuals.draw(design, scales, rng)
     if "group_slope" in truth:
         truth["group_total_slope"] = truth["slope"][:, None] + truth["group_slope"]
         truth["new_group_slope"] = truth["slope"] + scales["tau"] * rng.standard_normal(1)

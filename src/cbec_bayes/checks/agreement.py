@@ -95,7 +95,7 @@ def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int =
             estimate, crv1 = float(classical.regression.estimate[k]), float(classical.regression.se[k])
             crv3 = float(classical.crv3_se[k])
             chances = classical.regression.p[k], classical.cr2_p[k], classical.crv3_p[k], classical.wild_p[k]
-            pooled = found.model.group_slope == "pooled" and term == part.terms[0]
+            pooled = found.model.choice("group_slope") == "pooled" and term == part.terms[0]
             why = explain(
                 s.mean - estimate, s.sd, crv1, crv3, len(part.units), of_all=column == GROUP_ALL, pooled=pooled
             )

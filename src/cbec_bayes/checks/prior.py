@@ -11,8 +11,8 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import Block, location_priors
 from cbec_bayes.bayes.model.densities import draw
-from cbec_bayes.bayes.model.family import SCALES
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.model.terms import is_scale
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.cells import Place
 from cbec_bayes.checks.result import CheckResult, against
@@ -114,15 +114,12 @@ def _before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
     one = posterior.isel(chain=slice(0, 1), draw=slice(0, 1))
     own = one.isel(draw=np.zeros(draws, dtype=int)).assign_coords(draw=np.arange(draws)).copy(deep=True)
     for name, prior in found.priors.items():
-        if name in own and name.partition("[")[0] in SCALES:
+        if name in own and is_scale(name):
             own[name] = own[name].dims, draw(prior, rng, own[name].shape)
-    if "rho" in own:
-        own["rho"] = own["rho"].dims, rng.uniform(-1, 1, own["rho"].shape)
-    if found.model.likelihood is not None:
-        for name, values in found.model.likelihood.draw_parameters(rng, draws).items():
-            own[name] = own[name].dims, values.reshape(own[name].shape)
+    for name, values in found.model.residuals.draw_parameters(rng, draws).items():
+        own[name] = own[name].dims, values.reshape(own[name].shape)
     scale_of = {block.name: block.scale for block in found.blocks.variables}
-    if found.model.unit_effect != "fixed":
+    if found.model.choice("unit_effect") != "fixed":
         scale_of["unit_effect"] = "sigma_mu"
     normal = {block.name: _normal(block, found.priors) for block in found.blocks.flat}
     for name in [*dict.fromkeys([*scale_of, "unit_effect"])]:

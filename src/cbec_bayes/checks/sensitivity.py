@@ -71,7 +71,7 @@ def between_group_prior(
     """
     name = "between_group_prior"
     model = found.model
-    if model.group_slope != "pooled" or model.priors["tau"].dist == "fixed" or found.collapsed is None:
+    if model.choice("group_slope") != "pooled" or model.priors["tau"].dist == "fixed" or found.collapsed is None:
         empty = pd.DataFrame(columns=list(SENSITIVITY_COLUMNS))
         return CheckResult(name, None, empty, None, f"The model {model.name} has no between-group scale to be sampled.")
     tried = alternatives(model.priors["tau"])

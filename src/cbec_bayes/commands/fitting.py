@@ -42,7 +42,7 @@ from cbec_bayes.runtime.progress import OnProgress, Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cbec_bayes.bayes.moments.gathering import PanelMoments
+    from cbec_bayes.bayes.moments.panel_moments import PanelMoments
     from cbec_bayes.jobs.check import CheckedFit
     from cbec_bayes.jobs.fit_tables import FittedPanel
     from cbec_bayes.runtime.fanout import Executor

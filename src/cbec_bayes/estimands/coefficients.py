@@ -99,7 +99,7 @@ def coefficients(found: PanelFit) -> Coefficients:
     slopes = group_slopes(found)
     exposure = design.terms[0]
     draws = {exposure: slopes.common}
-    if model.group_slope != "off":
+    if model.choice("group_slope") != "off":
         draws |= {f"{exposure}[{group}]": slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
     posterior = found.tree["posterior"].dataset
     if "control_slope" in posterior:
@@ -109,7 +109,7 @@ def coefficients(found: PanelFit) -> Coefficients:
         s = summarise_draws(values)
         rows[name] = (s.mean, s.sd, s.ci_low, s.ci_high, s.p_positive)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COEFFICIENT_COLUMNS))
-    kinds = {"unit": model.unit_effect, "time": model.time_effect}
+    kinds = {"unit": model.choice("unit_effect"), "time": model.choice("time_effect")}
     effects = "+".join(name for name, kind in kinds.items() if kind == "fixed") or None
     return Coefficients(
         outcome=design.outcome,

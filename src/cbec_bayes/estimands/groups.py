@@ -73,16 +73,16 @@ def _slopes(model: PanelModel, design: Design, draws: Callable[[str], Array]) ->
 
     sizes = units_per_group(design)
     weights = sizes / sizes.sum()
-    if model.group_slope == "off":
+    if model.choice("group_slope") == "off":
         common = draws("slope")
         groups = np.repeat(common[:, None], len(design.groups), axis=1)
     else:
         groups = draws("group_total_slope")
-        common = draws("slope") if model.group_slope == "pooled" else groups @ weights
+        common = draws("slope") if model.choice("group_slope") == "pooled" else groups @ weights
     average = groups @ weights if len(design.groups) else common
-    if model.unit_slope == "pooled":
+    if model.choice("unit_slope") == "pooled":
         average = average + draws("mean_unit_slope")
-    new = draws("new_group_slope") if model.group_slope == "pooled" else None
+    new = draws("new_group_slope") if model.choice("group_slope") == "pooled" else None
     return GroupSlopes(design.groups, groups, common, average, new)
 
 
@@ -135,19 +135,19 @@ def _loadings(fit: PanelFit) -> Array:
     def at(name: str) -> NDArray[np.intp]:
         return _positions(blocks, name)
 
-    if model.group_slope != "fixed":
+    if model.choice("group_slope") != "fixed":
         found[:, at("slope")] = 1.0
-    if model.group_slope != "off":
-        name = "group_slope" if model.group_slope == "pooled" else "group_total_slope"
+    if model.choice("group_slope") != "off":
+        name = "group_slope" if model.choice("group_slope") == "pooled" else "group_total_slope"
         own = next(block for block in blocks.every if block.name == name).kept
         found[list(own), at(name)] = 1.0
         average = weights @ found[:n_groups]
         found[-1] = average
-        if model.group_slope == "fixed":
+        if model.choice("group_slope") == "fixed":
             found[-2] = average
     if blocks.unit_slope is not None:
         found[-1, -1] = 1.0
-    elif model.unit_slope == "pooled":
+    elif model.choice("unit_slope") == "pooled":
         found[-1, at("unit_slope")] += 1.0 / len(design.units)
     return found
 
@@ -233,8 +233,8 @@ def pooling_factors(fit: PanelFit) -> Array:
     by is left out: under a flat prior it is tau^2 / R at the least, however well R groups are known.
     """
     n_groups = len(fit.design.groups)
-    if fit.model.group_slope != "pooled":
-        return np.full(n_groups, 0.0 if fit.model.group_slope == "fixed" else 1.0)
+    if fit.model.choice("group_slope") != "pooled":
+        return np.full(n_groups, 0.0 if fit.model.choice("group_slope") == "fixed" else 1.0)
     if fit.collapsed is None:
         return np.full(n_groups, np.nan)
     points = log_scales(fit)
@@ -304,7 +304,7 @@ def effects(fit: PanelFit, ssc: str = "reghdfe") -> pd.DataFrame:
                 "origin": str(design.origin),
             }
         )
-    several = fit.model.group_slope == "pooled"
+    several = fit.model.choice("group_slope") == "pooled"
     overall = pooling_factor_overall(slopes.groups - slopes.common[:, None]) if several else math.nan
     for label in (GROUP_ALL, GROUP_NEW):
         whole = label == GROUP_ALL
@@ -409,7 +409,7 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
         The model does not pool group slopes, or was not collapsed; a value of tau is beyond `PATH_MAX`.
     """
     collapsed = fit.collapsed
-    if collapsed is None or fit.model.group_slope != "pooled":
+    if collapsed is None or fit.model.choice("group_slope") != "pooled":
         raise InputError(f"the model '{fit.model.name}' has no shrinkage path: its group slopes are not pooled exactly")
     most = PATH_MAX if collapsed.reduced is not None and collapsed.reduced.diagonal is not None else PATH_MAX / 10
     longest = most * float(fit.design.y.std(ddof=1) / fit.design.x[:, 0].std(ddof=1))

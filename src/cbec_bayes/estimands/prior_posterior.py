@@ -7,7 +7,7 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.densities import log_density
-from cbec_bayes.bayes.model.family import SCALES
+from cbec_bayes.bayes.model.terms import is_scale
 
 COLUMNS = ("parameter", "value", "prior", "posterior", "origin")
 
@@ -33,7 +33,7 @@ def prior_posterior(fit: PanelFit, points: int = 128) -> pd.DataFrame:
     posterior = fit.tree["posterior"].dataset
     frames = []
     for name, prior in fit.priors.items():
-        if name.partition("[")[0] not in SCALES or name not in posterior or prior.dist == "fixed":
+        if not is_scale(name) or name not in posterior or prior.dist == "fixed":
             continue
         values = posterior[name]
         draws = values.to_numpy().reshape(values.sizes["chain"] * values.sizes["draw"], -1)

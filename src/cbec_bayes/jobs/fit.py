@@ -125,8 +125,7 @@ def _require_errors(design: Design, file: Path) -> None:
 
 def _require_room(spec: PanelModel, n_units: int, n_groups: int) -> None:
     """Raise where a model has more coefficients than fit into memory, or into an hour."""
-    own = spec.residual == "ar1" or (spec.unit_slope != "off" and not spec.eliminates_unit_slopes)
-    if own and spec.is_gaussian and n_units > MAX_UNITS:
+    if spec.has_unit_coefficients and spec.is_gaussian and n_units > MAX_UNITS:
         raise InputError(
             f"the model '{spec.name}' gives each unit a coefficient of its own, and {n_units} units are more than the "
             f"{MAX_UNITS} that fit into memory; another member does not"

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.moments.gathering import PanelMoments
 from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.groups import contrasts, effects, estimands, group_slopes, ranks
@@ -194,7 +194,7 @@ def tabulate(
     """
     design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
-    few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.group_slope != "off"
+    few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.choice("group_slope") != "off"
     shown = slopes.labels if few else ()
     draws = slopes.groups if few else slopes.groups[:, :0]
     asked = {

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.moments.gathering import Gathering, PanelMoments
+from cbec_bayes.bayes.moments.gathering import Gathering
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.panel import Roles, read_frame
 from cbec_bayes.panel.cells import Source, row_numbers
 from cbec_bayes.panel.within import Array

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from cbec_bayes.bayes.model import densities
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.published.estimates import ImpliedError
 
@@ -56,7 +57,11 @@ def finite(upper: float, centre: float, step: float) -> Rule:
 
 
 def log_density(prior: Prior, tau: Array) -> Array:
-    """Return the log density of a prior of the scale at `tau` (any shape), normalised."""
+    """Return the log density of a prior of the scale at `tau` (any shape), normalised.
+
+    Those of the first families are SciPy's, whose last digits are not those of `cbec_bayes.bayes.model.densities`: the
+    numbers that have been published with them would change.
+    """
     p = prior.params
     match prior.dist:
         case "half_normal":
@@ -69,12 +74,7 @@ def log_density(prior: Prior, tau: Array) -> Array:
             return np.asarray(stats.expon.logpdf(tau, scale=p["mean"]))
         case "uniform":
             return np.asarray(stats.uniform.logpdf(tau, scale=p["upper"]))
-    raise ValueError(f"'{prior.dist}' has no density")
-
-
-def tail_index(prior: Prior) -> float:
-    """Return nu where the density of the scale falls as tau^-(nu + 1); infinite for a lighter tail."""
-    return {"half_cauchy": 1.0, "half_t": prior.params.get("df", math.inf)}.get(prior.dist, math.inf)
+    return densities.log_density(prior, tau)[0]
 
 
 def scale_rule(prior: Prior, centre: float, step: float) -> Rule:

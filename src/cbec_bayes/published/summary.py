@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from cbec_bayes.bayes.model.densities import tail_index
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.published.conditional import implied_errors, n_combinations, nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.posterior import SummaryPosterior
-from cbec_bayes.published.quadrature import scale_rule, tail_index
+from cbec_bayes.published.quadrature import scale_rule
 from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.runtime.errors import GateError, InputError
 

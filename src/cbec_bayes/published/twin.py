@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.model.prior import Prior, pymc_scale
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
@@ -105,31 +105,14 @@ def _slope(prior: Prior) -> Any:
 
     if prior.dist == "flat":
         return pm.Flat("slope")
-    p = _double(prior)
-    return pm.Normal("slope", p["mean"], p["sd"])
-
-
-def _double(prior: Prior) -> dict[str, Any]:
-    """Return the parameters in double precision: PyTensor takes the logarithm of a Python float in single."""
-    return {key: np.float64(value) for key, value in prior.params.items()}
+    # In double precision: PyTensor takes the logarithm of a Python float in single.
+    return pm.Normal("slope", np.float64(prior.params["mean"]), np.float64(prior.params["sd"]))
 
 
 def _between(prior: Prior) -> Any:
-    import pymc as pm
-
-    p = _double(prior)
-    match prior.dist:
-        case "half_normal":
-            return pm.HalfNormal("between", p["scale"])
-        case "half_t":
-            return pm.HalfStudentT("between", nu=p["df"], sigma=p["scale"])
-        case "half_cauchy":
-            return pm.HalfCauchy("between", p["scale"])
-        case "exponential":
-            return pm.Exponential("between", scale=p["mean"])
-        case "uniform":
-            return pm.Uniform("between", 0, p["upper"])
-    raise InputError(f"the PyMC twin samples the between-group scale; a '{prior.dist}' one needs no sampling")
+    if prior.dist == "fixed":
+        raise InputError("the PyMC twin samples the between-group scale; a 'fixed' one needs no sampling")
+    return pymc_scale("between", prior)
 
 
 def fit_pymc(

@@ -167,7 +167,7 @@ def _common_sentence(fitted: FittedPanel) -> str:
 def _groups_sentence(fitted: FittedPanel) -> str:
     effects = fitted.effects.dropna(subset=["mean"]).set_index("group")
     groups = effects.drop(index=[group for group in (GROUP_ALL, GROUP_NEW) if group in effects.index])
-    if len(groups) < 2 or fitted.fit.model.group_slope == "off":
+    if len(groups) < 2 or fitted.fit.model.choice("group_slope") == "off":
         return "All rows share one slope: there are no groups, or the model does not let them differ."
     largest, smallest = str(groups["mean"].idxmax()), str(groups["mean"].idxmin())
     return (

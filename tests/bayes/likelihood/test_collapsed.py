@@ -90,12 +90,12 @@ def test_the_members_together_have_every_choice_that_can_be_collapsed():
         "unit_slope": {"off", "pooled"},
         "residual": {"normal", "by_group"},
     }.items():
-        assert {getattr(model, term) for model in MEMBERS.values()} == choices
+        assert {model.choice(term) for model in MEMBERS.values()} == choices
     reduced = {name for name, model in MEMBERS.items() if collapsed(panel("balanced"), model).reduced is not None}
     assert reduced == {
         n
         for n, m in MEMBERS.items()
-        if m.unit_effect == "fixed" and m.residual == "normal" and not m.eliminates_unit_slopes
+        if m.choice("unit_effect") == "fixed" and m.choice("residual") == "normal" and not m.eliminates_unit_slopes
     }
 
 
@@ -465,7 +465,7 @@ def test_the_units_of_the_columns_move_the_density_by_their_jacobian(name, seed,
     found = collapsed(other, model)
     move = {"tau": a / s[0], "kappa": a / s[0], "phi": a / s[1]}
     shift = np.log([move.get(scale.partition("[")[0], a) for scale in engine.names])
-    k = blocks.n_flat + (len(design.units) if model.unit_effect == "fixed" else 0)
+    k = blocks.n_flat + (len(design.units) if model.choice("unit_effect") == "fixed" else 0)
     jacobian = -(design.n_obs - k) * log_y - np.log(slope_factors(blocks, s)).sum()
     before, after = engine.log_likelihood(point[None])[0], found.log_likelihood((point + shift)[None])[0]
     assert after == pytest.approx(before + jacobian, rel=1e-9, abs=1e-8)
@@ -474,14 +474,14 @@ def test_the_units_of_the_columns_move_the_density_by_their_jacobian(name, seed,
 
 
 @settings(max_examples=30)
-@given(st.sampled_from([n for n, m in sorted(MEMBERS.items()) if m.unit_effect == "fixed"]), SEEDS)
+@given(st.sampled_from([n for n, m in sorted(MEMBERS.items()) if m.choice("unit_effect") == "fixed"]), SEEDS)
 def test_the_origins_of_the_columns_do_not_matter_where_effects_take_them_up(name, seed):
     """Fixed unit effects absorb constants, a slope's multiples of them included.
 
     Periods' means of a group's regressor hold the group's share of the rows, which is constant on balanced panels only.
     """
     model = MEMBERS[name]
-    design = small(seed, 1.0 if model.time_effect == "correlated" else 0.9)
+    design = small(seed, 1.0 if model.choice("time_effect") == "correlated" else 0.9)
     shift = 10 * np.random.default_rng(seed).normal(size=3)
     other = replace(design, y=design.y + shift[0], x=design.x + shift[1:])
     engine, found = collapsed(design, model), collapsed(other, model)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
+import pymc as pm
 import pytest
-from scipy import stats
+from scipy import special, stats
 
-from cbec_bayes.bayes.model.densities import CORRELATION, cumulative, draw, log_density, resolve, start
-from cbec_bayes.bayes.model.family import SCALES, UNITS, load_panel_model
+from cbec_bayes.bayes.model import prior as priors
+from cbec_bayes.bayes.model import scale_families
+from cbec_bayes.bayes.model.densities import CORRELATION, cumulative, draw, log_density, resolve, start, tail_index
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import SCALE_FAMILIES, Prior
+from cbec_bayes.published.quadrature import scale_rule
 from cbec_bayes.runtime.errors import InputError
 from tests.support.members import POOLED, member, panel
 
@@ -110,11 +116,6 @@ def test_units_are_those_of_the_data():
     assert set(found) == {*expected, "slope", *controls}
 
 
-def test_every_parameter_has_a_unit():
-    assert set(UNITS) == {"slope", "control_slope", *SCALES}
-    assert set(UNITS.values()) == {"slope", "control", "outcome"}
-
-
 @pytest.mark.parametrize(
     ("prior", "expected"),
     [
@@ -177,3 +178,44 @@ def test_draws_of_a_scale_that_is_held_and_of_none():
     assert set(draw(Prior("fixed", {"value": 2.0}), np.random.default_rng(1), (3,))) == {2.0}
     with pytest.raises(ValueError, match="no prior of a scale"):
         draw(Prior("flat", {}), np.random.default_rng(1), (3,))
+
+
+class HalfLogistic(scale_families.ScaleFamily):
+    parameters: ClassVar = {"scale": True}
+
+    def log_density(self, p, scale):
+        z = scale / p["scale"]
+        return stats.halflogistic.logpdf(z) - np.log(p["scale"]), -z * np.tanh(z / 2)
+
+    def cumulative(self, p, scale):
+        return stats.halflogistic.cdf(scale / p["scale"])
+
+    def draw(self, p, rng, shape):
+        return p["scale"] * np.abs(rng.logistic(size=shape))
+
+    def pymc(self, p):
+        return pm.Truncated, {"dist": pm.Logistic.dist(0, p["scale"]), "lower": 0.0}
+
+
+def test_a_family_is_a_class_and_an_entry(monkeypatch):
+    monkeypatch.setitem(scale_families.FAMILIES, "half_logistic", HalfLogistic())
+    monkeypatch.setitem(priors.FAMILIES, "half_logistic", HalfLogistic.parameters)  # made from the other at import
+    prior = Prior("half_logistic", {"scale": 0.5})
+    assert prior.scaled(2.0).params == {"scale": 1.0}
+    found, slope = log_density(prior, POINTS)
+    h = 1e-5
+    rough = (log_density(prior, POINTS * np.exp(h))[0] - log_density(prior, POINTS * np.exp(-h))[0]) / (2 * h)
+    np.testing.assert_allclose(slope, rough, atol=1e-7)
+    assert stats.kstest(draw(prior, np.random.default_rng(1), (4000,)), partial(cumulative, prior)).pvalue > 1e-3
+    assert (start(prior), tail_index(prior)) == (0.25, np.inf)
+    rule = scale_rule(prior, 0.5, 1 / 16)
+    assert special.logsumexp(rule.log_weights) == pytest.approx(0, abs=1e-12)
+    with pm.Model():
+        twin = pm.logp(priors.pymc_scale(None, prior), POINTS).eval()
+    np.testing.assert_allclose(twin, found, rtol=1e-9, atol=1e-14)
+
+
+def test_tails_are_those_of_the_families():
+    found = {prior.dist: tail_index(prior) for prior, _ in SAMPLED.values()}
+    assert found == {"half_normal": np.inf, "half_cauchy": 1.0, "exponential": np.inf, "uniform": np.inf, "half_t": 1.5}
+    assert tail_index(Prior("fixed", {"value": 1.0})) == np.inf

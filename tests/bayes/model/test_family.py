@@ -6,17 +6,9 @@ import itertools
 
 import pytest
 
-from cbec_bayes.bayes.model.family import (
-    SCALES,
-    TERMS,
-    UNITS,
-    PanelModel,
-    load_panel_model,
-    panel_model_names,
-    read_panel_model,
-)
-from cbec_bayes.bayes.model.likelihoods import SAMPLED
+from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names, read_panel_model
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols, term_of
 from cbec_bayes.runtime.errors import InputError
 
 HALF = 'dist = "half_normal"\nscale = 1.0'
@@ -30,6 +22,16 @@ GOOD = {
     "group_time_effect": '"off"',
     "unit_slope": '"off"',
     "residual": '"normal"',
+}
+FIRST = {key: f'"{term.choices[0]}"' for key, term in chosen_terms().items()}
+SCALES = {
+    "residual": "sigma",
+    "group_slope": "tau",
+    "group_control_slope": "phi",
+    "group_time_effect": "sigma_omega",
+    "unit_slope": "kappa",
+    "unit_effect": "sigma_mu",
+    "time_effect": "sigma_lambda",
 }
 PRIORS = {"slope": 'dist = "flat"', "control_slope": 'dist = "flat"', "sigma": HALF, "tau": HALF}
 
@@ -54,14 +56,15 @@ def test_every_shipped_member_loads_and_says_what_it_answers():
         assert model.name == name
         assert model.question.endswith("?")
         assert set(model.priors) == {"slope", "control_slope", *model.scales}
-        for term, choices in TERMS.items():
-            assert getattr(model, term) in (*choices, *SAMPLED)
+        assert set(model.choices) == set(chosen_terms())
+        for key, term in chosen_terms().items():
+            assert model.choice(key) in term.choices
 
 
 def test_no_two_shipped_members_are_the_same_model():
     models = [load_panel_model(name) for name in panel_model_names()]
     for a, b in itertools.combinations(models, 2):
-        assert [getattr(a, term) for term in TERMS] != [getattr(b, term) for term in TERMS]
+        assert a.choices != b.choices
         assert a.question != b.question
 
 
@@ -91,21 +94,24 @@ def test_a_model_from_a_file_of_ones_own(tmp_path):
     path = write(tmp_path, priors={"tau": 'dist = "half_t"\ndf = 4\nscale = 0.25'})
     model = load_panel_model(path)
     assert model == read_panel_model(path) == load_panel_model(str(path))
-    assert (model.name, model.question, model.group_slope, model.unit_slope) == ("mine", "What?", "pooled", "off")
+    assert (model.name, model.question, model.choice("group_slope"), model.choice("unit_slope")) == (
+        "mine",
+        "What?",
+        "pooled",
+        "off",
+    )
     assert model.priors["tau"] == Prior("half_t", {"df": 4.0, "scale": 0.25})
     assert model.priors["slope"] == Prior("flat", {})
 
 
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("term", chosen_terms())
 def test_every_choice_of_every_term_has_the_scales_that_it_needs(tmp_path, term):
-    for choice in TERMS[term]:
-        base = {name: f'"{choices[0]}"' for name, choices in TERMS.items()}
-        chosen = {**base, term: f'"{choice}"'}
-        needed = [s for s, own in SCALES.items() if own == term and choice in ("pooled", "random", "correlated")]
+    for choice in TERMS[term].choices:
+        chosen = FIRST | {term: f'"{choice}"'}
+        needed = [SCALES[term]] if choice in ("pooled", "random", "correlated") else []
         priors = {"tau": None} | dict.fromkeys(needed, HALF)
         model = read_panel_model(write(tmp_path, chosen, priors))
         assert model.scales == ("sigma", *needed)
-        assert model.has_scale(term) is bool(needed)
         for scale in needed:
             with pytest.raises(InputError, match=f"priors.{scale}: a table is needed"):
                 read_panel_model(write(tmp_path, chosen, {**priors, scale: None}))
@@ -173,11 +179,11 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         load_panel_model("nowhere.toml")
 
 
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("term", chosen_terms())
 def test_every_deviation_by_group_needs_groups_pooled_or_not(tmp_path, term):
-    for choice in TERMS[term]:
-        chosen = {name: f'"{choices[0]}"' for name, choices in TERMS.items()} | {term: f'"{choice}"'}
-        needed = [s for s, own in SCALES.items() if own == term and choice in ("pooled", "random", "correlated")]
+    for choice in TERMS[term].choices:
+        chosen = FIRST | {term: f'"{choice}"'}
+        needed = [SCALES[term]] if choice in ("pooled", "random", "correlated") else []
         model = read_panel_model(write(tmp_path, chosen, {"tau": None} | dict.fromkeys(needed, HALF)))
         by_group = (term.startswith("group_") and choice != "off") or choice == "by_group"
         assert model.uses_groups is by_group
@@ -189,10 +195,11 @@ def test_without_groups_a_member_keeps_what_needs_none(name):
     model = load_panel_model(name)
     reduced = model.without_groups()
     assert not reduced.uses_groups
-    assert (reduced.group_slope, reduced.group_control_slope, reduced.group_time_effect) == ("off",) * 3
+    assert {reduced.choice(term) for term in ("group_slope", "group_control_slope", "group_time_effect")} == {"off"}
     for term in ("unit_effect", "time_effect", "unit_slope"):
-        assert getattr(reduced, term) == getattr(model, term)
-    assert reduced.residual == ("normal" if model.residual == "by_group" else model.residual)
+        assert reduced.choice(term) == model.choice(term)
+    residual = model.choice("residual")
+    assert reduced.choice("residual") == ("normal" if residual == "by_group" else residual)
     assert set(reduced.priors) == {"slope", "control_slope", *reduced.scales}
     assert all(reduced.priors[key] == model.priors[key] for key in reduced.priors)
     assert reduced.without_groups() == reduced
@@ -200,19 +207,17 @@ def test_without_groups_a_member_keeps_what_needs_none(name):
 
 def test_without_groups_leaves_scales_that_need_none():
     priors = {
-        name: Prior("exponential", {"mean": 1.0 + k}) for k, name in enumerate(("slope", "control_slope", *SCALES))
+        name: Prior("exponential", {"mean": 1.0 + k})
+        for k, name in enumerate(("slope", "control_slope", *SCALES.values()))
     }
     pooled = dict.fromkeys(("group_slope", "group_control_slope", "group_time_effect", "unit_slope"), "pooled")
     model = PanelModel(
         name="all",
         question="What?",
-        unit_effect="random",
-        time_effect="correlated",
-        **pooled,
-        residual="by_group",
+        choices=pooled | {"unit_effect": "random", "time_effect": "correlated", "residual": "by_group"},
         priors=priors,
     )
-    assert model.scales == tuple(SCALES)
+    assert model.scales == tuple(SCALES.values())
     assert tuple(model.without_groups().priors) == (
         "slope",
         "control_slope",
@@ -223,6 +228,34 @@ def test_without_groups_leaves_scales_that_need_none():
     )
 
 
-def test_units_are_there_for_every_prior():
-    assert set(UNITS) == {"slope", "control_slope", *SCALES}
-    assert set(SCALES.values()) <= set(TERMS)
+def test_every_term_has_its_prior_and_variables_of_its_own():
+    assert tuple(parameters()) == ("slope", "control_slope", *SCALES.values())
+    assert scale_symbols() == tuple(SCALES.values())
+    assert {key: TERMS[key].parameter.name for key in SCALES} == SCALES
+    assert {one.unit for one in parameters().values()} == {"slope", "control", "outcome"}
+    variables = [name for term in TERMS.values() for name in term.variables]
+    assert len(variables) == len(set(variables))
+    for key, term in TERMS.items():
+        assert term.key == key
+        assert {term_of(name) for name in term.variables} <= {term}
+    assert term_of("group_control_slope[x]") is TERMS["group_control_slope"]
+    assert term_of("group_control") is None
+
+
+def test_a_term_that_can_be_off_need_not_be_named(tmp_path):
+    left_out = [key for key, term in TERMS.items() if term.default is not None]
+    assert left_out == ["group_slope", "group_control_slope", "group_time_effect", "unit_slope"]
+    model = read_panel_model(write(tmp_path, dict.fromkeys(left_out), {"tau": None}))
+    assert {model.choice(key) for key in left_out} == {"off"}
+    assert model.choices == model.every_choice
+    for key in ("unit_effect", "time_effect", "residual"):
+        with pytest.raises(InputError, match=f"{key}: a text is needed"):
+            read_panel_model(write(tmp_path, {key: None}))
+
+
+def test_a_choice_of_no_term_is_a_mistake_of_the_programmer():
+    model = load_panel_model("nested")
+    with pytest.raises(KeyError, match="group_slopes"):
+        model.choice("group_slopes")
+    with pytest.raises(KeyError, match="residual"):
+        PanelModel(name="mine", question="What?", choices={}, priors={}).choice("residual")

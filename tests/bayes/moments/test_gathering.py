@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.moments import gathering
-from cbec_bayes.bayes.moments.gathering import Gathering, PanelMoments
+from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.estimands.groups import contrasts, effects
 from cbec_bayes.panel.design import Design
@@ -106,7 +107,7 @@ def test_a_posterior_follows_without_a_row(name, model):
 def test_every_member_follows_or_says_why_not(name, model):
     design, member = panel(name), MEMBERS[model]
     moments = in_order(gather(design).close(), design.groups)
-    if member.residual == "ar1" or member.unit_slope != "off":
+    if member.choice("residual") == "ar1" or member.choice("unit_slope") != "off":
         with pytest.raises(InputError, match="needs rows"):
             fit(moments, member)
         return

@@ -32,7 +32,7 @@ def model(unit_effect: str):
     if unit_effect == "fixed":
         return found
     priors = {**found.priors, "sigma_mu": Prior("half_normal", {"scale": 2.0})}
-    return dataclasses.replace(found, unit_effect=unit_effect, priors=priors)
+    return dataclasses.replace(found.choosing(unit_effect=unit_effect), priors=priors)
 
 
 def dense(design, blocks, sigma, tau, rho, sigma_mu):

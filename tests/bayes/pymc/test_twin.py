@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,132 +13,37 @@ import pytest
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects, with_unit_slopes
-from cbec_bayes.bayes.model.blocks import Blocks, coefficient_names, make_blocks
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.model.blocks import coefficient_names
 from cbec_bayes.bayes.model.densities import log_density, resolve
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.model.terms import is_scale, unit_effects
+from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
 from cbec_bayes.bayes.pymc import twin
 from cbec_bayes.bayes.pymc.twin import build_pymc, fit_twin, pymc_of
 from cbec_bayes.bayes.sampling.nuts import sample
-from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import Progress
-from tests.support.regressions import design_of
 from tests.support.roundtrip import assert_survives
+from tests.support.twins import (
+    Twin,
+    blocks_of,
+    coefficients,
+    compiled,
+    factorisation_gap,
+    gap,
+    mvn,
+    small_panel,
+)
 
 TOLERANCE = 1e-8
-GAUSSIAN = tuple(name for name in panel_model_names() if load_panel_model(name).residual in ("normal", "by_group"))
+GAUSSIAN = tuple(
+    name for name in panel_model_names() if load_panel_model(name).choice("residual") in ("normal", "by_group")
+)
 OTHERS = tuple(name for name in panel_model_names() if name not in GAUSSIAN)
 PANELS = ("balanced", "unbalanced")
-
-
-@functools.cache
-def panel(name: str) -> Design:
-    """Return 3 groups, 9 units, 6 periods; a fifth of the rows dropped, and the rest shuffled, where unbalanced."""
-    rng = np.random.default_rng(5)
-    unit, year = np.divmod(np.arange(54), 6)
-    x = rng.normal(size=(54, 3)) * [1.0, 3.0, 0.5] + (unit + 0.5 * year)[:, None] * [0.1, 0.3, 0.05]
-    y = 0.4 * x[:, 0] + unit - 0.3 * year + rng.normal(size=54)
-    keep = np.arange(54) if name == "balanced" else rng.permutation(54)[:43]
-    group = np.array(["east", "west", "centre"])[unit // 3]
-    return design_of(y[keep], x[keep], unit[keep], 2014 + year[keep], group[keep])
-
-
-@dataclass(frozen=True, slots=True)
-class Twin:
-    """A compiled twin: its log density by variable at a point of the parameters themselves, no Jacobian."""
-
-    blocks: Blocks
-    model: Any
-    density: Any
-
-    def __call__(self, values: Mapping[str, Any]) -> dict[str, float]:
-        point = {}
-        for variable in self.model.free_RVs:
-            transform, value = self.model.rvs_to_transforms[variable], np.asarray(values[variable.name], dtype=float)
-            if transform is not None:
-                value = transform.forward(value, *variable.owner.inputs).eval()
-            point[self.model.rvs_to_values[variable].name] = value
-        names = [variable.name for variable in (*self.model.basic_RVs, *self.model.potentials)]
-        return {name: float(part.sum()) for name, part in zip(names, self.density(point), strict=True)}
-
-    def random(self, seed: int) -> dict[str, Any]:
-        """Return a point of every free variable."""
-        rng = np.random.default_rng(seed)
-        found = {}
-        for variable in self.model.free_RVs:
-            noise = rng.normal(size=tuple(variable.shape.eval()))
-            positive = twin_scale(variable.name) or variable.name in ("nu", "innovation")
-            found[variable.name] = np.exp(0.5 * noise) if positive else noise
-            if variable.name == "rho":
-                found["rho"] = np.tanh(noise)
-        return found
-
-
-def twin_scale(name: str) -> bool:
-    return name.partition("[")[0] in twin.SCALES
-
-
-def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
-    model = pymc_of(blocks, conditioned=conditioned)
-    # Not compiled to machine code: the same numbers, without the wait.
-    return Twin(blocks, model, model.compile_logp(jacobian=False, sum=False, mode="FAST_COMPILE"))
-
-
-def blocks_of(member: str | PanelModel, design: Design) -> Blocks:
-    """Return blocks with every coefficient, slopes of units too: see test_unitslopes.py for what eliminates these."""
-    return with_unit_slopes(make_blocks(design, load_panel_model(member) if isinstance(member, str) else member))
-
-
-def coefficients(blocks: Blocks, values: Mapping[str, Any]) -> Array:
-    """Return the kept coefficients in the order of `Blocks.x`."""
-    parts = []
-    for block in blocks.every:
-        kept = values.get(f"{block.name}_kept")
-        parts.append(np.ravel(values[block.name])[list(block.kept)] if kept is None else kept)
-    return np.concatenate(parts)
-
-
-def log_scales(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
-    by_group = dict(zip(collapsed.sigmas, np.atleast_1d(values.get("sigma", 1.0)), strict=False))
-    return np.log([[by_group.get(name, values.get(name)) for name in collapsed.names]])
-
-
-def mvn(x: Array, mean: Array, covariance: Array) -> float:
-    z = x - mean
-    return float(
-        -(len(z) * math.log(2 * math.pi) + np.linalg.slogdet(covariance)[1] + z @ np.linalg.solve(covariance, z)) / 2
-    )
-
-
-def gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]) -> float:
-    """Return what is left of the identity of MODEL.md section 4."""
-    blocks, design = own.blocks, own.blocks.design
-    parts = own({**values})
-    joint = sum(part for name, part in parts.items() if not twin_scale(name))
-    point, eta, mu = log_scales(collapsed, values), coefficients(blocks, values), values["unit_effect"]
-    given = collapsed.conditional(point)
-    of_eta = mvn(eta, given.mean[0], given.root[0] @ given.root[0].T)
-    scales = {name: float(value[0]) for name, value in collapsed.scales(point).items()}
-    sigma = np.array([scales[name] for name in collapsed.sigmas])
-    rows = np.broadcast_to(sigma, len(sigma))[design.group] if len(sigma) > 1 else np.full(design.n_obs, sigma[0])
-    residual, of_mu = design.y - blocks.x @ eta, 0.0
-    for i in range(len(design.units)):
-        mine = residual[design.unit == i]
-        precision = len(mine) / rows[design.unit == i][0] ** 2
-        own_precision = 0.0 if collapsed.unit_scale is None else scales[collapsed.unit_scale] ** -2
-        total = precision + own_precision
-        of_mu += float(stats.norm.logpdf(mu[i], mine.mean() * precision / total, total**-0.5))
-    return joint - of_eta - of_mu - float(collapsed.log_likelihood(point)[0])
-
-
-def factorisation_gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]) -> float:
-    """Return what is left of it in conditioned variables: standard normal, and independent of the scales."""
-    joint = sum(part for name, part in own(values).items() if not twin_scale(name))
-    noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
-    return joint - float(noise) - float(collapsed.log_likelihood(log_scales(collapsed, values))[0])
 
 
 VARIED = {
@@ -180,7 +84,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_two_engines_are_one_density(case):
     model, rows = CASES[case]
-    blocks = blocks_of(model, panel(rows))
+    blocks = blocks_of(model, small_panel(rows))
     collapsed = make_collapsed(blocks)
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     for seed in range(3):
@@ -189,7 +93,7 @@ def test_the_two_engines_are_one_density(case):
         assert factorisation_gap(conditioned, collapsed, conditioned.random(seed)) == pytest.approx(0, abs=TOLERANCE)
         priors = resolve(model, blocks.design)
         for name, part in plain(values).items():
-            if twin_scale(name):
+            if is_scale(name):
                 written = log_density(priors[name], np.asarray(values[name]))[0].sum()
                 assert part == pytest.approx(float(written), abs=TOLERANCE)
 
@@ -201,9 +105,10 @@ def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
     model = load_panel_model("ar1")
     if unit_effect == "random":
         model = replace(
-            model, unit_effect="random", priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})}
+            model.choosing(unit_effect="random"),
+            priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})},
         )
-    blocks = blocks_of(model, panel(rows))
+    blocks = blocks_of(model, small_panel(rows))
     collapsed = make_collapsed(blocks)
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     for seed in range(3):
@@ -211,16 +116,14 @@ def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
         point = point_of(collapsed, values)
         given = collapsed.conditional(point)
         of_eta = mvn(coefficients(with_unit_effects(blocks), values), given.mean[0], given.root[0] @ given.root[0].T)
-        joint = sum(part for name, part in plain(values).items() if not twin_scale(name) and name != "rho")
+        joint = sum(part for name, part in plain(values).items() if not is_scale(name) and name != "rho")
         assert joint - of_eta == pytest.approx(float(collapsed.log_likelihood(point)[0]), abs=TOLERANCE)
 
         values = conditioned.random(seed)
         sigma = values["innovation"] / math.sqrt(1 - values["rho"] ** 2)
         noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
         parts = conditioned(values)
-        joint = sum(
-            part for name, part in parts.items() if not twin_scale(name.removesuffix("_prior")) and name != "rho"
-        )
+        joint = sum(part for name, part in parts.items() if not is_scale(name.removesuffix("_prior")) and name != "rho")
         found = float(collapsed.log_likelihood(point_of(collapsed, values | {"sigma": sigma}))[0])
         assert joint - float(noise) == pytest.approx(found, abs=TOLERANCE)
         of_sigma = float(log_density(collapsed.priors["sigma"], np.asarray(sigma))[0])
@@ -235,33 +138,38 @@ def test_a_scale_of_effects_that_others_span_is_left_out():
     """Time effects of every group are flat, and span the random ones, whose scale no datum speaks of."""
     free = load_panel_model("no_pooling")
     model = replace(
-        free, time_effect="random", priors=free.priors | {"sigma_lambda": Prior("half_normal", {"scale": 1.0})}
+        free.choosing(time_effect="random"), priors=free.priors | {"sigma_lambda": Prior("half_normal", {"scale": 1.0})}
     )
     assert "sigma_lambda" in model.scales
-    assert "sigma_lambda" not in pymc_of(blocks_of(model, panel("balanced"))).named_vars
+    assert "sigma_lambda" not in pymc_of(blocks_of(model, small_panel("balanced"))).named_vars
 
 
 BREAKS: dict[str, Any] = {
-    "a term is dropped": ("TERMS", {**twin.TERMS, "group_slope": lambda b, at: 0 * b[at["group_code"]]}),
+    "a term is dropped": (GroupSlope, "mean", lambda term, block, b, at, design: 0 * b[at["group_code"]]),
     "a coefficient is another group's": (
-        "TERMS",
-        {**twin.TERMS, "group_slope": lambda b, at: b[(at["group_code"] + 1) % 3] * at["exposure"]},
+        GroupSlope,
+        "mean",
+        lambda term, block, b, at, design: b[(at["group_code"] + 1) % 3] * at["exposure"],
     ),
-    "unit effects have a prior": ("_unit_effect", lambda sigma_mu: pm.Normal("unit_effect", 0, 10, dims="unit")),
+    "unit effects have a prior": (
+        twin,
+        "unit_effects",
+        lambda design, choices: replace(unit_effects(design, choices), scale="sigma"),
+    ),
 }
 
 
 @pytest.mark.parametrize("broken", BREAKS)
 def test_the_identity_can_fail(broken, monkeypatch):
-    monkeypatch.setattr(twin, *BREAKS[broken])
-    blocks = blocks_of("partial_pooling", panel("unbalanced"))
+    monkeypatch.setattr(*BREAKS[broken])
+    blocks = blocks_of("partial_pooling", small_panel("unbalanced"))
     own = compiled(blocks)
     assert abs(gap(own, make_collapsed(blocks), own.random(0))) > 1e-3
 
 
 def test_the_identity_sees_another_prior():
-    blocks = blocks_of("partial_pooling", panel("balanced"))
-    other = blocks_of(with_priors("partial_pooling", {"slope": VARIED["slope"]}), panel("balanced"))
+    blocks = blocks_of("partial_pooling", small_panel("balanced"))
+    other = blocks_of(with_priors("partial_pooling", {"slope": VARIED["slope"]}), small_panel("balanced"))
     own = compiled(blocks)
     assert abs(gap(own, make_collapsed(other), own.random(0))) > 1e-3
 
@@ -269,7 +177,7 @@ def test_the_identity_sees_another_prior():
 @pytest.mark.parametrize("name", OTHERS)
 def test_conditioned_variables_change_nothing_but_the_volume(name):
     """The Jacobian by differences, which are exact: given the scales, coefficients are affine in the variables."""
-    blocks = blocks_of(with_priors(name, {"slope": VARIED["slope"]}), panel("unbalanced"))
+    blocks = blocks_of(with_priors(name, {"slope": VARIED["slope"]}), small_panel("unbalanced"))
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     names = [variable.name for variable in conditioned.model.deterministics]
     push = conditioned.model.compile_fn(
@@ -312,7 +220,7 @@ def linear_predictor(own: Twin, values: Mapping[str, Any]) -> Array:
 
 
 def test_ar1_residuals_have_the_stationary_covariance():
-    design = panel("unbalanced")
+    design = small_panel("unbalanced")
     own = compiled(blocks_of("ar1", design))
     years = np.asarray(design.times)[design.time]
     assert any(np.diff(np.sort(years[design.unit == i])).max() > 1 for i in range(9))  # there are gaps
@@ -331,7 +239,7 @@ def test_ar1_residuals_have_the_stationary_covariance():
 
 
 def test_student_t_residuals_and_their_degrees_of_freedom():
-    design = panel("unbalanced")
+    design = small_panel("unbalanced")
     own = compiled(blocks_of("student_t", design))
     for seed in range(4):
         values = own.random(seed) | {"nu": np.array([1.5, 4.0, 30.0, 200.0][seed])}
@@ -342,14 +250,14 @@ def test_student_t_residuals_and_their_degrees_of_freedom():
 
 
 def test_times_of_ar1_are_whole_numbers():
-    design = panel("unbalanced")
+    design = small_panel("unbalanced")
     halved = replace(design, times=tuple(time / 2 for time in design.times))
     with pytest.raises(InputError, match="whole numbers"):
         pymc_of(blocks_of("ar1", halved))
 
 
 def test_a_user_gives_a_design_and_the_name_of_a_model():
-    design = panel("balanced")
+    design = small_panel("balanced")
     point = {"sigma": 0.4, "tau": 0.2}
     own, other = (build_pymc(design), pymc_of(blocks_of("partial_pooling", design)))
     assert list(own.named_vars) == list(other.named_vars)
@@ -363,7 +271,7 @@ def test_a_user_gives_a_design_and_the_name_of_a_model():
 
 
 def test_data_can_be_exchanged():
-    design = panel("unbalanced")
+    design = small_panel("unbalanced")
     blocks = blocks_of("partial_pooling", design)
     own = compiled(blocks)
     values = own.random(0)
@@ -378,7 +286,7 @@ def test_data_can_be_exchanged():
 
 
 def test_a_panel_without_groups_or_controls():
-    design = panel("unbalanced").keeping(["x0"])
+    design = small_panel("unbalanced").keeping(["x0"])
     alone = replace(design, group=None, groups=())
     blocks = blocks_of(load_panel_model("partial_pooling").without_groups(), alone)
     own = compiled(blocks)
@@ -387,7 +295,7 @@ def test_a_panel_without_groups_or_controls():
 
 
 def test_names_are_those_of_the_model():
-    model = pymc_of(blocks_of("partial_pooling_all", panel("balanced")))
+    model = pymc_of(blocks_of("partial_pooling_all", small_panel("balanced")))
     assert {variable.name for variable in model.free_RVs} == {
         "slope",
         "control_slope",
@@ -430,7 +338,7 @@ def compiled_once(monkeypatch):
 def test_sampling_agrees_with_the_collapsed_posterior(tmp_path, compiled_once):
     import arviz as az
 
-    blocks = blocks_of("partial_pooling", panel("unbalanced"))
+    blocks = blocks_of("partial_pooling", small_panel("unbalanced"))
     tree, diagnostics = fit_twin(blocks, draws=1000, tune=1000, chains=4, seed=3)
     diagnostics.require()
 
@@ -529,7 +437,7 @@ def test_sampling_says_how_far_it_is():
 @pytest.mark.slow
 def test_a_fit_that_diverged_can_be_written_and_read(tmp_path, compiled_once):
     """nutpie keeps the messages of its transitions as objects, which netCDF refuses."""
-    blocks = blocks_of("partial_pooling", panel("unbalanced"))
+    blocks = blocks_of("partial_pooling", small_panel("unbalanced"))
     tree, diagnostics = fit_twin(blocks, draws=150, tune=10, chains=2, target_accept=0.3)
     assert diagnostics.divergences > 0
     with pytest.raises(GateError, match="divergent transitions"):

@@ -43,11 +43,11 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     model, design = blocks.model, blocks.design
     if not model.is_gaussian:
         raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
-    lagged = model.residual == "ar1"
+    lagged = model.choice("residual") == "ar1"
     blocks = with_unit_effects(blocks) if lagged else blocks
     priors = resolve(model, design)
     names = ("y", *coefficient_names(blocks))
-    unit_scale = None if model.unit_effect == "fixed" or lagged else "sigma_mu"
+    unit_scale = None if model.choice("unit_effect") == "fixed" or lagged else "sigma_mu"
     n_flat = blocks.n_flat
     location = np.zeros((2, len(names) - 1))
     pooled: dict[str, NDArray[np.intp]] = {}
@@ -63,7 +63,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
                 if own[k].dist == "normal":
                     location[:, position] = 1 / own[k].params["sd"] ** 2, own[k].params["mean"]
     free = np.flatnonzero((np.arange(len(names) - 1) < n_flat) & (location[0] == 0))
-    by_group = model.residual == "by_group" and design.group is not None
+    by_group = model.choice("residual") == "by_group" and design.group is not None
     demean = unit_scale is None and not lagged
     least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
     found = None if blocks.moments is None else _orthogonal_moments(blocks.moments, free, least, demean=demean)
@@ -124,7 +124,7 @@ def _unshifted(blocks: Blocks) -> Array:
 
 def with_unit_effects(blocks: Blocks) -> Blocks:
     """Return blocks with the unit effects among them, for errors that keep them from being eliminated by means."""
-    design, pooled = blocks.design, blocks.model.unit_effect != "fixed"
+    design, pooled = blocks.design, blocks.model.choice("unit_effect") != "fixed"
     every = tuple(range(len(design.units)))
     ones = np.ones((design.n_obs, 1))
     block = Block(

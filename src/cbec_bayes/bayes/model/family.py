@@ -2,7 +2,8 @@
 
     y_it = alpha + (beta + b_r + c_i) d_it + x_it'(gamma + g_r) + mu_i + lambda_t + omega_rt + e_it
 
-A model file switches each term off, fixed (flat prior, no pooling) or pooled (a scale of its own).
+A model file switches each term off, fixed (flat prior, no pooling) or pooled (a scale of its own). The terms are in
+`cbec_bayes.bayes.model.terms`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from cbec_bayes.bayes.model.likelihoods import SAMPLED, Likelihood
+from cbec_bayes.bayes.model.likelihoods import SAMPLED, Likelihood, Residuals, residuals_of
 from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
+from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.toml import (
     Text,
@@ -29,44 +31,6 @@ from cbec_bayes.runtime.toml import (
 
 _KIND = "panel"
 
-Effect = Literal["fixed", "random", "correlated"]
-Pooling = Literal["off", "fixed", "pooled"]
-
-TERMS: Mapping[str, tuple[str, ...]] = {
-    "unit_effect": ("fixed", "random", "correlated"),
-    "time_effect": ("fixed", "random", "correlated"),
-    "group_slope": ("off", "fixed", "pooled"),
-    "group_control_slope": ("off", "fixed", "pooled"),
-    "group_time_effect": ("off", "fixed", "pooled"),
-    "unit_slope": ("off", "pooled"),
-    "residual": ("normal", "by_group", "ar1"),
-}
-"""Terms with the choices that each has; residuals have those of `likelihoods.SAMPLED` as well."""
-
-SCALES: Mapping[str, str] = {
-    "sigma": "residual",
-    "tau": "group_slope",
-    "phi": "group_control_slope",
-    "sigma_omega": "group_time_effect",
-    "kappa": "unit_slope",
-    "sigma_mu": "unit_effect",
-    "sigma_lambda": "time_effect",
-}
-"""Symbol of each scale (MODEL.md section 1) and the term that has it."""
-
-UNITS: Mapping[str, str] = {
-    "slope": "slope",
-    "control_slope": "control",
-    "sigma": "outcome",
-    "tau": "slope",
-    "phi": "control",
-    "sigma_omega": "outcome",
-    "kappa": "slope",
-    "sigma_mu": "outcome",
-    "sigma_lambda": "outcome",
-}
-"""What a prior's scale is a multiple of: sd(y) / sd(d), sd(y) / sd(x_k), or sd(y)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelModel:
@@ -78,44 +42,58 @@ class PanelModel:
         Name of the file without its ending.
     question
         In one line, the question it answers.
-    unit_effect, time_effect
-        ``fixed``: flat prior. ``random``: one scale. ``correlated``: one scale about the Mundlak terms, the unit (or
-        time) means of the regressors as they enter.
-    group_slope, group_control_slope, group_time_effect
-        Deviations by group: ``off``, ``fixed`` or ``pooled``.
-    unit_slope
-        A unit's own deviation in the slope of the exposure, ``off`` or ``pooled``.
-    residual
-        ``normal``, ``by_group`` (a scale per group), ``ar1`` within units, or one of
-        `cbec_bayes.bayes.model.likelihoods.SAMPLED`.
+    choices
+        By the key of the term, what the member chooses of it; see `choice`.
     priors
-        By name: slope, control_slope, and the scales that the member has; in units of `UNITS`.
+        By name: slope, control_slope, and the scales that the member has; in units of their parameters' `Unit`.
     """
 
     name: str
     question: str
-    unit_effect: Effect
-    time_effect: Effect
-    group_slope: Pooling
-    group_control_slope: Pooling
-    group_time_effect: Pooling
-    unit_slope: Literal["off", "pooled"]
-    residual: str
+    choices: Mapping[str, str]
     priors: Mapping[str, Prior]
+
+    def choice(self, term: str) -> str:
+        """Return what the member chooses of a term, by the term's key.
+
+        Raises
+        ------
+        KeyError
+            There is no such term; the member lacks a choice that has no default.
+        """
+        chosen = self.choices.get(term, TERMS[term].default)
+        if chosen is None:
+            raise KeyError(term)
+        return chosen
+
+    def choosing(self, **choices: str) -> PanelModel:
+        """Return the member with other choices of some terms, and the same priors."""
+        return replace(self, choices={**self.choices, **choices})
+
+    @property
+    def every_choice(self) -> dict[str, str]:
+        """What the member chooses of every term, by key."""
+        return {key: self.choice(key) for key in chosen_terms()}
 
     @property
     def scales(self) -> tuple[str, ...]:
         """Symbols of the scales that the member has, the residual's first."""
-        return tuple(symbol for symbol, term in SCALES.items() if symbol == "sigma" or self.has_scale(term))
+        there = set()
+        for key, choice in self.every_choice.items():
+            parameter = TERMS[key].parameter
+            if parameter is not None and TERMS[key].has_scale(choice):
+                there.add(parameter.name)
+        return tuple(symbol for symbol in scale_symbols() if symbol in there)
 
-    def has_scale(self, term: str) -> bool:
-        """Whether a term other than the residual is pooled or random."""
-        return str(getattr(self, term)) in ("pooled", "random", "correlated")
+    @property
+    def residuals(self) -> Residuals:
+        """The kind of residuals."""
+        return residuals_of(self.choice("residual"))
 
     @property
     def likelihood(self) -> Likelihood | None:
         """The likelihood where residuals are not normal, else None."""
-        return SAMPLED.get(self.residual)
+        return SAMPLED.get(self.choice("residual"))
 
     @property
     def is_gaussian(self) -> bool:
@@ -125,42 +103,47 @@ class PanelModel:
     @property
     def eliminates_unit_slopes(self) -> bool:
         """Whether slopes of units can be integrated out like unit effects, so that any number of them can be had."""
-        return self.unit_slope == "pooled" and self.unit_effect == "fixed" and self.residual in ("normal", "by_group")
+        independent = self.choice("residual") in ("normal", "by_group")
+        return self.choice("unit_slope") == "pooled" and self.choice("unit_effect") == "fixed" and independent
+
+    @property
+    def has_unit_coefficients(self) -> bool:
+        """Whether each unit has a coefficient of its own that is not integrated out before others are."""
+        if self.choice("residual") == "ar1":
+            return True
+        choices = self.every_choice.items()
+        own = {key for key, choice in choices if TERMS[key].by_unit(choice)}
+        return bool(own - {"unit_slope"} if self.eliminates_unit_slopes else own)
 
     @property
     def uses_groups(self) -> bool:
         """Whether any term needs groups."""
-        terms = (self.group_slope, self.group_control_slope, self.group_time_effect)
-        return any(term != "off" for term in terms) or self.residual == "by_group"
+        return self.every_choice != self._choices_without_groups()
 
     def without_groups(self) -> PanelModel:
         """Return what the member reduces to where a panel has no groups, or one: the common slope."""
-        reduced = replace(
-            self,
-            group_slope="off",
-            group_control_slope="off",
-            group_time_effect="off",
-            residual="normal" if self.residual == "by_group" else self.residual,
-        )
-        return replace(reduced, priors={k: p for k, p in self.priors.items() if k not in SCALES or k in reduced.scales})
+        reduced = replace(self, choices=self._choices_without_groups())
+        lost = set(scale_symbols()) - set(reduced.scales)
+        return replace(reduced, priors={name: prior for name, prior in self.priors.items() if name not in lost})
+
+    def _choices_without_groups(self) -> dict[str, str]:
+        return {key: TERMS[key].without_groups(choice) for key, choice in self.every_choice.items()}
 
 
 def read_panel_model(path: Path) -> PanelModel:
     """Read a model from a TOML file, or raise `InputError` naming the file and the key."""
-    terms = {name: Annotated[str, one_of(_choices(name), "choice")] for name in TERMS}
+    terms = {key: Annotated[str, one_of(term.choices, "choice")] for key, term in chosen_terms().items()}
+    defaults = {key: term.default for key, term in chosen_terms().items() if term.default is not None}
     tables = Annotated[Mapping[str, Any], otherwise("a table is needed")]
-    file: Any = read_table(path, table_of({"kind": Text, "question": Text, **terms, "priors": tables}))
+    file: Any = read_table(path, table_of({"kind": Text, "question": Text, **terms, "priors": tables}, defaults))
     if file.kind != _KIND:
         raise wrong_key(path, "kind", f"'{file.kind}' is not a model of panels; it must be '{_KIND}'")
-    chosen = {name: getattr(file, name) for name in TERMS}
-    model = PanelModel(name=path.stem, question=file.question, **chosen, priors={})
-    needed = {name: ScalePrior if name in SCALES else SlopePrior for name in ("slope", "control_slope", *model.scales)}
-    priors = validate_table(file.priors, table_of(needed), path, at=("priors",))
+    choices = {key: getattr(file, key) for key in terms}
+    model = PanelModel(name=path.stem, question=file.question, choices=choices, priors={})
+    needed = [name for name, one in parameters().items() if not one.is_scale or name in model.scales]
+    types = {name: ScalePrior if parameters()[name].is_scale else SlopePrior for name in needed}
+    priors = validate_table(file.priors, table_of(types), path, at=("priors",))
     return replace(model, priors={name: getattr(priors, name) for name in needed})
-
-
-def _choices(term: str) -> tuple[str, ...]:
-    return (*TERMS[term], *(SAMPLED if term == "residual" else ()))
 
 
 def load_panel_model(model: str | Path) -> PanelModel:

@@ -7,27 +7,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import AfterValidator, PlainValidator, TypeAdapter
 
+from cbec_bayes.bayes.model import scale_families
 from cbec_bayes.runtime.toml import Number, PositiveNumber, Text, choose, table_of, wrong
 
-# Parameters of each family with the ones that scale with the unit of the slope; all scales are positive.
 FAMILIES: Mapping[str, Mapping[str, bool]] = {
     "flat": {},
     "normal": {"mean": True, "sd": True},
-    "half_normal": {"scale": True},
-    "half_t": {"df": False, "scale": True},
-    "half_cauchy": {"scale": True},
-    "exponential": {"mean": True},
-    "uniform": {"upper": True},
+    **{name: family.parameters for name, family in scale_families.FAMILIES.items()},
     "fixed": {"value": True},
 }
-
+"""Parameters of each family, with those that are in the unit of what the prior is of; all scales are positive."""
 
 SLOPE_FAMILIES = ("flat", "normal")
 
-
-SCALE_FAMILIES = ("half_normal", "half_t", "half_cauchy", "exponential", "uniform", "fixed")
+SCALE_FAMILIES = (*scale_families.FAMILIES, "fixed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +87,19 @@ SlopePrior = Annotated[Prior, prior_of(SLOPE_FAMILIES)]
 
 ScalePrior = Annotated[Prior, prior_of(SCALE_FAMILIES)]
 """The prior of a scale, as a file states it."""
+
+
+def pymc_scale(name: str | None, prior: Prior, dims: str | None = None) -> Any:
+    """Add a scale to the `pymc.Model` at hand, or return its distribution if it has no name.
+
+    One that its prior fixes is data, so that it can be exchanged.
+    """
+    import pymc as pm
+
+    # In double precision: PyTensor takes the logarithm of a Python float in single.
+    p = {key: np.float64(value) for key, value in prior.params.items()}
+    if prior.dist == "fixed":
+        size = () if dims is None else len(pm.modelcontext(None).coords[dims])
+        return pm.Data(name, np.full(size, p["value"]), dims=dims)
+    distribution, arguments = scale_families.FAMILIES[prior.dist].pymc(p)
+    return distribution.dist(**arguments) if name is None else distribution(name, **arguments, dims=dims)

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cbec_bayes.bayes.model.block import Block
 from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.model.terms import TERMS, term_of
 from cbec_bayes.bayes.moments.by_unit import Moments, Stratum
-from cbec_bayes.bayes.moments.gathering import PanelMoments
+from cbec_bayes.bayes.moments.columns import Column, GroupColumns
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.panel.design import identified_by_moments
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 
 
-class Coefficients(Protocol):
-    """Coefficients whose columns are wanted."""
-
-    @property
-    def name(self) -> str:
-        """Of the variable."""
-        ...
-
-    @property
-    def labels(self) -> tuple[tuple[str, ...], ...]:
-        """Of each of its dimensions."""
-        ...
+def require_moments_enough(found: PanelMoments, model: PanelModel) -> None:
+    """Raise `InputError` where a model needs more of a panel than its moments."""
+    for key, choice in model.every_choice.items():
+        if TERMS[key].needs_rows(choice):
+            raise InputError(
+                f"the model '{model.name}' needs rows for its {TERMS[key].label}: moments have none of units by "
+                "themselves, or in order"
+            )
+    if found.between is None and model.choice("unit_effect") != "fixed":
+        raise InputError(f"the model '{model.name}' needs cross-products between units, which were left out")
 
 
 def model_moments(
-    found: PanelMoments, model: PanelModel, blocks: Sequence[Coefficients], names: Sequence[str]
+    found: PanelMoments, model: PanelModel, blocks: Sequence[Block], names: Sequence[str]
 ) -> tuple[Moments, Array]:
     """Return the moments of the outcome and of every column of a model.
 
@@ -41,7 +41,7 @@ def model_moments(
     found
         Of the panel.
     model
-        Gaussian, with independent residuals and without slopes of units.
+        One that `require_moments_enough` lets pass.
     blocks, names
         Its blocks in order; the names of the outcome and of all their columns.
 
@@ -51,21 +51,12 @@ def model_moments(
         Where the model has an intercept the columns of common coefficients are less a constant, `shift`, one per name,
         which the intercept makes up for: a large mean would cost digits.
 
-    Raises
-    ------
-    InputError
-        The model needs more of the panel than its moments.
-
     Notes
     -----
     Within a group every column is a sum of regressors and period indicators, so that its cross-products are sums of
     theirs. Means over units (Mundlak terms) have none within units, and between units those of what they are means of.
     """
-    if model.residual == "ar1" or model.unit_slope != "off" or not model.is_gaussian:
-        raise InputError(f"the model '{model.name}' needs rows: moments have none of units by themselves, or in order")
-    if found.between is None and model.unit_effect != "fixed":
-        raise InputError(f"the model '{model.name}' needs cross-products between units, which were left out")
-    by_group = model.residual == "by_group" and len(found.groups) > 1
+    by_group = model.residuals.by_group and len(found.groups) > 1
     labels = found.groups if by_group else ("",)
     p = len(names)
     shift = np.zeros(p)
@@ -98,88 +89,41 @@ def model_moments(
 
 
 def _sums(
-    found: PanelMoments, model: PanelModel, blocks: Sequence[Coefficients], r: int
+    found: PanelMoments, model: PanelModel, blocks: Sequence[Block], r: int
 ) -> tuple[NDArray[np.intp], Array, Array, Array]:
     """Return which columns are not zero in a group, what they are sums of within and between units, and shifts."""
-    q, n_times = found.n_columns, len(found.times)
+    q = found.n_columns
+    movable = model.choice("unit_effect") != "fixed"
+    periods = found.period_counts.sum(axis=0) / found.n_obs
     at: list[int] = []
     inside: list[Array] = []
     across: list[Array] = []
     shifts: list[float] = []
-    movable = model.unit_effect != "fixed"
-    weights = found.period_counts.sum(axis=0) / found.n_obs
-
-    def add(position: int, base: Array, *, constant: bool = False, common: bool = False) -> None:
-        """Add a column that is a sum of regressors and period indicators, or its unit means."""
+    for position, column in _columns(blocks, GroupColumns(found, r)):
+        base = column.weights
         whole = base.copy()
         whole[q:] += float(base[:q] @ found.centre)  # columns are stored about a centre
-        level = float(base[:q] @ found.centre + base[q:] @ weights) if common and movable else 0.0
+        level = float(base[:q] @ found.centre + base[q:] @ periods) if column.is_common and movable else 0.0
         whole[q:] -= level
         shifts.append(level)
         at.append(position)
-        inside.append(np.zeros_like(base) if constant else base)
+        inside.append(np.zeros_like(base) if column.is_unit_mean else base)
         across.append(whole)
-
-    def unit(k: int) -> Array:
-        base = np.zeros(q + n_times)
-        base[k] = 1.0
-        return base
-
-    periods = np.r_[np.zeros(q), np.ones(n_times)]
-    add(0, unit(0))
-    start = 1
-    for block in blocks:
-        name, _, control = block.name.partition("[")
-        own = list(product(*block.labels))
-        for k, label in enumerate(own):
-            position = start + k
-            match name:
-                case "slope":
-                    add(position, unit(1), common=True)
-                case "group_slope" | "group_total_slope":
-                    if label[0] == found.groups[r]:
-                        add(position, unit(1))
-                case "control_slope":
-                    add(position, unit(1 + found.terms.index(label[0])), common=True)
-                case "group_control_slope":
-                    if label[0] == found.groups[r]:
-                        add(position, unit(1 + found.terms.index(control.removesuffix("]"))))
-                case "group_total_control_slope":
-                    if label[1] == found.groups[r]:
-                        add(position, unit(1 + found.terms.index(label[0])))
-                case "intercept":
-                    add(position, periods)
-                case "time_effect":
-                    add(position, unit(q + k))
-                case "group_time_effect":
-                    if label[0] == found.groups[r]:
-                        add(position, unit(q + k % n_times))
-                case "mundlak_unit":
-                    term, group = _mundlak(found, label[0])
-                    if group is None or group == r:
-                        add(position, unit(1 + term), constant=True, common=group is None)
-                case "mundlak_time":
-                    add(position, np.r_[np.zeros(q), _period_means(found, *_mundlak(found, label[0]))], common=True)
-                case _:
-                    raise InputError(f"the model '{model.name}' needs rows for its {name}")
-        start += len(own)
     return np.array(at, dtype=np.intp), np.column_stack(inside), np.column_stack(across), np.array(shifts)
 
 
-def _mundlak(found: PanelMoments, label: str) -> tuple[int, int | None]:
-    """Return the regressor that a Mundlak term is the mean of, and its group: ``x[east]`` is x in the east."""
-    if label in found.terms:
-        return found.terms.index(label), None
-    term, _, group = label.removesuffix("]").rpartition("[")
-    return found.terms.index(term), found.groups.index(group)
-
-
-def _period_means(found: PanelMoments, term: int, group: int | None) -> Array:
-    """Return the mean over the rows of each period of a regressor, or of one that is zero outside a group."""
-    groups = slice(None) if group is None else slice(group, group + 1)
-    counts = found.period_counts[groups].sum(axis=0)
-    sums = found.period_sums[groups, :, 1 + term].sum(axis=0) + counts * found.centre[1 + term]
-    return np.asarray(sums / found.period_counts.sum(axis=0))
+def _columns(blocks: Sequence[Block], of: GroupColumns) -> Iterator[tuple[int, Column]]:
+    """Yield the outcome and every column that is not zero in a group, with its position."""
+    yield 0, of.outcome()
+    position = 1
+    for block in blocks:
+        term = term_of(block.name)
+        assert term is not None
+        for k, label in enumerate(product(*block.labels)):
+            column = term.column(block, k, label, of)
+            if column is not None:
+                yield position, column
+            position += 1
 
 
 def scale_of(squares: Array, counted: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:

@@ -11,8 +11,6 @@ from cbec_bayes.bayes.likelihood.elimination import orthogonal
 from cbec_bayes.bayes.model.blocks import Block, Blocks, location_priors
 from cbec_bayes.bayes.model.likelihoods import Likelihood
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.moments.lagged import previous_rows
-from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 
 Data = Mapping[str, Any]
@@ -36,11 +34,12 @@ def conditioned_effects(blocks: Blocks, priors: Mapping[str, Prior], scales: Dat
 
     design = blocks.design
     columns, back, log_volume = _columns(blocks)
-    stratum, precision = _precision(blocks, scales)
-    if "rho" in scales:
-        sizes, means, within = _lagged_moments(columns, design, scales["rho"])
-    else:
-        sizes, means, within = (pm.Data(name, values) for name, values in conditioning(blocks).items())
+    residuals = blocks.model.residuals
+    stratum, precision = residuals.strata(design), residuals.information(scales)
+    found = residuals.weighted_moments(columns, design, scales)
+    if found is None:
+        found = tuple(pm.Data(name, values) for name, values in conditioning(blocks).items())
+    sizes, means, within = found
     at_unit = sizes * precision[stratum[np.unique(design.unit, return_index=True)[1]]]
     shrink = 1.0 if "sigma_mu" not in scales else scales["sigma_mu"] ** 2 / (scales["sigma_mu"] ** 2 + 1 / at_unit)
     rows = _prior_rows(blocks, priors, back)
@@ -62,10 +61,9 @@ def conditioned_effects(blocks: Blocks, priors: Mapping[str, Prior], scales: Dat
     pm.Potential("change_of_variables", pt.log(sd).sum() - pt.log(pt.diag(root)).sum() + log_volume)
 
     coefficients = pt.concatenate([back @ kept[: blocks.n_flat], kept[blocks.n_flat :]])
-    effects, at = {}, 0
+    effects, positions = {}, blocks.positions
     for block in blocks.every:
-        own = coefficients[at : at + len(block.kept)]
-        at += len(block.kept)
+        own = coefficients[positions[block.name]]
         effects[block.name] = deterministic(block, own)
         normal = None if block.scale is not None else normal_prior(block, priors)
         if normal is not None:
@@ -86,7 +84,7 @@ def conditioning(blocks: Blocks) -> dict[str, Array]:
     columns, _, _ = _columns(blocks)
     likelihood = blocks.model.likelihood
     weight = np.ones(design.n_obs) if likelihood is None else _weights(columns, design.unit, likelihood)
-    stratum = _stratum(blocks)
+    stratum = blocks.model.residuals.strata(design)
     sizes, means = _weighted_means(columns, weight, design.unit)
     left = (columns - means[design.unit]) * np.sqrt(weight)[:, None]
     parts = [left[stratum == s] for s in range(int(stratum.max()) + 1)]
@@ -96,7 +94,7 @@ def conditioning(blocks: Blocks) -> dict[str, Array]:
 def _columns(blocks: Blocks) -> tuple[Array, Array, float]:
     """Return the outcome and every coefficient's column, flat ones made orthogonal, with the map back and its log."""
     flat, pooled = np.split(blocks.x, [blocks.n_flat], axis=1)
-    demean = blocks.model.unit_effect == "fixed"
+    demean = blocks.model.choice("unit_effect") == "fixed"
     flat, back, log_volume = orthogonal(flat, np.arange(blocks.n_flat), blocks.design.unit, demean=demean)
     return np.column_stack([blocks.design.y, flat, pooled]), back, log_volume
 
@@ -104,38 +102,6 @@ def _columns(blocks: Blocks) -> tuple[Array, Array, float]:
 def _weighted_means(columns: Array, weight: Array, unit: Codes) -> tuple[Array, Array]:
     sizes = np.bincount(unit, weight)
     return sizes, np.column_stack([np.bincount(unit, weight * column) for column in columns.T]) / sizes[:, None]
-
-
-def _precision(blocks: Blocks, scales: Data) -> tuple[Codes, Any]:
-    """Return the stratum of every row and, per stratum, the Fisher information about its mean."""
-    precision = scales["sigma"] ** -2
-    if blocks.model.residual == "by_group":
-        return _stratum(blocks), precision
-    likelihood = blocks.model.likelihood
-    share = 1.0 if likelihood is None else likelihood.information(scales)
-    return _stratum(blocks), (share * precision)[None]
-
-
-def _stratum(blocks: Blocks) -> Codes:
-    design = blocks.design
-    by_group = blocks.model.residual == "by_group" and design.group is not None
-    return np.asarray(design.group) if by_group else np.zeros(design.n_obs, dtype=np.intp)
-
-
-def _lagged_moments(columns: Array, design: Design, rho: Any) -> tuple[Any, Any, Any]:
-    """Return what `conditioning` does, of rows less what the row before predicts of them, over its error."""
-    import pytensor.tensor as pt
-
-    previous, gap = previous_rows(design)
-    carried = carried_by(rho, gap)[:, None]
-    rows: Any = np.column_stack([np.ones(len(columns)), columns])
-    rows = (rows - carried * rows[previous]) / pt.sqrt(1 - carried**2)
-    constant, rows = rows[:, :1], rows[:, 1:]
-    zeros = pt.zeros((len(design.units), columns.shape[1]))
-    sizes = zeros[design.unit, 0].inc(constant[:, 0] ** 2)[:, 0]
-    means = zeros[design.unit].inc(constant * rows) / sizes[:, None]
-    left = rows - constant * means[design.unit]
-    return sizes, means, (left.T @ left)[None]
 
 
 def _weights(columns: Array, unit: Codes, likelihood: Likelihood) -> Array:
@@ -152,16 +118,15 @@ def _weights(columns: Array, unit: Codes, likelihood: Likelihood) -> Array:
 
 def _prior_rows(blocks: Blocks, priors: Mapping[str, Prior], back: Array) -> Array:
     """Return normal priors of flat coefficients as rows of data with variance one, shape (m, 1 + p)."""
-    rows, at = [np.zeros((0, 1 + blocks.n_coefficients))], 0
+    rows, positions = [np.zeros((0, 1 + blocks.n_coefficients))], blocks.positions
     for block in blocks.flat:
         normal = normal_prior(block, priors)
         if normal is not None:
             mean, sd = normal
             own = np.zeros((len(mean), 1 + blocks.n_coefficients))
             own[:, 0] = mean / sd
-            own[:, 1 : 1 + blocks.n_flat] = back[at : at + len(mean)] / sd[:, None]
+            own[:, 1 : 1 + blocks.n_flat] = back[positions[block.name]] / sd[:, None]
             rows.append(own)
-        at += len(block.kept)
     return np.concatenate(rows)
 
 
@@ -180,10 +145,3 @@ def normal_prior(block: Block, priors: Mapping[str, Prior]) -> tuple[Array, Arra
     if own[0].dist == "flat":
         return None
     return np.array([p.params["mean"] for p in own]), np.array([p.params["sd"] for p in own])
-
-
-def carried_by(rho: Any, gap: Any) -> Any:
-    """Return the correlation of each row with the one before it in its unit; zero for the first."""
-    import pytensor.tensor as pt
-
-    return pt.switch(pt.gt(gap, 0), rho**gap, 0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -16,14 +16,12 @@ import numpy as np
 from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for, coefficient_names, labels_of, time_labels
 from cbec_bayes.bayes.model.densities import resolve
-from cbec_bayes.bayes.model.family import SCALES, PanelModel
-from cbec_bayes.bayes.model.likelihoods import SAMPLED
-from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.moments.lagged import previous_rows
+from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.model.prior import Prior, pymc_scale
+from cbec_bayes.bayes.model.terms import Term, is_scale, term_of, unit_effects
 from cbec_bayes.bayes.pymc.coordinates import (
     CONDITIONING,
     Data,
-    carried_by,
     conditioned_effects,
     deterministic,
     normal_prior,
@@ -32,7 +30,6 @@ from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
-from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 OUTCOME = "y"
@@ -43,22 +40,6 @@ CONDITIONED = ("location_z", "unit_effect_z", "innovation")
 
 PACKAGES = ("cbec_bayes", "numpy", "scipy", "arviz", "pymc", "nutpie")
 """Packages whose versions are stored."""
-
-TERMS: Mapping[str, Callable[[Any, Data], Any]] = {
-    "unit_effect": lambda mu, at: mu[at["unit_code"]],
-    "intercept": lambda alpha, at: alpha,
-    "slope": lambda beta, at: beta * at["exposure"],
-    "group_slope": lambda b, at: b[at["group_code"]] * at["exposure"],
-    "group_total_slope": lambda b, at: b[at["group_code"]] * at["exposure"],
-    "unit_slope": lambda c, at: c[at["unit_code"]] * at["exposure"],
-    "control_slope": lambda gamma, at: at["controls"] @ gamma,
-    "group_total_control_slope": lambda g, at: (at["controls"] * g.T[at["group_code"]]).sum(axis=1),
-    "time_effect": lambda lam, at: lam[at["time_code"]],
-    "group_time_effect": lambda omega, at: omega[at["group_code"], at["time_code"]],
-    "mundlak_unit": lambda m, at: at["mundlak_unit_means"] @ m,
-    "mundlak_time": lambda m, at: at["mundlak_time_means"] @ m,
-}
-"""What each block adds to the mean of every row, given its coefficients and the data."""
 
 
 def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, conditioned: bool = False) -> Any:
@@ -78,7 +59,7 @@ def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, c
     Returns
     -------
     pymc.Model
-        Variables are named as the blocks are, and as the scales of `family.SCALES`; besides, ``rho``
+        Variables are named as the blocks are, and as the scales of MODEL.md; besides, ``rho``
         and the own parameters of the residuals that have them, and ``group_total_slope`` where the slope is pooled.
         Where some coefficients of a block are zero by convention, the free ones are ``<name>_kept``. The data can be
         exchanged by `pymc.set_data`.
@@ -105,25 +86,35 @@ def pymc_of(blocks: Blocks, *, conditioned: bool = False) -> Any:
     priors = _priors(blocks)
     with pm.Model(coords=_coords(blocks, conditioned=conditioned)) as pymc_model:
         data = _data(blocks)
-        scales = _scales(model.residual, priors, conditioned=conditioned)
+        scales = _scales(model, priors, conditioned=conditioned)
+        units = unit_effects(blocks.design, model.every_choice)
         if conditioned:
             effects = conditioned_effects(blocks, priors, scales)
         else:
             effects = {block.name: _flat(block, priors) for block in blocks.flat}
-            effects |= {b.name: pm.Normal(b.name, 0, scales[str(b.scale)], dims=b.dims) for b in blocks.pooled}
-            effects["unit_effect"] = _unit_effect(scales.get("sigma_mu"))
+            effects |= {block.name: _pooled(block, scales) for block in blocks.pooled}
+            effects[units.name] = _flat(units, priors) if units.scale is None else _pooled(units, scales)
         if "group_slope" in effects and "slope" in effects:
             pm.Deterministic("group_total_slope", effects["slope"] + effects["group_slope"], dims="group")
-        mean = sum(_term(name, effect, data, blocks.design) for name, effect in effects.items())
-        _likelihood(model.residual, mean, scales, data)
+        mean = sum(
+            _owner(block).mean(block, effects[block.name], data, blocks.design) for block in (*blocks.every, units)
+        )
+        model.residuals.observe(OUTCOME, mean, scales, data)
     return pymc_model
+
+
+def _owner(block: Block) -> Term:
+    """Return the term of a block."""
+    term = term_of(block.name)
+    assert term is not None
+    return term
 
 
 def _priors(blocks: Blocks) -> dict[str, Prior]:
     """Return the resolved priors of what the blocks have: no scale of an effect that another one spans."""
     used = {"sigma", "sigma_mu", *(block.scale for block in blocks.pooled)}
     resolved = resolve(blocks.model, blocks.design)
-    return {name: prior for name, prior in resolved.items() if name in used or name.partition("[")[0] not in SCALES}
+    return {name: prior for name, prior in resolved.items() if name in used or not is_scale(name)}
 
 
 def _coords(blocks: Blocks, *, conditioned: bool) -> dict[str, Any]:
@@ -162,62 +153,21 @@ def _data(blocks: Blocks) -> dict[str, Any]:
         found["controls"] = design.x[:, 1:], ("obs", "coef")
     if design.group is not None:
         found["group_code"] = design.group, ("obs",)
-    for block in blocks.flat:
-        if block.name.startswith("mundlak_"):
-            found[f"{block.name}_means"] = block.regressors, ("obs", *block.dims)
-    if blocks.model.residual == "ar1":
-        previous, gap = previous_rows(design)
-        found |= {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
+    for block in blocks.every:
+        found |= _owner(block).data(block)
+    found |= blocks.model.residuals.data(design)
     return {name: pm.Data(name, values, dims=dims) for name, (values, dims) in found.items()}
 
 
-def _scales(residual: str, priors: Mapping[str, Prior], *, conditioned: bool) -> dict[str, Any]:
+def _scales(model: PanelModel, priors: Mapping[str, Prior], *, conditioned: bool) -> dict[str, Any]:
     """Add the scales, and the other parameters of the residuals."""
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    found: dict[str, Any] = {}
-    if residual in SAMPLED:
-        found |= SAMPLED[residual].add_parameters()
-    if residual == "ar1":
-        found["rho"] = pm.Uniform("rho", -1, 1)
+    found = model.residuals.add_parameters()
     for name, prior in priors.items():
-        if name.partition("[")[0] not in SCALES:
-            continue
-        if conditioned and name == "sigma" and residual == "ar1" and prior.dist != "fixed":
-            # Data know the innovations' scale well, and sigma only as well as they know rho.
-            innovation, ratio = pm.HalfFlat("innovation"), pt.sqrt(1 - found["rho"] ** 2)
-            found[name] = pm.Deterministic(name, innovation / ratio)
-            pm.Potential("sigma_prior", pm.logp(_scale(None, prior), found[name]) - pt.log(ratio))
-        else:
-            found[name] = _scale(name, prior, "group" if name == "sigma" and residual == "by_group" else None)
+        if name == "sigma":
+            found[name] = model.residuals.add_sigma(prior, found, conditioned=conditioned)
+        elif is_scale(name):
+            found[name] = pymc_scale(name, prior)
     return found
-
-
-def _scale(name: str | None, prior: Prior, dims: str | None = None) -> Any:
-    """Add a scale, or return its distribution if it has no name; one that its prior fixes is data."""
-    import pymc as pm
-
-    def add(family: Any, **params: Any) -> Any:
-        return family.dist(**params) if name is None else family(name, **params, dims=dims)
-
-    # In double precision: PyTensor takes the logarithm of a Python float in single.
-    p = {key: np.float64(value) for key, value in prior.params.items()}
-    match prior.dist:
-        case "half_normal":
-            return add(pm.HalfNormal, sigma=p["scale"])
-        case "half_t":
-            return add(pm.HalfStudentT, nu=p["df"], sigma=p["scale"])
-        case "half_cauchy":
-            return add(pm.HalfCauchy, beta=p["scale"])
-        case "exponential":
-            return add(pm.Exponential, scale=p["mean"])
-        case "uniform":
-            return add(pm.Uniform, lower=np.float64(0), upper=p["upper"])
-        case "fixed":
-            size = () if dims is None else len(pm.modelcontext(None).coords[dims])
-            return pm.Data(name, np.full(size, p["value"]), dims=dims)
-    raise InputError(f"'{prior.dist}' is no prior of a scale")
 
 
 def _flat(block: Block, priors: Mapping[str, Prior]) -> Any:
@@ -233,40 +183,11 @@ def _flat(block: Block, priors: Mapping[str, Prior]) -> Any:
     return pm.Normal(block.name, mean, sd, dims=block.dims or None)
 
 
-def _unit_effect(sigma_mu: Any | None) -> Any:
-    """Add the unit effects, flat without a scale."""
+def _pooled(block: Block, scales: Data) -> Any:
+    """Add coefficients that share a scale."""
     import pymc as pm
 
-    return (
-        pm.Flat("unit_effect", dims="unit") if sigma_mu is None else pm.Normal("unit_effect", 0, sigma_mu, dims="unit")
-    )
-
-
-def _term(name: str, effect: Any, data: Data, design: Design) -> Any:
-    """Return what a block adds to the mean of every row."""
-    if name.startswith("group_control_slope["):
-        control = design.terms[1:].index(name.partition("[")[2].removesuffix("]"))
-        return effect[data["group_code"]] * data["controls"][:, control]
-    return TERMS[name](effect, data)
-
-
-def _likelihood(residual: str, mean: Any, scales: Data, data: Data) -> None:
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    sigma = scales["sigma"]
-    observed = {"observed": data["outcome"], "dims": "obs"}
-    match residual:
-        case "normal":
-            pm.Normal(OUTCOME, mean, sigma, **observed)
-        case "by_group":
-            pm.Normal(OUTCOME, mean, sigma[data["group_code"]], **observed)
-        case "ar1":
-            carried = carried_by(scales["rho"], data["gap"])
-            before = (data["outcome"] - mean)[data["previous_row"]]
-            pm.Normal(OUTCOME, mean + carried * before, sigma * pt.sqrt(1 - carried**2), **observed)
-        case _:
-            SAMPLED[residual].observe(OUTCOME, mean, sigma, scales, **observed)
+    return pm.Normal(block.name, 0, scales[str(block.scale)], dims=block.dims)
 
 
 def fit_twin(
@@ -344,7 +265,7 @@ def _top_level(blocks: Blocks, priors: Mapping[str, Prior]) -> Any:
     import pymc as pm
 
     with pm.Model(coords=_coords(blocks, conditioned=False)) as pymc_model:
-        _scales(blocks.model.residual, priors, conditioned=False)
+        _scales(blocks.model, priors, conditioned=False)
         for block in blocks.flat:
             if normal_prior(block, priors) is not None:
                 _flat(block, priors)

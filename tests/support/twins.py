@@ -1,0 +1,125 @@
+"""The PyMC twin compiled at points, and what is left there of the identity that holds the engines together."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
+from cbec_bayes.bayes.model.blocks import Blocks, make_blocks
+from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.bayes.model.terms import is_scale
+from cbec_bayes.bayes.pymc.twin import pymc_of
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
+from tests.support.regressions import design_of
+
+
+@functools.cache
+def small_panel(name: str) -> Design:
+    """Return 3 groups, 9 units, 6 periods; a fifth of the rows dropped, and the rest shuffled, where unbalanced."""
+    rng = np.random.default_rng(5)
+    unit, year = np.divmod(np.arange(54), 6)
+    x = rng.normal(size=(54, 3)) * [1.0, 3.0, 0.5] + (unit + 0.5 * year)[:, None] * [0.1, 0.3, 0.05]
+    y = 0.4 * x[:, 0] + unit - 0.3 * year + rng.normal(size=54)
+    keep = np.arange(54) if name == "balanced" else rng.permutation(54)[:43]
+    group = np.array(["east", "west", "centre"])[unit // 3]
+    return design_of(y[keep], x[keep], unit[keep], 2014 + year[keep], group[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A compiled twin: its log density by variable at a point of the parameters themselves, no Jacobian."""
+
+    blocks: Blocks
+    model: Any
+    density: Any
+
+    def __call__(self, values: Mapping[str, Any]) -> dict[str, float]:
+        point = {}
+        for variable in self.model.free_RVs:
+            transform, value = self.model.rvs_to_transforms[variable], np.asarray(values[variable.name], dtype=float)
+            if transform is not None:
+                value = transform.forward(value, *variable.owner.inputs).eval()
+            point[self.model.rvs_to_values[variable].name] = value
+        names = [variable.name for variable in (*self.model.basic_RVs, *self.model.potentials)]
+        return {name: float(part.sum()) for name, part in zip(names, self.density(point), strict=True)}
+
+    def random(self, seed: int) -> dict[str, Any]:
+        """Return a point of every free variable."""
+        rng = np.random.default_rng(seed)
+        found = {}
+        for variable in self.model.free_RVs:
+            noise = rng.normal(size=tuple(variable.shape.eval()))
+            positive = is_scale(variable.name) or variable.name in ("nu", "innovation")
+            found[variable.name] = np.exp(0.5 * noise) if positive else noise
+            if variable.name == "rho":
+                found["rho"] = np.tanh(noise)
+        return found
+
+
+def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
+    model = pymc_of(blocks, conditioned=conditioned)
+    # Not compiled to machine code: the same numbers, without the wait.
+    return Twin(blocks, model, model.compile_logp(jacobian=False, sum=False, mode="FAST_COMPILE"))
+
+
+def blocks_of(member: str | PanelModel, design: Design) -> Blocks:
+    """Return blocks with every coefficient, slopes of units too: see test_unitslopes.py for what eliminates these."""
+    return with_unit_slopes(make_blocks(design, load_panel_model(member) if isinstance(member, str) else member))
+
+
+def coefficients(blocks: Blocks, values: Mapping[str, Any]) -> Array:
+    """Return the kept coefficients in the order of `Blocks.x`."""
+    parts = []
+    for block in blocks.every:
+        kept = values.get(f"{block.name}_kept")
+        parts.append(np.ravel(values[block.name])[list(block.kept)] if kept is None else kept)
+    return np.concatenate(parts)
+
+
+def log_scales(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
+    by_group = dict(zip(collapsed.sigmas, np.atleast_1d(values.get("sigma", 1.0)), strict=False))
+    return np.log([[by_group.get(name, values.get(name)) for name in collapsed.names]])
+
+
+def mvn(x: Array, mean: Array, covariance: Array) -> float:
+    z = x - mean
+    return float(
+        -(len(z) * math.log(2 * math.pi) + np.linalg.slogdet(covariance)[1] + z @ np.linalg.solve(covariance, z)) / 2
+    )
+
+
+def gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]) -> float:
+    """Return what is left of the identity of MODEL.md section 4."""
+    blocks, design = own.blocks, own.blocks.design
+    parts = own({**values})
+    joint = sum(part for name, part in parts.items() if not is_scale(name))
+    point, eta, mu = log_scales(collapsed, values), coefficients(blocks, values), values["unit_effect"]
+    given = collapsed.conditional(point)
+    of_eta = mvn(eta, given.mean[0], given.root[0] @ given.root[0].T)
+    scales = {name: float(value[0]) for name, value in collapsed.scales(point).items()}
+    sigma = np.array([scales[name] for name in collapsed.sigmas])
+    rows = np.broadcast_to(sigma, len(sigma))[design.group] if len(sigma) > 1 else np.full(design.n_obs, sigma[0])
+    residual, of_mu = design.y - blocks.x @ eta, 0.0
+    for i in range(len(design.units)):
+        mine = residual[design.unit == i]
+        precision = len(mine) / rows[design.unit == i][0] ** 2
+        own_precision = 0.0 if collapsed.unit_scale is None else scales[collapsed.unit_scale] ** -2
+        total = precision + own_precision
+        of_mu += float(stats.norm.logpdf(mu[i], mine.mean() * precision / total, total**-0.5))
+    return joint - of_eta - of_mu - float(collapsed.log_likelihood(point)[0])
+
+
+def factorisation_gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]) -> float:
+    """Return what is left of it in conditioned variables: standard normal, and independent of the scales."""
+    joint = sum(part for name, part in own(values).items() if not is_scale(name))
+    noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
+    return joint - float(noise) - float(collapsed.log_likelihood(log_scales(collapsed, values))[0])
