@@ -16,12 +16,10 @@ from scipy import special, stats
 
 from cbec_bayes.bayes.fit import draw_scales, refit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, unit_products, with_unit_effects
+from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for
-from cbec_bayes.bayes.model.densities import RHO, draw
+from cbec_bayes.bayes.model.densities import draw
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.moments.lagged import previous_rows
-from cbec_bayes.bayes.posterior import sigma_of_rows
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
 from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
 from cbec_bayes.panel.design import Design, identified
@@ -38,7 +36,6 @@ _LEAST, _CHEAP = 100, 50  # draws at the least, and coefficients up to which the
 
 REFIT_DRAWS = 1_000
 _PILOT = 1_000
-_CHUNK = 2**22
 _SPENT = 1e-9  # of a row's precision: what is left of it where the row alone identifies a coefficient
 
 
@@ -137,89 +134,17 @@ def held_out_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> HeldOu
 
 def _distances(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array]:
     """Return how far rows lie from their predictions in predictive sds, and these, shape (S, rows); NaN without one."""
-    if collapsed.lagged is None:
-        pull, precision, own = _independent_rows(blocks, collapsed, points, rows)
-    else:
-        pull, precision, own = _lagged_rows(with_unit_effects(_without_unit_effects(blocks)), collapsed, points, rows)
-    spread = 1 / np.sqrt(np.where(precision > _SPENT * own, precision, np.nan))
-    return pull * spread, spread
+    others = collapsed.errors.rows_given_others(
+        coefficient_blocks(blocks), rows, collapsed.scales(points), lambda part: collapsed.conditional(points[part])
+    )
+    spread = 1 / np.sqrt(np.where(others.precision > _SPENT * others.known, others.precision, np.nan))
+    return others.pull * spread, spread
 
 
 def _two_sided(distances: Array, weights: Array | None = None) -> float:
     """Return the probability of one as far out, of a mixture of normals; weights equal where none are given."""
     below, above = (float(np.average(tail(distances), weights=weights)) for tail in (stats.norm.cdf, stats.norm.sf))
     return 2 * min(below, above)
-
-
-def _independent_rows(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array, Array]:
-    """Return (Qy)_i, Q_ii and the inverse residual variance of some rows, each of shape (S, rows)."""
-    design, every = blocks.design, blocks.x
-    unit, x = design.unit[rows], every[rows]
-    counts = np.bincount(design.unit)[unit]
-    means = means_by(design.unit, np.column_stack([design.y, every]))[unit]
-    variance = sigma_of_rows(blocks, collapsed, points, rows) ** 2
-    shrink = np.ones_like(variance)
-    if collapsed.unit_scale is not None:
-        own = collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
-        shrink = own / (own + variance / counts)
-    fitted, spread = np.empty_like(variance), np.empty_like(variance)
-    own_slope = blocks.unit_slope is not None
-    if own_slope:
-        squares, products = (found[unit] for found in unit_products(blocks))
-        exposure = design.x[rows, 0] - means_by(design.unit, design.x[:, :1])[unit, 0]
-        kappa = collapsed.scales(points)["kappa"][:, None]
-    step = max(1, _CHUNK // max(x.size, 1))
-    for start in range(0, len(points), step):
-        part = slice(start, start + step)
-        given = collapsed.conditional(points[part])
-        mean, root = given.mean[:, : x.shape[1]], given.root[:, : x.shape[1]]
-        k = shrink[part]
-        fitted[part] = mean @ x.T + k * (means[:, 0] - mean @ means[:, 1:].T)
-        directions = x - k[:, :, None] * means[:, 1:]
-        taken = k / counts
-        if own_slope:
-            with np.errstate(divide="ignore"):
-                share = exposure / (squares + variance[part] / kappa[part] ** 2)
-            fitted[part] += share * (products[:, 0] - mean @ products[:, 1:].T)
-            directions = directions - share[:, :, None] * products[:, 1:]
-            taken = taken + share * exposure
-        directions = directions @ root
-        spread[part] = np.einsum("snq,snq->sn", directions, directions) + taken * variance[part]
-    return (design.y[rows] - fitted) / variance, (1 - spread / variance) / variance, 1 / variance
-
-
-def _lagged_rows(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array, Array]:
-    """Do what `_independent_rows` does for AR(1) errors; unit effects are among the coefficients."""
-    near = np.isin(blocks.design.unit, blocks.design.unit[rows])  # errors of other units are independent of theirs
-    design, x = blocks.design.rows(near), blocks.x[near]
-    at = np.searchsorted(np.flatnonzero(near), rows)
-    scales = collapsed.scales(points)
-    previous, gap = previous_rows(design)
-    now = np.flatnonzero(gap > 0)
-    before = previous[now]
-    pull, precision, own = np.empty((3, len(points), design.n_obs))
-    for s in range(len(points)):
-        carried = np.zeros(design.n_obs)
-        carried[now] = scales[RHO][s] ** gap[now]
-        variance = scales["sigma"][s] ** 2 * (1 - carried**2)
-        given = collapsed.conditional(points[s : s + 1])
-
-        def inverse(columns: Array, carried: Array = carried, variance: Array = variance) -> Array:
-            """Return the inverse covariance of the residuals times columns, shape (n, q)."""
-            left = columns.copy()
-            left[now] -= carried[now, None] * columns[before]
-            left /= variance[:, None]
-            found = left.copy()
-            found[before] -= carried[now, None] * left[now]
-            return found
-
-        residual = design.y - x @ given.mean[0]
-        pull[s] = inverse(residual[:, None])[:, 0]
-        own[s] = 1 / variance
-        own[s, before] += carried[now] ** 2 / variance[now]
-        directions = inverse(x) @ given.root[0]
-        precision[s] = own[s] - np.einsum("nq,nq->n", directions, directions)
-    return pull[:, at], precision[:, at], own[:, at]
 
 
 def _without_unit_effects(blocks: Blocks) -> Blocks:

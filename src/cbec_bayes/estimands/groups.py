@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.fit import PanelFit, Refit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.conditional import given, linear
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.model.family import PanelModel
@@ -108,7 +106,7 @@ def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
         return {name: Drawn(values, min_ess(fit)) for name, values in draws.items()}
     loadings = _loadings(fit)
     points = log_scales(fit, at_most=None)
-    mean, variance = linear(fit.collapsed, points, loadings)
+    mean, variance = fit.collapsed.linear(points, loadings)
     found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k, name in enumerate(names)}
     if slopes.new is not None:
         k = names.index(GROUP_ALL)
@@ -127,7 +125,7 @@ def _loadings(fit: PanelFit) -> Array:
     model, design, blocks, collapsed = fit.model, fit.design, fit.blocks, fit.collapsed
     assert collapsed is not None
     n_groups = len(design.groups)
-    found = np.zeros((n_groups + 2, collapsed.n_given))
+    found = np.zeros((n_groups + 2, collapsed.n_conditional))
     sizes = units_per_group(design)
     weights = sizes / sizes.sum()
 
@@ -169,7 +167,7 @@ def contrasts(fit: PanelFit) -> pd.DataFrame:
     else:
         loadings = _loadings(fit)
         apart = loadings[first] - loadings[second]
-        mean, variance = linear(fit.collapsed, log_scales(fit, at_most=None), apart)
+        mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), apart)
         found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k in range(len(pairs))]
     rows = [
         {"group": labels[i], "minus": labels[j], **asdict(one.summary()), "origin": str(fit.design.origin)}
@@ -237,10 +235,10 @@ def pooling_factors(fit: PanelFit) -> Array:
     if fit.collapsed is None:
         return np.full(n_groups, np.nan)
     points = log_scales(fit)
-    unit = np.eye(fit.collapsed.n_given)
+    unit = np.eye(fit.collapsed.n_conditional)
     own, slope = unit[_positions(fit.blocks, "group_slope")], unit[_positions(fit.blocks, "slope")]
     parts = []
-    for given_scales in given(fit.collapsed, points):
+    for given_scales in fit.collapsed.conditionals(points):
         beta = given_scales.linear(slope)[1]
         parts.append(given_scales.linear(own)[1] - given_scales.covariance(own, slope[0]) ** 2 / beta)
     variance = np.concatenate(parts)
@@ -410,14 +408,14 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     collapsed = fit.collapsed
     if collapsed is None or fit.model.group_slope != "pooled":
         raise InputError(f"the model '{fit.model.name}' has no shrinkage path: its group slopes are not pooled exactly")
-    most = PATH_MAX if collapsed.reduced is not None and collapsed.reduced.diagonal is not None else PATH_MAX / 10
+    most = PATH_MAX if collapsed.is_separated else PATH_MAX / 10
     longest = most * float(fit.design.y.std(ddof=1) / fit.design.x[:, 0].std(ddof=1))
     if np.max(tau) > 1.001 * longest:
         raise InputError(
             f"the path ends at tau = {longest:.3g}, {most:g} times sd(outcome) / sd(exposure); groups are apart long "
             "before, and double precision with them"
         )
-    unit = np.eye(collapsed.n_given)
+    unit = np.eye(collapsed.n_conditional)
     common = unit[_positions(fit.blocks, "slope")]
     totals = unit[_positions(fit.blocks, "group_slope")] + common
     means: list[Array] = []
@@ -426,9 +424,9 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     highs: list[Array] = []
     commons: list[float] = []
     for value in tau:
-        held = _hold(collapsed, {"tau": float(value)})
+        held = collapsed.holding({"tau": float(value)})
         points = _scales_given(held, draws, seed)
-        mean, variance = linear(held, points, np.vstack([totals, common]))
+        mean, variance = held.linear(points, np.vstack([totals, common]))
         (mean, middle), variance = (mean[:, :-1], mean[:, -1]), variance[:, :-1]
         noise = np.random.default_rng(seed).standard_normal(mean.shape)
         drawn = mean + np.sqrt(variance) * noise
@@ -447,15 +445,6 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
         high=np.array(highs),
         common=np.array(commons),
     )
-
-
-def _hold(collapsed: Collapsed, values: dict[str, float]) -> Collapsed:
-    """Hold some scales fixed."""
-    names = tuple(name for name in collapsed.names if name not in values)
-    priors = {name: collapsed.priors[name] for name in names}
-    changes: dict[str, Any] = {"names": names, "priors": priors, "fixed": {**collapsed.fixed, **values}}
-    reduced = None if collapsed.reduced is None else replace(collapsed.reduced, **changes)
-    return replace(collapsed, reduced=reduced, **changes)
 
 
 def _scales_given(held: Collapsed, draws: int, seed: int) -> Array:

@@ -37,7 +37,9 @@ FOLDER = "calibration"
 PRODUCERS = (
     *(f"bayes.model.{name}" for name in ("blocks", "densities", "family", "likelihoods.student_t", "prior")),
     *(f"bayes.moments.{name}" for name in ("by_unit", "coded", "lagged", "unit_slopes")),
-    *(f"bayes.likelihood.{name}" for name in ("collapsed", "conditional", "diagonal", "elimination")),
+    *(f"bayes.likelihood.{name}" for name in ("absorbed", "autoregressive", "collapsed", "conditional", "elimination")),
+    *(f"bayes.likelihood.{name}" for name in ("independent", "normal_equations", "one_scale", "parameter", "rows")),
+    "bayes.likelihood.unit_slope_errors",
     *(f"bayes.{name}" for name in ("sampling.importance", "posterior", "predictive", "fit")),
     *(f"bayes.pymc.{name}" for name in ("twin", "coordinates")),
     *(f"calibration.{name}" for name in ("simulate", "uniformity", "sbc", "coverage")),
