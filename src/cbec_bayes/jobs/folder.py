@@ -9,7 +9,7 @@ import pandas as pd
 
 from cbec_bayes.checks import CheckResult, checks_frame
 from cbec_bayes.checks.suite import CheckInputs, run_checks
-from cbec_bayes.estimands.groups import ShrinkagePath
+from cbec_bayes.estimands.shrinkage import ShrinkagePath
 from cbec_bayes.jobs.compare import compare
 from cbec_bayes.jobs.fit import FittedPanel, fit_folder
 from cbec_bayes.jobs.study import posterior_path
