@@ -14,7 +14,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes.fit import fit, refit
-from cbec_bayes.bayes.loo import Question, held_out, parts
+from cbec_bayes.bayes.loo import LooTask, leave_one_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
@@ -69,7 +69,7 @@ def checked(found, models=("complete_pooling",), *, answers=None):
 def asked(found, what, *models):
     """Answers to one question alone, of a fit's own model and of others."""
     every = [found.model, *(load_panel_model(name) for name in models)]
-    answered = {(m.name, what): answer(Question(found.design, m, what, 1)) for m in every}
+    answered = {(m.name, what): answer(LooTask(found.design, m, what, 1)) for m in every}
     return {key: {name: np.array(values) for name, values in found.items()} for key, found in answered.items()}
 
 
@@ -118,7 +118,7 @@ def test_the_tables_hold_the_answers():
     np.testing.assert_array_equal(groups["elpd"], answers["partial_pooling", "group"]["elpd"])
     np.testing.assert_array_equal(groups["elpd_complete_pooling"], answers["complete_pooling", "group"]["elpd"])
     np.testing.assert_allclose(groups["difference"], groups["elpd"] - groups["elpd_complete_pooling"], rtol=1e-12)
-    asked = held_out(Question(found.design, load_panel_model("group_variance"), "unit", 1))
+    asked = leave_one_out(LooTask(found.design, load_panel_model("group_variance"), "unit", 1))
     np.testing.assert_array_equal(answers["group_variance", "unit"]["elpd"], asked["elpd"])
 
 
@@ -378,7 +378,7 @@ def test_a_member_that_cannot_be_fitted_is_not_compared():
     base = simulated()
     design = replace(base, group=np.where(base.unit == 4, 0, 1 + base.unit % 2), groups=("solo", "a", "b"))
     design = design.rows(design.unit < 9)
-    assert answer(Question(design, load_panel_model("no_pooling"), "row", 1)) == {}
+    assert answer(LooTask(design, load_panel_model("no_pooling"), "row", 1)) == {}
     found = fit(design)
     result = model_comparison(found, predictions(found, ("no_pooling", "complete_pooling")))
     assert set(result.table["model"]) == {"partial_pooling", "complete_pooling"}
@@ -402,7 +402,7 @@ def test_other_members_are_left_out_of_given_their_effects():
     assert given["elpd"].sum() == pytest.approx(loo.elpd)
     assert np.isnan(given["p"]).all()
     # Of the same model: densities given effects, reweighted, estimate what the integrated ones are.
-    own = held_out(Question(found.design, load_panel_model("group_variance"), "row", 1))
+    own = leave_one_out(LooTask(found.design, load_panel_model("group_variance"), "row", 1))
     assert np.median(np.abs(given["elpd"] - own["elpd"])) < 0.02
     table = model_comparison(found, answers).table
     row = table[table["model"] == "student_t"].squeeze()

@@ -1,4 +1,4 @@
-"""Predictive densities of what is left out: rows, units or groups, given all the others.
+"""Leaving one out: predictive densities of rows, units or groups given all the others.
 
 Given the scales the density of what is left out is a ratio of two collapsed likelihoods, or for a row two numbers of
 the inverse covariance; only the scales are left to be averaged over, which Pareto-smoothed importance sampling does
@@ -40,7 +40,7 @@ _SPENT = 1e-9  # of a row's precision: what is left of it where the row alone id
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class LooResult:
     """Log predictive density of each of F parts of a panel given all the others, each of shape (F,).
 
     Attributes
@@ -60,8 +60,8 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A piece of work: how well a model predicts each part of a panel from the others.
+class LooTask:
+    """What is asked of a model: how well it predicts each part of a panel from the others.
 
     Attributes
     ----------
@@ -79,32 +79,33 @@ class Question:
     seed: int
 
 
-def held_out(piece: Question) -> dict[str, list[float]]:
-    """Answer a question by the collapsed engine: elpd, khat and p as in `HeldOut`, a list each.
+def leave_one_out(task: LooTask) -> dict[str, list[float]]:
+    """Leave out every part in turn, by the collapsed engine: elpd, khat and p as in `LooResult`, a list each.
 
     Raises
     ------
     InputError, GateError
         As `cbec_bayes.bayes.fit.fit`.
     """
-    blocks = blocks_for(piece.design, piece.model)
+    blocks = blocks_for(task.design, task.model)
     draws = max(_LEAST, POINTS // max(1, round(blocks.n_coefficients / _CHEAP)))
-    found = refit(blocks, draws=draws, seed=piece.seed)
-    codes, labels = parts(blocks, piece.what)
-    rows = piece.what == "row"
+    fitted = refit(blocks, draws=draws, seed=task.seed)
+    codes, labels = parts(blocks, task.what)
+    rows = task.what == "row"
     if rows:
-        answer = held_out_rows(blocks, found.collapsed, found.points)
+        found = leave_out_each_row(blocks, fitted.collapsed, fitted.points)
     else:
-        answer = HeldOut(*np.full((3, len(labels)), np.nan))
-    for part in np.flatnonzero(answer.khat > KHAT_MAX) if rows else range(len(labels)):
-        left = Left(blocks, codes == part, rows, found.points, piece.seed + int(part))
-        answer.elpd[part], answer.khat[part], again = left_out(left)
+        found = LooResult(*np.full((3, len(labels)), np.nan))
+    for part in np.flatnonzero(found.khat > KHAT_MAX) if rows else range(len(labels)):
+        left = LeftOutPart(blocks, codes == part, rows, fitted.points, task.seed + int(part))
+        found.elpd[part], found.khat[part], again = leave_out(left)
         if rows and again is not None:
-            answer.p[part] = _two_sided(_distances(found.blocks, found.collapsed, again, np.array([part]))[0][:, 0])
-    return {"elpd": answer.elpd.tolist(), "khat": answer.khat.tolist(), "p": answer.p.tolist()}
+            distances, _ = _distances(fitted.blocks, fitted.collapsed, again, np.array([part]))
+            found.p[part] = _two_sided(distances[:, 0])
+    return {"elpd": found.elpd.tolist(), "khat": found.khat.tolist(), "p": found.p.tolist()}
 
 
-def held_out_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> HeldOut:
+def leave_out_each_row(blocks: Blocks, collapsed: Collapsed, points: Array) -> LooResult:
     """Leave out each row in turn.
 
     Parameters
@@ -129,7 +130,7 @@ def held_out_rows(blocks: Blocks, collapsed: Collapsed, points: Array) -> HeldOu
         weights, khat[i] = smoothed_weights(-density)
         elpd[i] = special.logsumexp(density, b=weights)
         p[i] = _two_sided(distances[:, i], weights)
-    return HeldOut(elpd, khat, p)
+    return LooResult(elpd, khat, p)
 
 
 def _distances(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array]:
@@ -155,8 +156,8 @@ def _without_unit_effects(blocks: Blocks) -> Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """A piece of work: one part of a panel that is left out.
+class LeftOutPart:
+    """One part of a panel, to be left out.
 
     Attributes
     ----------
@@ -179,19 +180,19 @@ class Left:
     seed: int
 
 
-def left_out(piece: Left) -> tuple[float, float, Array | None]:
+def leave_out(part: LeftOutPart) -> tuple[float, float, Array | None]:
     """Return the log predictive density of a part, the Pareto shape, and draws of the log scales given the others.
 
     Where the model was refitted the shape is NaN; where it was not there are no draws.
     """
     # Moments of all rows, where columns were too large to lay out, are not those of the others.
-    blocks = replace(_without_unit_effects(piece.blocks), moments=None)
-    others = _rows_of(blocks, ~piece.rows)
+    blocks = replace(_without_unit_effects(part.blocks), moments=None)
+    others = _rows_of(blocks, ~part.rows)
     if others is None:
         return np.nan, np.nan, None
     constant = 0.0
-    if not piece.levels:
-        units = np.unique(blocks.design.unit[piece.rows])
+    if not part.levels:
+        units = np.unique(blocks.design.unit[part.rows])
         constant = float(np.log(np.bincount(blocks.design.unit)[units]).sum() / 2)
         if blocks.model.unit_effect != "fixed":
             blocks = _with_free_units(blocks, units)
@@ -201,16 +202,16 @@ def left_out(piece: Left) -> tuple[float, float, Array | None]:
     def density(points: Array) -> Array:
         return every.log_likelihood(points) - less.log_likelihood(points[:, at]) + constant
 
-    found = density(piece.points)
+    found = density(part.points)
     weights, khat = smoothed_weights(-found)
     if khat <= KHAT_MAX:
         return float(special.logsumexp(found, b=weights)), khat, None
-    rng = np.random.default_rng([piece.seed, 5])
+    rng = np.random.default_rng([part.seed, 5])
     points = np.empty((REFIT_DRAWS, len(every.names)))
-    for j, name in enumerate(every.names):
-        if name not in less.names:  # the residual scale of a group that is left out
-            points[:, j] = np.log(draw(every.priors[name], rng, (REFIT_DRAWS,)))
-    points[:, at] = draw_scales(less, draws=REFIT_DRAWS, chains=1, seed=piece.seed, pilot=_PILOT).points[0]
+    for j, one in enumerate(every.parameters):
+        if one.name not in less.names:  # the residual scale of a group that is left out
+            points[:, j] = one.transformation.coordinate(draw(one.prior, rng, (REFIT_DRAWS,)))
+    points[:, at] = draw_scales(less, draws=REFIT_DRAWS, chains=1, seed=part.seed, pilot=_PILOT).points[0]
     return float(special.logsumexp(density(points)) - np.log(REFIT_DRAWS)), np.nan, points
 
 

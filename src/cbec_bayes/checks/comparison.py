@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.loo import Fold, Question, held_out, parts
+from cbec_bayes.bayes.loo import Fold, LooTask, leave_one_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.sampling.nuts import KHAT_MAX
@@ -64,10 +64,10 @@ def gaussian_members() -> tuple[str, ...]:
     return tuple(name for name in panel_model_names() if load_panel_model(name).is_gaussian)
 
 
-def answer(question: Question) -> dict[str, list[float]]:
+def answer(question: LooTask) -> dict[str, list[float]]:
     """Answer a question, or return nothing where the model cannot be fitted to these data."""
     try:
-        return held_out(question)
+        return leave_one_out(question)
     except CbecBayesError:
         return {}
 
@@ -119,7 +119,7 @@ def predictions(
     applies = found.collapsed is not None and found.design.n_obs <= MAX_ROWS
     kinds = [what for what in QUESTIONS if applies and 1 < len(parts(found.blocks, what)[1]) <= most[what]]
     gaussian = [m for m in members.values() if m.is_gaussian and affordable(m, found.design)]
-    asked = [Question(found.design, model, what, seed) for model in gaussian for what in kinds]
+    asked = [LooTask(found.design, model, what, seed) for model in gaussian for what in kinds]
     answered = fan_out(executor, answer, asked, on_progress=on_progress, named="question to a member")
     answers: dict[tuple[str, Fold], Mapping[str, Array]] = {
         (question.model.name, question.what): {k: np.array(v, dtype=float) for k, v in one.items()}
