@@ -43,6 +43,11 @@ class AutoregressiveErrors:
         return (SIGMA,)
 
     @property
+    def other_parameters(self) -> tuple[str, ...]:
+        """See `ErrorModel`."""
+        return (RHO,)
+
+    @property
     def has_unit_effects(self) -> bool:
         """See `ErrorModel`."""
         return True

@@ -18,7 +18,7 @@ from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEqu
 from cbec_bayes.bayes.likelihood.one_scale import OneScale
 from cbec_bayes.bayes.likelihood.parameter import Parameter
 from cbec_bayes.bayes.likelihood.residual_covariance import ErrorModel
-from cbec_bayes.bayes.likelihood.unit_slope_errors import KAPPA, UnitSlopeErrors, unit_products
+from cbec_bayes.bayes.likelihood.unit_slope_errors import UnitSlopeErrors, unit_products
 from cbec_bayes.bayes.model.blocks import Block, Blocks, coefficient_names, location_priors
 from cbec_bayes.bayes.model.densities import CORRELATION, RHO, resolve
 from cbec_bayes.bayes.model.prior import Prior
@@ -161,15 +161,9 @@ def _parameters(
     blocks: Blocks, errors: ErrorModel, priors: Mapping[str, Prior]
 ) -> tuple[tuple[Parameter, ...], dict[str, float]]:
     """Return the parameters that are sampled, in order, and the values of those that are held."""
-    model = blocks.model
     own = dict.fromkeys(errors.sigmas, priors["sigma"])
     own |= {block.scale: priors[block.scale] for block in blocks.every if block.scale is not None}
-    if blocks.unit_slope is not None:
-        own[KAPPA] = priors[KAPPA]
-    if model.unit_effect != "fixed":
-        own["sigma_mu"] = priors["sigma_mu"]
-    if model.residual == "ar1":
-        own[RHO] = CORRELATION
+    own |= {name: CORRELATION if name == RHO else priors[name] for name in errors.other_parameters}
     fixed = {name: prior.params["value"] for name, prior in own.items() if prior.dist == "fixed"}
     return tuple(Parameter(name, prior) for name, prior in own.items() if name not in fixed), fixed
 

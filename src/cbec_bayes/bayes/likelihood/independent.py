@@ -57,6 +57,11 @@ class IndependentErrors:
         return sigma_names(self.moments)
 
     @property
+    def other_parameters(self) -> tuple[str, ...]:
+        """See `ErrorModel`."""
+        return () if self.unit_scale is None else (self.unit_scale,)
+
+    @property
     def has_unit_effects(self) -> bool:
         """See `ErrorModel`."""
         return False

@@ -120,6 +120,11 @@ class ErrorModel(ResidualCovariance, Protocol):
         ...
 
     @property
+    def other_parameters(self) -> tuple[str, ...]:
+        """Names of the covariance's other parameters."""
+        ...
+
+    @property
     def has_unit_effects(self) -> bool:
         """Whether unit effects are among the coefficients, because the mechanism does not integrate them out."""
         ...

@@ -60,6 +60,11 @@ class UnitSlopeErrors:
         return sigma_names(self.moments)
 
     @property
+    def other_parameters(self) -> tuple[str, ...]:
+        """See `ErrorModel`."""
+        return (KAPPA,)
+
+    @property
     def has_unit_effects(self) -> bool:
         """See `ErrorModel`."""
         return False
