@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cbec_bayes.classical.few import few_clusters as few_clusters
     from cbec_bayes.classical.regression import twfe as twfe
     from cbec_bayes.estimands.coefficients import coefficients as coefficients
-    from cbec_bayes.estimands.groups import contrasts as contrasts
+    from cbec_bayes.estimands.contrasts import contrasts as contrasts
     from cbec_bayes.estimands.groups import effects as effects
     from cbec_bayes.jobs.compare import compare as compare
     from cbec_bayes.jobs.moments import gather as gather
@@ -58,7 +58,7 @@ _HOMES = {
     "check": "cbec_bayes.checks.suite",
     "coefficients": "cbec_bayes.estimands.coefficients",
     "compare": "cbec_bayes.jobs.compare",
-    "contrasts": "cbec_bayes.estimands.groups",
+    "contrasts": "cbec_bayes.estimands.contrasts",
     "contrasts_table": "cbec_bayes.published.results",
     "entropy_index": "cbec_bayes.panel.entropy",
     "effects": "cbec_bayes.estimands.groups",

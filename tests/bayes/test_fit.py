@@ -16,7 +16,8 @@ from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.estimands.groups import effects, pooling_factors, shrinkage_path
+from cbec_bayes.estimands.groups import effects, pooling_factors
+from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.jobs.fit_tables import netcdf_bytes
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from scipy import linalg, special, stats
 from threadpoolctl import threadpool_limits
 
-from cbec_bayes.bayes import loo as heldout
+from cbec_bayes.bayes import loo
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
-from cbec_bayes.bayes.loo import Left, Question, held_out, held_out_rows, left_out, parts
+from cbec_bayes.bayes.loo import LeftOutPart, LooTask, leave_one_out, leave_out, leave_out_each_row, parts
 from cbec_bayes.bayes.model import blocks as blocks_module
 from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.densities import RHO, log_density, resolve
@@ -82,14 +82,14 @@ def mask_of(design, rows):
 
 def many_draws(monkeypatch, *, refitted):
     """More draws than in earnest, so that an oracle can be held to more digits; all of them refits, where asked."""
-    monkeypatch.setattr(heldout, "POINTS", 4_000)
-    monkeypatch.setattr(heldout, "REFIT_DRAWS", 2_000)
+    monkeypatch.setattr(loo, "POINTS", 4_000)
+    monkeypatch.setattr(loo, "REFIT_DRAWS", 2_000)
     if refitted:
-        monkeypatch.setattr(heldout, "KHAT_MAX", -1e6)
+        monkeypatch.setattr(loo, "KHAT_MAX", -1e6)
 
 
 def without_refits(monkeypatch):
-    monkeypatch.setattr(heldout, "KHAT_MAX", np.inf)
+    monkeypatch.setattr(loo, "KHAT_MAX", np.inf)
 
 
 # Rows: two numbers of the inverse covariance are the ratio of two likelihoods.
@@ -117,19 +117,19 @@ def test_a_row_left_out_is_the_ratio_of_two_likelihoods(monkeypatch, name, model
     blocks = make_blocks(design, EVERY[model])
     engine = make_collapsed(blocks)
     points = some_points(engine, 1, 30)
-    different = held_out_rows(blocks, engine, points)
-    equal = held_out_rows(blocks, engine, np.tile(points[0], (EQUAL, 1)))
+    different = leave_out_each_row(blocks, engine, points)
+    equal = leave_out_each_row(blocks, engine, np.tile(points[0], (EQUAL, 1)))
     lost = np.flatnonzero(np.isnan(different.elpd))
     np.testing.assert_array_equal(np.isnan(equal.elpd), np.isnan(different.elpd))
     alone = (np.bincount(design.unit) == 1)[design.unit] & (EVERY[model].choice("unit_effect") == "fixed")
     assert np.isnan(different.elpd[alone]).all()
     rows = np.union1d(ends_and_middles(design), [i for i in lost if not alone[i]][:6]).astype(int)
     for i in rows:
-        left = Left(blocks, mask_of(design, i), True, points, 1)
-        elpd, khat, _ = left_out(left)
+        left = LeftOutPart(blocks, mask_of(design, i), True, points, 1)
+        elpd, khat, _ = leave_out(left)
         assert elpd == pytest.approx(different.elpd[i], abs=1e-9, nan_ok=True)
         assert khat == pytest.approx(different.khat[i], abs=1e-6, nan_ok=True)
-        elpd, khat, _ = left_out(replace(left, points=np.tile(points[0], (EQUAL, 1))))
+        elpd, khat, _ = leave_out(replace(left, points=np.tile(points[0], (EQUAL, 1))))
         assert elpd == pytest.approx(equal.elpd[i], abs=1e-9, nan_ok=True)
         assert np.isneginf(khat) or np.isnan(elpd)
 
@@ -141,7 +141,7 @@ def test_some_rows_alone_identify_a_coefficient():
     for model in ("partial_pooling", "group times fixed", "no_pooling", "random units"):
         blocks = make_blocks(design, EVERY[model])
         engine = make_collapsed(blocks)
-        lost[model] = int(np.isnan(held_out_rows(blocks, engine, some_points(engine, 1, 30)).elpd).sum())
+        lost[model] = int(np.isnan(leave_out_each_row(blocks, engine, some_points(engine, 1, 30)).elpd).sum())
     alone = int((np.bincount(design.unit) == 1).sum())
     assert alone == 3
     assert lost["partial_pooling"] == alone
@@ -161,7 +161,7 @@ def test_columns_that_are_not_laid_out_change_nothing(monkeypatch):
             assert (blocks.moments is None) == (most > 0)
             points = some_points(make_collapsed(blocks), 2, 1)
             parts_of = [(mask_of(design, 4), True), (design.unit == 2, False), (design.group == 1, False)]
-            found.append([left_out(Left(blocks, *part, points, 1))[0] for part in parts_of])
+            found.append([leave_out(LeftOutPart(blocks, *part, points, 1))[0] for part in parts_of])
         monkeypatch.undo()
         without_refits(monkeypatch)
         np.testing.assert_allclose(found[1], found[0], rtol=1e-8)
@@ -259,7 +259,7 @@ def test_any_part_left_out_has_the_dense_density(name, model):
     covariance = rows_covariance(design, written, scales)
     for mask, levels in parts_of(design):
         contrasts = contrasts_of(design, mask, levels)
-        found, khat, _ = left_out(Left(blocks, mask, levels, np.tile(point, (3, 1)), 1))
+        found, khat, _ = leave_out(LeftOutPart(blocks, mask, levels, np.tile(point, (3, 1)), 1))
         expected = from_the_others(written, scales, mask, contrasts)
         if expected is None:
             assert np.isnan(found)
@@ -279,16 +279,16 @@ def test_a_unit_of_one_row_has_no_changes(model):
     unit = int(np.flatnonzero(np.bincount(design.unit) == 1)[0])
     blocks = make_blocks(design, EVERY[model])
     points = some_points(make_collapsed(blocks), 1, 1)
-    assert left_out(Left(blocks, design.unit == unit, False, points, 1))[0] == pytest.approx(0, abs=1e-9)
+    assert leave_out(LeftOutPart(blocks, design.unit == unit, False, points, 1))[0] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("model", ["no_pooling", "correlated_effects", "group times fixed"])
 def test_flat_coefficients_of_a_group_predict_no_group_that_was_not_seen(model):
     """Its units they predict, from the group's others."""
     design, every = panel("balanced"), ("elpd", "khat", "p")
-    groups = held_out(Question(design, EVERY[model], "group", 1))
+    groups = leave_one_out(LooTask(design, EVERY[model], "group", 1))
     assert all(np.isnan(groups[key]).all() and len(groups[key]) == 3 for key in every)
-    units = held_out(Question(design, EVERY[model], "unit", 1))
+    units = leave_one_out(LooTask(design, EVERY[model], "unit", 1))
     assert np.isfinite(units["elpd"]).all()
     assert np.isnan(units["p"]).all()
 
@@ -299,13 +299,13 @@ def test_a_row_that_alone_identifies_something_is_not_predicted():
     once = base.rows((base.time != 4) | (base.unit == 3))
     row = int(np.flatnonzero(once.time == 4)[0])
     for y in (once.y, once.y + 1e3 * (np.arange(once.n_obs) == row)):
-        found = held_out(Question(replace(once, y=y), MEMBERS["partial_pooling"], "row", 1))
+        found = leave_one_out(LooTask(replace(once, y=y), MEMBERS["partial_pooling"], "row", 1))
         for key in ("elpd", "p"):
             np.testing.assert_array_equal(np.isnan(found[key]), np.arange(once.n_obs) == row)
-    assert np.isfinite(held_out(Question(once, MEMBERS["random times"], "row", 1))["elpd"]).all()
+    assert np.isfinite(leave_one_out(LooTask(once, MEMBERS["random times"], "row", 1))["elpd"]).all()
     # The unit that has the period, and its group, cannot be predicted either.
     for what, own in (("unit", once.unit), ("group", once.group)):
-        found = held_out(Question(once, MEMBERS["partial_pooling"], what, 1))["elpd"]
+        found = leave_one_out(LooTask(once, MEMBERS["partial_pooling"], what, 1))["elpd"]
         np.testing.assert_array_equal(np.isnan(found), np.arange(len(found)) == own[row])
 
 
@@ -361,9 +361,9 @@ def test_rows_under_one_scale_are_deleted_residuals(monkeypatch, name, refitted)
     """No collapsed density comes into it: e / (1 - h), its variance, and the scale given the other rows' squares."""
     many_draws(monkeypatch, refitted=refitted)
     design, (elpd, p), reweighted, again = one_scale(name)
-    found = held_out(Question(design, COMPLETE, "row", 3))
+    found = leave_one_out(LooTask(design, COMPLETE, "row", 3))
     assert np.isnan(found["khat"]).all() == refitted
-    errors = again / math.sqrt(heldout.REFIT_DRAWS) if refitted else reweighted / math.sqrt(heldout.POINTS)
+    errors = again / math.sqrt(loo.REFIT_DRAWS) if refitted else reweighted / math.sqrt(loo.POINTS)
     tolerance = ERRORS * RESAMPLED**0.5 * errors
     assert np.median(tolerance, axis=1).max() < 0.015
     assert tolerance.max() < 0.15
@@ -375,11 +375,11 @@ def test_the_tail_of_a_gross_error_is_that_of_the_refit(monkeypatch):
     """In a panel of twelve rows the error makes the scale that it is measured by; without it it is far out."""
     many_draws(monkeypatch, refitted=False)
     design, (elpd, p), reweighted, again = one_scale("tiny", 100.0)
-    found = {key: np.array(values) for key, values in held_out(Question(design, COMPLETE, "row", 1)).items()}
+    found = {key: np.array(values) for key, values in leave_one_out(LooTask(design, COMPLETE, "row", 1)).items()}
     refitted = np.isnan(found["khat"])
     assert refitted[3]
     assert 0 < found["p"][3] < 1e-4
-    errors = np.where(refitted, again / math.sqrt(heldout.REFIT_DRAWS), reweighted / math.sqrt(heldout.POINTS))
+    errors = np.where(refitted, again / math.sqrt(loo.REFIT_DRAWS), reweighted / math.sqrt(loo.POINTS))
     for values, exact, error in zip((found["elpd"], found["p"]), (elpd, p), errors, strict=True):
         assert (np.abs(values - exact) < ERRORS * RESAMPLED**0.5 * error + 1e-4).all()
 
@@ -426,7 +426,7 @@ def to_contrasts(design, mask):
 def compared(found, exact):
     """Hold what was found, of each part, against the sums; return how far it may be off."""
     again = np.isnan(found["khat"])
-    draws = np.where(again, heldout.REFIT_DRAWS, heldout.POINTS)
+    draws = np.where(again, loo.REFIT_DRAWS, loo.POINTS)
     errors = np.array([one[1][int(refitted)] for one, refitted in zip(exact, again, strict=True)])
     tolerance = ERRORS * np.sqrt(RESAMPLED / draws) * errors + 1e-3
     apart = np.abs(found["elpd"] - np.array([one[0] for one in exact]))
@@ -455,7 +455,7 @@ def test_two_scales_are_averaged_over(monkeypatch, what, most, refitted):
     """By importance sampling, by refits, and whichever of the two the Pareto shape decides upon."""
     many_draws(monkeypatch, refitted=refitted)
     exact, chosen = summed(what)
-    answer = held_out(Question(panel("unbalanced"), MEMBERS["partial_pooling"], what, 2))
+    answer = leave_one_out(LooTask(panel("unbalanced"), MEMBERS["partial_pooling"], what, 2))
     found = {key: np.array(values)[chosen] for key, values in answer.items()}
     assert not refitted or np.isnan(found["khat"]).all()
     assert np.median(compared(found, exact)) < most
@@ -465,10 +465,10 @@ def test_two_scales_are_averaged_over(monkeypatch, what, most, refitted):
 def test_refits_say_what_weights_say(monkeypatch, model):
     """Of the rows that need weights the most: density and tail, whatever the errors and the unit effects."""
     without_refits(monkeypatch)
-    question = Question(panel("unbalanced"), EVERY[model], "row", 1)
-    weighted = {key: np.array(values) for key, values in held_out(question).items()}
-    monkeypatch.setattr(heldout, "KHAT_MAX", np.sort(weighted["khat"])[-6])
-    again = {key: np.array(values) for key, values in held_out(question).items()}
+    task = LooTask(panel("unbalanced"), EVERY[model], "row", 1)
+    weighted = {key: np.array(values) for key, values in leave_one_out(task).items()}
+    monkeypatch.setattr(loo, "KHAT_MAX", np.sort(weighted["khat"])[-6])
+    again = {key: np.array(values) for key, values in leave_one_out(task).items()}
     changed = np.isnan(again["khat"])
     assert changed.sum() == 5
     for key, most in (("elpd", 0.3), ("p", 0.02)):
@@ -487,13 +487,13 @@ def far_apart():
 def test_priors_are_those_of_all_rows(monkeypatch, refitted):
     """Whatever is left out: the others' own spread would make another prior of the scale, and another density."""
     if refitted:
-        monkeypatch.setattr(heldout, "KHAT_MAX", -1e6)
+        monkeypatch.setattr(loo, "KHAT_MAX", -1e6)
     design = far_apart()
     narrow = Prior("half_normal", {"scale": 0.02})
     model = member({"sigma": narrow, "tau": Prior("fixed", {"value": 0.1})}, group_slope="pooled")
-    engines, made = [], heldout.make_collapsed
-    monkeypatch.setattr(heldout, "make_collapsed", lambda blocks: engines.append(made(blocks)) or engines[-1])
-    answer = held_out(Question(design, model, "group", 4))
+    engines, made = [], loo.make_collapsed
+    monkeypatch.setattr(loo, "make_collapsed", lambda blocks: engines.append(made(blocks)) or engines[-1])
+    answer = leave_one_out(LooTask(design, model, "group", 4))
     assert len(engines) == 4
     own = resolve(model, design)
     assert resolve(model, design.rows(design.group == 0))["sigma"] != own["sigma"]
@@ -514,7 +514,9 @@ def test_the_residual_scale_of_a_group_not_seen_has_its_prior(monkeypatch, refit
         # Of one group the slope's deviation is no more than part of a flat slope.
         others = make_collapsed(make_blocks(design.holding_spread().rows(~mask), member()))
         exact.append(over_two_scales(whole, others, [1 - group], to_contrasts(design, mask), (axis, axis)))
-    compared({key: np.array(values) for key, values in held_out(Question(design, model, "group", 1)).items()}, exact)
+    compared(
+        {key: np.array(values) for key, values in leave_one_out(LooTask(design, model, "group", 1)).items()}, exact
+    )
 
 
 # Properties.
@@ -531,7 +533,7 @@ def rows_at(design, model, shift=0.0):
     """Densities and tails of all rows at some points, whose outcome's unit is moved by a shift of its logarithm."""
     blocks = make_blocks(design, model)
     engine = make_collapsed(blocks)
-    return held_out_rows(blocks, engine, some_points(engine, 3, 30) + shift * (np.array(engine.names) != RHO))
+    return leave_out_each_row(blocks, engine, some_points(engine, 3, 30) + shift * (np.array(engine.names) != RHO))
 
 
 @settings(max_examples=20)
@@ -551,7 +553,9 @@ def test_nor_does_it_to_a_whole_answer(name, what, seed):
     """Points are drawn from densities that differ in the last digits alone."""
     design = small(seed, 1.0)
     order = np.random.default_rng(seed).permutation(design.n_obs)
-    found, again = (held_out(Question(d, EVERY[name], what, 1))["elpd"] for d in (design, rearranged(design, order)))
+    found, again = (
+        leave_one_out(LooTask(d, EVERY[name], what, 1))["elpd"] for d in (design, rearranged(design, order))
+    )
     assert sum(again) == pytest.approx(sum(found), abs=0.05)
 
 
@@ -578,7 +582,7 @@ def test_levels_of_new_units_do_not_matter_to_any_member(name, seed):
     found = []
     for each in (design, moved):
         blocks = make_blocks(each, EVERY[name])
-        found.append(left_out(Left(blocks, mask, False, some_points(make_collapsed(blocks), 3, 1), 1))[0])
+        found.append(leave_out(LeftOutPart(blocks, mask, False, some_points(make_collapsed(blocks), 3, 1), 1))[0])
     assert found[1] == pytest.approx(found[0], abs=1e-7, nan_ok=True)
 
 
@@ -598,7 +602,8 @@ def test_a_whole_answer_goes_along_with_the_unit_of_the_outcome(what):
     """A unit's changes are one fewer than its rows."""
     design = panel("unbalanced")
     found, again = (
-        held_out(Question(replace(design, y=a * design.y), MEMBERS["partial_pooling"], what, 1)) for a in (1.0, 32.0)
+        leave_one_out(LooTask(replace(design, y=a * design.y), MEMBERS["partial_pooling"], what, 1))
+        for a in (1.0, 32.0)
     )
     codes, labels = parts(make_blocks(design, MEMBERS["partial_pooling"]), what)
     changes = np.bincount(codes, minlength=len(labels))
@@ -635,17 +640,17 @@ def of_its_own_model(seed, n_units=50, n_times=8, rho=0.0):
 def test_tails_are_uniform_on_data_of_the_model(model, rho, n_units):
     """And are not where the model has the wrong scale."""
     design = of_its_own_model(3, n_units, rho=rho)
-    found = np.array(held_out(Question(design, EVERY[model], "row", 1))["p"])
+    found = np.array(leave_one_out(LooTask(design, EVERY[model], "row", 1))["p"])
     assert len(found) == 8 * n_units
     assert stats.kstest(found, "uniform").pvalue > 0.1
     held = replace(EVERY[model], priors={**EVERY[model].priors, "sigma": Prior("fixed", {"value": 0.1})})
-    assert stats.kstest(held_out(Question(design, held, "row", 1))["p"], "uniform").pvalue < 1e-4
+    assert stats.kstest(leave_one_out(LooTask(design, held, "row", 1))["p"], "uniform").pvalue < 1e-4
 
 
 def test_seeds():
     design, model = panel("unbalanced"), MEMBERS["partial_pooling"]
     for what in ("row", "unit", "group"):
-        first, again, other = (held_out(Question(design, model, what, seed))["elpd"] for seed in (1, 1, 2))
+        first, again, other = (leave_one_out(LooTask(design, model, what, seed))["elpd"] for seed in (1, 1, 2))
         assert first == again
         assert first != other
 
@@ -656,7 +661,7 @@ def test_where_all_scales_are_held_nothing_is_averaged_over():
     model = member(priors, group_slope="pooled")
     written, scales = dense(design, model), make_collapsed(make_blocks(design, model)).fixed
     for what in ("row", "unit", "group"):
-        found = held_out(Question(design, model, what, 1))
+        found = leave_one_out(LooTask(design, model, what, 1))
         codes, _ = parts(make_blocks(design, model), what)
         for part in (0, 2):
             contrasts = contrasts_of(design, codes == part, what == "row")
@@ -681,14 +686,14 @@ def test_parts_and_their_labels():
 
 
 def test_without_groups_there_is_none_to_leave_out():
-    question = Question(load("grunfeld"), load_panel_model("partial_pooling"), "group", 1)
-    assert held_out(question) == {"elpd": [], "khat": [], "p": [], "note": []}
-    assert np.isfinite(held_out(replace(question, what="unit"))["elpd"]).all()
+    task = LooTask(load("grunfeld"), load_panel_model("partial_pooling"), "group", 1)
+    assert leave_one_out(task) == {"elpd": [], "khat": [], "p": [], "note": []}
+    assert np.isfinite(leave_one_out(replace(task, what="unit"))["elpd"]).all()
 
 
 def test_what_cannot_be_collapsed_is_refused():
     with pytest.raises(InputError, match="'student_t' cannot be collapsed"):
-        held_out(Question(panel("balanced"), load_panel_model("student_t"), "row", 1))
+        leave_one_out(LooTask(panel("balanced"), load_panel_model("student_t"), "row", 1))
 
 
 # The weights.

@@ -16,9 +16,10 @@ from scipy import stats
 from cbec_bayes.bayes import posterior
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.likelihood.rows import sigma_of_rows
 from cbec_bayes.bayes.model.blocks import coefficient_names, labels_of, make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model
-from cbec_bayes.bayes.posterior import draw_effects, linear_predictor, sigma_of_rows
+from cbec_bayes.bayes.posterior import draw_effects, linear_predictor
 from cbec_bayes.jobs.fit_tables import netcdf_bytes
 from tests.support.members import MEMBERS, SHIPPED, by_name, collapsed, dense, grouped, member, panel, some_scales
 from tests.support.regressions import random_design
@@ -80,7 +81,8 @@ def test_with_every_scale_held_draws_are_of_one_normal(tmp_path, unit_effect):
     engine = make_collapsed(blocks)
     assert engine.names == ()
     points = np.zeros((DRAWS, 0))
-    assert (sigma_of_rows(blocks, engine, points) == 0.6 * design.y.std(ddof=1)).all()
+    sigma = sigma_of_rows(design, engine.sigmas, engine.scales(points))
+    assert (sigma == 0.6 * design.y.std(ddof=1)).all()
     draws, names = flattened(blocks, draw_effects(blocks, engine, points, 1))
     given = engine.conditional(points[:1])
     p = engine.n_coefficients
@@ -406,7 +408,8 @@ def test_rows_may_come_in_any_order():
         engine = make_collapsed(blocks)
         scales = by_name(engine, point)
         expected = [scales[f"sigma[{one.groups[r]}]"] for r in one.group]
-        np.testing.assert_allclose(sigma_of_rows(blocks, engine, point)[0], expected)
+        found = sigma_of_rows(one, engine.sigmas, engine.scales(point))
+        np.testing.assert_allclose(found[0], expected)
         draws, names = flattened(blocks, draw_effects(blocks, engine, np.tile(point, (DRAWS, 1)), 6))
         mean, covariance = dense(design, model).conditional(scales)
         assert_normal(draws, mean[names].to_numpy(), covariance.loc[names, names].to_numpy())

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes import loo
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.loo import Question, held_out, parts
+from cbec_bayes.bayes.loo import LooTask, leave_one_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
@@ -75,7 +75,7 @@ def checked(found, models=("complete_pooling",), *, given=None):
 def asked(found, what, *models):
     """Predictions of one kind of part alone, of a fit's own model and of others."""
     every = [found.model, *(load_panel_model(name) for name in models)]
-    return {(m.name, what): predict(Question(found.design, m, what, 1)) for m in every}
+    return {(m.name, what): predict(LooTask(found.design, m, what, 1)) for m in every}
 
 
 def copied(one):
@@ -127,7 +127,7 @@ def test_the_tables_hold_the_answers():
     np.testing.assert_array_equal(groups["elpd"], answers["partial_pooling", "group"].elpd)
     np.testing.assert_array_equal(groups["elpd_complete_pooling"], answers["complete_pooling", "group"].elpd)
     np.testing.assert_allclose(groups["difference"], groups["elpd"] - groups["elpd_complete_pooling"], rtol=1e-12)
-    asked = held_out(Question(found.design, load_panel_model("group_variance"), "unit", 1))
+    asked = leave_one_out(LooTask(found.design, load_panel_model("group_variance"), "unit", 1))
     np.testing.assert_array_equal(answers["group_variance", "unit"].elpd, asked["elpd"])
 
 
@@ -391,7 +391,7 @@ def test_a_member_that_cannot_be_fitted_is_named_and_has_no_numbers():
     x[base.unit == 4, 0] = 1.0
     design = replace(base, x=x, group=np.where(base.unit == 4, 0, 1 + base.unit % 2), groups=("solo", "a", "b"))
     design = design.rows(design.unit < 9)
-    (reason,) = {predict(Question(design, load_panel_model("no_pooling"), what, 1)).refused for what in QUESTIONS}
+    (reason,) = {predict(LooTask(design, load_panel_model("no_pooling"), what, 1)).refused for what in QUESTIONS}
     assert "is not identified" in reason
     result = model_comparison(fit(design), predictions(fit(design), ("no_pooling", "complete_pooling")))
     assert f"2 of 3 members passed their gates; left out: no_pooling ({reason})." in result.text
@@ -524,7 +524,7 @@ def test_other_members_are_left_out_of_given_their_effects():
     assert given.elpd.sum() == pytest.approx(direct.elpd)
     assert np.isnan(given.p).all()
     # Of the same model: densities given effects, reweighted, estimate what the integrated ones are.
-    own = held_out(Question(found.design, load_panel_model("group_variance"), "row", 1))
+    own = leave_one_out(LooTask(found.design, load_panel_model("group_variance"), "row", 1))
     assert np.median(np.abs(given.elpd - own["elpd"])) < 0.02
     table = model_comparison(found, answers).table
     row = table[table["model"] == "student_t"].squeeze()

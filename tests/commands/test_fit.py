@@ -14,7 +14,9 @@ from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands import EFFECT_COLUMNS
-from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors, ranks, shrinkage_path
+from cbec_bayes.estimands.contrasts import ranks
+from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors
+from cbec_bayes.estimands.shrinkage import shrinkage_path
 from tests.support.regressions import load
 
 PANEL = ["--outcome", "gross product", "--exposure", "pcap", "--controls", "pc,emp", "--unit", "州", "--time", "year"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,18 +19,10 @@ from cbec_bayes.bayes.model.densities import resolve
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.estimands import EFFECT_COLUMNS, effects_frame, groups, pooling_factor_overall, summarise_draws
-from cbec_bayes.estimands.groups import (
-    contrasts,
-    effects,
-    estimands,
-    group_slopes,
-    log_scales,
-    pooling_factors,
-    ranks,
-    shrinkage_path,
-    units_per_group,
-)
+from cbec_bayes.estimands import EFFECT_COLUMNS, effects_frame, pooling_factor_overall, shrinkage, summarise_draws
+from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
+from cbec_bayes.estimands.groups import effects, group_slopes, log_scales, pooling_factors, units_per_group
+from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.estimands.summary import Drawn, Mixed
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin
@@ -444,7 +437,8 @@ def test_the_path_has_what_the_other_scales_are_unsure_by(monkeypatch):
     """The law of total variance over two residual scales far apart."""
     design = unequal(panel("unbalanced"))
     found = fit(design, draws=20)
-    monkeypatch.setattr(groups, "_scales_given", lambda *_: np.log([[0.3], [6.0]]))
+    both = SimpleNamespace(points=np.log([[[0.3], [6.0]]]))
+    monkeypatch.setattr(shrinkage, "draw_scales", lambda *_, **__: both)
     path = shrinkage_path(found, np.array([0.4]))
     monkeypatch.undo()
     means, variances = [], []

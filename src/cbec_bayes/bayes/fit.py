@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects, with_unit_slopes
+from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed, with_unit_slopes
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
 from cbec_bayes.bayes.model.family import PanelModel
@@ -171,7 +171,7 @@ def fit(
             blocks=blocks, priors=priors, tree=tree, diagnostics=diagnostics, khat=float("nan"), collapsed=None
         )
     collapsed = make_collapsed(blocks)
-    blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
+    blocks = coefficient_blocks(blocks)
     prepared = time.perf_counter()
     drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed, on_progress=on_progress)
     sampled = time.perf_counter()
@@ -215,7 +215,7 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
             collapsed=None,
         )
     collapsed = make_collapsed(blocks)
-    blocks = with_unit_effects(blocks) if collapsed.lagged is not None else blocks
+    blocks = coefficient_blocks(blocks)
     return PanelFit(
         blocks=blocks,
         priors=priors,

@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.likelihood.collapsed import LOG_2PI, Collapsed
-from cbec_bayes.bayes.likelihood.conditional import given
-from cbec_bayes.bayes.likelihood.elimination import unit_products
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, time_labels
-from cbec_bayes.bayes.model.densities import RHO, log_density
-from cbec_bayes.bayes.moments.lagged import previous_rows
+from cbec_bayes.bayes.model.densities import log_density
 from cbec_bayes.bayes.sampling.importance import Draws
-from cbec_bayes.panel.within import Array, Codes, means_by
+from cbec_bayes.panel.within import Array
 
 POINTWISE_MAX = 40_000_000
 """Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""
@@ -44,80 +41,23 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     """
     rng = np.random.default_rng([seed, 1])
     p, n = collapsed.n_coefficients, len(points)
-    drawn = [part.draw(rng) for part in given(collapsed, points)]
+    drawn = [part.draw(rng) for part in collapsed.conditionals(points)]
     coefficients = np.concatenate(drawn) if drawn else np.empty((n, p))
-    mean_slope, coefficients = coefficients[:, p:], coefficients[:, :p]
+    means, coefficients = coefficients[:, p:], coefficients[:, :p]
     found: dict[str, Array] = {}
-    at = 0
+    positions = blocks.positions
     for block in blocks.every:
-        width = len(block.kept)
         values = np.zeros((n, block.size))
-        values[:, list(block.kept)] = coefficients[:, at : at + width]
+        values[:, list(block.kept)] = coefficients[:, positions[block.name]]
         found[block.name] = values.reshape(n, *block.shape)
-        at += width
-    there = collapsed.lagged is None and blocks.design.counted is None
-    stored = there and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX
-    slopes = None
-    if collapsed.unit_slopes:
-        found["mean_unit_slope"] = mean_slope[:, 0]
-        if stored:
-            slopes = found["unit_slope"] = _unit_slopes(blocks, collapsed, points, coefficients, rng)
+    found |= dict(zip(collapsed.unit_means, means.T, strict=True))
+    units: dict[str, Array] = {}
+    if blocks.design.counted is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
+        units = collapsed.errors.draw_units(blocks, coefficients, collapsed.scales(points), rng)
+    found |= {name: values for name, values in units.items() if name != "unit_effect"}
     if "unit_slope" in found:
         found["mean_unit_slope"] = found["unit_slope"].mean(axis=1)
-    if stored:
-        found["unit_effect"] = _unit_effects(blocks, collapsed, points, coefficients, slopes, rng)
-    return found
-
-
-def _unit_slopes(
-    blocks: Blocks, collapsed: Collapsed, points: Array, coefficients: Array, rng: np.random.Generator
-) -> Array:
-    """Draw slopes of units given all else but unit effects: those of what is left of the outcome, drawn to zero."""
-    squares, products = unit_products(blocks)
-    pull = products[:, 0] - coefficients @ products[:, 1:].T
-    sigma = sigma_of_rows(blocks, collapsed, points, first_rows(blocks.design.unit))
-    kappa = collapsed.scales(points)["kappa"][:, None]
-    with np.errstate(divide="ignore"):
-        total = squares + (sigma / kappa) ** 2
-    return np.asarray(pull / total + sigma / np.sqrt(total) * rng.standard_normal(pull.shape))
-
-
-def _unit_effects(
-    blocks: Blocks,
-    collapsed: Collapsed,
-    points: Array,
-    coefficients: Array,
-    slopes: Array | None,
-    rng: np.random.Generator,
-) -> Array:
-    """Draw unit effects given all else: about the unit's mean residual, drawn to zero where the effect is random."""
-    design = blocks.design
-    counts = np.bincount(design.unit)
-    means = means_by(design.unit, np.column_stack([design.y, blocks.x]))
-    residual = means[:, 0] - coefficients @ means[:, 1:].T
-    if slopes is not None:
-        residual -= slopes * means_by(design.unit, design.x[:, :1])[:, 0]
-    sigma = sigma_of_rows(blocks, collapsed, points, first_rows(design.unit))
-    variance = sigma**2 / counts
-    shrink: Array = np.ones(1)
-    if collapsed.unit_scale is not None:
-        own = collapsed.scales(points)[collapsed.unit_scale][:, None] ** 2
-        shrink = own / (own + variance)
-    return np.asarray(shrink * residual + np.sqrt(shrink * variance) * rng.standard_normal(residual.shape))
-
-
-def first_rows(unit: np.ndarray) -> np.ndarray:
-    """Return the position of each unit's first row."""
-    return np.unique(unit, return_index=True)[1]
-
-
-def sigma_of_rows(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes | None = None) -> Array:
-    """Return the residual scale of every row, or of some, shape (S, n)."""
-    scales = collapsed.scales(points)
-    by_stratum = np.stack([scales[name] for name in collapsed.sigmas], axis=1)
-    group = blocks.design.group
-    codes = np.zeros(blocks.design.n_obs, dtype=np.intp) if len(collapsed.sigmas) == 1 or group is None else group
-    return np.asarray(by_stratum[:, codes if rows is None else codes[rows]])
+    return found | units
 
 
 def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
@@ -141,14 +81,7 @@ def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapp
     for start in range(0, len(points), step):
         part = slice(start, start + step)
         residual = design.y - linear_predictor(blocks, {name: values[part] for name, values in effects.items()})
-        sigma = sigma_of_rows(blocks, collapsed, points[part])
-        if collapsed.lagged is not None:
-            previous, gap = previous_rows(design)
-            now = np.flatnonzero(gap > 0)
-            carried = collapsed.scales(points[part])[RHO][:, None] ** gap[now]
-            residual[:, now] -= carried * residual[:, previous[now]]
-            sigma[:, now] *= np.sqrt(1 - carried**2)
-        found[part] = -((residual / sigma) ** 2 + LOG_2PI) / 2 - np.log(sigma)
+        found[part] = collapsed.errors.row_log_density(design, residual, collapsed.scales(points[part]))
     return found
 
 

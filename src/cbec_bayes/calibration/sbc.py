@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, labels_of
-from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.pymc.coordinates import conditioning
 from cbec_bayes.bayes.refit import Refit, refit
@@ -229,14 +228,9 @@ def ranks_among(found: Refit, truth: Mapping[str, Array]) -> dict[str, int]:
 
 def _point(collapsed: Collapsed, truth: Mapping[str, Array], blocks: Blocks) -> Array:
     """Return the true scales as a point of the collapsed density."""
-    values = []
-    for name in collapsed.names:
-        if name.startswith("sigma["):
-            group = blocks.design.groups.index(name.removeprefix("sigma[").removesuffix("]"))
-            values.append(np.log(truth["sigma"][group]))
-        else:
-            values.append(np.arctanh(truth[name]) if name == RHO else np.log(truth[name]))
-    return np.array(values, dtype=float).reshape(len(collapsed.names))
+    by_group = {f"sigma[{group}]": at for at, group in enumerate(blocks.design.groups)}
+    values = {name: truth["sigma"][by_group[name]] if name in by_group else truth[name] for name in collapsed.names}
+    return collapsed.point(values)
 
 
 class _MarkovRanks:

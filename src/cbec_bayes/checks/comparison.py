@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.loo import NOT_IDENTIFIED, Fold, Question, held_out, parts
+from cbec_bayes.bayes.loo import NOT_IDENTIFIED, Fold, LooTask, leave_one_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX, sentence
@@ -102,10 +102,10 @@ def gaussian_members() -> tuple[str, ...]:
     return tuple(name for name in panel_model_names() if load_panel_model(name).is_gaussian)
 
 
-def predict(question: Question) -> Predicted:
-    """Predict what a question leaves out; where the model cannot be fitted, or misses a gate, that is the answer."""
+def predict(task: LooTask) -> Predicted:
+    """Predict what a task leaves out; where the model cannot be fitted, or misses a gate, that is the answer."""
     try:
-        found = held_out(question)
+        found = leave_one_out(task)
     except (InputError, GateError) as error:
         return refused(str(error))
     elpd, khat, p = (np.array(found[name], dtype=float) for name in ("elpd", "khat", "p"))
@@ -172,7 +172,7 @@ def predictions(
     for model in (member for member in members.values() if member.is_gaussian and kinds):
         try:
             if affordable(model, found.design):
-                asked += [Question(found.design, model, what, seed) for what in kinds]
+                asked += [LooTask(found.design, model, what, seed) for what in kinds]
         except InputError as error:
             predicted |= {(model.name, what): refused(str(error)) for what in kinds}
     answered = fan_out(executor, predict, asked, on_progress=on_progress, named="question to a member")

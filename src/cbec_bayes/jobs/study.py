@@ -15,9 +15,10 @@ from cbec_bayes.checks.cells import Place
 from cbec_bayes.checks.suite import CHECKS, CheckInputs, predictive_checks, run_checks
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.estimands import Summary, summarise_draws
-from cbec_bayes.estimands.groups import ShrinkagePath, contrasts, shrinkage_path
+from cbec_bayes.estimands.contrasts import contrasts
 from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.estimands.prior_posterior import prior_posterior
+from cbec_bayes.estimands.shrinkage import ShrinkagePath, shrinkage_path
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.fanout import SERIAL, Executor

@@ -13,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from cbec_bayes.bayes.likelihood import collapsed as engine_module
+from cbec_bayes.bayes.likelihood import normal_equations as equations_module
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.likelihood.independent import IndependentErrors
+from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
+from cbec_bayes.bayes.likelihood.parameter import Parameter
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.densities import log_density
 from cbec_bayes.bayes.model.family import load_panel_model
@@ -24,6 +27,7 @@ from cbec_bayes.bayes.moments.by_unit import Moments, Stratum
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.runtime.errors import InputError
+from tests.support.likelihoods import in_full, normal_equations
 from tests.support.members import (
     MEMBERS,
     POOLED,
@@ -60,7 +64,7 @@ def test_the_density_is_the_multivariate_normal_one_with_flat_coefficients_integ
         point = some_scales(engine, seed)
         expected = written.log_likelihood(by_name(engine, point))
         assert engine.log_likelihood(point[None])[0] == pytest.approx(expected, rel=1e-9, abs=1e-9)
-        assert replace(engine, reduced=None).log_likelihood(point[None])[0] == pytest.approx(expected, rel=1e-9)
+        assert in_full(engine).log_likelihood(point[None])[0] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("name", "model"), CASES)
@@ -91,8 +95,9 @@ def test_the_members_together_have_every_choice_that_can_be_collapsed():
         "residual": {"normal", "by_group"},
     }.items():
         assert {model.choice(term) for model in MEMBERS.values()} == choices
-    reduced = {name for name, model in MEMBERS.items() if collapsed(panel("balanced"), model).reduced is not None}
-    assert reduced == {
+    engines = {name: collapsed(panel("balanced"), model) for name, model in MEMBERS.items()}
+    absorbed = {name for name, engine in engines.items() if normal_equations(engine) is not engine.likelihood}
+    assert absorbed == {
         n
         for n, m in MEMBERS.items()
         if m.choice("unit_effect") == "fixed" and m.choice("residual") == "normal" and not m.eliminates_unit_slopes
@@ -103,7 +108,7 @@ def test_the_members_together_have_every_choice_that_can_be_collapsed():
 @pytest.mark.parametrize("name", SMALL)
 def test_the_gradient_is_the_slope_of_the_density(name, model):
     engine = collapsed(panel(name), MEMBERS[model])
-    whole = replace(engine, reduced=None)
+    whole = in_full(engine)
     point, h = some_scales(engine, 6), 1e-4
     steps = h * np.eye(len(point))
 
@@ -154,7 +159,7 @@ def test_many_points_at_once_are_each_alone(monkeypatch):
         one_by_one = [engine.log_likelihood(point[None])[0] for point in points]
         np.testing.assert_allclose(engine.log_likelihood(points), one_by_one, rtol=1e-13)
         with monkeypatch.context() as patch:
-            patch.setattr(engine_module, "_CHUNK", 3 * (engine.n_coefficients + 1) ** 2)
+            patch.setattr(equations_module, "_CHUNK", 3 * (engine.n_coefficients + 1) ** 2)
             np.testing.assert_allclose(engine.log_likelihood(points), one_by_one, rtol=1e-13)
         posterior = [engine.gradient(point)[0] for point in points]
         np.testing.assert_allclose(engine.log_posterior(points), posterior, rtol=1e-12)
@@ -194,18 +199,12 @@ def test_a_point_without_a_factor_costs_its_own_density_alone():
         log_sizes=2 * math.log(5),
     )
     half = Prior("half_normal", {"scale": 1.0})
-    engine = Collapsed(
-        moments=Moments(("y", "slope", "pooled"), {"": stratum}),
-        names=("sigma", "tau"),
-        priors={"sigma": half, "tau": half},
-        fixed={},
-        n_flat=1,
-        location=np.zeros((2, 2)),
-        pooled={"tau": np.array([1])},
-        unit_scale=None,
-        transform=np.eye(2),
-        log_volume=0.0,
+    errors = IndependentErrors(Moments(("y", "slope", "pooled"), {"": stratum}), None)
+    coefficients = Coefficients(
+        n_flat=1, location=np.zeros((2, 2)), pooled={"tau": np.array([1])}, transform=np.eye(2), log_volume=0.0
     )
+    parameters = Parameter("sigma", half), Parameter("tau", half)
+    engine = Collapsed(parameters, {}, NormalEquations(errors, coefficients), errors)
     points = np.log(2) * np.array([[0.0, 1.0], [0.0, 40.0], [0.0, 2.0]])
     found = engine.log_likelihood(points)
     assert np.isneginf(found[1])

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from cbec_bayes.bayes.likelihood import conditional as module
-from cbec_bayes.bayes.likelihood.conditional import Dense, Separated, given, linear
+from cbec_bayes.bayes.likelihood.conditional import DenseConditional, FlatGivenPooled, SeparatedConditional
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model
@@ -30,10 +30,9 @@ def test_separated_is_dense(name):
     points = rng.normal(-1, 1.5, (12, len(collapsed.names)))
     points[0, -1] = -12.0  # no variation between groups
     loadings = rng.normal(size=(7, collapsed.n_coefficients))
-    (found,) = given(collapsed, points)
-    assert isinstance(found, Separated)
-    whole = collapsed.conditional(points)
-    dense = Dense(whole.mean, whole.root)
+    (found,) = collapsed.conditionals(points)
+    assert isinstance(found, SeparatedConditional)
+    dense = collapsed.conditional(points)
     for one, two in zip(found.linear(loadings), dense.linear(loadings), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-7, atol=1e-8 * np.abs(two).max())
     one, two = (way.covariance(loadings, loadings[0]) for way in (found, dense))
@@ -44,7 +43,7 @@ def test_separated_is_dense(name):
 def test_draws_have_the_mean_and_the_covariance():
     collapsed = collapsed_of("unbalanced", "partial_pooling")
     point = np.array([[-0.7, -0.9]])
-    (found,) = given(collapsed, np.repeat(point, 40_000, axis=0))
+    (found,) = collapsed.conditionals(np.repeat(point, 40_000, axis=0))
     draws = found.draw(np.random.default_rng(3))
     exact = collapsed.conditional(point)
     covariance = exact.root[0] @ exact.root[0].T
@@ -58,12 +57,13 @@ def test_draws_have_the_mean_and_the_covariance():
 def test_parts_are_the_whole(model, monkeypatch):
     collapsed = collapsed_of("balanced", model)
     points = np.random.default_rng(1).normal(-0.5, 0.5, (9, len(collapsed.names)))
-    loadings = np.eye(collapsed.n_given)
-    once = linear(collapsed, points, loadings)
-    monkeypatch.setattr(module, "_CHUNK", 2 * collapsed.n_given**2)
-    for one, two in zip(once, linear(collapsed, points, loadings), strict=True):
+    loadings = np.eye(collapsed.n_conditional)
+    once = collapsed.linear(points, loadings)
+    monkeypatch.setattr(module, "_CHUNK", 2 * collapsed.n_conditional**2)
+    for one, two in zip(once, collapsed.linear(points, loadings), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
-    mean = np.concatenate([part.mean for part in given(collapsed, points) if isinstance(part, Dense)] or [once[0]])
+    parts = [part.mean for part in collapsed.conditionals(points) if isinstance(part, DenseConditional)]
+    mean = np.concatenate(parts or [once[0]])
     np.testing.assert_allclose(mean, once[0], rtol=1e-9, atol=1e-10)
 
 
@@ -74,10 +74,8 @@ def test_what_pooled_coefficients_take_from_flat_ones():
     vectors = np.linalg.qr(rng.normal(size=(q, q)))[0]
     pull, root, transform = rng.normal(size=(f, q)), rng.normal(size=(f, f)), rng.normal(size=(f + q, f + q))
     middle, spread = rng.normal(size=q), rng.uniform(0.5, 1, size=q)
-    one = Separated(
-        flat_mean=rng.normal(size=f),
-        flat_root=root,
-        pull=pull,
+    one = SeparatedConditional(
+        flat=FlatGivenPooled(mean=rng.normal(size=f), root=root, pull=pull),
         vectors=vectors,
         middle=np.tile(middle, (n, 1)),
         spread=np.tile(spread, (n, 1)),
@@ -85,7 +83,7 @@ def test_what_pooled_coefficients_take_from_flat_ones():
         transform=transform,
     )
     to_both = np.vstack([-pull @ vectors, vectors])  # from coordinates to flat and pooled coefficients
-    mean = transform @ (np.r_[one.flat_mean, np.zeros(q)] + to_both @ middle)
+    mean = transform @ (np.r_[one.flat.mean, np.zeros(q)] + to_both @ middle)
     noise = np.zeros((f + q, f + q))
     noise[:f, :f] = 0.49 * root @ root.T
     covariance = transform @ (noise + to_both @ np.diag(spread**2) @ to_both.T) @ transform.T
@@ -136,7 +134,7 @@ def test_a_thousand_groups_a_hundred_periods_and_many_controls():
     loadings = np.zeros((n_groups, collapsed.n_coefficients))
     loadings[:, labels.index("slope")] = 1
     loadings[np.arange(n_groups), [labels.index(f"group_slope[{name}]") for name in names]] = 1
-    mean, variance = linear(collapsed, np.log([[sigma, tau]]), loadings)
+    mean, variance = collapsed.linear(np.log([[sigma, tau]]), loadings)
 
     def coded(values, code, width):
         return sparse.csr_array((values, (np.arange(len(code)), code)), shape=(len(code), width))

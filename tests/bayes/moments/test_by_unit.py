@@ -13,6 +13,7 @@ from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.moments.by_unit import Moments, moments_of
 from cbec_bayes.runtime.errors import InputError
+from tests.support.likelihoods import in_full
 from tests.support.members import MEMBERS, grouped, panel, some_scales
 from tests.support.regressions import random_design
 
@@ -104,16 +105,17 @@ def test_the_density_of_added_moments_is_that_of_the_panel(seed, name):
     """What separate machines would send is enough: the transform of the columns is all that they must share."""
     design = grouped(random_design(seed, 10, 5, share=0.9), 3)
     blocks = make_blocks(design, MEMBERS[name])
-    engine = replace(make_collapsed(blocks), reduced=None)
-    columns = np.column_stack([design.y, blocks.x @ engine.transform])
+    engine = in_full(make_collapsed(blocks))
+    columns = np.column_stack([design.y, blocks.x @ engine.likelihood.coefficients.transform])
     names = ("y", *coefficient_names(blocks))
     first = np.random.default_rng(seed).random(len(design.units)) < 0.5
     first[[0, -1]] = True, False
     halves = []
     for mask in (first[design.unit], ~first[design.unit]):
-        stratum = (design.group[mask], design.groups) if len(engine.moments.strata) > 1 else ()
+        stratum = (design.group[mask], design.groups) if len(engine.errors.moments.strata) > 1 else ()
         halves.append(moments_of(columns[mask], names, design.unit[mask], *stratum))
-    added = replace(engine, moments=halves[1] + halves[0])
+    errors = replace(engine.errors, moments=halves[1] + halves[0])
+    added = replace(engine, likelihood=replace(engine.likelihood, covariance=errors), errors=errors)
     point = some_scales(engine, seed)
     # Strata stand in the order of the first part, so that scales are told apart by name.
     np.testing.assert_allclose(added.log_likelihood(point[None]), engine.log_likelihood(point[None]), rtol=1e-11)

@@ -127,8 +127,8 @@ def test_columns_that_cost_digits_are_left_to_the_columns_themselves(monkeypatch
     assert both_ways(high, member(), monkeypatch)[1].moments is not None  # which unit effects take out
     laid_out, coded = both_ways(high, member(unit_effect="random"), monkeypatch)
     expected, found = make_collapsed(laid_out), make_collapsed(coded)
-    for label, stratum in found.moments.strata.items():
-        np.testing.assert_array_equal(stratum.within, expected.moments.strata[label].within)
+    for label, stratum in found.errors.moments.strata.items():
+        np.testing.assert_array_equal(stratum.within, expected.errors.moments.strata[label].within)
 
 
 def test_a_slope_that_is_not_identified_is_refused_either_way(monkeypatch):

@@ -17,7 +17,8 @@ from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.moments.of_model import two_way_slopes
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.estimands.groups import contrasts, effects
+from cbec_bayes.estimands.contrasts import contrasts
+from cbec_bayes.estimands.groups import effects
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin

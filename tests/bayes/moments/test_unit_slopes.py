@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cbec_bayes.bayes import posterior
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.likelihood import elimination
+from cbec_bayes.bayes.likelihood import unit_slope_errors
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_slopes
 from cbec_bayes.bayes.model import blocks as blocks_module
 from cbec_bayes.bayes.model.blocks import make_blocks
@@ -62,7 +62,7 @@ def test_eliminated_slopes_are_coefficients_integrated_out(name, model):
     blocks = make_blocks(panel(name), MEMBERS[model])
     short, long = make_collapsed(blocks), make_collapsed(with_unit_slopes(blocks))
     assert short.n_coefficients == long.n_coefficients - len(blocks.design.units)
-    assert not long.unit_slopes
+    assert (short.unit_means, long.unit_means) == (("mean_unit_slope",), ())
     assert short.names == long.names
     points = np.array([some_scales(short, seed) for seed in range(5)])
     points[0, short.names.index("kappa")] -= 12
@@ -175,7 +175,7 @@ def test_twenty_thousand_units_have_slopes():
 
 
 def test_too_many_products_are_refused(monkeypatch):
-    monkeypatch.setattr(elimination, "PRODUCTS_MAX", 10)
+    monkeypatch.setattr(unit_slope_errors, "PRODUCTS_MAX", 10)
     monkeypatch.setattr(blocks_module, "LAID_OUT_MAX", 0)
     with pytest.raises(InputError, match=r"slopes of \d+ units beside \d+ coefficients need more memory"):
         make_collapsed(make_blocks(panel("balanced"), MEMBERS["nested"]))

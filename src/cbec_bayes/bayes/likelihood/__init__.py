@@ -1,1 +1,1 @@
-"""The marginal likelihood of the scales, and the coefficients given scales."""
+"""The marginal likelihood of the scales, and the coefficients given scales; `marginal` has the contract of the room."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.likelihood.collapsed import LOG_2PI, Collapsed
-from cbec_bayes.bayes.likelihood.diagonal import Diagonal
+from cbec_bayes.bayes.likelihood.absorbed import FlatAbsorbed
+from cbec_bayes.bayes.likelihood.autoregressive import AutoregressiveErrors
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.conditional import FlatGivenPooled
+from cbec_bayes.bayes.likelihood.independent import IndependentErrors
+from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, MarginalLikelihood
+from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
+from cbec_bayes.bayes.likelihood.one_scale import OneScale
+from cbec_bayes.bayes.likelihood.parameter import Parameter
+from cbec_bayes.bayes.likelihood.residual_covariance import ErrorModel
+from cbec_bayes.bayes.likelihood.unit_slope_errors import UnitSlopeErrors, unit_products
 from cbec_bayes.bayes.model.blocks import Block, Blocks, coefficient_names, location_priors
 from cbec_bayes.bayes.model.densities import CORRELATION, RHO, resolve
-from cbec_bayes.bayes.moments.by_unit import Moments, moments_of
+from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.moments.by_unit import Moments, Stratum, moments_of
 from cbec_bayes.bayes.moments.coded import Coded, products_by_unit
 from cbec_bayes.bayes.moments.lagged import lagged_of
 from cbec_bayes.bayes.moments.unit_slopes import UnitSlopes
@@ -24,9 +34,6 @@ WELL_CONDITIONED = 1e-3
 
 HARDLY = 1e-8
 """The same where there are no columns to go back to: six digits are left."""
-
-PRODUCTS_MAX = 100_000_000
-"""Cross-products of units with columns that are held at once, where slopes of units are eliminated."""
 
 _NOTHING = 100 * float(np.finfo(float).eps)
 
@@ -40,78 +47,127 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         The model is not Gaussian; errors are correlated over periods that are not whole numbers; there are no rows, and
         cross-products too near to collinear; units with slopes of their own and columns are too many for each other.
     """
-    model, design = blocks.model, blocks.design
+    model = blocks.model
     if not model.is_gaussian:
         raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
-    lagged = model.choice("residual") == "ar1"
-    blocks = with_unit_effects(blocks) if lagged else blocks
-    priors = resolve(model, design)
-    names = ("y", *coefficient_names(blocks))
-    unit_scale = None if model.choice("unit_effect") == "fixed" or lagged else "sigma_mu"
-    n_flat = blocks.n_flat
-    location = np.zeros((2, len(names) - 1))
+    blocks = coefficient_blocks(blocks)
+    priors = resolve(model, blocks.design)
+    location, pooled = _location(blocks, priors)
+    free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
+    columns = _orthogonal_columns(blocks, free)
+    errors = _errors(blocks, columns)
+    coefficients = Coefficients(
+        n_flat=blocks.n_flat,
+        location=location,
+        pooled=pooled,
+        transform=columns.transform,
+        log_volume=columns.log_volume,
+    )
+    whole = NormalEquations(errors, coefficients)
+    likelihood: MarginalLikelihood = whole
+    if len(free) == blocks.n_flat and isinstance(errors, IndependentErrors) and _can_absorb(errors):
+        likelihood = _with_flat_absorbed(errors, whole)
+    parameters, fixed = _parameters(blocks, errors, priors)
+    return Collapsed(parameters, fixed, likelihood, errors)
+
+
+def coefficient_blocks(blocks: Blocks) -> Blocks:
+    """Return the blocks of all coefficients that the density integrates over: unit effects too where errors are AR(1).
+
+    Unit means do not eliminate these from errors that are correlated. Blocks that have unit effects already are
+    returned as they are.
+    """
+    if blocks.model.choice("residual") != "ar1" or any(block.name == "unit_effect" for block in blocks.every):
+        return blocks
+    return with_unit_effects(blocks)
+
+
+def _location(blocks: Blocks, priors: Mapping[str, Prior]) -> tuple[Array, dict[str, NDArray[np.intp]]]:
+    """Return precision and mean of normal priors, shape (2, p), and the positions that each scale pools."""
+    location = np.zeros((2, blocks.n_coefficients))
     pooled: dict[str, NDArray[np.intp]] = {}
-    at = 0
+    positions = blocks.positions
     for block in blocks.every:
-        where = np.arange(at, at + len(block.kept))
-        at += len(block.kept)
+        at = positions[block.name]
+        where = np.arange(at.start, at.stop)
         if block.scale is not None:
             pooled[block.scale] = where
-        else:
-            own = location_priors(block, priors)
-            for position, k in zip(where, block.kept, strict=True):
-                if own[k].dist == "normal":
-                    location[:, position] = 1 / own[k].params["sd"] ** 2, own[k].params["mean"]
-    free = np.flatnonzero((np.arange(len(names) - 1) < n_flat) & (location[0] == 0))
-    by_group = model.choice("residual") == "by_group" and design.group is not None
-    demean = unit_scale is None and not lagged
-    least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
-    found = None if blocks.moments is None else _orthogonal_moments(blocks.moments, free, least, demean=demean)
-    if found is None and blocks.gathered is not None:
+            continue
+        own = location_priors(block, priors)
+        for position, k in zip(where, block.kept, strict=True):
+            if own[k].dist == "normal":
+                location[:, position] = 1 / own[k].params["sd"] ** 2, own[k].params["mean"]
+    return location, pooled
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Columns of the outcome and of every coefficient, flat ones made orthonormal.
+
+    Attributes
+    ----------
+    laid_out
+        Shape (n, 1 + p); None where moments stand for them.
+    moments
+        Of the columns; None where they are laid out.
+    transform
+        From their coefficients to the model's, shape (p, p).
+    log_volume
+        Logarithm of its determinant.
+    """
+
+    laid_out: Array | None
+    moments: Moments | None
+    transform: Array
+    log_volume: float
+
+
+def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
+    """Return the columns of a model, laid out unless its moments keep enough digits; errors as `make_collapsed`."""
+    design, model = blocks.design, blocks.model
+    demean = model.choice("unit_effect") == "fixed" and model.choice("residual") != "ar1"
+    if blocks.moments is not None:
+        least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
+        found = _orthogonal_moments(blocks.moments, free, least, demean=demean)
+        if found is not None:
+            moments, transform, log_volume = found
+            return _Columns(None, moments, _unshifted(blocks) @ transform, log_volume)
+    if blocks.gathered is not None:
         raise InputError(
             f"the columns of '{model.name}' are so nearly collinear that cross-products have too few digits; fit it to "
             "the rows"
         )
-    errors = None
-    columns = None
-    if found is None:
-        x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=demean)
-        columns = np.column_stack([design.y, x])
-        strata = (design.group, design.groups) if by_group else ()
-        moments = moments_of(columns, names, design.unit, *strata)
-        errors = lagged_of(columns, design) if lagged else None
-    else:
-        moments, transform, log_volume = found
-        transform = _unshifted(blocks) @ transform
-    unit_slopes: Mapping[str, UnitSlopes] = {}
+    x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=demean)
+    return _Columns(np.column_stack([design.y, x]), None, transform, log_volume)
+
+
+def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
+    """Return the mechanism of the errors, with the cross-products that it needs of the columns."""
+    design, model = blocks.design, blocks.model
+    if model.choice("residual") == "ar1":
+        assert columns.laid_out is not None
+        return AutoregressiveErrors(lagged_of(columns.laid_out, design))
+    moments = columns.moments
+    if moments is None:
+        assert columns.laid_out is not None
+        strata = (
+            (design.group, design.groups) if model.choice("residual") == "by_group" and design.group is not None else ()
+        )
+        moments = moments_of(columns.laid_out, ("y", *coefficient_names(blocks)), design.unit, *strata)
     if blocks.unit_slope is not None:
-        moments, unit_slopes = _without_unit_slopes(blocks, moments, columns, transform)
-    sigma_names = [f"sigma[{label}]" if label else "sigma" for label in moments.strata]
-    scale_priors = dict.fromkeys(sigma_names, priors["sigma"]) | {name: priors[name] for name in pooled}
-    if blocks.unit_slope is not None:
-        scale_priors["kappa"] = priors["kappa"]
-    if unit_scale is not None:
-        scale_priors[unit_scale] = priors[unit_scale]
-    if lagged:
-        scale_priors[RHO] = CORRELATION
-    fixed = {name: prior.params["value"] for name, prior in scale_priors.items() if prior.dist == "fixed"}
-    sampled = {name: prior for name, prior in scale_priors.items() if name not in fixed}
-    full = Collapsed(
-        moments=moments,
-        names=tuple(sampled),
-        priors=sampled,
-        fixed=fixed,
-        n_flat=n_flat,
-        location=location,
-        pooled=pooled,
-        unit_scale=unit_scale,
-        transform=transform,
-        log_volume=log_volume,
-        lagged=errors,
-        unit_slopes=unit_slopes,
-    )
-    absorbable = len(free) == n_flat and unit_scale is None and not by_group and not lagged and not unit_slopes
-    return replace(full, reduced=_reduced(full)) if absorbable else full
+        return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns))
+    return IndependentErrors(moments, None if model.choice("unit_effect") == "fixed" else "sigma_mu")
+
+
+def _parameters(
+    blocks: Blocks, errors: ErrorModel, priors: Mapping[str, Prior]
+) -> tuple[tuple[Parameter, ...], dict[str, float]]:
+    """Return the parameters that are sampled, in order, and the values of those that are held."""
+    own = dict.fromkeys(errors.sigmas, priors["sigma"])
+    own |= {block.scale: priors[block.scale] for block in blocks.every if block.scale is not None}
+    own |= {name: CORRELATION if name == RHO else priors[name] for name in errors.other_parameters}
+    fixed = {name: prior.params["value"] for name, prior in own.items() if prior.dist == "fixed"}
+    return tuple(Parameter(name, prior) for name, prior in own.items() if name not in fixed), fixed
 
 
 def _unshifted(blocks: Blocks) -> Array:
@@ -148,64 +204,22 @@ def with_unit_slopes(blocks: Blocks) -> Blocks:
     return replace(blocks, pooled=(*blocks.pooled, blocks.unit_slope), unit_slope=None)
 
 
-def unit_products(blocks: Blocks) -> tuple[Array, Array]:
-    """Return each unit's cross-products of the exposure within it: with itself, (N,), with outcome and columns (N, p).
-
-    Raises
-    ------
-    InputError
-        They are too many to be held.
-    """
-    design = blocks.design
-    kept = [0, *(1 + at for at in _kept(blocks))]
-    if len(design.units) * len(kept) > PRODUCTS_MAX:
-        raise InputError(
-            f"slopes of {len(design.units)} units beside {len(kept) - 1} coefficients need more memory than is "
-            f"reasonable; the model '{blocks.model.name}' can be had of fewer groups or units"
-        )
-    parts = [Coded(design.y[:, None]), *(block.coded for block in blocks.every)]
-    squares, products = products_by_unit(parts, design.x[:, 0], design.unit, len(design.units))
-    return squares, products[:, kept]
-
-
-def _kept(blocks: Blocks) -> list[int]:
-    """Return the positions of kept coefficients among all."""
-    starts = np.cumsum([0, *(block.size for block in blocks.every)])
-    return [int(start) + k for start, block in zip(starts, blocks.every, strict=False) for k in block.kept]
-
-
 _MULTIPLES = ("slope", "group_slope", "group_total_slope")
 """Blocks whose columns are multiples of the exposure within a unit: its own slope leaves nothing of them."""
 
 
-def _without_unit_slopes(
-    blocks: Blocks, moments: Moments, columns: Array | None, transform: Array
-) -> tuple[Moments, dict[str, UnitSlopes]]:
-    """Return the moments of what units' own slopes leave of the columns, and what they take, by stratum.
-
-    Parameters
-    ----------
-    blocks
-        Model and design.
-    moments
-        Of the outcome and the transformed columns.
-    columns
-        These, shape (n, p); None where they are not laid out.
-    transform
-        From the coefficients of the transformed columns to those of the model's.
-    """
+def _without_unit_slopes(blocks: Blocks, moments: Moments, columns: _Columns) -> tuple[Moments, dict[str, UnitSlopes]]:
+    """Return the moments of what units' own slopes leave of the columns, and what they take, by stratum."""
     design = blocks.design
-    if columns is not None:
-        squares, products = products_by_unit([Coded(columns)], design.x[:, 0], design.unit, len(design.units))
+    left = None
+    if columns.laid_out is not None:
+        own_columns = columns.laid_out
+        squares, products = products_by_unit([Coded(own_columns)], design.x[:, 0], design.unit, len(design.units))
         exposure = design.x[:, 0] - means_by(design.unit, design.x[:, :1])[design.unit, 0]
         taken = np.divide(products, squares[:, None], out=np.zeros_like(products), where=squares[:, None] > 0)
-        left = columns - means_by(design.unit, columns)[design.unit] - exposure[:, None] * taken[design.unit]
+        left = own_columns - means_by(design.unit, own_columns)[design.unit] - exposure[:, None] * taken[design.unit]
     else:
         squares, products = unit_products(blocks)
-    names = [None, *(block.name for block in blocks.every for _ in block.kept)]
-    multiples = [k for k, name in enumerate(names) if name in _MULTIPLES]
-    whole = np.eye(products.shape[1])
-    whole[1:, 1:] = transform
     by_group = "" not in moments.strata and design.group is not None
     stratum_of_row = design.group if by_group and design.group is not None else np.zeros(design.n_obs, dtype=np.intp)
     strata, slopes = {}, {}
@@ -213,16 +227,24 @@ def _without_unit_slopes(
         rows = stratum_of_row == s
         units = np.unique(design.unit[rows])
         own = UnitSlopes(squares[units], products[units])
-        if columns is not None:
+        if left is not None:
             within = left[rows].T @ left[rows]
         else:
-            assert blocks.moments is not None
-            within = blocks.moments.strata[label].within - own.directions.T @ own.directions
-            within[multiples], within[:, multiples] = 0.0, 0.0
-            within = whole.T @ within @ whole
-            own = UnitSlopes(own.squares, own.products @ whole)
+            within, own = _less_unit_slopes(blocks, label, own, columns.transform)
         strata[label], slopes[label] = replace(stratum, within=within), own
     return replace(moments, strata=strata), slopes
+
+
+def _less_unit_slopes(blocks: Blocks, label: str, own: UnitSlopes, transform: Array) -> tuple[Array, UnitSlopes]:
+    """Return a stratum's cross-products less what slopes of its units take, and this, of the transformed columns."""
+    assert blocks.moments is not None
+    names = [None, *(block.name for block in blocks.every for _ in block.kept)]
+    multiples = [k for k, name in enumerate(names) if name in _MULTIPLES]
+    whole = np.eye(len(names))
+    whole[1:, 1:] = transform
+    within = blocks.moments.strata[label].within - own.directions.T @ own.directions
+    within[multiples], within[:, multiples] = 0.0, 0.0
+    return whole.T @ within @ whole, UnitSlopes(own.squares, own.products @ whole)
 
 
 def orthogonal(x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:
@@ -264,42 +286,68 @@ def _orthogonal_moments(
     return moments.transformed(whole), transform, -float(np.log(np.diag(triangle) * size).sum())
 
 
-def _reduced(full: Collapsed) -> Collapsed:
+def _can_absorb(errors: IndependentErrors) -> bool:
+    """Whether flat coefficients can be eliminated before the scales are known: one scale weighs all cross-products."""
+    return errors.unit_scale is None and errors.sigmas == ("sigma",)
+
+
+def _with_flat_absorbed(errors: IndependentErrors, whole: NormalEquations) -> MarginalLikelihood:
     """Absorb the flat coefficients, whose columns are orthonormal, into the outcome and the pooled columns."""
-    (stratum,) = full.moments.strata.values()
-    flat = slice(1, 1 + full.n_flat)
-    kept = np.r_[0, 1 + full.n_flat : len(full.moments.columns)]
+    own = whole.coefficients
+    (stratum,) = errors.moments.strata.values()
+    flat = slice(1, 1 + own.n_flat)
+    kept = np.r_[0, 1 + own.n_flat : len(errors.moments.columns)]
     w = stratum.within
     within = w[np.ix_(kept, kept)] - w[kept, flat] @ np.linalg.solve(w[flat, flat], w[flat, kept])
-    log_volume = full.log_volume - float(np.linalg.slogdet(w[flat, flat])[1]) / 2
+    log_volume = own.log_volume - float(np.linalg.slogdet(w[flat, flat])[1]) / 2
+    if len(own.pooled) == 1:
+        return _one_scale(stratum, whole, within, log_volume)
     moments = Moments(
-        tuple(full.moments.columns[k] for k in kept),
+        tuple(errors.moments.columns[k] for k in kept),
         {"": replace(stratum, within=within, between=stratum.between[:, kept][:, :, kept])},
     )
-    n_pooled = len(kept) - 1
-    diagonal = None
-    if len(full.pooled) == 1:
-        values, vectors = np.linalg.eigh(within[1:, 1:])
-        (name,) = full.pooled
-        constant = log_volume - stratum.log_sizes / 2 - (stratum.n_obs - stratum.n_units - full.n_flat) / 2 * LOG_2PI
-        there = values > len(values) * _NOTHING * values.max(initial=0)
-        diagonal = Diagonal(
-            scale=name,
-            values=np.where(there, values, 0.0),
-            vectors=vectors,
-            pulls=np.where(there, vectors.T @ within[1:, 0], 0.0),
-            total=float(within[0, 0]),
-            free=stratum.n_obs - stratum.n_units - full.n_flat,
-            constant=constant,
-        )
-    return replace(
-        full,
-        moments=moments,
+    pooled = Coefficients(
         n_flat=0,
-        location=np.zeros((2, n_pooled)),
-        pooled={name: at - full.n_flat for name, at in full.pooled.items()},
-        transform=np.eye(n_pooled),
+        location=np.zeros((2, len(kept) - 1)),
+        pooled={name: at - own.n_flat for name, at in own.pooled.items()},
+        transform=np.eye(len(kept) - 1),
         log_volume=log_volume,
-        absorbed=full.n_flat,
-        diagonal=diagonal,
+    )
+    return FlatAbsorbed(NormalEquations(replace(errors, moments=moments, absorbed=own.n_flat), pooled), whole)
+
+
+def _one_scale(stratum: Stratum, whole: NormalEquations, within: Array, log_volume: float) -> OneScale:
+    """Return the likelihood where one scale pools all coefficients that are not flat.
+
+    Parameters
+    ----------
+    stratum
+        Cross-products of all columns.
+    whole
+        The likelihood of these.
+    within
+        Cross-products of what the flat coefficients leave of the outcome and the pooled columns.
+    log_volume
+        Logarithm of the determinant of what was absorbed.
+    """
+    n_flat = whole.coefficients.n_flat
+    (name,) = whole.coefficients.pooled
+    values, vectors = np.linalg.eigh(within[1:, 1:])
+    there = values > len(values) * _NOTHING * values.max(initial=0)
+    free = stratum.n_obs - stratum.n_units - n_flat
+    products = stratum.within[1:, 1:]
+    root = np.linalg.inv(np.linalg.cholesky(products[:n_flat, :n_flat])).T
+    inverse = root @ root.T
+    return OneScale(
+        scale=name,
+        values=np.where(there, values, 0.0),
+        vectors=vectors,
+        pulls=np.where(there, vectors.T @ within[1:, 0], 0.0),
+        total=float(within[0, 0]),
+        free=free,
+        constant=log_volume - stratum.log_sizes / 2 - free / 2 * LOG_2PI,
+        flat=FlatGivenPooled(
+            mean=inverse @ stratum.within[1 : 1 + n_flat, 0], root=root, pull=inverse @ products[:n_flat, n_flat:]
+        ),
+        whole=whole,
     )

@@ -65,7 +65,7 @@ class Lagged:
         ----------
         full
             (1, -m)'(1, -m) plus the conditional covariance of the coefficients, shape (p, p); see
-            `cbec_bayes.bayes.likelihood.collapsed.Collapsed.gradient`.
+            `cbec_bayes.bayes.likelihood.residual_covariance.ResidualCovariance.slopes`.
         rho, sigma
             Scalars.
         """

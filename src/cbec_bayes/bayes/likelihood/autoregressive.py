@@ -1,0 +1,123 @@
+"""Errors that are correlated over time within units, AR(1); unit effects are among the coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
+from cbec_bayes.bayes.likelihood.residual_covariance import (
+    ConditionalAt,
+    CrossProducts,
+    RowsGivenOthers,
+    UnitMeans,
+    weighted,
+)
+from cbec_bayes.bayes.likelihood.rows import normal_log_density, sigma_of_rows
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.model.densities import RHO
+from cbec_bayes.bayes.moments.lagged import Lagged, previous_rows
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, Codes
+
+SIGMA = "sigma"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoregressiveErrors:
+    """Stationary errors e_t = rho^g e_(t-1) + u_t of standard deviation sigma, g the gap in time.
+
+    Attributes
+    ----------
+    lagged
+        Cross-products of the outcome and every coefficient's column, and of these with the unit's row before.
+    """
+
+    lagged: Lagged
+
+    @property
+    def sigmas(self) -> tuple[str, ...]:
+        """See `ErrorModel`."""
+        return (SIGMA,)
+
+    @property
+    def other_parameters(self) -> tuple[str, ...]:
+        """See `ErrorModel`."""
+        return (RHO,)
+
+    @property
+    def has_unit_effects(self) -> bool:
+        """See `ErrorModel`."""
+        return True
+
+    @property
+    def unit_means(self) -> tuple[str, ...]:
+        """See `ResidualCovariance`."""
+        return ()
+
+    def cross_products(self, scales: Scales) -> CrossProducts:
+        """See `ResidualCovariance`."""
+        sigma, rho = scales[SIGMA], scales[RHO]
+        gram = weighted(self.lagged.weights(rho, sigma), self.lagged.matrices())
+        return CrossProducts(gram, [-(self.lagged.n_obs * (np.log(sigma) + LOG_2PI / 2)), -self.lagged.log_det(rho)])
+
+    def slopes(self, spread: Array, scales: Mapping[str, float]) -> Mapping[str, float]:
+        """See `ResidualCovariance`."""
+        by_sigma, by_rho = self.lagged.slopes(spread, scales[RHO], scales[SIGMA])
+        return {SIGMA: by_sigma - self.lagged.n_obs, RHO: by_rho * (1 - scales[RHO] ** 2)}
+
+    def means_over_units(self, scales: Scales) -> UnitMeans | None:
+        """See `ResidualCovariance`."""
+        return None
+
+    def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
+        """See `ErrorModel`."""
+        left, sigma = residual.copy(), sigma_of_rows(design, self.sigmas, scales)
+        previous, gap = previous_rows(design)
+        now = np.flatnonzero(gap > 0)
+        carried = scales[RHO][:, None] ** gap[now]
+        left[:, now] -= carried * residual[:, previous[now]]
+        sigma[:, now] *= np.sqrt(1 - carried**2)
+        return normal_log_density(left, sigma)
+
+    def draw_units(
+        self, blocks: Blocks, coefficients: Array, scales: Scales, rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """See `ErrorModel`."""
+        return {}
+
+    def rows_given_others(
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
+    ) -> RowsGivenOthers:
+        """See `ErrorModel`."""
+        near = np.isin(blocks.design.unit, blocks.design.unit[rows])  # errors of other units are independent of theirs
+        design, x = blocks.design.rows(near), blocks.x[near]
+        at = np.searchsorted(np.flatnonzero(near), rows)
+        previous, gap = previous_rows(design)
+        now = np.flatnonzero(gap > 0)
+        before = previous[now]
+        pull, precision, known = np.empty((3, len(scales[RHO]), design.n_obs))
+        for s in range(len(scales[RHO])):
+            carried = np.zeros(design.n_obs)
+            carried[now] = scales[RHO][s] ** gap[now]
+            variance = scales[SIGMA][s] ** 2 * (1 - carried**2)
+            given_all = conditional(slice(s, s + 1))
+
+            def inverse(columns: Array, carried: Array = carried, variance: Array = variance) -> Array:
+                """Return the inverse covariance of the residuals times columns, shape (n, q)."""
+                left = columns.copy()
+                left[now] -= carried[now, None] * columns[before]
+                left /= variance[:, None]
+                found = left.copy()
+                found[before] -= carried[now, None] * left[now]
+                return found
+
+            residual = design.y - x @ given_all.mean[0]
+            pull[s] = inverse(residual[:, None])[:, 0]
+            known[s] = 1 / variance
+            known[s, before] += carried[now] ** 2 / variance[now]
+            directions = inverse(x) @ given_all.root[0]
+            precision[s] = known[s] - np.einsum("nq,nq->n", directions, directions)
+        return RowsGivenOthers(pull[:, at], precision[:, at], known[:, at])

@@ -1,0 +1,136 @@
+"""Single rows and units where errors are independent given the effects: shared by the mechanisms of such errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
+from cbec_bayes.bayes.likelihood.residual_covariance import ConditionalAt, RowsGivenOthers
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, Codes, means_by
+
+_CHUNK = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class SlopesOfUnits:
+    """What the slopes of units that are integrated out need of the N units, or of the units of some rows.
+
+    Attributes
+    ----------
+    squares, products
+        Cross-products of the exposure within each unit: with itself, (N,), with outcome and columns, (N, 1 + p).
+    exposure
+        Of the rows, less the unit's mean, shape (n,).
+    kappa
+        Scale of the slopes, shape (S, 1).
+    """
+
+    squares: Array
+    products: Array
+    exposure: Array
+    kappa: Array
+
+
+def sigma_of_rows(design: Design, sigmas: Sequence[str], scales: Scales, rows: Codes | None = None) -> Array:
+    """Return the residual scale of every row, or of some, shape (S, n), from the names of the strata's scales."""
+    by_stratum = np.stack([scales[name] for name in sigmas], axis=1)
+    group = design.group
+    codes = np.zeros(design.n_obs, dtype=np.intp) if len(sigmas) == 1 or group is None else group
+    return np.asarray(by_stratum[:, codes if rows is None else codes[rows]])
+
+
+def sigma_of_units(design: Design, sigmas: Sequence[str], scales: Scales) -> Array:
+    """Return the residual scale of every unit, that of its first row, shape (S, N)."""
+    return sigma_of_rows(design, sigmas, scales, np.unique(design.unit, return_index=True)[1])
+
+
+def normal_log_density(residual: Array, sigma: Array) -> Array:
+    """Return the log density of normal residuals with standard deviations, elementwise."""
+    return -((residual / sigma) ** 2 + LOG_2PI) / 2 - np.log(sigma)
+
+
+def shrinkage(mean_variance: Array, effect_variance: Array | None) -> Array:
+    """Return the share of a unit's mean residual that its effect takes; one where effects are flat (no variance)."""
+    if effect_variance is None:
+        return np.ones_like(mean_variance)
+    return effect_variance / (effect_variance + mean_variance)
+
+
+def draw_unit_effects(
+    blocks: Blocks,
+    coefficients: Array,
+    slopes: Array | None,
+    variances: tuple[Array, Array | None],
+    rng: np.random.Generator,
+) -> Array:
+    """Draw unit effects given all else: about the unit's mean residual, drawn to zero where the effect is random.
+
+    Parameters
+    ----------
+    blocks
+        Model and design.
+    coefficients, slopes
+        Draws of the coefficients, shape (S, p), and of slopes of units beside them, shape (S, N); None without these.
+    variances
+        Of the residuals of each unit, shape (S, N), and of the effects, (S, 1); None where these are flat.
+    rng
+        Source of the draws.
+    """
+    design = blocks.design
+    means = means_by(design.unit, np.column_stack([design.y, blocks.x]))
+    residual = means[:, 0] - coefficients @ means[:, 1:].T
+    if slopes is not None:
+        residual -= slopes * means_by(design.unit, design.x[:, :1])[:, 0]
+    variance = variances[0] / np.bincount(design.unit)
+    share = shrinkage(variance, variances[1])
+    return np.asarray(share * residual + np.sqrt(share * variance) * rng.standard_normal(residual.shape))
+
+
+def independent_rows(
+    blocks: Blocks,
+    rows: Codes,
+    variances: tuple[Array, Array | None],
+    conditional: ConditionalAt,
+    slopes: SlopesOfUnits | None = None,
+) -> RowsGivenOthers:
+    """Return rows given all others where errors are independent given unit effects and slopes of units.
+
+    Parameters
+    ----------
+    blocks, rows, conditional
+        As in `cbec_bayes.bayes.likelihood.residual_covariance.ErrorModel.rows_given_others`.
+    variances
+        Of the residuals, shape (S, rows), and of unit effects, (S, 1); None where these are flat.
+    slopes
+        Of the units of the rows, where they are integrated out.
+    """
+    design, every = blocks.design, blocks.x
+    unit, x = design.unit[rows], every[rows]
+    counts = np.bincount(design.unit)[unit]
+    means = means_by(design.unit, np.column_stack([design.y, every]))[unit]
+    variance = variances[0]
+    share_of_mean = shrinkage(variance / counts, variances[1])
+    fitted, spread = np.empty_like(variance), np.empty_like(variance)
+    step = max(1, _CHUNK // max(x.size, 1))
+    for start in range(0, len(variance), step):
+        part = slice(start, start + step)
+        given_all = conditional(part)
+        mean, root = given_all.mean[:, : x.shape[1]], given_all.root[:, : x.shape[1]]
+        k = share_of_mean[part]
+        fitted[part] = mean @ x.T + k * (means[:, 0] - mean @ means[:, 1:].T)
+        directions = x - k[:, :, None] * means[:, 1:]
+        taken = k / counts
+        if slopes is not None:
+            with np.errstate(divide="ignore"):
+                share = slopes.exposure / (slopes.squares + variance[part] / slopes.kappa[part] ** 2)
+            fitted[part] += share * (slopes.products[:, 0] - mean @ slopes.products[:, 1:].T)
+            directions = directions - share[:, :, None] * slopes.products[:, 1:]
+            taken = taken + share * slopes.exposure
+        directions = directions @ root
+        spread[part] = np.einsum("snq,snq->sn", directions, directions) + taken * variance[part]
+    return RowsGivenOthers((design.y[rows] - fitted) / variance, (1 - spread / variance) / variance, 1 / variance)

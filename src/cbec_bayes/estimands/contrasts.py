@@ -1,0 +1,88 @@
+"""Comparisons of the slopes of a fitted panel model: contrasts, ranks, and whether a slope is practically zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.estimands.groups import group_slopes, log_scales, min_ess, slope_loadings, slope_quantities
+from cbec_bayes.estimands.summary import CONTRAST_COLUMNS, Drawn, Mixed, Quantity
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import GROUP_NEW
+
+
+def contrasts(fit: PanelFit) -> pd.DataFrame:
+    """Contrast every two groups.
+
+    Returns
+    -------
+    DataFrame
+        group, minus, mean, sd, ci_low, ci_high, p_positive (the probability that the first is larger), origin, mcse.
+    """
+    labels = fit.design.groups
+    pairs = [(i, j) for i in range(len(labels)) for j in range(i + 1, len(labels))]
+    first, second = [i for i, _ in pairs], [j for _, j in pairs]
+    found: list[Quantity]
+    if fit.collapsed is None:
+        draws = group_slopes(fit).groups
+        found = [Drawn(draws[:, i] - draws[:, j], min_ess(fit)) for i, j in pairs]
+    else:
+        loadings = slope_loadings(fit)
+        apart = loadings[first] - loadings[second]
+        mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), apart)
+        found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k in range(len(pairs))]
+    rows = [
+        {"group": labels[i], "minus": labels[j], **asdict(one.summary()), "origin": str(fit.design.origin)}
+        for (i, j), one in zip(pairs, found, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+
+
+def ranks(labels: Sequence[str], draws: Array) -> pd.DataFrame:
+    """Return the probability of each rank, 1 the largest slope: group, rank, probability."""
+    order = (-draws).argsort(axis=1).argsort(axis=1)
+    rows = [
+        {"group": label, "rank": k + 1, "probability": float((order[:, r] == k).mean())}
+        for r, label in enumerate(labels)
+        for k in range(len(labels))
+    ]
+    return pd.DataFrame(rows, columns=["group", "rank", "probability"])
+
+
+def estimands(fit: PanelFit, half_width: float) -> pd.DataFrame:
+    """Return each slope with the probability that it is practically zero (Kruschke, 2018), and the average over units.
+
+    Parameters
+    ----------
+    fit
+        A fitted model.
+    half_width
+        Of the region of practical equivalence to zero, in units of the slope.
+
+    Returns
+    -------
+    DataFrame
+        estimand (a group, ``(all)``, or `AVERAGE`), mean, sd, ci_low, ci_high, p_positive, rope_half_width, p_rope,
+        origin, mcse.
+
+    Raises
+    ------
+    InputError
+        The half-width is not positive.
+    """
+    if not half_width > 0:
+        raise InputError(f"the region of practical equivalence needs a positive half-width, not {half_width:g}")
+    rows = []
+    for name, quantity in slope_quantities(fit).items():
+        if name == GROUP_NEW:
+            continue
+        found = quantity.summary()
+        numbers = dict(zip(("mean", "sd", "ci_low", "ci_high", "p_positive"), found.numbers, strict=True))
+        rope = {"rope_half_width": half_width, "p_rope": quantity.within(half_width)}
+        rows.append({"estimand": name, **numbers, **rope, "origin": str(fit.design.origin), "mcse": found.mcse})
+    return pd.DataFrame(rows)

@@ -1,0 +1,120 @@
+"""The shrinkage path: slopes of the groups from complete to no pooling, as the between-group scale grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.bayes.fit import PanelFit, draw_scales
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import CI_PROB, Origin
+
+PATH_MAX = 1e5
+"""Largest between-group scale of a path, in units of sd(outcome) / sd(exposure); a tenth of it beside other scales."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShrinkagePath:
+    """Slopes of the groups at given values of the between-group scale, everything else integrated out.
+
+    Attributes
+    ----------
+    labels
+        R groups.
+    tau
+        Shape (M,), ascending.
+    means, sds
+        Posterior mean and standard deviation of beta + b_r given tau, shape (M, R).
+    low, high
+        Ends of the equal-tailed interval, shape (M, R).
+    common
+        Posterior mean of beta given tau, shape (M,).
+    """
+
+    labels: tuple[str, ...]
+    tau: Array
+    means: Array
+    sds: Array
+    low: Array
+    high: Array
+    common: Array
+
+    def frame(self, origin: Origin) -> pd.DataFrame:
+        """Return one row per value of tau and group: tau, group, mean, sd, ci_low, ci_high, common, origin."""
+        rows = [
+            (
+                value,
+                label,
+                self.means[m, r],
+                self.sds[m, r],
+                self.low[m, r],
+                self.high[m, r],
+                self.common[m],
+                str(origin),
+            )
+            for m, value in enumerate(self.tau)
+            for r, label in enumerate(self.labels)
+        ]
+        return pd.DataFrame(rows, columns=["tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin"])
+
+
+def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1) -> ShrinkagePath:
+    """Return the path from complete to no pooling of the exposure's slope.
+
+    Parameters
+    ----------
+    fit
+        A collapsed fit with pooled group slopes.
+    tau
+        Values of the between-group scale, positive.
+    draws, seed
+        Of the other scales at each value; given them the slopes are known in closed form.
+
+    Raises
+    ------
+    InputError
+        The model does not pool group slopes, or was not collapsed; a value of tau is beyond `PATH_MAX`.
+    """
+    collapsed = fit.collapsed
+    if collapsed is None or fit.model.choice("group_slope") != "pooled":
+        raise InputError(f"the model '{fit.model.name}' has no shrinkage path: its group slopes are not pooled exactly")
+    most = PATH_MAX if collapsed.is_separated else PATH_MAX / 10
+    longest = most * float(fit.design.y.std(ddof=1) / fit.design.x[:, 0].std(ddof=1))
+    if np.max(tau) > 1.001 * longest:
+        raise InputError(
+            f"the path ends at tau = {longest:.3g}, {most:g} times sd(outcome) / sd(exposure); groups are apart long "
+            "before, and double precision with them"
+        )
+    unit, at = np.eye(collapsed.n_conditional), fit.blocks.positions
+    common = unit[at["slope"]]
+    totals = unit[at["group_slope"]] + common
+    means: list[Array] = []
+    sds: list[Array] = []
+    lows: list[Array] = []
+    highs: list[Array] = []
+    commons: list[float] = []
+    for value in tau:
+        held = collapsed.holding({"tau": float(value)})
+        points = draw_scales(held, draws=draws, chains=1, seed=seed).points[0]
+        mean, variance = held.linear(points, np.vstack([totals, common]))
+        (mean, middle), variance = (mean[:, :-1], mean[:, -1]), variance[:, :-1]
+        noise = np.random.default_rng(seed).standard_normal(mean.shape)
+        drawn = mean + np.sqrt(variance) * noise
+        low, high = np.quantile(drawn, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], axis=0)
+        means.append(mean.mean(axis=0))
+        sds.append(np.sqrt(variance.mean(axis=0) + mean.var(axis=0)))
+        lows.append(low)
+        highs.append(high)
+        commons.append(float(middle.mean()))
+    return ShrinkagePath(
+        labels=fit.design.groups,
+        tau=np.asarray(tau),
+        means=np.array(means),
+        sds=np.array(sds),
+        low=np.array(lows),
+        high=np.array(highs),
+        common=np.array(commons),
+    )
