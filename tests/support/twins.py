@@ -112,7 +112,7 @@ def gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]) -> float:
     for i in range(len(design.units)):
         mine = residual[design.unit == i]
         precision = len(mine) / rows[design.unit == i][0] ** 2
-        own_precision = 0.0 if collapsed.unit_scale is None else scales[collapsed.unit_scale] ** -2
+        own_precision = scales["sigma_mu"] ** -2 if "sigma_mu" in scales else 0.0
         total = precision + own_precision
         of_mu += float(stats.norm.logpdf(mu[i], mine.mean() * precision / total, total**-0.5))
     return joint - of_eta - of_mu - float(collapsed.log_likelihood(point)[0])

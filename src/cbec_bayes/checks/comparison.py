@@ -69,7 +69,7 @@ class Predicted:
     Attributes
     ----------
     elpd, khat, p
-        As in `cbec_bayes.bayes.loo.HeldOut`, each of shape (F,); empty where the member is refused.
+        As in `cbec_bayes.bayes.loo.LooResult`, each of shape (F,); empty where the member is refused.
     notes
         Of every part, why it has no density; blank where it has one.
     refused

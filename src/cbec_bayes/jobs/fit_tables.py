@@ -17,7 +17,8 @@ from cbec_bayes.bayes.moments.of_model import two_way_slopes
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
-from cbec_bayes.estimands.groups import contrasts, effects, estimands, group_slopes, ranks
+from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
+from cbec_bayes.estimands.groups import effects, group_slopes
 from cbec_bayes.jobs.fit_settings import SETTINGS
 from cbec_bayes.panel import Panel
 from cbec_bayes.runtime.files import csv_text

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cbec_bayes.estimands.groups import ShrinkagePath
 from cbec_bayes.estimands.prior_posterior import prior_posterior
+from cbec_bayes.estimands.shrinkage import ShrinkagePath
 from cbec_bayes.jobs.check import CheckedFit, check_fit, checks_of_receipts
 from cbec_bayes.jobs.compare import compare_fit, comparison_of_receipts
 from cbec_bayes.jobs.fit import fit_folder

@@ -150,9 +150,8 @@ def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
     moments = columns.moments
     if moments is None:
         assert columns.laid_out is not None
-        strata = (
-            (design.group, design.groups) if model.choice("residual") == "by_group" and design.group is not None else ()
-        )
+        by_group = model.choice("residual") == "by_group" and design.group is not None
+        strata = (design.group, design.groups) if by_group else ()
         moments = moments_of(columns.laid_out, ("y", *coefficient_names(blocks)), design.unit, *strata)
     if blocks.unit_slope is not None:
         return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns))
