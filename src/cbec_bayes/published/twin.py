@@ -206,7 +206,7 @@ def agreement(exact: SummaryResult, tree: Any) -> Agreement:
     import arviz as az
 
     posterior = tree["posterior"].dataset[["slope", "between", "group_slope"]]
-    errors = {how: az.mcse(posterior, method=how) for how in ("mean", "sd")}
+    errors = {moment: az.mcse(posterior, method=moment) for moment in ("mean", "sd")}
     places: list[tuple[str, str, dict[str, str], Summary]] = [
         ("common slope", "slope", {}, exact.common),
         ("between-group scale", "between", {}, exact.tau),
@@ -215,11 +215,11 @@ def agreement(exact: SummaryResult, tree: Any) -> Agreement:
     rows = []
     for name, variable, where, summary in places:
         draws = posterior[variable].sel(where)
-        for how, value, sampled in (
+        for moment, value, sampled in (
             ("mean", summary.mean, float(draws.mean())),
             ("sd", summary.sd, float(draws.std(ddof=1))),
         ):
-            mcse = float(errors[how][variable].sel(where))
-            rows.append((f"{how}: {name}", value, sampled, mcse, (sampled - value) / mcse))
+            mcse = float(errors[moment][variable].sel(where))
+            rows.append((f"{moment}: {name}", value, sampled, mcse, (sampled - value) / mcse))
     table = pd.DataFrame(rows, columns=["quantity", "quadrature", "sampled", "mcse", "difference"])
     return Agreement(table, float(table["difference"].abs().max()))

@@ -65,17 +65,17 @@ def _finding(
             expected = expected - cell.estimate.interval * mean
     printed = constant.estimate.interval
     full = n_obs is not None and all(_is_full(moments[term], n_obs) for term in means)
-    how = "mean(y) − sum of slope × mean(x)"
+    formula = "mean(y) − sum of slope × mean(x)"
     if not printed.intersects(expected):
-        detail = f"The constant {constant.estimate} is not {how} = {span(expected)}"
+        detail = f"The constant {constant.estimate} is not {formula} = {span(expected)}"
         if (-printed).intersects(expected):
             detail += f", though {-constant.estimate.value} would be"
         detail += "; it would need effects that are measured against a base unit or year."
         return finding(Verdict.FAIL, expected, detail)
     if full:
-        return finding(Verdict.PASS, expected, f"The constant {constant.estimate} is {how} = {span(expected)}.")
+        return finding(Verdict.PASS, expected, f"The constant {constant.estimate} is {formula} = {span(expected)}.")
     detail = (
-        f"The means of these rows are not printed; bounded by the table of the full sample, {how} lies within "
+        f"The means of these rows are not printed; bounded by the table of the full sample, {formula} lies within "
         f"{span(expected)}, which does not exclude {constant.estimate}."
     )
     return finding(Verdict.UNDETERMINED, expected, detail)
