@@ -424,7 +424,7 @@ def test_members_of_an_ordinary_panel_pass():
     assert (rows.table["note"] == "").all()
     assert (groups.table["note"] == "").all()
     own = members.table.set_index(["left_out", "model"])["note"]
-    assert own["group", "no_pooling"] == "3 of 3 groups are not predicted: the others do not identify the model"
+    assert own["group", "no_pooling"] == "no density of 3 of 3 groups: the others do not identify the model"
     assert (own.drop([("group", "no_pooling"), ("group", "correlated_effects")]) == "").all()
 
 
@@ -481,7 +481,7 @@ def test_a_part_whose_refit_misses_a_gate_is_not_predicted(monkeypatch):
     assert result.text.endswith(f"7 of 8 fits passed their gates; left out: g1 ({SAID['khat']}).")
     assert result.table["note"].tolist() == list(own.notes)
     row = comparison_table(found, answers).set_index("model").loc["partial_pooling"]
-    assert row["note"] == f"1 of 3 groups are not predicted: {SAID['khat']}"
+    assert row["note"] == f"no density of 1 of 3 groups: {SAID['khat']}"
     rows = copied(predicted()["partial_pooling", "row"])
     rows.elpd[5], rows.khat[5] = np.nan, np.nan
     notes = tuple(SAID["divergences"] if i == 5 else "" for i in range(240))
@@ -503,7 +503,7 @@ def test_unreliable_densities_of_other_members_are_marked():
     answers = made_up(partial_pooling=[-1.0] * 4, student_t=[-1.0] * 4)
     answers["student_t", "row"].khat[2] = 0.8
     table = model_comparison(fitted(), answers).table.set_index("model")
-    assert table.loc["student_t", "note"] == "1 of 4 densities are unreliable: Pareto k is above 0.7"
+    assert table.loc["student_t", "note"] == "densities of 1 of 4 rows are unreliable: Pareto k is above 0.7"
 
 
 # Members that are not Gaussian.

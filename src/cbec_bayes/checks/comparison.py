@@ -354,10 +354,10 @@ def _note(one: Predicted, what: Fold) -> str:
         return one.refused
     total = len(one.elpd)
     reasons = Counter(note for note in one.notes if note)
-    said = [f"{count} of {total} {what}s are not predicted: {reason}" for reason, count in reasons.items()]
+    said = [f"no density of {count} of {total} {what}s: {reason}" for reason, count in reasons.items()]
     unsure = int((one.khat > KHAT_MAX).sum())
     if unsure:
-        said.append(f"{unsure} of {total} densities are unreliable: Pareto k is above {KHAT_MAX}")
+        said.append(f"densities of {unsure} of {total} {what}s are unreliable: Pareto k is above {KHAT_MAX}")
     return "; ".join(said)
 
 
