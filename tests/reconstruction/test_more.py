@@ -266,7 +266,7 @@ def test_the_central_panel_is_the_nearest_of_its_starts(problem, monkeypatch):
     real = job.starts
 
     def one(order):
-        monkeypatch.setattr(job, "starts", lambda *given: [real(*given)[i] for i in order])
+        monkeypatch.setattr(job, "starts", lambda *given, **rng: [real(*given, **rng)[i] for i in order])
         return reconstruct(problem)
 
     apart = [one([i]) for i in (0, 1)]
@@ -285,7 +285,7 @@ def test_where_no_start_meets_the_targets_the_least_miss_is_kept(problem, monkey
     monkeypatch.setattr(job, "_ITERATIONS", 2)
 
     def one(order):
-        monkeypatch.setattr(job, "starts", lambda *given: [real(*given)[i] for i in order])
+        monkeypatch.setattr(job, "starts", lambda *given, **rng: [real(*given, **rng)[i] for i in order])
         return reconstruct(problem)
 
     worst = [one([i]).worst for i in (0, 1)]
