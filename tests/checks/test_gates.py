@@ -12,8 +12,8 @@ from cbec_bayes.checks.influence import INFLUENCE_COLUMNS, leave_out
 from cbec_bayes.checks.sensitivity import SENSITIVITY_COLUMNS, between_group_prior
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.errors import GateError
-from tests.checks.test_checks import fitted, simulated
 from tests.support.gates import DIVERGED, FEW, SAID, WIDE, missing_gates
+from tests.support.simulated import fitted, simulated
 
 NUMBERS = ["mean", "sd", "ci_low", "ci_high", "p_positive"]
 

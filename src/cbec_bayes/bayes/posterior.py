@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from cbec_bayes.bayes.model.blocks import Blocks, time_labels
 from cbec_bayes.bayes.model.densities import log_density
 from cbec_bayes.bayes.sampling.importance import Draws
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.versions import versions
 
 POINTWISE_MAX = 40_000_000
 """Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""
@@ -173,7 +173,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         "origin": str(design.origin),
         "seed": seed,
         "priors": json.dumps({name: str(prior) for name, prior in collapsed.priors.items()}),
-        "versions": json.dumps({name: metadata.version(name) for name in ("cbec_bayes", "numpy", "scipy", "arviz")}),
+        "versions": json.dumps(versions()),
         **attrs,
     }
     return tree

@@ -93,6 +93,9 @@ class Predicted:
         return {label: note for label, note in notes if note not in ("", NOT_IDENTIFIED)}
 
 
+TOO_DEAR = "its coefficients and scales are too many for leaving out to take minutes on this panel"
+"""Why a member that is not `affordable` predicts nothing."""
+
 type Predictions = Mapping[tuple[str, Fold], Predicted]
 """What each model predicts of what is left out."""
 
@@ -173,6 +176,8 @@ def predictions(
         try:
             if affordable(model, found.design):
                 asked += [LooTask(found.design, model, what, seed) for what in kinds]
+            else:
+                predicted |= {(model.name, what): refused(TOO_DEAR) for what in kinds}
         except InputError as error:
             predicted |= {(model.name, what): refused(str(error)) for what in kinds}
     answered = fan_out(executor, predict, asked, on_progress=on_progress, named="question to a member")

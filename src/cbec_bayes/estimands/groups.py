@@ -11,7 +11,7 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.refit import Refit
 from cbec_bayes.classical.regression import MANY, twfe
 from cbec_bayes.estimands.summary import Drawn, Mixed, Quantity, effects_frame, pooling_factor_overall

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit, draw_scales
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.refit import diagnose
+from cbec_bayes.bayes.sampling.gates import PASSED, sentence
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, Origin
@@ -32,6 +36,8 @@ class ShrinkagePath:
         Ends of the equal-tailed interval, shape (M, R).
     common
         Posterior mean of beta given tau, shape (M,).
+    missed
+        Position on the path of each fit that missed a gate, to the reason; its numbers are NaN.
     """
 
     labels: tuple[str, ...]
@@ -41,9 +47,21 @@ class ShrinkagePath:
     low: Array
     high: Array
     common: Array
+    missed: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def gates(self) -> str:
+        """How many of the fits along the path passed their gates, and why the others have no numbers."""
+        refused = {f"the one at \N{GREEK SMALL LETTER TAU} = {self.tau[m]:.3g}": why for m, why in self.missed.items()}
+        return sentence(len(self.tau), refused, "fits along the path")
+
+    @property
+    def complete(self) -> float:
+        """Slope where the groups hardly differ: the common one at the smallest scale whose fit passed its gates."""
+        return float(self.common[np.isfinite(self.common)][0])
 
     def frame(self, origin: Origin) -> pd.DataFrame:
-        """Return one row per value of tau and group: tau, group, mean, sd, ci_low, ci_high, common, origin."""
+        """Return one row per value of tau and group: tau, group, mean, sd, ci_low, ci_high, common, origin, gate."""
         rows = [
             (
                 value,
@@ -54,11 +72,13 @@ class ShrinkagePath:
                 self.high[m, r],
                 self.common[m],
                 str(origin),
+                self.missed.get(m, PASSED),
             )
             for m, value in enumerate(self.tau)
             for r, label in enumerate(self.labels)
         ]
-        return pd.DataFrame(rows, columns=["tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin"])
+        columns = ["tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin", "gate"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1) -> ShrinkagePath:
@@ -91,30 +111,45 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     unit, at = np.eye(collapsed.n_conditional), fit.blocks.positions
     common = unit[at["slope"]]
     totals = unit[at["group_slope"]] + common
-    means: list[Array] = []
-    sds: list[Array] = []
-    lows: list[Array] = []
-    highs: list[Array] = []
-    commons: list[float] = []
-    for value in tau:
+    steps, missed = [], {}
+    for m, value in enumerate(tau):
         held = collapsed.holding({"tau": float(value)})
-        points = draw_scales(held, draws=draws, chains=1, seed=seed).points[0]
-        mean, variance = held.linear(points, np.vstack([totals, common]))
-        (mean, middle), variance = (mean[:, :-1], mean[:, -1]), variance[:, :-1]
-        noise = np.random.default_rng(seed).standard_normal(mean.shape)
-        drawn = mean + np.sqrt(variance) * noise
-        low, high = np.quantile(drawn, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], axis=0)
-        means.append(mean.mean(axis=0))
-        sds.append(np.sqrt(variance.mean(axis=0) + mean.var(axis=0)))
-        lows.append(low)
-        highs.append(high)
-        commons.append(float(middle.mean()))
+        drawn = draw_scales(held, draws=draws, chains=1, seed=seed)
+        failures = diagnose(drawn).failures
+        if failures:
+            missed[m] = "; ".join(failures)
+            steps.append(_nothing(len(fit.design.groups)))
+        else:
+            steps.append(_step(held, drawn.points[0], np.vstack([totals, common]), seed))
+    means, sds, lows, highs, commons = (np.array(column) for column in zip(*steps, strict=True))
     return ShrinkagePath(
         labels=fit.design.groups,
         tau=np.asarray(tau),
-        means=np.array(means),
-        sds=np.array(sds),
-        low=np.array(lows),
-        high=np.array(highs),
-        common=np.array(commons),
+        means=means,
+        sds=sds,
+        low=lows,
+        high=highs,
+        common=commons,
+        missed=missed,
     )
+
+
+type _Step = tuple[Array, Array, Array, Array, float]
+"""Mean, sd and the ends of the interval of each group's slope, shape (R,), and the mean of the common one."""
+
+
+def _step(held: Collapsed, points: Array, loadings: Array, seed: int) -> _Step:
+    """Summarise the slopes of the groups, and the common one, which comes last, given draws of the other scales."""
+    mean, variance = held.linear(points, loadings)
+    (mean, middle), variance = (mean[:, :-1], mean[:, -1]), variance[:, :-1]
+    noise = np.random.default_rng(seed).standard_normal(mean.shape)
+    drawn = mean + np.sqrt(variance) * noise
+    low, high = np.quantile(drawn, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], axis=0)
+    sd = np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
+    return mean.mean(axis=0), sd, low, high, float(middle.mean())
+
+
+def _nothing(n_groups: int) -> _Step:
+    """Return what stands where a fit missed a gate."""
+    none = np.full(n_groups, np.nan)
+    return none, none, none, none, float("nan")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.moments.of_model import two_way_slopes
+from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS

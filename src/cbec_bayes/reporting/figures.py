@@ -207,11 +207,12 @@ def path(
         styles = zip(means.T, (BLUE, ORANGE, GREEN, PINK) * 8, DASHES * 8, strict=False)
         for line, colour, dashes in styles:
             upper.plot(tau, line, color=colour, linestyle=dashes, linewidth=1.8)
-        spread = float(np.ptp(means)) or 1.0
-        for label, at, line in zip(labels, apart(means[-1], 0.06 * spread), means.T, strict=True):
+        ends = _ends(means)
+        spread = (np.nanmax(means) - np.nanmin(means)) or 1.0
+        for label, at, end in zip(labels, apart(ends[1], 0.06 * spread), ends[1], strict=True):
             upper.annotate(
                 label,
-                (tau[-1], line[-1]),
+                (tau[-1], end),
                 (tau[-1] * 1.03, at),
                 color=INK,
                 va="center",
@@ -231,8 +232,14 @@ def path(
         lower.set_xlabel(xlabel)
         ticks = [10.0**k for k in range(-6, 7) if tau[0] <= 10.0**k <= tau[-1]]
         lower.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ends = "; ".join(f"{label} from {m[0]:.2f} to {m[-1]:.2f}" for label, m in zip(labels, means.T, strict=True))
-        return as_svg(figure, title, f"slopes from complete to no pooling: {ends}")
+        said = "; ".join(f"{label} from {a:.2f} to {b:.2f}" for label, a, b in zip(labels, *ends, strict=True))
+        return as_svg(figure, title, f"slopes from complete to no pooling: {said}")
+
+
+def _ends(means: Array) -> tuple[Array, Array]:
+    """Return the first and the last slopes of a path that are there, each of shape (R,): a fit may have none."""
+    there = means[np.isfinite(means).all(axis=1)]
+    return there[0], there[-1]
 
 
 def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, str], xlabel: str) -> str:

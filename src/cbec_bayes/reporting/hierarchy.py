@@ -155,7 +155,7 @@ def hierarchy_path(name: str, fits: StudyFits, label: str) -> str:
         tau=path.tau,
         means=path.means,
         density=fits.tau_density,
-        complete=float(path.common[0]),
+        complete=path.complete,
         xlabel=f"sd of slopes between regions, τ ({label})",
         title=f"Shrinkage path of {name}",
     )

@@ -158,6 +158,7 @@ def _hierarchical_part(name: str, found: StudyResults, tables: StudyTables, draw
         "check_figures": _of_checks(name, fits, drawn, shown=True),
         "more_check_figures": _of_checks(name, fits, drawn, shown=False),
         "figure": drawn[f"path_{name}"],
+        "path_gates": fits.path.gates,
         "map": drawn.get(f"map_{name}"),
     }
 

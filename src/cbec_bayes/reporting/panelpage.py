@@ -55,6 +55,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         most_groups=MOST_GROUPS,
         tables=tables,
         **drawn,
+        path_gates="" if found.path is None else found.path.gates,
         check_figures=_of_checks(checks, shown=True),
         more_check_figures=_of_checks(checks, shown=False),
         notes=fitted.notes,
@@ -90,7 +91,7 @@ def _path(found: ReportedFit) -> str | None:
         tau=path.tau,
         means=path.means,
         density=density,
-        complete=float(path.common[0]),
+        complete=path.complete,
         xlabel=f"sd of slopes between groups, τ ({found.fitted.fit.design.terms[0]})",
     )
 

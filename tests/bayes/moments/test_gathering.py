@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.moments import gathering
 from cbec_bayes.bayes.moments.gathering import Gathering
-from cbec_bayes.bayes.moments.of_model import two_way_slopes
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.estimands.contrasts import contrasts

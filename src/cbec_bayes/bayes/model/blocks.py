@@ -10,12 +10,12 @@ import numpy as np
 
 from cbec_bayes.bayes.model.block import Block, labels_of, names_of, time_labels
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.bayes.model.from_moments import model_moments, require_moments_enough
 from cbec_bayes.bayes.model.identification import identified_by_rows, identified_in_moments
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import TERMS, term_of
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
-from cbec_bayes.bayes.moments.of_model import model_moments, require_moments_enough
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.panel.design import Counts, Design
 from cbec_bayes.panel.within import Array, TwoWay

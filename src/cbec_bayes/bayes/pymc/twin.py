@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -31,15 +30,13 @@ from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+from cbec_bayes.runtime.versions import versions
 
 OUTCOME = "y"
 """Name of the observed variable; the stored tree has the outcome's own name in its place."""
 
 CONDITIONED = ("location_z", "unit_effect_z", "innovation")
 """Free variables of the conditioned model that are no parameters; the stored tree is without them."""
-
-PACKAGES = ("cbec_bayes", "numpy", "scipy", "arviz", "pymc", "nutpie")
-"""Packages whose versions are stored."""
 
 
 def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, conditioned: bool = False) -> Any:
@@ -255,7 +252,7 @@ def fit_twin(
         "origin": str(blocks.design.origin),
         "seed": seed,
         "priors": json.dumps({name: str(prior) for name, prior in priors.items()}),
-        "versions": json.dumps({name: metadata.version(name) for name in PACKAGES}),
+        "versions": json.dumps(versions()),
     }
     return tree, diagnostics
 
