@@ -35,7 +35,7 @@ def test_a_model_whose_scales_are_all_held_passes():
 
 
 def test_a_chain_is_measured_where_importance_sampling_gives_up(monkeypatch):
-    monkeypatch.setattr(importance, "_importance", lambda *_: None)
+    monkeypatch.setattr(importance, "_importance", lambda *_, **__: None)
     found = refit(blocks_for(panel("balanced"), load_panel_model("partial_pooling")), draws=400, seed=1)
     measured = found.diagnostics
     assert measured.failures == ()
