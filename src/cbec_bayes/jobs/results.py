@@ -12,6 +12,7 @@ from cbec_bayes.jobs.ensemble import Ensemble
 from cbec_bayes.jobs.reanalysis import Reanalysis
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.replication import Replication
+from cbec_bayes.runtime.journal import Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class StudyResults:
         The headline on many reconstructions; None where there is none.
     calibration
         That ships with the package; None where there is none.
+    journal
+        Of what was unfinished, to be removed once the report is written.
     """
 
     analysis: Reanalysis
@@ -43,3 +46,4 @@ class StudyResults:
     compared: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     ensemble: Ensemble | None = None
     calibration: Shown | None = None
+    journal: Journal

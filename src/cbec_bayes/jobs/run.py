@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cbec_bayes.checks.suite import CHECKS
-from cbec_bayes.jobs.calibrate import Shown, committed
+from cbec_bayes.jobs.calibrate import committed
 from cbec_bayes.jobs.compare import side_by_side
-from cbec_bayes.jobs.ensemble import MEMBERS, Ensemble, run_ensemble
+from cbec_bayes.jobs.ensemble import MEMBERS, run_ensemble
 from cbec_bayes.jobs.inputs import manifest, together
 from cbec_bayes.jobs.reanalysis import STEPS as REANALYSIS_STEPS
-from cbec_bayes.jobs.reanalysis import Reanalysis, reanalyse
+from cbec_bayes.jobs.reanalysis import reanalyse
 from cbec_bayes.jobs.reconstruct import load_problem
+from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.jobs.study import STUDY_MODELS, StudyFits, fit_models
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.printed import load_paper
@@ -43,40 +43,6 @@ UNFINISHED = "unfinished-ensemble.jsonl"
 def n_steps(models: Sequence[str] = STUDY_MODELS) -> int:
     """Return how many steps `run` has, at most, besides its counted pieces."""
     return len(STEPS) + 2 * (len(models) + len(CHECKS))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyResults:
-    """Everything that the report of a study shows.
-
-    Attributes
-    ----------
-    analysis
-        Of the printed tables.
-    classical
-        Classical tables by study: of this study's panel, and of the one shown beside it.
-    hierarchical
-        Fitted models by study, where there are groups.
-    compared
-        Classical and hierarchical slopes side by side, by study.
-    ensemble
-        The headline on many reconstructions; None where there is none.
-    calibration
-        That ships with the package; None where there is none.
-    manifest
-        Versions, seed and digests of every input.
-    journal
-        Of what was unfinished, to be removed once the report is written.
-    """
-
-    analysis: Reanalysis
-    classical: Mapping[str, Replication]
-    hierarchical: Mapping[str, StudyFits]
-    compared: Mapping[str, pd.DataFrame]
-    ensemble: Ensemble | None
-    calibration: Shown | None
-    manifest: Mapping[str, Any]
-    journal: Journal
 
 
 def run_study(

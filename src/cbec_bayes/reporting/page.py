@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from cbec_bayes.calibration.coverage import SCENARIOS
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.estimands import Summary
@@ -42,30 +40,7 @@ class Page:
     files: Mapping[str, str]
 
 
-def render(
-    analysis: Reanalysis,
-    manifest: Mapping[str, object],
-    classical: Mapping[str, Replication] | None = None,
-    hierarchical: Mapping[str, StudyFits] | None = None,
-    compared: Mapping[str, pd.DataFrame] | None = None,
-    ensemble: Ensemble | None = None,
-    calibration: Shown | None = None,
-) -> Page:
-    """Render the results of a study; its parts are those of `StudyResults`, and missing ones are not shown."""
-    return render_study(
-        StudyResults(
-            analysis=analysis,
-            manifest=manifest,
-            classical=classical or {},
-            hierarchical=hierarchical or {},
-            compared=compared or {},
-            ensemble=ensemble,
-            calibration=calibration,
-        )
-    )
-
-
-def render_study(found: StudyResults) -> Page:
+def render(found: StudyResults) -> Page:
     """Render the results of a study as a page, with the files that go with it: tables, figures and results."""
     tables, drawn = study_tables(found), _figures(found)
     html = render_template(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cbec_bayes.jobs.reanalysis import Reanalysis
-from cbec_bayes.jobs.run import STEPS, StudyResults, run_study
+from cbec_bayes.jobs.results import StudyResults
+from cbec_bayes.jobs.run import STEPS, run_study
 from cbec_bayes.reporting.page import render
 from cbec_bayes.runtime.files import locked, write_files
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -26,15 +27,7 @@ def study_files(found: StudyResults, *, on_progress: OnProgress = ignore_progres
         Called with the last of `cbec_bayes.jobs.run.STEPS`.
     """
     on_progress(Progress(STEPS[-1]))
-    page = render(
-        found.analysis,
-        found.manifest,
-        classical=found.classical,
-        hierarchical=found.hierarchical,
-        compared=found.compared,
-        ensemble=found.ensemble,
-        calibration=found.calibration,
-    )
+    page = render(found)
     return {PAGE: page.html, **page.files, "manifest.json": json.dumps(found.manifest, indent=1) + "\n"}
 
 
