@@ -107,11 +107,11 @@ def nodes_at(estimates: Estimates, prior: Prior, tau: Array, n_nodes: int) -> It
         s2, log_s = standard_errors(estimates, prior, part, n_nodes)
         of = np.repeat(np.arange(len(part)), n_each)
         s2 = s2.reshape(len(of), -1)
-        log_p, mean, var = given(estimates, prior, part[of], s2)
+        log_p, mean, var = conditional(estimates, prior, part[of], s2)
         yield Nodes(first + of, s2, log_p + log_s.ravel(), mean, var)
 
 
-def given(estimates: Estimates, prior: Prior, tau: float | Array, s2: Array) -> tuple[Array, Array, Array]:
+def conditional(estimates: Estimates, prior: Prior, tau: float | Array, s2: Array) -> tuple[Array, Array, Array]:
     """Integrate the slopes out given tau and s: log p(b | tau, s), and mean and variance of beta.
 
     Parameters
