@@ -49,3 +49,11 @@ def test_a_fit_that_misses_a_gate_has_no_numbers_and_the_reason(found, monkeypat
         labels=path.labels, tau=TAU, means=path.means, density=np.ones(3), complete=path.complete, xlabel="τ"
     )
     assert "nan" not in drawn.lower().replace("nance", "")
+
+
+def test_a_path_without_a_fit_that_passes_is_not_drawn(found, monkeypatch):
+    missing_gates(monkeypatch, range(3), WIDE, where=shrinkage)
+    path = shrinkage_path(found, TAU, draws=50)
+    assert path.is_empty
+    assert np.isnan(path.complete)
+    assert "0 of 3 fits along the path passed their gates" in path.gates

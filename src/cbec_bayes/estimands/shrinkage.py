@@ -56,9 +56,14 @@ class ShrinkagePath:
         return sentence(len(self.tau), refused, "fits along the path")
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no fit along the path passed its gates, so that there is nothing to draw."""
+        return len(self.missed) == len(self.tau)
+
+    @property
     def complete(self) -> float:
-        """Slope where the groups hardly differ: the common one at the smallest scale whose fit passed its gates."""
-        return float(self.common[np.isfinite(self.common)][0])
+        """Slope where the groups hardly differ: the common one at the smallest scale whose fit passed; NaN for none."""
+        return float("nan") if self.is_empty else float(self.common[np.isfinite(self.common)][0])
 
     def frame(self, origin: Origin) -> pd.DataFrame:
         """Return one row per value of tau and group: tau, group, mean, sd, ci_low, ci_high, common, origin, gate."""

@@ -147,9 +147,11 @@ def _diagnostics_table(name: str, fits: StudyFits) -> ReportTable:
     )
 
 
-def hierarchy_path(name: str, fits: StudyFits, label: str) -> str:
-    """Draw a study's shrinkage path."""
+def hierarchy_path(name: str, fits: StudyFits, label: str) -> str | None:
+    """Draw a study's shrinkage path; None where no fit along it passed its gates."""
     path = fits.path
+    if path.is_empty:
+        return None
     return figures.path(
         labels=path.labels,
         tau=path.tau,

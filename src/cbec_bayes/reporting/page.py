@@ -100,7 +100,8 @@ def _figures_of_fits(name: str, fits: StudyFits, replication: Replication) -> di
     if len(fits.learned):
         title = f"Scales before and after the data, {name}"
         drawn[f"learned_{name}"] = figures.prior_posterior(fits.learned, title)
-    return drawn | {f"path_{name}": hierarchy_path(name, fits, label_of(replication)(roles.exposure))}
+    path = hierarchy_path(name, fits, label_of(replication)(roles.exposure))
+    return drawn | ({} if path is None else {f"path_{name}": path})
 
 
 def _classical_part(replication: Replication, tables: Sequence[ReportTable]) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _hierarchical_part(name: str, found: StudyResults, tables: StudyTables, draw
         "checks": tables.checks[name],
         "check_figures": _of_checks(name, fits, drawn, shown=True),
         "more_check_figures": _of_checks(name, fits, drawn, shown=False),
-        "figure": drawn[f"path_{name}"],
+        "figure": drawn.get(f"path_{name}"),
         "path_gates": fits.path.gates,
         "map": drawn.get(f"map_{name}"),
     }

@@ -84,7 +84,7 @@ def _forest(fitted: FittedPanel) -> str:
 def _path(found: ReportedFit) -> str | None:
     """Draw the shrinkage path; None where there is none, or its lines are too many to be told apart."""
     path, density = found.path, found.tau_density
-    if path is None or density is None or len(path.labels) > MOST_DRAWN:
+    if path is None or density is None or path.is_empty or len(path.labels) > MOST_DRAWN:
         return None
     return figures.path(
         labels=path.labels,
