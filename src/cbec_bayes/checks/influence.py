@@ -73,7 +73,7 @@ def leave_out(
     table = _moves(full, dict(zip(labels, refits, strict=True)), str(found.design.origin))
     refused = {label: one.gate for label, one in zip(labels, refits, strict=True) if one.gate != PASSED}
     missed = any(one.fitted and one.gate != PASSED for one in refits)
-    counted = sentence(len(refits), refused)
+    counted = sentence(len(refits), refused, tabled=True)
     known = table.dropna(subset=["moved"])
     usable = len(refits) - len(refused)
     if known.empty:

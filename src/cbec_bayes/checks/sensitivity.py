@@ -92,7 +92,7 @@ def between_group_prior(
         columns=list(SENSITIVITY_COLUMNS),
     )
     refused = {label: one.gate for label, one in zip(tried, refits, strict=True) if one.gate != PASSED}
-    counted = sentence(len(refits), refused)
+    counted = sentence(len(refits), refused, tabled=True)
     if refits[0].gate != PASSED:
         text = f"Moves are measured from the refit under the model's own prior, which cannot be used. {counted}"
         return CheckResult(name, False, table, "slopes_by", text)
