@@ -21,7 +21,7 @@ from cbec_bayes.checks.influence import leave_out
 from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals, statistics
 from cbec_bayes.checks.result import FAMILY_LEVEL, against
-from cbec_bayes.checks.sensitivity import alternatives, between_group_prior
+from cbec_bayes.checks.sensitivity import alternatives, between_group_prior, power_scaling
 from cbec_bayes.checks.suite import CheckInputs, check, predictive_checks, run_checks
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
@@ -297,7 +297,7 @@ def test_the_prior_of_the_between_group_scale():
     assert settled.passed is True
     assert settled.table["prior"].iloc[0] == "the model's own"
     assert set(settled.table["group"]) == {"g0", "g1", "g2", "(all)", "(new)"}
-    assert "no settled sign depends on it" in settled.text
+    assert "no settled sign depends on the prior" in settled.text
     own = settled.table[settled.table["prior"] == "the model's own"].set_index("group")
     draws = fitted().tree["posterior"]["group_total_slope"].sel(group="g0")
     assert own.loc["g0", "mean"] == pytest.approx(float(draws.mean()), rel=1e-12)
@@ -308,11 +308,24 @@ def test_a_sign_that_the_prior_settles_is_found():
     design = simulated(5, slopes=(0.2, 0.5, 0.45))
     result = between_group_prior(fit(design.rows(design.unit < 9)))
     assert result.passed is False
-    assert "whether the sign is settled depends on it for g0" in result.text
+    assert "whether the sign is settled depends on the prior for g0" in result.text
 
 
 def test_what_has_no_between_group_scale_is_not_tried():
-    assert between_group_prior(fitted(model="complete_pooling")).passed is None
+    none = between_group_prior(fitted(model="complete_pooling"))
+    assert none.passed is None
+    assert none.text == "The model complete_pooling has no between-group scale to be sampled."
+    by_pymc = replace(fitted(), collapsed=None)
+    assert between_group_prior(by_pymc).text == (
+        "Refits under other priors need the collapsed engine; partial_pooling is sampled by PyMC."
+    )
+    assert leave_out(by_pymc, "unit").text == (
+        "Leaving out one unit at a time needs the collapsed engine; partial_pooling is sampled by PyMC."
+    )
+    alone = replace(fitted(), blocks=replace(fitted().blocks, design=replace(simulated(), group=None, groups=())))
+    for result in (between_group_prior(alone), power_scaling(alone), leave_out(alone, "group")):
+        assert result.passed is None
+        assert result.text == "There are no groups."
     held = member({"tau": Prior("fixed", {"value": 1.0})}, group_slope="pooled")
     assert between_group_prior(fit(simulated(), held)).passed is None
     own = load_panel_model("partial_pooling").priors["tau"]
@@ -351,6 +364,14 @@ def test_two_groups_are_too_few_to_leave_one_out():
     result = leave_out(fit(design.rows(design.group < 2)), "group")
     assert result.passed is None
     assert result.table.empty
+    assert result.text == "There are 2 groups; leaving one out needs three."
+
+
+def test_many_units_are_not_left_out(monkeypatch):
+    monkeypatch.setattr("cbec_bayes.checks.influence.MAX_LEFT_OUT", 29)
+    result = leave_out(fitted(), "unit")
+    assert result.passed is None
+    assert result.text == "There are 30 units; each is left out where there are 29 at the most."
 
 
 def test_every_check_has_a_name_of_its_own():

@@ -569,7 +569,7 @@ def test_a_prior_that_is_not_felt_settles_nothing():
     assert POWERS[0] == 1
     assert list(result.table["group"].unique()) == ["g0", "g1", "g2", "(all)", "(new)"]
     assert set(result.table["diagnosis"]) == {"the prior is not felt"}
-    assert "no settled sign depends on it; by the power-scaling diagnostic" in result.text
+    assert "no settled sign depends on the power; by the power-scaling diagnostic" in result.text
     assert "the prior is felt by no slope." in result.text
     own = result.table[result.table["power"] == 1].set_index("group")
     draws = fitted().tree["posterior"]["group_total_slope"].sel(group="g0").to_numpy()
@@ -587,7 +587,7 @@ def few_rows():
 def test_a_sign_that_a_power_of_the_prior_settles_is_found():
     result = power_scaling(fit(few_rows(), member({"tau": half_normal(0.05)}, group_slope="pooled")))
     assert result.passed is False
-    assert "whether the sign is settled depends on it for g0" in result.text
+    assert "whether the sign is settled depends on the power for g0" in result.text
     assert "the prior is felt by g0" in result.text
     means = result.table.pivot(index="power", columns="group", values="mean")[["g0", "g1", "g2"]]
     sds = result.table.pivot(index="power", columns="group", values="sd").loc[1.0, ["g0", "g1", "g2"]]

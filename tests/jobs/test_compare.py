@@ -95,7 +95,8 @@ def test_a_limit_in_which_a_group_cannot_stand_alone_has_a_reason(capsys):
     assert note.startswith("no pooling: the slope group_total_slope[solo] is not identified")
     assert set(frame[~of_groups]["note"]) == {""}
     caption = compare_table("t", frame).caption
-    assert caption.endswith(f" A fit that cannot be used is left blank: {note}.")
+    reason = note.removeprefix("no pooling: ")
+    assert caption.endswith(f" No pooling is blank: {reason}. Every fit that is shown passed its gates.")
 
 
 @pytest.mark.parametrize("limit", ["complete_pooling", "no_pooling"])
@@ -115,7 +116,13 @@ def test_a_limit_that_misses_a_gate_is_blank_and_has_a_reason(found, compared, m
     stand = compared[blank[0]].notna()
     said = f"{short} pooling: the sampler did not converge: 7 divergent transitions"
     assert frame["note"].tolist() == [said if there else "" for there in stand]
-    assert said in compare_table("t", frame).caption
+    table = compare_table("t", frame)
+    assert table.caption.endswith(
+        f" {short.capitalize()} pooling is blank: the sampler did not converge: 7 divergent transitions. "
+        "Every fit that is shown passed its gates."
+    )
+    # A blank limit does not make the row of all regressors another.
+    assert [row[0] for row in table.rows] == ["all rows, exposure alone", "all rows", *found.design.groups]
 
 
 def test_limits_that_pass_are_said_to(compared):
@@ -127,7 +134,15 @@ def test_more_groups_than_are_fitted_alone_have_a_reason(found, monkeypatch):
     monkeypatch.setattr("cbec_bayes.jobs.compare.MAX_GROUPS", 2)
     notes = compare(found, replications=199)["note"]
     n = len(found.design.groups)
-    assert set(notes[2:]) == {f"no pooling: each group is fitted alone up to 2 of them; there are {n}"}
+    assert set(notes[2:]) == {f"no pooling: each group is fitted alone only up to 2 groups, and there are {n}"}
+
+
+def test_both_limits_that_are_blank_have_a_sentence_each(compared):
+    both = ["", "complete pooling: a; b", *["complete pooling: a; b; no pooling: c"] * (len(compared) - 2)]
+    caption = compare_table("t", compared.assign(note=both)).caption
+    assert caption.endswith(
+        " Complete pooling is blank: a; b. No pooling is blank: c. Every fit that is shown passed its gates."
+    )
 
 
 def test_a_fit_that_misses_a_gate_is_not_compared(found):

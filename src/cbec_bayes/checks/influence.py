@@ -11,7 +11,7 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.sampling.gates import PASSED, sentence
 from cbec_bayes.checks.refits import RefitSlopes, Refitted, refit_slopes_if_identified
-from cbec_bayes.checks.result import CheckResult
+from cbec_bayes.checks.result import CheckResult, there_are
 from cbec_bayes.estimands.groups import GroupSlopes, group_slopes
 from cbec_bayes.estimands.summary import Summary, summarise_draws
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
@@ -23,6 +23,7 @@ INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_
 MAX_LEFT_OUT = 200
 """Refits that a check makes at most; of more units or groups it takes none."""
 
+_TOO_FEW = 2
 
 INFLUENTIAL = 1.0
 """A slope that moves by more than this many of its posterior standard deviations rests on what was left out."""
@@ -61,9 +62,9 @@ def leave_out(
     design = found.design.holding_spread()
     codes, labels = (design.unit, design.units) if what == "unit" else (design.group, design.groups)
     empty = pd.DataFrame(columns=list(INFLUENCE_COLUMNS))
-    if found.collapsed is None or codes is None or not 2 < len(labels) <= MAX_LEFT_OUT:
-        text = f"Leaving out one {what} at a time needs three to {MAX_LEFT_OUT} of them and the collapsed engine."
-        return CheckResult(name, None, empty, None, text)
+    reason = _why_not(found, what, len(labels))
+    if reason or codes is None:
+        return CheckResult(name, None, empty, None, reason)
     full = _summaries(group_slopes(found))
     pieces = [Refitted(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
     refits = fan_out(
@@ -72,8 +73,9 @@ def leave_out(
     table = _moves(full, dict(zip(labels, refits, strict=True)), str(found.design.origin))
     refused = {label: one.gate for label, one in zip(labels, refits, strict=True) if one.gate != PASSED}
     missed = any(one.fitted and one.gate != PASSED for one in refits)
-    counted = sentence(len(refits), refused)
+    counted = sentence(len(refits), refused, tabled=True)
     known = table.dropna(subset=["moved"])
+    usable = len(refits) - len(refused)
     if known.empty:
         text = f"No refit without a {what} can be used. {counted}"
         return CheckResult(name, False if missed else None, table, None, text)
@@ -81,11 +83,22 @@ def leave_out(
     far = known[known["moved"].abs() > INFLUENTIAL]
     size = f"{worst['moved']:+.1f}".replace("-", "\N{MINUS SIGN}")
     text = (
-        f"Of {len(labels)} refits without one {what} the largest move of a slope is {size} posterior "
-        f"standard deviations ({_named(worst['group'])} without {worst['left_out']}), and "
+        f"Of {usable} refit{'s' if usable > 1 else ''} without one {what} the largest move of a slope is {size} "
+        f"posterior standard deviations ({_named(worst['group'])} without {worst['left_out']}), and "
         f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}. {counted}"
     )
     return CheckResult(name, bool(far.empty) and not missed, table, "influence", text)
+
+
+def _why_not(found: PanelFit, what: str, count: int) -> str:
+    """Say why nothing is left out; blank where it is."""
+    if count <= _TOO_FEW:
+        return f"{there_are(count, what)}{'; leaving one out needs three' if count else ''}."
+    if count > MAX_LEFT_OUT:
+        return f"{there_are(count, what)}; each is left out where there are {MAX_LEFT_OUT} at the most."
+    if found.collapsed is None:
+        return f"Leaving out one {what} at a time needs the collapsed engine; {found.model.name} is sampled by PyMC."
+    return ""
 
 
 def _moves(full: Mapping[str, Summary], refits: Mapping[str, RefitSlopes], origin: str) -> pd.DataFrame:

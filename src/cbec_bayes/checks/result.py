@@ -70,6 +70,11 @@ def counted(found: int, total: int, what: str) -> str:
     return f"{found or 'none'} of {total} {what} {'lie' if found > 1 else 'lies'}"
 
 
+def there_are(count: int, what: str) -> str:
+    """Return ``There are no groups``, ``There is one group`` or ``There are 2 groups``; `what` is in the singular."""
+    return f"There is one {what}" if count == 1 else f"There are {count or 'no'} {what}s"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
     """Statistics of the data against those of replicated data, each of shape (C,) for C statistics.

@@ -16,7 +16,7 @@ from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX, PASSED, sentence
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
 from cbec_bayes.checks.refits import Refitted, draws_of, refit_slopes
-from cbec_bayes.checks.result import CheckResult
+from cbec_bayes.checks.result import CheckResult, there_are
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
@@ -71,9 +71,9 @@ def between_group_prior(
     """
     name = "between_group_prior"
     model = found.model
-    if model.choice("group_slope") != "pooled" or model.priors["tau"].dist == "fixed" or found.collapsed is None:
-        empty = pd.DataFrame(columns=list(SENSITIVITY_COLUMNS))
-        return CheckResult(name, None, empty, None, f"The model {model.name} has no between-group scale to be sampled.")
+    reason = _why_not(found)
+    if reason:
+        return CheckResult(name, None, pd.DataFrame(columns=list(SENSITIVITY_COLUMNS)), None, reason)
     tried = alternatives(model.priors["tau"])
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
     refits = fan_out(
@@ -92,16 +92,28 @@ def between_group_prior(
         columns=list(SENSITIVITY_COLUMNS),
     )
     refused = {label: one.gate for label, one in zip(tried, refits, strict=True) if one.gate != PASSED}
-    counted = sentence(len(refits), refused)
+    counted = sentence(len(refits), refused, tabled=True)
     if refits[0].gate != PASSED:
         text = f"Moves are measured from the refit under the model's own prior, which cannot be used. {counted}"
         return CheckResult(name, False, table, "slopes_by", text)
     moved, far = _moved(table.dropna(subset=["mean"]), found.design.groups, "prior")
     text = (
         f"Over {len(refits) - len(refused)} priors of the between-group scale no group's mean slope moves by more than "
-        f"{far:.1f} of its posterior standard deviations, and {_signs(moved)}. {counted}"
+        f"{far:.1f} of its posterior standard deviations, and {_signs(moved, 'the prior')}. {counted}"
     )
     return CheckResult(name, not moved and not refused, table, "slopes_by", text)
+
+
+def _why_not(found: PanelFit) -> str:
+    """Say why no other prior of the between-group scale is tried; blank where they are."""
+    model = found.model
+    if len(found.design.groups) < 2:
+        return f"{there_are(len(found.design.groups), 'group')}."
+    if model.choice("group_slope") != "pooled" or model.priors["tau"].dist == "fixed":
+        return f"The model {model.name} has no between-group scale to be sampled."
+    if found.collapsed is None:
+        return f"Refits under other priors need the collapsed engine; {model.name} is sampled by PyMC."
+    return ""
 
 
 def _moved(table: pd.DataFrame, groups: Sequence[str], by: str) -> tuple[list[str], float]:
@@ -115,10 +127,10 @@ def _moved(table: pd.DataFrame, groups: Sequence[str], by: str) -> tuple[list[st
     return moved, float(((means.max() - means.min()) / first["sd"]).max())
 
 
-def _signs(moved: Sequence[str]) -> str:
+def _signs(moved: Sequence[str], what: str) -> str:
     if moved:
-        return f"whether the sign is settled depends on it for {', '.join(moved)}"
-    return "no settled sign depends on it"
+        return f"whether the sign is settled depends on {what} for {', '.join(moved)}"
+    return f"no settled sign depends on {what}"
 
 
 POWERS = (1.0, 0.5, 0.8, 1.25, 2.0)
@@ -167,10 +179,11 @@ def power_scaling(found: PanelFit) -> CheckResult:
     empty = pd.DataFrame(columns=list(POWER_COLUMNS))
     priors = _log_priors(found)
     log_prior = np.sum([v.to_numpy().ravel() for v in priors.values()], axis=0)
-    if np.ptp(log_prior) == 0 or len(found.design.groups) < 2:
-        return CheckResult(
-            name, None, empty, None, f"The model {found.model.name} has no top-level prior to be scaled."
-        )
+    if len(found.design.groups) < 2:
+        return CheckResult(name, None, empty, None, f"{there_are(len(found.design.groups), 'group')}.")
+    if np.ptp(log_prior) == 0:
+        text = f"The model {found.model.name} has no top-level prior to be scaled."
+        return CheckResult(name, None, empty, None, text)
     slopes = draws_of(group_slopes(found))
     sensitivity = _sensitivity(found, slopes, priors)
     rows: list[tuple[object, ...]] = []
@@ -191,8 +204,8 @@ def power_scaling(found: PanelFit) -> CheckResult:
     felt = ", ".join("a new group" if group == GROUP_NEW else str(group) for group in strong)
     text = (
         f"With the top-level priors raised to powers from {min(POWERS):g} to {max(POWERS):g} no group's mean slope "
-        f"moves by more than {far:.1f} of its posterior standard deviations, and {_signs(moved)}; by the power-scaling "
-        f"diagnostic the prior is felt by {felt or 'no slope'}"
+        f"moves by more than {far:.1f} of its posterior standard deviations, and {_signs(moved, 'the power')}; by the "
+        f"power-scaling diagnostic the prior is felt by {felt or 'no slope'}"
         f"{f'; {unsure} of the powers cannot be told from these draws' if unsure else ''}."
     )
     return CheckResult(name, not moved and not unsure, table, "slopes_by", text)

@@ -52,7 +52,7 @@ class ShrinkagePath:
     @property
     def gates(self) -> str:
         """How many of the fits along the path passed their gates, and why the others have no numbers."""
-        refused = {f"the one at \N{GREEK SMALL LETTER TAU} = {self.tau[m]:.3g}": why for m, why in self.missed.items()}
+        refused = {f"\N{GREEK SMALL LETTER TAU} = {self.tau[m]:.3g}": why for m, why in self.missed.items()}
         return sentence(len(self.tau), refused, "fits along the path")
 
     @property

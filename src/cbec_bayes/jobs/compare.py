@@ -186,7 +186,9 @@ def compare(
     reasons: dict[str, str] = {}
     for name in (name for name in LIMITS if name not in effects):
         if name == NONE and len(design.groups) > MAX_GROUPS:
-            reasons[name] = f"each group is fitted alone up to {MAX_GROUPS} of them; there are {len(design.groups)}"
+            reasons[name] = (
+                f"each group is fitted alone only up to {MAX_GROUPS} groups, and there are {len(design.groups)}"
+            )
             continue
         try:
             limit = fit(design, name, seed=seed, on_progress=on_progress)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.compare import LIMITS
 from cbec_bayes.reporting.tables import ReportTable, number, probability, with_interval
 from cbec_bayes.runtime.labels import GROUP_ALL, Origin
+
+_LIMIT = re.compile(rf"(?:^|; )({'|'.join(LIMITS.values())}): ")
+"""What stands before the reason of a limit in a note."""
 
 
 def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTable:
@@ -67,17 +72,22 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
 
 
 def _gates(frame: pd.DataFrame) -> str:
-    """Say that every fit behind the table passed its gates, or which one is left out and why."""
-    notes = [note for note in dict.fromkeys(frame["note"]) if note]
-    if not notes:
+    """Say that every fit behind the table passed its gates, or which limit is blank and why."""
+    blank: dict[str, str] = {}
+    for note in frame["note"]:
+        _, *said = _LIMIT.split(note)
+        blank |= dict(zip(said[::2], said[1::2], strict=True))
+    if not blank:
         return "Every fit behind the table passed its gates."
-    return f"A fit that cannot be used is left blank: {'; '.join(notes)}."
+    said = [f"{limit[0].upper()}{limit[1:]} is blank: {reason}." for limit, reason in blank.items()]
+    return f"{' '.join(said)} Every fit that is shown passed its gates."
 
 
 def _rows_of(row: Mapping[Hashable, Any]) -> str:
     if row["group"] != GROUP_ALL:
         return str(row["group"])
-    return "all rows" if number(row["complete_mean"]) else "all rows, exposure alone"
+    # The fitted model is always there, a limit is not.
+    return "all rows" if number(row["partial_mean"]) else "all rows, exposure alone"
 
 
 def _slope(row: Mapping[Hashable, Any], kind: str) -> str:

@@ -91,4 +91,34 @@ def test_the_sentence_counts_and_names():
         "29 of 31 refits passed their gates; left out: a (Pareto k 1.20 is above 0.7); b (3 divergent transitions)."
     )
     many = {f"u{i}": "x" for i in range(6)}
-    assert sentence(6, many, "fits") == "0 of 6 fits passed their gates; left out: u0, u1, u2, u3 and 2 more (x)."
+    assert sentence(6, many, "fits", tabled=True) == (
+        "0 of 6 fits passed their gates; left out: u0, u1, u2, u3 and 2 more (x)."
+    )
+    assert sentence(6, many, "fits") == "0 of 6 fits passed their gates; left out: u0, u1, u2, u3, u4, u5 (x)."
+
+
+def test_the_sentence_about_one_fit():
+    assert sentence(1, {}) == "The one refit passed its gates."
+    assert sentence(1, {}, "fits along the path") == "The one fit along the path passed its gates."
+    assert sentence(1, {"a": "x"}, "fits along the path") == (
+        "The one fit along the path did not pass its gates; left out: a (x)."
+    )
+
+
+def test_reasons_are_said_gate_by_gate():
+    """Many fits that miss a gate by different numbers are one reason, which has the range of the numbers."""
+    missed = {f"u{i}": RefitDiagnostics(draws=99, rhat=1.03 + i / 1e3, rhat_max=1.021).failures[0] for i in range(36)}
+    assert sentence(40, missed, tabled=True) == (
+        "4 of 40 refits passed their gates; left out: u0, u1, u2, u3 and 32 more "
+        "(R-hat 1.030 to 1.065 is not below 1.021)."
+    )
+    said = [
+        "; ".join(RefitDiagnostics(draws=4_000, khat=k, ess=n, divergences=d).failures)
+        for k, n, d in ((1.2, 7.0, 2), (0.8, 900.0, 13), (float("nan"), 4_000.0, 0))
+    ]
+    assert sentence(3, dict(zip("abc", said, strict=True))) == (
+        "0 of 3 refits passed their gates; left out: a, b (2 to 13 divergent transitions; Pareto k 0.80 to 1.20 is "
+        "above 0.7; the importance weights are worth 7 to 900 draws of 4000 asked for); c (Pareto k nan is above 0.7)."
+    )
+    others = {"a": "the slope d[g1] is not identified", "b": "the slope d[g2] is not identified"}
+    assert sentence(2, others).endswith("a (the slope d[g1] is not identified); b (the slope d[g2] is not identified).")

@@ -8,6 +8,7 @@ else is drawn exactly.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,7 +30,13 @@ PASSED = "passed"
 _CHANCE = 1e-3  # that independent draws miss the limit of R-hat, over all quantities
 _HALVES = 2
 _SPLIT = 2  # pieces that rank-normalised R-hat itself makes of a chain
-_MOST_NAMED = 4  # fits that a sentence names for each reason
+_MOST_NAMED = 4  # fits that a sentence names for each gate where a table names all
+
+_BEFORE = r"(\bR-hat |\bESS |\bPareto k |\bE-BFMI |\bare worth |\b)"
+_NUMBER = r"(-?\d+(?:\.\d+)?|nan|-?inf)"
+_AFTER = r"( is (?:not )?(?:below|above)| draws of| divergent)"
+_MEASURED = re.compile(_BEFORE + _NUMBER + _AFTER)
+"""What was measured in a reason, with the words on either side; the limit is none of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +200,7 @@ def _worst(measured: list[float], reduce: Any) -> float:
     return math.nan if any(math.isnan(value) for value in measured) else float(reduce(measured))
 
 
-def sentence(total: int, refused: Mapping[str, str], what: str = "refits") -> str:
+def sentence(total: int, refused: Mapping[str, str], what: str = "refits", *, tabled: bool = False) -> str:
     """Say how many of many fits passed their gates, and why the others are left out.
 
     Parameters
@@ -203,20 +210,40 @@ def sentence(total: int, refused: Mapping[str, str], what: str = "refits") -> st
     refused
         Name of each fit that is left out, to the reason.
     what
-        What the fits are called, in the plural.
+        What the fits are called, in the plural, which the first word has.
+    tabled
+        Whether a table beside the sentence has every reason, so that not every fit need be named.
     """
-    if total == 1 and not refused:
-        return f"The one {what.removesuffix('s')} passed its gates."
-    said = f"{total - len(refused)} of {total} {what} passed their gates"
-    if not refused:
-        return f"{said}."
-    by_reason: dict[str, list[str]] = {}
+    first, *rest = what.split(" ")
+    one = " ".join([first.removesuffix("s"), *rest])
+    if total == 1:
+        said = f"The one {one} {'did not pass' if refused else 'passed'} its gates"
+    else:
+        said = f"{total - len(refused)} of {total} {what} passed their gates"
+    return f"{said}{left_out(refused, tabled=tabled)}."
+
+
+def left_out(refused: Mapping[str, str], *, tabled: bool = False) -> str:
+    """Return the end of a `sentence`, without its stop: which fits are left out, gate by gate; blank where none is."""
+    by_gate: dict[str, dict[str, str]] = {}
     for name, reason in refused.items():
-        by_reason.setdefault(reason, []).append(name)
-    parts = [f"{_names(names)} ({reason})" for reason, names in by_reason.items()]
-    return f"{said}; left out: {'; '.join(parts)}."
+        by_gate.setdefault(_MEASURED.sub(r"\1#\3", reason), {})[name] = reason
+    parts = [f"{_names(list(own), tabled=tabled)} ({_ranged(list(own.values()))})" for own in by_gate.values()]
+    return f"; left out: {'; '.join(parts)}" if parts else ""
 
 
-def _names(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _ranged(reasons: list[str]) -> str:
+    """Return reasons that differ by what was measured alone as one, which has the range of that."""
+    columns = zip(*([found[1] for found in _MEASURED.findall(reason)] for reason in reasons), strict=True)
+    ranges = (sorted(set(column), key=_size) for column in columns)
+    said = iter([ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}" for ends in ranges])
+    return _MEASURED.sub(lambda found: f"{found[1]}{next(said)}{found[3]}", reasons[0])
+
+
+def _size(number: str) -> tuple[bool, float]:
+    return math.isnan(float(number)), float(number)
+
+
+def _names(names: list[str], *, tabled: bool) -> str:
+    more = len(names) - _MOST_NAMED if tabled else 0
+    return ", ".join(names[:_MOST_NAMED] if more > 0 else names) + (f" and {more} more" if more > 0 else "")
