@@ -22,6 +22,7 @@ from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale, scale_symbols
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.posterior import store
+from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
 from cbec_bayes.panel.design import Design
@@ -53,6 +54,8 @@ class PanelFit:
         Pareto shape of the importance ratios; NaN where NUTS was used.
     collapsed
         The collapsed density; None where PyMC fitted the model.
+    evidence
+        The integral of that density.
     """
 
     blocks: Blocks
@@ -61,6 +64,20 @@ class PanelFit:
     diagnostics: SamplingDiagnostics
     khat: float
     collapsed: Collapsed | None
+    evidence: Evidence = NO_EVIDENCE
+
+    @property
+    def log_evidence(self) -> float | None:
+        """Logarithm of p(y | member), comparable between members with the same flat coefficients only.
+
+        See `cbec_bayes.bayes.sampling.evidence.Evidence`; None where it is not known, and `evidence` says why.
+        """
+        return self.evidence.value
+
+    @property
+    def log_evidence_mcse(self) -> float | None:
+        """Monte Carlo standard error of `log_evidence`."""
+        return self.evidence.mcse
 
     @property
     def model(self) -> PanelModel:
@@ -185,6 +202,7 @@ def fit(
         diagnostics=_diagnose(tree, drawn, collapsed, seconds),
         khat=drawn.khat,
         collapsed=collapsed,
+        evidence=drawn.evidence,
     )
 
 
@@ -198,7 +216,7 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
     tree
         The posterior.
     diagnostics
-        As `SamplingDiagnostics.as_dict` gave them; None stands for NaN.
+        As `SamplingDiagnostics.as_dict` and `Evidence.as_dict` gave them; None stands for NaN.
     """
     blocks = blocks_for(design, model)
     named = {field.name: diagnostics[field.name] for field in fields(SamplingDiagnostics)}
@@ -223,6 +241,7 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
         diagnostics=found,
         khat=float("nan") if found.khat is None else found.khat,
         collapsed=collapsed,
+        evidence=Evidence.from_dict(diagnostics),
     )
 
 
@@ -236,7 +255,7 @@ def draw_scales(
     on_progress: OnProgress = ignore_progress,
 ) -> Draws:
     """Draw the sampled scales of a collapsed posterior, of shape (chain, draw, k); errors as `sample_density`."""
-    if not collapsed.names:  # every scale is held by its prior
+    if not collapsed.names:  # every scale is held by its prior, and the evidence is the likelihood itself
         return Draws(
             points=np.zeros((chains, draws, 0)),
             method="importance",
@@ -245,6 +264,7 @@ def draw_scales(
             proposals=0,
             divergences=0,
             ebfmi=float("nan"),
+            evidence=Evidence(float(collapsed.log_likelihood(np.zeros((1, 0)))[0]), 0.0),
         )
     return sample_density(
         collapsed.log_posterior,

@@ -96,6 +96,7 @@ class FittedPanel:
             ),
             *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
             f"Priors, in the data's own units: {scales}.",
+            _evidence_note(self.fit),
             f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {trust}. "
             f"Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.fit.design.origin}.",
         )
@@ -118,6 +119,7 @@ class FittedPanel:
         """Return what diagnostics.json holds."""
         return {
             **{key: _no_nan(value) for key, value in self.fit.diagnostics.as_dict().items()},
+            **self.fit.evidence.as_dict(),
             "failures": list(self.fit.diagnostics.failures),
             "model": self.fit.model.name,
             "question": self.fit.model.question,
@@ -143,6 +145,16 @@ class FittedPanel:
             files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
         files[DIAGNOSTICS] = json.dumps(self.diagnostics(), indent=1) + "\n"
         return files
+
+
+def _evidence_note(found: PanelFit) -> str:
+    if found.log_evidence is None:
+        return f"The log evidence of this model is not known: {found.evidence.reason}."
+    error = f", with a Monte Carlo error of {found.log_evidence_mcse:.2g}" if found.log_evidence_mcse else ""
+    return (
+        f"The log evidence, the log density of these outcomes under this model, is {found.log_evidence:.2f}{error}; it "
+        "compares models that have the same flat coefficients, and no others."
+    )
 
 
 def _no_nan(value: Any) -> Any:

@@ -213,7 +213,10 @@ def test_proposals_are_drawn_in_proportion_to_their_weights_and_in_any_order(mon
     """As often as weight times draws says, up or down; in the order of resampling repeats would be side by side."""
     rng = np.random.default_rng(1)
     points, weights = np.arange(500.0)[:, None], rng.dirichlet(np.full(500, 0.5))
-    monkeypatch.setattr(importance, "_importance", lambda *_, **__: (points, weights, 0.1, 4_000.0))
+    weighted = importance._Weighted(
+        points=points, ratios=np.log(weights), weights=weights, khat=0.1, ess=4_000.0, proposals=500
+    )
+    monkeypatch.setattr(importance, "_importance", lambda *_, **__: weighted)
     found = sampled(log_gamma(3.0), [0.5]).points.ravel()
     counts = np.bincount(found.astype(int), minlength=500)
     assert np.abs(counts - DRAWS * CHAINS * weights).max() < 1 + 1e-9

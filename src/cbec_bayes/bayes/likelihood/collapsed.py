@@ -113,7 +113,10 @@ class Collapsed:
         return np.asarray(np.sum(terms, axis=0)) if terms else np.zeros(len(point))
 
     def log_posterior(self, point: Array) -> Array:
-        """Return the log density of the coordinates, up to a constant, shape (S,), at points of shape (S, k)."""
+        """Return log p(y | scales) plus the log density of the coordinates, shape (S,), at points of shape (S, k).
+
+        Every constant is in it, so that its integral is the evidence; see `cbec_bayes.bayes.sampling.evidence`.
+        """
         found = self.log_prior(point) + self._log_jacobian(point)
         likely = found > found.max(initial=-np.inf) - _IMPOSSIBLE
         for i, one in enumerate(self.parameters):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import linalg, optimize, special, stats
 
+from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence, evidence_of_weights
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.nuts import draws_of, ebfmi
 from cbec_bayes.panel.within import Array
@@ -30,6 +32,7 @@ _PILOTS = 3  # samples that the proposal is fitted to before one counts
 _TRIALS = 4
 _LARGEST = 262_144
 _INFLATION = 1.15
+_WIDER = 2.0  # the same where one sample has to do: in tails that are longer to one side than to the other
 _LEVEL = 1e-2  # of the Newton decrement, and of negative curvature: below it a point may be the mode
 _FAR = 50.0
 _SAME = 1e-12
@@ -57,6 +60,8 @@ class Draws:
         Of nutpie; 0 for importance sampling.
     ebfmi
         Smallest energy fraction of missing information of nutpie's chains; NaN for importance sampling.
+    evidence
+        Logarithm of the integral of the density.
     """
 
     points: Array
@@ -66,6 +71,19 @@ class Draws:
     proposals: int
     divergences: int
     ebfmi: float
+    evidence: Evidence = NO_EVIDENCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weighted:
+    """Proposals where the density is not zero, shape (F, k), their log ratios and smoothed weights, and of how many."""
+
+    points: Array
+    ratios: Array
+    weights: Array
+    khat: float
+    ess: float
+    proposals: int
 
 
 def sample_density(
@@ -84,7 +102,7 @@ def sample_density(
     Parameters
     ----------
     log_density
-        Maps points (S, k) to log densities (S,), up to a constant.
+        Maps points (S, k) to log densities (S,), up to a constant; the integral's logarithm is up to the same one.
     gradient
         Maps a point (k,) to its log density and gradient.
     start
@@ -106,27 +124,37 @@ def sample_density(
     Notes
     -----
     Importance sampling is trusted where the Pareto shape of its ratios is at most 0.7 and its effective size reaches
-    the draws asked for; nutpie takes over otherwise.
+    the draws asked for; nutpie takes over otherwise. The density's integral is the mean of the ratios; where nutpie
+    sampled, that of the ratios to a t proposal fitted to its draws.
     """
     rng = np.random.default_rng(seed)
     total = draws * chains
     mode, covariance = _mode(gradient, start)
     weighted = _importance(log_density, mode, covariance, total=total, pilot=pilot, rng=rng)
     if weighted is None:
-        return _nutpie(gradient, mode, covariance, draws=draws, chains=chains, seed=seed, on_progress=on_progress)
-    points, weights, khat, ess = weighted
+        return _nutpie(
+            gradient,
+            mode,
+            covariance,
+            draws=draws,
+            chains=chains,
+            seed=seed,
+            integral=partial(_integral_about, log_density, proposals=pilot, seed=seed),
+            on_progress=on_progress,
+        )
     # Systematic resampling adds less noise than independent draws; the order is then made random.
-    edges = np.cumsum(weights)
+    edges = np.cumsum(weighted.weights)
     chosen = np.searchsorted(edges / edges[-1], (rng.random() + np.arange(total)) / total)
-    picked = points[rng.permutation(np.minimum(chosen, len(points) - 1))]
+    picked = weighted.points[rng.permutation(np.minimum(chosen, len(weighted.points) - 1))]
     return Draws(
         points=picked.reshape(chains, draws, -1),
         method="importance",
-        khat=khat,
-        ess=ess,
-        proposals=len(points),
+        khat=weighted.khat,
+        ess=weighted.ess,
+        proposals=len(weighted.points),
         divergences=0,
         ebfmi=float("nan"),
+        evidence=evidence_of_weights(weighted.ratios, weighted.weights, weighted.khat, weighted.proposals),
     )
 
 
@@ -167,21 +195,17 @@ def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]
 
 def _importance(
     log_density: LogDensity, mode: Array, covariance: Array, *, total: int, pilot: int, rng: np.random.Generator
-) -> tuple[Array, Array, float, float] | None:
+) -> _Weighted | None:
     centre, spread = mode, covariance * _INFLATION
     n = pilot
     for attempt in range(_PILOTS + _TRIALS):
-        proposal = stats.multivariate_t(centre, spread, df=_DF, seed=rng)
-        points = np.atleast_1d(proposal.rvs(n)).reshape(n, len(mode))
-        ratios = log_density(points) - proposal.logpdf(points)
-        finite = np.isfinite(ratios)
-        if finite.sum() < n // 10:
+        points, ratios = _proposed(log_density, centre, spread, n=n, rng=rng)
+        if len(ratios) < n // 10:
             return None
-        points, ratios = points[finite], ratios[finite]
         weights, khat = smoothed_weights(ratios)
         ess = 1 / float(np.sum(weights**2))
         if attempt >= _PILOTS and khat <= KHAT_MAX and ess >= total:
-            return points, weights, khat, ess
+            return _Weighted(points=points, ratios=ratios, weights=weights, khat=khat, ess=ess, proposals=n)
         # Second moments of a weighted sample, widened a little, because a proposal must not be narrower.
         centre = weights @ points
         spread = _INFLATION * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
@@ -191,6 +215,30 @@ def _importance(
             wanted = max(1.3 * total * len(points) / ess, 2.0 * total, n)
             n = min(_LARGEST, 2 ** math.ceil(math.log2(wanted)))
     return None
+
+
+def _proposed(
+    log_density: LogDensity, centre: Array, spread: Array, *, n: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return those of n proposals where the density is not zero, shape (F, k), and their log ratios, (F,)."""
+    proposal = stats.multivariate_t(centre, spread, df=_DF, seed=rng)
+    points = np.atleast_1d(proposal.rvs(n)).reshape(n, len(centre))
+    ratios = log_density(points) - proposal.logpdf(points)
+    finite = np.isfinite(ratios)
+    return points[finite], ratios[finite]
+
+
+def _integral_about(log_density: LogDensity, points: Array, *, proposals: int, seed: int) -> Evidence:
+    """Return the integral of a density from draws of it, shape (chain, draw, k), which place the proposal."""
+    draws = points.reshape(-1, points.shape[-1])
+    centre = draws.mean(axis=0)
+    spread = _WIDER * (_DF - 2) / _DF * np.atleast_2d(np.cov(draws.T)) + 1e-6 * np.eye(len(centre))
+    rng = np.random.default_rng([seed, 6])
+    _, ratios = _proposed(log_density, centre, spread, n=proposals, rng=rng)
+    if len(ratios) < proposals // 10:
+        return Evidence(None, None, reason="the density is zero where its draws would have it")
+    weights, khat = smoothed_weights(ratios)
+    return evidence_of_weights(ratios, weights, khat, proposals)
 
 
 def smoothed_weights(ratios: Array) -> tuple[Array, float]:
@@ -216,9 +264,10 @@ def _nutpie(
     draws: int,
     chains: int,
     seed: int,
+    integral: Callable[[Array], Evidence],
     on_progress: OnProgress = ignore_progress,
 ) -> Draws:
-    """Sample by NUTS in coordinates in which the density is about standard at its mode."""
+    """Sample by NUTS in coordinates in which the density is about standard at its mode; then integrate it."""
     import nutpie
     from nutpie import compiled_pyfunc
 
@@ -262,4 +311,5 @@ def _nutpie(
         proposals=(draws + tune) * chains,
         divergences=diverging,
         ebfmi=energy,
+        evidence=integral(points),
     )
