@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.bayes.model.family import panel_model_names
+from cbec_bayes.calibration import plan as planned
 from cbec_bayes.calibration.behaviour import behaviour
 from cbec_bayes.calibration.coverage import COVERAGE_COLUMNS, MODELS, SCENARIOS
+from cbec_bayes.calibration.plan import WRONG, plan
 from cbec_bayes.calibration.sbc import DRAWS, SBC_COLUMNS, Calibration
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import calibrate as job
-from cbec_bayes.jobs.calibrate import FILES, WRONG, Calibrated, committed, digests, plan
+from cbec_bayes.jobs.calibrate import FILES, Calibrated, committed, digests
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.files import asset_dir
 
@@ -53,7 +55,9 @@ def test_the_plan_has_every_member():
 
 @pytest.mark.slow
 def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(job, "panel_model_names", lambda: ("complete_pooling", "partial_pooling"))
+    behaviour()  # is measured once in a process, and of the whole plan
+    for module in (job, planned):
+        monkeypatch.setattr(module, "panel_model_names", lambda: ("complete_pooling", "partial_pooling"))
     out = tmp_path / "out"
 
     def program(*arguments: object) -> int:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.family import panel_model_names
 from cbec_bayes.calibration.behaviour import as_text, behaviour, differences
 from cbec_bayes.calibration.coverage import coverage
+from cbec_bayes.calibration.plan import plan
 from cbec_bayes.calibration.sbc import Calibration, calibrate, verdicts
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.fanout import Executor
@@ -23,9 +24,6 @@ from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 REPLICATIONS = 1_000
 """Replications of each member that the collapsed engine fits."""
-
-WRONG = (("partial_pooling", "nested"), ("partial_pooling", "ar1"))
-"""Fitted model and the model of its data: made wrong on purpose, to be found out."""
 
 TELLING = 100
 """Replications from which on a wrong model must be found out."""
@@ -112,16 +110,6 @@ class Calibrated:
             raise GateError(f"calibration failed: {'; '.join(reasons)}")
 
 
-def plan(n: int) -> tuple[list[tuple[str, str, int]], int]:
-    """Return model, model of its data and replications, and the outcomes per scenario of the coverage study.
-
-    Members that PyMC samples and models that are wrong on purpose get a fifth of the replications, scenarios half.
-    """
-    few = max(1, n // 5)
-    own = [(name, name, n if load_panel_model(name).is_gaussian else few) for name in panel_model_names()]
-    return [*own, *((model, data_of, few) for model, data_of in WRONG)], max(1, n // 2)
-
-
 def digests() -> dict[str, str]:
     """Return digests of what the numbers depend on: how the code behaves, and the terms and priors of the models.
 
@@ -154,7 +142,7 @@ def calibrate_all(
     executor
         From `cbec_bayes.runtime.fanout.open_executor`.
     n
-        Replications; see `plan`.
+        Replications; see `cbec_bayes.calibration.plan.plan`.
     seed
         Of everything random.
     kept_in
