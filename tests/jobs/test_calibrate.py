@@ -18,7 +18,10 @@ from cbec_bayes.calibration.sbc import DRAWS, SBC_COLUMNS, Calibration
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import calibrate as job
 from cbec_bayes.jobs.calibrate import FILES, Calibrated, committed, digests
+from cbec_bayes.jobs.run import ensemble_journal
+from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.fanout import SERIAL
 from cbec_bayes.runtime.files import asset_dir
 
 
@@ -51,6 +54,22 @@ def test_the_plan_has_every_member():
     assert by_name["partial_pooling", "partial_pooling"] == 1_000
     assert by_name["student_t", "student_t"] == by_name[WRONG[0]] == 200
     assert outcomes == 500
+
+
+@pytest.mark.parametrize("name", ["package_digest", "versions"])
+def test_unfinished_work_of_another_program_is_begun_anew(name, tmp_path, monkeypatch):
+    journals = []
+    monkeypatch.setattr(job, "calibrate", lambda *_, journal, **__: journals.append(journal) or [])
+    monkeypatch.setattr(job, "coverage", lambda *_, journal, **__: journals.append(journal))
+    for _ in range(2):
+        job.calibrate_all(SERIAL, n=5, kept_in=tmp_path)
+        journals.append(ensemble_journal(tmp_path, {"seed": 1}, 100))
+    monkeypatch.setattr(receipts, name, lambda: {"of": "another"})
+    job.calibrate_all(SERIAL, n=5, kept_in=tmp_path)
+    journals.append(ensemble_journal(tmp_path, {"seed": 1}, 100))
+    for first, second, other in zip(journals[:3], journals[3:6], journals[6:], strict=True):
+        assert first.path == second.path == other.path
+        assert first.what == second.what != other.what
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from cbec_bayes.runtime.fanout import Executor
 from cbec_bayes.runtime.files import asset_dir, csv_text, read_toml
 from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
+from cbec_bayes.runtime.receipts import program
 
 REPLICATIONS = 1_000
 """Replications of each member that the collapsed engine fits."""
@@ -113,8 +114,7 @@ class Calibrated:
 def digests() -> dict[str, str]:
     """Return digests of what the numbers depend on: how the code behaves, and the terms and priors of the models.
 
-    See `cbec_bayes.calibration.behaviour`. Unfinished work goes on only where both are the same, to the last digit that
-    is stored.
+    See `cbec_bayes.calibration.behaviour`. Unfinished work asks for more, that the whole program be the same.
     """
     folder = asset_dir("models")
     models = {name: dict(read_toml(folder / f"{name}.toml")) for name in panel_model_names()}
@@ -159,7 +159,7 @@ def calibrate_all(
         raise InputError(f"at least one replication is needed, not {n}")
     models, outcomes = plan(n)
     made = {"replications": n, "outcomes_per_scenario": outcomes, "seed": seed, "produced_by": digests()}
-    what = json.dumps(made)
+    what = json.dumps({**made, **program()})
 
     def journal(name: str) -> Journal | None:
         return None if kept_in is None else Journal(kept_in / f"unfinished-{name}.jsonl", what)
