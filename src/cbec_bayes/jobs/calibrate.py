@@ -105,7 +105,7 @@ class Calibrated:
         reasons = [
             *(f"ranks of {r.quantity} under {r.model} are not uniform" for r in failed.itertuples()),
             *(f"{wrong} passes" for wrong in passed),
-            *([f"replications that could not be fitted: {', '.join(lost)}"] if lost else []),
+            *([f"replications that could not be fitted or missed a gate: {', '.join(lost)}"] if lost else []),
         ]
         if reasons:
             raise GateError(f"calibration failed: {'; '.join(reasons)}")
