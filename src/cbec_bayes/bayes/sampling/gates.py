@@ -210,11 +210,15 @@ def sentence(total: int, refused: Mapping[str, str], what: str = "refits") -> st
     said = f"{total - len(refused)} of {total} {what} passed their gates"
     if not refused:
         return f"{said}."
+    return f"{said}; left out: {left_out(refused)}."
+
+
+def left_out(refused: Mapping[str, str]) -> str:
+    """Name the fits that are left out, by the reason."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in refused.items():
         by_reason.setdefault(reason, []).append(name)
-    parts = [f"{_names(names)} ({reason})" for reason, names in by_reason.items()]
-    return f"{said}; left out: {'; '.join(parts)}."
+    return "; ".join(f"{_names(names)} ({reason})" for reason, names in by_reason.items())
 
 
 def _names(names: list[str]) -> str:
