@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -14,8 +15,8 @@ import pytest
 import cbec_bayes
 from cbec_bayes.bayes.model import family
 from cbec_bayes.bayes.model.likelihoods import student_t
-from cbec_bayes.bayes.sampling import importance
-from cbec_bayes.calibration import coverage, sbc
+from cbec_bayes.bayes.sampling import gates, importance
+from cbec_bayes.calibration import coverage, plan, sbc
 from cbec_bayes.calibration.behaviour import PARTS, as_text, behaviour, differences
 from cbec_bayes.calibration.simulate import simulated_regressors
 from cbec_bayes.runtime.files import asset_dir
@@ -30,6 +31,15 @@ def with_wider_prior(monkeypatch, folder: Path) -> None:
         text = re.sub(r"(\[priors\.tau\][^[]*\nscale = )0\.5", r"\g<1>0.51", path.read_text())
         (folder / path.name).write_text(text)
     monkeypatch.setattr(family, "asset_dir", lambda _: folder)
+
+
+def changed_source(monkeypatch, module, name: str, old: str, new: str) -> None:
+    """Put a function in the place of one of a module, with other source."""
+    source = inspect.getsource(getattr(module, name))
+    assert source.count(old) == 1
+    own: dict[str, object] = {}
+    exec(source.replace(old, new), vars(module), own)
+    monkeypatch.setattr(module, name, own[name])
 
 
 CHANGES = {
@@ -49,8 +59,56 @@ CHANGES = {
         ("intervals",),
         lambda monkeypatch, _: monkeypatch.setattr(coverage, "WILD_REPLICATIONS", 998),
     ),
+    "what covers": (
+        ("conclusions",),
+        lambda monkeypatch, _: changed_source(monkeypatch, coverage, "measured", "(low <= 0)", "(low < 0)"),
+    ),
+    "widths of intervals": (
+        ("conclusions",),
+        lambda monkeypatch, _: changed_source(
+            monkeypatch, coverage, "measured", "= (high - low)", "= 0.5 * (high - low)"
+        ),
+    ),
+    "bias of intervals": (
+        ("conclusions",),
+        lambda monkeypatch, _: changed_source(monkeypatch, coverage, "measured", "float(middle.mean())", "0.0"),
+    ),
+    "outcomes not fitted": (
+        ("conclusions",),
+        lambda monkeypatch, _: changed_source(monkeypatch, coverage, "measured", "n - int(fitted.sum())", "0"),
+    ),
+    "passing of ranks": (
+        ("conclusions",),
+        lambda monkeypatch, _: changed_source(monkeypatch, sbc, "verdicts", "p > level", "p > level / 2"),
+    ),
+    "share of each test of ranks": (
+        ("conclusions",),
+        lambda monkeypatch, _: changed_source(monkeypatch, sbc, "level_of", "one.model == one.data_of", "True"),
+    ),
+    "pairs that are wrong on purpose": (
+        ("plan",),
+        lambda monkeypatch, _: monkeypatch.setattr(plan, "WRONG", (plan.WRONG[0], ("partial_pooling", "student_t"))),
+    ),
+    "how often a sampled member is tried": (
+        ("plan",),
+        lambda monkeypatch, _: changed_source(monkeypatch, plan, "plan", "n // 5", "n // 4"),
+    ),
+    "members whose intervals are tried": (
+        ("plan",),
+        lambda monkeypatch, _: monkeypatch.setattr(coverage, "MODELS", coverage.MODELS[1:]),
+    ),
+    "pieces of ranks": (("plan",), lambda monkeypatch, _: monkeypatch.setattr(sbc, "CHUNK", 30)),
+    "pieces of intervals": (("plan",), lambda monkeypatch, _: monkeypatch.setattr(coverage, "OUTCOMES", 30)),
+    **{
+        f"threshold {name}": (
+            ("gates",),
+            lambda monkeypatch, _, name=name: monkeypatch.setattr(gates, name, 1.01 * getattr(gates, name)),
+        )
+        for name in ("RHAT_MAX", "ESS_MIN", "EBFMI_MIN", "KHAT_MAX")
+    },
+    "chance of R-hat": (("gates",), lambda monkeypatch, _: monkeypatch.setattr(gates, "_CHANCE", 2e-3)),
     "level of the test of ranks": (
-        ("judgement of ranks",),
+        ("judgement of ranks", "conclusions"),
         lambda monkeypatch, _: monkeypatch.setattr(sbc, "LEVEL", 0.051),
     ),
 }

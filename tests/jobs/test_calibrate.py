@@ -10,13 +10,19 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.bayes.model.family import panel_model_names
+from cbec_bayes.calibration import plan as planned
 from cbec_bayes.calibration.behaviour import behaviour
 from cbec_bayes.calibration.coverage import COVERAGE_COLUMNS, MODELS, SCENARIOS
+from cbec_bayes.calibration.plan import WRONG, plan
 from cbec_bayes.calibration.sbc import DRAWS, SBC_COLUMNS, Calibration
 from cbec_bayes.commands import program as cli
+from cbec_bayes.commands.calibration import lines_of
 from cbec_bayes.jobs import calibrate as job
-from cbec_bayes.jobs.calibrate import FILES, WRONG, Calibrated, committed, digests, plan
+from cbec_bayes.jobs.calibrate import FILES, Calibrated, committed, digests
+from cbec_bayes.jobs.run import ensemble_journal
+from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.fanout import SERIAL
 from cbec_bayes.runtime.files import asset_dir
 
 
@@ -37,7 +43,7 @@ def test_ranks_that_are_not_uniform_close_the_gate():
         calibrated(off, wrong).require()
     with pytest.raises(GateError, match="nested fitted to data of ar1 passes"):
         calibrated(right, Calibration("nested", "ar1", {"tau": uniform()}, 0)).require()
-    with pytest.raises(GateError, match="could not be fitted: nested: 3"):
+    with pytest.raises(GateError, match="could not be fitted or missed a gate: nested: 3"):
         calibrated(Calibration("nested", "nested", {"tau": uniform()}, 3)).require()
     calibrated(right, Calibration("nested", "ar1", {"tau": uniform(50)}, 0)).require()  # too few to tell
 
@@ -51,9 +57,37 @@ def test_the_plan_has_every_member():
     assert outcomes == 500
 
 
+@pytest.mark.parametrize("name", ["package_digest", "versions"])
+def test_unfinished_work_of_another_program_is_begun_anew(name, tmp_path, monkeypatch):
+    journals = []
+    monkeypatch.setattr(job, "calibrate", lambda *_, journal, **__: journals.append(journal) or [])
+    monkeypatch.setattr(job, "coverage", lambda *_, journal, **__: journals.append(journal))
+    for _ in range(2):
+        job.calibrate_all(SERIAL, n=5, kept_in=tmp_path)
+        journals.append(ensemble_journal(tmp_path, {"seed": 1}, 100))
+    monkeypatch.setattr(receipts, name, lambda: {"of": "another"})
+    job.calibrate_all(SERIAL, n=5, kept_in=tmp_path)
+    journals.append(ensemble_journal(tmp_path, {"seed": 1}, 100))
+    for first, second, other in zip(journals[:3], journals[3:6], journals[6:], strict=True):
+        assert first.path == second.path == other.path
+        assert first.what == second.what != other.what
+
+
+def test_lines_say_how_many_replications_passed():
+    kept = Calibration("nested", "nested", {"tau": uniform(), "slope": uniform()}, 0)
+    lost = Calibration("nested", "ar1", {"tau": uniform(198)}, 2)
+    none = Calibration("ar1", "ar1", {}, 4)
+    first, second, third = lines_of((kept, lost, none))
+    assert first == "nested: 200 of 200 replications passed their gates, ranks uniform"
+    assert second.startswith("nested, wrong on purpose: data of ar1: 198 of 200 replications passed their gates, ranks")
+    assert third == "ar1: 0 of 4 replications passed their gates, none is ranked"
+
+
 @pytest.mark.slow
 def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(job, "panel_model_names", lambda: ("complete_pooling", "partial_pooling"))
+    behaviour()  # is measured once in a process, and of the whole plan
+    for module in (job, planned):
+        monkeypatch.setattr(module, "panel_model_names", lambda: ("complete_pooling", "partial_pooling"))
     out = tmp_path / "out"
 
     def program(*arguments: object) -> int:
@@ -63,7 +97,7 @@ def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
 
     assert program("--n", 6, "--workers", 1, "--out", out) == 0
     said = capsys.readouterr().out
-    assert "complete_pooling: 6 replications, ranks uniform" in said
+    assert "complete_pooling: 6 of 6 replications passed their gates, ranks uniform" in said
     assert "wrong on purpose: data of nested" in said
     assert "Origin: simulated" in said
     drawn = ("calibration_ranks.svg", "calibration_coverage.svg")

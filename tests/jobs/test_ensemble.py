@@ -11,6 +11,7 @@ import pytest
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.jobs.ensemble import (
     CONCLUSION_COLUMNS,
+    PANEL_COLUMNS,
     QUANTILES,
     SIZE_COLUMNS,
     Member,
@@ -22,7 +23,7 @@ from cbec_bayes.jobs.ensemble import (
 )
 from cbec_bayes.jobs.reconstruct import ensemble, load_problem
 from cbec_bayes.panel.study import load_study
-from cbec_bayes.reporting.ensemble import ensemble_sentences, ensemble_tables
+from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences, ensemble_tables
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.fanout import SERIAL
 from cbec_bayes.runtime.journal import Journal
@@ -89,13 +90,26 @@ def test_conclusions_in_words():
 
 def test_panels_that_cannot_be_fitted_are_counted():
     draws = [np.linspace(-1, 3, 200)]
-    lost = {"not_met": 4, "quantities": {}, "reason": "Pareto k 1.20 is above 0.7"}
+    lost = {"not_met": 9, "quantities": {}, "reason": "Pareto k 1.20 is above 0.7"}
     found = summarise_ensemble("m", [lost, *found_of(draws)])
     assert found.failed == 1
-    assert found.panels["panel"].tolist() == [2]
+    assert found.panels["panel"].tolist() == [1, 2]
+    assert found.panels["gate"].tolist() == ["Pareto k 1.20 is above 0.7", "passed"]
+    assert tuple(found.panels.columns) == PANEL_COLUMNS
+    assert found.panels.loc[0, ["mean", "sd", "ci_low", "ci_high", "p_positive"]].isna().all()
+    assert (found.panels["quantity"].tolist(), found.panels["not_met"].tolist()) == (["", "east"], [9, 4])
     assert found.refused == {1: "Pareto k 1.20 is above 0.7"}
+    assert ensemble_sentences(found)[0] == (
+        "2 panels were built. 1 of the 2 fits of the headline model passed their gates (left out: panel 1 (Pareto k "
+        "1.20 is above 0.7)). This one misses 4 of the printed numbers and meets all others."
+    )
+    two = summarise_ensemble("m", [lost, *found_of(draws * 2), lost])
+    assert ensemble_sentences(two)[0] == (
+        "4 panels were built. 2 of the 4 fits of the headline model passed their gates (left out: panel 1, panel 4 "
+        "(Pareto k 1.20 is above 0.7)). Each of these 2 misses 4 of the printed numbers and meets all others."
+    )
+    assert f"intervals in {two.n_panels} panels" in ensemble_figure(two, "x")
     said = "1 of 2 fits passed their gates; left out: panel 1 (Pareto k 1.20 is above 0.7)."
-    assert ensemble_sentences(found)[0].endswith(said)
     assert ensemble_tables(found)[0].caption.endswith(said)
     with pytest.raises(GateError, match=r"could be fitted to none of the panels: Pareto k 1\.20"):
         summarise_ensemble("m", [lost])

@@ -98,7 +98,9 @@ def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
     assert all(f"结果/{name}" in out for name in names[1:])
     assert "partial_pooling: How far do groups differ" in out
     assert "Intervals are 95%, equal-tailed. Origin: observed." in out
-    assert re.search(r"collapsed-importance: 4000 draws, smallest effective size \d+, Pareto k -?\d\.\d\d\.", out)
+    assert re.search(
+        r"collapsed-importance: 4000 draws, smallest effective size \d+, Pareto k -?\d\.\d\d\. All gates passed\.", out
+    )
     read = {
         name: pd.read_csv(tmp_path / "结果" / f"{name}.csv") for name in ("effects", "classical", "contrasts", "ranks")
     }
@@ -333,8 +335,10 @@ def test_a_failed_gate_is_status_1_and_still_writes(program, tmp_path, monkeypat
         return dataclasses.replace(found, diagnostics=dataclasses.replace(found.diagnostics, rhat_max=1.2))
 
     monkeypatch.setattr(panelfit, "fit", failing)
-    status, _, err = program(*COLUMNS, "--group", GROUP, "--out", "o")
+    status, out, err = program(*COLUMNS, "--group", GROUP, "--out", "o")
     assert status == 1
+    assert "Gates missed: R-hat 1.200 is not below 1.01. Intervals" in out
+    assert "All gates passed" not in out
     assert err == "error: the sampler did not converge: R-hat 1.200 is not below 1.01\n"
     assert (tmp_path / "o" / "effects.csv").is_file()
     diagnostics = json.loads((tmp_path / "o" / "diagnostics.json").read_text())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cbec_bayes.jobs.calibrate import plan
+from cbec_bayes.calibration.plan import plan
 from cbec_bayes.reporting.tables import interval, number, probability
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbec_bayes.runtime.exact import pack, unpack
+from cbec_bayes.runtime.exact import pack, pack_or_none, unpack
 from cbec_bayes.runtime.labels import Origin
 
 
@@ -30,6 +30,23 @@ FRAMES = {
     "mixed": pd.DataFrame({"a": pd.Series([1, 1.5, "two", None, math.nan, True], dtype="object")}),
     "an index": pd.DataFrame({"a": [1.0, 2.0]}, index=[7, 3]),
     "a named index": pd.DataFrame({"a": [1.0, 2.0]}, index=pd.Index(["r", "s"], name="row")),
+    "short numbers": pd.DataFrame(
+        {
+            **{kind: pd.Series([0, 1, 127], dtype=kind) for kind in ("int8", "int32", "uint16", "uint64")},
+            **{kind: pd.Series([0.1, math.inf, math.nan], dtype=kind) for kind in ("float16", "float32")},
+        }
+    ),
+    "short numbers with gaps": pd.DataFrame(
+        {kind: pd.array([1, None, 3], dtype=kind) for kind in ("Int8", "Int32", "UInt64", "Float32", "Float64")}
+    ),
+    "categories": pd.DataFrame(
+        {
+            "a": pd.Categorical(["east", None, "west"], categories=["west", "none", "east"]),
+            "b": pd.Categorical([3, 1, 3], categories=[3, 2, 1], ordered=True),
+        }
+    ),
+    "an index of categories": pd.DataFrame({"a": [1, 2]}, index=pd.CategoricalIndex(["x", "y"], name="group")),
+    "gaps among objects": pd.DataFrame({"a": pd.Series([pd.NA, "x", 1], dtype="object")}),
     "no rows": pd.DataFrame({"a": pd.Series([], dtype="float64"), "b": pd.Series([], dtype="str")}),
     "columns alone": pd.DataFrame(columns=["origin", "text"]),
     "nothing": pd.DataFrame(),
@@ -45,10 +62,11 @@ def test_a_table_comes_back_with_its_types_and_gaps(frame):
 
 
 def test_kinds_of_gaps_in_a_column_of_objects_stay_apart():
-    found = again(pd.DataFrame({"a": pd.Series([None, math.nan, ""], dtype="object")}))["a"].tolist()
+    found = again(pd.DataFrame({"a": pd.Series([None, math.nan, "", pd.NA], dtype="object")}))["a"].tolist()
     assert found[0] is None
     assert isinstance(found[1], float)
     assert found[2] == ""
+    assert found[3] is pd.NA
 
 
 @given(st.lists(st.floats()))
@@ -79,6 +97,7 @@ def test_values_around_tables_come_back():
 def test_what_would_not_come_back_is_refused(value):
     with pytest.raises(TypeError):
         pack(value)
+    assert pack_or_none(value) is None
 
 
 @pytest.mark.parametrize(

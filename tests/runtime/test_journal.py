@@ -1,16 +1,14 @@
-"""The journal: an interrupted run goes on where it was, and a digest of code is of what the code does."""
+"""The journal: an interrupted run goes on where it was."""
 
 from __future__ import annotations
 
 import json
-import sys
-import types
 
 import pytest
 
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import Serial, fan_out
-from cbec_bayes.runtime.journal import Journal, code_digest
+from cbec_bayes.runtime.journal import Journal
 
 
 def refuse(seed: int) -> float:
@@ -55,47 +53,3 @@ def test_a_journal_is_removed(tmp_path):
     journal.remove()
     journal.remove()
     assert journal.read() == {}
-
-
-SOURCE = '''"""A module."""
-import math
-
-
-def area(radius):
-    """Return the area."""
-    # pi r squared
-    return math.pi * radius ** 2
-'''
-
-
-def module(tmp_path, source: str) -> types.SimpleNamespace:
-    path = tmp_path / "folder" / "module.py"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(source)
-    return types.SimpleNamespace(__file__=str(path))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("# pi r squared", "# nothing", True),
-        ('"""Return the area."""', '"""Another docstring."""', True),
-        ("    # pi r squared\n", "", True),
-        ("math.pi * radius ** 2", "math.pi*radius**2", True),
-        ("radius ** 2", "radius ** 3", False),
-        ("import math", "import math as math", False),
-        ("    return", "    if radius: return", False),
-    ],
-)
-def test_a_digest_is_of_what_code_does(tmp_path, old, new, same):
-    before = code_digest(module(tmp_path, SOURCE))
-    assert old in SOURCE
-    assert (code_digest(module(tmp_path, SOURCE.replace(old, new))) == before) is same
-
-
-def test_a_digest_covers_every_module_of_a_package():
-    import cbec_bayes.calibration as package
-    from cbec_bayes.calibration import uniformity
-
-    assert code_digest(package) != code_digest(uniformity)
-    assert sys.modules["cbec_bayes.calibration"] is package

@@ -1,9 +1,10 @@
 """What the program computes at fixed points and seeds: the seal of a calibration, which no renaming breaks.
 
 Results of a calibration hold for the code that made them. Whether the code at hand still computes the same numbers is
-asked of the numbers: log densities, gradients, draws, simulated data, ranks and intervals on a few small panels. They
-are stored beside the results, and compared with a tolerance, because another processor rounds otherwise. Not among them
-are draws of a Markov chain, in which a last digit grows until nothing agrees.
+asked of the numbers: log densities, gradients, draws, simulated data, ranks and intervals on a few small panels, the
+plan of the work, the limits of the gates, and what given ranks and intervals come to. They are stored beside the
+results, and compared with a tolerance, because another processor rounds otherwise. Not among them are draws of a Markov
+chain, in which a last digit grows until nothing agrees.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.posterior import posterior_draws
 from cbec_bayes.bayes.refit import Refit, refit
-from cbec_bayes.calibration import sbc
+from cbec_bayes.bayes.sampling import gates
+from cbec_bayes.calibration import coverage, plan, sbc
 from cbec_bayes.calibration.coverage import OUTCOMES, SCENARIOS, Outcomes, intervals, simulate
-from cbec_bayes.calibration.simulate import from_prior, simulated_regressors, with_outcome
+from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors, with_outcome
 from cbec_bayes.calibration.uniformity import band, uniformity
 from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, TwoWay
 from cbec_bayes.runtime.fanout import single_threaded
+from cbec_bayes.runtime.labels import GROUP_ALL
 
 DIGITS = 12
 """Significant digits that are stored."""
@@ -37,6 +40,9 @@ SEED = 20_240_701
 _SMALL: Mapping[str, Any] = {"group_sizes": (4, 3, 3), "n_times": 5}
 _LEFT_OUT = (3, 4, 11, 22, 37, 49)
 """Rows that the unbalanced panel lacks."""
+
+_PLANNED, _CUT = 1_000, 60
+"""Replications that the plan is asked for, and those of each member that are cut into pieces."""
 
 _POINTS = 3
 _DRAWN = 40
@@ -214,6 +220,77 @@ def _intervals() -> Numbers:
     return found
 
 
+def _planned() -> Numbers:
+    """Return the plan, and the pieces that the work is cut into."""
+    models, outcomes = plan.plan(_PLANNED)
+    ranked = [(name, name, _CUT) for name in panel_model_names()]
+    found: dict[str, Any] = {
+        "replications": {f"{model} fitted to data of {data_of}": [n] for model, data_of, n in models},
+        "outcomes": [outcomes],
+        "members with intervals": {name: [at] for at, name in enumerate(coverage.MODELS)},
+        "pieces of ranks": {},
+        "pieces of intervals": {},
+    }
+    for piece in sbc.pieces_of(ranked, SEED):
+        own = found["pieces of ranks"].setdefault(f"{piece.model} fitted to data of {piece.data_of}", [])
+        own += [piece.seed, *piece.numbers]
+    for part in coverage.pieces_of(_CUT, SCENARIOS, coverage.MODELS, SEED):
+        own = found["pieces of intervals"].setdefault(part.scenario.name, {})
+        own[str(part.panel)] = [part.n, part.seed, *(coverage.MODELS.index(name) for name in part.models)]
+    return found
+
+
+def _concluded() -> Numbers:
+    """Return what is said of given ranks, whose p-values lie about the level, and of given intervals."""
+    shares = np.linspace(0.005, 0.995, 100)
+    ranks = {str(power): ((sbc.DRAWS + 1) * shares**power).astype(np.int64) for power in (0.6, 0.63, 0.66, 0.7, 1.0)}
+    results = [sbc.Calibration("a", "a", ranks, 0), sbc.Calibration("b", "b", {"1": ranks["0.63"][:60]}, 2)]
+    results.append(sbc.Calibration("a", "b", {"1": ranks["0.7"]}, 1))
+    judged = {
+        f"{row['model']} fitted to data of {row['data_of']}: {row['quantity']}": _listed(
+            np.array([row["replications"], row["failed"], row["p_value"], row["passed"] == "yes"])
+        )
+        for row in sbc.verdicts(results).to_dict("records")
+    }
+    return {"level": _listed(np.array([sbc.level_of(results)])), "ranks": judged, "intervals": _covered()}
+
+
+def _covered() -> Numbers:
+    """Return the rows of given intervals: ends at the truth, one without bounds, and outcomes that were not fitted."""
+    nothing = [math.nan] * 3
+    bounded = [[-1.0, 0.0, -0.4], [0.0, 1.5, 0.7], [0.1, 0.6, 0.3], [-2.0, -0.2, -1.0], [-0.3, 0.5, 0.2]]
+    given = {
+        "bounded": bounded,
+        "without bounds": [*bounded, [-math.inf, math.inf, 0.1]],
+        "some not fitted": [*bounded, nothing, nothing],
+        "none fitted": [nothing, nothing],
+    }
+    found: dict[str, Any] = {}
+    for column in (GROUP_ALL, *(f"group {r + 1}" for r in range(len(GROUP_SIZES)))):
+        for name, values in given.items():
+            row = coverage.measured("any", column, "any", values, len(values))
+            own = dict(zip(coverage.COVERAGE_COLUMNS, row, strict=True))
+            kept = {key: _listed(np.array([own[key]])) for key in own if not isinstance(own[key], str)}
+            found.setdefault(column, {})[name] = kept
+    return found
+
+
+def _gates() -> Numbers:
+    """Return the limits of the gates, and how many of them fits about these limits miss."""
+    limits = (gates.RHAT_MAX, gates.ESS_MIN, gates.EBFMI_MIN, gates.KHAT_MAX)
+    halves = [gates.rhat_limit(draws, k) for draws, k in ((99, 3), (100, 12), (500, 40), (4_000, 3), (100_000, 3))]
+    fits = {
+        "Pareto k": [gates.RefitDiagnostics(draws=99, khat=khat) for khat in (0.69, 0.7, 0.71, math.nan)],
+        "weights": [gates.RefitDiagnostics(draws=99, khat=0.0, ess=ess) for ess in (98.0, 99.0, 100.0)],
+        "bulk ESS": [gates.RefitDiagnostics(draws=4_000, ess=ess) for ess in (399.0, 400.0, 401.0)],
+        "R-hat": [gates.RefitDiagnostics(draws=99, rhat=rhat) for rhat in (1.009, 1.01, 1.011)],
+        "E-BFMI": [gates.RefitDiagnostics(draws=99, ebfmi=ebfmi) for ebfmi in (0.29, 0.3, 0.31)],
+        "divergences": [gates.RefitDiagnostics(draws=99, divergences=n) for n in (0, 1, 2)],
+    }
+    missed = {name: [len(fit.failures) for fit in own] for name, own in fits.items()}
+    return {"limits": _listed(np.array(limits)), "R-hat of one chain": _listed(np.array(halves)), "missed": missed}
+
+
 PARTS: Mapping[str, Part] = {
     "densities": Part(_densities, 1e-8),
     "densities of sampled members": Part(_twins, 1e-8),
@@ -222,6 +299,9 @@ PARTS: Mapping[str, Part] = {
     "ranks": Part(_ranks, 1e-8),
     "judgement of ranks": Part(_judged, 1e-8),
     "intervals": Part(_intervals, 1e-6),
+    "plan": Part(_planned, 0.0),
+    "conclusions": Part(_concluded, 1e-8),
+    "gates": Part(_gates, 1e-8),
 }
 """Parts of the behaviour, and their tolerances.
 
@@ -266,7 +346,7 @@ def _differences(found: Any, stored: Any, tolerance: float, path: str) -> list[s
         return [path]
     mine, theirs = np.array(found, dtype=float), np.array(stored, dtype=float)
     size = np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0)
-    return [] if np.allclose(mine, theirs, rtol=0, atol=tolerance * size) else [path]
+    return [] if np.allclose(mine, theirs, rtol=0, atol=tolerance * size, equal_nan=True) else [path]
 
 
 def _listed(values: Array) -> list[float | str]:

@@ -263,7 +263,7 @@ def coverage(
                 for column, methods in part.items():
                     for method, values in methods.items():
                         merged.setdefault((column, method), []).extend(values)
-        rows += [_row(scenario.name, *key, values, n) for key, values in merged.items()]
+        rows += [measured(scenario.name, *key, values, n) for key, values in merged.items()]
     return pd.DataFrame(rows, columns=list(COVERAGE_COLUMNS))
 
 
@@ -277,7 +277,8 @@ def pieces_of(n: int, scenarios: Sequence[Scenario], models: Sequence[str], seed
     ]
 
 
-def _row(scenario: str, column: str, method: str, values: Sequence[Sequence[float]], n: int) -> tuple[Any, ...]:
+def measured(scenario: str, column: str, method: str, values: Sequence[Sequence[float]], n: int) -> tuple[Any, ...]:
+    """Return a row of `coverage`, from the (low, high, middle) of each of n outcomes less the truth."""
     low, high, middle = np.array(values, dtype=float).T
     fitted = ~np.isnan(low)
     if not fitted.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +12,7 @@ from cbec_bayes.commands.options import Fresh, Json, Out, Quiet, Scheduler, Seed
 from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from cbec_bayes.calibration.sbc import Calibration
     from cbec_bayes.jobs.calibrate import Calibrated
     from cbec_bayes.runtime.fanout import Executor
 
@@ -67,19 +66,26 @@ def _found_of_calibration(found: Calibrated, require: Callable[[], None]) -> Fou
     title = "Coverage of 95 % intervals for the slope of the group with 3 units. Origin: simulated."
     figures = {f"{name}.svg": svg for name, svg in calibration_figures(found.shown()).items()}
     return Found(
-        said="\n".join([*_lines(frame), "", plain_table(text, title)]),
+        said="\n".join([*lines_of(found.results), "", plain_table(text, title)]),
         tables={"sbc": frame, "coverage": found.coverage},
         files={**found.files(), **figures},
         require=require,
     )
 
 
-def _lines(frame: pd.DataFrame) -> list[str]:
-    """Say of every model whether its ranks are uniform."""
+def lines_of(results: Sequence[Calibration]) -> list[str]:
+    """Say of every model how many replications passed their gates, and whether the ranks of these are uniform."""
+    from cbec_bayes.calibration.sbc import verdicts
+
+    frame = verdicts(results)
     lines = []
-    for (model, data_of), part in frame.groupby(["model", "data_of"], sort=False):
+    for one in results:
+        model, data_of = one.model, one.data_of
         name = model if model == data_of else f"{model}, wrong on purpose: data of {data_of}"
+        part = frame[(frame["model"] == model) & (frame["data_of"] == data_of)]
         missed = part.loc[part["passed"] == "no", "quantity"]
-        verdict = "uniform" if missed.empty else f"not uniform: {', '.join(missed)}"
-        lines.append(f"{name}: {part['replications'].iloc[0]} replications, ranks {verdict}")
+        verdict = "ranks uniform" if missed.empty else f"ranks not uniform: {', '.join(missed)}"
+        passed = 0 if part.empty else int(part["replications"].iloc[0])
+        count = f"{passed} of {passed + one.failed} replications passed their gates"
+        lines.append(f"{name}: {count}, {verdict if passed else 'none is ranked'}")
     return lines

@@ -305,7 +305,7 @@ def _found_of_checks(found: CheckedFit, figures: Mapping[str, str | bytes]) -> F
 
 def _found_of_comparison(found: pd.DataFrame) -> Found:
     from cbec_bayes.reporting.comparison import compare_table
-    from cbec_bayes.runtime.exact import pack
+    from cbec_bayes.runtime.exact import pack_or_none
     from cbec_bayes.runtime.files import csv_text
 
     table = compare_table("compare", found)
@@ -313,7 +313,7 @@ def _found_of_comparison(found: pd.DataFrame) -> Found:
         said=plain_table(table.frame(), table.caption),
         tables={"compare": found},
         files={"compare.csv": csv_text(found)},
-        results=pack(found),
+        results=pack_or_none(found),
     )
 
 

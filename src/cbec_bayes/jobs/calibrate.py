@@ -11,21 +11,20 @@ from typing import Any
 
 import pandas as pd
 
-from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.family import panel_model_names
 from cbec_bayes.calibration.behaviour import as_text, behaviour, differences
 from cbec_bayes.calibration.coverage import coverage
+from cbec_bayes.calibration.plan import plan
 from cbec_bayes.calibration.sbc import Calibration, calibrate, verdicts
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.fanout import Executor
 from cbec_bayes.runtime.files import asset_dir, csv_text, read_toml
 from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
+from cbec_bayes.runtime.receipts import program
 
 REPLICATIONS = 1_000
 """Replications of each member that the collapsed engine fits."""
-
-WRONG = (("partial_pooling", "nested"), ("partial_pooling", "ar1"))
-"""Fitted model and the model of its data: made wrong on purpose, to be found out."""
 
 TELLING = 100
 """Replications from which on a wrong model must be found out."""
@@ -106,27 +105,16 @@ class Calibrated:
         reasons = [
             *(f"ranks of {r.quantity} under {r.model} are not uniform" for r in failed.itertuples()),
             *(f"{wrong} passes" for wrong in passed),
-            *([f"replications that could not be fitted: {', '.join(lost)}"] if lost else []),
+            *([f"replications that could not be fitted or missed a gate: {', '.join(lost)}"] if lost else []),
         ]
         if reasons:
             raise GateError(f"calibration failed: {'; '.join(reasons)}")
 
 
-def plan(n: int) -> tuple[list[tuple[str, str, int]], int]:
-    """Return model, model of its data and replications, and the outcomes per scenario of the coverage study.
-
-    Members that PyMC samples and models that are wrong on purpose get a fifth of the replications, scenarios half.
-    """
-    few = max(1, n // 5)
-    own = [(name, name, n if load_panel_model(name).is_gaussian else few) for name in panel_model_names()]
-    return [*own, *((model, data_of, few) for model, data_of in WRONG)], max(1, n // 2)
-
-
 def digests() -> dict[str, str]:
     """Return digests of what the numbers depend on: how the code behaves, and the terms and priors of the models.
 
-    See `cbec_bayes.calibration.behaviour`. Unfinished work goes on only where both are the same, to the last digit that
-    is stored.
+    See `cbec_bayes.calibration.behaviour`. Unfinished work asks for more, that the whole program be the same.
     """
     folder = asset_dir("models")
     models = {name: dict(read_toml(folder / f"{name}.toml")) for name in panel_model_names()}
@@ -154,7 +142,7 @@ def calibrate_all(
     executor
         From `cbec_bayes.runtime.fanout.open_executor`.
     n
-        Replications; see `plan`.
+        Replications; see `cbec_bayes.calibration.plan.plan`.
     seed
         Of everything random.
     kept_in
@@ -171,7 +159,7 @@ def calibrate_all(
         raise InputError(f"at least one replication is needed, not {n}")
     models, outcomes = plan(n)
     made = {"replications": n, "outcomes_per_scenario": outcomes, "seed": seed, "produced_by": digests()}
-    what = json.dumps(made)
+    what = json.dumps({**made, **program()})
 
     def journal(name: str) -> Journal | None:
         return None if kept_in is None else Journal(kept_in / f"unfinished-{name}.jsonl", what)

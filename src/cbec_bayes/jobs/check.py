@@ -13,7 +13,7 @@ from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import content, read_settings
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.runtime import receipts
-from cbec_bayes.runtime.exact import pack, unpack
+from cbec_bayes.runtime.exact import pack_or_none, unpack
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -41,9 +41,9 @@ class CheckedFit:
         return {"checks.csv": csv_text(checks_frame(self.results)), **tables}
 
     def packed(self) -> Any:
-        """Return everything as what a receipt can hold; see `checks_of_receipts`."""
+        """Return everything as what a receipt can hold, None where it cannot; see `checks_of_receipts`."""
         results = [{field.name: getattr(result, field.name) for field in fields(result)} for result in self.results]
-        return pack({"model": self.model, "exposure": self.exposure, "results": results})
+        return pack_or_none({"model": self.model, "exposure": self.exposure, "results": results})
 
 
 def check_folder(

@@ -13,7 +13,7 @@ import pandas as pd
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.refit import refit
-from cbec_bayes.bayes.sampling.gates import sentence
+from cbec_bayes.bayes.sampling.gates import PASSED, by_gate, sentence
 from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.jobs.reconstruct import Problem, reconstruct, seeds_of
@@ -35,7 +35,7 @@ QUANTILES = np.linspace(0.005, 0.995, 100)
 SURVIVES = 0.95
 """Share of panels in which a conclusion must be settled, for the print to settle it."""
 
-PANEL_COLUMNS = ("panel", "quantity", "mean", "sd", "ci_low", "ci_high", "p_positive", "not_met", "origin")
+PANEL_COLUMNS = ("panel", "quantity", "mean", "sd", "ci_low", "ci_high", "p_positive", "not_met", "origin", "gate")
 
 CONCLUSION_COLUMNS = (
     "conclusion",
@@ -91,7 +91,8 @@ class Ensemble:
         Its name.
     panels
         One row per panel and quantity, with columns `PANEL_COLUMNS`; `not_met` counts the printed cells that the panel
-        does not meet.
+        does not meet. `gate` is `cbec_bayes.bayes.sampling.gates.PASSED`, or, in the only row of a panel that is left
+        out, which has no quantity, the reason.
     sizes
         One row per quantity, with columns `SIZE_COLUMNS`: the mixture over panels, the range of the panels' means, and
         the share of the mixture's variance that lies between panels, which the print does not settle.
@@ -118,18 +119,31 @@ class Ensemble:
     @property
     def gates(self) -> str:
         """How many fits passed their gates, in a sentence, and why the others are left out."""
-        total = self.panels["panel"].nunique() + self.failed
-        return sentence(total, {f"panel {number}": reason for number, reason in self.refused.items()}, "fits")
+        return sentence(self.n_built, self._named(), "fits")
+
+    @property
+    def left_out(self) -> str:
+        """The panels that are left out and why, in words; blank where none is."""
+        return by_gate(self._named(), tabled=True)
+
+    def _named(self) -> dict[str, str]:
+        return {f"panel {number}": reason for number, reason in self.refused.items()}
+
+    @property
+    def n_built(self) -> int:
+        """Panels that were built."""
+        return int(self.panels["panel"].nunique())
 
     @property
     def n_panels(self) -> int:
-        """Panels to which the model was fitted."""
-        return int(self.panels["panel"].nunique())
+        """Panels to which the model was fitted, with every gate passed."""
+        return self.n_built - self.failed
 
     @property
     def not_met(self) -> tuple[int, int]:
         """Fewest and most printed cells that one of them does not meet."""
-        return int(self.panels["not_met"].min()), int(self.panels["not_met"].max())
+        own = self.panels.loc[self.panels["gate"] == PASSED, "not_met"]
+        return int(own.min()), int(own.max())
 
     def concluded(self, survives: str) -> list[str]:
         """Return the conclusions with one value of `survives`: ``yes``, ``opposite`` or ``no``."""
@@ -207,14 +221,8 @@ def summarise_ensemble(model: str, found: Sequence[Mapping[str, Any]]) -> Ensemb
         why = "; ".join(dict.fromkeys(str(one["reason"]) for one in found))
         raise GateError(f"the model {model} could be fitted to none of the panels: {why}")
     origin = str(Origin.RECONSTRUCTED)
-    panels = pd.DataFrame(
-        [
-            (number, quantity, *own["summary"], one["not_met"], origin)
-            for number, one in fitted
-            for quantity, own in one["quantities"].items()
-        ],
-        columns=list(PANEL_COLUMNS),
-    )
+    rows = [row for number, one in enumerate(found, 1) for row in _rows(number, one)]
+    panels = pd.DataFrame(rows, columns=list(PANEL_COLUMNS))
     sizes, conclusions = [], []
     for quantity in fitted[0][1]["quantities"]:
         own = panels[panels["quantity"] == quantity]
@@ -234,6 +242,13 @@ def summarise_ensemble(model: str, found: Sequence[Mapping[str, Any]]) -> Ensemb
         pd.DataFrame(conclusions, columns=list(CONCLUSION_COLUMNS)),
         {number: str(one["reason"]) for number, one in enumerate(found, 1) if not one["quantities"]},
     )
+
+
+def _rows(number: int, one: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """Return the rows of `Ensemble.panels` of a panel: one per quantity, or one with the reason that it is left out."""
+    origin, kept = str(Origin.RECONSTRUCTED), one["quantities"].items()
+    rows = [(number, quantity, *own["summary"], one["not_met"], origin, PASSED) for quantity, own in kept]
+    return rows or [(number, "", *[np.nan] * 5, one["not_met"], origin, str(one["reason"]))]
 
 
 def conclusion(quantity: str, p_positive: Array) -> tuple[object, ...]:

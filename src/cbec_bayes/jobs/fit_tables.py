@@ -83,6 +83,7 @@ class FittedPanel:
         scales = "; ".join(f"{name} ~ {prior}" for name, prior in self.fit.priors.items())
         found = self.fit.diagnostics
         trust = f"Pareto k {found.khat:.2f}" if found.khat is not None else f"{found.divergences} divergences"
+        passed = f"Gates missed: {'; '.join(found.failures)}." if found.failures else "All gates passed."
         gathered = self.fit.blocks.gathered
         many = len(self.fit.design.groups) if len(self.effects) > MAX_CONTRASTED else 0
         untold = " and ".join(self.fit.unlearned)
@@ -98,7 +99,7 @@ class FittedPanel:
             f"Priors, in the data's own units: {scales}.",
             _evidence_note(self.fit),
             f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {trust}. "
-            f"Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.fit.design.origin}.",
+            f"{passed} Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.fit.design.origin}.",
         )
 
     def shown(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from cbec_bayes.replication import Replication, observed_rows, printed_coefficie
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import asset_dir
-from cbec_bayes.runtime.journal import Journal, code_digest
+from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+from cbec_bayes.runtime.receipts import program
 
 STEPS = (
     *REANALYSIS_STEPS,
@@ -103,7 +104,7 @@ def run_study(
     compared = {name: compare_study(classical[name], fits) for name, fits in hierarchical.items()}
     on_progress(Progress(STEPS[-2]))
     made = manifest(chosen, seed)
-    ensemble, journal = None, Journal(out / UNFINISHED, json.dumps([made, members, _ensemble_code()]))
+    ensemble, journal = None, ensemble_journal(out, made, members)
     if members and chosen.panel is not None and chosen.panel.proxies:
         ensemble = run_ensemble(load_problem(chosen), n=members, model=models[0], journal=journal, **options)
     return StudyResults(
@@ -137,7 +138,6 @@ def compare_study(replication: Replication, fits: StudyFits) -> pd.DataFrame:
     )
 
 
-def _ensemble_code() -> str:
-    from cbec_bayes import bayes, classical, reconstruction
-
-    return code_digest(bayes, classical, reconstruction)
+def ensemble_journal(out: Path, made: Mapping[str, Any], members: int) -> Journal:
+    """Return what keeps the panels of an unfinished ensemble; those of another program or manifest are begun anew."""
+    return Journal(out / UNFINISHED, json.dumps([made, members, program()]))

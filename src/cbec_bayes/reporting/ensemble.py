@@ -99,14 +99,24 @@ def ensemble_sentences(found: Ensemble) -> tuple[str, ...]:
     """Say which conclusions survive, and which do not."""
     settled = [*found.concluded("yes"), *(f"not that {opposite}" for opposite in found.concluded("opposite"))]
     rest = found.concluded("no")
-    fewest, most = found.not_met
-    first = (
-        f"{found.n_panels} panels were built, each of which misses {fewest}"
-        f"{'' if fewest == most else f' to {most}'} of the printed numbers and meets all others, "
-        "and the headline model was fitted to each."
-    )
     return (
-        f"{first} {found.gates}",
+        _built(found),
         f"Settled by what was printed: {'; '.join(settled) or 'nothing'}.",
         f"Not settled by it, whatever one panel says: {'; '.join(rest) or 'nothing'}.",
+    )
+
+
+def _built(found: Ensemble) -> str:
+    """Say how many panels were built, how many fits passed their gates, and how well these panels meet the print."""
+    fewest, most = found.not_met
+    misses = f"misses {fewest}{'' if fewest == most else f' to {most}'} of the printed numbers and meets all others"
+    if not found.failed:
+        return (
+            f"{found.n_panels} panels were built, each of which {misses}, and the headline model was fitted to each. "
+            f"{found.gates}"
+        )
+    these = f"Each of these {found.n_panels}" if found.n_panels > 1 else "This one"
+    return (
+        f"{found.n_built} panels were built. {found.n_panels} of the {found.n_built} fits of the headline model passed "
+        f"their gates (left out: {found.left_out}). {these} {misses}."
     )

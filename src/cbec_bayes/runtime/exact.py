@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-DTYPES = ("object", "str", "bool", "boolean", "int64", "Int64", "float64")
+_SIZES = (8, 16, 32, 64)
+_GAPPED = (*(f"{kind}{size}" for kind in ("Int", "UInt") for size in _SIZES), "Float32", "Float64", "boolean")
+_NUMBERS = (*(f"{kind}{size}" for kind in ("int", "uint") for size in _SIZES), "float16", "float32", "float64", "bool")
+DTYPES = ("object", "str", "category", *_NUMBERS, *_GAPPED)
 """Types of columns that are kept."""
 
 
@@ -18,7 +21,7 @@ def pack(value: Any) -> Any:
     Parameters
     ----------
     value
-        Text, number, truth value, None, a DataFrame, or a tuple, a list or a mapping by text of these.
+        Text, number, truth value, None, pandas.NA, a DataFrame, or a tuple, a list or a mapping by text of these.
 
     Raises
     ------
@@ -32,6 +35,8 @@ def pack(value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float):
         return value
+    if value is pd.NA:
+        return {"missing": "NA"}
     if isinstance(value, str):
         return str(value)
     if isinstance(value, pd.DataFrame):
@@ -41,6 +46,14 @@ def pack(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {"mapping": [[str(name), pack(one)] for name, one in value.items()]}
     raise TypeError(f"results of type {type(value).__name__} cannot be kept")
+
+
+def pack_or_none(value: Any) -> Any:
+    """Return a result as `pack` does, or None where it cannot be kept, so that nothing computed is lost over it."""
+    try:
+        return pack(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def unpack(held: Any) -> Any:
@@ -55,8 +68,12 @@ def unpack(held: Any) -> Any:
         if isinstance(held, list):
             raise TypeError("a list stands by its kind")
         return held
+    import pandas as pd
+
     ((kind, inside),) = held.items()
     match kind:
+        case "missing":
+            return pd.NA
         case "table":
             return _unpacked_frame(inside)
         case "tuple":
@@ -88,7 +105,10 @@ def _packed_column(column: pd.Series) -> dict[str, Any]:
     kind = str(column.dtype)
     if kind not in DTYPES:
         raise TypeError(f"a column of type {kind} cannot be kept")
-    missing = kind in ("boolean", "Int64")
+    if kind == "category":
+        labels = _packed_column(column.cat.categories.to_series())
+        return {"type": kind, "values": column.cat.codes.tolist(), "labels": labels, "ordered": column.cat.ordered}
+    missing = kind in _GAPPED
     values = [None if missing and value is pd.NA else pack(value) for value in column.array]
     return {"type": kind, "values": values}
 
@@ -109,5 +129,8 @@ def _unpacked_column(held: Mapping[str, Any]) -> pd.Series:
 
     if held["type"] not in DTYPES:
         raise TypeError(f"a column of type {held['type']} is never kept")
+    if held["type"] == "category":
+        labels = pd.Index(_unpacked_column(held["labels"]))
+        return pd.Series(pd.Categorical.from_codes(held["values"], labels, ordered=held["ordered"]))
     column: pd.Series = pd.Series([unpack(value) for value in held["values"]], dtype=held["type"])
     return column

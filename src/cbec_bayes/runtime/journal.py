@@ -1,12 +1,9 @@
-"""Results of pieces of work, kept so that an interrupted run goes on, and the digest of the code they depend on."""
+"""Results of pieces of work, kept so that an interrupted run goes on."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,33 +76,3 @@ class Journal:
     def remove(self) -> None:
         """Remove the file, once what it led to is written."""
         self.path.unlink(missing_ok=True)
-
-
-def code_digest(*modules: Any) -> str:
-    """Return a digest of what modules do: of their code without comments, docstrings and layout.
-
-    A package stands for all the modules in it.
-    """
-    digest = hashlib.sha256()
-    for module in modules:
-        file = Path(module.__file__)
-        paths = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-        for path in paths:
-            digest.update(path.relative_to(file.parent.parent).as_posix().encode())
-            digest.update(_meaning(path.read_text(encoding="utf-8")).encode())
-    return digest.hexdigest()
-
-
-def _meaning(source: str) -> str:
-    """Return the tokens of a module, a line each, without comments, docstrings and layout."""
-    found: list[str] = []
-    begun = True  # of a statement
-    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
-        if token.type in (tokenize.COMMENT, tokenize.NL):
-            continue
-        if begun and token.type == tokenize.STRING and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
-            continue
-        begun = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-        found.append(tokenize.tok_name[token.type] if begun else token.string)
-    return "\n".join(found)

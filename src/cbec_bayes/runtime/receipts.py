@@ -64,8 +64,13 @@ def digest(command: str, content: Mapping[str, Any]) -> str:
     content
         Options, digests of data and models; whatever JSON can hold. Code and versions are added.
     """
-    whole = {"command": command, "content": content, "code": package_digest(), "versions": versions()}
+    whole = {"command": command, "content": content, **program()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def program() -> dict[str, Any]:
+    """Return what any result depends on besides what is asked for: the digest of the package, and versions."""
+    return {"code": package_digest(), "versions": versions()}
 
 
 @cache

@@ -225,11 +225,15 @@ def sentence(total: int, refused: Mapping[str, str], what: str = "refits", *, ta
 
 def left_out(refused: Mapping[str, str], *, tabled: bool = False) -> str:
     """Return the end of a `sentence`, without its stop: which fits are left out, gate by gate; blank where none is."""
-    by_gate: dict[str, dict[str, str]] = {}
+    return f"; left out: {by_gate(refused, tabled=tabled)}" if refused else ""
+
+
+def by_gate(refused: Mapping[str, str], *, tabled: bool = False) -> str:
+    """Name the fits that are left out, gate by gate, with the range of what was measured."""
+    gates: dict[str, dict[str, str]] = {}
     for name, reason in refused.items():
-        by_gate.setdefault(_MEASURED.sub(r"\1#\3", reason), {})[name] = reason
-    parts = [f"{_names(list(own), tabled=tabled)} ({_ranged(list(own.values()))})" for own in by_gate.values()]
-    return f"; left out: {'; '.join(parts)}" if parts else ""
+        gates.setdefault(_MEASURED.sub(r"\1#\3", reason), {})[name] = reason
+    return "; ".join(f"{_names(list(own), tabled=tabled)} ({_ranged(list(own.values()))})" for own in gates.values())
 
 
 def _ranged(reasons: list[str]) -> str:
