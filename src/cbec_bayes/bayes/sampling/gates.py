@@ -223,13 +223,13 @@ def sentence(total: int, refused: Mapping[str, str], what: str = "refits", *, ta
     return f"{said}{left_out(refused, tabled=tabled)}."
 
 
-def left_out(refused: Mapping[str, str], *, tabled: bool = False) -> str:
+def left_out(refused: Mapping[str, str], said: str = "left out", *, tabled: bool = False) -> str:
     """Return the end of a `sentence`, without its stop: which fits are left out, gate by gate; blank where none is."""
     by_gate: dict[str, dict[str, str]] = {}
     for name, reason in refused.items():
         by_gate.setdefault(_MEASURED.sub(r"\1#\3", reason), {})[name] = reason
     parts = [f"{_names(list(own), tabled=tabled)} ({_ranged(list(own.values()))})" for own in by_gate.values()]
-    return f"; left out: {'; '.join(parts)}" if parts else ""
+    return f"; {said}: {'; '.join(parts)}" if parts else ""
 
 
 def _ranged(reasons: list[str]) -> str:
