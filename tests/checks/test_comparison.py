@@ -20,21 +20,17 @@ from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.refit import refit
-from cbec_bayes.checks import comparison
+from cbec_bayes.checks import leftout
 from cbec_bayes.checks.comparison import (
     COMPARISON_COLUMNS,
     GROUP_COLUMNS,
-    QUESTIONS,
     ROW_COLUMNS,
-    Predicted,
     comparison_table,
-    gaussian_members,
     left_out_groups,
     left_out_rows,
     model_comparison,
-    predict,
-    predictions,
 )
+from cbec_bayes.checks.leftout import QUESTIONS, TOO_DEAR, Predicted, gaussian_members, predict, predictions, refused
 from cbec_bayes.checks.sensitivity import POWER_COLUMNS, POWERS, power_scaling
 from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.reporting.checkfigures import draw
@@ -269,7 +265,10 @@ def made_up(**elpd):
     """Predictions of rows, with numbers to compute by hand."""
     return {
         (name, "row"): Predicted(
-            np.array(values), np.full(len(values), 0.1), np.full(len(values), 0.5), ("",) * len(values)
+            elpd=np.array(values),
+            khat=np.full(len(values), 0.1),
+            p=np.full(len(values), 0.5),
+            notes=("",) * len(values),
         )
         for name, values in elpd.items()
     }
@@ -364,6 +363,7 @@ def test_without_groups_rows_and_units_are_left_out():
     assert set(answers) == {(model, what) for model in ("partial_pooling", "ar1") for what in ("row", "unit")}
     results = checked(found, ("ar1",))
     assert results["left_out_groups"].passed is None
+    assert results["left_out_groups"].text == "There are no groups."
     assert results["left_out_rows"].passed is not None
     assert set(results["model_comparison"].table["question"]) == {QUESTIONS["row"], QUESTIONS["unit"]}
     assert power_scaling(found).passed is None
@@ -371,10 +371,11 @@ def test_without_groups_rows_and_units_are_left_out():
 
 def test_large_panels_are_not_left_out_of(monkeypatch):
     found = fitted()
-    monkeypatch.setattr(comparison, "MAX_ROWS", found.design.n_obs - 1)
+    monkeypatch.setattr(leftout, "MAX_ROWS", found.design.n_obs - 1)
     assert predictions(found, FEW) == {}
-    monkeypatch.setattr(comparison, "MAX_ROWS", found.design.n_obs)
-    monkeypatch.setattr(comparison, "MAX_PARTS", 29)
+    assert left_out_rows(found, {}).text == "There are 240 rows; parts are left out of 239 at the most."
+    monkeypatch.setattr(leftout, "MAX_ROWS", found.design.n_obs)
+    monkeypatch.setattr(leftout, "MAX_PARTS", 29)
     assert set(predictions(found, ())) == {("partial_pooling", "row"), ("partial_pooling", "group")}
 
 
@@ -394,7 +395,9 @@ def test_a_member_that_cannot_be_fitted_is_named_and_has_no_numbers():
     (reason,) = {predict(LooTask(design, load_panel_model("no_pooling"), what, 1)).refused for what in QUESTIONS}
     assert "is not identified" in reason
     result = model_comparison(fit(design), predictions(fit(design), ("no_pooling", "complete_pooling")))
-    assert f"2 of 3 members passed their gates; left out: no_pooling ({reason})." in result.text
+    assert (
+        f"2 of 3 members were compared, and all their fits passed their gates; not compared: no_pooling ({reason})."
+    ) in result.text
     assert_blank(result.table, "no_pooling", reason)
 
 
@@ -416,11 +419,9 @@ def test_members_of_an_ordinary_panel_pass():
     answers = predicted()
     assert not any(one.refused for one in answers.values())
     rows, groups, members = (check(fitted(), answers) for check in (left_out_rows, left_out_groups, model_comparison))
-    assert rows.text.endswith(" The one fit passed its gates.")
-    assert groups.text.endswith(
-        f" {2 + refits(answers, 'group')} of {2 + refits(answers, 'group')} fits passed their gates."
-    )
-    assert members.text.endswith(" 5 of 5 members passed their gates.")
+    assert rows.text.endswith(" The fit to all rows passed its gates, and no row needed a refit.")
+    assert groups.text.endswith(" The two fits to all rows passed their gates, and no group needed a refit.")
+    assert members.text.endswith(" All 5 members were compared, and all their fits passed their gates.")
     assert (rows.table["note"] == "").all()
     assert (groups.table["note"] == "").all()
     own = members.table.set_index(["left_out", "model"])["note"]
@@ -428,8 +429,11 @@ def test_members_of_an_ordinary_panel_pass():
     assert (own.drop([("group", "no_pooling"), ("group", "correlated_effects")]) == "").all()
 
 
-def refits(answers, what):
-    return sum(answers[model, what].refits for model in ("partial_pooling", "complete_pooling"))
+def test_refits_without_a_part_are_counted(monkeypatch):
+    monkeypatch.setattr(loo, "KHAT_MAX", -1e6)
+    assert groups_of(fitted()).text.endswith(" The two fits to all rows and 6 refits passed their gates.")
+    alone = left_out_groups(fitted(model="complete_pooling"), asked(fitted(model="complete_pooling"), "group"))
+    assert alone.text.endswith(" The fit to all rows and 3 refits passed their gates.")
 
 
 @pytest.mark.parametrize("changed", [WIDE, DIVERGED], ids=["khat", "divergences"])
@@ -441,7 +445,10 @@ def test_a_member_that_misses_a_gate_is_named_and_has_no_numbers(monkeypatch, ch
     assert answers["complete_pooling", "row"].refused == reason
     result = model_comparison(found, answers | {("group_variance", "row"): predicted()["group_variance", "row"]})
     assert result.text.startswith("Of 2 members none")
-    assert result.text.endswith(f"2 of 3 members passed their gates; left out: complete_pooling ({reason}).")
+    assert result.text.endswith(
+        " 2 of 3 members were compared, and all their fits passed their gates; "
+        f"not compared: complete_pooling ({reason})."
+    )
     assert_blank(result.table, "complete_pooling", reason)
     assert draw(result, "members") is not None
     groups = left_out_groups(
@@ -449,7 +456,7 @@ def test_a_member_that_misses_a_gate_is_named_and_has_no_numbers(monkeypatch, ch
         {("partial_pooling", "group"): predicted()["partial_pooling", "group"]}
         | {("complete_pooling", "group"): answers["complete_pooling", "row"]},
     )
-    assert groups.passed is None
+    assert groups.passed is False
     assert groups.text == f"The model complete_pooling predicts nothing here: {reason}."
 
 
@@ -458,7 +465,7 @@ def test_a_fit_that_misses_a_gate_predicts_nothing(monkeypatch):
     found = fitted()
     results = checked(found, ())
     for result in results.values():
-        assert result.passed is None
+        assert result.passed is False
         assert result.table.empty
     for name in ("left_out_rows", "model_comparison"):
         assert (
@@ -478,7 +485,9 @@ def test_a_part_whose_refit_misses_a_gate_is_not_predicted(monkeypatch):
     result = left_out_groups(found, answers)
     assert result.passed is False
     assert result.text.startswith("Each of 2 groups is predicted")
-    assert result.text.endswith(f"7 of 8 fits passed their gates; left out: g1 ({SAID['khat']}).")
+    assert result.text.endswith(
+        f" The two fits to all rows and 5 of 6 refits passed their gates; left out: g1 ({SAID['khat']})."
+    )
     assert result.table["note"].tolist() == list(own.notes)
     row = comparison_table(found, answers).set_index("model").loc["partial_pooling"]
     assert row["note"] == f"no density of 1 of 3 groups: {SAID['khat']}"
@@ -487,7 +496,60 @@ def test_a_part_whose_refit_misses_a_gate_is_not_predicted(monkeypatch):
     notes = tuple(SAID["divergences"] if i == 5 else "" for i in range(240))
     result = left_out_rows(found, {("partial_pooling", "row"): replace(rows, notes=notes)})
     assert result.passed is False
-    assert result.text.endswith(f"1 of 2 fits passed their gates; left out: u0 2006 ({SAID['divergences']}).")
+    assert result.text.endswith(
+        f" The fit to all rows and 0 of 1 refits passed their gates; left out: u0 2006 ({SAID['divergences']})."
+    )
+
+
+def test_parts_whose_refits_missed_gates_are_counted_in_the_comparison():
+    """It fails where they are the fitted model's; another member's are said."""
+    found = fitted()
+    answers = {key: predicted()[key, "row"] for key in ("partial_pooling", "complete_pooling")}
+    notes = tuple(SAID["khat"] if i == 5 else "" for i in range(240))
+    lost = copied(answers["complete_pooling"])
+    lost.elpd[5] = np.nan
+    for model, passed in (("complete_pooling", True), ("partial_pooling", False)):
+        given = answers | {model: replace(lost, notes=notes)}
+        given = {(name, "row"): one for name, one in given.items()}
+        total = sum(1 + one.refits for one in given.values())
+        result = model_comparison(found, given)
+        assert result.passed is passed
+        assert result.text.endswith(
+            f" All 2 members were compared, and {total} of {total + 1} of their fits passed their gates; "
+            f"left out: {model} without u0 2006 ({SAID['khat']})."
+        )
+
+
+def test_a_member_refused_for_one_question_stays_in_the_others():
+    answers = dict(predicted())
+    answers["group_variance", "unit"] = refused(SAID["khat"], "gate")
+    result = model_comparison(fitted(), answers)
+    assert result.passed is True
+    assert result.text.startswith("Of 5 members none")
+    assert "All 5 members were compared" in result.text
+    assert result.text.endswith(f"; left out: group_variance where a unit is left out ({SAID['khat']}).")
+    answers["partial_pooling", "unit"] = refused(SAID["khat"], "gate")
+    result = model_comparison(fitted(), answers)
+    assert result.passed is False
+    assert "partial_pooling where a unit is left out" in result.text
+    assert set(result.table["left_out"]) == {"row", "group"}
+
+
+@pytest.mark.parametrize(("kind", "passed"), [("gate", False), ("input", None), ("dear", None)])
+def test_what_the_fitted_model_is_refused_for_decides(kind, passed):
+    answers = {("partial_pooling", what): refused("because", kind) for what in QUESTIONS}
+    for result in checked(fitted(), given=answers).values():
+        assert result.passed is passed
+        assert result.text == "The model partial_pooling predicts nothing here: because."
+
+
+def test_a_member_that_is_too_dear_is_not_compared(monkeypatch):
+    monkeypatch.setattr(leftout, "affordable", lambda model, _: model.name != "ar1")
+    answers = predictions(fitted(), ("ar1",))
+    assert {one.kind for (model, _), one in answers.items() if model == "ar1"} == {"dear"}
+    result = model_comparison(fitted(), answers)
+    assert result.passed is None
+    assert result.text == (f"No other member is compared with partial_pooling; not compared: ar1 ({TOO_DEAR}).")
 
 
 def test_other_errors_are_not_swallowed(monkeypatch):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cbec_bayes.commands import program as cli
-from cbec_bayes.reporting.panelpage import FILE
+from cbec_bayes.reporting.panelpage import FILE, _checks_sentence
 from cbec_bayes.reporting.tables import sampled
 from tests.support.pages import COMPARED, Reader
 
@@ -109,7 +110,7 @@ def test_a_panel_without_groups(tmp_path):
     text = (alone / FILE).read_text(encoding="utf-8")
     assert "All rows share one slope" in text
     idle = sum(pd.read_csv(alone / "checks.csv")["passed"] == "not applicable")
-    assert f"{idle} more do not apply to this model or to a panel of this size" in text
+    assert f"{idle} more do not apply to this model or to this panel, and say why." in text
     assert not (alone / "figures" / "path.svg").exists()
 
 
@@ -142,3 +143,18 @@ def test_rows_of_many_groups_can_be_searched(browser, many):
 def test_a_folder_that_is_none(tmp_path, capsys):
     assert program("report", tmp_path) == 2
     assert "no folder of a fit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [
+        ([True, None], "Of 1 check none failed. 1 more does not apply to this model or to this panel, and says why."),
+        (
+            [True, True, None, None],
+            "Of 2 checks none failed. 2 more do not apply to this model or to this panel, and say why.",
+        ),
+    ],
+)
+def test_checks_are_counted(passed, said):
+    results = [SimpleNamespace(name="power_scaling", passed=one) for one in passed]
+    assert _checks_sentence(SimpleNamespace(checks=SimpleNamespace(results=results))) == said

@@ -13,15 +13,9 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.agreement import agreement
 from cbec_bayes.checks.cells import Place, predictive_cells
-from cbec_bayes.checks.comparison import (
-    Predictions,
-    gaussian_members,
-    left_out_groups,
-    left_out_rows,
-    model_comparison,
-    predictions,
-)
+from cbec_bayes.checks.comparison import left_out_groups, left_out_rows, model_comparison
 from cbec_bayes.checks.influence import leave_out
+from cbec_bayes.checks.leftout import Predictions, gaussian_members, predictions
 from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.replicable import LEAST, TOO_LARGE, replicable, room
 from cbec_bayes.checks.residuals import predictive_residuals

@@ -182,8 +182,11 @@ def _checks_sentence(found: ReportedFit) -> str:
     results = found.checks.results
     failed = [title_of(one.name).lower() for one in results if one.passed is False]
     tried = sum(one.passed is not None for one in results)
-    said = f"Of {tried} checks {len(failed) or 'none'} failed" + (f": {'; '.join(failed)}." if failed else ".")
+    said = f"Of {tried} check{'' if tried == 1 else 's'} {len(failed) or 'none'} failed" + (
+        f": {'; '.join(failed)}." if failed else "."
+    )
     idle = len(results) - tried
     if idle:
-        said += f" {idle} more do not apply to this model or to a panel of this size, and say why."
+        do, say = ("does", "says") if idle == 1 else ("do", "say")
+        said += f" {idle} more {do} not apply to this model or to this panel, and {say} why."
     return said

@@ -223,9 +223,9 @@ def sentence(total: int, refused: Mapping[str, str], what: str = "refits", *, ta
     return f"{said}{left_out(refused, tabled=tabled)}."
 
 
-def left_out(refused: Mapping[str, str], *, tabled: bool = False) -> str:
+def left_out(refused: Mapping[str, str], said: str = "left out", *, tabled: bool = False) -> str:
     """Return the end of a `sentence`, without its stop: which fits are left out, gate by gate; blank where none is."""
-    return f"; left out: {by_gate(refused, tabled=tabled)}" if refused else ""
+    return f"; {said}: {by_gate(refused, tabled=tabled)}" if refused else ""
 
 
 def by_gate(refused: Mapping[str, str], *, tabled: bool = False) -> str:
