@@ -437,7 +437,7 @@ def test_the_path_has_what_the_other_scales_are_unsure_by(monkeypatch):
     """The law of total variance over two residual scales far apart."""
     design = unequal(panel("unbalanced"))
     found = fit(design, draws=20)
-    both = SimpleNamespace(points=np.log([[[0.3], [6.0]]]))
+    both = SimpleNamespace(points=np.log([[[0.3], [6.0]]]), method="importance", khat=0.0, ess=2.0)
     monkeypatch.setattr(shrinkage, "draw_scales", lambda *_, **__: both)
     path = shrinkage_path(found, np.array([0.4]))
     monkeypatch.undo()
@@ -469,7 +469,7 @@ def test_the_path_averaged_over_tau_is_the_posterior():
 def test_the_path_as_a_table():
     path = shrinkage_path(held(unequal(panel("balanced")), sigma=0.8, tau=0.1), np.array([0.1, 1.0]), draws=10)
     table = path.frame(Origin.SIMULATED)
-    assert list(table.columns) == ["tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin"]
+    assert list(table.columns) == ["tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin", "gate"]
     assert len(table) == 6
     row = table.iloc[4]
     assert (row["tau"], row["group"], row["origin"]) == (1.0, "some", "simulated")

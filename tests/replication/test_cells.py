@@ -380,7 +380,7 @@ def test_the_command_passes_its_options_on(monkeypatch, capsys):
         seen.update(given, study=study.name)
         raise InputError("enough")
 
-    monkeypatch.setattr("cbec_bayes.replication.replicate", stop)
+    monkeypatch.setattr("cbec_bayes.jobs.replicate.replicate", stop)
     with pytest.raises(SystemExit):
         main(["replicate", "--study", "public", "--seed", "7", "--no-few"])
     assert callable(seen.pop("on_progress"))
