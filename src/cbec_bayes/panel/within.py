@@ -126,6 +126,13 @@ def _indicators(codes: Codes) -> Any:
     return sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(int(codes.max(initial=-1)) + 1, n))
 
 
+def sums_by(codes: Codes, columns: Array, n_codes: int) -> Array:
+    """Return the sums of columns, shape (n, k), over the rows of each code, shape (n_codes, k)."""
+    n = len(codes)
+    indicators = sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(n_codes, n))
+    return np.asarray(indicators @ columns)
+
+
 def means_by(codes: Codes, columns: Array) -> Array:
     """Return the means of columns, shape (n, k), over the rows of each code, shape (codes, k)."""
     if len(codes) == 0:

@@ -15,7 +15,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     UnitMeans,
     weighted,
 )
-from cbec_bayes.bayes.likelihood.rows import normal_log_density, sigma_of_rows
+from cbec_bayes.bayes.likelihood.rows import autoregressive_log_density, sigma_of_rows
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.moments.lagged import Lagged, previous_rows
@@ -74,13 +74,7 @@ class AutoregressiveErrors:
 
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """See `ErrorModel`."""
-        left, sigma = residual.copy(), sigma_of_rows(design, self.sigmas, scales)
-        previous, gap = previous_rows(design)
-        now = np.flatnonzero(gap > 0)
-        carried = scales[RHO][:, None] ** gap[now]
-        left[:, now] -= carried * residual[:, previous[now]]
-        sigma[:, now] *= np.sqrt(1 - carried**2)
-        return normal_log_density(left, sigma)
+        return autoregressive_log_density(design, residual, sigma_of_rows(design, self.sigmas, scales), scales[RHO])
 
     def draw_units(
         self, blocks: Blocks, coefficients: Array, scales: Scales, rng: np.random.Generator

@@ -10,6 +10,7 @@ import numpy as np
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import ConditionalAt, RowsGivenOthers
 from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, means_by
 
@@ -52,6 +53,17 @@ def sigma_of_units(design: Design, sigmas: Sequence[str], scales: Scales) -> Arr
 def normal_log_density(residual: Array, sigma: Array) -> Array:
     """Return the log density of normal residuals with standard deviations, elementwise."""
     return -((residual / sigma) ** 2 + LOG_2PI) / 2 - np.log(sigma)
+
+
+def autoregressive_log_density(design: Design, residual: Array, sigma: Array, rho: Array) -> Array:
+    """Return the log density of every row's residual given the unit's row before, all of shape (S, n) but rho, (S,)."""
+    left, spread = residual.copy(), sigma.copy()
+    previous, gap = previous_rows(design)
+    now = np.flatnonzero(gap > 0)
+    carried = rho[:, None] ** gap[now]
+    left[:, now] -= carried * residual[:, previous[now]]
+    spread[:, now] *= np.sqrt(1 - carried**2)
+    return normal_log_density(left, spread)
 
 
 def shrinkage(mean_variance: Array, effect_variance: Array | None) -> Array:

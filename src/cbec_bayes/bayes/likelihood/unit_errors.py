@@ -1,0 +1,294 @@
+"""Errors with what units have of their own: correlation over time, levels, slopes, trends, and a spread by group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
+from cbec_bayes.bayes.likelihood.residual_covariance import (
+    ConditionalAt,
+    CrossProducts,
+    RowsGivenOthers,
+    UnitMeans,
+)
+from cbec_bayes.bayes.likelihood.rows import autoregressive_log_density, normal_log_density, sigma_of_rows
+from cbec_bayes.bayes.likelihood.unit_systems import UnitSystems, unit_systems
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.model.densities import RHO
+from cbec_bayes.bayes.moments.lags import Lags
+from cbec_bayes.bayes.moments.unit_directions import Directions, UnitProducts
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, Codes, sums_by
+
+EFFECT = "unit_effect"
+
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitErrors:
+    """V_i = sigma_r^2 R(rho) + kappa^2 d_i d_i' + xi^2 t_i t_i' + sigma_mu^2 1 1', each part there or not.
+
+    A part beside the first is a direction in which every unit has a coefficient of its own, pooled by a scale or flat;
+    what is flat is integrated over all of the real line, where the unit's rows tell it (see `Directions`). Everything
+    follows from fixed cross-products of each unit and a system of as many equations as it has directions (Woodbury's
+    identity), so that the cost grows with the number of units and no covariance of rows is laid out.
+
+    Attributes
+    ----------
+    sigmas
+        Name of the residual scale, or of each stratum's.
+    stratum
+        Of every unit, from 0, shape (N,).
+    n_obs
+        Rows of each stratum, shape (K,).
+    directions, lags
+        Of the rows.
+    products
+        Of the outcome and every coefficient's column.
+    """
+
+    sigmas: tuple[str, ...]
+    stratum: Codes
+    n_obs: Codes
+    directions: Directions
+    lags: Lags
+    products: UnitProducts
+
+    @property
+    def other_parameters(self) -> tuple[str, ...]:
+        """See `ErrorModel`: scales of slopes and trends, that of effects, the correlation."""
+        own = {name: scale for name, scale in self._scales.items() if name != EFFECT}
+        return (*own.values(), *(self._scales[name] for name in self._scales if name == EFFECT), *self._correlation)
+
+    @property
+    def _scales(self) -> dict[str, str]:
+        """Scales of the pooled directions by their names."""
+        every = zip(self.directions.names, self.directions.scales, strict=True)
+        return {name: scale for name, scale in every if scale is not None}
+
+    @property
+    def _correlation(self) -> tuple[str, ...]:
+        return (RHO,) if self.lags.is_correlated else ()
+
+    @property
+    def has_unit_effects(self) -> bool:
+        """See `ErrorModel`."""
+        return False
+
+    @property
+    def unit_means(self) -> tuple[str, ...]:
+        """See `ResidualCovariance`."""
+        return tuple(f"mean_{name}" for name in self._scales if name != EFFECT)
+
+    @property
+    def _averaged(self) -> list[int]:
+        return [self.directions.names.index(name) for name in self._scales if name != EFFECT]
+
+    @property
+    def _free(self) -> Array:
+        """Rows of each stratum less the flat coefficients of units that these tell, shape (K,)."""
+        there = self.directions.is_there[: self.directions.n_flat].sum(axis=0)
+        return np.asarray(self.n_obs - np.bincount(self.stratum, there, len(self.sigmas)))
+
+    def _sigma(self, scales: Scales) -> Array:
+        """Return the residual scale of every unit, shape (S, N), or that of all, (S, 1)."""
+        found = np.stack([scales[name] for name in self.sigmas], axis=1)
+        return found if len(self.sigmas) == 1 else found[:, self.stratum]
+
+    def _weights(self, scales: Scales) -> Array:
+        return self.lags.weights(scales.get(RHO), len(scales[self.sigmas[0]]))
+
+    def _systems(self, scales: Scales) -> UnitSystems:
+        sigma, weights = self._sigma(scales), self._weights(scales)
+        of = self.directions
+        ratios = [np.ones((len(sigma), 1)) if s is None else scales[s][:, None] / sigma for s in of.scales]
+        own = self.products.own
+        inner = [[weights @ own[:, j, k] for k in range(j + 1)] for j in range(len(ratios))]
+        return unit_systems(ratios, inner, of.is_there[: of.n_flat])
+
+    def _across(self, weights: Array) -> list[Array]:
+        """Return W'R^-1 Z, for each direction of shape (S, N, q)."""
+        a, m, n_units, q = self.products.across.shape
+        flat = self.products.across.reshape(a, m, n_units * q)
+        return [(weights @ flat[:, j]).reshape(-1, n_units, q) for j in range(m)]
+
+    def _by_stratum(self, scales: Scales) -> tuple[Array, Array]:
+        """Return Z'V^-1 Z of every stratum, shape (S, K, q, q), and half of ln|M| over all units, shape (S,)."""
+        weights, systems = self._weights(scales), self._systems(scales)
+        gram = np.tensordot(weights, self.products.columns, 1)
+        for one in systems.whitened(self._across(weights), self.products.first):
+            for k in range(len(self.sigmas)):
+                own = one if len(self.sigmas) == 1 else one[:, self.stratum == k]
+                gram[:, k] -= np.swapaxes(own, 1, 2) @ own
+        for k, name in enumerate(self.sigmas):
+            gram[:, k] /= scales[name][:, None, None] ** 2
+        return gram, systems.log_det()
+
+    def cross_products(self, scales: Scales) -> CrossProducts:
+        """See `ResidualCovariance`."""
+        grams, dets = zip(*(self._by_stratum(part) for part in self._parts(scales)), strict=True)
+        gram, log_det = np.concatenate(grams), np.concatenate(dets)
+        constant = [-log_det, -self.lags.log_det(scales.get(RHO), len(log_det))]
+        constant += [-n * (np.log(scales[s]) + LOG_2PI / 2) for n, s in zip(self._free, self.sigmas, strict=True)]
+        return CrossProducts(gram.sum(axis=1), constant)
+
+    def _parts(self, scales: Scales) -> Iterator[Scales]:
+        """Yield some of the points after others, as many as fit into a processor's cache."""
+        step = max(1, _CHUNK // max(1, self.products.across[0].size))
+        for start in range(0, len(scales[self.sigmas[0]]), step):
+            yield {name: values[start : start + step] for name, values in scales.items()}
+
+    def slopes(self, spread: Array, scales: Mapping[str, float]) -> Mapping[str, float]:
+        """See `ResidualCovariance`.
+
+        Notes
+        -----
+        With a = sigma D b the coefficients of a unit, b has the second moments B = M^-1 + E S E' / sigma^2 given the
+        outcome, E = M^-1 D W'R^-1 Z and S the spread. A scale's derivative is the sum over units of B_jj - 1.
+        """
+        points = {name: np.array([value]) for name, value in scales.items()}
+        first, systems = self.products.first, self._systems(points)
+        variance = self._sigma(points)[0] ** 2
+        solved = systems.back(systems.whitened(self._across(self._weights(points)), first), first)
+        moved = [one[0] @ spread for one in solved]
+        second = systems.inverse()[0, :, first:, first:]
+        for j, one in enumerate(moved):
+            for k, other in enumerate(solved):
+                second[:, j, k] += (one * other[0]).sum(axis=1) / variance
+        gram = self._by_stratum(points)[0][0]
+        found = {s: float(np.sum(spread * own) - n) for s, own, n in zip(self.sigmas, gram, self._free, strict=True)}
+        for j, scale in enumerate(self.directions.scales[first:]):
+            if scale is None:
+                continue
+            excess = second[:, j, j] - 1
+            found[scale] = float(excess.sum())
+            for k, name in enumerate(self.sigmas):
+                found[name] -= float(excess[self.stratum == k].sum())
+        if self.lags.is_correlated:
+            ratios = [one[0] for one in systems.ratios]
+            found[RHO] = self._slope_in_rho(spread, scales, ratios, (moved, second)) * (1 - scales[RHO] ** 2)
+        return found
+
+    def _slope_in_rho(
+        self, spread: Array, scales: Mapping[str, float], ratios: list[Array], moments: tuple[list[Array], Array]
+    ) -> float:
+        """Return the derivative in rho, from E S and B of `slopes`."""
+        change = self.lags.weight_slopes(scales[RHO])
+        variances = np.array([scales[name] for name in self.sigmas]) ** 2
+        found = -2 * self.lags.log_det_slope(scales[RHO])
+        found -= float((np.tensordot(change, self.products.columns, 1) * spread).sum(axis=(1, 2)) @ (1 / variances))
+        across, own = (np.tensordot(change, one, 1) for one in (self.products.across, self.products.own))
+        moved, second = moments
+        for j, one in enumerate(moved):
+            pull = (across[j] * one).sum(axis=1) / variances[self.stratum]
+            found += 2 * float((ratios[j] * pull).sum())
+            for k in range(len(moved)):
+                found -= float((ratios[j] * ratios[k] * own[j, k] * second[:, j, k]).sum())
+        return found / 2
+
+    def means_over_units(self, scales: Scales) -> UnitMeans | None:
+        """See `ResidualCovariance`: of pooled slopes and trends."""
+        if not self._averaged:
+            return None
+        parts = [self._means_over_units(part) for part in self._parts(scales)]
+        pull, root = (np.concatenate(found) for found in zip(*parts, strict=True))
+        return UnitMeans(pull, root)
+
+    def _means_over_units(self, scales: Scales) -> tuple[Array, Array]:
+        systems, first, at = self._systems(scales), self.products.first, self._averaged
+        solved = systems.back(systems.whitened(self._across(self._weights(scales)), first), first)
+        n_units = self.directions.n_units
+        pull = np.stack([(systems.ratios[j][:, :, None] * solved[j - first]).mean(axis=1) for j in at], axis=1)
+        inverse, variance = systems.inverse(), self._sigma(scales) ** 2
+        covariance = np.empty((len(pull), len(at), len(at)))
+        for row, j in enumerate(at):
+            for column, k in enumerate(at):
+                own = systems.ratios[j] * systems.ratios[k] * variance * inverse[:, :, j, k]
+                covariance[:, row, column] = own.sum(axis=1) / n_units**2
+        return pull, _root(covariance)
+
+    def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
+        """See `ErrorModel`."""
+        sigma = sigma_of_rows(design, self.sigmas, scales)
+        if self.lags.is_correlated:
+            return autoregressive_log_density(design, residual, sigma, scales[RHO])
+        return normal_log_density(residual, sigma)
+
+    def draw_units(
+        self, blocks: Blocks, coefficients: Array, scales: Scales, rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """See `ErrorModel`: all coefficients of a unit jointly."""
+        of, n_points = self.directions, len(coefficients)
+        found = np.empty((len(of.names), n_points, of.n_units))
+        step, x = max(1, _CHUNK // max(1, of.columns.size * self.lags.size)), blocks.x
+        for start in range(0, n_points, step):
+            part = slice(start, start + step)
+            own = {name: values[part] for name, values in scales.items()}
+            found[:, part] = self._draw(blocks.design.y - coefficients[part] @ x.T, own, rng)
+        names = sorted(of.names, key=lambda name: name == EFFECT)
+        return {name: found[of.names.index(name)] for name in names}
+
+    def _draw(self, residual: Array, scales: Scales, rng: np.random.Generator) -> Array:
+        """Draw the coefficients of all directions, shape (m, S, N), given what other coefficients leave, (S, n)."""
+        of, systems, weights = self.directions, self._systems(scales), self._weights(scales)
+        left, taken = of.reduced(residual.T)
+        pull = np.zeros((len(of.names), len(residual), of.n_units, 1))
+        for a, (rows, (w, r)) in enumerate(self.lags.terms(of.columns, left)):
+            for j, own in enumerate(w.T):
+                pull[j, :, :, 0] += weights[:, a, None] * sums_by(of.unit[rows], own[:, None] * r, of.n_units).T
+        sigma = self._sigma(scales)[:, :, None]
+        noise = [sigma * rng.standard_normal(one.shape) for one in pull]
+        whitened = systems.whitened(list(pull))
+        drawn = systems.back([one + e for one, e in zip(whitened, noise, strict=True)])
+        found = np.stack([ratio * one[:, :, 0] for ratio, one in zip(systems.ratios, drawn, strict=True)])
+        found[: of.n_flat] += np.swapaxes(taken, 1, 2)
+        return np.swapaxes(of.original(np.swapaxes(found, 1, 2)), 1, 2)
+
+    def rows_given_others(
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
+    ) -> RowsGivenOthers:
+        """See `ErrorModel`."""
+        design, of = blocks.design, self.directions
+        near = np.isin(design.unit, design.unit[rows])  # errors of other units are independent of theirs
+        at = np.searchsorted(np.flatnonzero(near), rows)
+        units, unit = np.unique(design.unit[near], return_inverse=True)
+        left = of.reduced(np.column_stack([design.y, blocks.x]))[0][near]
+        lags, w = self.lags.among(near), of.columns[near]
+        pull, precision, known = np.empty((3, len(scales[self.sigmas[0]]), len(unit)))
+        for s in range(len(pull)):
+            own = {name: values[s : s + 1] for name, values in scales.items()}
+            given_all, rho = conditional(slice(s, s + 1)), float(scales[RHO][s]) if self.lags.is_correlated else None
+            variance = np.broadcast_to(self._sigma(own)[0], of.n_units)[units][unit] ** 2
+            middle = self._middle(own)[units]
+            rows_of, directions = lags.inverse(left, rho), lags.inverse(w, rho)
+            products = np.stack([sums_by(unit, one[:, None] * rows_of, len(units)) for one in w.T], axis=1)
+            projected = rows_of - np.einsum("nj,njq->nq", directions, (middle @ products)[unit])
+            projected /= variance[:, None]
+            known[s] = lags.inverse_diagonal(rho) / variance
+            pull[s] = projected[:, 0] - projected[:, 1:] @ given_all.mean[0, : left.shape[1] - 1]
+            precision[s] = known[s] - np.einsum("nj,njk,nk->n", directions, middle[unit], directions) / variance
+            precision[s] -= ((projected[:, 1:] @ given_all.root[0, : left.shape[1] - 1]) ** 2).sum(axis=1)
+        return RowsGivenOthers(pull[:, at], precision[:, at], known[:, at])
+
+    def _middle(self, scales: Scales) -> Array:
+        """Return D M^-1 D of every unit at one point, shape (N, m, m)."""
+        systems = self._systems(scales)
+        ratios = np.stack([np.broadcast_to(one[0], self.directions.n_units) for one in systems.ratios], axis=1)
+        return np.asarray(ratios[:, :, None] * systems.inverse()[0] * ratios[:, None, :])
+
+
+def _root(covariance: Array) -> Array:
+    """Return the lower triangular root of covariances, shape (S, m, m); a variance of zero has a row of zeros."""
+    found = np.zeros_like(covariance)
+    for j in range(covariance.shape[1]):
+        for k in range(j + 1):
+            left = covariance[:, j, k] - (found[:, j, :k] * found[:, k, :k]).sum(axis=1)
+            if k == j:
+                found[:, j, j] = np.sqrt(np.maximum(left, 0.0))
+            else:
+                found[:, j, k] = np.divide(left, found[:, k, k], out=np.zeros_like(left), where=found[:, k, k] > 0)
+    return found
