@@ -44,8 +44,9 @@ AR1 = load_panel_model("ar1")
 EVERY = MEMBERS | {
     "ar1": AR1,
     "ar1, random units": replace(AR1.choosing(unit_effect="random"), priors={**AR1.priors, "sigma_mu": HALF}),
+    "ar1, slopes of units": replace(AR1.choosing(unit_slope="pooled"), priors={**AR1.priors, "kappa": HALF}),
 }
-"""The Gaussian members: those of `members`, and errors correlated over time about either kind of unit effect."""
+"""The Gaussian members: those of `members`, and errors correlated over time about what units have of their own."""
 
 SPARSE = "sparse"
 EQUAL = 30
@@ -153,7 +154,7 @@ def test_columns_that_are_not_laid_out_change_nothing(monkeypatch):
     """Of many columns only the moments are taken: those of all rows must not be taken for the others'."""
     without_refits(monkeypatch)
     design = panel("unbalanced")
-    for model in ("partial_pooling", "nested", "group_variance", "correlated_effects", "everything random"):
+    for model in ("partial_pooling", "nested", "group_variance", "correlated_effects", "random units, group times"):
         found = []
         for most in (blocks_module.LAID_OUT_MAX, 0):
             monkeypatch.setattr(blocks_module, "LAID_OUT_MAX", most)

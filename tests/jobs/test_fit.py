@@ -448,6 +448,9 @@ def test_a_terminal_shows_the_ends_of_many_groups(program, tmp_path):
 def test_a_coefficient_per_unit_has_its_limit(program, monkeypatch):
     monkeypatch.setattr(panelfit, "MAX_UNITS", 10)
     status, _, err = program(*COLUMNS, "--group", GROUP, "--model", "ar1")
+    assert status == 0, err  # effects of units are integrated out
+    monkeypatch.setattr(panelfit.PanelModel, "has_unit_coefficients", True)
+    status, _, err = program(*COLUMNS, "--group", GROUP, "--model", "ar1")
     assert status == 2
     assert "15 units are more than the 10 that fit into memory" in err
 

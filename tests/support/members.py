@@ -122,7 +122,7 @@ def conditional(design: Design, model: PanelModel, point: Array) -> tuple[pd.Ser
     """Return the engine's conditional mean and covariance of the coefficients, by their names."""
     blocks = make_blocks(design, model)
     found = make_collapsed(blocks).conditional(point.reshape(1, -1))
-    names = coefficient_names(blocks) + (("mean_unit_slope",) if blocks.unit_slope is not None else ())
+    names = coefficient_names(blocks) + tuple(f"mean_{block.name}" for block in blocks.eliminated if block.scale)
     return pd.Series(found.mean[0], names), pd.DataFrame(found.root[0] @ found.root[0].T, names, names)
 
 

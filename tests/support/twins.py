@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
+from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
 from cbec_bayes.bayes.model.blocks import Blocks, make_blocks
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.model.terms import is_scale
@@ -72,8 +72,8 @@ def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
 
 
 def blocks_of(member: str | PanelModel, design: Design) -> Blocks:
-    """Return blocks with every coefficient, slopes of units too: see test_unitslopes.py for what eliminates these."""
-    return with_unit_slopes(make_blocks(design, load_panel_model(member) if isinstance(member, str) else member))
+    """Return blocks with every coefficient, slopes of units too: see test_unit_slopes.py for what eliminates these."""
+    return with_unit_terms(make_blocks(design, load_panel_model(member) if isinstance(member, str) else member))
 
 
 def coefficients(blocks: Blocks, values: Mapping[str, Any]) -> Array:

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed, with_unit_slopes
+from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed, with_unit_terms
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
 from cbec_bayes.bayes.model.family import PanelModel
@@ -182,7 +182,7 @@ def fit(
     if engine == "pymc" or (engine == "auto" and not chosen.is_gaussian):
         from cbec_bayes.bayes.pymc.twin import fit_twin
 
-        blocks = with_unit_slopes(blocks)
+        blocks = with_unit_terms(blocks)
         tree, diagnostics = fit_twin(blocks, draws=draws or 2_000, chains=chains, seed=seed, on_progress=on_progress)
         return PanelFit(
             blocks=blocks, priors=priors, tree=tree, diagnostics=diagnostics, khat=float("nan"), collapsed=None
@@ -225,7 +225,7 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
     priors = resolve(blocks.model, blocks.design)
     if not found.engine.startswith("collapsed"):
         return PanelFit(
-            blocks=with_unit_slopes(blocks),
+            blocks=with_unit_terms(blocks),
             priors=priors,
             tree=tree,
             diagnostics=found,

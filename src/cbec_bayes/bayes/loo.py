@@ -24,7 +24,7 @@ from cbec_bayes.bayes.refit import diagnose, refit
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
 from cbec_bayes.panel.design import Design, identified
-from cbec_bayes.panel.within import Array, Codes, means_by
+from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import GateError
 
 Fold = Literal["row", "unit", "group"]
@@ -250,13 +250,10 @@ def _rows_of(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks | None:
         design=design,
         flat=tuple(map(cut, blocks.flat)),
         pooled=tuple(map(cut, blocks.pooled)),
-        unit_slope=None if blocks.unit_slope is None else cut(blocks.unit_slope),
+        eliminated=tuple(map(cut, blocks.eliminated)),
     )
     columns = found.x[:, : found.n_flat]
-    left = columns
-    if blocks.model.choice("unit_effect") == "fixed":
-        left = columns - means_by(design.unit, columns)[design.unit]
-    return found if len(identified(columns, left, about_mean=False)) == found.n_flat else None
+    return found if len(identified(columns, found.within(columns), about_mean=False)) == found.n_flat else None
 
 
 def _with_free_units(blocks: Blocks, units: Codes) -> Blocks:

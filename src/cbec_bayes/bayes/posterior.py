@@ -55,8 +55,9 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     if blocks.design.counted is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
         units = collapsed.errors.draw_units(blocks, coefficients, collapsed.scales(points), rng)
     found |= {name: values for name, values in units.items() if name != "unit_effect"}
-    if "unit_slope" in found:
-        found["mean_unit_slope"] = found["unit_slope"].mean(axis=1)
+    for name in collapsed.unit_means:
+        if name.removeprefix("mean_") in found:
+            found[name] = found[name.removeprefix("mean_")].mean(axis=1)
     return found | units
 
 
@@ -66,8 +67,8 @@ def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
     mean = np.zeros((n, blocks.design.n_obs))
     for block in blocks.every:
         mean += effects[block.name].reshape(n, -1) @ block.columns.T
-    if blocks.unit_slope is not None:
-        mean += effects["unit_slope"][:, blocks.design.unit] * blocks.design.x[:, 0]
+    for block in blocks.eliminated:
+        mean += effects[block.name][:, blocks.design.unit] * block.regressors[:, 0]
     if any(block.name == "unit_effect" for block in blocks.every):
         return mean
     return np.asarray(mean + effects["unit_effect"][:, blocks.design.unit])

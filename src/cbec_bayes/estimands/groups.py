@@ -134,10 +134,8 @@ def slope_loadings(fit: PanelFit) -> Array:
         found[-1] = average
         if model.choice("group_slope") == "fixed":
             found[-2] = average
-    if collapsed.unit_means:
-        found[-1, -1] = 1.0
-    elif model.choice("unit_slope") == "pooled":
-        found[-1, at["unit_slope"]] += 1.0 / len(design.units)
+    if model.choice("unit_slope") == "pooled":
+        found[-1, collapsed.n_coefficients + collapsed.unit_means.index("mean_unit_slope")] = 1.0
     return found
 
 

@@ -75,7 +75,7 @@ def test_effects_given_scales_are_gls_and_blup(name, model):
     point = some_scales(engine, 4)
     mean, covariance = conditional(design, MEMBERS[model], point)
     expected, spread = written.conditional(by_name(engine, point))
-    gone = ("unit_effect", "unit_slope" if MEMBERS[model].eliminates_unit_slopes else "mean_unit_slope")
+    gone = ("unit_effect", "unit_slope")
     assert set(mean.index) == {label for label in expected.index if not label.startswith(gone)}
     spread = spread.loc[mean.index, mean.index].to_numpy()
     np.testing.assert_allclose(
@@ -100,7 +100,7 @@ def test_the_members_together_have_every_choice_that_can_be_collapsed():
     assert absorbed == {
         n
         for n, m in MEMBERS.items()
-        if m.choice("unit_effect") == "fixed" and m.choice("residual") == "normal" and not m.eliminates_unit_slopes
+        if m.choice("unit_effect") == "fixed" and m.choice("residual") == "normal" and not m.eliminated
     }
 
 

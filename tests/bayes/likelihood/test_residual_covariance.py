@@ -13,6 +13,7 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
 from cbec_bayes.bayes.likelihood.independent import IndependentErrors
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
+from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors
 from cbec_bayes.bayes.likelihood.unit_slope_errors import UnitSlopeErrors
 from cbec_bayes.bayes.model.blocks import Blocks, coefficient_names, make_blocks
 from cbec_bayes.bayes.model.densities import RHO
@@ -31,6 +32,16 @@ MECHANISMS = {
     "slopes of units": (MEMBERS["nested"], UnitSlopeErrors),
     "slopes of units, by group": (member(unit_slope="pooled", residual="by_group"), UnitSlopeErrors),
     "ar1": (load_panel_model("ar1"), AutoregressiveErrors),
+    "ar1, random units": (member(unit_effect="random", group_slope="pooled", residual="ar1"), UnitErrors),
+    "ar1, slopes of units": (member(unit_slope="pooled", residual="ar1"), UnitErrors),
+    "random units, slopes of units, by group": (
+        member(unit_effect="random", unit_slope="pooled", residual="by_group"),
+        UnitErrors,
+    ),
+    "ar1, random units, slopes of units": (
+        member(unit_effect="random", unit_slope="pooled", residual="ar1"),
+        UnitErrors,
+    ),
 }
 CASES = [(name, mechanism) for name in SMALL for mechanism in MECHANISMS]
 

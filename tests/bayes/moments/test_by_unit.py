@@ -100,7 +100,7 @@ def test_moments_of_parts_add_to_those_of_the_whole_in_any_order(seed, share, n_
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 10**6), st.sampled_from(["partial_pooling", "group_variance", "everything random"]))
+@given(st.integers(0, 10**6), st.sampled_from(["partial_pooling", "group_variance", "random units, group times"]))
 def test_the_density_of_added_moments_is_that_of_the_panel(seed, name):
     """What separate machines would send is enough: the transform of the columns is all that they must share."""
     design = grouped(random_design(seed, 10, 5, share=0.9), 3)

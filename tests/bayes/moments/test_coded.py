@@ -92,9 +92,8 @@ def test_the_posterior_is_the_same_whether_columns_are_laid_out_or_not(name, dat
     assert coefficient_names(coded) == coefficient_names(laid_out)
     assert laid_out.moments is None
     if coded.moments is None:  # means beside the regressors that they are means of are not told from moments
-        assert (
-            "correlated" in (coded.model.choice("unit_effect"), coded.model.choice("time_effect")) or data == "produc"
-        )
+        means = "correlated" in (coded.model.choice("unit_effect"), coded.model.choice("time_effect"))
+        assert means or coded.mechanism == "by unit" or data == "produc"
     expected, found = make_collapsed(laid_out), make_collapsed(coded)
     assert found.names == expected.names
     points = np.random.default_rng(4).normal(-1, 1, size=(5, len(found.names)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cbec_bayes.bayes import posterior
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.likelihood import unit_slope_errors
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_slopes
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_terms
 from cbec_bayes.bayes.model import blocks as blocks_module
 from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.prior import Prior
@@ -25,7 +25,7 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin
 from tests.support.members import MEMBERS, collapsed, member, panel, some_scales
 
-ELIMINATED = [name for name, model in MEMBERS.items() if model.eliminates_unit_slopes]
+ELIMINATED = [name for name, model in MEMBERS.items() if model.eliminated]
 
 
 @settings(max_examples=40)
@@ -60,7 +60,7 @@ def test_sums_are_those_of_the_formula(seed, centre, width):
 def test_eliminated_slopes_are_coefficients_integrated_out(name, model):
     """Density, gradient, and what is known of the coefficients and of the mean slope, to ten digits."""
     blocks = make_blocks(panel(name), MEMBERS[model])
-    short, long = make_collapsed(blocks), make_collapsed(with_unit_slopes(blocks))
+    short, long = make_collapsed(blocks), make_collapsed(with_unit_terms(blocks))
     assert short.n_coefficients == long.n_coefficients - len(blocks.design.units)
     assert (short.unit_means, long.unit_means) == (("mean_unit_slope",), ())
     assert short.names == long.names
@@ -125,7 +125,7 @@ def test_draws_of_slopes_are_those_of_coefficients(model):
     engine = make_collapsed(blocks)
     point = some_scales(engine, 3)
     draws = posterior.draw_effects(blocks, engine, np.tile(point, (40_000, 1)), seed=4)
-    long = make_collapsed(with_unit_slopes(blocks)).conditional(point[None])
+    long = make_collapsed(with_unit_terms(blocks)).conditional(point[None])
     mean, root = long.mean[0, engine.n_coefficients :], long.root[0, engine.n_coefficients :]
     covariance = root @ root.T
     found, sd = draws["unit_slope"], np.sqrt(np.diag(covariance))
@@ -206,6 +206,6 @@ def test_a_unit_whose_exposure_does_not_vary_adds_nothing_to_kappa():
     design = replace(design, x=np.column_stack([d, design.x[:, 1:]]))
     model = MEMBERS["nested"]
     short = collapsed(design, model)
-    long = make_collapsed(with_unit_slopes(make_blocks(design, model)))
+    long = make_collapsed(with_unit_terms(make_blocks(design, model)))
     point = some_scales(short, 2)
     assert short.log_likelihood(point[None])[0] == pytest.approx(long.log_likelihood(point[None])[0], rel=1e-10)

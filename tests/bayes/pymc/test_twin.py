@@ -101,7 +101,7 @@ def test_the_two_engines_are_one_density(case):
 @pytest.mark.parametrize("rows", PANELS)
 @pytest.mark.parametrize("unit_effect", ["fixed", "random"])
 def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
-    """Unit effects are coefficients like others there."""
+    """Unit effects as coefficients like others."""
     model = load_panel_model("ar1")
     if unit_effect == "random":
         model = replace(
@@ -109,7 +109,7 @@ def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
             priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})},
         )
     blocks = blocks_of(model, small_panel(rows))
-    collapsed = make_collapsed(blocks)
+    collapsed = make_collapsed(with_unit_effects(blocks))
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     for seed in range(3):
         values = plain.random(seed)

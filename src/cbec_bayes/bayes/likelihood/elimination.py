@@ -18,6 +18,7 @@ from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEqu
 from cbec_bayes.bayes.likelihood.one_scale import OneScale
 from cbec_bayes.bayes.likelihood.parameter import Parameter
 from cbec_bayes.bayes.likelihood.residual_covariance import ErrorModel
+from cbec_bayes.bayes.likelihood.unit_errors import unit_errors_of
 from cbec_bayes.bayes.likelihood.unit_slope_errors import UnitSlopeErrors, unit_products
 from cbec_bayes.bayes.model.blocks import Block, Blocks, coefficient_names, location_priors
 from cbec_bayes.bayes.model.densities import CORRELATION, RHO, resolve
@@ -74,10 +75,11 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
 def coefficient_blocks(blocks: Blocks) -> Blocks:
     """Return the blocks of all coefficients that the density integrates over: unit effects too where errors are AR(1).
 
-    Unit means do not eliminate these from errors that are correlated. Blocks that have unit effects already are
-    returned as they are.
+    Unit means do not eliminate these from errors that are correlated; where there is more of units to be integrated
+    out, or there are many of them, that is done unit by unit. Blocks that have unit effects already are returned as
+    they are.
     """
-    if blocks.model.choice("residual") != "ar1" or any(block.name == "unit_effect" for block in blocks.every):
+    if blocks.mechanism != "autoregressive" or any(block.name == "unit_effect" for block in blocks.every):
         return blocks
     return with_unit_effects(blocks)
 
@@ -125,8 +127,8 @@ class _Columns:
 def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
     """Return the columns of a model, laid out unless its moments keep enough digits; errors as `make_collapsed`."""
     design, model = blocks.design, blocks.model
-    demean = model.choice("unit_effect") == "fixed" and model.choice("residual") != "ar1"
     if blocks.moments is not None:
+        demean = model.choice("unit_effect") == "fixed"
         least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
         found = _orthogonal_moments(blocks.moments, free, least, demean=demean)
         if found is not None:
@@ -137,25 +139,30 @@ def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
             f"the columns of '{model.name}' are so nearly collinear that cross-products have too few digits; fit it to "
             "the rows"
         )
-    x, transform, log_volume = orthogonal(blocks.x, free, design.unit, demean=demean)
+    x = blocks.x
+    left = x if blocks.mechanism == "autoregressive" else blocks.within(x)
+    x, transform, log_volume = orthogonal(x, free, left)
     return _Columns(np.column_stack([design.y, x]), None, transform, log_volume)
 
 
 def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
     """Return the mechanism of the errors, with the cross-products that it needs of the columns."""
     design, model = blocks.design, blocks.model
-    if model.choice("residual") == "ar1":
+    if blocks.mechanism == "autoregressive":
         assert columns.laid_out is not None
         return AutoregressiveErrors(lagged_of(columns.laid_out, design))
+    if blocks.mechanism == "by unit":
+        assert columns.laid_out is not None
+        return unit_errors_of(blocks, columns.laid_out)
     moments = columns.moments
     if moments is None:
         assert columns.laid_out is not None
         by_group = model.choice("residual") == "by_group" and design.group is not None
         strata = (design.group, design.groups) if by_group else ()
         moments = moments_of(columns.laid_out, ("y", *coefficient_names(blocks)), design.unit, *strata)
-    if blocks.unit_slope is not None:
-        return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns))
-    return IndependentErrors(moments, None if model.choice("unit_effect") == "fixed" else "sigma_mu")
+    if blocks.mechanism == "one slope":
+        return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns), blocks.eliminated[0])
+    return IndependentErrors(moments, blocks.unit_scale)
 
 
 def _parameters(
@@ -179,7 +186,7 @@ def _unshifted(blocks: Blocks) -> Array:
 
 def with_unit_effects(blocks: Blocks) -> Blocks:
     """Return blocks with the unit effects among them, for errors that keep them from being eliminated by means."""
-    design, pooled = blocks.design, blocks.model.choice("unit_effect") != "fixed"
+    design, pooled = blocks.design, blocks.unit_scale is not None
     every = tuple(range(len(design.units)))
     ones = np.ones((design.n_obs, 1))
     block = Block(
@@ -187,7 +194,7 @@ def with_unit_effects(blocks: Blocks) -> Blocks:
         dims=("unit",),
         labels=(design.units,),
         regressors=ones,
-        scale="sigma_mu" if pooled else None,
+        scale=blocks.unit_scale,
         kept=every,
         code=design.unit,
     )
@@ -196,11 +203,11 @@ def with_unit_effects(blocks: Blocks) -> Blocks:
     return replace(blocks, flat=(*blocks.flat, block))
 
 
-def with_unit_slopes(blocks: Blocks) -> Blocks:
-    """Return blocks with slopes of units, if there are any, among the pooled coefficients."""
-    if blocks.unit_slope is None:
-        return blocks
-    return replace(blocks, pooled=(*blocks.pooled, blocks.unit_slope), unit_slope=None)
+def with_unit_terms(blocks: Blocks) -> Blocks:
+    """Return blocks with what is eliminated of units, but their effects, among the coefficients."""
+    flat = tuple(block for block in blocks.eliminated if block.scale is None)
+    pooled = tuple(block for block in blocks.eliminated if block.scale is not None)
+    return replace(blocks, flat=(*blocks.flat, *flat), pooled=(*blocks.pooled, *pooled), eliminated=())
 
 
 _MULTIPLES = ("slope", "group_slope", "group_total_slope")
@@ -213,10 +220,11 @@ def _without_unit_slopes(blocks: Blocks, moments: Moments, columns: _Columns) ->
     left = None
     if columns.laid_out is not None:
         own_columns = columns.laid_out
-        squares, products = products_by_unit([Coded(own_columns)], design.x[:, 0], design.unit, len(design.units))
-        exposure = design.x[:, 0] - means_by(design.unit, design.x[:, :1])[design.unit, 0]
+        regressor = blocks.eliminated[0].regressors
+        squares, products = products_by_unit([Coded(own_columns)], regressor[:, 0], design.unit, len(design.units))
+        centred = regressor[:, 0] - means_by(design.unit, regressor)[design.unit, 0]
         taken = np.divide(products, squares[:, None], out=np.zeros_like(products), where=squares[:, None] > 0)
-        left = own_columns - means_by(design.unit, own_columns)[design.unit] - exposure[:, None] * taken[design.unit]
+        left = own_columns - means_by(design.unit, own_columns)[design.unit] - centred[:, None] * taken[design.unit]
     else:
         squares, products = unit_products(blocks)
     by_group = "" not in moments.strata and design.group is not None
@@ -238,7 +246,7 @@ def _less_unit_slopes(blocks: Blocks, label: str, own: UnitSlopes, transform: Ar
     """Return a stratum's cross-products less what slopes of its units take, and this, of the transformed columns."""
     assert blocks.moments is not None
     names = [None, *(block.name for block in blocks.every for _ in block.kept)]
-    multiples = [k for k, name in enumerate(names) if name in _MULTIPLES]
+    multiples = [k for k, name in enumerate(names) if name in _MULTIPLES and blocks.eliminated[0].name == "unit_slope"]
     whole = np.eye(len(names))
     whole[1:, 1:] = transform
     within = blocks.moments.strata[label].within - own.directions.T @ own.directions
@@ -246,13 +254,22 @@ def _less_unit_slopes(blocks: Blocks, label: str, own: UnitSlopes, transform: Ar
     return whole.T @ within @ whole, UnitSlopes(own.squares, own.products @ whole)
 
 
-def orthogonal(x: Array, free: NDArray[np.intp], unit: NDArray[np.intp], *, demean: bool) -> tuple[Array, Array, float]:
-    """Make columns with flat coefficients orthonormal, and the others orthogonal to them, less unit means where asked.
+def orthogonal(x: Array, free: NDArray[np.intp], within: Array) -> tuple[Array, Array, float]:
+    """Make columns with flat coefficients orthonormal, and the others orthogonal to them, in what units leave of them.
 
-    Returns the columns, the map from their coefficients to those of x, and its log determinant. The coefficients of the
-    other columns, and so their priors, stay what they are.
+    Parameters
+    ----------
+    x, within
+        Columns, and what flat coefficients of units leave of these, where they are eliminated, shape (n, p).
+    free
+        Positions of those with flat coefficients.
+
+    Returns
+    -------
+    columns, transform, log_volume
+        The columns, the map from their coefficients to those of x, and its log determinant. The coefficients of the
+        other columns, and so their priors, stay what they are.
     """
-    within = x - means_by(unit, x)[unit] if demean else x
     size = np.linalg.norm(within[:, free], axis=0)
     q, triangle = np.linalg.qr(within[:, free] / size)
     signs = np.where(np.diag(triangle) < 0, -1.0, 1.0)  # or machines would differ in the sign of a draw

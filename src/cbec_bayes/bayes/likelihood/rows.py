@@ -24,8 +24,8 @@ class SlopesOfUnits:
     Attributes
     ----------
     squares, products
-        Cross-products of the exposure within each unit: with itself, (N,), with outcome and columns, (N, 1 + p).
-    exposure
+        Cross-products of their regressor within each unit: with itself, (N,), with outcome and columns, (N, 1 + p).
+    regressor
         Of the rows, less the unit's mean, shape (n,).
     kappa
         Scale of the slopes, shape (S, 1).
@@ -33,7 +33,7 @@ class SlopesOfUnits:
 
     squares: Array
     products: Array
-    exposure: Array
+    regressor: Array
     kappa: Array
 
 
@@ -97,7 +97,7 @@ def draw_unit_effects(
     means = means_by(design.unit, np.column_stack([design.y, blocks.x]))
     residual = means[:, 0] - coefficients @ means[:, 1:].T
     if slopes is not None:
-        residual -= slopes * means_by(design.unit, design.x[:, :1])[:, 0]
+        residual -= slopes * means_by(design.unit, blocks.eliminated[0].regressors)[:, 0]
     variance = variances[0] / np.bincount(design.unit)
     share = shrinkage(variance, variances[1])
     return np.asarray(share * residual + np.sqrt(share * variance) * rng.standard_normal(residual.shape))
@@ -139,10 +139,10 @@ def independent_rows(
         taken = k / counts
         if slopes is not None:
             with np.errstate(divide="ignore"):
-                share = slopes.exposure / (slopes.squares + variance[part] / slopes.kappa[part] ** 2)
+                share = slopes.regressor / (slopes.squares + variance[part] / slopes.kappa[part] ** 2)
             fitted[part] += share * (slopes.products[:, 0] - mean @ slopes.products[:, 1:].T)
             directions = directions - share[:, :, None] * slopes.products[:, 1:]
-            taken = taken + share * slopes.exposure
+            taken = taken + share * slopes.regressor
         directions = directions @ root
         spread[part] = np.einsum("snq,snq->sn", directions, directions) + taken * variance[part]
     return RowsGivenOthers((design.y[rows] - fitted) / variance, (1 - spread / variance) / variance, 1 / variance)

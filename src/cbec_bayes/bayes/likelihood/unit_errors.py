@@ -18,12 +18,16 @@ from cbec_bayes.bayes.likelihood.rows import autoregressive_log_density, normal_
 from cbec_bayes.bayes.likelihood.unit_systems import UnitSystems, unit_systems
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO
-from cbec_bayes.bayes.moments.lags import Lags
-from cbec_bayes.bayes.moments.unit_directions import Directions, UnitProducts
+from cbec_bayes.bayes.moments.lags import Lags, lags_of
+from cbec_bayes.bayes.moments.unit_directions import Directions, UnitProducts, directions_of, unit_products
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, sums_by
+from cbec_bayes.runtime.errors import InputError
 
 EFFECT = "unit_effect"
+
+PRODUCTS_MAX = 200_000_000
+"""Cross-products of units with columns that are held at once."""
 
 _CHUNK = 2**20
 
@@ -279,6 +283,36 @@ class UnitErrors:
         systems = self._systems(scales)
         ratios = np.stack([np.broadcast_to(one[0], self.directions.n_units) for one in systems.ratios], axis=1)
         return np.asarray(ratios[:, :, None] * systems.inverse()[0] * ratios[:, None, :])
+
+
+def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
+    """Return the errors of a model on a design, with cross-products of the outcome and its columns, shape (n, 1 + p).
+
+    Raises
+    ------
+    InputError
+        Errors are correlated over periods that are not whole numbers; units and columns are too many for each other.
+    """
+    design, residual = blocks.design, blocks.model.residuals
+    lags = lags_of(design) if residual.correlated else Lags(n_obs=design.n_obs)
+    by_group = residual.by_group and design.group is not None
+    stratum, labels = (design.group, design.groups) if by_group else (None, ())
+    directions = directions_of(design.unit, blocks.directions)
+    size = lags.size * directions.columns.shape[1] * directions.n_units * columns.shape[1]
+    if size > PRODUCTS_MAX:
+        raise InputError(
+            f"what {directions.n_units} units have of their own beside {columns.shape[1] - 1} coefficients needs more "
+            f"memory than is reasonable; the model '{blocks.model.name}' can be had of fewer groups or units"
+        )
+    codes = np.zeros(design.n_obs, dtype=np.intp) if stratum is None else stratum
+    return UnitErrors(
+        sigmas=tuple(f"sigma[{label}]" for label in labels) or ("sigma",),
+        stratum=codes[np.unique(design.unit, return_index=True)[1]],
+        n_obs=np.bincount(codes),
+        directions=directions,
+        lags=lags,
+        products=unit_products(directions, lags, columns, stratum, max(1, len(labels))),
+    )
 
 
 def _root(covariance: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Independent errors about flat unit effects and slopes of units, both integrated out."""
+"""Independent errors about flat unit effects and one slope of each unit, both integrated out."""
 
 from __future__ import annotations
 
@@ -24,16 +24,13 @@ from cbec_bayes.bayes.likelihood.rows import (
     sigma_of_rows,
     sigma_of_units,
 )
-from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.model.blocks import Block, Blocks
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, products_by_unit
 from cbec_bayes.bayes.moments.unit_slopes import UnitSlopes, UnitSums
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, means_by
 from cbec_bayes.runtime.errors import InputError
-
-KAPPA = "kappa"
-"""Name of the scale of the slopes of units."""
 
 PRODUCTS_MAX = 100_000_000
 """Cross-products of units with columns that are held at once, where slopes of units are eliminated."""
@@ -49,10 +46,19 @@ class UnitSlopeErrors:
         Of the outcome, then of every coefficient's column; those within units are of what the slopes leave of these.
     unit_slopes
         What the slopes take, by the label of the stratum.
+    block
+        The slopes: their name, their regressor, which may be time, and the symbol of kappa.
     """
 
     moments: Moments
     unit_slopes: Mapping[str, UnitSlopes]
+    block: Block
+
+    @property
+    def kappa(self) -> str:
+        """Symbol of the scale of the slopes."""
+        assert self.block.scale is not None
+        return self.block.scale
 
     @property
     def sigmas(self) -> tuple[str, ...]:
@@ -62,7 +68,7 @@ class UnitSlopeErrors:
     @property
     def other_parameters(self) -> tuple[str, ...]:
         """See `ErrorModel`."""
-        return (KAPPA,)
+        return (self.kappa,)
 
     @property
     def has_unit_effects(self) -> bool:
@@ -72,13 +78,13 @@ class UnitSlopeErrors:
     @property
     def unit_means(self) -> tuple[str, ...]:
         """See `ResidualCovariance`."""
-        return ("mean_unit_slope",)
+        return (f"mean_{self.block.name}",)
 
     def _sums(self, scales: Scales) -> dict[str, UnitSums]:
         """Return what the slopes take, by the name of the residual scale."""
         with np.errstate(divide="ignore"):
             return {
-                name: self.unit_slopes[label].sums((scales[name] / scales[KAPPA]) ** 2)
+                name: self.unit_slopes[label].sums((scales[name] / scales[self.kappa]) ** 2)
                 for name, label in zip(self.sigmas, self.moments.strata, strict=True)
             }
 
@@ -102,13 +108,13 @@ class UnitSlopeErrors:
 
     def slopes(self, spread: Array, scales: Mapping[str, float]) -> Mapping[str, float]:
         """See `ResidualCovariance`."""
-        found = dict.fromkeys((*self.sigmas, KAPPA), 0.0)
+        found = dict.fromkeys((*self.sigmas, self.kappa), 0.0)
         for name, (label, stratum) in zip(self.sigmas, self.moments.strata.items(), strict=True):
             sigma = scales[name]
             found[name] += float(np.sum(spread * stratum.within)) / sigma**2 - stratum.n_obs
-            by_sigma, by_kappa = self.unit_slopes[label].slopes(spread, sigma, scales[KAPPA])
+            by_sigma, by_kappa = self.unit_slopes[label].slopes(spread, sigma, scales[self.kappa])
             found[name] += by_sigma
-            found[KAPPA] += by_kappa
+            found[self.kappa] += by_kappa
             found[name] += stratum.n_units
         return found
 
@@ -131,12 +137,12 @@ class UnitSlopeErrors:
         squares, products = unit_products(blocks)
         pull = products[:, 0] - coefficients @ products[:, 1:].T
         sigma = sigma_of_units(blocks.design, self.sigmas, scales)
-        kappa = scales[KAPPA][:, None]
+        kappa = scales[self.kappa][:, None]
         with np.errstate(divide="ignore"):
             total = squares + (sigma / kappa) ** 2
         slopes = np.asarray(pull / total + sigma / np.sqrt(total) * rng.standard_normal(pull.shape))
         effects = draw_unit_effects(blocks, coefficients, slopes, (sigma**2, None), rng)
-        return {"unit_slope": slopes, "unit_effect": effects}
+        return {self.block.name: slopes, "unit_effect": effects}
 
     def rows_given_others(
         self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
@@ -145,14 +151,15 @@ class UnitSlopeErrors:
         design = blocks.design
         unit = design.unit[rows]
         squares, products = (found[unit] for found in unit_products(blocks))
-        exposure = design.x[rows, 0] - means_by(design.unit, design.x[:, :1])[unit, 0]
-        slopes = SlopesOfUnits(squares, products, exposure, scales[KAPPA][:, None])
+        regressor = blocks.eliminated[0].regressors
+        centred = regressor[rows, 0] - means_by(design.unit, regressor)[unit, 0]
+        slopes = SlopesOfUnits(squares, products, centred, scales[self.kappa][:, None])
         variance = sigma_of_rows(design, self.sigmas, scales, rows) ** 2
         return independent_rows(blocks, rows, (variance, None), conditional, slopes)
 
 
 def unit_products(blocks: Blocks) -> tuple[Array, Array]:
-    """Return each unit's cross-products of the exposure within it: with itself, (N,), with outcome and columns (N, p).
+    """Return cross-products of the slopes' regressor in each unit: with itself, (N,), with outcome and columns (N, p).
 
     Raises
     ------
@@ -168,5 +175,5 @@ def unit_products(blocks: Blocks) -> tuple[Array, Array]:
             f"reasonable; the model '{blocks.model.name}' can be had of fewer groups or units"
         )
     parts = [Coded(design.y[:, None]), *(block.coded for block in blocks.every)]
-    squares, products = products_by_unit(parts, design.x[:, 0], design.unit, len(design.units))
+    squares, products = products_by_unit(parts, blocks.eliminated[0].regressors[:, 0], design.unit, len(design.units))
     return squares, products[:, kept]

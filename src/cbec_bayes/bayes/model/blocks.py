@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Literal
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from cbec_bayes.bayes.model.terms import TERMS, term_of
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.bayes.moments.unit_directions import Direction, directions_of
 from cbec_bayes.panel.design import Counts, Design
-from cbec_bayes.panel.within import Array, TwoWay
+from cbec_bayes.panel.within import Array, TwoWay, means_by
 from cbec_bayes.runtime.errors import InputError
 
 FLAT = Prior("flat", {})
@@ -28,6 +30,12 @@ DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
 
 LAID_OUT_MAX = 2**23
 """Numbers that the columns of a model may take; beyond, their moments are taken from regressors and codes."""
+
+COEFFICIENTS_MAX = 3_000
+"""Units up to which flat effects under AR(1) errors are coefficients like others."""
+
+type Mechanism = Literal["independent", "one slope", "autoregressive", "by unit"]
+"""Ways of integrating out what units have of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +48,8 @@ class Blocks:
         What they are made from.
     flat, pooled
         Blocks without and with a scale.
-    unit_slope
-        Slopes of units where they are eliminated as unit effects are; None where there are none, or they are pooled
-        coefficients like others.
+    eliminated
+        Coefficients of units that are eliminated as unit effects are: slopes, one regressor for each.
     moments
         Of the outcome and every kept coefficient's column, where the columns would be too large to lay out and the
         moments alone tell which coefficients are identified; None otherwise.
@@ -56,7 +63,7 @@ class Blocks:
     model: PanelModel
     flat: tuple[Block, ...]
     pooled: tuple[Block, ...]
-    unit_slope: Block | None = None
+    eliminated: tuple[Block, ...] = ()
     moments: Moments | None = None
     gathered: PanelMoments | None = None
     shift: Array | None = None
@@ -68,8 +75,38 @@ class Blocks:
 
     @property
     def variables(self) -> tuple[Block, ...]:
-        """Every block, the eliminated slopes of units among them: all that a posterior holds but unit effects."""
-        return self.every if self.unit_slope is None else (*self.every, self.unit_slope)
+        """Every block, the eliminated ones among them: all that a posterior holds but unit effects."""
+        return (*self.every, *self.eliminated)
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """In which way what units have of their own is integrated out; there is a class for each in `likelihood`."""
+        flat = self.model.choice("unit_effect") == "fixed"
+        if self.model.choice("residual") == "ar1":
+            own = any(block.name == "unit_effect" for block in self.every)
+            few = flat and not self.eliminated and len(self.design.units) <= COEFFICIENTS_MAX
+            return "autoregressive" if own or few else "by unit"
+        if not self.eliminated:
+            return "independent"
+        return "one slope" if flat and [block.scale is None for block in self.eliminated] == [False] else "by unit"
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Levels of units, and what they multiply their eliminated coefficients by."""
+        level = Direction("unit_effect", self.unit_scale, np.ones(self.design.n_obs))
+        return (level, *(Direction(block.name, block.scale, block.regressors[:, 0]) for block in self.eliminated))
+
+    @property
+    def unit_scale(self) -> str | None:
+        """Symbol of the scale of unit effects; None where they are flat."""
+        return None if self.model.choice("unit_effect") == "fixed" else "sigma_mu"
+
+    def within(self, columns: Array) -> Array:
+        """Return what flat coefficients of units leave of columns, shape (n, q)."""
+        unit, flat = self.design.unit, [one for one in self.directions if one.scale is None]
+        if len(flat) == 1 and self.unit_scale is None:
+            return np.asarray(columns - means_by(unit, columns)[unit])
+        return directions_of(unit, flat).reduced(columns)[0] if flat else columns
 
     @property
     def x(self) -> Array:
@@ -123,21 +160,19 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
     if gathered is not None:
         require_moments_enough(gathered, model)
     choices = model.every_choice
-    every = [block for term in TERMS.values() for block in term.blocks(design, choices)]
-    flat = tuple(block for block in every if block.scale is None)
-    pooled = tuple(block for block in every if block.scale is not None)
+    every = [(key, block) for key, term in TERMS.items() for block in term.blocks(design, choices)]
+    own = tuple(block for key, block in every if key in model.eliminated)
+    flat = tuple(block for key, block in every if block.scale is None and key not in model.eliminated)
+    pooled = tuple(block for key, block in every if block.scale is not None and key not in model.eliminated)
     if gathered is not None:
         return _without_rows(design, model, flat, pooled, gathered)
-    unit_slope = None
-    if model.eliminates_unit_slopes:
-        unit_slope = next(block for block in pooled if block.name == "unit_slope")
-        pooled = tuple(block for block in pooled if block is not unit_slope)
-    laid_out = Blocks(design=design, model=model, flat=flat, pooled=pooled, unit_slope=unit_slope)
-    if design.n_obs * sum(block.size for block in laid_out.every) > LAID_OUT_MAX and model.choice("residual") != "ar1":
+    laid_out = Blocks(design=design, model=model, flat=flat, pooled=pooled, eliminated=own)
+    many = design.n_obs * sum(block.size for block in laid_out.every) > LAID_OUT_MAX
+    if many and laid_out.mechanism in ("independent", "one slope"):
         blocks = _of_many_rows(laid_out)
         if blocks is not None:
             return blocks
-    return replace(laid_out, flat=identified_by_rows(design, flat, demean=model.choice("unit_effect") == "fixed"))
+    return replace(laid_out, flat=identified_by_rows(flat, laid_out.within))
 
 
 def _of_many_rows(blocks: Blocks) -> Blocks | None:

@@ -101,19 +101,15 @@ class PanelModel:
         return self.likelihood is None
 
     @property
-    def eliminates_unit_slopes(self) -> bool:
-        """Whether slopes of units can be integrated out like unit effects, so that any number of them can be had."""
-        independent = self.choice("residual") in ("normal", "by_group")
-        return self.choice("unit_slope") == "pooled" and self.choice("unit_effect") == "fixed" and independent
+    def eliminated(self) -> tuple[str, ...]:
+        """Keys of the terms that are integrated out of units like their effects, so that any number can be had."""
+        choices = self.every_choice.items()
+        return tuple(key for key, choice in choices if self.is_gaussian and TERMS[key].is_integrated(choice))
 
     @property
     def has_unit_coefficients(self) -> bool:
         """Whether each unit has a coefficient of its own that is not integrated out before others are."""
-        if self.choice("residual") == "ar1":
-            return True
-        choices = self.every_choice.items()
-        own = {key for key, choice in choices if TERMS[key].by_unit(choice)}
-        return bool(own - {"unit_slope"} if self.eliminates_unit_slopes else own)
+        return any(TERMS[key].by_unit(choice) for key, choice in self.every_choice.items())
 
     @property
     def uses_groups(self) -> bool:

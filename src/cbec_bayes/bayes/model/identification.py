@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,25 +10,23 @@ import numpy as np
 from cbec_bayes.bayes.model.block import Block, Role, names_of
 from cbec_bayes.bayes.model.from_moments import scale_of
 from cbec_bayes.bayes.moments.by_unit import Moments
-from cbec_bayes.panel.design import Design, identified, identified_by_moments
-from cbec_bayes.panel.within import means_by
+from cbec_bayes.panel.design import identified, identified_by_moments
+from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 
 # Effects come first, so that what is collinear with them is the regressor, which is named; Mundlak terms come last.
 _PRIORITY: dict[Role, int] = {"effect": 0, "slope": 1, "mean": 2}
 
 
-def identified_by_rows(design: Design, flat: Sequence[Block], *, demean: bool) -> tuple[Block, ...]:
+def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array]) -> tuple[Block, ...]:
     """Leave out what unit effects, or the flat columns before, already span: reference periods, repeated means.
 
     Parameters
     ----------
-    design
-        Rows.
     flat
         Blocks without a scale.
-    demean
-        Whether unit effects are flat, so that only what varies within units counts.
+    within
+        Returns what flat effects, and flat trends, of units leave of columns: only that counts.
 
     Raises
     ------
@@ -37,10 +35,7 @@ def identified_by_rows(design: Design, flat: Sequence[Block], *, demean: bool) -
     """
     order = _order(flat)
     columns = np.column_stack([flat[i].columns for i in order])
-    left = columns
-    if demean:
-        left = columns - means_by(design.unit, columns)[design.unit]
-    return _keeping(flat, order, identified(columns, left, about_mean=False))
+    return _keeping(flat, order, identified(columns, within(columns), about_mean=False))
 
 
 def identified_in_moments(
@@ -54,8 +49,10 @@ def identified_in_moments(
     ----------
     moments
         Of the outcome and every column of the blocks, in order.
-    flat, pooled, demean
-        As in `identified_by_rows`, and blocks with a scale.
+    flat, pooled
+        Blocks without and with a scale.
+    demean
+        Whether unit effects are flat, so that only what varies within units counts.
     precise
         Whether the moments lost no digits to means of units: they are then measured by themselves.
 

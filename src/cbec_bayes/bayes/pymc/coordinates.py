@@ -94,8 +94,7 @@ def conditioning(blocks: Blocks) -> dict[str, Array]:
 def _columns(blocks: Blocks) -> tuple[Array, Array, float]:
     """Return the outcome and every coefficient's column, flat ones made orthogonal, with the map back and its log."""
     flat, pooled = np.split(blocks.x, [blocks.n_flat], axis=1)
-    demean = blocks.model.choice("unit_effect") == "fixed"
-    flat, back, log_volume = orthogonal(flat, np.arange(blocks.n_flat), blocks.design.unit, demean=demean)
+    flat, back, log_volume = orthogonal(flat, np.arange(blocks.n_flat), blocks.within(flat))
     return np.column_stack([blocks.design.y, flat, pooled]), back, log_volume
 
 

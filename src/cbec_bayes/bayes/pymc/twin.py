@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
+from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for, coefficient_names, labels_of, time_labels
 from cbec_bayes.bayes.model.densities import resolve
 from cbec_bayes.bayes.model.family import PanelModel
@@ -78,7 +78,7 @@ def pymc_of(blocks: Blocks, *, conditioned: bool = False) -> Any:
     """Build the model of blocks; see `build_pymc`."""
     import pymc as pm
 
-    blocks = with_unit_slopes(blocks)
+    blocks = with_unit_terms(blocks)
     model = blocks.model
     priors = _priors(blocks)
     with pm.Model(coords=_coords(blocks, conditioned=conditioned)) as pymc_model:
@@ -215,7 +215,7 @@ def fit_twin(
     import pymc as pm
     import xarray as xr
 
-    blocks = with_unit_slopes(blocks)
+    blocks = with_unit_terms(blocks)
     design, model = blocks.design, blocks.model
     pymc_model = pymc_of(blocks, conditioned=True)
     zeros = {block.name for block in blocks.every if len(block.kept) < block.size}
@@ -242,7 +242,7 @@ def fit_twin(
     data = tree["constant_data"].to_dataset().drop_vars(CONDITIONING, errors="ignore")
     tree["constant_data"] = xr.DataTree(data)
     held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}
-    tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, seed))
+    tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, _averaged(blocks), seed))
     diagnostics.seconds["pointwise"] = time.perf_counter() - begun
     tree.attrs |= {
         "engine": "pymc",
@@ -269,8 +269,13 @@ def _top_level(blocks: Blocks, priors: Mapping[str, Prior]) -> Any:
     return pymc_model
 
 
-def _posterior(posterior: Any, held: Mapping[str, Any], seed: int) -> Any:
-    """Drop what only the sampler needs; add scales that are held, and the slope of a new group."""
+def _averaged(blocks: Blocks) -> tuple[str, ...]:
+    """Return the names of pooled coefficients of units whose mean over units is stored."""
+    return tuple(block.name for block in blocks.pooled if _owner(block).is_integrated("pooled"))
+
+
+def _posterior(posterior: Any, held: Mapping[str, Any], averaged: Sequence[str], seed: int) -> Any:
+    """Drop what only the sampler needs; add scales that are held, the slope of a new group, and means over units."""
     kept = posterior.drop_vars([*CONDITIONED, "location"], errors="ignore")
     sizes = {name: kept.sizes[name] for name in ("chain", "draw")}
     for name, value in held.items():
@@ -278,6 +283,6 @@ def _posterior(posterior: Any, held: Mapping[str, Any], seed: int) -> Any:
     if "group_total_slope" in kept and "tau" in kept:
         noise = np.random.default_rng([seed, 2]).standard_normal(tuple(sizes.values()))
         kept["new_group_slope"] = kept["slope"] + kept["tau"] * noise
-    if "unit_slope" in kept:
-        kept["mean_unit_slope"] = kept["unit_slope"].mean("unit")
+    for name in averaged:
+        kept[f"mean_{name}"] = kept[name].mean("unit")
     return kept

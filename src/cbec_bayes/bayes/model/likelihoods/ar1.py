@@ -18,6 +18,7 @@ from cbec_bayes.panel.within import Codes
 class Ar1(Residuals):
     """Residuals with the correlation rho^g over a gap of g periods."""
 
+    correlated = True
     needs_rows = True
 
     def data(self, design: Design) -> dict[str, tuple[Array | Codes, tuple[str, ...]]]:

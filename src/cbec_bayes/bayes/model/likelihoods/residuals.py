@@ -21,6 +21,9 @@ class Residuals(Protocol):
     by_group: bool = False
     """Whether ``sigma`` is a scale per group."""
 
+    correlated: bool = False
+    """Whether those of a unit are correlated, by ``rho`` from one period to the next."""
+
     needs_rows: bool = False
     """Whether gathered moments are not enough."""
 

@@ -121,6 +121,10 @@ class Term(Protocol):
         """Return the choice that is left of one on a panel without groups; another one if it needs groups."""
         return choice
 
+    def is_integrated(self, choice: str) -> bool:
+        """Whether its coefficients, of one regressor for each unit, are integrated out of units like their effects."""
+        return False
+
     def by_unit(self, choice: str) -> bool:
         """Whether each unit has a coefficient of its own, which is not integrated out beside others."""
         return False

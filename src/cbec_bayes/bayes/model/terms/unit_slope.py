@@ -11,7 +11,7 @@ from cbec_bayes.panel.design import Design
 
 
 class UnitSlope(Term):
-    """c_i; integrated out beside flat unit effects and independent errors: see `PanelModel.eliminates_unit_slopes`."""
+    """c_i, integrated out of every unit."""
 
     key = "unit_slope"
     label = "deviations of units in the slope of the exposure"
@@ -35,6 +35,6 @@ class UnitSlope(Term):
         """Moments have none of units by themselves."""
         return choice != "off"
 
-    def by_unit(self, choice: str) -> bool:
+    def is_integrated(self, choice: str) -> bool:
         """Whether there are any."""
         return choice != "off"
