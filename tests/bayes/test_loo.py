@@ -45,6 +45,8 @@ EVERY = MEMBERS | {
     "ar1": AR1,
     "ar1, random units": replace(AR1.choosing(unit_effect="random"), priors={**AR1.priors, "sigma_mu": HALF}),
     "ar1, slopes of units": replace(AR1.choosing(unit_slope="pooled"), priors={**AR1.priors, "kappa": HALF}),
+    "ar1, trends": member(residual="ar1", unit_effect="random", unit_trend="pooled", unit_slope="pooled"),
+    "ar1, flat trends": member(residual="ar1", unit_trend="fixed", group_slope="pooled"),
 }
 """The Gaussian members: those of `members`, and errors correlated over time about what units have of their own."""
 
@@ -171,7 +173,7 @@ def test_columns_that_are_not_laid_out_change_nothing(monkeypatch):
 # Any part: dense formulas at one point.
 
 
-def contrasts_of(design, mask, levels):
+def contrasts_of(design, mask, levels, model):
     """The orthonormal combinations of the rows left out that are predicted, shape (q, rows left out)."""
     if levels:
         return np.eye(int(mask.sum()))
@@ -182,6 +184,9 @@ def contrasts_of(design, mask, levels):
         if len(own) > 1:
             block = np.zeros((len(own) - 1, len(unit)))
             block[:, own] = linalg.helmert(len(own))
+            if model.choice("unit_trend") == "fixed":
+                trend = (block @ np.asarray(design.times)[design.time[mask]])[:, None]
+                block = linalg.null_space(trend.T).T @ block
             found.append(block)
     return np.concatenate(found)
 
@@ -198,7 +203,7 @@ def from_the_others(written, scales, mask, contrasts):
     there = np.r_[written.x[~mask].any(axis=0), np.ones(len(prior), dtype=bool)]
     k = int(there.sum()) - len(prior)
     lost = [name for name, kept in zip(written.flat, there, strict=False) if not kept]
-    if not all(name.startswith("unit_effect") for name in lost):
+    if not all(name.startswith(("unit_effect", "unit_trend")) for name in lost):
         return None
     assert np.abs(own[:, ~there]).max(initial=0) < 1e-12
     rows = np.column_stack([written.x, written.z])[~mask][:, there]
@@ -259,7 +264,7 @@ def test_any_part_left_out_has_the_dense_density(name, model):
     scales = by_name(engine, point[0])
     covariance = rows_covariance(design, written, scales)
     for mask, levels in parts_of(design):
-        contrasts = contrasts_of(design, mask, levels)
+        contrasts = contrasts_of(design, mask, levels, EVERY[model])
         found, khat, _ = leave_out(LeftOutPart(blocks, mask, levels, np.tile(point, (3, 1)), 1))
         expected = from_the_others(written, scales, mask, contrasts)
         if expected is None:
@@ -665,7 +670,7 @@ def test_where_all_scales_are_held_nothing_is_averaged_over():
         found = leave_one_out(LooTask(design, model, what, 1))
         codes, _ = parts(make_blocks(design, model), what)
         for part in (0, 2):
-            contrasts = contrasts_of(design, codes == part, what == "row")
+            contrasts = contrasts_of(design, codes == part, what == "row", model)
             expected = from_the_others(written, scales, codes == part, contrasts)
             changes = contrasts @ design.y[codes == part]
             assert found["elpd"][part] == pytest.approx(stats.multivariate_normal(*expected).logpdf(changes), rel=1e-9)

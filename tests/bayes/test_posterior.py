@@ -166,6 +166,9 @@ def mean_by_hand(values, design):
                 total += float(values[f"group_control_slope[{control}]"].sel(group=group)) * x[k]
         if "unit_slope" in values:
             total += float(values["unit_slope"].sel(unit=unit)) * d
+        if "unit_trend" in values:
+            elapsed = np.array(design.times)[design.time]
+            total += float(values["unit_trend"].sel(unit=unit)) * (elapsed[i] - elapsed.mean())
         if "time_effect" in values:
             total += float(values["time_effect"].sel(time=period))
         if "group_time_effect" in values:
@@ -237,6 +240,9 @@ DIMS = {
     "group_time_effect": ("group", "time"),
     "unit_slope": ("unit",),
     "mean_unit_slope": SCALAR,
+    "unit_trend": ("unit",),
+    "mean_unit_trend": SCALAR,
+    "xi": SCALAR,
     "tau": SCALAR,
     "phi[x1]": SCALAR,
     "kappa": SCALAR,
@@ -254,6 +260,7 @@ VARIABLES = {
     "correlated_effects": PARTIAL | {"intercept", "mundlak_unit", "mundlak_time", "sigma_mu", "sigma_lambda"},
     "group_variance": PARTIAL,
     "nested": PARTIAL | {"unit_slope", "mean_unit_slope", "kappa"},
+    "unit_trends": PARTIAL | {"unit_trend", "mean_unit_trend", "xi"},
 }
 
 

@@ -47,6 +47,7 @@ SHIPPED = (
     "correlated_effects",
     "group_variance",
     "nested",
+    "unit_trends",
 )
 MEMBERS: Mapping[str, PanelModel] = {name: load_panel_model(name) for name in SHIPPED} | {
     "group slopes fixed": member(group_slope="fixed"),
@@ -58,6 +59,10 @@ MEMBERS: Mapping[str, PanelModel] = {name: load_panel_model(name) for name in SH
     "random units, group times": member(unit_effect="random", group_time_effect="fixed", residual="by_group"),
     "random both": member(unit_effect="random", time_effect="random", group_slope="fixed"),
     "correlated units": member(unit_effect="correlated", group_control_slope="pooled"),
+    "trends fixed": member(group_slope="pooled", unit_trend="fixed"),
+    "trends fixed, random units": member(unit_effect="random", unit_trend="fixed", residual="by_group"),
+    "trends and slopes": member(unit_trend="pooled", unit_slope="pooled", group_slope="pooled", residual="by_group"),
+    "trends and slopes, random units": member(unit_effect="random", unit_trend="pooled", unit_slope="pooled"),
     "everything pooled": member(**POOLED),
     "everything random": member(unit_effect="random", time_effect="random", **POOLED, residual="by_group"),
     "everything correlated": member(unit_effect="correlated", time_effect="correlated", **POOLED),
@@ -183,7 +188,7 @@ class Dense:
     def conditional(self, scales: Mapping[str, float]) -> tuple[pd.Series, pd.DataFrame]:
         """Return generalised least squares of b, best linear unbiased prediction of u, and the covariance of both.
 
-        Where units have slopes their mean is a row more.
+        Where units have slopes, or trends with a scale, their mean is a row more.
         """
         root, q, r, y = self.solved(scales)
         prior, _ = self.variances(scales)
@@ -195,10 +200,11 @@ class Dense:
         cross = -(back @ (q.T @ z)) * prior
         own = np.diag(prior) - prior[:, None] * (left.T @ left) * prior
         covariance = np.block([[back @ back.T, cross], [cross.T, own]])
-        slopes = np.array([name.startswith("unit_slope[") for name in names])
-        if slopes.any():
-            whole = np.vstack([np.eye(len(names)), slopes / slopes.sum()])
-            names, mean, covariance = [*names, "mean_unit_slope"], whole @ mean, whole @ covariance @ whole.T
+        for of in ("unit_slope", "unit_trend"):
+            own = np.array([name in self.normal and name.startswith(f"{of}[") for name in names])
+            if own.any():
+                whole = np.vstack([np.eye(len(names)), own / own.sum()])
+                names, mean, covariance = [*names, f"mean_{of}"], whole @ mean, whole @ covariance @ whole.T
         return pd.Series(mean, names), pd.DataFrame(covariance, names, names)
 
 
@@ -230,6 +236,10 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
 
     units = {f"unit_effect[{label}]": rows(design.unit, i) for i, label in enumerate(design.units)}
     times = {f"time_effect[{label:g}]": rows(design.time, t) for t, label in enumerate(design.times)}
+    years = np.asarray(design.times)[design.time]
+    trends = {
+        f"unit_trend[{label}]": rows(design.unit, i) * (years - years.mean()) for i, label in enumerate(design.units)
+    }
     group_times = {
         f"group_time_effect[{group}][{label:g}]": rows(design.group, r) * rows(design.time, t)
         for r, group in groups.items()
@@ -240,6 +250,8 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
     else:
         flat["intercept"] = np.ones(design.n_obs)
         normal |= {name: (column, "sigma_mu", 0.0) for name, column in units.items()}
+    if model.choice("unit_trend") == "fixed":
+        flat |= trends
     if model.choice("group_time_effect") == "fixed":
         flat |= group_times
     elif model.choice("time_effect") == "fixed":
@@ -248,6 +260,8 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
         normal |= {name: (column, "sigma_lambda", 0.0) for name, column in times.items()}
     if model.choice("group_time_effect") == "pooled":
         normal |= {name: (column, "sigma_omega", 0.0) for name, column in group_times.items()}
+    if model.choice("unit_trend") == "pooled":
+        normal |= {name: (column, "xi", 0.0) for name, column in trends.items()}
     mundlak: dict[str, Array] = {}
     for k, term in enumerate(design.terms):
         x = design.x[:, k]

@@ -52,7 +52,8 @@ class LooResult:
     ----------
     elpd
         Logarithm of the density; NaN where the others do not identify the model, so that it predicts nothing. Of units
-        and groups it is that of changes within units, in orthonormal contrasts: levels of units not seen are anything.
+        and groups it is that of changes within units, in orthonormal contrasts: levels of units not seen are anything,
+        and so are their trends where trends are flat.
     khat
         Pareto shape of the importance ratios; NaN where the model was refitted instead.
     p
@@ -208,15 +209,16 @@ def leave_out(part: LeftOutPart) -> tuple[float, float, Array | None]:
     """
     # Moments of all rows, where columns were too large to lay out, are not those of the others.
     blocks = replace(_without_unit_effects(part.blocks), moments=None)
-    others = _rows_of(blocks, ~part.rows)
+    others = _rows_of(blocks, ~part.rows, levels=part.levels)
     if others is None:
         return np.nan, np.nan, None
     constant = 0.0
     if not part.levels:
         units = np.unique(blocks.design.unit[part.rows])
-        constant = float(np.log(np.bincount(blocks.design.unit)[units]).sum() / 2)
-        if blocks.model.choice("unit_effect") != "fixed":
-            blocks = _with_free_units(blocks, units)
+        flat = blocks.flat_of_units(free_levels=True)
+        constant = float(flat.log_sizes[units].sum())
+        if blocks.unit_scale is not None:
+            blocks = _with_free_units(blocks, units[flat.is_there[flat.names.index("unit_effect"), units]])
     every, less = make_collapsed(blocks), make_collapsed(others)
     at = [every.names.index(name) for name in less.names]
 
@@ -238,8 +240,11 @@ def leave_out(part: LeftOutPart) -> tuple[float, float, Array | None]:
     return float(special.logsumexp(density(points)) - np.log(REFIT_DRAWS)), np.nan, points
 
 
-def _rows_of(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks | None:
-    """Return blocks on some of their rows, the coefficients the same; None where flat ones are no longer identified."""
+def _rows_of(blocks: Blocks, mask: NDArray[np.bool_], *, levels: bool) -> Blocks | None:
+    """Return blocks on some of their rows, the coefficients the same; None where flat ones are no longer identified.
+
+    Those of units that are left out as wholes are asked for where `levels` are.
+    """
     design = blocks.design.holding_spread().rows(mask)
 
     def cut(block: Block) -> Block:
@@ -252,6 +257,9 @@ def _rows_of(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks | None:
         pooled=tuple(map(cut, blocks.pooled)),
         eliminated=tuple(map(cut, blocks.eliminated)),
     )
+    asked = np.unique(blocks.design.unit) if levels else np.unique(blocks.design.unit[mask])
+    if found.flat_of_units().is_there.sum() < blocks.flat_of_units().is_there[:, asked].sum():
+        return None  # the rows left out alone tell a level or a trend of a unit
     columns = found.x[:, : found.n_flat]
     return found if len(identified(columns, found.within(columns), about_mean=False)) == found.n_flat else None
 

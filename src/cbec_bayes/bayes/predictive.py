@@ -25,7 +25,8 @@ def predictive_outcomes(
         A fitted model, of either engine.
     new_units
         Whether unit effects, and slopes of units, are drawn anew. Random effects come from their distribution; flat
-        ones have none, so that each new unit is at the level of one of the units at random.
+        ones have none, so that each new unit is at the level of one of the units at random, and has its trend where
+        trends are flat.
     own_levels
         Whether outcomes under flat unit effects are at the data's own levels: a unit's mean is what it is in the data,
         and a new unit's what of another's mean its regressors leave. Flat effects say nothing of levels; replicated as
@@ -60,19 +61,23 @@ def predictive_outcomes(
     model, design = fit.model, fit.design
     effects = {block.name: of(block.name) for block in fit.blocks.variables} | {"unit_effect": of("unit_effect")}
     flat, shape = model.choice("unit_effect") == "fixed", effects["unit_effect"].shape
+    flat_trend = model.choice("unit_trend") == "fixed"
     mean = linear_predictor(fit.blocks, effects)
     level = effects["unit_effect"]
     if flat and own_levels:
         level = level + means_by(design.unit, (design.y - mean).T).T
     if new_units:
         anew = dict(effects)
+        others = rng.integers(shape[1], size=shape) if flat or flat_trend else np.zeros(shape, dtype=np.intp)
         if flat:
-            level = np.take_along_axis(level, rng.integers(shape[1], size=shape), axis=1)
+            level = np.take_along_axis(level, others, axis=1)
         else:
             anew["unit_effect"] = of("sigma_mu")[:, None] * rng.standard_normal(shape)
         for block in fit.blocks.variables:
             if block.dims == ("unit",) and block.scale is not None and block.name != "unit_effect":
                 anew[block.name] = of(block.scale)[:, None] * rng.standard_normal(shape)
+        if flat_trend:
+            anew["unit_trend"] = np.take_along_axis(effects["unit_trend"], others, axis=1)
         mean = linear_predictor(fit.blocks, anew)
     parameters = () if model.likelihood is None else model.likelihood.parameters
     scales = {name: of(name) for name in ("sigma", "rho", *parameters) if name in posterior}

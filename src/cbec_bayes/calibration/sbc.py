@@ -319,8 +319,9 @@ def _ranks(blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array
             add(name, every[block.name].reshape(size, -1)[:, first], truth[block.name].ravel()[first])
     unit = every["unit_effect"][:, 0] - every["unit_effect"][:, -1]
     add("unit_effect, first less last", unit, truth["unit_effect"][0] - truth["unit_effect"][-1])
-    if "unit_slope" in every:
-        add(f"unit_slope[{design.units[0]}]", every["unit_slope"][:, 0], truth["unit_slope"][0])
+    for name in ("unit_slope", "unit_trend"):
+        if name in every:
+            add(f"{name}[{design.units[0]}]", every[name][:, 0], truth[name][0])
     if "time_effect" in every:
         time = every["time_effect"][:, -1] - every["time_effect"][:, 0]
         add("time_effect, last less first", time, truth["time_effect"][-1] - truth["time_effect"][0])

@@ -109,8 +109,8 @@ def coefficients(found: PanelFit) -> Coefficients:
         s = summarise_draws(values)
         rows[name] = (s.mean, s.sd, s.ci_low, s.ci_high, s.p_positive)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COEFFICIENT_COLUMNS))
-    kinds = {"unit": model.choice("unit_effect"), "time": model.choice("time_effect")}
-    effects = "+".join(name for name, kind in kinds.items() if kind == "fixed") or None
+    kinds = {"unit": "unit_effect", "time": "time_effect", "unit trends": "unit_trend"}
+    effects = "+".join(name for name, term in kinds.items() if model.choice(term) == "fixed") or None
     return Coefficients(
         outcome=design.outcome,
         model=model.name,

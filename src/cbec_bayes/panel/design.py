@@ -62,6 +62,8 @@ class Design:
     held_spread
         Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,), where these are not
         the rows' own: a part of a panel, or another outcome on its regressors, is fitted under the same priors.
+    held_elapsed_spread
+        The same of the periods.
     counted
         Numbers of rows and units, where the rows themselves are not there; None where they are.
     """
@@ -79,6 +81,7 @@ class Design:
     effects: TwoWay
     origin: Origin
     held_spread: Array | None = None
+    held_elapsed_spread: float | None = None
     counted: Counts | None = None
 
     @property
@@ -102,6 +105,17 @@ class Design:
         return np.array([column.std(ddof=1) for column in (self.y, *self.x.T)])
 
     @property
+    def elapsed(self) -> Array:
+        """Periods that have passed, less their mean over rows, shape (n,)."""
+        when = np.asarray(self.times, dtype=float)[self.time]
+        return np.asarray(when - when.mean())
+
+    @property
+    def elapsed_spread(self) -> float:
+        """Standard deviation of the periods that priors of trends are measured in."""
+        return float(self.elapsed.std(ddof=1)) if self.held_elapsed_spread is None else self.held_elapsed_spread
+
+    @property
     def n_obs(self) -> int:
         """Number of rows."""
         return len(self.y) if self.counted is None else self.counted.n_obs
@@ -121,7 +135,7 @@ class Design:
 
     def holding_spread(self) -> Design:
         """Return the design with its spread held, whatever becomes of its rows."""
-        return replace(self, held_spread=self.spread)
+        return replace(self, held_spread=self.spread, held_elapsed_spread=self.elapsed_spread)
 
     def of_group(self, group: str) -> Design:
         """Return the rows of one group."""

@@ -114,7 +114,10 @@ def prior_posterior(learned: pd.DataFrame, title: str) -> str:
         return as_svg(figure, title, f"densities before and after the data of {', '.join(names)}")
 
 
-SYMBOLS = {"sigma": "σ", "tau": "τ", "phi": "φ", "kappa": "κ", "sigma_mu": "σ of units", "sigma_lambda": "σ of periods"}
+SYMBOLS = {"sigma": "σ", "tau": "τ", "phi": "φ", "kappa": "κ", "xi": "ξ"} | {
+    "sigma_mu": "σ of units",
+    "sigma_lambda": "σ of periods",
+}
 """How scales are written; MODEL.md's symbols."""
 
 

@@ -42,6 +42,17 @@ MECHANISMS = {
         member(unit_effect="random", unit_slope="pooled", residual="ar1"),
         UnitErrors,
     ),
+    "trends of units": (load_panel_model("unit_trends"), UnitSlopeErrors),
+    "trends of units, by group": (member(unit_trend="pooled", residual="by_group"), UnitSlopeErrors),
+    "trends and slopes of units": (member(unit_trend="pooled", unit_slope="pooled"), UnitErrors),
+    "ar1, trends and slopes of units": (
+        member(unit_trend="pooled", unit_slope="pooled", group_slope="pooled", residual="ar1"),
+        UnitErrors,
+    ),
+    "ar1, random units, trends and slopes": (
+        member(unit_effect="random", unit_trend="pooled", unit_slope="pooled", residual="ar1"),
+        UnitErrors,
+    ),
 }
 CASES = [(name, mechanism) for name in SMALL for mechanism in MECHANISMS]
 
@@ -64,6 +75,8 @@ def parts_of(design: Design, scales: Mapping[str, float]) -> tuple[dict[str, Arr
             found[name] = value**2 * same
         elif name == "kappa":
             found[name] = value**2 * same * np.outer(design.x[:, 0], design.x[:, 0])
+        elif name == "xi":
+            found[name] = value**2 * same * np.outer(when - when.mean(), when - when.mean())
     slope = np.zeros_like(lag)
     if rho is not None:
         slope[lag > 0] = scales["sigma"] ** 2 * lag[lag > 0] * rho ** (lag[lag > 0] - 1)

@@ -21,6 +21,7 @@ GOOD = {
     "group_control_slope": '"off"',
     "group_time_effect": '"off"',
     "unit_slope": '"off"',
+    "unit_trend": '"off"',
     "residual": '"normal"',
 }
 FIRST = {key: f'"{term.choices[0]}"' for key, term in chosen_terms().items()}
@@ -30,6 +31,7 @@ SCALES = {
     "group_control_slope": "phi",
     "group_time_effect": "sigma_omega",
     "unit_slope": "kappa",
+    "unit_trend": "xi",
     "unit_effect": "sigma_mu",
     "time_effect": "sigma_lambda",
 }
@@ -80,6 +82,7 @@ def test_no_two_shipped_members_are_the_same_model():
         ("group_variance", ("sigma", "tau"), True),
         ("student_t", ("sigma", "tau"), True),
         ("ar1", ("sigma", "tau"), True),
+        ("unit_trends", ("sigma", "tau", "xi"), True),
     ],
 )
 def test_the_scales_of_shipped_members(name, scales, uses_groups):
@@ -196,7 +199,7 @@ def test_without_groups_a_member_keeps_what_needs_none(name):
     reduced = model.without_groups()
     assert not reduced.uses_groups
     assert {reduced.choice(term) for term in ("group_slope", "group_control_slope", "group_time_effect")} == {"off"}
-    for term in ("unit_effect", "time_effect", "unit_slope"):
+    for term in ("unit_effect", "time_effect", "unit_slope", "unit_trend"):
         assert reduced.choice(term) == model.choice(term)
     residual = model.choice("residual")
     assert reduced.choice("residual") == ("normal" if residual == "by_group" else residual)
@@ -210,7 +213,7 @@ def test_without_groups_leaves_scales_that_need_none():
         name: Prior("exponential", {"mean": 1.0 + k})
         for k, name in enumerate(("slope", "control_slope", *SCALES.values()))
     }
-    pooled = dict.fromkeys(("group_slope", "group_control_slope", "group_time_effect", "unit_slope"), "pooled")
+    pooled = dict.fromkeys([key for key, term in TERMS.items() if term.default is not None], "pooled")
     model = PanelModel(
         name="all",
         question="What?",
@@ -223,6 +226,7 @@ def test_without_groups_leaves_scales_that_need_none():
         "control_slope",
         "sigma",
         "kappa",
+        "xi",
         "sigma_mu",
         "sigma_lambda",
     )
@@ -232,7 +236,7 @@ def test_every_term_has_its_prior_and_variables_of_its_own():
     assert tuple(parameters()) == ("slope", "control_slope", *SCALES.values())
     assert scale_symbols() == tuple(SCALES.values())
     assert {key: TERMS[key].parameter.name for key in SCALES} == SCALES
-    assert {one.unit for one in parameters().values()} == {"slope", "control", "outcome"}
+    assert {one.unit for one in parameters().values()} == {"slope", "control", "outcome", "trend"}
     variables = [name for term in TERMS.values() for name in term.variables]
     assert len(variables) == len(set(variables))
     for key, term in TERMS.items():
@@ -244,7 +248,7 @@ def test_every_term_has_its_prior_and_variables_of_its_own():
 
 def test_a_term_that_can_be_off_need_not_be_named(tmp_path):
     left_out = [key for key, term in TERMS.items() if term.default is not None]
-    assert left_out == ["group_slope", "group_control_slope", "group_time_effect", "unit_slope"]
+    assert left_out == ["group_slope", "group_control_slope", "group_time_effect", "unit_slope", "unit_trend"]
     model = read_panel_model(write(tmp_path, dict.fromkeys(left_out), {"tau": None}))
     assert {model.choice(key) for key in left_out} == {"off"}
     assert model.choices == model.every_choice

@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md promises: a term of the model takes one class and one entry: here a linear trend of units."""
+"""What ARCHITECTURE.md promises: a term of the model takes one class and one entry, here bends in paths of units."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from cbec_bayes.runtime.files import asset_dir
 from tests.support.members import dense, panel
 from tests.support.twins import blocks_of, compiled, factorisation_gap, gap, small_panel
 
-KEY = "unit_trend"
-XI = '[priors.xi]\ndist = "half_normal"\nscale = 0.2\n'
+KEY = "unit_bend"
+ZETA = '[priors.zeta]\ndist = "half_normal"\nscale = 0.2\n'
 
 
-class UnitTrend(Term):
-    """h_i (t - mean of t) with h_i ~ N(0, xi^2)."""
+class UnitBend(Term):
+    """q_i (t - mean of t)^2 with q_i ~ N(0, zeta^2)."""
 
     key = KEY
-    label = "linear trends of units"
+    label = "bends of units"
     variables = (KEY,)
-    parameter = Parameter("xi", "outcome")
+    parameter = Parameter("zeta", "outcome")
     choices = ("off", "pooled")
     default = "off"
 
@@ -47,13 +47,13 @@ class UnitTrend(Term):
         if choices[KEY] == "off":
             return ()
         axes = {"unit": design.units}
-        return (make_block(KEY, since_mean(design)[:, None], axes=axes, code=design.unit, scale="xi"),)
+        return (make_block(KEY, squared(design)[:, None], axes=axes, code=design.unit, scale="zeta"),)
 
     def mean(self, block: Block, effect: Any, data: Mapping[str, Any], design: Design) -> Any:
-        return effect[data["unit_code"]] * data["since_mean"]
+        return effect[data["unit_code"]] * data["squared"]
 
     def data(self, block: Block) -> dict[str, Any]:
-        return {"since_mean": (block.regressors[:, 0], ("obs",))}
+        return {"squared": (block.regressors[:, 0], ("obs",))}
 
     def needs_rows(self, choice: str) -> bool:
         return choice != "off"
@@ -62,45 +62,44 @@ class UnitTrend(Term):
         return choice != "off"
 
 
-def since_mean(design: Design) -> Array:
-    years = np.asarray(design.times)[design.time]
-    return np.asarray(years - years.mean())
+def squared(design: Design) -> Array:
+    return design.elapsed**2
 
 
 @pytest.fixture(autouse=True)
 def entry(monkeypatch):
-    monkeypatch.setitem(TERMS, KEY, UnitTrend())
+    monkeypatch.setitem(TERMS, KEY, UnitBend())
 
 
-XI_PRIOR = Prior("half_normal", {"scale": 0.2})
+ZETA_PRIOR = Prior("half_normal", {"scale": 0.2})
 
 
-def with_trends(name: str, xi: Prior = XI_PRIOR) -> PanelModel:
+def with_bends(name: str, zeta: Prior = ZETA_PRIOR) -> PanelModel:
     base = load_panel_model(name)
-    return replace(base.choosing(unit_trend="pooled"), priors=base.priors | {"xi": xi})
+    return replace(base.choosing(unit_bend="pooled"), priors=base.priors | {"zeta": zeta})
 
 
 def test_a_model_file_with_the_new_term_loads(tmp_path, monkeypatch):
     text = (asset_dir("models") / "partial_pooling.toml").read_text()
-    path = tmp_path / "trends.toml"
-    path.write_text(f'{KEY} = "pooled"\n{text}\n{XI}')
+    path = tmp_path / "bends.toml"
+    path.write_text(f'{KEY} = "pooled"\n{text}\n{ZETA}')
     model = read_panel_model(path)
-    assert model.scales == ("sigma", "tau", "xi")
+    assert model.scales == ("sigma", "tau", "zeta")
     assert model.choice(KEY) == "pooled"
-    assert model == replace(with_trends("partial_pooling"), name="trends")
+    assert model == replace(with_bends("partial_pooling"), name="bends")
     assert model.has_unit_coefficients
-    assert tuple(model.without_groups().priors) == ("slope", "control_slope", "sigma", "xi")
+    assert tuple(model.without_groups().priors) == ("slope", "control_slope", "sigma", "zeta")
     assert load_panel_model("partial_pooling").choice(KEY) == "off"
     assert not load_panel_model("partial_pooling").has_unit_coefficients
     assert tuple(parameters()) == (
         *("slope", "control_slope", "sigma", "tau", "phi"),
-        *("sigma_omega", "kappa", "xi", "sigma_mu", "sigma_lambda"),
+        *("sigma_omega", "kappa", "xi", "zeta", "sigma_mu", "sigma_lambda"),
     )
-    path.write_text(f'{KEY} = "polled"\n{text}\n{XI}')
-    with pytest.raises(InputError, match="unit_trend: unknown choice 'polled'; did you mean 'pooled'"):
+    path.write_text(f'{KEY} = "polled"\n{text}\n{ZETA}')
+    with pytest.raises(InputError, match="unit_bend: unknown choice 'polled'; did you mean 'pooled'"):
         read_panel_model(path)
     monkeypatch.delitem(TERMS, KEY)
-    with pytest.raises(InputError, match="unit_trend: unknown key"):
+    with pytest.raises(InputError, match="unit_bend: unknown key"):
         read_panel_model(path)
 
 
@@ -108,18 +107,18 @@ def test_a_model_file_with_the_new_term_loads(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["partial_pooling", "correlated_effects", "nested"])
 def test_columns_and_collapsed_density_of_the_new_term(name, rows):
     design = panel(rows)
-    model, base = with_trends(name), load_panel_model(name)
+    model, base = with_bends(name), load_panel_model(name)
     blocks = make_blocks(design, model)
     written = dense(design, base)
-    trends = since_mean(design)[:, None] * (design.unit[:, None] == np.arange(len(design.units)))
+    bends = squared(design)[:, None] * (design.unit[:, None] == np.arange(len(design.units)))
     at = [k for k, one in enumerate(coefficient_names(blocks)) if one.startswith(f"{KEY}[")]
-    np.testing.assert_array_equal(blocks.x[:, at], trends)
+    np.testing.assert_array_equal(blocks.x[:, at], bends)
     assert bool(blocks.eliminated) is (name == "nested")
     written = replace(
         written,
-        z=np.column_stack([written.z, trends]),
+        z=np.column_stack([written.z, bends]),
         normal=(*written.normal, *(f"{KEY}[{unit}]" for unit in design.units)),
-        scales=(*written.scales, *["xi"] * len(design.units)),
+        scales=(*written.scales, *["zeta"] * len(design.units)),
         means=np.r_[written.means, np.zeros(len(design.units))],
     )
     engine = make_collapsed(blocks)
@@ -132,7 +131,7 @@ def test_columns_and_collapsed_density_of_the_new_term(name, rows):
 
 @pytest.mark.parametrize(("name", "rows"), [("partial_pooling", "balanced"), ("correlated_effects", "unbalanced")])
 def test_the_two_engines_are_one_density_with_the_new_term(name, rows):
-    blocks = blocks_of(with_trends(name), small_panel(rows))
+    blocks = blocks_of(with_bends(name), small_panel(rows))
     collapsed = make_collapsed(blocks)
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     for seed in range(3):
@@ -146,35 +145,33 @@ def test_without_variation_the_new_term_leaves_the_evidence_as_it_is(name):
     design = panel("unbalanced")
     without = make_collapsed(make_blocks(design, load_panel_model(name)))
     unit = float(design.y.std(ddof=1))
-    found = make_collapsed(make_blocks(design, with_trends(name, Prior("fixed", {"value": 1e-8 / unit}))))
+    found = make_collapsed(make_blocks(design, with_bends(name, Prior("fixed", {"value": 1e-8 / unit}))))
     assert found.names == without.names
     points = np.random.default_rng(1).normal(-0.5, 0.7, (5, len(found.names)))
     np.testing.assert_allclose(found.log_posterior(points), without.log_posterior(points), rtol=1e-8)
-    large = make_collapsed(make_blocks(design, with_trends(name, Prior("fixed", {"value": 0.3}))))
+    large = make_collapsed(make_blocks(design, with_bends(name, Prior("fixed", {"value": 0.3}))))
     assert (np.abs(large.log_posterior(points) - without.log_posterior(points)) > 0.1).all()
 
 
 def test_the_new_term_is_simulated():
     design = replace(panel("balanced"), held_spread=np.ones(1 + len(panel("balanced").terms)))
     held = {"sigma": Prior("fixed", {"value": 1e-9}), "tau": Prior("fixed", {"value": 0.5})}
-    model = with_trends("partial_pooling", Prior("fixed", {"value": 2.0}))
+    model = with_bends("partial_pooling", Prior("fixed", {"value": 2.0}))
     model = replace(model, priors=model.priors | held)
     drawn = [from_prior(make_blocks(design, model), np.random.default_rng(seed)) for seed in range(40)]
     for one in drawn:
-        mean = one.truth["group_slope"][design.group] * design.x[:, 0] + one.truth[KEY][design.unit] * since_mean(
-            design
-        )
+        mean = one.truth["group_slope"][design.group] * design.x[:, 0] + one.truth[KEY][design.unit] * squared(design)
         np.testing.assert_allclose(one.y, mean, atol=1e-7)
     assert np.std([one.truth[KEY] for one in drawn]) == pytest.approx(2.0, rel=0.15)
 
 
 def test_a_fit_and_what_it_predicts_have_the_new_term():
-    found = fit(panel("balanced"), with_trends("partial_pooling"), draws=100)
+    found = fit(panel("balanced"), with_bends("partial_pooling"), draws=100)
     posterior = found.tree["posterior"]
-    assert {KEY, "xi"} <= set(posterior.data_vars)
+    assert {KEY, "zeta"} <= set(posterior.data_vars)
     assert posterior[KEY].dims == ("chain", "draw", "unit")
     before = _before_data(found, 400, 1).tree["posterior"]
-    spread = (before[KEY] / before["xi"]).to_numpy().std()
+    spread = (before[KEY] / before["zeta"]).to_numpy().std()
     assert spread == pytest.approx(1, rel=0.1)
     same, new = (predictive_outcomes(found, new_units=new, draws=100) for new in (False, True))
     assert same.shape == new.shape == (100, found.design.n_obs)
@@ -189,5 +186,5 @@ def test_moments_are_not_enough_for_the_new_term():
         for labels, codes in ((design.units, design.unit), (design.groups, design.group))
     )
     gathering.add(units, np.array(design.times)[design.time], np.column_stack([design.y, design.x]), groups)
-    with pytest.raises(InputError, match="needs rows for its linear trends of units"):
-        blocks_of_moments(gathering.close(), with_trends("partial_pooling"))
+    with pytest.raises(InputError, match="needs rows for its bends of units"):
+        blocks_of_moments(gathering.close(), with_bends("partial_pooling"))

@@ -1,4 +1,4 @@
-"""Slopes of units integrated out are those that were coefficients, at any ratio of scales and in any number."""
+"""Slopes and trends of units integrated out are those that were coefficients, at any ratio of scales, in any number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.likelihood import unit_slope_errors
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_terms
 from cbec_bayes.bayes.model import blocks as blocks_module
-from cbec_bayes.bayes.model.blocks import make_blocks
+from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments.coded import Coded, products_by_unit
 from cbec_bayes.bayes.moments.unit_slopes import UnitSlopes
@@ -58,25 +58,30 @@ def test_sums_are_those_of_the_formula(seed, centre, width):
 @pytest.mark.parametrize("name", ["balanced", "unbalanced", "grunfeld_unbalanced", "paper"])
 @pytest.mark.parametrize("model", ELIMINATED)
 def test_eliminated_slopes_are_coefficients_integrated_out(name, model):
-    """Density, gradient, and what is known of the coefficients and of the mean slope, to ten digits."""
+    """Density, gradient, and what is known of the coefficients and of means over units, to ten digits."""
     blocks = make_blocks(panel(name), MEMBERS[model])
-    short, long = make_collapsed(blocks), make_collapsed(with_unit_terms(blocks))
-    assert short.n_coefficients == long.n_coefficients - len(blocks.design.units)
-    assert (short.unit_means, long.unit_means) == (("mean_unit_slope",), ())
+    every = with_unit_terms(blocks)
+    short, long = make_collapsed(blocks), make_collapsed(every)
+    assert short.n_coefficients == long.n_coefficients - sum(len(block.kept) for block in blocks.eliminated)
+    pooled = [block for block in blocks.eliminated if block.scale is not None]
+    assert (set(short.unit_means), long.unit_means) == ({f"mean_{block.name}" for block in pooled}, ())
     assert short.names == long.names
     points = np.array([some_scales(short, seed) for seed in range(5)])
-    points[0, short.names.index("kappa")] -= 12
-    points[1, short.names.index("kappa")] += 3
+    for block in pooled:
+        points[0, short.names.index(block.scale)] -= 12
+        points[1, short.names.index(block.scale)] += 3
     np.testing.assert_allclose(short.log_likelihood(points), long.log_likelihood(points), rtol=1e-10)
     for point in points:
         (one, slope), (other, expected) = short.gradient(point), long.gradient(point)
         assert one == pytest.approx(other, rel=1e-10)
         np.testing.assert_allclose(slope, expected, rtol=1e-8, atol=1e-8)
     found, whole = short.conditional(points), long.conditional(points)
-    n, p = len(blocks.design.units), short.n_coefficients
-    load = np.zeros((p + 1, p + n))
-    load[:p, :p] = np.eye(p)
-    load[p, p:] = 1 / n
+    names = coefficient_names(every)
+    load = np.zeros((short.n_conditional, long.n_coefficients))
+    for k, label in enumerate(coefficient_names(blocks)):
+        load[k, names.index(label)] = 1
+    for k, mean in enumerate(short.unit_means, start=short.n_coefficients):
+        load[k] = [label.startswith(mean.removeprefix("mean_") + "[") / len(blocks.design.units) for label in names]
     for s in range(len(points)):
         expected = load @ whole.root[s] @ whole.root[s].T @ load.T
         sd = np.sqrt(np.diag(expected))

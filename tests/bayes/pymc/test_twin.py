@@ -14,7 +14,8 @@ from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
-from cbec_bayes.bayes.model.blocks import coefficient_names
+from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors
+from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.densities import log_density, resolve
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
@@ -26,6 +27,7 @@ from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import Progress
+from tests.support.members import member
 from tests.support.roundtrip import assert_survives
 from tests.support.twins import (
     Twin,
@@ -98,18 +100,24 @@ def test_the_two_engines_are_one_density(case):
                 assert part == pytest.approx(float(written), abs=TOLERANCE)
 
 
+OF_UNITS = {
+    "flat levels": {},
+    "levels": {"unit_effect": "random"},
+    "slopes and trends": {"unit_slope": "pooled", "unit_trend": "pooled"},
+    "flat trends": {"unit_trend": "fixed"},
+    "all with a scale": {"unit_effect": "random", "unit_slope": "pooled", "unit_trend": "pooled"},
+}
+"""What units have of their own beside AR(1) errors."""
+
+
 @pytest.mark.parametrize("rows", PANELS)
-@pytest.mark.parametrize("unit_effect", ["fixed", "random"])
-def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
-    """Unit effects as coefficients like others."""
-    model = load_panel_model("ar1")
-    if unit_effect == "random":
-        model = replace(
-            model.choosing(unit_effect="random"),
-            priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 1.0})},
-        )
+@pytest.mark.parametrize("terms", OF_UNITS)
+def test_the_two_engines_are_one_density_under_ar1(terms, rows):
+    """With what units have of their own among the coefficients, and with it integrated out before."""
+    model = member(**{"residual": "ar1", "group_slope": "pooled", **OF_UNITS[terms]})
     blocks = blocks_of(model, small_panel(rows))
-    collapsed = make_collapsed(with_unit_effects(blocks))
+    collapsed, before = make_collapsed(with_unit_effects(blocks)), make_collapsed(make_blocks(blocks.design, model))
+    assert isinstance(before.errors, UnitErrors) is (terms != "flat levels")
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     for seed in range(3):
         values = plain.random(seed)
@@ -118,6 +126,8 @@ def test_the_two_engines_are_one_density_under_ar1(unit_effect, rows):
         of_eta = mvn(coefficients(with_unit_effects(blocks), values), given.mean[0], given.root[0] @ given.root[0].T)
         joint = sum(part for name, part in plain(values).items() if not is_scale(name) and name != "rho")
         assert joint - of_eta == pytest.approx(float(collapsed.log_likelihood(point)[0]), abs=TOLERANCE)
+        found = float(before.log_likelihood(point_of(before, values))[0])
+        assert joint - of_eta == pytest.approx(found, abs=TOLERANCE)
 
         values = conditioned.random(seed)
         sigma = values["innovation"] / math.sqrt(1 - values["rho"] ** 2)

@@ -18,7 +18,7 @@ from cbec_bayes.bayes.model.terms import TERMS, term_of
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
-from cbec_bayes.bayes.moments.unit_directions import Direction, directions_of
+from cbec_bayes.bayes.moments.unit_directions import Direction, Directions, directions_of
 from cbec_bayes.panel.design import Counts, Design
 from cbec_bayes.panel.within import Array, TwoWay, means_by
 from cbec_bayes.runtime.errors import InputError
@@ -101,12 +101,18 @@ class Blocks:
         """Symbol of the scale of unit effects; None where they are flat."""
         return None if self.model.choice("unit_effect") == "fixed" else "sigma_mu"
 
+    def flat_of_units(self, *, free_levels: bool = False) -> Directions:
+        """Return the directions with flat coefficients; where asked, levels that have a scale after these as well."""
+        found = [one for one in self.directions if one.scale is None]
+        if free_levels and self.unit_scale is not None:
+            found.append(replace(self.directions[0], scale=None))
+        return directions_of(self.design.unit, found)
+
     def within(self, columns: Array) -> Array:
         """Return what flat coefficients of units leave of columns, shape (n, q)."""
-        unit, flat = self.design.unit, [one for one in self.directions if one.scale is None]
-        if len(flat) == 1 and self.unit_scale is None:
-            return np.asarray(columns - means_by(unit, columns)[unit])
-        return directions_of(unit, flat).reduced(columns)[0] if flat else columns
+        if self.unit_scale is None and all(block.scale is not None for block in self.eliminated):
+            return np.asarray(columns - means_by(self.design.unit, columns)[self.design.unit])
+        return self.flat_of_units().reduced(columns)[0]
 
     @property
     def x(self) -> Array:
@@ -166,13 +172,23 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
     pooled = tuple(block for key, block in every if block.scale is not None and key not in model.eliminated)
     if gathered is not None:
         return _without_rows(design, model, flat, pooled, gathered)
-    laid_out = Blocks(design=design, model=model, flat=flat, pooled=pooled, eliminated=own)
+    laid_out = _told(Blocks(design=design, model=model, flat=flat, pooled=pooled, eliminated=own))
     many = design.n_obs * sum(block.size for block in laid_out.every) > LAID_OUT_MAX
     if many and laid_out.mechanism in ("independent", "one slope"):
         blocks = _of_many_rows(laid_out)
         if blocks is not None:
             return blocks
     return replace(laid_out, flat=identified_by_rows(flat, laid_out.within))
+
+
+def _told(blocks: Blocks) -> Blocks:
+    """Return blocks whose flat trends of units are without those that the unit's rows do not tell."""
+    if all(block.scale is not None for block in blocks.eliminated):
+        return blocks
+    found = directions_of(blocks.design.unit, blocks.directions)
+    kept = dict(zip(found.names, found.is_there, strict=True))
+    own = (replace(block, kept=tuple(map(int, np.flatnonzero(kept[block.name])))) for block in blocks.eliminated)
+    return replace(blocks, eliminated=tuple(own))
 
 
 def _of_many_rows(blocks: Blocks) -> Blocks | None:

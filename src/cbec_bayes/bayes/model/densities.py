@@ -25,9 +25,10 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     Parameters
     ----------
     model
-        Priors are multiples of sd(y), sd(y) / sd(d) or sd(y) / sd(x_k); see `cbec_bayes.bayes.model.terms.term.Unit`.
+        Priors are multiples of sd(y), or of this over sd(d), sd(x_k) or sd(t); see
+        `cbec_bayes.bayes.model.terms.term.Unit`.
     design
-        Outcome and regressors; see `Design.spread`.
+        Outcome, regressors and periods; see `Design.spread` and `Design.elapsed_spread`.
 
     Returns
     -------
@@ -49,9 +50,18 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
         if unit == "control":
             for control, sd in zip(design.terms[1:], sds[1:], strict=True):
                 found[f"{name}[{control}]"] = prior.scaled(sd_y / sd)
+        elif unit == "trend":
+            found[name] = prior.scaled(sd_y / _spread_of_time(design))
         else:
             found[name] = prior.scaled(sd_y if unit == "outcome" else sd_y / sds[0])
     return found
+
+
+def _spread_of_time(design: Design) -> float:
+    spread = design.elapsed_spread
+    if spread == 0:
+        raise InputError("all rows are of one period, so that nothing can have a trend")
+    return spread
 
 
 def log_density(prior: Prior, scale: Array) -> tuple[Array, Array]:

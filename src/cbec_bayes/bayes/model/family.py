@@ -1,6 +1,6 @@
 """The family of hierarchical panel models (MODEL.md section 2): which terms a member has, and its priors.
 
-    y_it = alpha + (beta + b_r + c_i) d_it + x_it'(gamma + g_r) + mu_i + lambda_t + omega_rt + e_it
+    y_it = alpha + (beta + b_r + c_i) d_it + x_it'(gamma + g_r) + mu_i + h_i t + lambda_t + omega_rt + e_it
 
 A model file switches each term off, fixed (flat prior, no pooling) or pooled (a scale of its own). The terms are in
 `cbec_bayes.bayes.model.terms`.

@@ -12,6 +12,7 @@ from cbec_bayes.bayes.model.terms.term import Choices, Parameter, Term
 from cbec_bayes.bayes.model.terms.time_effect import TimeEffect
 from cbec_bayes.bayes.model.terms.unit_effect import UnitEffect, unit_effects
 from cbec_bayes.bayes.model.terms.unit_slope import UnitSlope
+from cbec_bayes.bayes.model.terms.unit_trend import UnitTrend
 
 TERMS: dict[str, Term] = {
     term.key: term
@@ -24,6 +25,7 @@ TERMS: dict[str, Term] = {
         GroupControlSlope(),
         GroupTimeEffect(),
         UnitSlope(),
+        UnitTrend(),
         Residual(),
     )
 }

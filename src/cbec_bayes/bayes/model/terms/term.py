@@ -17,8 +17,8 @@ from cbec_bayes.runtime.errors import InputError
 type Choices = Mapping[str, str]
 """What a member chooses, by the key of the term."""
 
-type Unit = Literal["outcome", "slope", "control"]
-"""What a prior is a multiple of: sd(y), sd(y) / sd(d), or, for each control, sd(y) / sd(x_k)."""
+type Unit = Literal["outcome", "slope", "control", "trend"]
+"""What a prior is a multiple of: sd(y), sd(y) / sd(d), for each control sd(y) / sd(x_k), or sd(y) / sd(t)."""
 
 type NewData = Mapping[str, tuple[Array | Codes, tuple[str, ...]]]
 """Data of the PyMC twin by name, with the dimensions of each."""
