@@ -16,7 +16,8 @@ from scipy import special, stats
 
 from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.likelihood.row_densities import distances
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for
 from cbec_bayes.bayes.model.densities import draw
 from cbec_bayes.bayes.model.family import PanelModel
@@ -41,7 +42,6 @@ _LEAST, _CHEAP = 100, 50  # draws at the least, and coefficients up to which the
 
 REFIT_DRAWS = 1_000
 _PILOT = 1_000
-_SPENT = 1e-9  # of a row's precision: what is left of it where the row alone identifies a coefficient
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ def leave_one_out(task: LooTask) -> dict[str, Any]:
             missed[int(part)] = str(error)
             continue
         if rows and again is not None:
-            distances, _ = _distances(fitted.blocks, fitted.collapsed, again, np.array([part]))
-            found.p[part] = _two_sided(distances[:, 0])
+            far, _ = distances(fitted.blocks, fitted.collapsed, again, np.array([part]))
+            found.p[part] = _two_sided(far[:, 0])
     note = [missed.get(i, NOT_IDENTIFIED) if np.isnan(elpd) else "" for i, elpd in enumerate(found.elpd)]
     return {"elpd": found.elpd.tolist(), "khat": found.khat.tolist(), "p": found.p.tolist(), "note": note}
 
@@ -134,34 +134,24 @@ def leave_out_each_row(blocks: Blocks, collapsed: Collapsed, points: Array) -> L
 
     Notes
     -----
-    With Q the inverse covariance of the outcome given scales, flat coefficients projected out, a row given all others
-    is normal about y_i - (Qy)_i / Q_ii with variance 1 / Q_ii. What importance weights are left for concerns the scales
-    alone, which is why they are far better behaved than those of densities given effects (Vehtari et al., 2016,
-    "integrated" importance sampling).
+    Given the scales a row is normal (`cbec_bayes.bayes.likelihood.row_densities`). What importance weights are left for
+    concerns the scales alone, which is why they are far better behaved than those of densities given effects (Vehtari
+    et al., 2016, "integrated" importance sampling).
     """
     n = blocks.design.n_obs
-    distances, spreads = _distances(blocks, collapsed, points, np.arange(n))
+    far, spreads = distances(blocks, collapsed, points, np.arange(n))
     elpd, khat, p = np.full((3, n), np.nan)
     for i in np.flatnonzero(~np.isnan(spreads).any(axis=0)):
-        density = stats.norm.logpdf(distances[:, i]) - np.log(spreads[:, i])
+        density = stats.norm.logpdf(far[:, i]) - np.log(spreads[:, i])
         weights, khat[i] = smoothed_weights(-density)
         elpd[i] = special.logsumexp(density, b=weights)
-        p[i] = _two_sided(distances[:, i], weights)
+        p[i] = _two_sided(far[:, i], weights)
     return LooResult(elpd, khat, p)
 
 
-def _distances(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) -> tuple[Array, Array]:
-    """Return how far rows lie from their predictions in predictive sds, and these, shape (S, rows); NaN without one."""
-    others = collapsed.errors.rows_given_others(
-        coefficient_blocks(blocks), rows, collapsed.scales(points), lambda part: collapsed.conditional(points[part])
-    )
-    spread = 1 / np.sqrt(np.where(others.precision > _SPENT * others.known, others.precision, np.nan))
-    return others.pull * spread, spread
-
-
-def _two_sided(distances: Array, weights: Array | None = None) -> float:
+def _two_sided(far: Array, weights: Array | None = None) -> float:
     """Return the probability of one as far out, of a mixture of normals; weights equal where none are given."""
-    below, above = (float(np.average(tail(distances), weights=weights)) for tail in (stats.norm.cdf, stats.norm.sf))
+    below, above = (float(np.average(tail(far), weights=weights)) for tail in (stats.norm.cdf, stats.norm.sf))
     return 2 * min(below, above)
 
 

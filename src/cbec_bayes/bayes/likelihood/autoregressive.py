@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cbec_bayes.bayes.likelihood.conditional import chunks
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import (
     ConditionalAt,
@@ -88,30 +89,34 @@ class AutoregressiveErrors:
         """See `ErrorModel`."""
         near = np.isin(blocks.design.unit, blocks.design.unit[rows])  # errors of other units are independent of theirs
         design, x = blocks.design.rows(near), blocks.x[near]
+        own = np.arange(blocks.n_coefficients)[blocks.positions["unit_effect"]]
+        common = np.setdiff1d(np.arange(blocks.n_coefficients), own)
+        effect = own[blocks.design.unit[near]]  # a row's own column of the unit effects; it has nothing of the others
         at = np.searchsorted(np.flatnonzero(near), rows)
         previous, gap = previous_rows(design)
         now = np.flatnonzero(gap > 0)
         before = previous[now]
         pull, precision, known = np.empty((3, len(scales[RHO]), design.n_obs))
-        for s in range(len(scales[RHO])):
-            carried = np.zeros(design.n_obs)
-            carried[now] = scales[RHO][s] ** gap[now]
-            variance = scales[SIGMA][s] ** 2 * (1 - carried**2)
-            given_all = conditional(slice(s, s + 1))
+        for part in chunks(len(pull), blocks.n_coefficients**2):
+            given_all = conditional(part)
+            for s, mean, root in zip(range(len(pull))[part], given_all.mean, given_all.root, strict=True):
+                carried = np.zeros(design.n_obs)
+                carried[now] = scales[RHO][s] ** gap[now]
+                variance = scales[SIGMA][s] ** 2 * (1 - carried**2)
 
-            def inverse(columns: Array, carried: Array = carried, variance: Array = variance) -> Array:
-                """Return the inverse covariance of the residuals times columns, shape (n, q)."""
-                left = columns.copy()
-                left[now] -= carried[now, None] * columns[before]
-                left /= variance[:, None]
-                found = left.copy()
-                found[before] -= carried[now, None] * left[now]
-                return found
+                def inverse(columns: Array, carried: Array = carried, variance: Array = variance) -> Array:
+                    """Return the inverse covariance of the residuals times columns, shape (n, q)."""
+                    left = columns.copy()
+                    left[now] -= carried[now, None] * columns[before]
+                    left /= variance[:, None]
+                    found = left.copy()
+                    found[before] -= carried[now, None] * left[now]
+                    return found
 
-            residual = design.y - x @ given_all.mean[0]
-            pull[s] = inverse(residual[:, None])[:, 0]
-            known[s] = 1 / variance
-            known[s, before] += carried[now] ** 2 / variance[now]
-            directions = inverse(x) @ given_all.root[0]
-            precision[s] = known[s] - np.einsum("nq,nq->n", directions, directions)
+                found = inverse(np.column_stack([design.y - x @ mean, np.ones(design.n_obs), x[:, common]]))
+                pull[s] = found[:, 0]
+                known[s] = 1 / variance
+                known[s, before] += carried[now] ** 2 / variance[now]
+                directions = found[:, 2:] @ root[common] + found[:, 1:2] * root[effect]
+                precision[s] = known[s] - np.einsum("nq,nq->n", directions, directions)
         return RowsGivenOthers(pull[:, at], precision[:, at], known[:, at])

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cbec_bayes.bayes.likelihood.conditional import chunks
+from cbec_bayes.bayes.likelihood.forms import Forms
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import ConditionalAt, RowsGivenOthers
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, means_by
-
-_CHUNK = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,21 +128,31 @@ def independent_rows(
     variance = variances[0]
     share_of_mean = shrinkage(variance / counts, variances[1])
     fitted, spread = np.empty_like(variance), np.empty_like(variance)
-    step = max(1, _CHUNK // max(x.size, 1))
-    for start in range(0, len(variance), step):
-        part = slice(start, start + step)
+    for part in chunks(len(variance), x.shape[1] ** 2):
         given_all = conditional(part)
         mean, root = given_all.mean[:, : x.shape[1]], given_all.root[:, : x.shape[1]]
         k = share_of_mean[part]
         fitted[part] = mean @ x.T + k * (means[:, 0] - mean @ means[:, 1:].T)
-        directions = x - k[:, :, None] * means[:, 1:]
         taken = k / counts
+        # A row's columns less the unit's mean, of which a random effect leaves a share, less what the slope takes.
+        directions: list[tuple[Array | float, Array]] = [(1.0, x - means[:, 1:])]
+        if variances[1] is not None:
+            directions.append((1 - k, means[:, 1:]))
         if slopes is not None:
             with np.errstate(divide="ignore"):
                 share = slopes.regressor / (slopes.squares + variance[part] / slopes.kappa[part] ** 2)
             fitted[part] += share * (slopes.products[:, 0] - mean @ slopes.products[:, 1:].T)
-            directions = directions - share[:, :, None] * slopes.products[:, 1:]
+            directions.append((-share, slopes.products[:, 1:]))
             taken = taken + share * slopes.regressor
-        directions = directions @ root
-        spread[part] = np.einsum("snq,snq->sn", directions, directions) + taken * variance[part]
+        spread[part] = _variance_of(directions, Forms(root)) + taken * variance[part]
     return RowsGivenOthers((design.y[rows] - fitted) / variance, (1 - spread / variance) / variance, 1 / variance)
+
+
+def _variance_of(directions: Sequence[tuple[Array | float, Array]], forms: Forms) -> Array:
+    """Return variances, shape (S, n), of sums of directions of shape (n, p), each with a weight of shape (S, n)."""
+    found: Array | float = 0.0
+    for i, (weight, one) in enumerate(directions):
+        found = found + weight**2 * forms(one, one)
+        for other_weight, other in directions[i + 1 :]:
+            found = found + 2 * weight * other_weight * forms(one, other)
+    return np.asarray(found)
