@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbec_bayes.bayes.likelihood.conditional import chunks
+from cbec_bayes.bayes.likelihood.conditional import DenseConditional
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import (
-    ConditionalAt,
+    Conditionals,
     CrossProducts,
     RowsGivenOthers,
     UnitMeans,
@@ -84,7 +84,7 @@ class AutoregressiveErrors:
         return {}
 
     def rows_given_others(
-        self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditionals: Conditionals
     ) -> RowsGivenOthers:
         """See `ErrorModel`."""
         near = np.isin(blocks.design.unit, blocks.design.unit[rows])  # errors of other units are independent of theirs
@@ -97,8 +97,8 @@ class AutoregressiveErrors:
         now = np.flatnonzero(gap > 0)
         before = previous[now]
         pull, precision, known = np.empty((3, len(scales[RHO]), design.n_obs))
-        for part in chunks(len(pull), blocks.n_coefficients**2):
-            given_all = conditional(part)
+        for part, given_all in conditionals:
+            assert isinstance(given_all, DenseConditional)
             for s, mean, root in zip(range(len(pull))[part], given_all.mean, given_all.root, strict=True):
                 carried = np.zeros(design.n_obs)
                 carried[now] = scales[RHO][s] ** gap[now]

@@ -24,8 +24,8 @@ class Forms:
         n, p, _ = root.shape
         self._upper = np.triu_indices(p)
         self._basis = _basis(root)
-        inner = linalg.solve_triangular(self._basis, root.transpose(1, 0, 2).reshape(p, -1), lower=True)
-        inner = inner.reshape(p, n, -1).transpose(1, 0, 2)
+        flat = linalg.solve_triangular(self._basis, root.transpose(1, 0, 2).reshape(p, -1), lower=True)
+        inner = flat.reshape(p, n, -1).transpose(1, 0, 2)
         rows, columns = self._upper
         self._entries = (inner @ np.swapaxes(inner, 1, 2))[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import (
-    ConditionalAt,
+    Conditionals,
     CrossProducts,
     RowsGivenOthers,
     UnitMeans,
@@ -126,11 +126,11 @@ class IndependentErrors:
         return {"unit_effect": draw_unit_effects(blocks, coefficients, None, variances, rng)}
 
     def rows_given_others(
-        self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditionals: Conditionals
     ) -> RowsGivenOthers:
         """See `ErrorModel`."""
         variances = sigma_of_rows(blocks.design, self.sigmas, scales, rows) ** 2, self._effect_variance(scales)
-        return independent_rows(blocks, rows, variances, conditional)
+        return independent_rows(blocks, rows, variances, conditionals)
 
     def _effect_variance(self, scales: Scales) -> Array | None:
         return None if self.unit_scale is None else scales[self.unit_scale][:, None] ** 2

@@ -7,13 +7,13 @@ in `cbec_bayes.bayes.likelihood.elimination`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from cbec_bayes.bayes.likelihood.conditional import DenseConditional
+from cbec_bayes.bayes.likelihood.conditional import Conditional
 from cbec_bayes.bayes.likelihood.marginal import Scales
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.design import Design
@@ -90,8 +90,8 @@ class ResidualCovariance(Protocol):
         ...
 
 
-type ConditionalAt = Callable[[slice], DenseConditional]
-"""The coefficients given some of the points, in order."""
+type Conditionals = Iterable[tuple[slice, Conditional]]
+"""The coefficients given the points, part by part, with the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class ErrorModel(ResidualCovariance, Protocol):
         ...
 
     def rows_given_others(
-        self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditionals: Conditionals
     ) -> RowsGivenOthers:
         """Return some rows of a panel given all the others.
 
@@ -158,8 +158,8 @@ class ErrorModel(ResidualCovariance, Protocol):
             Positions of the rows.
         scales
             At S points.
-        conditional
-            The coefficients given all rows and the scales at some of the points.
+        conditionals
+            The coefficients given all rows and the scales.
         """
         ...
 

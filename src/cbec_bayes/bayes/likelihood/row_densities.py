@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.conditional import chunks
 from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI
 from cbec_bayes.bayes.model.blocks import Blocks
@@ -29,9 +30,12 @@ def distances(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) 
     rows
         Positions of the rows.
     """
-    others = collapsed.errors.rows_given_others(
-        coefficient_blocks(blocks), rows, collapsed.scales(points), lambda part: collapsed.conditional(points[part])
+    scales, likelihood = collapsed.scales(points), collapsed.likelihood
+    conditionals = (
+        (part, likelihood.compact_conditional({name: values[part] for name, values in scales.items()}))
+        for part in chunks(len(points), likelihood.conditional_size)
     )
+    others = collapsed.errors.rows_given_others(coefficient_blocks(blocks), rows, scales, conditionals)
     spread = 1 / np.sqrt(np.where(others.precision > _SPENT * others.known, others.precision, np.nan))
     return others.pull * spread, spread
 

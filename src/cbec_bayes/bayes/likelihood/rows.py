@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbec_bayes.bayes.likelihood.conditional import chunks
+from cbec_bayes.bayes.likelihood.conditional import DenseConditional, SeparatedConditional
 from cbec_bayes.bayes.likelihood.forms import Forms
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
-from cbec_bayes.bayes.likelihood.residual_covariance import ConditionalAt, RowsGivenOthers
+from cbec_bayes.bayes.likelihood.residual_covariance import Conditionals, RowsGivenOthers
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.panel.design import Design
@@ -107,14 +107,14 @@ def independent_rows(
     blocks: Blocks,
     rows: Codes,
     variances: tuple[Array, Array | None],
-    conditional: ConditionalAt,
+    conditionals: Conditionals,
     slopes: SlopesOfUnits | None = None,
 ) -> RowsGivenOthers:
     """Return rows given all others where errors are independent given unit effects and slopes of units.
 
     Parameters
     ----------
-    blocks, rows, conditional
+    blocks, rows, conditionals
         As in `cbec_bayes.bayes.likelihood.residual_covariance.ErrorModel.rows_given_others`.
     variances
         Of the residuals, shape (S, rows), and of unit effects, (S, 1); None where these are flat.
@@ -128,8 +128,12 @@ def independent_rows(
     variance = variances[0]
     share_of_mean = shrinkage(variance / counts, variances[1])
     fitted, spread = np.empty_like(variance), np.empty_like(variance)
-    for part in chunks(len(variance), x.shape[1] ** 2):
-        given_all = conditional(part)
+    for part, given_all in conditionals:
+        if isinstance(given_all, SeparatedConditional):  # effects are flat, and units have no slopes
+            mean, uncertain = given_all.linear(x - means[:, 1:])
+            fitted[part], spread[part] = mean + means[:, 0], uncertain + variance[part] / counts
+            continue
+        assert isinstance(given_all, DenseConditional)
         mean, root = given_all.mean[:, : x.shape[1]], given_all.root[:, : x.shape[1]]
         k = share_of_mean[part]
         fitted[part] = mean @ x.T + k * (means[:, 0] - mean @ means[:, 1:].T)

@@ -10,7 +10,7 @@ import numpy as np
 from cbec_bayes.bayes.likelihood.independent import sigma_names
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import (
-    ConditionalAt,
+    Conditionals,
     CrossProducts,
     RowsGivenOthers,
     UnitMeans,
@@ -145,7 +145,7 @@ class UnitSlopeErrors:
         return {self.block.name: slopes, "unit_effect": effects}
 
     def rows_given_others(
-        self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditionals: Conditionals
     ) -> RowsGivenOthers:
         """See `ErrorModel`."""
         design = blocks.design
@@ -155,7 +155,7 @@ class UnitSlopeErrors:
         centred = regressor[rows, 0] - means_by(design.unit, regressor)[unit, 0]
         slopes = SlopesOfUnits(squares, products, centred, scales[self.kappa][:, None])
         variance = sigma_of_rows(design, self.sigmas, scales, rows) ** 2
-        return independent_rows(blocks, rows, (variance, None), conditional, slopes)
+        return independent_rows(blocks, rows, (variance, None), conditionals, slopes)
 
 
 def unit_products(blocks: Blocks) -> tuple[Array, Array]:
