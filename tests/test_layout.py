@@ -35,6 +35,7 @@ BAYES = (
     "model",
     "likelihood",
     "sampling",
+    "observations",
     "posterior",
     "pymc",
     "fit",

@@ -1,4 +1,4 @@
-"""What ArviZ makes of a stored fit, leave-one-out and power scaling, against least squares in closed form."""
+"""What ArviZ makes of a fit, leave-one-out and power scaling, against least squares in closed form."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from scipy import stats
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.observations import points_of
+from cbec_bayes.bayes.posterior import pointwise
 from tests.support.members import grouped, member
 from tests.support.regressions import dummies, random_design
 
@@ -68,7 +70,7 @@ SCALE = 0.07
 
 @pytest.mark.parametrize("power", [0.8, 1.25])
 @pytest.mark.parametrize("component", ["prior", "likelihood"])
-def test_power_scaling_by_the_stored_densities_is_the_exact_posterior(component, power):
+def test_power_scaling_by_densities_given_effects_is_the_exact_posterior(component, power):
     """The mean of sigma under the prior, or the likelihood, to a power.
 
     By weights of the draws, and by summation over sigma: with n rows, rank p and residual sum of squares R the
@@ -82,7 +84,9 @@ def test_power_scaling_by_the_stored_densities_is_the_exact_posterior(component,
         np.testing.assert_allclose(log_density, expected, rtol=1e-10)
     else:
         power = 1 + (power - 1) / 100  # all rows at once: a little is much
-        log_density = draws_of(found.tree, "log_likelihood", "y").sum(axis=1)
+        effects = {name: draws_of(found.tree, "posterior", name) for name in found.tree["posterior"].data_vars}
+        points = points_of(found.collapsed, found.tree["posterior"].dataset)
+        log_density = pointwise(found.blocks, found.collapsed, points, effects).sum(axis=1)
     log_weights = (power - 1) * log_density
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()

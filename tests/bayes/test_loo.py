@@ -27,7 +27,18 @@ from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
 from cbec_bayes.runtime.errors import InputError
-from tests.support.members import HALF, MEMBERS, SMALL, by_name, dense, grouped, member, panel, rearranged
+from tests.support.members import (
+    HALF,
+    MEMBERS,
+    SMALL,
+    by_name,
+    dense,
+    grouped,
+    member,
+    panel,
+    rearranged,
+    rows_covariance,
+)
 from tests.support.regressions import design_of, dummies, load, random_design
 
 ERRORS = 4.5
@@ -234,15 +245,6 @@ def from_the_inverse_covariance(written, covariance, mask, contrasts):
     own = np.linalg.inv(precision[np.ix_(at, at)])
     y = turn @ written.y
     return y[at] - own @ (precision @ y)[at], own
-
-
-def rows_covariance(design, written, scales):
-    """The covariance of the rows given flat coefficients."""
-    prior, residual = written.variances(scales)
-    when = np.asarray(design.times)[design.time]
-    same = design.unit[:, None] == design.unit
-    carried = scales.get(RHO, 0.0) ** np.abs(when[:, None] - when)
-    return (written.z * prior) @ written.z.T + np.where(same, carried, 0.0) * np.sqrt(np.outer(residual, residual))
 
 
 def parts_of(design):

@@ -19,6 +19,7 @@ from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.rows import sigma_of_rows
 from cbec_bayes.bayes.model.blocks import coefficient_names, labels_of, make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.posterior import draw_effects, linear_predictor
 from cbec_bayes.jobs.fit_tables import netcdf_bytes
 from tests.support.members import MEMBERS, SHIPPED, by_name, collapsed, dense, grouped, member, panel, some_scales
@@ -188,22 +189,30 @@ def mean_by_hand(values, design):
     return np.array(found)
 
 
+def given_effects(found):
+    """The log density of every row given the effects, by the stored draws, shape (S, n)."""
+    values = found.tree["posterior"].dataset
+    effects = {name: v.to_numpy().reshape(-1, *v.shape[2:]) for name, v in values.data_vars.items()}
+    return posterior.pointwise(found.blocks, found.collapsed, points_of(found.collapsed, values), effects)
+
+
 @pytest.mark.parametrize("model", SHIPPED)
-def test_log_likelihood_by_hand(model):
+def test_densities_given_effects_by_hand(model):
     found = fitted(model)
     design, tree = found.design, found.tree
     values = tree["posterior"].dataset
     np.testing.assert_array_equal(tree["observed_data"]["y"], design.y)
+    densities = given_effects(found).reshape(2, 200, -1)
     for chain, draw in ((0, 0), (0, 199), (1, 7)):
         one = values.isel(chain=chain, draw=draw)
         mean = mean_by_hand(one, design)
         labels = [design.groups[r] for r in design.group]
         sigma = one["sigma"].sel(group=labels).to_numpy() if "group" in one["sigma"].dims else float(one["sigma"])
         expected = stats.norm.logpdf(design.y, mean, sigma)
-        np.testing.assert_allclose(tree["log_likelihood"]["y"][chain, draw], expected, rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(densities[chain, draw], expected, rtol=1e-8, atol=1e-8)
 
 
-def test_ar1_log_likelihood_by_hand():
+def test_ar1_densities_given_effects_by_hand():
     """A row given the row before it in its unit; the first of a unit by itself. Gaps count."""
     found = fitted("ar1")
     design = found.design
@@ -220,7 +229,7 @@ def test_ar1_log_likelihood_by_hand():
         last = before[np.argmax(times[before])]
         carried = rho ** (times[i] - times[last])
         expected.append(stats.norm.logpdf(residual[i], carried * residual[last], sigma * np.sqrt(1 - carried**2)))
-    np.testing.assert_allclose(found.tree["log_likelihood"]["y"][1, 3], expected, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(given_effects(found).reshape(2, 200, -1)[1, 3], expected, rtol=1e-8, atol=1e-8)
 
 
 SCALAR = ()
@@ -288,7 +297,8 @@ def test_variables_dimensions_and_coordinates(model):
     used = {dim for name in VARIABLES[model] for dim in dims[name]}
     assert set(values.coords) == used | {"chain", "draw"}
     assert all(np.isfinite(values[name]).all() for name in values.data_vars)
-    assert set(found.tree.children) == {"posterior", "sample_stats", "log_prior", "log_likelihood", "observed_data"}
+    of_rows = {"log_likelihood", "observed_data", "constant_data"}
+    assert set(found.tree.children) == {"posterior", "sample_stats", "log_prior"} | of_rows
     assert set(found.tree["log_prior"].data_vars) == set(found.collapsed.names)
     assert found.tree["sample_stats"]["lp"].shape == (2, 200)
 

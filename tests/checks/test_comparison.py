@@ -11,14 +11,18 @@ from dataclasses import replace
 import arviz as az
 import numpy as np
 import pytest
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes import loo
 from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
 from cbec_bayes.bayes.loo import LooTask, leave_one_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.observations import GIVEN_OTHERS, points_of
+from cbec_bayes.bayes.posterior import pointwise
 from cbec_bayes.bayes.refit import refit
 from cbec_bayes.checks import leftout
 from cbec_bayes.checks.comparison import (
@@ -715,6 +719,26 @@ def test_a_normal_prior_of_the_slope_is_raised_to_powers_as_well():
     common = table["mean"].xs("(all)", level="group")
     assert common[0.5] - common[2.0] > 0.3 * table.loc[(1.0, "(all)"), "sd"]
     assert table.loc[(1.0, "(all)"), "prior_sensitivity"] > 0.05
+
+
+@pytest.mark.parametrize("model", ["partial_pooling", "group_variance", "nested", "ar1"])
+def test_the_likelihood_that_is_raised_to_powers_is_that_of_the_effects(model):
+    """Densities of rows given the others, which the store has, do not add up to it; of either engine it is the same."""
+    found = fit(few_rows(), model, draws=200, chains=2, seed=1)
+    assert found.tree["log_likelihood"].attrs["kind"] == GIVEN_OTHERS
+    table = power_scaling(found).table
+    values = found.tree["posterior"].dataset
+    effects = {name: v.to_numpy().reshape(-1, *v.shape[2:]) for name, v in values.data_vars.items()}
+    rows = pointwise(found.blocks, found.collapsed, points_of(found.collapsed, values), effects).sum(axis=1)
+    draws = {"s": (("chain", "draw"), values["group_total_slope"].sel(group="g1").to_numpy())}
+    total = {"y": (("chain", "draw"), rows.reshape(2, 200))}
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(draws), "log_likelihood": xr.Dataset(total)})
+    expected = float(az.psense(tree, group="likelihood")["s"])
+    assert table.set_index(["power", "group"]).loc[(1.0, "g1"), "likelihood_sensitivity"] == pytest.approx(expected)
+    # PyMC's engine has slopes of units among its blocks, unit effects never, and no collapsed density.
+    sampled = replace(found, collapsed=None, blocks=with_unit_slopes(blocks_for(found.design, found.model)))
+    again = power_scaling(sampled).table
+    np.testing.assert_allclose(again["likelihood_sensitivity"], table["likelihood_sensitivity"], rtol=1e-6)
 
 
 def test_draws_that_cannot_tell_a_power_are_found():

@@ -157,6 +157,10 @@ def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
     assert diagnostics["ebfmi_min"] is None
     assert diagnostics["khat"] < 0.7
     assert (diagnostics["failures"], diagnostics["seed"], diagnostics["ci_prob"]) == ([], 4, 0.95)
+    assert np.isfinite(diagnostics["log_evidence"])
+    assert 0 < diagnostics["log_evidence_mcse"] < 0.05
+    assert diagnostics["log_evidence_khat"] == diagnostics["khat"]
+    assert diagnostics["log_evidence_note"] is None
     assert diagnostics["priors"]["tau"].startswith("half-normal(scale = ")
     assert set(diagnostics["seconds"]) == {"prepare", "sample", "effects"}
     assert min(diagnostics["seconds"].values()) > 0
@@ -277,6 +281,8 @@ def test_the_other_engine(program, tmp_path, monkeypatch):
     assert diagnostics["khat"] is None
     assert diagnostics["ebfmi_min"] > 0.3
     assert diagnostics["failures"] == []
+    assert (diagnostics["log_evidence"], diagnostics["log_evidence_mcse"]) == (None, None)
+    assert diagnostics["log_evidence_note"] == "only the collapsed engine integrates the density"
     files = {out: sorted(path.name for path in (tmp_path / out).iterdir()) for out in ("pymc", "collapsed")}
     assert files["pymc"] == files["collapsed"]
     with xr.open_datatree(tmp_path / "pymc" / "posterior.nc", engine="h5netcdf") as tree:

@@ -17,6 +17,7 @@ import pandas as pd
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
+from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.panel import load_study_panel
@@ -302,6 +303,16 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
         np.array([mean for _, _, mean in normal.values()]),
         tuple(f"sigma[{groups[r]}]" if by_group else "sigma" for r in (design.group if by_group else design.unit)),
     )
+
+
+def rows_covariance(design: Design, written: Dense, scales: Mapping[str, float]) -> Array:
+    """Return the covariance of the rows given flat coefficients; errors are AR(1) where there is a correlation."""
+    prior, residual = written.variances(scales)
+    when = np.asarray(design.times)[design.time]
+    same = design.unit[:, None] == design.unit
+    carried = scales.get(RHO, 0.0) ** np.abs(when[:, None] - when)
+    errors = np.where(same, carried, 0.0) * np.sqrt(np.outer(residual, residual))
+    return np.asarray((written.z * prior) @ written.z.T + errors)
 
 
 def independent(columns: Mapping[str, Array]) -> tuple[str, ...]:

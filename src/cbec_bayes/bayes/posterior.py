@@ -11,12 +11,20 @@ import numpy as np
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, time_labels
 from cbec_bayes.bayes.model.densities import log_density
+from cbec_bayes.bayes.observations import (
+    GIVEN_EFFECTS,
+    densities_given_others,
+    density_group,
+    located,
+    regressors,
+    with_groups,
+)
 from cbec_bayes.bayes.sampling.importance import Draws
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.versions import versions
 
 POINTWISE_MAX = 40_000_000
-"""Numbers that unit effects and pointwise log likelihoods may take; beyond, they are left out of the store."""
+"""Numbers that unit effects and pointwise densities may take; beyond, the store is without them and rows' labels."""
 
 _CHUNK = 2**19
 
@@ -75,7 +83,10 @@ def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
 
 
 def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapping[str, Array]) -> Array:
-    """Return the log density of every row given effects, shape (S, n); of correlated errors given the row before."""
+    """Return the log density of every row given effects, shape (S, n); of correlated errors given the row before.
+
+    Over the rows they add up to the log likelihood of effects and scales.
+    """
     design = blocks.design
     found = np.empty((len(points), design.n_obs))
     step = max(1, _CHUNK // design.n_obs)
@@ -119,7 +130,8 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     """Return the posterior as a DataTree.
 
     Groups: ``posterior``, ``sample_stats`` (lp), ``log_prior`` (of the scales), ``observed_data`` where there are rows,
-    and, where it fits into memory, ``log_likelihood`` (pointwise, given the effects).
+    and, where they fit into memory, ``constant_data`` (the regressors) and ``log_likelihood`` (of every row given all
+    others and the scales; see `cbec_bayes.bayes.observations.densities_given_others`).
     """
     import arviz as az
 
@@ -147,8 +159,6 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     if design.counted is None:
         content["observed_data"] = {design.outcome: design.y}
         dims[design.outcome] = ["obs"]
-    if "unit_effect" in everything and len(points) * design.n_obs <= POINTWISE_MAX:
-        content["log_likelihood"] = {design.outcome: shaped(pointwise(blocks, collapsed, points, everything))}
     coords: dict[str, Any] = {
         "unit": list(design.units),
         "time": list(time_labels(design)),
@@ -166,6 +176,11 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         coords={name: labels for name, labels in coords.items() if name in used},
         dims={name: names for name, names in dims.items() if names},
     )
+    if design.counted is None and len(points) * design.n_obs <= POINTWISE_MAX:
+        data = {"observed_data": tree["observed_data"].to_dataset(), "constant_data": regressors(design)}
+        with_groups(tree, {name: located(dataset, design) for name, dataset in data.items()})
+        densities = _densities(blocks, collapsed, points, everything, (chains, draws))
+        with_groups(tree, {} if densities is None else {"log_likelihood": densities})
     for node in tree.subtree:
         node.attrs.pop("created_at", None)  # the same seed makes the same file
     tree.attrs |= {
@@ -178,3 +193,17 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         **attrs,
     }
     return tree
+
+
+def _densities(
+    blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapping[str, Array], shape: tuple[int, int]
+) -> Any:
+    """Return the group ``log_likelihood``: given the other rows, unless nothing of that varies over the draws.
+
+    Where every scale is held the density of a row given the others is one number, of which ArviZ makes nothing; it then
+    finds the same from densities given the effects.
+    """
+    if collapsed.names:
+        return densities_given_others(blocks, collapsed, points, shape)
+    densities = pointwise(blocks, collapsed, points, effects).reshape(*shape, -1)
+    return density_group(blocks.design, densities, np.arange(blocks.design.n_obs), GIVEN_EFFECTS)

@@ -11,8 +11,11 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import location_priors
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.observations import points_of
+from cbec_bayes.bayes.posterior import POINTWISE_MAX, pointwise
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX, PASSED, sentence
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
 from cbec_bayes.checks.refits import Refitted, draws_of, refit_slopes
@@ -233,7 +236,7 @@ def _log_priors(found: PanelFit) -> Any:
 
 
 def _sensitivity(found: PanelFit, slopes: dict[str, Array], priors: Any) -> dict[str, tuple[float, float, str]]:
-    """Return prior and likelihood sensitivity of each slope, with a diagnosis; NaN without pointwise values."""
+    """Return prior and likelihood sensitivity of each slope, with a diagnosis; NaN where rows are too many."""
     import arviz as az
     import xarray as xr
 
@@ -241,8 +244,9 @@ def _sensitivity(found: PanelFit, slopes: dict[str, Array], priors: Any) -> dict
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     own = xr.Dataset({f"s{i}": (("chain", "draw"), v.reshape(shape)) for i, v in enumerate(slopes.values())})
     groups = {"posterior": own, "log_prior": priors}
-    if "log_likelihood" in found.tree.children:
-        groups["log_likelihood"] = found.tree["log_likelihood"].to_dataset()
+    densities = _given_effects(found)
+    if densities is not None:
+        groups["log_likelihood"] = densities
     tree = xr.DataTree.from_dict(groups)
     felt = {
         kind: az.psense(tree, group=kind) if group in groups else None
@@ -256,3 +260,23 @@ def _sensitivity(found: PanelFit, slopes: dict[str, Array], priors: Any) -> dict
             words = "prior and data disagree" if likelihood >= SENSITIVE else "strong prior or weak data"
         result[group] = prior, likelihood, words
     return result
+
+
+def _given_effects(found: PanelFit) -> Any:
+    """Return the log density of every row given the effects as a dataset, or None where it does not fit into memory.
+
+    A fit of a Gaussian member stores densities given the other rows, which do not add up to the likelihood.
+    """
+    import xarray as xr
+
+    if not found.model.is_gaussian:
+        return found.tree["log_likelihood"].to_dataset()
+    posterior = found.tree["posterior"].dataset
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    total = shape[0] * shape[1]
+    if "unit_effect" not in posterior or total * found.design.n_obs > POINTWISE_MAX:
+        return None
+    collapsed = make_collapsed(found.blocks) if found.collapsed is None else found.collapsed
+    effects = {str(name): v.to_numpy().reshape(total, *v.shape[2:]) for name, v in posterior.data_vars.items()}
+    densities = pointwise(found.blocks, collapsed, points_of(collapsed, posterior), effects)
+    return xr.Dataset({found.design.outcome: (("chain", "draw", "obs"), densities.reshape(*shape, -1))})

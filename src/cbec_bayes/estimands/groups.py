@@ -12,6 +12,7 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
+from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.refit import Refit
 from cbec_bayes.classical.regression import MANY, twfe
 from cbec_bayes.estimands.summary import Drawn, Mixed, Quantity, effects_frame, pooling_factor_overall
@@ -167,15 +168,9 @@ def pooling_factors(fit: PanelFit) -> Array:
 def log_scales(fit: PanelFit, at_most: int | None = 1_000) -> Array:
     """Return draws of the log scales of a collapsed fit, thinned to about `at_most`, shape (S, k)."""
     assert fit.collapsed is not None
-    posterior = fit.tree["posterior"].dataset
-    values = {}
-    for name in fit.collapsed.names:
-        if name.startswith("sigma["):
-            own = posterior["sigma"].sel(group=name.removeprefix("sigma[").removesuffix("]"))
-        else:
-            own = posterior[name]
-        values[name] = own.to_numpy().ravel()
-    points = fit.collapsed.point(values) if values else np.zeros((1, 0))  # every scale is held by its prior
+    if not fit.collapsed.names:  # every scale is held by its prior
+        return np.zeros((1, 0))
+    points = points_of(fit.collapsed, fit.tree["posterior"].dataset)
     return points if at_most is None else points[:: max(1, len(points) // at_most)]
 
 

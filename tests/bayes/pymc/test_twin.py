@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytest
+import xarray as xr
 from scipy import stats
 
+from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.likelihood.row_densities import row_densities
 from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.densities import log_density, resolve
@@ -21,8 +24,9 @@ from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_mo
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale, unit_effects
 from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
+from cbec_bayes.bayes.observations import GIVEN_EFFECTS, GIVEN_OTHERS, points_of
 from cbec_bayes.bayes.pymc import twin
-from cbec_bayes.bayes.pymc.twin import build_pymc, fit_twin, pymc_of
+from cbec_bayes.bayes.pymc.twin import OUTCOME, build_pymc, fit_twin, pymc_of
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
@@ -391,12 +395,11 @@ def test_sampling_agrees_with_the_collapsed_posterior(tmp_path, compiled_once):
         np.testing.assert_allclose(
             values, log_density(priors[str(name)], posterior[name].to_numpy())[0], atol=TOLERANCE
         )
-    first = posterior.isel(chain=0, draw=0)
-    at = {name: first[name].to_numpy() for name in first.data_vars}
-    eta = coefficients(blocks, at)
-    mean = blocks.x @ eta + at["unit_effect"][blocks.design.unit]
-    pointwise = tree["log_likelihood"].dataset["y"].isel(chain=0, draw=0)
-    np.testing.assert_allclose(pointwise, stats.norm.logpdf(blocks.design.y, mean, at["sigma"]), atol=TOLERANCE)
+    densities, rows = row_densities(blocks, collapsed, points_of(collapsed, posterior))
+    stored = tree["log_likelihood"].dataset["y"]
+    assert tree["log_likelihood"].attrs["kind"] == GIVEN_OTHERS
+    assert stored["obs"].to_numpy().tolist() == rows.tolist()
+    np.testing.assert_allclose(stored.to_numpy().reshape(densities.shape), densities, atol=TOLERANCE)
     np.testing.assert_array_equal(tree["observed_data"].dataset["y"], blocks.design.y)
     assert (tree.attrs["origin"], tree.attrs["seed"], tree.attrs["engine"]) == ("simulated", 3, "pymc")
     tree.to_netcdf(tmp_path / "draws.nc", engine="h5netcdf")
@@ -404,6 +407,37 @@ def test_sampling_agrees_with_the_collapsed_posterior(tmp_path, compiled_once):
     assert back.attrs["origin"] == "simulated"
     assert float(back["posterior"]["tau"].sum()) == float(posterior["tau"].sum())
     back.close()
+
+
+@pytest.mark.parametrize("model", ["partial_pooling", "group_variance", "nested", "correlated_effects", "ar1"])
+def test_draws_of_scales_have_the_densities_of_rows_that_the_collapsed_engine_stores(model):
+    """Whoever drew the scales: here the collapsed engine did, under the twin's blocks."""
+    design = small_panel("unbalanced")
+    found = fit(design, model, draws=20, chains=2, seed=1)
+    blocks = blocks_of(model, design)
+    parts = {name: found.tree[name].to_dataset() for name in ("posterior", "observed_data")}
+    parts["observed_data"] = parts["observed_data"].rename({design.outcome: OUTCOME}).drop_vars(["unit", "time"])
+    groups = twin._of_rows(xr.DataTree.from_dict(parts), blocks, twin._integrated(blocks))
+    xr.testing.assert_allclose(groups["log_likelihood"], found.tree["log_likelihood"].to_dataset(), rtol=1e-7)
+    assert groups["log_likelihood"].attrs == found.tree["log_likelihood"].attrs
+    xr.testing.assert_identical(groups["observed_data"], found.tree["observed_data"].to_dataset())
+
+
+def test_other_members_have_densities_given_effects():
+    """Nothing else is known in closed form, and the group says which they are."""
+    design = small_panel("unbalanced")
+    blocks = blocks_of("student_t", design)
+    assert twin._integrated(blocks) is None
+    coords = {"obs": np.arange(design.n_obs)}
+    densities = np.random.default_rng(1).normal(size=(2, 5, design.n_obs))
+    parts = {
+        "observed_data": xr.Dataset({OUTCOME: ("obs", design.y)}, coords),
+        "log_likelihood": xr.Dataset({OUTCOME: (("chain", "draw", "obs"), densities)}, coords),
+    }
+    group = twin._of_rows(xr.DataTree.from_dict(parts), blocks, None)["log_likelihood"]
+    assert group.attrs["kind"] == GIVEN_EFFECTS
+    np.testing.assert_array_equal(group[design.outcome], densities)
+    assert group["unit"].to_numpy().tolist() == [design.units[u] for u in design.unit]
 
 
 @pytest.mark.parametrize("stopped", ["early", "some chains"])

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cbec_bayes.bayes.likelihood.conditional import DenseConditional
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import (
-    ConditionalAt,
+    Conditionals,
     CrossProducts,
     RowsGivenOthers,
     UnitMeans,
@@ -253,7 +254,7 @@ class UnitErrors:
         return np.swapaxes(of.original(np.swapaxes(found, 1, 2)), 1, 2)
 
     def rows_given_others(
-        self, blocks: Blocks, rows: Codes, scales: Scales, conditional: ConditionalAt
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditionals: Conditionals
     ) -> RowsGivenOthers:
         """See `ErrorModel`."""
         design, of = blocks.design, self.directions
@@ -263,19 +264,21 @@ class UnitErrors:
         left = of.reduced(np.column_stack([design.y, blocks.x]))[0][near]
         lags, w = self.lags.among(near), of.columns[near]
         pull, precision, known = np.empty((3, len(scales[self.sigmas[0]]), len(unit)))
-        for s in range(len(pull)):
-            own = {name: values[s : s + 1] for name, values in scales.items()}
-            given_all, rho = conditional(slice(s, s + 1)), float(scales[RHO][s]) if self.lags.is_correlated else None
-            variance = np.broadcast_to(self._sigma(own)[0], of.n_units)[units][unit] ** 2
-            middle = self._middle(own)[units]
-            rows_of, directions = lags.inverse(left, rho), lags.inverse(w, rho)
-            products = np.stack([sums_by(unit, one[:, None] * rows_of, len(units)) for one in w.T], axis=1)
-            projected = rows_of - np.einsum("nj,njq->nq", directions, (middle @ products)[unit])
-            projected /= variance[:, None]
-            known[s] = lags.inverse_diagonal(rho) / variance
-            pull[s] = projected[:, 0] - projected[:, 1:] @ given_all.mean[0, : left.shape[1] - 1]
-            precision[s] = known[s] - np.einsum("nj,njk,nk->n", directions, middle[unit], directions) / variance
-            precision[s] -= ((projected[:, 1:] @ given_all.root[0, : left.shape[1] - 1]) ** 2).sum(axis=1)
+        for part, given_all in conditionals:
+            assert isinstance(given_all, DenseConditional)
+            for s, mean, root in zip(range(len(pull))[part], given_all.mean, given_all.root, strict=True):
+                own = {name: values[s : s + 1] for name, values in scales.items()}
+                rho = float(scales[RHO][s]) if self.lags.is_correlated else None
+                variance = np.broadcast_to(self._sigma(own)[0], of.n_units)[units][unit] ** 2
+                middle = self._middle(own)[units]
+                rows_of, directions = lags.inverse(left, rho), lags.inverse(w, rho)
+                products = np.stack([sums_by(unit, one[:, None] * rows_of, len(units)) for one in w.T], axis=1)
+                projected = rows_of - np.einsum("nj,njq->nq", directions, (middle @ products)[unit])
+                projected /= variance[:, None]
+                known[s] = lags.inverse_diagonal(rho) / variance
+                pull[s] = projected[:, 0] - projected[:, 1:] @ mean[: left.shape[1] - 1]
+                precision[s] = known[s] - np.einsum("nj,njk,nk->n", directions, middle[unit], directions) / variance
+                precision[s] -= ((projected[:, 1:] @ root[: left.shape[1] - 1]) ** 2).sum(axis=1)
         return RowsGivenOthers(pull[:, at], precision[:, at], known[:, at])
 
     def _middle(self, scales: Scales) -> Array:

@@ -12,12 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_terms
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for, coefficient_names, labels_of, time_labels
 from cbec_bayes.bayes.model.densities import resolve
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.prior import Prior, pymc_scale
 from cbec_bayes.bayes.model.terms import Term, is_scale, term_of, unit_effects
+from cbec_bayes.bayes.observations import (
+    GIVEN_EFFECTS,
+    densities_given_others,
+    described,
+    located,
+    points_of,
+    with_groups,
+)
+from cbec_bayes.bayes.posterior import POINTWISE_MAX
 from cbec_bayes.bayes.pymc.coordinates import (
     CONDITIONING,
     Data,
@@ -29,6 +39,7 @@ from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
+from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 from cbec_bayes.runtime.versions import versions
 
@@ -216,7 +227,6 @@ def fit_twin(
     import xarray as xr
 
     blocks = with_unit_terms(blocks)
-    design, model = blocks.design, blocks.model
     pymc_model = pymc_of(blocks, conditioned=True)
     zeros = {block.name for block in blocks.every if len(block.kept) < block.size}
     gated = [variable.name for variable in (*pymc_model.free_RVs, *pymc_model.deterministics)]
@@ -233,28 +243,56 @@ def fit_twin(
     begun = time.perf_counter()
     on_progress(Progress("densities of rows", 0, 1))
     priors = _priors(blocks)
-    pm.compute_log_likelihood(tree, model=pymc_model, progressbar=False)
+    collapsed = _integrated(blocks)
+    if collapsed is None:
+        pm.compute_log_likelihood(tree, model=pymc_model, progressbar=False)
     top_level = _top_level(blocks, priors)
     if top_level.free_RVs:
         pm.stats.compute_log_prior(tree, model=top_level, progressbar=False)
-    for group in ("log_likelihood", "observed_data"):
-        tree[group] = xr.DataTree(tree[group].to_dataset().rename({OUTCOME: design.outcome}))
     data = tree["constant_data"].to_dataset().drop_vars(CONDITIONING, errors="ignore")
     tree["constant_data"] = xr.DataTree(data)
     held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}
     tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, _averaged(blocks), seed))
+    with_groups(tree, _of_rows(tree, blocks, collapsed))
     diagnostics.seconds["pointwise"] = time.perf_counter() - begun
     tree.attrs |= {
         "engine": "pymc",
         "sampler": "nuts",
-        "model": model.name,
-        "question": model.question,
+        "model": blocks.model.name,
+        "question": blocks.model.question,
         "origin": str(blocks.design.origin),
         "seed": seed,
         "priors": json.dumps({name: str(prior) for name, prior in priors.items()}),
         "versions": json.dumps(versions()),
     }
     return tree, diagnostics
+
+
+def _integrated(blocks: Blocks) -> Collapsed | None:
+    """Return the density with the coefficients integrated out, where it is known in closed form and has a scale."""
+    if not blocks.model.is_gaussian:
+        return None
+    try:
+        found = make_collapsed(blocks)
+    except InputError:  # more units or columns than the collapsed engine has room for
+        return None
+    return found if found.names else None
+
+
+def _of_rows(tree: Any, blocks: Blocks, collapsed: Collapsed | None) -> dict[str, Any]:
+    """Return the outcome and the densities of every row, given the others where these are known in closed form."""
+    design = blocks.design
+    outcome = {OUTCOME: design.outcome}
+    found = {"observed_data": located(tree["observed_data"].to_dataset().rename(outcome), design)}
+    if collapsed is None:
+        densities = tree["log_likelihood"].to_dataset().rename(outcome)
+        return found | {"log_likelihood": described(densities, design, GIVEN_EFFECTS)}
+    posterior = tree["posterior"].dataset
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    if shape[0] * shape[1] * design.n_obs > POINTWISE_MAX:
+        return found
+    given_others = densities_given_others(blocks, collapsed, points_of(collapsed, posterior), shape)
+    return found if given_others is None else found | {"log_likelihood": given_others}
 
 
 def _top_level(blocks: Blocks, priors: Mapping[str, Prior]) -> Any:
