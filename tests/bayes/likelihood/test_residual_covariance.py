@@ -173,7 +173,7 @@ def test_a_row_given_all_others_is_that_of_the_covariance_written_out(mechanism)
     rows = np.array([0, 3, design.n_obs - 1])
     own_blocks = with_unit_effects(blocks) if engine.has_unit_effects else blocks
     found = engine.errors.rows_given_others(
-        own_blocks, rows, engine.scales(point), lambda part: engine.conditional(point[part])
+        own_blocks, rows, engine.scales(point), [(slice(None), engine.conditional(point))]
     )
     np.testing.assert_allclose(found.pull[0], (q @ design.y)[rows], rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found.precision[0], np.diag(q)[rows], rtol=1e-7)

@@ -257,9 +257,7 @@ def test_a_row_given_all_others_is_that_of_the_covariance(combination):
     blocks: Any = SimpleNamespace(design=replace(one.design, y=one.columns[:, 0]), x=z)
     points = at(scales, 2)
     for rows in (np.arange(one.design.n_obs), np.array([0, 3, one.design.n_obs - 1])):
-        found = one.errors.rows_given_others(
-            blocks, rows, points, lambda part: equations(one).conditional({k: v[part] for k, v in points.items()})
-        )
+        found = one.errors.rows_given_others(blocks, rows, points, [(slice(None), equations(one).conditional(points))])
         for s in (0, 1):
             np.testing.assert_allclose(found.pull[s], (q @ one.columns[:, 0])[rows], rtol=1e-9, atol=1e-9)
             np.testing.assert_allclose(found.precision[s], np.diag(q)[rows], rtol=1e-9, atol=1e-10)
