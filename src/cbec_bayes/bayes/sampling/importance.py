@@ -1,7 +1,8 @@
 """Draws from a density of few dimensions: Pareto-smoothed importance sampling about its mode, or else nutpie.
 
-A collapsed posterior has a handful of dimensions and costs microseconds a point, many points at once. A t proposal that
-is fitted a few times meets most of them so closely that independent draws come out, without warm-up or compilation.
+A collapsed posterior has two to twenty dimensions and costs microseconds a point, many points at once. A t proposal
+that is fitted a few times, and bent where dimensions are skewed, meets most of them so closely that independent draws
+come out, without warm-up or compilation.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import linalg, optimize, special, stats
+from scipy import linalg, optimize, special
 
 from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence, evidence_of_weights
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.nuts import draws_of, ebfmi
+from cbec_bayes.bayes.sampling.proposal import INFLATION, Proposal, proposal_of
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -24,15 +26,16 @@ from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 LogDensity = Callable[[Array], Array]
 Gradient = Callable[[Array], tuple[float, Array]]
 
-_DF = 6
-PILOT = 4_000
+PILOT = 2_000
 """Proposals of a pilot sample, to which the proposal is fitted."""
 
-_PILOTS = 3  # samples that the proposal is fitted to before one counts
+_PILOTS, _MOST_PILOTS = 3, 6  # samples that the proposal is fitted to before one counts; more while they are poor
+_POOR = 0.25  # share of a sample that its weights are worth, below which it is one more pilot
+_WASTEFUL = 0.5  # the same, below which the dimensions of the proposal are bent
 _TRIALS = 4
 _LARGEST = 262_144
-_INFLATION = 1.15
-_WIDER = 2.0  # the same where one sample has to do: in tails that are longer to one side than to the other
+_WIDER = 1.5  # inflation where one sample has to do
+_REACH = 60.0  # distance from the mode, in log scales, beyond which no density is left
 _LEVEL = 1e-2  # of the Newton decrement, and of negative curvature: below it a point may be the mode
 _FAR = 50.0
 _SAME = 1e-12
@@ -196,34 +199,40 @@ def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]
 def _importance(
     log_density: LogDensity, mode: Array, covariance: Array, *, total: int, pilot: int, rng: np.random.Generator
 ) -> _Weighted | None:
-    centre, spread = mode, covariance * _INFLATION
-    n = pilot
-    for attempt in range(_PILOTS + _TRIALS):
-        points, ratios = _proposed(log_density, centre, spread, n=n, rng=rng)
+    proposal, n, pilots, trials = Proposal(mode, covariance * INFLATION), pilot, 0, 0
+    bends = counts = False
+    while trials < _TRIALS:
+        points, ratios = _proposed(log_density, proposal, mode, n=n, rng=rng)
         if len(ratios) < n // 10:
             return None
         weights, khat = smoothed_weights(ratios)
         ess = 1 / float(np.sum(weights**2))
-        if attempt >= _PILOTS and khat <= KHAT_MAX and ess >= total:
+        if counts and khat <= KHAT_MAX and ess >= total:
             return _Weighted(points=points, ratios=ratios, weights=weights, khat=khat, ess=ess, proposals=n)
-        # Second moments of a weighted sample, widened a little, because a proposal must not be narrower.
-        centre = weights @ points
-        spread = _INFLATION * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
-        spread += 1e-6 * np.eye(len(mode))
-        if attempt >= _PILOTS - 1:
-            # In powers of two, so that the last bit of a machine's arithmetic does not change how many are drawn.
-            wanted = max(1.3 * total * len(points) / ess, 2.0 * total, n)
-            n = min(_LARGEST, 2 ** math.ceil(math.log2(wanted)))
+        trials, pilots = trials + counts, pilots + (not counts)
+        # The ellipse about the mode may be poor where the one that is fitted to its sample is good.
+        bends = bends or (pilots > 1 and (ess < _WASTEFUL * n or khat > KHAT_MAX))
+        proposal = proposal_of(points, weights, bends=bends)
+        counts = counts or (pilots >= _PILOTS and (ess >= _POOR * n or pilots == _MOST_PILOTS))
+        if counts:
+            n = _enough(max(1.3 * total * n / ess, 2.0 * total, n))
     return None
 
 
+def _enough(wanted: float) -> int:
+    """Return how many proposals to draw: in coarse steps, so that a last bit of arithmetic does not change how many."""
+    power = int(2 ** math.ceil(math.log2(wanted)))
+    return min(_LARGEST, power * 3 // 4 if wanted <= power * 3 / 4 else power)
+
+
 def _proposed(
-    log_density: LogDensity, centre: Array, spread: Array, *, n: int, rng: np.random.Generator
+    log_density: LogDensity, proposal: Proposal, mode: Array, *, n: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Return those of n proposals where the density is not zero, shape (F, k), and their log ratios, (F,)."""
-    proposal = stats.multivariate_t(centre, spread, df=_DF, seed=rng)
-    points = np.atleast_1d(proposal.rvs(n)).reshape(n, len(centre))
-    ratios = log_density(points) - proposal.logpdf(points)
+    points, proposed = proposal.draw(n, rng)
+    near = np.abs(points - mode).max(axis=1, initial=0) < _REACH
+    points, proposed = points[near], proposed[near]
+    ratios = log_density(points) - proposed
     finite = np.isfinite(ratios)
     return points[finite], ratios[finite]
 
@@ -231,10 +240,9 @@ def _proposed(
 def _integral_about(log_density: LogDensity, points: Array, *, proposals: int, seed: int) -> Evidence:
     """Return the integral of a density from draws of it, shape (chain, draw, k), which place the proposal."""
     draws = points.reshape(-1, points.shape[-1])
-    centre = draws.mean(axis=0)
-    spread = _WIDER * (_DF - 2) / _DF * np.atleast_2d(np.cov(draws.T)) + 1e-6 * np.eye(len(centre))
+    proposal = proposal_of(draws, np.full(len(draws), 1 / len(draws)), bends=True, inflation=_WIDER)
     rng = np.random.default_rng([seed, 6])
-    _, ratios = _proposed(log_density, centre, spread, n=proposals, rng=rng)
+    _, ratios = _proposed(log_density, proposal, draws.mean(axis=0), n=proposals, rng=rng)
     if len(ratios) < proposals // 10:
         return Evidence(None, None, reason="the density is zero where its draws would have it")
     weights, khat = smoothed_weights(ratios)
