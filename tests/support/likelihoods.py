@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cbec_bayes.bayes.likelihood.absorbed import FlatAbsorbed
+from cbec_bayes.bayes.likelihood.by_group import ByGroup
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.marginal import Scales
 from cbec_bayes.bayes.likelihood.normal_equations import NormalEquations
@@ -20,7 +21,7 @@ from cbec_bayes.panel.within import Array
 def normal_equations(engine: Collapsed) -> NormalEquations:
     """Return the likelihood with every coefficient in the equations, whatever the engine absorbed before."""
     found = engine.likelihood
-    return found.whole if isinstance(found, FlatAbsorbed | OneScale) else found
+    return found.whole if isinstance(found, ByGroup | FlatAbsorbed | OneScale) else found
 
 
 def in_full(engine: Collapsed) -> Collapsed:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.absorbed import FlatAbsorbed
 from cbec_bayes.bayes.likelihood.autoregressive import AutoregressiveErrors
+from cbec_bayes.bayes.likelihood.by_group import ByGroup, GroupPart
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.conditional import FlatGivenPooled
 from cbec_bayes.bayes.likelihood.independent import IndependentErrors
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, MarginalLikelihood
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.one_scale import OneScale
+from cbec_bayes.bayes.likelihood.orthogonal import orthogonal, orthogonal_moments
 from cbec_bayes.bayes.likelihood.parameter import Parameter
 from cbec_bayes.bayes.likelihood.residual_covariance import ErrorModel
 from cbec_bayes.bayes.likelihood.unit_errors import unit_errors_of
@@ -27,6 +29,7 @@ from cbec_bayes.bayes.moments.by_unit import Moments, Stratum, moments_of
 from cbec_bayes.bayes.moments.coded import Coded, products_by_unit
 from cbec_bayes.bayes.moments.lagged import lagged_of
 from cbec_bayes.bayes.moments.unit_slopes import UnitSlopes
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, means_by
 from cbec_bayes.runtime.errors import InputError
 
@@ -66,7 +69,9 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     )
     whole = NormalEquations(errors, coefficients)
     likelihood: MarginalLikelihood = whole
-    if len(free) == blocks.n_flat and isinstance(errors, IndependentErrors) and _can_absorb(errors):
+    if _is_mostly_of_groups(blocks, columns):
+        likelihood = _by_group(blocks, columns, whole)
+    elif len(free) == blocks.n_flat and isinstance(errors, IndependentErrors) and _can_absorb(errors):
         likelihood = _with_flat_absorbed(errors, whole)
     parameters, fixed = _parameters(blocks, errors, priors)
     return Collapsed(parameters, fixed, likelihood, errors)
@@ -130,7 +135,7 @@ def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
     if blocks.moments is not None:
         demean = model.choice("unit_effect") == "fixed"
         least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
-        found = _orthogonal_moments(blocks.moments, free, least, demean=demean)
+        found = orthogonal_moments(blocks.moments, free, least, demean=demean)
         if found is not None:
             moments, transform, log_volume = found
             return _Columns(None, moments, _unshifted(blocks) @ transform, log_volume)
@@ -163,6 +168,69 @@ def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
     if blocks.mechanism == "one slope":
         return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns), blocks.eliminated[0])
     return IndependentErrors(moments, blocks.unit_scale)
+
+
+def _of_groups(blocks: Blocks) -> dict[int, int]:
+    """Return the group of each coefficient, by position, that is pooled and of a single group."""
+    if blocks.design.group is None:
+        return {}
+    found: dict[int, int] = {}
+    positions = blocks.positions
+    for block in blocks.pooled:
+        if "group" not in block.dims:
+            continue
+        of = np.unravel_index(np.array(block.kept), block.shape)[block.dims.index("group")]
+        found |= dict(zip(range(*positions[block.name].indices(blocks.n_coefficients)), map(int, of), strict=True))
+    return found
+
+
+def _is_mostly_of_groups(blocks: Blocks, columns: _Columns) -> bool:
+    """Whether integrating out what single groups have of their own, group by group, takes less than half the work."""
+    if columns.laid_out is None or blocks.design.group is None or not _is_nested(blocks.design):
+        return False
+    of, p = _of_groups(blocks), blocks.n_coefficients
+    sizes = np.bincount(list(of.values()), minlength=len(blocks.design.groups))
+    return bool(len(of) > 0 and sizes.min() > 0 and 2 * np.sum((p - len(of) + sizes) ** 3.0) < p**3)
+
+
+def _is_nested(design: Design) -> bool:
+    """Whether every unit is of one group."""
+    assert design.group is not None
+    first = design.group[np.unique(design.unit, return_index=True)[1]]
+    return bool((first[design.unit] == design.group).all())
+
+
+def _by_group(blocks: Blocks, columns: _Columns, whole: NormalEquations) -> ByGroup:
+    """Return the likelihood with what single groups have of their own integrated out group by group."""
+    assert columns.laid_out is not None
+    assert blocks.design.group is not None
+    of, own = _of_groups(blocks), whole.coefficients
+    names = {int(k): name for name, at in own.pooled.items() for k in at}
+    common = np.array([k for k in range(blocks.n_coefficients) if k not in of], dtype=np.intp)
+    x, parts = blocks.x, []
+    for r, _ in enumerate(blocks.design.groups):
+        of_group = [k for k, group in of.items() if group == r]
+        mask = blocks.design.group == r
+        kept = np.column_stack([columns.laid_out[mask][:, [0, *(1 + common)]], x[mask][:, of_group]])
+        part = _Columns(kept, None, np.eye(kept.shape[1] - 1), 0.0)
+        parts.append(GroupPart(_errors(_of_rows(blocks, mask), part), tuple(names[k] for k in of_group)))
+    shared = Coefficients(
+        n_flat=own.n_flat,
+        location=own.location[:, common],
+        pooled={
+            name: np.searchsorted(common, at) for name, at in own.pooled.items() if not np.isin(at, list(of)).any()
+        },
+        transform=np.eye(len(common)),
+        log_volume=own.log_volume,
+    )
+    return ByGroup(parts=tuple(parts), common=shared, whole=whole)
+
+
+def _of_rows(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks:
+    """Return blocks of the rows of some units, with no coefficients but those that are eliminated."""
+    design = blocks.design.rows(mask)
+    own = tuple(replace(one, regressors=one.regressors[mask], code=design.unit) for one in blocks.eliminated)
+    return replace(blocks, design=design, flat=(), pooled=(), eliminated=own)
 
 
 def _parameters(
@@ -252,54 +320,6 @@ def _less_unit_slopes(blocks: Blocks, label: str, own: UnitSlopes, transform: Ar
     within = blocks.moments.strata[label].within - own.directions.T @ own.directions
     within[multiples], within[:, multiples] = 0.0, 0.0
     return whole.T @ within @ whole, UnitSlopes(own.squares, own.products @ whole)
-
-
-def orthogonal(x: Array, free: NDArray[np.intp], within: Array) -> tuple[Array, Array, float]:
-    """Make columns with flat coefficients orthonormal, and the others orthogonal to them, in what units leave of them.
-
-    Parameters
-    ----------
-    x, within
-        Columns, and what flat coefficients of units leave of these, where they are eliminated, shape (n, p).
-    free
-        Positions of those with flat coefficients.
-
-    Returns
-    -------
-    columns, transform, log_volume
-        The columns, the map from their coefficients to those of x, and its log determinant. The coefficients of the
-        other columns, and so their priors, stay what they are.
-    """
-    size = np.linalg.norm(within[:, free], axis=0)
-    q, triangle = np.linalg.qr(within[:, free] / size)
-    signs = np.where(np.diag(triangle) < 0, -1.0, 1.0)  # or machines would differ in the sign of a draw
-    q, triangle = q * signs, triangle * signs[:, None]
-    back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]
-    others = np.setdiff1d(np.arange(x.shape[1]), free)
-    transform = np.eye(x.shape[1])
-    transform[np.ix_(free, free)] = back
-    transform[np.ix_(free, others)] = -back @ (q.T @ within[:, others])
-    return x @ transform, transform, -float(np.log(np.diag(triangle) * size).sum())
-
-
-def _orthogonal_moments(
-    moments: Moments, free: NDArray[np.intp], least: float, *, demean: bool
-) -> tuple[Moments, Array, float] | None:
-    """Do to moments what `orthogonal` does to columns; None where too many digits would be lost."""
-    inner = moments.inner(demean=demean)[1:, 1:]
-    size = np.sqrt(np.diag(inner)[free])
-    own = inner[np.ix_(free, free)] / np.outer(size, size)
-    if np.linalg.eigvalsh(own).min(initial=1.0) < least:
-        return None
-    triangle = np.linalg.cholesky(own).T
-    back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]
-    others = np.setdiff1d(np.arange(len(inner)), free)
-    transform = np.eye(len(inner))
-    transform[np.ix_(free, free)] = back
-    transform[np.ix_(free, others)] = -back @ (back.T @ inner[np.ix_(free, others)])
-    whole = np.eye(len(inner) + 1)
-    whole[1:, 1:] = transform
-    return moments.transformed(whole), transform, -float(np.log(np.diag(triangle) * size).sum())
 
 
 def _can_absorb(errors: IndependentErrors) -> bool:

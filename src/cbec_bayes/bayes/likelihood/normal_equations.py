@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.conditional import Conditional, DenseConditional
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
-from cbec_bayes.bayes.likelihood.residual_covariance import ResidualCovariance
+from cbec_bayes.bayes.likelihood.residual_covariance import CrossProducts, ResidualCovariance
 from cbec_bayes.panel.within import Array
 
 _CHUNK = 2**21
@@ -103,45 +103,17 @@ class NormalEquations:
         return np.concatenate(found) if found else np.empty(0)
 
     def _log_likelihood(self, scales: Scales) -> Array:
-        system = self._system(scales)
         try:
-            root = np.linalg.cholesky(system.precision)
+            return log_density(self.covariance.cross_products(scales), self.coefficients, scales)
         except np.linalg.LinAlgError:
             # A scale so far out that its square swamps everything else in double precision: no such point counts.
-            n = len(system.constant)
+            n = len(next(iter(scales.values())))
             if n == 1:
                 return np.array([-np.inf])
             return np.concatenate([self._log_likelihood(_at(scales, slice(i, i + 1))) for i in range(n)])
-        half = np.linalg.solve(root, system.pull[..., None])[..., 0]
-        log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
-        return np.asarray(system.constant - (system.squares - np.einsum("si,si->s", half, half)) / 2 - log_det)
 
     def _system(self, scales: Scales) -> _System:
-        """Return the normal equations of the coefficients, pooled ones over their scale.
-
-        In that unit the prior precision of a pooled coefficient is one, so that the equations stay well conditioned
-        from a scale of zero to one without bound, where its columns repeat the common slope's.
-        """
-        location, n_flat = self.coefficients.location, self.coefficients.n_flat
-        n = len(next(iter(scales.values())))
-        normal = location[0] > 0
-        constant: Array = np.full(n, self.coefficients.log_volume + float(np.log(location[0][normal]).sum() / 2))
-        constant = constant + (n_flat - int(normal.sum())) / 2 * LOG_2PI
-        products = self.covariance.cross_products(scales)
-        for term in products.constant:
-            constant = constant + term
-        gram = products.gram
-        width = np.ones((n, self.n_coefficients))
-        prior = np.tile(location[0], (n, 1))
-        for name, at in self.coefficients.pooled.items():
-            width[:, at] = scales[name][:, None]
-            prior[:, at] = 1.0
-        precision = gram[:, 1:, 1:] * width[:, :, None] * width[:, None, :]
-        diagonal = np.einsum("sii->si", precision)
-        diagonal += prior
-        pull = gram[:, 1:, 0] * width + location[0] * location[1]
-        squares = gram[:, 0, 0] + float(location[0] @ location[1] ** 2)
-        return _System(precision, pull, squares, constant, width)
+        return _system(self.covariance.cross_products(scales), self.coefficients, scales)
 
     def gradient(self, scales: Mapping[str, float]) -> tuple[float, Mapping[str, float]]:
         """See `MarginalLikelihood`.
@@ -199,3 +171,45 @@ class NormalEquations:
 
 def _at(scales: Scales, part: slice) -> Scales:
     return {name: values[part] for name, values in scales.items()}
+
+
+def log_density(products: CrossProducts, coefficients: Coefficients, scales: Scales) -> Array:
+    """Return log p(y | scales), shape (S,), from cross-products under the inverse covariance of the residuals.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Double precision cannot tell, at one of the points.
+    """
+    system = _system(products, coefficients, scales)
+    root = np.linalg.cholesky(system.precision)
+    half = np.linalg.solve(root, system.pull[..., None])[..., 0]
+    log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
+    return np.asarray(system.constant - (system.squares - np.einsum("si,si->s", half, half)) / 2 - log_det)
+
+
+def _system(products: CrossProducts, coefficients: Coefficients, scales: Scales) -> _System:
+    """Return the normal equations of the coefficients, pooled ones over their scale.
+
+    In that unit the prior precision of a pooled coefficient is one, so that the equations stay well conditioned from a
+    scale of zero to one without bound, where its columns repeat the common slope's.
+    """
+    location, n_flat = coefficients.location, coefficients.n_flat
+    n, p = len(next(iter(scales.values()))), location.shape[1]
+    normal = location[0] > 0
+    constant: Array = np.full(n, coefficients.log_volume + float(np.log(location[0][normal]).sum() / 2))
+    constant = constant + (n_flat - int(normal.sum())) / 2 * LOG_2PI
+    for term in products.constant:
+        constant = constant + term
+    gram = products.gram
+    width = np.ones((n, p))
+    prior = np.tile(location[0], (n, 1))
+    for name, at in coefficients.pooled.items():
+        width[:, at] = scales[name][:, None]
+        prior[:, at] = 1.0
+    precision = gram[:, 1:, 1:] * width[:, :, None] * width[:, None, :]
+    diagonal = np.einsum("sii->si", precision)
+    diagonal += prior
+    pull = gram[:, 1:, 0] * width + location[0] * location[1]
+    squares = gram[:, 0, 0] + float(location[0] @ location[1] ** 2)
+    return _System(precision, pull, squares, constant, width)

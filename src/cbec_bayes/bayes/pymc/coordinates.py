@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.likelihood.elimination import orthogonal
+from cbec_bayes.bayes.likelihood.orthogonal import orthogonal
 from cbec_bayes.bayes.model.blocks import Block, Blocks, location_priors
 from cbec_bayes.bayes.model.likelihoods import Likelihood
 from cbec_bayes.bayes.model.prior import Prior

@@ -1,0 +1,94 @@
+"""Coefficients of single groups integrated out group by group: the same density as from one system of equations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cbec_bayes.bayes.likelihood import by_group
+from cbec_bayes.bayes.likelihood.by_group import ByGroup
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.blocks import make_blocks
+from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.calibration.simulate import simulated_regressors
+from cbec_bayes.panel.within import TwoWay
+
+COMBINATIONS = {
+    "independent": {},
+    "spread by group": {"residual": "by_group"},
+    "random effects": {"unit_effect": "random", "time_effect": "random"},
+    "slopes of units": {"unit_slope": "pooled"},
+    "trends and slopes of units, spread by group": {
+        "unit_trend": "pooled",
+        "unit_slope": "pooled",
+        "residual": "by_group",
+    },
+    "flat trends of units": {"unit_trend": "fixed"},
+    "AR(1), trends of units": {"residual": "ar1", "unit_trend": "pooled"},
+    "slopes alone not pooled": {"group_slope": "fixed"},
+}
+
+
+@pytest.fixture(scope="module", params=["balanced", "unbalanced"])
+def design(request):
+    rng = np.random.default_rng(5)
+    found = simulated_regressors(rng, group_sizes=(4, 3, 3, 3, 2), n_times=6)
+    found = replace(found, y=found.x[:, 0] + rng.standard_normal(found.n_obs))
+    if request.param == "balanced":
+        return found
+    rows = np.setdiff1d(np.arange(found.n_obs), [3, 4, 11, 22, 37, 49, 60])
+    unit, time, group = found.unit[rows], found.time[rows], np.asarray(found.group)[rows]
+    return replace(
+        found, y=found.y[rows], x=found.x[rows], unit=unit, time=time, group=group, effects=TwoWay(unit, time)
+    )
+
+
+def member(**choices):
+    every = load_panel_model("partial_pooling_all")
+    priors = dict(every.priors)
+    for name, scale in (("nested", "kappa"), ("unit_trends", "xi"), ("correlated_effects", "sigma_mu")):
+        priors[scale] = load_panel_model(name).priors[scale]
+    priors["sigma_lambda"] = load_panel_model("correlated_effects").priors["sigma_lambda"]
+    found = replace(every.choosing(**choices), priors=priors)
+    kept = {name: prior for name, prior in priors.items() if name in found.scales or name in ("slope", "control_slope")}
+    return replace(found, priors=kept)
+
+
+@pytest.mark.parametrize("choices", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_the_density_is_that_of_the_equations_of_all_coefficients(design, choices):
+    engine = make_collapsed(make_blocks(design, member(**choices)))
+    assert isinstance(engine.likelihood, ByGroup)
+    points = engine.start() + np.random.default_rng(1).normal(size=(40, len(engine.names)))
+    scales = engine.scales(points)
+    expected = engine.likelihood.whole.log_likelihood(scales)
+    np.testing.assert_allclose(engine.likelihood.log_likelihood(scales), expected, rtol=1e-9)
+
+
+def test_points_where_digits_would_be_lost_are_left_to_all_the_equations(design, monkeypatch):
+    engine = make_collapsed(make_blocks(design, member()))
+    points = np.repeat(engine.start()[None], 4, axis=0)
+    points[1:, engine.names.index("tau")] += [8.0, 12.0, 16.0]
+    scales = engine.scales(points)
+    expected = engine.likelihood.whole.log_likelihood(scales)
+    np.testing.assert_allclose(engine.likelihood.log_likelihood(scales), expected, rtol=1e-9)
+    monkeypatch.setattr(by_group, "_DOMINANT", np.inf)
+    lost = np.abs(engine.likelihood.log_likelihood(scales) - expected)
+    assert lost[0] < 1e-9
+    assert lost[-1] > 1e-4  # what the limit is for
+
+
+def test_a_point_alone_and_no_point(design):
+    engine = make_collapsed(make_blocks(design, member()))
+    points = engine.start() + np.random.default_rng(2).normal(size=(3, len(engine.names)))
+    together = engine.log_likelihood(points)
+    np.testing.assert_allclose([engine.log_likelihood(point[None])[0] for point in points], together, rtol=1e-12)
+    assert engine.log_likelihood(points[:0]).shape == (0,)
+
+
+def test_groups_that_share_units_or_have_little_of_their_own_are_not_taken_apart(design):
+    crossed = replace(design, group=np.arange(design.n_obs) % 3)
+    assert not isinstance(make_collapsed(make_blocks(crossed, member())).likelihood, ByGroup)
+    few = member(group_control_slope="off", group_time_effect="off", residual="by_group")
+    assert not isinstance(make_collapsed(make_blocks(design, few)).likelihood, ByGroup)
