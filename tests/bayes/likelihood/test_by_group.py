@@ -9,7 +9,8 @@ import pytest
 
 from cbec_bayes.bayes.likelihood import by_group
 from cbec_bayes.bayes.likelihood.by_group import ByGroup
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.likelihood.by_group_conditional import ByGroupConditional
+from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed
 from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.calibration.simulate import simulated_regressors
@@ -64,6 +65,49 @@ def test_the_density_is_that_of_the_equations_of_all_coefficients(design, choice
     scales = engine.scales(points)
     expected = engine.likelihood.whole.log_likelihood(scales)
     np.testing.assert_allclose(engine.likelihood.log_likelihood(scales), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("choices", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_coefficients_given_scales_are_those_of_all_the_equations(design, choices):
+    engine = make_collapsed(make_blocks(design, member(**choices)))
+    rng = np.random.default_rng(3)
+    scales = engine.scales(engine.start() + rng.normal(size=(5, len(engine.names))))
+    found, expected = engine.likelihood.compact_conditional(scales), engine.likelihood.conditional(scales)
+    assert isinstance(found, ByGroupConditional)
+    loadings = np.vstack([np.eye(engine.n_conditional), rng.normal(size=(3, engine.n_conditional))])
+    for one, other in zip(found.linear(loadings), expected.linear(loadings), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        found.covariance(loadings, loadings[-1]), expected.covariance(loadings, loadings[-1]), rtol=1e-7, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("choices", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_rows_given_all_others_are_those_of_all_the_equations(design, choices):
+    blocks = make_blocks(design, member(**choices))
+    engine = make_collapsed(blocks)
+    scales = engine.scales(engine.start() + np.random.default_rng(3).normal(size=(4, len(engine.names))))
+    rows = np.array([0, 5, 17, 18, 40, design.n_obs - 1])
+    conditional = engine.likelihood.conditional(scales)
+    own = engine.errors.whole.rows_given_others(coefficient_blocks(blocks), rows, scales, [(slice(None), conditional)])
+    compact = engine.likelihood.compact_conditional(scales)
+    found = engine.errors.rows_given_others(coefficient_blocks(blocks), rows, scales, [(slice(None), compact)])
+    np.testing.assert_allclose(found.pull, own.pull, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(found.precision, own.precision, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(found.known, own.known, rtol=1e-12)
+
+
+def test_draws_have_the_moments_of_the_conditional(design):
+    engine = make_collapsed(make_blocks(design, member(unit_slope="pooled", unit_trend="pooled")))
+    n = 20_000
+    scales = engine.scales(np.repeat(engine.start()[None], n, axis=0))
+    drawn = engine.likelihood.compact_conditional(scales).draw(np.random.default_rng(1))
+    one = engine.likelihood.conditional({name: values[:1] for name, values in scales.items()})
+    mean, covariance = one.mean[0], one.root[0] @ one.root[0].T
+    sd = np.sqrt(np.diag(covariance))
+    assert np.abs((drawn.mean(axis=0) - mean) / sd).max() < 4.5 / np.sqrt(n)
+    error = np.sqrt((np.outer(sd, sd) ** 2 + covariance**2) / n)
+    assert np.abs((np.cov(drawn.T) - covariance) / error).max() < 5.5
 
 
 def test_points_where_digits_would_be_lost_are_left_to_all_the_equations(design, monkeypatch):

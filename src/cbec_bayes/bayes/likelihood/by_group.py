@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cbec_bayes.bayes.likelihood.by_group_conditional import ByGroupConditional, OwnGivenCommon
 from cbec_bayes.bayes.likelihood.conditional import Conditional, DenseConditional
 from cbec_bayes.bayes.likelihood.marginal import Scales
-from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations, log_density
-from cbec_bayes.bayes.likelihood.residual_covariance import CrossProducts, ResidualCovariance
-from cbec_bayes.panel.within import Array
+from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations, conditional_of, log_density
+from cbec_bayes.bayes.likelihood.residual_covariance import (
+    Conditionals,
+    CrossProducts,
+    ErrorModel,
+    RowsGivenOthers,
+    UnitMeans,
+)
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array, Codes
 
 _CHUNK = 2**20
 _DOMINANT = 1e7
@@ -22,25 +32,33 @@ columns are orthogonal first, takes such points.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupPart:
     """The rows of one group.
 
     Attributes
     ----------
-    covariance
-        Of the residuals of these rows. Its columns are the outcome, those of the coefficients that groups have in
-        common, and then the o columns of the group's own.
+    errors
+        Of these rows. The columns of its cross-products are the outcome, those of the c coefficients that groups have
+        in common, flat ones orthonormal, and then the o columns of the group's own coefficients.
     scales
         Name of the scale that pools each of the group's own coefficients, o of them.
+    own
+        Positions of these among all coefficients, shape (o,).
+    rows
+        Positions of the rows in the panel.
+    blocks
+        Of these rows, with one block: the columns of the model's own coefficients, common ones and then the group's.
     """
 
-    covariance: ResidualCovariance
+    errors: ErrorModel
     scales: tuple[str, ...]
+    own: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    blocks: Blocks
 
-    def products(self, scales: Scales) -> tuple[CrossProducts, Array]:
-        """Return cross-products with the group's own coefficients integrated out, and how much data weigh, (S,)."""
-        found, o = self.covariance.cross_products(scales), len(self.scales)
+    def _systems(self, scales: Scales) -> tuple[CrossProducts, _OwnSystems]:
+        found, o = self.errors.cross_products(scales), len(self.scales)
         width = np.stack([scales[name] for name in self.scales], axis=1)
         own = found.gram[:, -o:, -o:] * width[:, :, None] * width[:, None, :]
         diagonal = np.einsum("sii->si", own)
@@ -48,9 +66,33 @@ class GroupPart:
         diagonal += 1.0
         root = np.linalg.cholesky(own)
         half = np.linalg.solve(root, found.gram[:, -o:, :-o] * width[:, :, None])
-        left = found.gram[:, :-o, :-o] - np.swapaxes(half, 1, 2) @ half
-        log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
-        return CrossProducts(left, [*found.constant, -log_det]), weight
+        return found, _OwnSystems(width, root, half, weight)
+
+    def products(self, scales: Scales) -> tuple[CrossProducts, Array]:
+        """Return cross-products with the group's own coefficients integrated out, and how much data weigh, (S,)."""
+        found, own = self._systems(scales)
+        o = len(self.scales)
+        left = found.gram[:, :-o, :-o] - np.swapaxes(own.half, 1, 2) @ own.half
+        log_det = np.log(np.einsum("sii->si", own.root)).sum(axis=1)
+        return CrossProducts(left, [*found.constant, -log_det]), own.weight
+
+    def given_common(self, scales: Scales) -> tuple[Array, Array, Array]:
+        """Return the group's own coefficients given the common ones: mean where these are zero, pull, and root."""
+        _, own = self._systems(scales)
+        eye = np.broadcast_to(np.eye(own.root.shape[1]), own.root.shape)
+        root = np.swapaxes(np.linalg.solve(own.root, eye), 1, 2) * own.width[:, :, None]
+        solved = root @ own.half
+        return solved[:, :, 0], solved[:, :, 1:], root
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnSystems:
+    """Systems of a group's own coefficients over their scale: width (S, o), root, what it leaves of others, weight."""
+
+    width: Array
+    root: Array
+    half: Array
+    weight: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +109,15 @@ class ByGroup:
         The groups.
     common
         Coefficients that groups have in common.
+    shared
+        Positions of these among all, shape (c,).
     whole
         The likelihood with every coefficient.
     """
 
     parts: tuple[GroupPart, ...]
     common: Coefficients
+    shared: NDArray[np.intp]
     whole: NormalEquations
 
     @property
@@ -98,7 +143,8 @@ class ByGroup:
     @property
     def conditional_size(self) -> int:
         """See `MarginalLikelihood`."""
-        return self.whole.conditional_size
+        own = sum(len(part.scales) * (len(part.scales) + len(self.shared)) for part in self.parts)
+        return own + len(self.shared) ** 2 + len(self.unit_means) * self.n_coefficients
 
     def log_likelihood(self, scales: Scales) -> Array:
         """See `MarginalLikelihood`."""
@@ -131,4 +177,96 @@ class ByGroup:
 
     def compact_conditional(self, scales: Scales) -> Conditional:
         """See `MarginalLikelihood`."""
-        return self.whole.compact_conditional(scales)
+        try:
+            every, weights = zip(*(part.products(scales) for part in self.parts), strict=True)
+            if np.max(weights) > _DOMINANT:
+                return self.whole.conditional(scales)
+            products = CrossProducts(np.sum([one.gram for one in every], axis=0), every[0].constant)
+            shared = conditional_of(products, self.common, scales)
+        except np.linalg.LinAlgError:
+            return self.whole.conditional(scales)
+        back = np.linalg.inv(self.common.transform)
+        given = [part.given_common(scales) for part in self.parts]
+        groups = tuple(
+            OwnGivenCommon(part.own, mean, pull @ back, root)
+            for part, (mean, pull, root) in zip(self.parts, given, strict=True)
+        )
+        means = self.whole.covariance.means_over_units(scales)
+        if means is not None:
+            pull = means.pull.copy()
+            pull[:, :, 1:] = pull[:, :, 1:] @ np.linalg.inv(self.whole.coefficients.transform)
+            means = UnitMeans(pull, means.root)
+        return ByGroupConditional(shared=shared, at=self.shared, groups=groups, means=means)
+
+
+@dataclass(frozen=True, slots=True)
+class ByGroupErrors:
+    """The errors of all rows, which give rows given all others group by group; all else is the mechanism's."""
+
+    whole: ErrorModel
+    parts: tuple[GroupPart, ...]
+
+    @property
+    def sigmas(self) -> tuple[str, ...]:
+        """See `ErrorModel`."""
+        return self.whole.sigmas
+
+    @property
+    def other_parameters(self) -> tuple[str, ...]:
+        """See `ErrorModel`."""
+        return self.whole.other_parameters
+
+    @property
+    def has_unit_effects(self) -> bool:
+        """See `ErrorModel`."""
+        return self.whole.has_unit_effects
+
+    @property
+    def unit_means(self) -> tuple[str, ...]:
+        """See `ResidualCovariance`."""
+        return self.whole.unit_means
+
+    def cross_products(self, scales: Scales) -> CrossProducts:
+        """See `ResidualCovariance`."""
+        return self.whole.cross_products(scales)
+
+    def slopes(self, spread: Array, scales: Mapping[str, float]) -> Mapping[str, float]:
+        """See `ResidualCovariance`."""
+        return self.whole.slopes(spread, scales)
+
+    def means_over_units(self, scales: Scales) -> UnitMeans | None:
+        """See `ResidualCovariance`."""
+        return self.whole.means_over_units(scales)
+
+    def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
+        """See `ErrorModel`."""
+        return self.whole.row_log_density(design, residual, scales)
+
+    def draw_units(
+        self, blocks: Blocks, coefficients: Array, scales: Scales, rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """See `ErrorModel`."""
+        return self.whole.draw_units(blocks, coefficients, scales, rng)
+
+    def rows_given_others(
+        self, blocks: Blocks, rows: Codes, scales: Scales, conditionals: Conditionals
+    ) -> RowsGivenOthers:
+        """See `ErrorModel`."""
+        n_points = len(next(iter(scales.values())))
+        found = np.empty((3, n_points, len(rows)))
+        for points, given_all in conditionals:
+            own = {name: values[points] for name, values in scales.items()}
+            if not isinstance(given_all, ByGroupConditional):
+                whole = self.whole.rows_given_others(blocks, rows, own, [(slice(None), given_all)])
+                found[:, points] = whole.pull, whole.precision, whole.known
+                continue
+            for r, part in enumerate(self.parts):
+                asked = np.flatnonzero(np.isin(rows, part.rows))
+                if not len(asked):
+                    continue
+                at = np.searchsorted(part.rows, rows[asked])
+                conditional = [(slice(None), given_all.of_group(r))]
+                one = part.errors.rows_given_others(part.blocks, at, own, conditional)
+                for k, values in enumerate((one.pull, one.precision, one.known)):
+                    found[k, points][:, asked] = values
+        return RowsGivenOthers(*found)

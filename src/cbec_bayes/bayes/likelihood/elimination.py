@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.absorbed import FlatAbsorbed
 from cbec_bayes.bayes.likelihood.autoregressive import AutoregressiveErrors
-from cbec_bayes.bayes.likelihood.by_group import ByGroup, GroupPart
+from cbec_bayes.bayes.likelihood.by_group import ByGroup, ByGroupErrors, GroupPart
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.conditional import FlatGivenPooled
 from cbec_bayes.bayes.likelihood.independent import IndependentErrors
@@ -22,6 +22,7 @@ from cbec_bayes.bayes.likelihood.parameter import Parameter
 from cbec_bayes.bayes.likelihood.residual_covariance import ErrorModel
 from cbec_bayes.bayes.likelihood.unit_errors import unit_errors_of
 from cbec_bayes.bayes.likelihood.unit_slope_errors import UnitSlopeErrors, unit_products
+from cbec_bayes.bayes.model.block import make_block
 from cbec_bayes.bayes.model.blocks import Block, Blocks, coefficient_names, location_priors
 from cbec_bayes.bayes.model.densities import CORRELATION, RHO, resolve
 from cbec_bayes.bayes.model.prior import Prior
@@ -71,6 +72,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     likelihood: MarginalLikelihood = whole
     if _is_mostly_of_groups(blocks, columns):
         likelihood = _by_group(blocks, columns, whole)
+        errors = ByGroupErrors(errors, likelihood.parts)
     elif len(free) == blocks.n_flat and isinstance(errors, IndependentErrors) and _can_absorb(errors):
         likelihood = _with_flat_absorbed(errors, whole)
     parameters, fixed = _parameters(blocks, errors, priors)
@@ -204,33 +206,43 @@ def _by_group(blocks: Blocks, columns: _Columns, whole: NormalEquations) -> ByGr
     """Return the likelihood with what single groups have of their own integrated out group by group."""
     assert columns.laid_out is not None
     assert blocks.design.group is not None
-    of, own = _of_groups(blocks), whole.coefficients
-    names = {int(k): name for name, at in own.pooled.items() for k in at}
-    common = np.array([k for k in range(blocks.n_coefficients) if k not in of], dtype=np.intp)
+    of, all_of = _of_groups(blocks), whole.coefficients
+    names = {int(k): name for name, at in all_of.pooled.items() for k in at}
+    shared = np.array([k for k in range(blocks.n_coefficients) if k not in of], dtype=np.intp)
     x, parts = blocks.x, []
-    for r, _ in enumerate(blocks.design.groups):
-        of_group = [k for k, group in of.items() if group == r]
+    for r, label in enumerate(blocks.design.groups):
+        own = np.array([k for k, group in of.items() if group == r], dtype=np.intp)
         mask = blocks.design.group == r
-        kept = np.column_stack([columns.laid_out[mask][:, [0, *(1 + common)]], x[mask][:, of_group]])
-        part = _Columns(kept, None, np.eye(kept.shape[1] - 1), 0.0)
-        parts.append(GroupPart(_errors(_of_rows(blocks, mask), part), tuple(names[k] for k in of_group)))
-    shared = Coefficients(
-        n_flat=own.n_flat,
-        location=own.location[:, common],
+        kept = np.column_stack([columns.laid_out[mask][:, np.r_[0, 1 + shared]], x[mask][:, own]])
+        rows = _of_rows(blocks, mask, np.column_stack([x[mask][:, shared], x[mask][:, own]]), label)
+        parts.append(
+            GroupPart(
+                errors=_errors(rows, _Columns(kept, None, np.eye(kept.shape[1] - 1), 0.0)),
+                scales=tuple(names[int(k)] for k in own),
+                own=own,
+                rows=np.flatnonzero(mask),
+                blocks=rows,
+            )
+        )
+    common = Coefficients(
+        n_flat=all_of.n_flat,
+        location=all_of.location[:, shared],
         pooled={
-            name: np.searchsorted(common, at) for name, at in own.pooled.items() if not np.isin(at, list(of)).any()
+            name: np.searchsorted(shared, at) for name, at in all_of.pooled.items() if not np.isin(at, list(of)).any()
         },
-        transform=np.eye(len(common)),
-        log_volume=own.log_volume,
+        transform=all_of.transform[np.ix_(shared, shared)],
+        log_volume=all_of.log_volume,
     )
-    return ByGroup(parts=tuple(parts), common=shared, whole=whole)
+    return ByGroup(parts=tuple(parts), common=common, shared=shared, whole=whole)
 
 
-def _of_rows(blocks: Blocks, mask: NDArray[np.bool_]) -> Blocks:
-    """Return blocks of the rows of some units, with no coefficients but those that are eliminated."""
+def _of_rows(blocks: Blocks, mask: NDArray[np.bool_], columns: Array, label: str) -> Blocks:
+    """Return blocks of the rows of some units: what is eliminated, and one block of columns."""
     design = blocks.design.rows(mask)
     own = tuple(replace(one, regressors=one.regressors[mask], code=design.unit) for one in blocks.eliminated)
-    return replace(blocks, design=design, flat=(), pooled=(), eliminated=own)
+    names = tuple(map(str, range(columns.shape[1])))
+    laid_out = make_block(f"columns of {label}", columns, axes={"column": names})
+    return replace(blocks, design=design, flat=(laid_out,), pooled=(), eliminated=own)
 
 
 def _parameters(

@@ -146,16 +146,11 @@ class NormalEquations:
 
     def conditional(self, scales: Scales) -> DenseConditional:
         """See `MarginalLikelihood`."""
-        system = self._system(scales)
-        root = np.linalg.cholesky(system.precision)
-        inverse = np.linalg.solve(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
-        covariance_root = np.swapaxes(inverse, 1, 2) * system.width[:, :, None]
-        back = np.broadcast_to(self.coefficients.transform, covariance_root.shape)
-        half = np.einsum("sij,sj->si", inverse, system.pull)
         means = self.covariance.means_over_units(scales)
         if means is None:
-            covariance_root = back @ covariance_root
-            return DenseConditional(np.einsum("sij,sj->si", covariance_root, half), covariance_root)
+            return conditional_of(self.covariance.cross_products(scales), self.coefficients, scales)
+        covariance_root, half = _solved(self._system(scales))
+        back = np.broadcast_to(self.coefficients.transform, covariance_root.shape)
         loadings = np.concatenate([back, -means.pull[:, :, 1:]], axis=1)
         covariance_root = loadings @ covariance_root
         mean = np.einsum("sij,sj->si", covariance_root, half)
@@ -186,6 +181,20 @@ def log_density(products: CrossProducts, coefficients: Coefficients, scales: Sca
     half = np.linalg.solve(root, system.pull[..., None])[..., 0]
     log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
     return np.asarray(system.constant - (system.squares - np.einsum("si,si->s", half, half)) / 2 - log_det)
+
+
+def conditional_of(products: CrossProducts, coefficients: Coefficients, scales: Scales) -> DenseConditional:
+    """Return the coefficients given scales, in the model's own units; errors as `log_density`."""
+    covariance_root, half = _solved(_system(products, coefficients, scales))
+    covariance_root = np.broadcast_to(coefficients.transform, covariance_root.shape) @ covariance_root
+    return DenseConditional(np.einsum("sij,sj->si", covariance_root, half), covariance_root)
+
+
+def _solved(system: _System) -> tuple[Array, Array]:
+    """Return a root of the covariance of the columns' coefficients, (S, p, p), and what it maps to the mean, (S, p)."""
+    root = np.linalg.cholesky(system.precision)
+    inverse = np.linalg.solve(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
+    return np.swapaxes(inverse, 1, 2) * system.width[:, :, None], np.einsum("sij,sj->si", inverse, system.pull)
 
 
 def _system(products: CrossProducts, coefficients: Coefficients, scales: Scales) -> _System:
