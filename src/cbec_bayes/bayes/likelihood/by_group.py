@@ -19,6 +19,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     RowsGivenOthers,
     UnitMeans,
 )
+from cbec_bayes.bayes.likelihood.triangular import forward
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
@@ -65,7 +66,7 @@ class GroupPart:
         weight = diagonal.max(axis=1)
         diagonal += 1.0
         root = np.linalg.cholesky(own)
-        half = np.linalg.solve(root, found.gram[:, -o:, :-o] * width[:, :, None])
+        half = forward(root, found.gram[:, -o:, :-o] * width[:, :, None])
         return found, _OwnSystems(width, root, half, weight)
 
     def products(self, scales: Scales) -> tuple[CrossProducts, Array]:
@@ -80,7 +81,7 @@ class GroupPart:
         """Return the group's own coefficients given the common ones: mean where these are zero, pull, and root."""
         _, own = self._systems(scales)
         eye = np.broadcast_to(np.eye(own.root.shape[1]), own.root.shape)
-        root = np.swapaxes(np.linalg.solve(own.root, eye), 1, 2) * own.width[:, :, None]
+        root = np.swapaxes(forward(own.root, eye), 1, 2) * own.width[:, :, None]
         solved = root @ own.half
         return solved[:, :, 0], solved[:, :, 1:], root
 

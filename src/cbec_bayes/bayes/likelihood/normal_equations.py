@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cbec_bayes.bayes.likelihood.conditional import Conditional, DenseConditional
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import CrossProducts, ResidualCovariance
+from cbec_bayes.bayes.likelihood.triangular import forward
 from cbec_bayes.panel.within import Array
 
 _CHUNK = 2**21
@@ -178,7 +179,7 @@ def log_density(products: CrossProducts, coefficients: Coefficients, scales: Sca
     """
     system = _system(products, coefficients, scales)
     root = np.linalg.cholesky(system.precision)
-    half = np.linalg.solve(root, system.pull[..., None])[..., 0]
+    half = forward(root, system.pull[..., None])[..., 0]
     log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
     return np.asarray(system.constant - (system.squares - np.einsum("si,si->s", half, half)) / 2 - log_det)
 
@@ -193,7 +194,7 @@ def conditional_of(products: CrossProducts, coefficients: Coefficients, scales: 
 def _solved(system: _System) -> tuple[Array, Array]:
     """Return a root of the covariance of the columns' coefficients, (S, p, p), and what it maps to the mean, (S, p)."""
     root = np.linalg.cholesky(system.precision)
-    inverse = np.linalg.solve(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
+    inverse = forward(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
     return np.swapaxes(inverse, 1, 2) * system.width[:, :, None], np.einsum("sij,sj->si", inverse, system.pull)
 
 
