@@ -28,7 +28,7 @@ POSTERIOR, DIAGNOSTICS = "posterior.nc", "diagnostics.json"
 """Files of a fit's folder from which the fit itself can be read again."""
 
 ROPE = 0.1
-"""Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure)."""
+"""Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure) within."""
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
@@ -228,7 +228,7 @@ def tabulate(
         else moments_frame(gathered),
         contrasts=contrasts(found) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks=ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands=estimands(found, ROPE * float(design.spread[0] / design.spread[1])),
+        estimands=estimands(found, ROPE * float(design.spread.within[0] / design.spread.within[1])),
         seed=seed,
         settings=asked if settings is None else settings,
     )
