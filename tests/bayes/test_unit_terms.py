@@ -194,7 +194,7 @@ def test_twenty_thousand_units_have_slopes_and_trends_beside_correlated_errors()
     """The truth is as near to the mode as the curvature there says."""
     terms = {"group_slope": "pooled", "unit_slope": "pooled", "unit_trend": "pooled", "correlation": "ar1"}
     engine = collapsed(many_units(20_000, 7, rho=0.4, kappa=0.4), member(**terms))
-    truth = engine.point({"sigma": 0.5, "tau": 0.3, "kappa": 0.4, "xi": 0.1, "rho": 0.4})
+    truth = engine.point({"sigma": 0.5 * math.sqrt(1 - 0.4**2), "tau": 0.3, "kappa": 0.4, "xi": 0.1, "rho": 0.4})
     point, steps = truth.copy(), 1e-4 * np.eye(len(truth))
     for _ in range(2):
         curvature = np.array([engine.gradient(point + s)[1] - engine.gradient(point - s)[1] for s in steps])
@@ -231,7 +231,7 @@ def test_a_fit_has_draws_of_what_units_have_of_their_own(trend, terms):
         np.testing.assert_allclose(values[name], values[name.removeprefix("mean_")].mean("unit"))
     flat = {name: values[name].to_numpy().reshape(400, *values[name].shape[2:]) for name in values.data_vars}
     left = design.y - linear_predictor(found.blocks, flat)
-    ratio = (left**2).sum(axis=1) / flat["sigma"] ** 2
+    ratio = (left**2).sum(axis=1) / flat["sigma"] ** 2 * (1 - flat.get("rho", 0.0) ** 2)
     freedom = design.n_obs  # given the outcome errors are smaller by what the coefficients take
     assert 0.5 * freedom < np.median(ratio) < 1.5 * freedom
     same, new = (predictive_outcomes(found, new_units=anew, draws=50) for anew in (False, True))

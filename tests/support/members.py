@@ -312,7 +312,7 @@ def errors_written_out(design: Design, correlation: str, rho: float | None) -> A
     if correlation == "off":
         return np.eye(design.n_obs)
     assert rho is not None
-    return np.where(same, rho**lag, 0.0)
+    return np.where(same, rho**lag / (1 - rho**2), 0.0)
 
 
 def rows_covariance(design: Design, written: Dense, scales: Mapping[str, float], correlation: str) -> Array:

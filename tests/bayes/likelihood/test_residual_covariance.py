@@ -81,7 +81,8 @@ def parts_of(design: Design, scales: Mapping[str, float]) -> tuple[dict[str, Arr
     slope = np.zeros_like(lag)
     if rho is not None:
         sigma = np.array([scales.get(label, scales.get("sigma", 0.0)) for label in labels])
-        slope[lag > 0] = lag[lag > 0] * rho ** (lag[lag > 0] - 1)
+        slope[lag > 0] = lag[lag > 0] * rho ** (lag[lag > 0] - 1) / (1 - rho**2)
+        slope += correlation * 2 * rho / (1 - rho**2)
         slope *= np.outer(sigma, sigma)
     return found, slope
 

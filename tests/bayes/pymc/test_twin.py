@@ -260,7 +260,7 @@ def test_ar1_residuals_have_the_stationary_covariance():
         for i in range(len(design.units)):
             mine = design.unit == i
             lag = np.abs(np.subtract.outer(years[mine], years[mine]))
-            covariance = values["sigma"] ** 2 * values["rho"] ** lag
+            covariance = values["sigma"] ** 2 / (1 - values["rho"] ** 2) * values["rho"] ** lag
             expected += mvn(residual[mine], np.zeros(mine.sum()), covariance)
         parts = own(values)
         assert parts[twin.OUTCOME] == pytest.approx(expected, rel=1e-10, abs=TOLERANCE)
