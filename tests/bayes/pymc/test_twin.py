@@ -151,8 +151,6 @@ def test_the_two_engines_are_one_density_under_correlated_errors(terms, correlat
         joint = sum(part for name, part in plain(values).items() if not is_scale(name) and name != "rho")
         found = float(collapsed.log_likelihood(point_of(collapsed, values))[0])
         assert joint - log_density_of_coefficients(plain, values) == pytest.approx(found, abs=TOLERANCE)
-        if correlation == "random_walk":
-            continue  # its coordinates are those of independent errors
         values = conditioned.random(seed)
         noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
         joint = sum(part for name, part in conditioned(values).items() if not is_scale(name) and name != "rho")

@@ -38,10 +38,11 @@ _CHUNK = 2**20
 class UnitErrors:
     """V_i = sigma_r^2 C(rho) + kappa^2 d_i d_i' + xi^2 t_i t_i' + sigma_mu^2 1 1', each part there or not.
 
-    C is that of `cbec_bayes.bayes.moments.lags.Lags`. A part beside the first is a direction in which every unit has a coefficient of its own, pooled by a scale or flat;
-    what is flat is integrated over all of the real line, where the unit's rows tell it (see `Directions`). Everything
-    follows from fixed cross-products of each unit and a system of as many equations as it has directions (Woodbury's
-    identity), so that the cost grows with the number of units and no covariance of rows is laid out.
+    C is that of `cbec_bayes.bayes.moments.lags.Lags`. A part beside the first is a direction in which every unit has a
+    coefficient of its own, pooled by a scale or flat; what is flat is integrated over all of the real line, where the
+    unit's rows tell it (see `Directions`). Everything follows from fixed cross-products of each unit and a system of as
+    many equations as it has directions (Woodbury's identity), so that the cost grows with the number of units and no
+    covariance of rows is laid out.
 
     Attributes
     ----------

@@ -15,8 +15,8 @@ from cbec_bayes.panel.within import Array, Codes
 class UnitSystems:
     """M = D Q D + I of every unit at S points, as L L'; the one is there where a direction is pooled, zero where flat.
 
-    With W the m directions of a unit, Q = W'C^-1 W, C the covariance of errors over sigma^2, and D their scales over sigma, one where they are flat, M / sigma^2
-    is the precision of the unit's coefficients over sigma D.
+    With W the m directions of a unit, C the covariance of its errors over sigma^2, Q = W'C^-1 W, and D their scales
+    over sigma, one where they are flat, M / sigma^2 is the precision of the unit's coefficients over sigma D.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How the errors of a unit hang together over time: independent, or autoregressive.
+"""How the errors of a unit hang together over time: independent, autoregressive, or a random walk.
 
 A correlation of errors is a class here and an entry in `CORRELATIONS`: the exact engine, the PyMC twin and simulation
 take all that they know of it from there.
@@ -276,6 +276,36 @@ class Autoregressive(Lags):
         return float(found)
 
 
+@dataclass(frozen=True, slots=True)
+class RandomWalk(Lags):
+    """Errors that start at a unit's first row with the variance sigma^2, and move by steps of variance sigma^2 g.
+
+    g is the gap of a step in periods. Under flat unit effects where they start says nothing, and the likelihood is that
+    of first differences, each with the weight 1 / g: the limit of `Autoregressive` where rho nears one.
+    """
+
+    @staticmethod
+    def step(gap: Any, rho: Any) -> tuple[Any, Any]:
+        """See `Lags`."""
+        follows = 1 * (gap > 0)
+        return follows, gap + 1 - follows
+
+    @property
+    def fixed(self) -> Sequence[FixedProduct]:
+        """See `Lags`: first rows, and the differences of every gap."""
+        every = zip(self.steps.rows, self.steps.before, strict=True)
+        return (FixedProduct(self.steps.first), *(FixedProduct(now, before) for now, before in every))
+
+    def weights(self, rho: Array | None, n_points: int) -> Array:
+        """See `Lags`."""
+        return np.tile(1 / np.array([1, *self.steps.gaps]), (n_points, 1))
+
+    def log_det(self, rho: Array | None, n_points: int) -> Array:
+        """See `Lags`."""
+        every = zip(self.steps.gaps, self.steps.rows, strict=True)
+        return np.full(n_points, sum(len(rows) / 2 * np.log(gap) for gap, rows in every))
+
+
 def _geometric(x: Any, n: int) -> tuple[Any, Any]:
     """Return 1 + x + ... + x^(n - 1) and its derivative in x, elementwise, with all digits where x nears one."""
     total, slope, m = 1.0 + 0 * x, 0 * x, 1
@@ -288,7 +318,7 @@ def _geometric(x: Any, n: int) -> tuple[Any, Any]:
     return total, slope
 
 
-CORRELATIONS: dict[str, type[Lags]] = {"off": Independent, "ar1": Autoregressive}
+CORRELATIONS: dict[str, type[Lags]] = {"off": Independent, "ar1": Autoregressive, "random_walk": RandomWalk}
 """Correlations of errors over time by the name that a model file has."""
 
 
