@@ -224,11 +224,12 @@ def test_ar1_densities_given_effects_by_hand():
         times = np.asarray(design.times)[design.time]
         before = np.flatnonzero((design.unit == design.unit[i]) & (times < times[i]))
         if len(before) == 0:
-            expected.append(stats.norm.logpdf(residual[i], 0, sigma))
+            expected.append(stats.norm.logpdf(residual[i], 0, sigma / np.sqrt(1 - rho**2)))
             continue
         last = before[np.argmax(times[before])]
         carried = rho ** (times[i] - times[last])
-        expected.append(stats.norm.logpdf(residual[i], carried * residual[last], sigma * np.sqrt(1 - carried**2)))
+        spread = sigma * np.sqrt((1 - carried**2) / (1 - rho**2))
+        expected.append(stats.norm.logpdf(residual[i], carried * residual[last], spread))
     np.testing.assert_allclose(given_effects(found).reshape(2, 200, -1)[1, 3], expected, rtol=1e-8, atol=1e-8)
 
 
@@ -403,8 +404,8 @@ def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
     monkeypatch.setattr(posterior, "POINTWISE_MAX", 100 * design.n_obs)
     assert "log_likelihood" in fit(design, "partial_pooling", draws=50, chains=2).tree.children
     monkeypatch.setattr(posterior, "POINTWISE_MAX", 100 * design.n_obs - 1)
-    correlated = fit(design, "ar1", draws=50, chains=2).tree  # its unit effects are coefficients like others
-    assert "unit_effect" in correlated["posterior"]
+    correlated = fit(design, "ar1", draws=50, chains=2).tree
+    assert "unit_effect" not in correlated["posterior"]
     assert "log_likelihood" not in correlated.children
 
 
@@ -412,7 +413,7 @@ def test_rows_may_come_in_any_order():
     """Units are first seen anywhere: residual scales by group reach the rows and units that they are of."""
     design = panel("unbalanced")
     order = np.random.default_rng(1).permutation(design.n_obs)
-    model = member(residual="by_group")
+    model = member(spread="by_group")
     mixed = dataclasses.replace(
         design,
         y=design.y[order],

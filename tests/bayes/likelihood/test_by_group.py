@@ -10,7 +10,7 @@ import pytest
 from cbec_bayes.bayes.likelihood import by_group
 from cbec_bayes.bayes.likelihood.by_group import ByGroup
 from cbec_bayes.bayes.likelihood.by_group_conditional import ByGroupConditional
-from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.calibration.simulate import simulated_regressors
@@ -18,16 +18,17 @@ from cbec_bayes.panel.within import TwoWay
 
 COMBINATIONS = {
     "independent": {},
-    "spread by group": {"residual": "by_group"},
+    "spread by group": {"spread": "by_group"},
     "random effects": {"unit_effect": "random", "time_effect": "random"},
     "slopes of units": {"unit_slope": "pooled"},
     "trends and slopes of units, spread by group": {
         "unit_trend": "pooled",
         "unit_slope": "pooled",
-        "residual": "by_group",
+        "spread": "by_group",
     },
     "flat trends of units": {"unit_trend": "fixed"},
-    "AR(1), trends of units": {"residual": "ar1", "unit_trend": "pooled"},
+    "random walk, spread by group": {"correlation": "random_walk", "spread": "by_group"},
+    "AR(1), trends of units": {"correlation": "ar1", "unit_trend": "pooled"},
     "slopes alone not pooled": {"group_slope": "fixed"},
 }
 
@@ -89,9 +90,9 @@ def test_rows_given_all_others_are_those_of_all_the_equations(design, choices):
     scales = engine.scales(engine.start() + np.random.default_rng(3).normal(size=(4, len(engine.names))))
     rows = np.array([0, 5, 17, 18, 40, design.n_obs - 1])
     conditional = engine.likelihood.conditional(scales)
-    own = engine.errors.whole.rows_given_others(coefficient_blocks(blocks), rows, scales, [(slice(None), conditional)])
+    own = engine.errors.whole.rows_given_others(blocks, rows, scales, [(slice(None), conditional)])
     compact = engine.likelihood.compact_conditional(scales)
-    found = engine.errors.rows_given_others(coefficient_blocks(blocks), rows, scales, [(slice(None), compact)])
+    found = engine.errors.rows_given_others(blocks, rows, scales, [(slice(None), compact)])
     np.testing.assert_allclose(found.pull, own.pull, rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(found.precision, own.precision, rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(found.known, own.known, rtol=1e-12)
@@ -134,5 +135,5 @@ def test_a_point_alone_and_no_point(design):
 def test_groups_that_share_units_or_have_little_of_their_own_are_not_taken_apart(design):
     crossed = replace(design, group=np.arange(design.n_obs) % 3)
     assert not isinstance(make_collapsed(make_blocks(crossed, member())).likelihood, ByGroup)
-    few = member(group_control_slope="off", group_time_effect="off", residual="by_group")
+    few = member(group_control_slope="off", group_time_effect="off", spread="by_group")
     assert not isinstance(make_collapsed(make_blocks(design, few)).likelihood, ByGroup)

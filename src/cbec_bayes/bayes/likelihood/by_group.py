@@ -218,11 +218,6 @@ class ByGroupErrors:
         return self.whole.other_parameters
 
     @property
-    def has_unit_effects(self) -> bool:
-        """See `ErrorModel`."""
-        return self.whole.has_unit_effects
-
-    @property
     def unit_means(self) -> tuple[str, ...]:
         """See `ResidualCovariance`."""
         return self.whole.unit_means

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.densities import start
 from cbec_bayes.bayes.model.family import load_panel_model
@@ -18,6 +18,7 @@ from cbec_bayes.bayes.posterior import linear_predictor, pointwise
 from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.runtime.errors import InputError
 from tests.support.regressions import random_design
+from tests.support.twins import with_unit_effects
 
 
 def grouped(share: float):
@@ -38,7 +39,7 @@ def model(unit_effect: str):
 def dense(design, blocks, sigma, tau, rho, sigma_mu):
     when = np.asarray(design.times)[design.time]
     same = design.unit[:, None] == design.unit
-    v = np.where(same, sigma**2 * rho ** np.abs(when[:, None] - when), 0.0)
+    v = np.where(same, sigma**2 / (1 - rho**2) * rho ** np.abs(when[:, None] - when), 0.0)
     v = v + tau**2 * blocks.pooled[0].columns @ blocks.pooled[0].columns.T
     flat = blocks
     if sigma_mu is None:
@@ -119,17 +120,16 @@ def test_pointwise_densities_add_up():
     design = grouped(0.75)
     blocks = make_blocks(design, model("fixed"))
     engine = make_collapsed(blocks)
-    every = with_unit_effects(blocks)
     rng = np.random.default_rng(1)
-    effects = {block.name: 0.3 * rng.normal(size=(1, *block.shape)) for block in every.every}
-    mean = linear_predictor(every, effects)
+    effects = {block.name: 0.3 * rng.normal(size=(1, *block.shape)) for block in with_unit_effects(blocks).every}
+    mean = linear_predictor(blocks, effects)
     values = {"sigma": np.log(0.7), "tau": 0.0, "rho": np.arctanh(0.5)}
     point = np.array([[values[n] for n in engine.names]])
-    found = pointwise(every, engine, point, effects)[0]
+    found = pointwise(blocks, engine, point, effects)[0]
     when = np.asarray(design.times)[design.time]
     for unit in range(len(design.units)):
         rows = np.flatnonzero(design.unit == unit)
-        cov = 0.49 * 0.5 ** np.abs(when[rows][:, None] - when[rows])
+        cov = 0.49 / 0.75 * 0.5 ** np.abs(when[rows][:, None] - when[rows])
         joint = multivariate_normal(mean[0, rows], cov).logpdf(design.y[rows])
         assert found[rows].sum() == pytest.approx(joint, rel=1e-10)
 
