@@ -94,6 +94,7 @@ class FittedPanel:
         many = len(self.fit.design.groups) if len(self.effects) > MAX_CONTRASTED else 0
         untold = " and ".join(self.fit.unlearned)
         return (
+            *([f"Assumed: {self.fit.model.assumes}"] if self.fit.model.assumes else []),
             *([f"Fitted to {gathered}."] if gathered is not None else []),
             *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
             *(
@@ -137,6 +138,7 @@ class FittedPanel:
             "failures": list(self.fit.diagnostics.failures),
             "model": self.fit.model.name,
             "question": self.fit.model.question,
+            "assumes": self.fit.model.assumes,
             "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
             "ci_prob": self.options.ci,
             "seed": self.seed,
