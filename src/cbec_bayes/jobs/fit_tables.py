@@ -55,6 +55,8 @@ class FittedPanel:
         Of everything random.
     settings
         What was asked for, as fit.json holds it: from it `check` fits the same model to the same file again.
+    left_out
+        Sentences about terms of the model that the panel cannot carry; see `cbec_bayes.bayes.model.carried`.
     """
 
     panel: Panel | None
@@ -66,6 +68,7 @@ class FittedPanel:
     estimands: pd.DataFrame
     seed: int
     settings: Mapping[str, Any]
+    left_out: tuple[str, ...] = ()
 
     @property
     def ssc(self) -> str:
@@ -89,6 +92,7 @@ class FittedPanel:
         untold = " and ".join(self.fit.unlearned)
         return (
             *([f"Assumed: {self.fit.model.assumes}"] if self.fit.model.assumes else []),
+            *self.left_out,
             *([f"Fitted to {gathered}."] if gathered is not None else []),
             *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
             *(
@@ -126,6 +130,7 @@ class FittedPanel:
             "model": self.fit.model.name,
             "question": self.fit.model.question,
             "assumes": self.fit.model.assumes,
+            "left_out": list(self.left_out),
             "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
             "ci_prob": CI_PROB,
             "seed": self.seed,
@@ -192,6 +197,7 @@ def tabulate(
     panel: Panel | None = None,
     seed: int = 1,
     settings: Mapping[str, Any] | None = None,
+    left_out: tuple[str, ...] = (),
 ) -> FittedPanel:
     """Return every table of a fit.
 
@@ -207,6 +213,8 @@ def tabulate(
         Of everything random that follows.
     settings
         What was asked for; default what the fit itself knows.
+    left_out
+        Sentences about terms that the panel cannot carry.
     """
     design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
@@ -233,6 +241,7 @@ def tabulate(
         estimands=estimands(found, ROPE * float(design.spread[0] / design.spread[1])),
         seed=seed,
         settings=asked if settings is None else settings,
+        left_out=left_out,
     )
 
 
