@@ -137,7 +137,11 @@ class PanelModel:
 
     def without_groups(self) -> PanelModel:
         """Return what the member reduces to where a panel has no groups, or one: the common slope."""
-        reduced = replace(self, choices=self._choices_without_groups())
+        return self.reduced(**self._choices_without_groups())
+
+    def reduced(self, **choices: str) -> PanelModel:
+        """Return the member with other choices of some terms, and without the priors of scales that it loses."""
+        reduced = self.choosing(**choices)
         lost = set(scale_symbols()) - set(reduced.scales)
         return replace(reduced, priors={name: prior for name, prior in self.priors.items() if name not in lost})
 
