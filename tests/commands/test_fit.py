@@ -13,7 +13,7 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
 from cbec_bayes.commands import program as cli
-from cbec_bayes.estimands import EFFECT_COLUMNS
+from cbec_bayes.estimands import UNIT_EFFECT_COLUMNS
 from cbec_bayes.estimands.contrasts import ranks
 from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors
 from cbec_bayes.estimands.shrinkage import shrinkage_path
@@ -45,7 +45,7 @@ def test_fit_writes_its_tables(program, tmp_path):
     assert (status, err) == (0, "")
     assert "Priors, in the data's own units: slope ~ flat" in out
     effects = pd.read_csv(tmp_path / "o" / "effects.csv")
-    assert tuple(effects.columns) == EFFECT_COLUMNS
+    assert tuple(effects.columns) == UNIT_EFFECT_COLUMNS
     assert list(effects["group"][-2:]) == ["(all)", "(new)"]
     assert effects["origin"].eq("observed").all()
     classical = pd.read_csv(tmp_path / "o" / "classical.csv")
@@ -86,7 +86,7 @@ def test_bad_input_is_one_line(program, tmp_path, arguments, message):
 def test_the_path_runs_from_one_table_to_the_other():
     design = load("produc")
     found = fit(design, draws=250)
-    unit = float(design.y.std() / design.x[:, 0].std())
+    unit = float(design.spread.within[0] / design.spread.within[1])
     path = shrinkage_path(found, np.array([1e-5, 1e4]) * unit, draws=50)
     pooled, apart = twfe(design).estimate[0], twfe(interacted(design)).estimate[: len(design.groups)]
     np.testing.assert_allclose(path.means[0], pooled, atol=1e-6 * unit)
@@ -97,10 +97,10 @@ def test_effects_of_the_limits():
     whole = load("produc")
     design = whole.rows(whole.group < 4)
     complete, apart = (effects(fit(design, m, draws=250)) for m in ("complete_pooling", "no_pooling"))
-    groups = len(design.groups)
-    assert (complete["pooling_factor"][:groups] == 1).all()
-    assert (apart["pooling_factor"][:groups] == 0).all()
-    gap = (apart["mean"] - apart["no_pooling"])[:groups] / apart["sd"][:groups]
+    of = slice(1, 1 + len(design.groups))
+    assert (complete["pooling_factor"][of] == 1).all()
+    assert (apart["pooling_factor"][of] == 0).all()
+    gap = ((apart["mean"] - apart["no_pooling"]) / apart["sd"])[of]
     assert gap.abs().max() < 0.2
     headline = fit(design, draws=250)
     factors = pooling_factors(headline)

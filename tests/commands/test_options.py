@@ -43,6 +43,12 @@ def test_options_of_one_name_are_told_in_the_same_words():
     assert several <= {"--out", "--seed", "--engine", "--n", "--model", "--unit", *(f for f in told if f[0] != "-")}
 
 
+def test_what_shapes_the_tables_of_a_fit_is_asked_for_once():
+    """By `fit`; the commands that look at its folder find it there."""
+    for flag in ("--rope", "--prior-scale", "--ci", "--unit-slopes"):
+        assert {name for name, own in options().items() if flag in own} == {"fit"}
+
+
 def test_commands_are_listed_in_their_order():
     assert list(get_command(app).commands) == [command.__name__ for command in COMMANDS]
     assert isinstance(app, typer.Typer)

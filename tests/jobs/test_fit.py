@@ -18,7 +18,7 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.model.family import panel_model_names
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.commands import program as cli
-from cbec_bayes.estimands import EFFECT_COLUMNS
+from cbec_bayes.estimands import UNIT_EFFECT_COLUMNS
 from cbec_bayes.jobs import fit as panelfit
 from cbec_bayes.jobs import fit_tables
 from cbec_bayes.jobs import study as studyfit
@@ -106,7 +106,7 @@ def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
     }
 
     effects = read["effects"]
-    assert tuple(effects.columns) == EFFECT_COLUMNS
+    assert tuple(effects.columns) == UNIT_EFFECT_COLUMNS
     assert effects["group"].tolist() == ["(average)", *design.groups, "(all)", "(new)"]
     assert set(design.groups) == set(GROUPS)
     by_group = effects.set_index("group")
