@@ -16,7 +16,7 @@ from cbec_bayes.bayes.model.likelihoods import SAMPLED
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.predictive import residuals
 from cbec_bayes.bayes.pymc.twin import build_pymc
-from cbec_bayes.checks import CheckResult, suite
+from cbec_bayes.checks import CheckResult, Severity, suite
 from cbec_bayes.reporting.checkfigures import check_files
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
@@ -81,7 +81,8 @@ def test_a_check_is_a_function_and_an_entry(monkeypatch):
     def exposure_varies(tried: suite.CheckContext) -> CheckResult:
         spread = float(tried.fit.design.x[:, 0].std())
         table = pd.DataFrame({"spread": [spread], "origin": [str(tried.fit.design.origin)]})
-        return CheckResult("exposure_varies", spread > 0, table, None, f"The exposure has a spread of {spread:.2f}.")
+        severity = Severity.FINE if spread > 0 else Severity.CHANGES
+        return CheckResult("exposure_varies", severity, table, None, f"The exposure has a spread of {spread:.2f}.")
 
     entry = suite.Check(name="exposure_varies", title="Does the exposure vary?", run=exposure_varies)
     monkeypatch.setattr(suite, "CHECKS", [entry])

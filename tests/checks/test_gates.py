@@ -10,6 +10,8 @@ import pytest
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.checks.influence import INFLUENCE_COLUMNS, leave_out
 from cbec_bayes.checks.sensitivity import SENSITIVITY_COLUMNS, between_group_prior
+from cbec_bayes.checks.severity import Severity, severest
+from cbec_bayes.estimands.groups import AVERAGE
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.errors import GateError
 from tests.support.gates import DIVERGED, FEW, SAID, WIDE, missing_gates
@@ -49,7 +51,7 @@ def test_a_refit_that_misses_a_gate_has_a_reason_and_no_numbers(monkeypatch, cha
     assert set(result.table[marked]["gate"]) == {reason}
     assert result.table[marked][[*NUMBERS, "moved"]].isna().all().all()
     assert result.table[~marked].equals(ordinary[ordinary["left_out"] != "g1"])
-    assert result.passed is False
+    assert result.severity is Severity.KNOWING
     assert result.text.startswith("Of 2 refits without one group the largest move")
     assert result.text.endswith(f" 2 of 3 refits passed their gates; left out: g1 ({reason}).")
     svg = draw(result, "moves")
@@ -74,13 +76,13 @@ def test_a_unit_without_which_a_slope_is_not_identified_is_named():
     assert result.table[marked][[*NUMBERS, "moved"]].isna().all().all()
     assert set(result.table[~marked]["gate"]) == {"passed"}
     assert f"7 of 8 refits passed their gates; left out: u3 ({reason})." in result.text
-    assert result.passed is True  # a fact about the panel, not about its refits
+    assert result.severity is Severity.WIDENS  # the slope is known by one unit about the panel, not about its refits
 
 
 def test_a_search_without_a_mode_is_a_missed_gate(monkeypatch):
     monkeypatch.setattr("cbec_bayes.bayes.refit.draw_scales", no_mode)
     result = leave_out(fitted(), "group")
-    assert result.passed is False
+    assert result.severity is Severity.IDLE
     assert result.table["moved"].isna().all()
     assert result.text == (
         "No refit without a group can be used. 0 of 3 refits passed their gates; left out: g0, g1, g2 (the posterior "
@@ -114,11 +116,11 @@ def test_a_prior_whose_refit_misses_a_gate_has_a_reason_and_no_numbers(monkeypat
     result = between_group_prior(fitted())
     label = ordinary["prior"].unique()[2]
     marked = result.table["prior"] == label
-    assert result.table[marked]["group"].tolist() == ["g0", "g1", "g2", "(all)", "(new)"]
+    assert result.table[marked]["group"].tolist() == ["g0", "g1", "g2", AVERAGE, "(all)", "(new)"]
     assert result.table[marked][NUMBERS].isna().all().all()
     assert set(result.table[marked]["gate"]) == {SAID["khat"]}
     assert result.table[~marked].equals(ordinary[ordinary["prior"] != label])
-    assert result.passed is False
+    assert result.severity is severest([Severity.KNOWING, between_group_prior(fitted()).severity])
     assert result.text.startswith("Over 7 priors")
     assert result.text.endswith(f" 7 of 8 refits passed their gates; left out: {label} ({SAID['khat']}).")
     assert draw(result, "priors") is not None
@@ -127,6 +129,6 @@ def test_a_prior_whose_refit_misses_a_gate_has_a_reason_and_no_numbers(monkeypat
 def test_without_the_models_own_prior_nothing_is_measured(monkeypatch):
     missing_gates(monkeypatch, {0}, DIVERGED)
     result = between_group_prior(fitted())
-    assert result.passed is False
+    assert result.severity is Severity.IDLE
     assert "the model's own prior, which cannot be used" in result.text
     assert SAID["divergences"] in result.text

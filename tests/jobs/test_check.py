@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from cbec_bayes.checks.result import CheckResult
+from cbec_bayes.checks import CheckResult, Severity
 from cbec_bayes.commands import fitting
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.check import CheckedFit
@@ -18,7 +18,7 @@ OTHER = pd.DataFrame({"a": pd.Series(["x", None], dtype="string")})
 
 
 def checked(table: pd.DataFrame) -> CheckedFit:
-    return CheckedFit("nested", "x", (CheckResult("loo", True, table, None, "All is well."),))
+    return CheckedFit("nested", "x", (CheckResult("loo", Severity.FINE, table, None, "All is well."),))
 
 
 @pytest.fixture

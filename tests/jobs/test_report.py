@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes.checks.result import CheckResult
+from cbec_bayes.checks import CheckResult, Severity
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.check import CheckedFit, checks_of_receipts
 from cbec_bayes.runtime import receipts
@@ -168,7 +168,7 @@ def test_results_of_other_checks_are_not_taken(copied, monkeypatch):
     """A name of a check is a name of a file, so that one that is no check's is not followed."""
     found = checks_of_receipts([copied], copied)
     assert found is not None
-    stranger = CheckResult("../elsewhere", True, pd.DataFrame(), None, "")
+    stranger = CheckResult("../elsewhere", Severity.FINE, pd.DataFrame(), None, "")
     for results in ((*found.results, stranger), found.results[:-1]):
         packed = CheckedFit(found.model, found.exposure, results).packed()
         monkeypatch.setattr(receipts, "results", lambda *_, held=packed: [held])

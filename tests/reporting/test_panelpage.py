@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbec_bayes.checks import CheckResult, Severity
 from cbec_bayes.commands import program as cli
 from cbec_bayes.reporting.panelpage import FILE, _checks_sentence
 from cbec_bayes.reporting.tables import sampled
@@ -84,8 +85,10 @@ def test_it_says_what_the_tables_say(made):
     checks = pd.read_csv(folder / "checks.csv")
     for row in checks.to_dict("records"):
         assert " ".join(row["text"].split()) in text
-    failed = int((checks["passed"] == "no").sum())
-    assert f"{failed or 'none'} failed" in text
+    first = min(checks["severity"], key=lambda one: Severity(one).rank)
+    shown = text[text.index("Can it be trusted?") :]
+    assert first in shown
+    assert shown.index(str(first)) == min(shown.index(str(one)) for one in set(checks["severity"]))
     assert "not causal" in text
     assert {"compare.csv", "checks.csv", "effects.csv", "fit.json"} <= {path.name for path in folder.iterdir()}
     assert (folder / "figures" / "forest.svg").is_file()
@@ -146,15 +149,26 @@ def test_a_folder_that_is_none(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("passed", "said"),
+    ("severities", "said"),
     [
-        ([True, None], "Of 1 check none failed. 1 more does not apply to this model or to this panel, and says why."),
         (
-            [True, True, None, None],
-            "Of 2 checks none failed. 2 more do not apply to this model or to this panel, and say why.",
+            [Severity.FINE, Severity.IDLE],
+            "Of 1 check 1 is fine. 1 more does not apply to this model or to this panel, and says why.",
+        ),
+        (
+            [Severity.FINE, Severity.KNOWING, Severity.FINE, Severity.IDLE, Severity.IDLE],
+            "Of 3 checks 1 is worth knowing (one unit left out), 2 are fine. "
+            "2 more do not apply to this model or to this panel, and say why.",
+        ),
+        (
+            [Severity.FINE, Severity.WIDENS, Severity.CHANGES],
+            "Agreement with the classical regressions changes the answer: Third. Of 3 checks 1 changes the answer "
+            "(agreement with the classical regressions), 1 widens it (one unit left out), 1 is fine.",
         ),
     ],
 )
-def test_checks_are_counted(passed, said):
-    results = [SimpleNamespace(name="power_scaling", passed=one) for one in passed]
+def test_the_severest_check_is_said_first(severities, said):
+    names = ("power_scaling", "leave_one_unit_out", "agreement", "left_out_rows", "model_comparison")
+    texts = ("First.", "Second.", "Third.", "Fourth.", "Fifth.")
+    results = [CheckResult(*one, pd.DataFrame(), None, t) for *one, t in zip(names, severities, texts, strict=False)]
     assert _checks_sentence(SimpleNamespace(checks=SimpleNamespace(results=results))) == said

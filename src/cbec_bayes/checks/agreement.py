@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.checks.result import CheckResult
-from cbec_bayes.classical.few import few_clusters
+from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.checks.refits import Refitted, average_slope, over_units
+from cbec_bayes.checks.remedies import Finding, remedy
+from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying
+from cbec_bayes.checks.severity import Change, Severity, Slope, instead_of, numbers_of, severest
+from cbec_bayes.classical.few import FewClusters, few_clusters
 from cbec_bayes.classical.tables import MOST_GROUPS
-from cbec_bayes.estimands.groups import group_slopes
-from cbec_bayes.estimands.summary import summarise_draws
+from cbec_bayes.estimands.groups import AVERAGE, group_slopes, units_per_group
+from cbec_bayes.estimands.summary import Summary, summarise_draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import GROUP_ALL
+from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 AGREEMENT_COLUMNS = (
     "column",
@@ -47,16 +55,26 @@ AGREEMENT_COLUMNS = (
     "cr2_high",
     "crv3_low",
     "crv3_high",
+    "sd_over_cr2",
+    "severity",
 )
 
-APART = 1.5
-"""Ratio of two standard errors beyond which a reason is given."""
+LEAST, MOST = 0.7, 1.5
+"""Ratio of the posterior sd to CR2's standard error outside of which the two do not say the same."""
 
-FEWEST = 5
-"""Fewer clusters than this tell nothing about their own variance."""
+_CANDIDATES = (Finding.SERIAL, Finding.UNITS, Finding.DRIFT, Finding.SPREAD)
+"""What may make clustered errors larger or smaller than the posterior's."""
 
 
-def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int = 1) -> CheckResult:
+def agreement(
+    found: PanelFit,
+    ssc: str,
+    *,
+    replications: int = 999,
+    seed: int = 1,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> CheckResult:
     """Hold the classical regressions against the posterior.
 
     Parameters
@@ -66,101 +84,297 @@ def agreement(found: PanelFit, ssc: str, *, replications: int = 999, seed: int =
     ssc
         Convention of the clustered standard errors.
     replications, seed
-        Of the wild cluster bootstrap.
+        Of the wild cluster bootstrap; the seed is that of refits too.
+    executor, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
     CheckResult
-        One row per term of the pooled regression that the model has in common for all rows, and one per group's slope
-        of the exposure, where there are at most `MOST_GROUPS`. `apart` is the posterior mean less the estimate, in
+        One row per term of the pooled regression that the model has in common for all rows. Where groups differ in
+        their slopes, and there are at most `MOST_GROUPS`, the same of the interacted regression, whose slope is the
+        average over units (the posterior's is then that of units like those that are there, without their own
+        deviations), and one row per group's slope of the exposure. `apart` is the posterior mean less the estimate, in
         posterior standard deviations; `mcse` is the Monte Carlo standard error of that mean. The ends of the classical
-        intervals have the degrees of freedom of the p-values beside them. The check fails where each of a pair lies
-        outside the other's 95 % interval (the classical one under CRV1).
+        intervals have the degrees of freedom of the p-values beside them.
+
+    Notes
+    -----
+    The severity is judged by CR2. The check *widens the answer* where the posterior sd of a slope is below `LEAST` or
+    above `MOST` times CR2's standard error, and the degrees of freedom of this one do not allow for the difference: few
+    clusters hardly know it themselves. It *changes the answer* where a sign that the posterior settles would not be
+    settled with that standard error. Ratios are judged of what both estimate alike: the slope in common, or the average
+    over units, and the controls in common. They are not judged of slopes of groups, which borrow from each other, nor
+    under a model that has correlated errors, a spread for each group, trends or periods of groups, and so weighs rows
+    otherwise than the regression; `why` says it.
+
+    A slope of a group is judged where the classical interval excludes the posterior mean, at a level that all groups
+    share: the severity is then that of the change from the posterior to the regression
+    (`cbec_bayes.checks.severity.Change`), and at least *worth knowing*. Otherwise the check is *fine*.
+
+    Where a ratio is too far off, the model is refitted with each term that could be the reason, and the text names
+    those that come nearer.
     """
     name = "agreement"
-    rows: list[tuple[object, ...]] = []
-    refuted: list[str] = []
+    tried = tuple(_pairs(found, ssc, replications, seed))
+    pairs = [one for one, _ in tried]
+    if not pairs:
+        return not_applying(name, AGREEMENT_COLUMNS, "No classical regression can be run beside the posterior.")
+    table = pd.DataFrame([row for _, row in tried], columns=list(AGREEMENT_COLUMNS))
+    far = table["apart"].abs().max()
+    ratios = [one.ratio for one in pairs if one.is_judged]
+    why = next((one.legitimate for one in reversed(pairs) if one.legitimate), "")
+    spread = f"Posterior sds are not judged by CR2's standard errors: {why}"
+    if ratios:
+        spread = f"Posterior sds are {min(ratios):.2f} to {max(ratios):.2f} times CR2's standard errors"
+    text = (
+        f"Of {len(table)} terms the classical estimate and the posterior mean are at most {far:.1f} "
+        f"posterior standard deviations apart. {spread}."
+    )
+    exposure = found.design.terms[0]
+    judged = sorted(pairs, key=lambda one: (one.severity.rank, one.term != exposure))
+    if judged[0].severity in (Severity.CHANGES, Severity.WIDENS):
+        text += _said(found, judged, seed=seed, executor=executor, on_progress=on_progress)
+    return CheckResult(name, severest(one.severity for one in pairs), table, "agreement", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A term of a classical regression beside the posterior.
+
+    Attributes
+    ----------
+    column, term
+        Of the regression.
+    estimate, se, df
+        CR2's standard error and its degrees of freedom; CRV1's where there are too many clusters for them.
+    posterior
+        Of the same slope.
+    legitimate
+        Why the two may differ in their spread; blank where they may not.
+    pooled
+        Whether it is the slope of a group that is pooled.
+    level
+        Of the interval outside of which the mean of a group's slope is judged.
+    """
+
+    column: str
+    term: str
+    estimate: float
+    se: float
+    df: float
+    posterior: Summary
+    legitimate: str
+    pooled: bool
+    level: float
+
+    @property
+    def is_of_group(self) -> bool:
+        """Whether it is the slope of one group."""
+        return self.column not in (GROUP_ALL, AVERAGE)
+
+    @property
+    def ratio(self) -> float:
+        """The posterior sd over CR2's standard error."""
+        return self.posterior.sd / self.se
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the two do not say the same."""
+        return not LEAST <= self.ratio <= MOST
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the spread is judged: of what both estimate alike."""
+        return not self.is_of_group and not self.legitimate
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether as few clusters as these would have a standard error that far from the posterior's."""
+        tail = stats.chi2.cdf(self.df / self.ratio**2, self.df)
+        return bool(min(tail, 1 - tail) > FAMILY_LEVEL / 2)
+
+    @property
+    def is_excluded(self) -> bool:
+        """Whether the classical interval, at the level that all groups share, excludes the posterior mean."""
+        half = self.se * float(stats.t.isf(self.level / 2, self.df))
+        return abs(self.posterior.mean - self.estimate) > half
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters that they part; the rule stands in `agreement`."""
+        own = Slope.of(self.posterior)
+        half = self.se * float(stats.t.isf((1 - CI_PROB) / 2, self.df))
+        if self.is_of_group:
+            regression = Slope(self.estimate, self.estimate - half, self.estimate + half)
+            change = Change(self.column, own, regression)
+            return severest([Severity.KNOWING, change.severity]) if self.is_excluded else Severity.FINE
+        if not self.is_judged or self.is_allowed or not self.is_far:
+            return Severity.FINE
+        return severest([Severity.WIDENS, self.as_clustered.severity])
+
+    @property
+    def as_clustered(self) -> Change:
+        """The slope as it is, and as it would be with CR2's standard error."""
+        own, half = Slope.of(self.posterior), self.se * float(stats.norm.isf((1 - CI_PROB) / 2))
+        return Change(self.column, own, Slope(own.mean, own.mean - half, own.mean + half))
+
+    @property
+    def name(self) -> str:
+        """The term, and of what it is."""
+        return self.term if self.column == GROUP_ALL else f"{self.term}, {self.column}"
+
+
+def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[tuple[Pair, tuple[object, ...]]]:
+    pooled = found.model.choice("group_slope") == "pooled"
+    others = _weighs_otherwise(found.model)
     for column, part, draws in _columns(found):
         try:
             tested = [term for term in part.terms if term in draws]
-            classical = few_clusters(part, ssc=ssc, bootstrapped=tested, replications=replications, seed=seed)
+            few = few_clusters(part, ssc=ssc, bootstrapped=tested, replications=replications, seed=seed)
         except InputError:  # its rows cannot carry the regression
             continue
-        ends = classical.intervals()
-        low, high = ends["CRV1"]
+        if column == AVERAGE and not np.isfinite(few.regression.se).all():  # a group whose slope they do not tell
+            continue
+        common = column == GROUP_ALL and found.model.choice("group_slope") != "off" and len(found.design.groups) > 1
         for k, term in enumerate(part.terms):
-            if term not in draws or not np.isfinite(classical.regression.se[k]):
-                continue
-            s = summarise_draws(draws[term])
-            estimate, crv1 = float(classical.regression.estimate[k]), float(classical.regression.se[k])
-            crv3 = float(classical.crv3_se[k])
-            chances = classical.regression.p[k], classical.cr2_p[k], classical.crv3_p[k], classical.wild_p[k]
-            pooled = found.model.choice("group_slope") == "pooled" and term == part.terms[0]
-            why = explain(
-                s.mean - estimate, s.sd, crv1, crv3, len(part.units), of_all=column == GROUP_ALL, pooled=pooled
-            )
-            compared = (s.mean - estimate) / s.sd, s.sd / crv1, s.sd / crv3
-            posterior = s.mean, s.sd, s.ci_low, s.ci_high
-            errors = estimate, crv1, float(classical.cr2_se[k]), crv3, *(float(p) for p in chances)
-            mcse = s.sd / math.sqrt(found.diagnostics.ess_bulk_min)
-            drawn = mcse, *(float(end[k]) for pair in ends.values() for end in pair)
-            rows.append(
-                (column, term, len(part.units), *errors, *posterior, *compared, why, str(found.design.origin), *drawn)
-            )
-            if not (s.ci_low <= estimate <= s.ci_high or low[k] <= s.mean <= high[k]):
-                refuted.append(f"{term}, {column}")
-    table = pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))
-    if table.empty:
-        return CheckResult(name, None, table, None, "No classical regression can be run beside the posterior.")
-    ratio, far = table["sd_over_crv1"], table["apart"].abs().max()
-    text = (
-        f"Of {len(table)} terms the classical estimate and the posterior mean are at most {far:.1f} "
-        f"posterior standard deviations apart, which are {ratio.min():.2f} to {ratio.max():.2f} times the clustered "
-        f"standard errors{'; each outside the interval of the other: ' + '; '.join(refuted) if refuted else ''}."
-    )
-    return CheckResult(name, not refuted, table, "agreement", text)
+            if term in draws and np.isfinite(few.regression.se[k]) and few.regression.se[k] > 0:
+                of_general = "the model lets groups differ, this regression does not" if common else ""
+                cr2 = float(few.cr2_se[k]), float(few.cr2_df[k])
+                crv1 = float(few.regression.se[k]), max(1.0, few.regression.n_units - 1.0)
+                se, df = cr2 if cr2[0] > 0 else crv1
+                one = Pair(
+                    column=column,
+                    term=term,
+                    estimate=float(few.regression.estimate[k]),
+                    se=se,
+                    df=df,
+                    posterior=summarise_draws(draws[term]),
+                    legitimate=of_general or others,
+                    pooled=pooled and column not in (GROUP_ALL, AVERAGE),
+                    level=FAMILY_LEVEL / max(1, len(found.design.groups)),
+                )
+                yield one, _row(one, few, k, found)
 
 
 def _columns(found: PanelFit) -> Iterator[tuple[str, Design, dict[str, Array]]]:
     """Yield the label of each regression, its rows, and draws of the slopes that the model has for them, by term."""
     design, slopes = found.design, group_slopes(found)
     posterior = found.tree["posterior"].dataset
-    common = {design.terms[0]: slopes.common}
+    exposure = design.terms[0]
+    controls = {}
     if "control_slope" in posterior:
-        common |= {term: posterior["control_slope"].sel(coef=term).to_numpy() for term in design.terms[1:]}
-    yield GROUP_ALL, design, common
-    for r, group in enumerate(slopes.labels if 1 < len(slopes.labels) <= MOST_GROUPS else ()):
-        yield group, design.of_group(group), {design.terms[0]: slopes.groups[:, r]}
+        controls = {term: posterior["control_slope"].sel(coef=term).to_numpy() for term in design.terms[1:]}
+    yield GROUP_ALL, design, {exposure: slopes.common} | controls
+    if len(slopes.labels) < 2:
+        return
+    if len(slopes.labels) > MOST_GROUPS:
+        return
+    if found.model.choice("group_slope") != "off":
+        own = controls if found.model.choice("group_control_slope") == "off" else {}
+        yield AVERAGE, interacted(design), {exposure: over_units(slopes, design)} | own
+    for r, group in enumerate(slopes.labels):
+        yield group, design.of_group(group), {exposure: slopes.groups[:, r]}
 
 
-def explain(apart: float, sd: float, crv1: float, crv3: float, n_clusters: int, *, of_all: bool, pooled: bool) -> str:
-    """Say in plain words why a posterior and a regression part, if they do.
+def interacted(design: Design) -> Design:
+    """Return the rows with a slope of the exposure for each group, of which the first is the average over units.
 
-    Parameters
-    ----------
-    apart
-        Posterior mean less estimate.
-    sd, crv1, crv3
-        Posterior standard deviation and clustered standard errors.
-    n_clusters
-        Of the regression.
-    of_all
-        Whether the regression is on all rows.
-    pooled
-        Whether the slope is pooled between groups.
+    With w_r the shares of units, d beta_r = d sum_r w_r beta_r + d (beta_r - sum_r w_r beta_r), so that the columns are
+    d, which has the average, and for every group but the last d in the group less w_r / w_R times d in the last.
     """
+    assert design.group is not None
+    sizes = units_per_group(design)
+    d, last = design.x[:, 0], len(design.groups) - 1
+    own = [d * (design.group == r) - sizes[r] / sizes[last] * d * (design.group == last) for r in range(last)]
+    names = [f"{design.terms[0]}: {group}" for group in design.groups[:last]]
+    x = np.column_stack([d, design.x[:, 1:], *own])
+    return design.with_regressors((*design.terms, *names), x)
+
+
+def _weighs_otherwise(model: PanelModel) -> str:
+    """Say which terms let a model weigh rows otherwise than a regression does; blank where it weighs them alike."""
+    if model.choice("residual") != "normal":
+        return "the model weighs rows by how their errors are spread and correlated, the regression weighs them alike"
+    if model.choice("unit_trend") != "off":
+        return "the model has trends of units, the regression has none"
+    if model.choice("group_time_effect") != "off" or model.choice("group_control_slope") != "off":
+        return "the model lets groups differ in more than the slope, the regression does not"
+    return ""
+
+
+def _row(one: Pair, few: FewClusters, k: int, found: PanelFit) -> tuple[object, ...]:
+    s = one.posterior
+    crv1, crv3 = float(few.regression.se[k]), float(few.crv3_se[k])
+    chances = few.regression.p[k], few.cr2_p[k], few.crv3_p[k], few.wild_p[k]
+    errors = one.estimate, crv1, float(few.cr2_se[k]), crv3, *(float(p) for p in chances)
+    posterior = s.mean, s.sd, s.ci_low, s.ci_high
+    compared = (s.mean - one.estimate) / s.sd, s.sd / crv1, s.sd / crv3
+    mcse = s.sd / math.sqrt(found.diagnostics.ess_bulk_min)
+    ends = (float(end[k]) for pair in few.intervals().values() for end in pair)
+    last = s.sd / float(few.cr2_se[k]), str(one.severity)
+    labels = one.column, one.term, few.regression.n_units
+    return (*labels, *errors, *posterior, *compared, explain(one), str(found.design.origin), mcse, *ends, *last)
+
+
+def explain(one: Pair) -> str:
+    """Say in plain words why a posterior and a regression part, if they do."""
     reasons = []
-    if pooled and not of_all and abs(apart) > sd:
+    if one.pooled and abs(one.posterior.mean - one.estimate) > one.posterior.sd:
         reasons.append("pooling moves it towards the common slope")
-    if n_clusters < FEWEST:
-        reasons.append(f"{n_clusters} clusters are too few for any clustered error")
-    elif math.isfinite(crv3) and crv3 > APART * crv1:
-        reasons.append(f"{n_clusters} clusters or their leverage make CRV1 too small, as the jackknife shows")
-    if sd < crv1 / APART:
-        borrowed = "the posterior borrows from the other groups" if pooled and not of_all else ""
-        assumed = "the model takes errors within a unit as independent, clustering does not"
-        reasons.append(borrowed or assumed)
-    elif sd > APART * crv1 and n_clusters >= FEWEST:
-        of_groups = "the common slope is that of groups in general, which differ"
-        reasons.append(of_groups if pooled and of_all else "errors of a unit cancel more than independent ones would")
-    return "; ".join(reasons) or "they agree"
+    if not one.is_far:
+        return "; ".join(reasons) or "they agree"
+    if one.pooled:
+        reasons.append("the posterior borrows from the other groups" if one.ratio < LEAST else _FEW.format(one.df))
+    elif one.legitimate:
+        reasons.append(one.legitimate)
+    elif one.is_allowed:
+        reasons.append(_FEW.format(one.df))
+    elif one.ratio < LEAST:
+        reasons.append("the model takes errors within a unit as independent, clustering does not")
+    else:
+        reasons.append("errors of a unit cancel more than independent ones would")
+    return "; ".join(reasons)
+
+
+_FEW = "clusters worth {:.1f} degrees of freedom leave the clustered error as unsure as that"
+
+
+def _said(found: PanelFit, judged: Sequence[Pair], *, seed: int, executor: Executor, on_progress: OnProgress) -> str:
+    """Say which terms part by how much, the severest first, and which term of the family answers it."""
+    far = [one for one in judged if one.severity in (Severity.CHANGES, Severity.WIDENS)]
+    first = far[0]
+    if first.is_of_group:
+        own, half = Slope.of(first.posterior), first.se * float(stats.t.isf((1 - CI_PROB) / 2, first.df))
+        regression = Slope(first.estimate, first.estimate - half, first.estimate + half)
+        return (
+            f" The regression of {first.column} excludes the posterior mean of its slope: "
+            f"{numbers_of(regression, own)} beside {numbers_of(own, regression)}."
+        )
+    said = f" The posterior sd of {first.name} is {first.ratio:.2f} times CR2's standard error: {explain(first)}."
+    if first.severity is Severity.CHANGES:
+        said += f" With that standard error {instead_of(first.as_clustered, grouped=False)}."
+    if first.term != found.design.terms[0]:
+        return said
+    return said + _nearer(found, first, seed=seed, executor=executor, on_progress=on_progress)
+
+
+def _nearer(found: PanelFit, one: Pair, *, seed: int, executor: Executor, on_progress: OnProgress) -> str:
+    """Say with which terms the posterior sd comes nearer to CR2's standard error, the nearest first."""
+    remedies = [remedy(finding, found.model, found.design) for finding in _CANDIDATES]
+    tried = [(r, Refitted(found.design, r.model, seed)) for r in remedies if r.model is not None]
+    pieces = [piece for _, piece in tried]
+    slopes = fan_out(executor, average_slope, pieces, on_progress=on_progress, named="term")
+    ratios = [(slope[1] / one.se, r) for (r, _), slope in zip(tried, slopes, strict=True) if slope is not None]
+    own = abs(math.log(one.ratio))
+    nearer = sorted(
+        (pair for pair in ratios if abs(math.log(pair[0])) < own - _NEARER), key=lambda p: abs(math.log(p[0]))
+    )
+    if not nearer:
+        return " No single term of the family brings the two nearer."
+    said = ", ".join(f"{ratio:.2f} times with {r.said} (term {r.term})" for ratio, r in nearer)
+    return f" It is {said}."
+
+
+_NEARER = 0.1
+"""What the logarithm of a ratio has to gain to be said to be nearer."""

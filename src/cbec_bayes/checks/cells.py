@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.checks.result import CheckResult, against, counted
+from cbec_bayes.checks.result import CheckResult, against, counted, not_applying
+from cbec_bayes.checks.severity import WIDER, Severity
 from cbec_bayes.classical.batch import BatchFit, prepare
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.panel.design import Design
@@ -70,7 +71,10 @@ def predictive_cells(
     Returns
     -------
     CheckResult
-        It fails where a cell computed from the data lies farther out than the farthest cell of 95 % of replicates.
+        It is *fine* where no cell computed from the data lies farther out than the farthest cell of 95 % of replicates,
+        and *worth knowing* otherwise. It *changes the answer* where such a cell is a coefficient of the exposure, which
+        the model would not print, and *widens it* where it is a standard error of the exposure that is more than half
+        larger than those of replicates.
     """
     places: list[Place] = []
     values: list[float] = []
@@ -89,8 +93,7 @@ def predictive_cells(
                 draws.append(found)
     name = "predictive_cells_new" if new_units else "predictive_cells"
     if not places:
-        empty = pd.DataFrame(columns=list(CELL_COLUMNS))
-        return CheckResult(name, None, empty, None, "No column of the classical tables can be fitted.")
+        return not_applying(name, CELL_COLUMNS, "No column of the classical tables can be fitted.")
     replicated = np.column_stack(draws)
     held = against(replicated, np.array(values))
     there = np.array([printed.get(place, np.nan) for place in places])
@@ -109,7 +112,18 @@ def predictive_cells(
         f"Of outcomes replicated for {who} the classical tables are made again: {count} farther out than the farthest "
         f"cell of 95 % of them{': ' + named + more if named else ''}."
     )
-    return CheckResult(name, out.empty, table, "predictive_grid", text)
+    return CheckResult(name, _severity(out, design.terms[0]), table, "predictive_grid", text)
+
+
+def _severity(out: pd.DataFrame, exposure: str) -> Severity:
+    """Return how much the cells that lie far out matter."""
+    if out.empty:
+        return Severity.FINE
+    own = out[out["term"] == exposure]
+    if (own["quantity"] == "estimate").any():
+        return Severity.CHANGES
+    wide = (own["quantity"] == "se") & (own["replicated"] > WIDER * own["mean"])
+    return Severity.WIDENS if wide.any() else Severity.KNOWING
 
 
 def _cells(fit: BatchFit, *, errors: bool) -> dict[tuple[int | None, str], Array]:

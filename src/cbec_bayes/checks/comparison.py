@@ -14,8 +14,12 @@ from cbec_bayes.bayes.loo import NOT_IDENTIFIED, Fold, parts
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX, left_out
 from cbec_bayes.checks.leftout import QUESTIONS, Predicted, Predictions, why_not
-from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, counted
+from cbec_bayes.checks.refits import RefitSlopes, Refitted, fitted_slopes, is_grouped, refit_slopes_if_identified
+from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, counted, not_applying
+from cbec_bayes.checks.severity import Severity, changes, instead_of, severest
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 ROW_COLUMNS = ("row", "elpd", "khat", "p", "origin", "note")
 GROUP_COLUMNS = ("group", "elpd", "elpd_complete_pooling", "difference", "khat", "origin", "note")
@@ -43,14 +47,16 @@ SURE = 2.0
 """Standard errors up to which a difference of log densities is not told apart from none."""
 
 
-def left_out_rows(found: PanelFit, predicted: Predictions) -> CheckResult:
+def left_out_rows(found: PanelFit, predicted: Predictions, *, seed: int = 1) -> CheckResult:
     """Hold every row against its density given all others.
 
     Returns
     -------
     CheckResult
-        It fails where a row lies farther out than the farthest of as many would in one panel of twenty, where a Pareto
-        shape is above 0.7 although the model was refitted, or where the fit or a refit missed a gate.
+        It is *fine* where no row lies farther out than the farthest of as many would in 19 of 20 panels, every density
+        is known (no Pareto shape is above 0.7), and all refits passed their gates; otherwise it is *worth knowing*.
+        Where rows lie far out, the model is refitted without them, and the severity is that of the severest change of
+        a slope if that is more; see `cbec_bayes.checks.severity.Change`.
     """
     name = "left_out_rows"
     own = predicted.get((found.model.name, "row"))
@@ -72,7 +78,28 @@ def left_out_rows(found: PanelFit, predicted: Predictions) -> CheckResult:
         f"would in 19 of 20 panels{': ' + named if named else ''}{notes}. "
         f"{_fits_said(1, own.refits + len(missed), missed, 'row')}"
     )
-    return CheckResult(name, bool(far.empty) and not unsure and not missed, table, name, text)
+    severity = Severity.KNOWING if len(far) or unsure or missed else Severity.FINE
+    if len(far):
+        without = Refitted(found.design.holding_spread().rows(~far_out(table).to_numpy()), found.model, seed)
+        change, said = _changed(found, {"these rows": refit_slopes_if_identified(without)}, "without")
+        severity, text = severest([severity, change]), f"{text}{said}"
+    return CheckResult(name, severity, table, name, text)
+
+
+def _changed(found: PanelFit, refits: Mapping[str, RefitSlopes], with_what: str) -> tuple[Severity, str]:
+    """Return the severest change of a slope over several refits, and sentences on the first and the severest."""
+    own, grouped = fitted_slopes(found).shown, is_grouped(found)
+    known = [(label, change) for label, one in refits.items() for change in changes(own, one.shown)[:1]]
+    refused = {label: one.gate for label, one in refits.items() if not one.slopes}
+    lost = f" No slopes are known{left_out(refused, with_what)}." if refused else ""
+    if not known:
+        return Severity.FINE, lost
+    worst = min(known, key=lambda one: (one[1].severity.rank, -one[1].size))
+    said = ""
+    for label, change in dict.fromkeys((known[0], worst)):
+        most = "no slope changes much; " if change.severity is Severity.FINE else ""
+        said += f" {with_what.capitalize()} {label} {most}{instead_of(change, grouped=grouped)}."
+    return worst[1].severity, said + lost
 
 
 def far_out(table: pd.DataFrame) -> pd.Series[bool]:
@@ -84,12 +111,9 @@ def far_out(table: pd.DataFrame) -> pd.Series[bool]:
 def _not_told(
     name: str, columns: Sequence[str], why: str, model: str = "", one: Predicted | None = None
 ) -> CheckResult:
-    """Return a check that does not apply, or cannot be made because of a member; it fails where that missed a gate."""
-    text, passed = why, None
-    if one is not None and one.refused:
-        text = f"The model {model} predicts nothing here: {one.refused}."
-        passed = False if one.kind == "gate" else None
-    return CheckResult(name, passed, pd.DataFrame(columns=list(columns)), None, text)
+    """Return a check that does not apply, or cannot be made because of a member."""
+    text = why if one is None or not one.refused else f"The model {model} predicts nothing here: {one.refused}."
+    return not_applying(name, columns, text)
 
 
 def _fits_said(fits: int, refits: int, missed: Mapping[str, str], part: str) -> str:
@@ -102,14 +126,15 @@ def _fits_said(fits: int, refits: int, missed: Mapping[str, str], part: str) -> 
     return f"{first} and {count} passed their gates{left_out(missed, tabled=True)}."
 
 
-def left_out_groups(found: PanelFit, predicted: Predictions) -> CheckResult:
+def left_out_groups(found: PanelFit, predicted: Predictions, *, seed: int = 1) -> CheckResult:
     """Hold the density of each group given the others against that under one slope for all.
 
     Returns
     -------
     CheckResult
-        It fails where one slope for all predicts groups that were not seen better, by more than `SMALL` in all, or
-        where one of the two fits or a refit missed a gate.
+        It is *fine* unless one slope for all predicts groups that were not seen better, by more than `SMALL` in all.
+        Then the severity is that of the severest change of a slope from the model to one slope for all, and at least
+        *worth knowing*, as is a refit that missed a gate; see `cbec_bayes.checks.severity.Change`.
     """
     name = "left_out_groups"
     members = (found.model.name, "complete_pooling")
@@ -128,7 +153,7 @@ def left_out_groups(found: PanelFit, predicted: Predictions) -> CheckResult:
         text = (
             f"The model {found.model.name} has flat coefficients of groups, so that it predicts none it has not seen."
         )
-        return CheckResult(name, False if own.missed(labels) else None, table, None, text)
+        return CheckResult(name, Severity.IDLE, table, None, text)
     missed = own.missed(labels) | {f"{g} under one slope": why for g, why in one.missed(labels).items()}
     fits, refits = 2, own.refits + one.refits + len(missed)
     if own is one:  # the fitted model is the one that has one slope for all
@@ -143,7 +168,12 @@ def left_out_groups(found: PanelFit, predicted: Predictions) -> CheckResult:
         f"{verdict.replace('-', chr(0x2212))} than under one slope for all, in logarithms of densities. "
         f"{_fits_said(fits, refits, missed, 'group')}"
     )
-    return CheckResult(name, total >= -SMALL and not missed, table, name, text)
+    severity = Severity.KNOWING if total < -SMALL or missed else Severity.FINE
+    if total < -SMALL:
+        pooled = Refitted(found.design, load_panel_model(members[1]), seed)
+        change, said = _changed(found, {members[1]: refit_slopes_if_identified(pooled)}, "under")
+        severity, text = severest([severity, change]), f"{text}{said}"
+    return CheckResult(name, severity, table, name, text)
 
 
 def total_difference(table: pd.DataFrame) -> float:
@@ -151,16 +181,39 @@ def total_difference(table: pd.DataFrame) -> float:
     return float(table["difference"].sum())
 
 
-def model_comparison(found: PanelFit, predicted: Predictions) -> CheckResult:
-    """Compare members by what they predict, question by question.
+def model_comparison(
+    found: PanelFit,
+    predicted: Predictions,
+    *,
+    others: Mapping[str, PanelFit] | None = None,
+    seed: int = 1,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> CheckResult:
+    """Compare members by what they predict, question by question, and by what the better ones say of the slopes.
+
+    Parameters
+    ----------
+    found
+        A fitted model.
+    predicted
+        What it and other members predict of what is left out.
+    others
+        Fits of members that are not refitted here, by name.
+    seed
+        Of the refits of the members that predict better.
+    executor, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
     CheckResult
         `difference` is the elpd less the fitted model's, over the parts that both predict, with the standard error of a
-        sum of paired differences. It fails where a member predicts better by more than `SMALL` and by two standard
-        errors, or where a fit of the fitted model missed a gate. A member that is refused has no numbers, and the
-        reason in `note`; the text names it.
+        sum of paired differences. A member predicts better where that is by more than `SMALL` and by two standard
+        errors. The check is *fine* where none does, or where those that do say the same of the slopes; otherwise its
+        severity is that of the severest change of a slope under a member that predicts better; see
+        `cbec_bayes.checks.severity.Change`. A fit of the fitted model that missed a gate is worth knowing. A member
+        that is refused has no numbers, and the reason in `note`; the text names it.
     """
     name = "model_comparison"
     model = found.model.name
@@ -175,7 +228,7 @@ def model_comparison(found: PanelFit, predicted: Predictions) -> CheckResult:
     if count < 2:
         text = f"No other member is compared with {model}{left_out(fits.apart, 'not compared')}"
         text += f"{left_out(fits.names, 'missed their gates', tabled=True)}."
-        return CheckResult(name, False if failed else None, table, None, text)
+        return CheckResult(name, Severity.KNOWING if failed else Severity.IDLE, table, None, text)
     better = table[with_ends(table)["better"]]
     said = []
     for what in QUESTIONS:
@@ -186,7 +239,16 @@ def model_comparison(found: PanelFit, predicted: Predictions) -> CheckResult:
     text = f"Of {count} members none predicts what is left out better than {model}."
     if said:
         text = f"Of {count} members some predict better than {model}: {'; '.join(said)}."
-    return CheckResult(name, bool(better.empty) and not failed, table, name, f"{text} {fits.sentence}")
+    severity = Severity.KNOWING if failed else Severity.FINE
+    names = tuple(dict.fromkeys(better.sort_values("difference", ascending=False)["model"]))
+    if names:
+        given = {one: fitted_slopes(others[one]) for one in names if others and one in others}
+        tried = [Refitted(found.design, load_panel_model(one), seed) for one in names if one not in given]
+        refits = fan_out(executor, refit_slopes_if_identified, tried, on_progress=on_progress, named="better member")
+        known = given | {one.model.name: own for one, own in zip(tried, refits, strict=True)}
+        change, told = _changed(found, {one: known[one] for one in names}, "under")
+        severity, text = severest([severity, change]), f"{text}{told}"
+    return CheckResult(name, severity, table, name, f"{text} {fits.sentence}")
 
 
 @dataclass(frozen=True, slots=True)

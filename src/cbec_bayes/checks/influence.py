@@ -7,18 +7,32 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.sampling.gates import PASSED, sentence
-from cbec_bayes.checks.refits import RefitSlopes, Refitted, refit_slopes_if_identified
-from cbec_bayes.checks.result import CheckResult, there_are
-from cbec_bayes.estimands.groups import GroupSlopes, group_slopes
+from cbec_bayes.checks.refits import RefitSlopes, Refitted, is_grouped, refit_slopes_if_identified
+from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying, there_are
+from cbec_bayes.checks.severity import WIDER, Change, Severity, Slope, instead_of, severest
+from cbec_bayes.estimands.groups import GroupSlopes, group_slopes, units_per_group
 from cbec_bayes.estimands.summary import Summary, summarise_draws
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import GROUP_ALL
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
-INFLUENCE_COLUMNS = ("left_out", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "moved", "origin", "gate")
+INFLUENCE_COLUMNS = (
+    "left_out",
+    "group",
+    "mean",
+    "sd",
+    "ci_low",
+    "ci_high",
+    "p_positive",
+    "moved",
+    "origin",
+    "gate",
+    "z",
+)
 
 MAX_LEFT_OUT = 200
 """Refits that a check makes at most; of more units or groups it takes none."""
@@ -53,24 +67,33 @@ def leave_out(
     Returns
     -------
     CheckResult
-        `moved` is the change of a slope's mean in its posterior standard deviations of the full fit; the check fails
-        where one exceeds `INFLUENTIAL`, or where a refit missed its gates, so that its move is not known. A refit that
-        is not to be used has blank numbers, and the reason in `gate`: it missed a gate, or the other rows do not
-        identify a slope.
+        `moved` is the change of a slope's mean in its posterior standard deviations of the full fit. `z` is the same
+        change over what it would have under the model: leaving rows out moves an estimate by as much as its variance
+        grows, var(m' - m) = var m' - var m, and by var m / (k - 1) at the least, where k units (or groups) have the
+        slope. A refit that is not to be used has blank numbers, and the reason in `gate`: it missed a gate, or the
+        other rows do not identify a slope.
+
+    Notes
+    -----
+    A slope that moves by more than `INFLUENTIAL` posterior standard deviations, or whose interval is more than half
+    wider without one unit, is *worth knowing*, as is a refit that missed a gate. Where a slope moves farther than the
+    model accounts for, by `z` at a level that all parts share, what was left out differs from the rest: that *widens
+    the answer*, and *changes* it where the change of the slope does (`cbec_bayes.checks.severity.Change`). A slope that
+    is not identified without one unit widens it too. Where no refit can be used, nothing is judged.
     """
     name = f"leave_one_{what}_out"
     design = found.design.holding_spread()
     codes, labels = (design.unit, design.units) if what == "unit" else (design.group, design.groups)
-    empty = pd.DataFrame(columns=list(INFLUENCE_COLUMNS))
     reason = _why_not(found, what, len(labels))
     if reason or codes is None:
-        return CheckResult(name, None, empty, None, reason)
+        return not_applying(name, INFLUENCE_COLUMNS, reason)
     full = _summaries(group_slopes(found))
     pieces = [Refitted(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
     refits = fan_out(
         executor, refit_slopes_if_identified, pieces, on_progress=on_progress, named=f"refit without a {what}"
     )
     table = _moves(full, dict(zip(labels, refits, strict=True)), str(found.design.origin))
+    table["z"] = _over_expected(table, full, _sizes(found, what))
     refused = {label: one.gate for label, one in zip(labels, refits, strict=True) if one.gate != PASSED}
     missed = any(one.fitted and one.gate != PASSED for one in refits)
     counted = sentence(len(refits), refused, tabled=True)
@@ -78,7 +101,7 @@ def leave_out(
     usable = len(refits) - len(refused)
     if known.empty:
         text = f"No refit without a {what} can be used. {counted}"
-        return CheckResult(name, False if missed else None, table, None, text)
+        return CheckResult(name, Severity.IDLE, table, None, text)
     worst = known.iloc[int(known["moved"].abs().argmax())]
     far = known[known["moved"].abs() > INFLUENTIAL]
     size = f"{worst['moved']:+.1f}".replace("-", "\N{MINUS SIGN}")
@@ -87,7 +110,54 @@ def leave_out(
         f"posterior standard deviations ({_named(worst['group'])} without {worst['left_out']}), and "
         f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}. {counted}"
     )
-    return CheckResult(name, bool(far.empty) and not missed, table, "influence", text)
+    judged = _judged(known, full, what, len(labels))
+    alone = what == "unit" and any(not one.fitted for one in refits)
+    severity = severest([one for one, _, _ in judged] + [Severity.KNOWING] * missed + [Severity.WIDENS] * alone)
+    if judged[0][0] in (Severity.CHANGES, Severity.WIDENS):
+        _, label, change = judged[0]
+        text += f" Without {label} {instead_of(change, grouped=is_grouped(found))}, "
+        text += f"farther than rows of {'a' if what == 'group' else 'one'} {what} account for under this model"
+        text += ' (a term that lets units differ: unit_slope = "pooled").' if what == "unit" else "."
+    return CheckResult(name, severity, table, "influence", text)
+
+
+def _sizes(found: PanelFit, what: str) -> dict[str, int]:
+    """Return how many units, or groups, each slope is known by."""
+    design = found.design
+    if what == "group":
+        return dict.fromkeys((*design.groups, GROUP_ALL), len(design.groups))
+    own = dict.fromkeys(design.groups, len(design.units))
+    if is_grouped(found):
+        own = dict(zip(design.groups, units_per_group(design).astype(int), strict=True))
+    return own | {GROUP_ALL: len(design.units)}
+
+
+def _over_expected(table: pd.DataFrame, full: Mapping[str, Summary], sizes: Mapping[str, int]) -> list[float]:
+    """Return the moves of slopes over the standard deviations that they have under the model."""
+    found = []
+    for row in table.to_dict("records"):
+        own = full[str(row["group"])].sd
+        least = own**2 / max(1, sizes[str(row["group"])] - 1)
+        found.append(float(row["moved"] * own / np.sqrt(max(row["sd"] ** 2 - own**2, least))))
+    return found
+
+
+def _judged(
+    known: pd.DataFrame, full: Mapping[str, Summary], what: str, parts: int
+) -> list[tuple[Severity, str, Change]]:
+    """Return the severity of each slope's change without each part, the severest first."""
+    found = []
+    limit = float(stats.norm.isf(FAMILY_LEVEL / 2 / parts))
+    for row in known.to_dict("records"):
+        group = str(row["group"])
+        one = Change(group, Slope.of(full[group]), Slope(row["mean"], row["ci_low"], row["ci_high"]))
+        far = abs(row["moved"]) > INFLUENTIAL
+        wide = what == "unit" and one.other.width > WIDER * one.own.width
+        severity = Severity.KNOWING if far or wide else Severity.FINE
+        if far and abs(row["z"]) > limit:
+            severity = Severity.CHANGES if one.severity is Severity.CHANGES else Severity.WIDENS
+        found.append((severity, str(row["left_out"]), one))
+    return sorted(found, key=lambda one: (one[0].rank, -one[2].size))
 
 
 def _why_not(found: PanelFit, what: str, count: int) -> str:
@@ -108,9 +178,9 @@ def _moves(full: Mapping[str, Summary], refits: Mapping[str, RefitSlopes], origi
         for group, own in full.items():
             if group in one.slopes:
                 numbers = one.slopes[group]
-                rows.append((label, group, *numbers, (numbers[0] - own.mean) / own.sd, origin, one.gate))
+                rows.append((label, group, *numbers, (numbers[0] - own.mean) / own.sd, origin, one.gate, np.nan))
             elif one.gate != PASSED and group != label:
-                rows.append((label, group, *[np.nan] * 6, origin, one.gate))
+                rows.append((label, group, *[np.nan] * 6, origin, one.gate, np.nan))
     return pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
 
 

@@ -15,11 +15,14 @@ from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.cells import Place
+from cbec_bayes.checks.refits import fitted_slopes
 from cbec_bayes.checks.result import CheckResult, against
+from cbec_bayes.checks.severity import Severity
 from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import GROUP_ALL
 
 PRIOR_COLUMNS = ("statistic", "of", "replicated", "printed", "mean", "ci_low", "ci_high", "verdict", "origin")
 
@@ -56,8 +59,10 @@ def prior_predictive(
     Returns
     -------
     CheckResult
-        It fails where a coefficient, replicated or printed, has a tail probability below `EXCLUDED`, or the outcome's
-        range is beyond `ABSURD`.
+        It is *fine* where no statistic, replicated or printed, has a tail probability below `EXCLUDED`, and the
+        outcome's range is not beyond `ABSURD`; otherwise it is *worth knowing*. It *changes the answer* where the
+        priors exclude a coefficient of the exposure that the posterior's interval does not have either: they then
+        stand against the data.
 
     Raises
     ------
@@ -67,6 +72,8 @@ def prior_predictive(
     design = found.design
     outcomes = predictive_outcomes(_before_data(found, draws, seed), own_levels=False, draws=draws, seed=seed)
     rows: list[tuple[object, ...]] = []
+    posterior = fitted_slopes(found).shown
+    against_data = False
     for column in columns:
         try:
             prepared = prepare(design, column.terms, group=column.group, ssc=ssc)
@@ -81,6 +88,9 @@ def prior_predictive(
             values = float(own.estimate[0, k]), there
             if np.isfinite(many.estimate[:, k]).all():
                 rows.append(_row("coefficient of the exposure", where, many.estimate[:, k], values))
+                slope = posterior[GROUP_ALL if column.group is None else column.group]
+                outside = any(value < slope.low or value > slope.high for value in values)
+                against_data |= rows[-1][-1] == "excluded" and outside
         there = printed.get((column.table, column.name, "", "r2"), float("nan"))
         rows.append(_row("R2", where, many.r2, (float(own.r2[0]), there)))
     spread = np.ptp(outcomes, axis=1) / np.ptp(design.y)
@@ -97,7 +107,8 @@ def prior_predictive(
         f"Before the data the priors put the range of the outcome at {low:.1f} to {high:.1f} times the observed one"
         f"{', which is absurd' if absurd else ''}, and exclude {named}."
     )
-    return CheckResult("prior_predictive", not (absurd or excluded), table, "prior_predictive", text)
+    severity = Severity.CHANGES if against_data else Severity.KNOWING if absurd or excluded else Severity.FINE
+    return CheckResult("prior_predictive", severity, table, "prior_predictive", text)
 
 
 def _row(statistic: str, of: str, replicated: Array, values: tuple[float, float]) -> tuple[object, ...]:

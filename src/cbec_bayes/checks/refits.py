@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.refit import refit
 from cbec_bayes.bayes.sampling.gates import PASSED
-from cbec_bayes.estimands.groups import GroupSlopes, refitted_slopes
+from cbec_bayes.checks.severity import Slope
+from cbec_bayes.estimands.groups import AVERAGE, GroupSlopes, group_slopes, refitted_slopes, units_per_group
 from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
@@ -47,6 +51,11 @@ class RefitSlopes:
     gate: str = PASSED
     fitted: bool = True
 
+    @property
+    def shown(self) -> dict[str, Slope]:
+        """The slopes as they are shown, by the name of their row."""
+        return {group: Slope.of_numbers(numbers) for group, numbers in self.slopes.items()}
+
 
 def refit_slopes(piece: Refitted) -> RefitSlopes:
     """Fit a model and summarise its slopes; a missed gate is the reason why there are none.
@@ -61,8 +70,7 @@ def refit_slopes(piece: Refitted) -> RefitSlopes:
         found.diagnostics.require()
     except GateError as error:
         return RefitSlopes({}, str(error))
-    draws = draws_of(refitted_slopes(found))
-    return RefitSlopes({group: list(summarise_draws(values).numbers) for group, values in draws.items()})
+    return _summarised(refitted_slopes(found))
 
 
 def refit_slopes_if_identified(piece: Refitted) -> RefitSlopes:
@@ -76,7 +84,45 @@ def refit_slopes_if_identified(piece: Refitted) -> RefitSlopes:
         return RefitSlopes({}, str(error), fitted=False)
 
 
+def average_slope(piece: Refitted) -> list[float] | None:
+    """Fit a model and summarise the average slope of units like those that are there; None where it cannot be had.
+
+    Deviations of these units themselves are left out: it is what a regression with clustered errors estimates.
+    """
+    try:
+        found = refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed)
+        found.diagnostics.require()
+    except (GateError, InputError):
+        return None
+    return list(summarise_draws(over_units(refitted_slopes(found), piece.design)).numbers)
+
+
+def over_units(slopes: GroupSlopes, design: Design) -> Array:
+    """Return the mean of the groups' slopes, weighted by their units, shape (S,); the common one without groups."""
+    sizes = units_per_group(design)
+    return slopes.groups @ (sizes / sizes.sum()) if len(slopes.labels) else slopes.common
+
+
 def draws_of(slopes: GroupSlopes) -> dict[str, Array]:
-    """Return the draws of each group's slope, the common one and a new group's, by the name of its row."""
+    """Return the draws of every slope that is shown, by the name of its row.
+
+    They are those of the groups, the average over units where these may differ, the common one and a new group's.
+    """
     draws = {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
+    if len(slopes.labels) > 1 or not np.array_equal(slopes.average, slopes.common):
+        draws[AVERAGE] = slopes.average
     return draws | {GROUP_ALL: slopes.common} | ({} if slopes.new is None else {GROUP_NEW: slopes.new})
+
+
+def fitted_slopes(found: PanelFit) -> RefitSlopes:
+    """Return what a fit says of the slopes that are shown, as a refit would."""
+    return _summarised(group_slopes(found))
+
+
+def _summarised(slopes: GroupSlopes) -> RefitSlopes:
+    return RefitSlopes({g: list(summarise_draws(values).numbers) for g, values in draws_of(slopes).items()})
+
+
+def is_grouped(found: PanelFit) -> bool:
+    """Whether the groups of a fit differ in their slopes."""
+    return len(found.design.groups) > 1 and found.model.choice("group_slope") != "off"

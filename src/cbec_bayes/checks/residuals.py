@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import time_labels
+from cbec_bayes.checks.remedies import Finding, answers
 from cbec_bayes.checks.result import CheckResult, against, counted
+from cbec_bayes.checks.severity import Severity, severest
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.fanout import SERIAL, Executor
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 STATISTIC_COLUMNS = (
     "statistic",
@@ -25,30 +30,48 @@ STATISTIC_COLUMNS = (
 )
 
 
-def predictive_residuals(design: Design, outcomes: Array) -> CheckResult:
+CARRIED = "correlation with the period before"
+DRIFT = "share of linear trends of units"
+SPREAD = "log spread of residuals"
+KURTOSIS = "excess kurtosis"
+LARGEST = "largest over sd"
+
+
+def predictive_residuals(
+    found: PanelFit,
+    outcomes: Array,
+    *,
+    seed: int = 1,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> CheckResult:
     """Hold the shape of the outcome, and of the pooled regression's residuals, against what the model replicates.
 
     Parameters
     ----------
-    design
-        The rows that the model was fitted to.
+    found
+        A fitted model.
     outcomes
         Replicated, shape (S, n).
+    seed
+        Of the refits.
+    executor, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
     CheckResult
         Statistics: sd, smallest and largest outcome; of the residuals of the two-way regression on all regressors their
-        skewness, excess kurtosis, largest absolute value over their sd, correlation with the unit's period before, and
-        the logarithm of the spread of each group and period over that of all.
+        skewness, excess kurtosis, largest absolute value over their sd, correlation with the unit's period before, the
+        share of their squares that a linear trend for each unit takes, and the logarithm of the spread of each group
+        and period over that of all.
+
+        The check is *fine* where no statistic lies farther out than the farthest of 95 % of replicates. Otherwise the
+        model is refitted with the term that answers each finding (serial correlation, drift of units, unequal spread
+        of groups), one at a time, and the severity is that of the severest change of a slope; see
+        `cbec_bayes.checks.severity.Change`. It is at least *worth knowing*, and no more where no term answers.
     """
-    own, many = statistics(design, design.y[None]), statistics(design, outcomes)
-    keys = [key for key, found in many.items() if np.isfinite(found).all() and np.ptp(found) > 0]
-    observed = np.array([float(own[key][0]) for key in keys])
-    held = against(np.column_stack([many[key] for key in keys]), observed)
-    numbers = (observed, held.mean, held.sd, held.low, held.high, held.z, held.p, held.outside)
-    columns_of = dict(zip(STATISTIC_COLUMNS, (*zip(*keys, strict=True), *numbers), strict=False))
-    table = pd.DataFrame(columns_of).assign(origin=str(design.origin))
+    table = _held(found.design, outcomes)
     out = table[table["outside"]]
     named = "; ".join(f"{r.statistic} {r.of}".strip() for r in out.itertuples())
     count = counted(len(out), len(table), "statistics")
@@ -56,7 +79,43 @@ def predictive_residuals(design: Design, outcomes: Array) -> CheckResult:
         f"Of distribution, serial correlation, spread and extremes {count} farther out than the farthest of 95 % of "
         f"replicated data sets{': ' + named if named else ''}."
     )
-    return CheckResult("predictive_residuals", out.empty, table, "predictive_statistics", text)
+    if out.empty:
+        return CheckResult("predictive_residuals", Severity.FINE, table, "predictive_statistics", text)
+    tried = answers(found, findings(table), seed=seed, executor=executor, on_progress=on_progress)
+    said = [text, *(one.text for one in sorted(tried, key=lambda one: one.severity.rank))]
+    if not tried:
+        said.append("No term of the family answers this.")
+    severity = severest([Severity.KNOWING, *(one.severity for one in tried)])
+    return CheckResult("predictive_residuals", severity, table, "predictive_statistics", " ".join(said))
+
+
+def _held(design: Design, outcomes: Array) -> pd.DataFrame:
+    """Return the statistics of the data beside those of replicates, with columns `STATISTIC_COLUMNS`."""
+    own, many = statistics(design, design.y[None]), statistics(design, outcomes)
+    keys = [key for key, values in many.items() if np.isfinite(values).all() and np.ptp(values) > 0]
+    observed = np.array([float(own[key][0]) for key in keys])
+    held = against(np.column_stack([many[key] for key in keys]), observed)
+    numbers = (observed, held.mean, held.sd, held.low, held.high, held.z, held.p, held.outside)
+    columns_of = dict(zip(STATISTIC_COLUMNS, (*zip(*keys, strict=True), *numbers), strict=False))
+    return pd.DataFrame(columns_of).assign(origin=str(design.origin))
+
+
+def findings(table: pd.DataFrame) -> tuple[Finding, ...]:
+    """Return what the statistics that lie far out, in a table of `predictive_residuals`, say of the residuals.
+
+    Tails are heavy, and units drift, where a statistic is larger than what is replicated; correlation and spread are
+    found on either side.
+    """
+    out = table[table["outside"]]
+    above = set(out.loc[out["z"] > 0, "statistic"])
+    spread = (out["statistic"] == SPREAD) & out["of"].str.startswith("group ")
+    there = {
+        Finding.SERIAL: CARRIED in set(out["statistic"]),
+        Finding.DRIFT: DRIFT in above,
+        Finding.SPREAD: bool(spread.any()),
+        Finding.TAILS: bool(above & {KURTOSIS, LARGEST}),
+    }
+    return tuple(finding for finding, seen in there.items() if seen)
 
 
 def statistics(design: Design, outcomes: Array) -> dict[tuple[str, str], Array]:
@@ -71,8 +130,8 @@ def statistics(design: Design, outcomes: Array) -> dict[tuple[str, str], Array]:
         ("smallest", "outcome"): outcomes.min(axis=1),
         ("largest", "outcome"): outcomes.max(axis=1),
         ("skewness", "residual"): (e**3).mean(axis=1) / sd**3,
-        ("excess kurtosis", "residual"): (e**4).mean(axis=1) / sd**4 - 3,
-        ("largest over sd", "residual"): np.abs(e).max(axis=1) / sd,
+        (KURTOSIS, "residual"): (e**4).mean(axis=1) / sd**4 - 3,
+        (LARGEST, "residual"): np.abs(e).max(axis=1) / sd,
     }
     order = np.lexsort((design.time, design.unit))
     step = np.diff(design.time[order])
@@ -80,7 +139,9 @@ def statistics(design: Design, outcomes: Array) -> dict[tuple[str, str], Array]:
     if len(at):
         before, after = e[:, order[at]], e[:, order[at + 1]]
         scale = np.sqrt((before**2).sum(axis=1) * (after**2).sum(axis=1))
-        found["correlation with the period before", "residual"] = (before * after).sum(axis=1) / scale
+        found[CARRIED, "residual"] = (before * after).sum(axis=1) / scale
+    if len(design.times) > 2:
+        found[DRIFT, "residual"] = _of_trends(design, e) / (e**2).sum(axis=1)
     parts = [("period", design.time, time_labels(design))]
     if design.group is not None:
         parts.insert(0, ("group", design.group, design.groups))
@@ -90,5 +151,18 @@ def statistics(design: Design, outcomes: Array) -> dict[tuple[str, str], Array]:
         for code, label in enumerate(labels):
             spread = np.sqrt((e[:, codes == code] ** 2).mean(axis=1))
             with np.errstate(divide="ignore"):
-                found["log spread of residuals", f"{what} {label}"] = np.log(spread / sd)
+                found[SPREAD, f"{what} {label}"] = np.log(spread / sd)
     return found
+
+
+def _of_trends(design: Design, e: Array) -> Array:
+    """Return the sum of squares that a linear trend for each unit takes of residuals, shape (S, n) to (S,)."""
+    unit, elapsed, n_units = design.unit, design.elapsed, len(design.units)
+    sizes = np.bincount(unit, minlength=n_units)
+    centred = elapsed - (np.bincount(unit, elapsed, n_units) / sizes)[unit]
+    squares = np.bincount(unit, centred**2, n_units)
+    order = np.argsort(unit, kind="stable")
+    starts = np.r_[0, np.cumsum(sizes)[:-1]]
+    products = np.add.reduceat((e * centred)[:, order], starts, axis=1)
+    there = squares > 0
+    return np.asarray((products[:, there] ** 2 / squares[there]).sum(axis=1))

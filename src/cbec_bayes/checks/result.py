@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from cbec_bayes.checks.severity import Severity
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.labels import CI_PROB
 
-CHECK_COLUMNS = ("check", "passed", "text")
+CHECK_COLUMNS = ("check", "passed", "text", "severity")
 
 WORDS = {True: "yes", False: "no", None: "not applicable"}
 """How `CheckResult.passed` is written."""
@@ -36,8 +37,8 @@ class CheckResult:
     ----------
     name
         Of the check, and of its files.
-    passed
-        None where it does not apply, or has nothing to pass.
+    severity
+        How much what was found matters; the rule stands in the docstring of the check.
     table
         What was found.
     figure
@@ -47,22 +48,37 @@ class CheckResult:
     """
 
     name: str
-    passed: bool | None
+    severity: Severity
     table: pd.DataFrame
     figure: str | None
     text: str
 
+    @property
+    def passed(self) -> bool | None:
+        """Whether the answer stands; None where the check does not apply, or has nothing to judge."""
+        return self.severity.passed
+
     def _repr_html_(self) -> str:
-        word = {True: "passed", False: "failed", None: "not applicable"}[self.passed]
         more = len(self.table) - _SHOWN
         rest = f"<p>… and {more} more rows</p>" if more > 0 else ""
         shown = self.table.head(_SHOWN).to_html(index=False, float_format="{:.4g}".format, na_rep="")
-        return f"<p><strong>{escape(self.name)}: {word}.</strong> {escape(self.text)}</p>{shown}{rest}"
+        return f"<p><strong>{escape(self.name)}: {self.severity}.</strong> {escape(self.text)}</p>{shown}{rest}"
 
 
 def checks_frame(results: Sequence[CheckResult]) -> pd.DataFrame:
-    """Return one row per check: check, passed (yes, no, not applicable), text."""
-    return pd.DataFrame([(r.name, WORDS[r.passed], r.text) for r in results], columns=list(CHECK_COLUMNS))
+    """Return one row per check: check, passed (yes, no, not applicable), text, severity."""
+    rows = [(r.name, WORDS[r.passed], r.text, str(r.severity)) for r in results]
+    return pd.DataFrame(rows, columns=list(CHECK_COLUMNS))
+
+
+def by_severity(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """Return the results, the severest first; those of one severity keep their order."""
+    return tuple(sorted(results, key=lambda one: one.severity.rank))
+
+
+def not_applying(name: str, columns: Sequence[str], why: str) -> CheckResult:
+    """Return a check that does not apply, with an empty table of its columns."""
+    return CheckResult(name, Severity.IDLE, pd.DataFrame(columns=list(columns)), None, why)
 
 
 def counted(found: int, total: int, what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,8 @@ from cbec_bayes.bayes.posterior import POINTWISE_MAX, pointwise
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX, PASSED, sentence
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
 from cbec_bayes.checks.refits import Refitted, draws_of, refit_slopes
-from cbec_bayes.checks.result import CheckResult, there_are
+from cbec_bayes.checks.result import CheckResult, not_applying, there_are
+from cbec_bayes.checks.severity import Change, Severity, Slope, changes, in_words, numbers_of, severest
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
@@ -30,6 +31,9 @@ SENSITIVITY_COLUMNS = ("prior", "group", "mean", "sd", "ci_low", "ci_high", "p_p
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Multiples of the model's own scale at which the between-group prior is tried, as a half-normal."""
+
+EXTREME = tuple(f"half-normal, {factor:g} times" for factor in (min(FACTORS), max(FACTORS)))
+"""Priors that are shown and not judged: a scale that is four times another is another claim about the groups."""
 
 
 def alternatives(own: Prior) -> dict[str, Prior]:
@@ -69,14 +73,17 @@ def between_group_prior(
     Returns
     -------
     CheckResult
-        It fails where the sign of a group's slope is settled (95 % interval on one side of zero) under some priors and
-        not under others, or where a refit missed its gates; that one has blank numbers, and the reason in `gate`.
+        Signs and widths of everything that is shown are judged, groups in general and a new group too: the severity is
+        that of the severest change of a slope from the model's own prior to another; see
+        `cbec_bayes.checks.severity.Change`. Priors of a quarter of the scale and of four times are shown, and are not
+        judged (`EXTREME`). A refit that missed its gates has blank numbers, and the reason in `gate`; it is worth
+        knowing. Where that is the one under the model's own prior, nothing can be judged.
     """
     name = "between_group_prior"
     model = found.model
     reason = _why_not(found)
     if reason:
-        return CheckResult(name, None, pd.DataFrame(columns=list(SENSITIVITY_COLUMNS)), None, reason)
+        return not_applying(name, SENSITIVITY_COLUMNS, reason)
     tried = alternatives(model.priors["tau"])
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
     refits = fan_out(
@@ -98,13 +105,13 @@ def between_group_prior(
     counted = sentence(len(refits), refused, tabled=True)
     if refits[0].gate != PASSED:
         text = f"Moves are measured from the refit under the model's own prior, which cannot be used. {counted}"
-        return CheckResult(name, False, table, "slopes_by", text)
-    moved, far = _moved(table.dropna(subset=["mean"]), found.design.groups, "prior")
-    text = (
-        f"Over {len(refits) - len(refused)} priors of the between-group scale no group's mean slope moves by more than "
-        f"{far:.1f} of its posterior standard deviations, and {_signs(moved, 'the prior')}. {counted}"
-    )
-    return CheckResult(name, not moved and not refused, table, "slopes_by", text)
+        return CheckResult(name, Severity.IDLE, table, "slopes_by", text)
+    slopes = {label: one.shown for label, one in zip(tried, refits, strict=True) if label not in refused}
+    judged = _changed(slopes, lambda label: label not in EXTREME)
+    said = _said(judged, lambda label: f"under the {label} prior")
+    text = f"Over {len(slopes)} priors of the between-group scale {said}. {counted}"
+    severity = severest([one.severity for _, one in judged] + [Severity.KNOWING] * bool(refused))
+    return CheckResult(name, severity, table, "slopes_by", text)
 
 
 def _why_not(found: PanelFit) -> str:
@@ -119,21 +126,36 @@ def _why_not(found: PanelFit) -> str:
     return ""
 
 
-def _moved(table: pd.DataFrame, groups: Sequence[str], by: str) -> tuple[list[str], float]:
-    """Return the groups whose sign is settled in some rows only, and the largest move in sds of the first rows."""
-    own = table[table["group"].isin(groups)]
-    settled = (own["ci_low"] > 0) | (own["ci_high"] < 0)
-    share = settled.groupby(own["group"], sort=False).mean()
-    means = own.groupby("group")["mean"]
-    first = own[own[by] == own[by].iloc[0]].set_index("group")
-    moved = [str(group) for group, s in share.items() if 0 < s < 1]
-    return moved, float(((means.max() - means.min()) / first["sd"]).max())
+def _changed(slopes: Mapping[str, Mapping[str, Slope]], is_judged: Callable[[str], bool]) -> list[tuple[str, Change]]:
+    """Return the largest change of each slope from the first alternative to a judged one, the severest first."""
+    (_, own), *others = slopes.items()
+    found: dict[str, tuple[str, Change]] = {}
+    for label, other in others:
+        for one in changes(own, other) if is_judged(label) else ():
+            if one.group not in found or _order(one) < _order(found[one.group][1]):
+                found[one.group] = label, one
+    return sorted(found.values(), key=lambda pair: _order(pair[1]))
 
 
-def _signs(moved: Sequence[str], what: str) -> str:
-    if moved:
-        return f"whether the sign is settled depends on {what} for {', '.join(moved)}"
-    return f"no settled sign depends on {what}"
+def _order(one: Change) -> tuple[int, float]:
+    return one.severity.rank, -one.size
+
+
+_NAMED = 3
+
+
+def _said(judged: Sequence[tuple[str, Change]], under: Callable[[str], str]) -> str:
+    """Say which interval goes from what to what, for the severest changes, or that none does."""
+    far = [(label, one) for label, one in judged if one.severity is not Severity.FINE]
+    parts = [
+        f"{in_words(one.group, grouped=True)} goes from {numbers_of(one.own, one.other)} to "
+        f"{numbers_of(one.other, one.own)} {under(label)}"
+        for label, one in far[:_NAMED]
+    ]
+    if not parts:
+        return "no slope that is shown changes in its sign or its width"
+    more = f", and {len(far) - _NAMED} more change" if len(far) > _NAMED else ""
+    return f"{'; '.join(parts)}{more}"
 
 
 POWERS = (1.0, 0.5, 0.8, 1.25, 2.0)
@@ -170,8 +192,9 @@ def power_scaling(found: PanelFit) -> CheckResult:
     -------
     CheckResult
         One row per power and slope. The sensitivities are those of arviz-stats at powers of .99 and 1.01 of the
-        top-level priors, and of the likelihood given the effects. It fails where the sign of a group's slope is settled
-        under some powers and not under others, or where draws cannot tell: a Pareto shape above 0.7.
+        top-level priors, and of the likelihood given the effects. The severity is that of the severest change of a
+        slope that is shown from a power of one to another; see `cbec_bayes.checks.severity.Change`. A power that draws
+        cannot tell, with a Pareto shape above 0.7, is not judged, and is worth knowing.
 
     Notes
     -----
@@ -179,14 +202,13 @@ def power_scaling(found: PanelFit) -> CheckResult:
     top-level priors are scaled, for those of the effects are part of the model.
     """
     name = "power_scaling"
-    empty = pd.DataFrame(columns=list(POWER_COLUMNS))
     priors = _log_priors(found)
     log_prior = np.sum([v.to_numpy().ravel() for v in priors.values()], axis=0)
     if len(found.design.groups) < 2:
-        return CheckResult(name, None, empty, None, f"{there_are(len(found.design.groups), 'group')}.")
+        return not_applying(name, POWER_COLUMNS, f"{there_are(len(found.design.groups), 'group')}.")
     if np.ptp(log_prior) == 0:
         text = f"The model {found.model.name} has no top-level prior to be scaled."
-        return CheckResult(name, None, empty, None, text)
+        return not_applying(name, POWER_COLUMNS, text)
     slopes = draws_of(group_slopes(found))
     sensitivity = _sensitivity(found, slopes, priors)
     rows: list[tuple[object, ...]] = []
@@ -201,17 +223,25 @@ def power_scaling(found: PanelFit) -> CheckResult:
             numbers = mean, sd, float(low), float(high), float(weights @ (values > 0)), khat
             rows.append((power, group, *numbers, *sensitivity[group], str(found.design.origin)))
     table = pd.DataFrame(rows, columns=list(POWER_COLUMNS))
-    moved, far = _moved(table, found.design.groups, "power")
-    unsure = table.loc[table["khat"] > KHAT_MAX, "power"].nunique()
+    known = table[~(table["khat"] > KHAT_MAX)]
+    unsure = table["power"].nunique() - known["power"].nunique()
+    by_power = {
+        f"{power:g}": {
+            str(row["group"]): Slope(row["mean"], row["ci_low"], row["ci_high"]) for row in part.to_dict("records")
+        }
+        for power, part in known.groupby("power", sort=False)
+    }
+    judged = _changed(by_power, lambda _: True)
+    said = _said(judged, lambda label: f"at the power {label}")
     strong = table.loc[table["prior_sensitivity"] >= SENSITIVE, "group"].unique()
     felt = ", ".join("a new group" if group == GROUP_NEW else str(group) for group in strong)
     text = (
-        f"With the top-level priors raised to powers from {min(POWERS):g} to {max(POWERS):g} no group's mean slope "
-        f"moves by more than {far:.1f} of its posterior standard deviations, and {_signs(moved, 'the power')}; by the "
+        f"With the top-level priors raised to powers from {min(POWERS):g} to {max(POWERS):g} {said}; by the "
         f"power-scaling diagnostic the prior is felt by {felt or 'no slope'}"
         f"{f'; {unsure} of the powers cannot be told from these draws' if unsure else ''}."
     )
-    return CheckResult(name, not moved and not unsure, table, "slopes_by", text)
+    severity = severest([one.severity for _, one in judged] + [Severity.KNOWING] * bool(unsure))
+    return CheckResult(name, severity, table, "slopes_by", text)
 
 
 def _log_priors(found: PanelFit) -> Any:

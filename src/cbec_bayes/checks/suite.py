@@ -19,7 +19,7 @@ from cbec_bayes.checks.leftout import Predictions, gaussian_members, predictions
 from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.replicable import LEAST, TOO_LARGE, replicable, room
 from cbec_bayes.checks.residuals import predictive_residuals
-from cbec_bayes.checks.result import CheckResult, checks_frame
+from cbec_bayes.checks.result import CheckResult, checks_frame, not_applying
 from cbec_bayes.checks.sensitivity import between_group_prior, power_scaling
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, own_columns
 from cbec_bayes.panel.within import Array
@@ -154,7 +154,7 @@ class Check:
     def result(self, tried: CheckContext) -> CheckResult:
         """Run the check where it applies."""
         if (self.predictive or self.replicates) and tried.replicable is None:
-            return CheckResult(self.name, None, pd.DataFrame(columns=["origin"]), None, TOO_LARGE)
+            return not_applying(self.name, ["origin"], TOO_LARGE)
         return self.run(tried)
 
 
@@ -175,7 +175,7 @@ CHECKS = [
     Check(
         name="predictive_residuals",
         title="Distribution, serial correlation, spread, extremes",
-        run=lambda t: predictive_residuals(t.fit.design, t.same),
+        run=lambda t: predictive_residuals(t.fit, t.same, **t.shared),
         predictive=True,
         shown=True,
     ),
@@ -188,7 +188,7 @@ CHECKS = [
     Check(
         name="agreement",
         title="Agreement with the classical regressions",
-        run=lambda t: agreement(t.fit, t.trial.ssc, seed=t.trial.seed),
+        run=lambda t: agreement(t.fit, t.trial.ssc, **t.shared),
     ),
     Check(
         name="between_group_prior",
@@ -206,17 +206,17 @@ CHECKS = [
     Check(
         name="left_out_rows",
         title="Each row predicted from all others",
-        run=lambda t: left_out_rows(t.fit, t.predicted),
+        run=lambda t: left_out_rows(t.fit, t.predicted, seed=t.trial.seed),
     ),
     Check(
         name="left_out_groups",
         title="Each group predicted from the others",
-        run=lambda t: left_out_groups(t.fit, t.predicted),
+        run=lambda t: left_out_groups(t.fit, t.predicted, seed=t.trial.seed),
     ),
     Check(
         name="model_comparison",
         title="Other members, by what they predict",
-        run=lambda t: model_comparison(t.fit, t.predicted),
+        run=lambda t: model_comparison(t.fit, t.predicted, others=t.trial.others, **t.shared),
         shown=True,
     ),
 ]
@@ -263,7 +263,7 @@ class Checks:
         return by_name[name]
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per check: check, passed, text."""
+        """Return one row per check: check, passed, text, severity."""
         return checks_frame(self.results)
 
     def _repr_html_(self) -> str:

@@ -305,13 +305,12 @@ def _report_of(request: Request, folder: Path, seed: int | None) -> Find:
 
 
 def _found_of_checks(found: CheckedFit, figures: Mapping[str, str | bytes]) -> Found:
-    from cbec_bayes.checks import checks_frame
+    from cbec_bayes.checks import by_severity, checks_frame
 
-    frame = checks_frame(found.results)
-    lines = [f"{row['check']}: {row['passed']}. {row['text']}" for row in frame.to_dict("records")]
+    lines = [f"{one.name}: {one.severity}. {one.text}" for one in by_severity(found.results)]
     return Found(
         said="\n".join([f"Checks of {found.model}", "", *lines]),
-        tables={"checks": frame},
+        tables={"checks": checks_frame(found.results)},
         files={**found.files(), **figures},
         results=found.packed(),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from cbec_bayes.checks import CheckResult, checks_frame
+from cbec_bayes.checks.severity import Severity
 from cbec_bayes.checks.suite import CHECKS, CheckInputs, run_checks
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import content, read_settings
@@ -42,7 +43,10 @@ class CheckedFit:
 
     def packed(self) -> Any:
         """Return everything as what a receipt can hold, None where it cannot; see `checks_of_receipts`."""
-        results = [{field.name: getattr(result, field.name) for field in fields(result)} for result in self.results]
+        results = [
+            {field.name: getattr(result, field.name) for field in fields(result)} | {"severity": str(result.severity)}
+            for result in self.results
+        ]
         return pack_or_none({"model": self.model, "exposure": self.exposure, "results": results})
 
 
@@ -91,6 +95,10 @@ def check_fit(
     return CheckedFit(found.fit.model.name, found.fit.design.terms[0], run_checks(inputs))
 
 
+def _results(held: Sequence[Mapping[str, Any]]) -> tuple[CheckResult, ...]:
+    return tuple(CheckResult(**{**one, "severity": Severity(one["severity"])}) for one in held)
+
+
 def checks_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None = None) -> CheckedFit | None:
     """Return the checks that `check` or `report` left in one of several folders; None where no receipt of them holds.
 
@@ -106,7 +114,7 @@ def checks_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None
     for packed in receipts.results(places, "check", content(read_settings(folder, seed=seed))):
         try:
             held = unpack(packed)
-            found = CheckedFit(held["model"], held["exposure"], tuple(CheckResult(**one) for one in held["results"]))
+            found = CheckedFit(held["model"], held["exposure"], _results(held["results"]))
         except (KeyError, TypeError, ValueError):
             continue
         if [result.name for result in found.results] == [check.name for check in CHECKS]:

@@ -72,7 +72,7 @@ class StudyFits:
     checks
         Of the headline model.
     member_checks
-        One row per model and predictive check: model, check, passed, text.
+        One row per model and predictive check: model, check, passed, text, severity.
     unit_effects
         Of the headline model, about their mean: unit, mean, sd, ci_low, ci_high, p_positive, origin.
     learned

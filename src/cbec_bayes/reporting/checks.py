@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cbec_bayes.checks import CheckResult, checks_frame
+from cbec_bayes.checks import CheckResult, by_severity
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.tables import ReportTable, number, spread_decimals
 from cbec_bayes.runtime.labels import GROUP_ALL, Origin
-
-WORDS = {"yes": "passed", "no": "failed", "not applicable": "–"}
 
 
 def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTable]:
@@ -19,24 +17,21 @@ def check_tables(name: str, fits: StudyFits, digits: int = 3) -> list[ReportTabl
     every = checks_table(
         f"{name}_checks",
         fits.checks,
-        "Checks of the headline model. One that fails is a finding about the model or the data, said here so that the "
-        "numbers above are read with it.",
+        "Checks of the headline model, the severest first: what they find is about the model or the data, said here so "
+        "that the numbers above are read with it.",
         fits.origin,
     )
     return [every, _members_table(name, fits), _agreement_table(name, fits, digits)]
 
 
 def checks_table(name: str, results: Sequence[CheckResult], caption: str, origin: Origin) -> ReportTable:
-    """Return checks with their results and one sentence each as a table."""
+    """Return checks with how much they matter and what they found as a table, the severest first."""
     return ReportTable(
         name=name,
         caption=caption,
         origin=origin,
-        columns=("Check", "Result", "What was found"),
-        rows=tuple(
-            (title_of(row["check"]), WORDS[row["passed"]], row["text"])
-            for row in checks_frame(results).to_dict("records")
-        ),
+        columns=("Check", "How much it matters", "What was found"),
+        rows=tuple((title_of(one.name), str(one.severity), one.text) for one in by_severity(results)),
     )
 
 
@@ -45,11 +40,11 @@ def _members_table(name: str, fits: StudyFits) -> ReportTable:
     checks = list(dict.fromkeys(members["check"]))
     rows = []
     for model in fits.questions:
-        passed = members[members["model"] == model].set_index("check").loc[checks, "passed"]
-        rows.append((model, *(WORDS[word] for word in passed)))
+        severity = members[members["model"] == model].set_index("check").loc[checks, "severity"]
+        rows.append((model, *severity))
     return ReportTable(
         name=f"{name}_member_checks",
-        caption="Which members of the family replicate what: the predictive checks of each.",
+        caption="What each member of the family replicates: its predictive checks, and how much they matter.",
         origin=fits.origin,
         columns=("Model", *(title_of(check) for check in checks)),
         rows=tuple(rows),

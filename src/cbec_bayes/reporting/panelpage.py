@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.checks import Severity, by_severity
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands import leaves_zero_out
@@ -186,13 +187,23 @@ def _groups_sentence(fitted: FittedPanel) -> str:
 
 
 def _checks_sentence(found: ReportedFit) -> str:
-    results = found.checks.results
-    failed = [title_of(one.name).lower() for one in results if one.passed is False]
-    tried = sum(one.passed is not None for one in results)
-    said = f"Of {tried} check{'' if tried == 1 else 's'} {len(failed) or 'none'} failed" + (
-        f": {'; '.join(failed)}." if failed else "."
-    )
-    idle = len(results) - tried
+    results = by_severity(found.checks.results)
+    tried = [one for one in results if one.severity is not Severity.IDLE]
+    words = {
+        Severity.CHANGES: ("changes the answer", "change the answer"),
+        Severity.WIDENS: ("widens it", "widen it"),
+        Severity.KNOWING: ("is worth knowing", "are worth knowing"),
+        Severity.FINE: ("is fine", "are fine"),
+    }
+    parts = []
+    for severity, (one, many) in words.items():
+        names = [title_of(result.name).lower() for result in tried if result.severity is severity]
+        listed = f" ({'; '.join(names)})" if names and severity is not Severity.FINE else ""
+        parts += [f"{len(names)} {one if len(names) == 1 else many}{listed}"] if names else []
+    said = f"Of {len(tried)} check{'' if len(tried) == 1 else 's'} {', '.join(parts) or 'none applies'}."
+    if tried and tried[0].severity in (Severity.CHANGES, Severity.WIDENS):
+        said = f"{title_of(tried[0].name)} {tried[0].severity}: {tried[0].text} {said}"
+    idle = len(results) - len(tried)
     if idle:
         do, say = ("does", "says") if idle == 1 else ("do", "say")
         said += f" {idle} more {do} not apply to this model or to this panel, and {say} why."

@@ -49,8 +49,8 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         checks_table(
             "checks",
             found.checks.results,
-            "Checks of the model. One that fails is a finding about the model or the data, to be read with the numbers "
-            "above.",
+            "Checks of the model, the severest first: what they find is about the model or the data, to be read with "
+            "the numbers above.",
             origin,
         ),
         _ledger_table(fitted.ledger, origin),
