@@ -118,9 +118,7 @@ def fit_file(
         seed=seed,
         options=options,
     )
-    return tabulate(
-        found, ssc, panel=panel, seed=seed, settings=settings, options=options, left_out=told.left_out
-    )
+    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, left_out=told.left_out)
 
 
 def _require_errors(design: Design, file: Path) -> None:

@@ -288,7 +288,8 @@ group_slope = "{group_slope}"
 group_control_slope = "{group_control_slope}"
 group_time_effect = "off"
 unit_slope = "off"
-residual = "{residual}"
+residual = "normal"
+spread = "{spread}"
 [priors.slope]
 dist = "normal"
 mean = 0.4
@@ -304,14 +305,14 @@ scale = 1.0
 
 
 @pytest.mark.parametrize("name", [*SMALL, "paper"])
-@pytest.mark.parametrize("residual", ["normal", "by_group"])
+@pytest.mark.parametrize("spread_of", ["common", "by_group"])
 @pytest.mark.parametrize("pooling", ["off", "fixed", "pooled"])
 @pytest.mark.parametrize("unit_effect", ["fixed", "random", "correlated"])
-def test_normal_priors_of_slopes_are_in_the_covariance_and_the_mean(tmp_path, name, unit_effect, pooling, residual):
+def test_normal_priors_of_slopes_are_in_the_covariance_and_the_mean(tmp_path, name, unit_effect, pooling, spread_of):
     choices = {"unit_effect": unit_effect, "group_slope": pooling, "group_control_slope": pooling}
     scales = ["tau", "phi"] if pooling == "pooled" else []
     scales += ["sigma_mu"] if unit_effect != "fixed" else []
-    text = TOML.format(**choices, residual=residual)
+    text = TOML.format(**choices, spread=spread_of)
     text += "".join(f'[priors.{scale}]\ndist = "half_normal"\nscale = 0.5\n' for scale in scales)
     path = tmp_path / "informed.toml"
     path.write_text(text, encoding="utf-8")
