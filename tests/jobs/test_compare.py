@@ -44,7 +44,9 @@ def test_every_number_is_that_of_its_module(found, compared):
         for name, value in (("crv1_se", few.regression.se), ("cr2_se", few.cr2_se), ("crv3_se", few.crv3_se)):
             assert row[name] == pytest.approx(value[0], rel=1e-12, nan_ok=True)
         for ours, theirs in (("partial_mean", "mean"), ("partial_low", "ci_low"), ("p_positive", "p_positive")):
-            assert row[ours] == effects.loc[row["group"], theirs]
+            # The average over units stands beside the regression of all rows.
+            assert row[ours] == effects.loc["(average)" if row["group"] == "(all)" else row["group"], theirs]
+        assert row["pooling_factor"] == effects.loc[row["group"], "pooling_factor"]
 
 
 def test_the_two_limits_stand_at_either_side(found, compared):

@@ -211,12 +211,13 @@ def test_a_seed_of_ones_own(program, tmp_path):
     np.testing.assert_array_equal(a["no_pooling"], b["no_pooling"])
 
 
-def test_a_model_of_ones_own(program, tmp_path):
+def test_a_model_of_ones_own(program, tmp_path, design):
     text = (asset_dir("models") / "partial_pooling.toml").read_text()
     (tmp_path / "wide.toml").write_text(text.replace("scale = 0.5", "scale = 5"))
     assert program(*COLUMNS, "--group", GROUP, "--model", "wide.toml", "--out", "o", "-q")[0] == 0
     diagnostics = json.loads((tmp_path / "o" / "diagnostics.json").read_text())
-    ratio = table()[OUTCOME].std() / table()[EXPOSURE].std()
+    within = design.spread.within
+    ratio = within[0] / within[1]
     assert diagnostics["priors"]["tau"] == f"half-normal(scale = {5 * ratio:.4g})"
     assert diagnostics["model"] == "wide"
 
@@ -246,7 +247,7 @@ def test_dropped_rows_are_in_the_ledger(program, tmp_path):
 def test_many_groups_are_not_contrasted(program, tmp_path, monkeypatch):
     monkeypatch.setattr(fit_tables, "MAX_CONTRASTED", 2)
     assert program(*COLUMNS, "--group", GROUP, "--out", "o", "-q")[0] == 0
-    assert len(pd.read_csv(tmp_path / "o" / "effects.csv")) == 5
+    assert len(pd.read_csv(tmp_path / "o" / "effects.csv")) == 6
     assert len(pd.read_csv(tmp_path / "o" / "contrasts.csv")) == 0
     assert len(pd.read_csv(tmp_path / "o" / "ranks.csv")) == 0
     monkeypatch.setattr(fit_tables, "MAX_CONTRASTED", 3)
@@ -368,7 +369,7 @@ def test_steps_are_named(tmp_path):
     assert steps == ["reading the panel", "fitting", "tables"]
     shown = found.shown()
     assert shown["group"].tolist() == ["(average)", "(all)", "(new)"]
-    assert shown["n_units"].tolist() == ["15", ""]
+    assert shown["n_units"].tolist() == ["15", "15", ""]
     assert "n_obs" not in shown
     assert "nan" not in shown.to_string()
 
@@ -442,10 +443,10 @@ def test_a_terminal_shows_the_ends_of_many_groups(program, tmp_path):
     with pytest.raises(SystemExit):
         cli.main([*asked, "--group", "g", "--out", "many"])
     effects = pd.read_csv("many/effects.csv")
-    assert len(effects) == 62
+    assert len(effects) == 63
     found = panelfit.fit_folder(Path("many"))
     shown = found.shown()["group"].tolist()
-    assert len(shown) == 2 * fit_tables.SHOWN_AT_ENDS + 2
+    assert len(shown) == 2 * fit_tables.SHOWN_AT_ENDS + 3
     assert {"(average)", "group 59", "group 00", "(all)", "(new)"} <= set(shown)
     assert "group 30" not in shown
     assert any("smallest slopes of 60 groups" in note for note in found.notes)

@@ -138,7 +138,7 @@ def test_rows_of_many_groups_can_be_searched(browser, many):
     assert page.evaluate(visible) == 1
     assert page.inner_text("#filter-count") == "1 rows"
     page.fill("#filter", "")
-    assert page.evaluate(visible) == 9
+    assert page.evaluate(visible) == 10
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     page.close()
 

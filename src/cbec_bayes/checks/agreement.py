@@ -18,13 +18,13 @@ from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying
 from cbec_bayes.checks.severity import Change, Severity, Slope, instead_of, numbers_of, severest
 from cbec_bayes.classical.few import FewClusters, few_clusters
 from cbec_bayes.classical.tables import MOST_GROUPS
-from cbec_bayes.estimands.groups import AVERAGE, group_slopes, units_per_group
+from cbec_bayes.estimands.groups import group_slopes, units_per_group
 from cbec_bayes.estimands.summary import Summary, summarise_draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
-from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 AGREEMENT_COLUMNS = (
@@ -171,7 +171,7 @@ class Pair:
     @property
     def is_of_group(self) -> bool:
         """Whether it is the slope of one group."""
-        return self.column not in (GROUP_ALL, AVERAGE)
+        return self.column not in (GROUP_ALL, GROUP_AVERAGE)
 
     @property
     def ratio(self) -> float:
@@ -234,7 +234,7 @@ def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[
             few = few_clusters(part, ssc=ssc, bootstrapped=tested, replications=replications, seed=seed)
         except InputError:  # its rows cannot carry the regression
             continue
-        if column == AVERAGE and not np.isfinite(few.regression.se).all():  # a group whose slope they do not tell
+        if column == GROUP_AVERAGE and not np.isfinite(few.regression.se).all():  # a group whose slope they do not tell
             continue
         common = column == GROUP_ALL and found.model.choice("group_slope") != "off" and len(found.design.groups) > 1
         for k, term in enumerate(part.terms):
@@ -251,7 +251,7 @@ def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[
                     df=df,
                     posterior=summarise_draws(draws[term]),
                     legitimate=of_general or others,
-                    pooled=pooled and column not in (GROUP_ALL, AVERAGE),
+                    pooled=pooled and column not in (GROUP_ALL, GROUP_AVERAGE),
                     level=FAMILY_LEVEL / max(1, len(found.design.groups)),
                 )
                 yield one, _row(one, few, k, found)
@@ -272,7 +272,7 @@ def _columns(found: PanelFit) -> Iterator[tuple[str, Design, dict[str, Array]]]:
         return
     if found.model.choice("group_slope") != "off":
         own = controls if found.model.choice("group_control_slope") == "off" else {}
-        yield AVERAGE, interacted(design), {exposure: over_units(slopes, design)} | own
+        yield GROUP_AVERAGE, interacted(design), {exposure: over_units(slopes, design)} | own
     for r, group in enumerate(slopes.labels):
         yield group, design.of_group(group), {exposure: slopes.groups[:, r]}
 

@@ -13,12 +13,12 @@ from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.refit import refit
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Slope
-from cbec_bayes.estimands.groups import AVERAGE, GroupSlopes, group_slopes, refitted_slopes, units_per_group
+from cbec_bayes.estimands.groups import GroupSlopes, group_slopes, refitted_slopes, units_per_group
 from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
 
 DRAWS = 4_000
 """Draws of a refit."""
@@ -110,7 +110,7 @@ def draws_of(slopes: GroupSlopes) -> dict[str, Array]:
     """
     draws = {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
     if len(slopes.labels) > 1 or not np.array_equal(slopes.average, slopes.common):
-        draws[AVERAGE] = slopes.average
+        draws[GROUP_AVERAGE] = slopes.average
     return draws | {GROUP_ALL: slopes.common} | ({} if slopes.new is None else {GROUP_NEW: slopes.new})
 
 

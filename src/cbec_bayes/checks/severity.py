@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cbec_bayes.estimands.groups import AVERAGE
 from cbec_bayes.estimands.summary import Summary
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
 
 
 class Severity(StrEnum):
@@ -146,7 +145,7 @@ def in_words(group: str, *, grouped: bool) -> str:
     """
     if group == GROUP_ALL:
         return "the slope of groups in general" if grouped else "the slope"
-    if group == AVERAGE:
+    if group == GROUP_AVERAGE:
         return "the average slope over units"
     return "the slope of a new group" if group == GROUP_NEW else f"the slope of {group}"
 
