@@ -41,6 +41,7 @@ BAYES = (
     "fit",
     "refit",
     "predictive",
+    "whole_units",
     "loo",
 )
 """Rooms of bayes, and its modules: columns of a model are identified by their moments, so that these come first."""
