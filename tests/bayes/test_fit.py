@@ -416,8 +416,8 @@ def test_the_path_with_a_scale_per_group_reaches_both_ends():
     design = panel("produc_unbalanced")
     unit = float(design.y.std() / design.x[:, 0].std())
     path = shrinkage_path(fit(design, "group_variance", draws=20), np.array([1e-5, 500]) * unit, draws=2_000)
-    one = flat_draws(fit(design, member(residual="by_group")), "slope")
-    each = flat_draws(fit(design, member(residual="by_group", group_slope="fixed")), "group_total_slope")
+    one = flat_draws(fit(design, member(spread="by_group")), "slope")
+    each = flat_draws(fit(design, member(spread="by_group", group_slope="fixed")), "group_total_slope")
     for means, sds, draws in ((path.means[0], path.sds[0], one[:, None]), (path.means[1], path.sds[1], each)):
         sd = draws.std(axis=0)
         np.testing.assert_allclose((means - draws.mean(axis=0)) / sd, 0, atol=ERRORS * np.sqrt(1 / 4_000 + 1 / 2_000))
@@ -429,7 +429,7 @@ def test_the_path_under_equal_residual_scales_ends_at_the_two_regressions():
     """With every group's residual scale held at one value, the ends are least squares: no Monte Carlo error is left."""
     design = panel("produc_unbalanced")
     unit = float(design.y.std() / design.x[:, 0].std())
-    model = member({"sigma": fixed(0.1)}, residual="by_group", group_slope="pooled")
+    model = member({"sigma": fixed(0.1)}, spread="by_group", group_slope="pooled")
     path = shrinkage_path(fit(design, model, draws=20), np.array([1e-5, 500]) * unit, draws=20)
     np.testing.assert_allclose(path.means[0], twfe(design).estimate[0], atol=1e-6 * unit)
     own = twfe(interacted(design)).estimate[: len(design.groups)]

@@ -56,8 +56,8 @@ EVERY = MEMBERS | {
     "ar1": AR1,
     "ar1, random units": replace(AR1.choosing(unit_effect="random"), priors={**AR1.priors, "sigma_mu": HALF}),
     "ar1, slopes of units": replace(AR1.choosing(unit_slope="pooled"), priors={**AR1.priors, "kappa": HALF}),
-    "ar1, trends": member(residual="ar1", unit_effect="random", unit_trend="pooled", unit_slope="pooled"),
-    "ar1, flat trends": member(residual="ar1", unit_trend="fixed", group_slope="pooled"),
+    "ar1, trends": member(correlation="ar1", unit_effect="random", unit_trend="pooled", unit_slope="pooled"),
+    "ar1, flat trends": member(correlation="ar1", unit_trend="fixed", group_slope="pooled"),
 }
 """The Gaussian members: those of `members`, and errors correlated over time about what units have of their own."""
 
@@ -264,7 +264,7 @@ def test_any_part_left_out_has_the_dense_density(name, model):
     engine = make_collapsed(blocks)
     point = some_points(engine, 5, 1)
     scales = by_name(engine, point[0])
-    covariance = rows_covariance(design, written, scales)
+    covariance = rows_covariance(design, written, scales, EVERY[model].choice("correlation"))
     for mask, levels in parts_of(design):
         contrasts = contrasts_of(design, mask, levels, EVERY[model])
         found, khat, _ = leave_out(LeftOutPart(blocks, mask, levels, np.tile(point, (3, 1)), 1))
@@ -515,7 +515,7 @@ def test_the_residual_scale_of_a_group_not_seen_has_its_prior(monkeypatch, refit
     """A scale for each of two groups, the slopes' spread held: the group that is left out takes its scale along."""
     many_draws(monkeypatch, refitted=refitted)
     design = grouped(random_design(6, 14, 5, share=0.9), 2)
-    model = member({"tau": Prior("fixed", {"value": 0.3})}, group_slope="pooled", residual="by_group")
+    model = member({"tau": Prior("fixed", {"value": 0.3})}, group_slope="pooled", spread="by_group")
     whole, axis, exact = make_collapsed(make_blocks(design, model)), axes_of(design, 1e-3)[0], []
     for group in (0, 1):
         mask = design.group == group

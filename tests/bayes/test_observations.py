@@ -40,10 +40,10 @@ def fitted(model, name, draws=DRAWS, chains=CHAINS):
     return fit(a_panel(name), EVERY[model], draws=draws, chains=chains, seed=5)
 
 
-def deleted(design, written, scales, row):
+def deleted(design, written, scales, row, correlation):
     """The log density of a row by generalised least squares of the others; None where they do not identify it."""
     others = np.arange(design.n_obs) != row
-    covariance = rows_covariance(design, written, scales)
+    covariance = rows_covariance(design, written, scales, correlation)
     x = written.x[others]
     if np.linalg.matrix_rank(x / np.maximum(np.linalg.norm(x, axis=0), 1e-300)) < x.shape[1]:
         return None
@@ -61,11 +61,11 @@ def deleted(design, written, scales, row):
 @pytest.mark.parametrize("name", ["unbalanced", "sparse"])
 @pytest.mark.parametrize("model", EVERY)
 def test_densities_are_those_of_least_squares_without_the_row(model, name):
-    found = fitted(model, name)
+    found, correlation = fitted(model, name), EVERY[model].choice("correlation")
     design, written = found.design, dense(found.design, EVERY[model])
     if "log_likelihood" not in found.tree.children:
         scales = by_name(found.collapsed, points_of(found.collapsed, found.tree["posterior"].dataset)[:1])
-        assert {deleted(design, written, scales, row) for row in range(design.n_obs)} == {None}
+        assert {deleted(design, written, scales, row, correlation) for row in range(design.n_obs)} == {None}
         return
     group = found.tree["log_likelihood"].dataset
     points = points_of(found.collapsed, found.tree["posterior"].dataset).reshape(CHAINS, DRAWS, -1)
@@ -74,7 +74,7 @@ def test_densities_are_those_of_least_squares_without_the_row(model, name):
     assert np.isfinite(group["y"]).all()
     for chain, draw in ((0, 1), (1, DRAWS - 1)):
         scales = by_name(found.collapsed, points[chain, draw][None])
-        expected = [deleted(design, written, scales, row) for row in range(design.n_obs)]
+        expected = [deleted(design, written, scales, row, correlation) for row in range(design.n_obs)]
         assert rows == [row for row, density in enumerate(expected) if density is not None]
         stored = group["y"].isel(chain=chain, draw=draw)
         np.testing.assert_allclose(stored, [expected[row] for row in rows], rtol=1e-7, atol=1e-7)

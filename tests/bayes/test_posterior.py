@@ -401,8 +401,8 @@ def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
     monkeypatch.setattr(posterior, "POINTWISE_MAX", 100 * design.n_obs)
     assert "log_likelihood" in fit(design, "partial_pooling", draws=50, chains=2).tree.children
     monkeypatch.setattr(posterior, "POINTWISE_MAX", 100 * design.n_obs - 1)
-    correlated = fit(design, "ar1", draws=50, chains=2).tree  # its unit effects are coefficients like others
-    assert "unit_effect" in correlated["posterior"]
+    correlated = fit(design, "ar1", draws=50, chains=2).tree
+    assert "unit_effect" not in correlated["posterior"]
     assert "log_likelihood" not in correlated.children
 
 
@@ -410,7 +410,7 @@ def test_rows_may_come_in_any_order():
     """Units are first seen anywhere: residual scales by group reach the rows and units that they are of."""
     design = panel("unbalanced")
     order = np.random.default_rng(1).permutation(design.n_obs)
-    model = member(residual="by_group")
+    model = member(spread="by_group")
     mixed = dataclasses.replace(
         design,
         y=design.y[order],

@@ -10,11 +10,9 @@ import pytest
 from scipy import special, stats
 
 from cbec_bayes.bayes.fit import PanelFit, fit
-from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed
-from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors
-from cbec_bayes.bayes.model import blocks as blocks_module
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
-from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.posterior import draw_effects, linear_predictor
 from cbec_bayes.bayes.predictive import predictive_outcomes
@@ -81,10 +79,10 @@ def test_l8_a_scale_without_bound_is_a_flat_trend():
 
 BASES = {
     "plain": {},
-    "by group": {"residual": "by_group"},
-    "ar1": {"residual": "ar1"},
+    "by group": {"spread": "by_group"},
+    "ar1": {"correlation": "ar1"},
     "random units": {"unit_effect": "random"},
-    "ar1, random units": {"residual": "ar1", "unit_effect": "random"},
+    "ar1, random units": {"correlation": "ar1", "unit_effect": "random"},
 }
 TERMS_OF = {
     "xi": {"unit_trend": "pooled"},
@@ -103,7 +101,7 @@ def compare(design: Design, model: PanelModel, without: PanelModel, held: dict[s
     np.testing.assert_allclose(engine.log_likelihood(own), other.log_likelihood(points), rtol=EXACT)
     for point, mine in zip(points, own, strict=True):
         np.testing.assert_allclose(engine.gradient(mine)[1], other.gradient(point)[1][at], rtol=1e-7, atol=1e-7)
-    names, others = (coefficient_names(coefficient_blocks(make_blocks(design, one))) for one in (model, without))
+    names, others = (coefficient_names(make_blocks(design, one)) for one in (model, without))
     common = [name for name in others if name in names]
     found, target = engine.conditional(own), other.conditional(points)
     mine, theirs = ([every.index(name) for name in common] for every in (names, others))
@@ -127,14 +125,14 @@ def test_l9_without_variation_a_term_is_gone(name, base, scale, value):
 @pytest.mark.parametrize("name", ["balanced", "unbalanced"])
 def test_l9_without_correlation_errors_are_independent(name, unit_effect, terms):
     own = {"group_slope": "pooled", "unit_effect": unit_effect, **terms}
-    compare(panel(name), member(residual="ar1", **own), member(**own), {"rho": 0.0})
+    compare(panel(name), member(correlation="ar1", **own), member(**own), {"rho": 0.0})
 
 
 @pytest.mark.parametrize("terms", [*TERMS_OF.values(), {"unit_trend": "fixed"}], ids=str)
 def test_l9_groups_of_equal_spread_have_one(terms):
     design = panel("unbalanced")
     one = collapsed(design, member(group_slope="pooled", **terms))
-    several = collapsed(design, member(group_slope="pooled", residual="by_group", **terms))
+    several = collapsed(design, member(group_slope="pooled", spread="by_group", **terms))
     points = points_of(one)
     at = [one.names.index("sigma" if name.startswith("sigma[") else name) for name in several.names]
     np.testing.assert_allclose(several.log_likelihood(points[:, at]), one.log_likelihood(points), rtol=EXACT)
@@ -144,9 +142,8 @@ def test_l9_groups_of_equal_spread_have_one(terms):
 
 
 @pytest.mark.parametrize("name", ["balanced", "unbalanced", "grunfeld_unbalanced"])
-def test_l7_a_correlation_of_one_is_the_regression_of_first_differences(name, monkeypatch):
+def test_l7_a_correlation_of_one_is_the_regression_of_first_differences(name):
     """Of two-way differences, over a gap of g periods with a weight of 1 / g."""
-    monkeypatch.setattr(blocks_module, "COEFFICIENTS_MAX", 0)  # which units' own products keep more digits than
     design = panel(name)
     order = np.lexsort((design.time, design.unit))
     follows = np.flatnonzero(np.diff(design.unit[order]) == 0)
@@ -157,34 +154,12 @@ def test_l7_a_correlation_of_one_is_the_regression_of_first_differences(name, mo
     columns = np.column_stack([design.y, design.x, periods])
     step = (columns[now] - columns[before]) / root
     expected = np.linalg.lstsq(step[:, 1:], step[:, 0])[0][: design.x.shape[1]]
-    engine = collapsed(design, member(residual="ar1"))
+    engine = collapsed(design, member(correlation="ar1"))
     point = np.array([[np.arctanh(1 - 1e-10) if n == "rho" else math.log(0.7) for n in engine.names]])
     np.testing.assert_allclose(engine.conditional(point).mean[0, : len(expected)], expected, rtol=EXACT)
 
 
-# Under AR(1) errors.
-
-
-@pytest.mark.parametrize("name", ["balanced", "unbalanced", "grunfeld_unbalanced"])
-def test_under_ar1_effects_of_many_units_are_integrated_out_unit_by_unit(name, monkeypatch):
-    """Density, gradient and coefficients are those with an effect for each unit among the coefficients."""
-    model, design = load_panel_model("ar1"), panel(name)
-    few = make_collapsed(make_blocks(design, model))
-    monkeypatch.setattr(blocks_module, "COEFFICIENTS_MAX", len(design.units) - 1)
-    many = make_collapsed(make_blocks(design, model))
-    assert (few.has_unit_effects, many.has_unit_effects) == (True, False)
-    assert isinstance(many.errors, UnitErrors)
-    assert many.names == few.names
-    points = points_of(few)
-    np.testing.assert_allclose(many.log_likelihood(points), few.log_likelihood(points), rtol=1e-10)
-    for point in points:
-        np.testing.assert_allclose(many.gradient(point)[1], few.gradient(point)[1], rtol=1e-8, atol=1e-8)
-    found, expected, p = many.conditional(points), few.conditional(points), many.n_coefficients
-    flat = make_blocks(design, model).n_flat
-    at = np.r_[:flat, few.n_coefficients - (p - flat) : few.n_coefficients]
-    sd = np.sqrt((expected.root[:, at] ** 2).sum(axis=2))
-    np.testing.assert_allclose(found.mean / sd, expected.mean[:, at] / sd, atol=1e-8)
-    np.testing.assert_allclose(np.sqrt((found.root**2).sum(axis=2)), sd, rtol=1e-8)
+# Many units.
 
 
 def many_units(n_units: int, n_times: int, *, rho: float, kappa: float) -> Design:
@@ -217,7 +192,7 @@ def many_units(n_units: int, n_times: int, *, rho: float, kappa: float) -> Desig
 
 def test_twenty_thousand_units_have_slopes_and_trends_beside_correlated_errors():
     """The truth is as near to the mode as the curvature there says."""
-    terms = {"group_slope": "pooled", "unit_slope": "pooled", "unit_trend": "pooled", "residual": "ar1"}
+    terms = {"group_slope": "pooled", "unit_slope": "pooled", "unit_trend": "pooled", "correlation": "ar1"}
     engine = collapsed(many_units(20_000, 7, rho=0.4, kappa=0.4), member(**terms))
     truth = engine.point({"sigma": 0.5, "tau": 0.3, "kappa": 0.4, "xi": 0.1, "rho": 0.4})
     point, steps = truth.copy(), 1e-4 * np.eye(len(truth))
@@ -243,7 +218,7 @@ def test_twenty_thousand_units_have_trends():
 # A fit.
 
 
-@pytest.mark.parametrize("terms", [{"residual": "ar1", "unit_slope": "pooled"}, {"unit_effect": "random"}], ids=str)
+@pytest.mark.parametrize("terms", [{"correlation": "ar1", "unit_slope": "pooled"}, {"unit_effect": "random"}], ids=str)
 @pytest.mark.parametrize("trend", ["fixed", "pooled"])
 def test_a_fit_has_draws_of_what_units_have_of_their_own(trend, terms):
     """Draws add up to the outcome but for errors of the scale that was drawn; replicates have the same variables."""

@@ -186,7 +186,7 @@ def test_a_pooling_factor_is_the_weight_of_the_common_slope(tau):
     np.testing.assert_allclose(1 - deviations / (own - slope), factors, atol=1e-6)
 
 
-@pytest.mark.parametrize("terms", [{}, {"unit_slope": "pooled"}, {"residual": "by_group"}], ids=str)
+@pytest.mark.parametrize("terms", [{}, {"unit_slope": "pooled"}, {"spread": "by_group"}], ids=str)
 def test_pooling_factors_where_groups_share_periods_and_controls(terms):
     """The variance that the dense formulas leave to a deviation, once the common slope is known."""
     design = unequal(panel("unbalanced"))

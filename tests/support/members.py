@@ -55,17 +55,17 @@ MEMBERS: Mapping[str, PanelModel] = {name: load_panel_model(name) for name in SH
     "control slopes fixed": member(group_slope="pooled", group_control_slope="fixed"),
     "group times fixed": member(group_slope="pooled", group_time_effect="fixed", unit_slope="pooled"),
     "random times": member(time_effect="random", group_slope="pooled"),
-    "correlated times": member(time_effect="correlated", group_slope="pooled", residual="by_group"),
+    "correlated times": member(time_effect="correlated", group_slope="pooled", spread="by_group"),
     "random units": member(unit_effect="random"),
-    "random units, group times": member(unit_effect="random", group_time_effect="fixed", residual="by_group"),
+    "random units, group times": member(unit_effect="random", group_time_effect="fixed", spread="by_group"),
     "random both": member(unit_effect="random", time_effect="random", group_slope="fixed"),
     "correlated units": member(unit_effect="correlated", group_control_slope="pooled"),
     "trends fixed": member(group_slope="pooled", unit_trend="fixed"),
-    "trends fixed, random units": member(unit_effect="random", unit_trend="fixed", residual="by_group"),
-    "trends and slopes": member(unit_trend="pooled", unit_slope="pooled", group_slope="pooled", residual="by_group"),
+    "trends fixed, random units": member(unit_effect="random", unit_trend="fixed", spread="by_group"),
+    "trends and slopes": member(unit_trend="pooled", unit_slope="pooled", group_slope="pooled", spread="by_group"),
     "trends and slopes, random units": member(unit_effect="random", unit_trend="pooled", unit_slope="pooled"),
     "everything pooled": member(**POOLED),
-    "everything random": member(unit_effect="random", time_effect="random", **POOLED, residual="by_group"),
+    "everything random": member(unit_effect="random", time_effect="random", **POOLED, spread="by_group"),
     "everything correlated": member(unit_effect="correlated", time_effect="correlated", **POOLED),
 }
 """The shipped members with Gaussian errors, and others so that every choice of every term is there beside others."""
@@ -292,7 +292,7 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
             f"unit_slope[{label}]": (d * rows(design.unit, i), "kappa", 0.0) for i, label in enumerate(design.units)
         }
     kept = independent(flat)
-    by_group = model.choice("residual") == "by_group"
+    by_group = model.choice("spread") == "by_group"
     return Dense(
         design.y,
         np.column_stack([flat[name] for name in kept]),
@@ -305,13 +305,20 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
     )
 
 
-def rows_covariance(design: Design, written: Dense, scales: Mapping[str, float]) -> Array:
-    """Return the covariance of the rows given flat coefficients; errors are AR(1) where there is a correlation."""
-    prior, residual = written.variances(scales)
+def errors_written_out(design: Design, correlation: str, rho: float | None) -> Array:
+    """Return the covariance of the errors over sigma squared, shape (n, n), by a model file's name of it."""
     when = np.asarray(design.times)[design.time]
-    same = design.unit[:, None] == design.unit
-    carried = scales.get(RHO, 0.0) ** np.abs(when[:, None] - when)
-    errors = np.where(same, carried, 0.0) * np.sqrt(np.outer(residual, residual))
+    same, lag = design.unit[:, None] == design.unit, np.abs(when[:, None] - when)
+    if correlation == "off":
+        return np.eye(design.n_obs)
+    assert rho is not None
+    return np.where(same, rho**lag, 0.0)
+
+
+def rows_covariance(design: Design, written: Dense, scales: Mapping[str, float], correlation: str) -> Array:
+    """Return the covariance of the rows given flat coefficients."""
+    prior, residual = written.variances(scales)
+    errors = errors_written_out(design, correlation, scales.get(RHO)) * np.sqrt(np.outer(residual, residual))
     return np.asarray((written.z * prior) @ written.z.T + errors)
 
 

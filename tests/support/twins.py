@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
 from cbec_bayes.bayes.model.blocks import Blocks, make_blocks
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
-from cbec_bayes.bayes.model.terms import is_scale
+from cbec_bayes.bayes.model.terms import is_scale, unit_effects
 from cbec_bayes.bayes.pymc.twin import pymc_of
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
@@ -123,3 +123,11 @@ def factorisation_gap(own: Twin, collapsed: Collapsed, values: Mapping[str, Any]
     joint = sum(part for name, part in own(values).items() if not is_scale(name))
     noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
     return joint - float(noise) - float(collapsed.log_likelihood(log_scales(collapsed, values))[0])
+
+
+def with_unit_effects(blocks: Blocks) -> Blocks:
+    """Return blocks with the effects of units among the coefficients, which the package never has there."""
+    block = unit_effects(blocks.design, blocks.model.every_choice)
+    if block.scale is not None:
+        return replace(blocks, pooled=(*blocks.pooled, block))
+    return replace(blocks, flat=(*blocks.flat, block))

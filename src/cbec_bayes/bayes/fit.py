@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks, make_collapsed, with_unit_terms
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_terms
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
 from cbec_bayes.bayes.model.family import PanelModel
@@ -188,7 +188,6 @@ def fit(
             blocks=blocks, priors=priors, tree=tree, diagnostics=diagnostics, khat=float("nan"), collapsed=None
         )
     collapsed = make_collapsed(blocks)
-    blocks = coefficient_blocks(blocks)
     prepared = time.perf_counter()
     drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed, on_progress=on_progress)
     sampled = time.perf_counter()
@@ -233,7 +232,6 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
             collapsed=None,
         )
     collapsed = make_collapsed(blocks)
-    blocks = coefficient_blocks(blocks)
     return PanelFit(
         blocks=blocks,
         priors=priors,

@@ -159,13 +159,6 @@ def _two_sided(far: Array, weights: Array | None = None) -> float:
     return 2 * min(below, above)
 
 
-def _without_unit_effects(blocks: Blocks) -> Blocks:
-    def kept(every: tuple[Block, ...]) -> tuple[Block, ...]:
-        return tuple(block for block in every if block.name != "unit_effect")
-
-    return replace(blocks, flat=kept(blocks.flat), pooled=kept(blocks.pooled))
-
-
 @dataclass(frozen=True, slots=True)
 class LeftOutPart:
     """One part of a panel, to be left out.
@@ -202,7 +195,7 @@ def leave_out(part: LeftOutPart) -> tuple[float, float, Array | None]:
         The refit missed a gate.
     """
     # Moments of all rows, where columns were too large to lay out, are not those of the others.
-    blocks = replace(_without_unit_effects(part.blocks), moments=None)
+    blocks = replace(part.blocks, moments=None)
     others = _rows_of(blocks, ~part.rows, levels=part.levels)
     if others is None:
         return np.nan, np.nan, None

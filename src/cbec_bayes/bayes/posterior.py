@@ -77,8 +77,6 @@ def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
         mean += effects[block.name].reshape(n, -1) @ block.columns.T
     for block in blocks.eliminated:
         mean += effects[block.name][:, blocks.design.unit] * block.regressors[:, 0]
-    if any(block.name == "unit_effect" for block in blocks.every):
-        return mean
     return np.asarray(mean + effects["unit_effect"][:, blocks.design.unit])
 
 

@@ -267,14 +267,10 @@ class _MarkovRanks:
         draws = {str(name): posterior[name].to_numpy() for name in posterior.data_vars}
         truth = dict(simulated.truth)
 
-        likelihood = self.blocks.model.likelihood
-        assert likelihood is not None
-
         def log_likelihood(values: Mapping[str, Array]) -> Array:
             kept = {b.name: values[b.name] for b in self.blocks.variables} | {"unit_effect": values["unit_effect"]}
-            mean, sigma = linear_predictor(self.blocks, kept), values["sigma"][:, None]
-            own = {name: values[name][:, None] for name in likelihood.parameters}
-            return likelihood.log_density(simulated.y, mean, sigma, own).sum(axis=1)
+            residual = simulated.y - linear_predictor(self.blocks, kept)
+            return self.blocks.model.residuals.log_density(self.blocks.design, residual, values).sum(axis=1)
 
         draws[LOG_LIKELIHOOD] = log_likelihood(draws)
         truth[LOG_LIKELIHOOD] = log_likelihood({name: np.asarray(value)[None] for name, value in truth.items()})[0]

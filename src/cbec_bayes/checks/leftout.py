@@ -105,7 +105,7 @@ def refused(reason: str, kind: Refusal) -> Predicted:
 
 def n_scales(model: PanelModel, design: Design) -> int:
     """Return how many scales a member samples on a design: one per group, or control, of some terms."""
-    each = {"phi": len(design.terms) - 1, "sigma": len(design.groups) if model.choice("residual") == "by_group" else 1}
+    each = {"phi": len(design.terms) - 1, "sigma": len(design.groups) if model.residuals.by_group else 1}
     return sum(each.get(scale, 1) for scale in model.scales)
 
 
@@ -118,8 +118,7 @@ def affordable(model: PanelModel, design: Design) -> bool:
         It cannot be laid out on it at all.
     """
     blocks = blocks_for(design, model)
-    effects = len(design.units) if model.choice("residual") == "ar1" else 0
-    work = design.n_obs * float(blocks.n_coefficients + effects) ** 2
+    work = design.n_obs * float(blocks.n_coefficients) ** 2
     return work <= MAX_WORK and n_scales(model, design) <= MAX_SCALES
 
 

@@ -64,6 +64,17 @@ def one_of(known: Sequence[str], what: str) -> BeforeValidator:
     return BeforeValidator(lambda value: choose(value, known, what))
 
 
+def refusing(moved: Mapping[str, str]) -> BeforeValidator:
+    """Return an annotation: texts that were once allowed are refused with what to write in their place."""
+
+    def validate(value: object) -> object:
+        if isinstance(value, str) and value in moved:
+            raise wrong(f"'{value}' is no longer a choice; {moved[value]}")
+        return value
+
+    return BeforeValidator(validate)
+
+
 def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
         raise wrong(f"{_LIST}, and it may not be empty")

@@ -93,7 +93,7 @@ def test_the_members_together_have_every_choice_that_can_be_collapsed():
         "group_time_effect": {"off", "fixed", "pooled"},
         "unit_slope": {"off", "pooled"},
         "unit_trend": {"off", "fixed", "pooled"},
-        "residual": {"normal", "by_group"},
+        "spread": {"common", "by_group"},
     }.items():
         assert {model.choice(term) for model in MEMBERS.values()} == choices
     engines = {name: collapsed(panel("balanced"), model) for name, model in MEMBERS.items()}
@@ -245,7 +245,7 @@ def test_a_fixed_scale_is_held_and_not_sampled(model):
     [
         ("tau", {"group_slope": "pooled"}),
         ("kappa", {"unit_slope": "pooled"}),
-        ("sigma_omega", {"group_time_effect": "pooled", "residual": "by_group"}),
+        ("sigma_omega", {"group_time_effect": "pooled", "spread": "by_group"}),
     ],
 )
 def test_a_scale_fixed_at_zero_takes_its_term_away(scale, terms):
@@ -637,7 +637,7 @@ def test_residuals_that_cannot_be_collapsed_are_refused():
 
 def test_the_names_of_scales_and_coefficients():
     design = panel("balanced")
-    engine = collapsed(design, member(unit_effect="random", time_effect="random", **POOLED, residual="by_group"))
+    engine = collapsed(design, member(unit_effect="random", time_effect="random", **POOLED, spread="by_group"))
     assert engine.names == (
         "sigma[g0]",
         "sigma[g1]",

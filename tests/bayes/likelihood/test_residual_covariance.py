@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cbec_bayes.bayes.likelihood.autoregressive import AutoregressiveErrors
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.independent import IndependentErrors
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors
@@ -21,36 +20,38 @@ from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from tests.support.likelihoods import DenseCovariance
-from tests.support.members import MEMBERS, SMALL, assert_covariance, member, panel
+from tests.support.members import MEMBERS, SMALL, assert_covariance, errors_written_out, member, panel
+from tests.support.twins import with_unit_effects
 
 MECHANISMS = {
     "independent": (MEMBERS["partial_pooling"], IndependentErrors),
     "independent, random units, by group": (
-        member(unit_effect="random", group_slope="pooled", residual="by_group"),
+        member(unit_effect="random", group_slope="pooled", spread="by_group"),
         IndependentErrors,
     ),
     "slopes of units": (MEMBERS["nested"], UnitSlopeErrors),
-    "slopes of units, by group": (member(unit_slope="pooled", residual="by_group"), UnitSlopeErrors),
-    "ar1": (load_panel_model("ar1"), AutoregressiveErrors),
-    "ar1, random units": (member(unit_effect="random", group_slope="pooled", residual="ar1"), UnitErrors),
-    "ar1, slopes of units": (member(unit_slope="pooled", residual="ar1"), UnitErrors),
+    "slopes of units, by group": (member(unit_slope="pooled", spread="by_group"), UnitSlopeErrors),
+    "ar1": (load_panel_model("ar1"), UnitErrors),
+    "ar1, by group": (member(spread="by_group", correlation="ar1", group_slope="pooled"), UnitErrors),
+    "ar1, random units": (member(unit_effect="random", group_slope="pooled", correlation="ar1"), UnitErrors),
+    "ar1, slopes of units": (member(unit_slope="pooled", correlation="ar1"), UnitErrors),
     "random units, slopes of units, by group": (
-        member(unit_effect="random", unit_slope="pooled", residual="by_group"),
+        member(unit_effect="random", unit_slope="pooled", spread="by_group"),
         UnitErrors,
     ),
     "ar1, random units, slopes of units": (
-        member(unit_effect="random", unit_slope="pooled", residual="ar1"),
+        member(unit_effect="random", unit_slope="pooled", correlation="ar1"),
         UnitErrors,
     ),
     "trends of units": (load_panel_model("unit_trends"), UnitSlopeErrors),
-    "trends of units, by group": (member(unit_trend="pooled", residual="by_group"), UnitSlopeErrors),
+    "trends of units, by group": (member(unit_trend="pooled", spread="by_group"), UnitSlopeErrors),
     "trends and slopes of units": (member(unit_trend="pooled", unit_slope="pooled"), UnitErrors),
     "ar1, trends and slopes of units": (
-        member(unit_trend="pooled", unit_slope="pooled", group_slope="pooled", residual="ar1"),
+        member(unit_trend="pooled", unit_slope="pooled", group_slope="pooled", correlation="ar1"),
         UnitErrors,
     ),
     "ar1, random units, trends and slopes": (
-        member(unit_effect="random", unit_trend="pooled", unit_slope="pooled", residual="ar1"),
+        member(unit_effect="random", unit_trend="pooled", unit_slope="pooled", correlation="ar1"),
         UnitErrors,
     ),
 }
@@ -63,7 +64,7 @@ def parts_of(design: Design, scales: Mapping[str, float]) -> tuple[dict[str, Arr
     when = np.asarray(design.times)[design.time]
     lag = np.where(same, np.abs(when[:, None] - when), 0.0)
     rho = scales.get(RHO)
-    correlation = np.eye(design.n_obs) if rho is None else np.where(same, rho**lag, 0.0)
+    correlation = errors_written_out(design, "off" if rho is None else "ar1", rho)
     labels = np.array([f"sigma[{design.groups[r]}]" for r in design.group])
     found = {}
     for name, value in scales.items():
@@ -79,7 +80,9 @@ def parts_of(design: Design, scales: Mapping[str, float]) -> tuple[dict[str, Arr
             found[name] = value**2 * same * np.outer(when - when.mean(), when - when.mean())
     slope = np.zeros_like(lag)
     if rho is not None:
-        slope[lag > 0] = scales["sigma"] ** 2 * lag[lag > 0] * rho ** (lag[lag > 0] - 1)
+        sigma = np.array([scales.get(label, scales.get("sigma", 0.0)) for label in labels])
+        slope[lag > 0] = lag[lag > 0] * rho ** (lag[lag > 0] - 1)
+        slope *= np.outer(sigma, sigma)
     return found, slope
 
 
@@ -141,7 +144,7 @@ def test_a_covariance_written_out_gives_the_same_coefficients(name, mechanism):
     blocks = make_blocks(panel(name), MECHANISMS[mechanism][0])
     engine = make_collapsed(blocks)
     outside, every = written_out(engine, blocks)
-    names = coefficient_names(with_unit_effects(blocks) if engine.has_unit_effects else blocks)
+    names = coefficient_names(blocks)
     points = some_points(engine)
     at = [every.index(label) for label in names]
     found, expected = engine.conditional(points), outside.conditional(points)
@@ -171,9 +174,7 @@ def test_a_row_given_all_others_is_that_of_the_covariance_written_out(mechanism)
     weighted = np.linalg.solve(v, flat)
     q = np.linalg.inv(v) - weighted @ np.linalg.solve(flat.T @ weighted, weighted.T)
     rows = np.array([0, 3, design.n_obs - 1])
-    own_blocks = with_unit_effects(blocks) if engine.has_unit_effects else blocks
-    found = engine.errors.rows_given_others(
-        own_blocks, rows, engine.scales(point), lambda part: engine.conditional(point[part])
-    )
+    given = [(slice(0, 1), engine.conditional(point))]
+    found = engine.errors.rows_given_others(blocks, rows, engine.scales(point), given)
     np.testing.assert_allclose(found.pull[0], (q @ design.y)[rows], rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found.precision[0], np.diag(q)[rows], rtol=1e-7)

@@ -18,9 +18,9 @@ from tests.support.members import MEMBERS, by_name, dense, grouped, member, pane
 from tests.support.regressions import random_design
 
 CORRELATED = {
-    "ar1": member(residual="ar1", group_slope="pooled"),
-    "ar1, all of units": member(residual="ar1", group_slope="pooled", unit_slope="pooled", unit_trend="pooled"),
-    "ar1, flat trends": member(residual="ar1", unit_trend="fixed", group_slope="pooled"),
+    "ar1": member(correlation="ar1", group_slope="pooled"),
+    "ar1, all of units": member(correlation="ar1", group_slope="pooled", unit_slope="pooled", unit_trend="pooled"),
+    "ar1, flat trends": member(correlation="ar1", unit_trend="fixed", group_slope="pooled"),
 }
 FLAT = {name: one for name, one in MEMBERS.items() if one.choice("unit_effect") == "fixed"} | CORRELATED
 """Members whose unit effects are flat."""
@@ -57,7 +57,7 @@ def test_every_unit_is_the_ratio_of_two_likelihoods(name, model):
     engine = make_collapsed(blocks)
     points = some_points(engine, 2)
     found = unit_densities(blocks, engine, points)
-    for unit in range(len(blocks.design.units)):
+    for unit in range(0, len(blocks.design.units), 1 if name == "sparse" else 4):
         for s, point in enumerate(points):
             part = LeftOutPart(blocks, blocks.design.unit == unit, False, np.tile(point, (3, 1)), 1)
             assert found[s, unit] == pytest.approx(leave_out(part)[0], rel=1e-8, abs=1e-8, nan_ok=True)
@@ -71,7 +71,7 @@ def given_the_others(design, model, scales, unit):
     unit's own levels are.
     """
     written = dense(design, model)
-    covariance = rows_covariance(design, written, scales)
+    covariance = rows_covariance(design, written, scales, model.choice("correlation"))
     own = design.unit == unit
 
     def log_density(rows, columns):
@@ -124,7 +124,7 @@ def test_a_normal_prior_of_the_slope_counts():
 
 
 def test_digits_hold_where_errors_are_nearly_a_random_walk():
-    """Near a correlation of one the covariance of changes is a small difference of large numbers, unless taken first."""
+    """Near a correlation of one the covariance of changes is a small difference of large numbers."""
     design = panel("balanced")
     blocks = make_blocks(design, FLAT["ar1"])
     engine = make_collapsed(blocks)

@@ -13,15 +13,15 @@ import pytest
 
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors
-from cbec_bayes.bayes.moments.lags import Lags, lags_of
+from cbec_bayes.bayes.moments.lags import CORRELATIONS
 from cbec_bayes.bayes.moments.unit_directions import Direction, directions_of, unit_products
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
-from tests.support.members import assert_covariance, independent, panel
+from tests.support.members import assert_covariance, errors_written_out, independent, panel
 
 SCALES = {"sigma": 0.7, "sigma_mu": 0.8, "kappa": 0.4, "xi": 0.2, "rho": 0.6}
 SIGMAS = (0.5, 0.7, 1.1)
-CORRELATED, BY_GROUP = (False, True), (False, True)
+CORRELATED, BY_GROUP = tuple(CORRELATIONS), (False, True)
 LEVELS, SLOPES, TRENDS = ("fixed", "random"), ("off", "pooled"), ("off", "fixed", "pooled")
 COMBINATIONS = list(itertools.product(CORRELATED, BY_GROUP, LEVELS, SLOPES, TRENDS))
 
@@ -56,15 +56,15 @@ class Case:
     directions: tuple[Direction, ...]
     columns: Array
     scales: dict[str, float]
+    correlation: str
 
     def written_out(self, scales: dict[str, float]) -> tuple[Array, float]:
         """The inverse covariance, flat directions projected out, and the constant."""
         design, n = self.design, self.design.n_obs
-        when, same = np.asarray(design.times)[design.time], design.unit[:, None] == design.unit
+        same = design.unit[:, None] == design.unit
         groups = design.group if len(self.errors.sigmas) > 1 else np.zeros(n, dtype=int)
         sd = np.array([scales[name] for name in self.errors.sigmas])[groups]
-        lag = np.abs(when[:, None] - when)
-        v = np.outer(sd, sd) * (np.where(same, scales["rho"] ** lag, 0.0) if "rho" in scales else np.eye(n))
+        v = np.outer(sd, sd) * errors_written_out(design, self.correlation, scales.get("rho"))
         flat: dict[str, Array] = {}
         for one in self.directions:
             if one.scale is None:
@@ -80,8 +80,8 @@ class Case:
         return q, -((n - x.shape[1]) * np.log(2 * np.pi) + log_det) / 2
 
 
-def case(name: str, combination: tuple[bool, bool, str, str, str]) -> Case:
-    correlated, by_group, level, slope, trend = combination
+def case(name: str, combination: tuple[str, bool, str, str, str]) -> Case:
+    correlation, by_group, level, slope, trend = combination
     design = rows_of(name)
     found = [Direction("unit_effect", None if level == "fixed" else "sigma_mu", np.ones(design.n_obs))]
     if slope == "pooled":
@@ -90,7 +90,7 @@ def case(name: str, combination: tuple[bool, bool, str, str, str]) -> Case:
         found.append(Direction("unit_trend", None if trend == "fixed" else "xi", since_mean(design)))
     columns = np.column_stack([design.y, design.x[:, 1:], np.random.default_rng(1).normal(size=(design.n_obs, 2))]) + 3
     directions = directions_of(design.unit, found)
-    lags = lags_of(design) if correlated else Lags(n_obs=design.n_obs)
+    lags = CORRELATIONS[correlation].of(design)
     stratum, n_strata = (design.group, len(design.groups)) if by_group else (None, 1)
     codes = np.zeros(design.n_obs, dtype=np.intp) if stratum is None else stratum
     errors = UnitErrors(
@@ -103,7 +103,7 @@ def case(name: str, combination: tuple[bool, bool, str, str, str]) -> Case:
     )
     every = SCALES | dict(zip(errors.sigmas, SIGMAS, strict=False))
     scales = {name: every[name] for name in (*errors.sigmas, *errors.other_parameters)}
-    return Case(design, errors, tuple(found), columns, scales)
+    return Case(design, errors, tuple(found), columns, scales, correlation)
 
 
 def at(scales: dict[str, float], n: int = 1) -> dict[str, Array]:
@@ -193,14 +193,14 @@ def equations(one: Case) -> NormalEquations:
 
 
 PARTS = [
-    (False, False, "fixed", "off", "fixed"),
-    (False, False, "random", "pooled", "pooled"),
-    (False, True, "fixed", "pooled", "pooled"),
-    (True, False, "fixed", "pooled", "fixed"),
-    (True, False, "random", "pooled", "fixed"),
-    (True, True, "fixed", "off", "off"),
-    (True, True, "fixed", "pooled", "pooled"),
-    (True, True, "random", "pooled", "pooled"),
+    ("off", False, "fixed", "off", "fixed"),
+    ("off", False, "random", "pooled", "pooled"),
+    ("off", True, "fixed", "pooled", "pooled"),
+    ("ar1", False, "fixed", "pooled", "fixed"),
+    ("ar1", False, "random", "pooled", "fixed"),
+    ("ar1", True, "fixed", "off", "off"),
+    ("ar1", True, "fixed", "pooled", "pooled"),
+    ("ar1", True, "random", "pooled", "pooled"),
 ]
 """Combinations with every choice of every part, of which draws are compared."""
 
@@ -257,9 +257,7 @@ def test_a_row_given_all_others_is_that_of_the_covariance(combination):
     blocks: Any = SimpleNamespace(design=replace(one.design, y=one.columns[:, 0]), x=z)
     points = at(scales, 2)
     for rows in (np.arange(one.design.n_obs), np.array([0, 3, one.design.n_obs - 1])):
-        found = one.errors.rows_given_others(
-            blocks, rows, points, lambda part: equations(one).conditional({k: v[part] for k, v in points.items()})
-        )
+        found = one.errors.rows_given_others(blocks, rows, points, [(slice(0, 2), equations(one).conditional(points))])
         for s in (0, 1):
             np.testing.assert_allclose(found.pull[s], (q @ one.columns[:, 0])[rows], rtol=1e-9, atol=1e-9)
             np.testing.assert_allclose(found.precision[s], np.diag(q)[rows], rtol=1e-9, atol=1e-10)

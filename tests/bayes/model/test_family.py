@@ -23,6 +23,8 @@ GOOD = {
     "unit_slope": '"off"',
     "unit_trend": '"off"',
     "residual": '"normal"',
+    "correlation": '"off"',
+    "spread": '"common"',
 }
 FIRST = {key: f'"{term.choices[0]}"' for key, term in chosen_terms().items()}
 SCALES = {
@@ -136,7 +138,18 @@ def test_every_choice_of_every_term_has_the_scales_that_it_needs(tmp_path, term)
         ),
         ({"unit_effect": '"off"'}, {}, "unit_effect: unknown choice 'off'; there are fixed, random, correlated"),
         ({"unit_slope": '"fixed"'}, {}, "unit_slope: unknown choice 'fixed'; there are off, pooled"),
-        ({"residual": '"cauchy"'}, {}, "residual: unknown choice 'cauchy'; there are normal, by_group, ar1, student_t"),
+        ({"residual": '"cauchy"'}, {}, "residual: unknown choice 'cauchy'; there are normal, student_t"),
+        (
+            {"residual": '"ar1"'},
+            {},
+            'residual: \'ar1\' is no longer a choice; write residual = "normal" and correlation = "ar1"',
+        ),
+        (
+            {"residual": '"by_group"'},
+            {},
+            'residual: \'by_group\' is no longer a choice; write residual = "normal" and spread = "by_group"',
+        ),
+        ({"spread": '"by_grou"'}, {}, "spread: unknown choice 'by_grou'; did you mean 'by_group'?"),
         ({"group_slopes": '"off"'}, {}, "group_slopes: unknown key; did you mean 'group_slope'?"),
         ({}, {"sigma": None}, "priors.sigma: a table is needed"),
         ({}, {"tau": None}, "priors.tau: a table is needed"),
@@ -201,8 +214,10 @@ def test_without_groups_a_member_keeps_what_needs_none(name):
     assert {reduced.choice(term) for term in ("group_slope", "group_control_slope", "group_time_effect")} == {"off"}
     for term in ("unit_effect", "time_effect", "unit_slope", "unit_trend"):
         assert reduced.choice(term) == model.choice(term)
-    residual = model.choice("residual")
-    assert reduced.choice("residual") == ("normal" if residual == "by_group" else residual)
+    assert [reduced.choice(key) for key in ("residual", "correlation")] == [
+        model.choice(key) for key in ("residual", "correlation")
+    ]
+    assert reduced.choice("spread") == "common"
     assert set(reduced.priors) == {"slope", "control_slope", *reduced.scales}
     assert all(reduced.priors[key] == model.priors[key] for key in reduced.priors)
     assert reduced.without_groups() == reduced
@@ -213,11 +228,12 @@ def test_without_groups_leaves_scales_that_need_none():
         name: Prior("exponential", {"mean": 1.0 + k})
         for k, name in enumerate(("slope", "control_slope", *SCALES.values()))
     }
-    pooled = dict.fromkeys([key for key, term in TERMS.items() if term.default is not None], "pooled")
+    pooled = dict.fromkeys([key for key, term in TERMS.items() if "pooled" in term.choices], "pooled")
     model = PanelModel(
         name="all",
         question="What?",
-        choices=pooled | {"unit_effect": "random", "time_effect": "correlated", "residual": "by_group"},
+        choices=pooled
+        | {"unit_effect": "random", "time_effect": "correlated", "residual": "normal", "spread": "by_group"},
         priors=priors,
     )
     assert model.scales == tuple(SCALES.values())
@@ -248,9 +264,11 @@ def test_every_term_has_its_prior_and_variables_of_its_own():
 
 def test_a_term_that_can_be_off_need_not_be_named(tmp_path):
     left_out = [key for key, term in TERMS.items() if term.default is not None]
-    assert left_out == ["group_slope", "group_control_slope", "group_time_effect", "unit_slope", "unit_trend"]
+    off = ["group_slope", "group_control_slope", "group_time_effect", "unit_slope", "unit_trend", "correlation"]
+    assert left_out == [*off, "spread"]
     model = read_panel_model(write(tmp_path, dict.fromkeys(left_out), {"tau": None}))
-    assert {model.choice(key) for key in left_out} == {"off"}
+    assert {model.choice(key) for key in off} == {"off"}
+    assert model.choice("spread") == "common"
     assert model.choices == model.every_choice
     for key in ("unit_effect", "time_effect", "residual"):
         with pytest.raises(InputError, match=f"{key}: a text is needed"):

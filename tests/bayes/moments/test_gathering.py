@@ -108,7 +108,7 @@ def test_a_posterior_follows_without_a_row(name, model):
 def test_every_member_follows_or_says_why_not(name, model):
     design, member = panel(name), MEMBERS[model]
     moments = in_order(gather(design).close(), design.groups)
-    if member.choice("residual") == "ar1" or member.eliminated:
+    if member.choice("correlation") == "ar1" or member.eliminated:
         with pytest.raises(InputError, match="needs rows"):
             fit(moments, member)
         return

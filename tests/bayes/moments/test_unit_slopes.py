@@ -95,7 +95,7 @@ def test_eliminated_slopes_are_coefficients_integrated_out(name, model):
 def test_columns_need_not_be_laid_out(by_group, monkeypatch):
     design = panel("unbalanced")
     design = replace(design, x=design.x * [1, 1e3] + [0, 1e6])
-    model = member(group_slope="pooled", unit_slope="pooled", residual="by_group" if by_group else "normal")
+    model = member(group_slope="pooled", unit_slope="pooled", spread="by_group" if by_group else "normal")
     rows = make_collapsed(make_blocks(design, model))
     monkeypatch.setattr(blocks_module, "LAID_OUT_MAX", 0)
     blocks = make_blocks(design, model)

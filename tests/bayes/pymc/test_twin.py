@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,15 +16,15 @@ from scipy import stats
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.row_densities import row_densities
-from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.densities import log_density, resolve
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale, unit_effects
 from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
+from cbec_bayes.bayes.moments.lags import CORRELATIONS
 from cbec_bayes.bayes.observations import GIVEN_EFFECTS, GIVEN_OTHERS, points_of
 from cbec_bayes.bayes.pymc import twin
 from cbec_bayes.bayes.pymc.twin import OUTCOME, build_pymc, fit_twin, pymc_of
@@ -31,7 +32,7 @@ from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import Progress
-from tests.support.members import member
+from tests.support.members import errors_written_out, member
 from tests.support.roundtrip import assert_survives
 from tests.support.twins import (
     Twin,
@@ -42,11 +43,14 @@ from tests.support.twins import (
     gap,
     mvn,
     small_panel,
+    with_unit_effects,
 )
 
 TOLERANCE = 1e-8
 GAUSSIAN = tuple(
-    name for name in panel_model_names() if load_panel_model(name).choice("residual") in ("normal", "by_group")
+    name
+    for name in panel_model_names()
+    if (load_panel_model(name).choice("residual"), load_panel_model(name).choice("correlation")) == ("normal", "off")
 )
 OTHERS = tuple(name for name in panel_model_names() if name not in GAUSSIAN)
 PANELS = ("balanced", "unbalanced")
@@ -111,41 +115,54 @@ OF_UNITS = {
     "flat trends": {"unit_trend": "fixed"},
     "all with a scale": {"unit_effect": "random", "unit_slope": "pooled", "unit_trend": "pooled"},
 }
-"""What units have of their own beside AR(1) errors."""
+"""What units have of their own beside correlated errors."""
 
 
-@pytest.mark.parametrize("rows", PANELS)
-@pytest.mark.parametrize("terms", OF_UNITS)
-def test_the_two_engines_are_one_density_under_ar1(terms, rows):
+def log_density_of_coefficients(own: Twin, values: Mapping[str, Any]) -> float:
+    """Return log p(coefficients | y, scales), written out: those of units are among them, effects too."""
+    blocks, design = with_unit_effects(own.blocks), own.blocks.design
+    sigma = np.broadcast_to(values["sigma"], len(design.groups))[design.group]
+    errors = errors_written_out(design, blocks.model.choice("correlation"), values.get("rho"))
+    root = np.linalg.cholesky(errors * np.outer(sigma, sigma))
+    z, y = np.linalg.solve(root, blocks.x), np.linalg.solve(root, design.y)
+    prior = np.zeros(blocks.n_coefficients)
+    for block in blocks.pooled:
+        prior[blocks.positions[block.name]] = values[block.scale] ** -2.0
+    precision = z.T @ z + np.diag(prior)
+    mean = np.linalg.solve(precision, z.T @ y)
+    return mvn(coefficients(blocks, values), mean, np.linalg.inv(precision))
+
+
+CORRELATED = list(itertools.product(OF_UNITS, [name for name in CORRELATIONS if name != "off"], ["common", "by_group"]))
+
+
+@pytest.mark.parametrize(
+    ("terms", "correlation", "spread", "rows"),
+    [(*one, PANELS[(k + k // 2 + k // 4) % 2]) for k, one in enumerate(CORRELATED)],
+)
+def test_the_two_engines_are_one_density_under_correlated_errors(terms, correlation, spread, rows):
     """With what units have of their own among the coefficients, and with it integrated out before."""
-    model = member(**{"residual": "ar1", "group_slope": "pooled", **OF_UNITS[terms]})
+    model = member(correlation=correlation, spread=spread, group_slope="pooled", **OF_UNITS[terms])
     blocks = blocks_of(model, small_panel(rows))
-    collapsed, before = make_collapsed(with_unit_effects(blocks)), make_collapsed(make_blocks(blocks.design, model))
-    assert isinstance(before.errors, UnitErrors) is (terms != "flat levels")
+    collapsed = make_collapsed(make_blocks(blocks.design, model))
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     for seed in range(3):
         values = plain.random(seed)
-        point = point_of(collapsed, values)
-        given = collapsed.conditional(point)
-        of_eta = mvn(coefficients(with_unit_effects(blocks), values), given.mean[0], given.root[0] @ given.root[0].T)
         joint = sum(part for name, part in plain(values).items() if not is_scale(name) and name != "rho")
-        assert joint - of_eta == pytest.approx(float(collapsed.log_likelihood(point)[0]), abs=TOLERANCE)
-        found = float(before.log_likelihood(point_of(before, values))[0])
-        assert joint - of_eta == pytest.approx(found, abs=TOLERANCE)
-
+        found = float(collapsed.log_likelihood(point_of(collapsed, values))[0])
+        assert joint - log_density_of_coefficients(plain, values) == pytest.approx(found, abs=TOLERANCE)
+        if correlation == "random_walk":
+            continue  # its coordinates are those of independent errors
         values = conditioned.random(seed)
-        sigma = values["innovation"] / math.sqrt(1 - values["rho"] ** 2)
         noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
-        parts = conditioned(values)
-        joint = sum(part for name, part in parts.items() if not is_scale(name.removesuffix("_prior")) and name != "rho")
-        found = float(collapsed.log_likelihood(point_of(collapsed, values | {"sigma": sigma}))[0])
+        joint = sum(part for name, part in conditioned(values).items() if not is_scale(name) and name != "rho")
+        found = float(collapsed.log_likelihood(point_of(collapsed, values))[0])
         assert joint - float(noise) == pytest.approx(found, abs=TOLERANCE)
-        of_sigma = float(log_density(collapsed.priors["sigma"], np.asarray(sigma))[0])
-        assert parts["sigma_prior"] == pytest.approx(of_sigma - 0.5 * math.log(1 - values["rho"] ** 2), abs=TOLERANCE)
 
 
 def point_of(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
-    return np.array([[np.arctanh(values[name]) if name == "rho" else np.log(values[name]) for name in collapsed.names]])
+    by_group = dict(zip(collapsed.sigmas, np.atleast_1d(values["sigma"]), strict=True))
+    return collapsed.point({name: by_group.get(name, values.get(name)) for name in collapsed.names})[None]
 
 
 def test_a_scale_of_effects_that_others_span_is_left_out():
@@ -220,8 +237,6 @@ def test_conditioned_variables_change_nothing_but_the_volume(name):
                     ]
                 )
         log_volume = float(np.linalg.slogdet(np.array(columns))[1])
-        if name == "ar1":
-            log_volume -= 0.5 * math.log(1 - float(values["rho"]) ** 2)
         for block in blocks.flat:
             if len(block.kept) < block.columns.shape[1]:
                 at[f"{block.name}_kept"] = np.ravel(at[block.name])[list(block.kept)]

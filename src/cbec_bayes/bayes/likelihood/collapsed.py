@@ -74,11 +74,6 @@ class Collapsed:
         return self.likelihood.is_separated
 
     @property
-    def has_unit_effects(self) -> bool:
-        """Whether unit effects are among the coefficients."""
-        return self.errors.has_unit_effects
-
-    @property
     def sigmas(self) -> tuple[str, ...]:
         """Name of each stratum's residual scale."""
         return self.errors.sigmas

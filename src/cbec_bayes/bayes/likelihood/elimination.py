@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.absorbed import FlatAbsorbed
-from cbec_bayes.bayes.likelihood.autoregressive import AutoregressiveErrors
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.conditional import FlatGivenPooled
 from cbec_bayes.bayes.likelihood.independent import IndependentErrors
@@ -20,12 +19,11 @@ from cbec_bayes.bayes.likelihood.parameter import Parameter
 from cbec_bayes.bayes.likelihood.residual_covariance import ErrorModel
 from cbec_bayes.bayes.likelihood.unit_errors import unit_errors_of
 from cbec_bayes.bayes.likelihood.unit_slope_errors import UnitSlopeErrors, unit_products
-from cbec_bayes.bayes.model.blocks import Block, Blocks, coefficient_names, location_priors
+from cbec_bayes.bayes.model.blocks import Blocks, coefficient_names, location_priors
 from cbec_bayes.bayes.model.densities import CORRELATION, RHO, resolve
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments.by_unit import Moments, Stratum, moments_of
 from cbec_bayes.bayes.moments.coded import Coded, products_by_unit
-from cbec_bayes.bayes.moments.lagged import lagged_of
 from cbec_bayes.bayes.moments.unit_slopes import UnitSlopes
 from cbec_bayes.panel.within import Array, means_by
 from cbec_bayes.runtime.errors import InputError
@@ -51,7 +49,6 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     model = blocks.model
     if not model.is_gaussian:
         raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
-    blocks = coefficient_blocks(blocks)
     priors = resolve(model, blocks.design)
     location, pooled = coefficient_priors(blocks, priors)
     free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
@@ -70,18 +67,6 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         likelihood = _with_flat_absorbed(errors, whole)
     parameters, fixed = _parameters(blocks, errors, priors)
     return Collapsed(parameters, fixed, likelihood, errors)
-
-
-def coefficient_blocks(blocks: Blocks) -> Blocks:
-    """Return the blocks of all coefficients that the density integrates over: unit effects too where errors are AR(1).
-
-    Unit means do not eliminate these from errors that are correlated; where there is more of units to be integrated
-    out, or there are many of them, that is done unit by unit. Blocks that have unit effects already are returned as
-    they are.
-    """
-    if blocks.mechanism != "autoregressive" or any(block.name == "unit_effect" for block in blocks.every):
-        return blocks
-    return with_unit_effects(blocks)
 
 
 def coefficient_priors(blocks: Blocks, priors: Mapping[str, Prior]) -> tuple[Array, dict[str, NDArray[np.intp]]]:
@@ -140,24 +125,20 @@ def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
             "the rows"
         )
     x = blocks.x
-    left = x if blocks.mechanism == "autoregressive" else blocks.within(x)
-    x, transform, log_volume = orthogonal(x, free, left)
+    x, transform, log_volume = orthogonal(x, free, blocks.within(x))
     return _Columns(np.column_stack([design.y, x]), None, transform, log_volume)
 
 
 def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
     """Return the mechanism of the errors, with the cross-products that it needs of the columns."""
-    design, model = blocks.design, blocks.model
-    if blocks.mechanism == "autoregressive":
-        assert columns.laid_out is not None
-        return AutoregressiveErrors(lagged_of(columns.laid_out, design))
+    design = blocks.design
     if blocks.mechanism == "by unit":
         assert columns.laid_out is not None
         return unit_errors_of(blocks, columns.laid_out)
     moments = columns.moments
     if moments is None:
         assert columns.laid_out is not None
-        by_group = model.choice("residual") == "by_group" and design.group is not None
+        by_group = blocks.model.residuals.by_group and design.group is not None
         strata = (design.group, design.groups) if by_group else ()
         moments = moments_of(columns.laid_out, ("y", *coefficient_names(blocks)), design.unit, *strata)
     if blocks.mechanism == "one slope":
@@ -182,25 +163,6 @@ def _unshifted(blocks: Blocks) -> Array:
     if blocks.shift is not None and "intercept" in coefficient_names(blocks):
         found[coefficient_names(blocks).index("intercept")] -= blocks.shift
     return found
-
-
-def with_unit_effects(blocks: Blocks) -> Blocks:
-    """Return blocks with the unit effects among them, for errors that keep them from being eliminated by means."""
-    design, pooled = blocks.design, blocks.unit_scale is not None
-    every = tuple(range(len(design.units)))
-    ones = np.ones((design.n_obs, 1))
-    block = Block(
-        name="unit_effect",
-        dims=("unit",),
-        labels=(design.units,),
-        regressors=ones,
-        scale=blocks.unit_scale,
-        kept=every,
-        code=design.unit,
-    )
-    if pooled:
-        return replace(blocks, pooled=(*blocks.pooled, block))
-    return replace(blocks, flat=(*blocks.flat, block))
 
 
 def with_unit_terms(blocks: Blocks) -> Blocks:

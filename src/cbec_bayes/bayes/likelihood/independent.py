@@ -62,11 +62,6 @@ class IndependentErrors:
         return () if self.unit_scale is None else (self.unit_scale,)
 
     @property
-    def has_unit_effects(self) -> bool:
-        """See `ErrorModel`."""
-        return False
-
-    @property
     def unit_means(self) -> tuple[str, ...]:
         """See `ResidualCovariance`."""
         return ()

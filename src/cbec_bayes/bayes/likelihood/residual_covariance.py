@@ -124,11 +124,6 @@ class ErrorModel(ResidualCovariance, Protocol):
         """Names of the covariance's other parameters."""
         ...
 
-    @property
-    def has_unit_effects(self) -> bool:
-        """Whether unit effects are among the coefficients, because the mechanism does not integrate them out."""
-        ...
-
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """Return the log density of every row's residual given the unit's rows before, all of shape (S, n)."""
         ...
@@ -141,7 +136,7 @@ class ErrorModel(ResidualCovariance, Protocol):
         Returns
         -------
         dict
-            Variable to draws of shape (S, N); empty where unit effects are among the coefficients.
+            Variable to draws of shape (S, N).
         """
         ...
 
@@ -153,7 +148,7 @@ class ErrorModel(ResidualCovariance, Protocol):
         Parameters
         ----------
         blocks
-            Whose columns are those of the coefficients: with unit effects where `has_unit_effects`.
+            Whose columns are those of the coefficients.
         rows
             Positions of the rows.
         scales

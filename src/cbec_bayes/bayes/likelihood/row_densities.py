@@ -6,7 +6,6 @@ import numpy as np
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.conditional import chunks
-from cbec_bayes.bayes.likelihood.elimination import coefficient_blocks
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.within import Array, Codes
@@ -35,7 +34,7 @@ def distances(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) 
         (part, likelihood.compact_conditional({name: values[part] for name, values in scales.items()}))
         for part in chunks(len(points), likelihood.conditional_size)
     )
-    others = collapsed.errors.rows_given_others(coefficient_blocks(blocks), rows, scales, conditionals)
+    others = collapsed.errors.rows_given_others(blocks, rows, scales, conditionals)
     spread = 1 / np.sqrt(np.where(others.precision > _SPENT * others.known, others.precision, np.nan))
     return others.pull * spread, spread
 

@@ -12,7 +12,7 @@ from cbec_bayes.bayes.likelihood.forms import Forms
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import Conditionals, RowsGivenOthers
 from cbec_bayes.bayes.model.blocks import Blocks
-from cbec_bayes.bayes.moments.lagged import previous_rows
+from cbec_bayes.bayes.moments.lags import Lags
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, means_by
 
@@ -55,14 +55,14 @@ def normal_log_density(residual: Array, sigma: Array) -> Array:
     return -((residual / sigma) ** 2 + LOG_2PI) / 2 - np.log(sigma)
 
 
-def autoregressive_log_density(design: Design, residual: Array, sigma: Array, rho: Array) -> Array:
+def stepwise_log_density(lags: Lags, residual: Array, sigma: Array, rho: Array | None) -> Array:
     """Return the log density of every row's residual given the unit's row before, all of shape (S, n) but rho, (S,)."""
-    left, spread = residual.copy(), sigma.copy()
-    previous, gap = previous_rows(design)
-    now = np.flatnonzero(gap > 0)
-    carried = rho[:, None] ** gap[now]
-    left[:, now] -= carried * residual[:, previous[now]]
-    spread[:, now] *= np.sqrt(1 - carried**2)
+    left, spread, steps = residual.copy(), sigma.copy(), lags.steps
+    spread[:, steps.first] *= np.sqrt(np.reshape(lags.step(0, rho)[1], (-1, 1)))
+    for gap, now, before in zip(steps.gaps, steps.rows, steps.before, strict=True):
+        carried, variance = (np.reshape(one, (-1, 1)) for one in lags.step(gap, rho))
+        left[:, now] -= carried * residual[:, before]
+        spread[:, now] *= np.sqrt(variance)
     return normal_log_density(left, spread)
 
 

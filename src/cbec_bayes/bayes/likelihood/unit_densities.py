@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,10 @@ from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.rows import sigma_of_units
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
+from cbec_bayes.bayes.moments.lags import CORRELATIONS, previous_rows
 from cbec_bayes.panel.within import Array, Codes
+
+type Step = Callable[[Any, Any], tuple[Any, Any]]
 
 _SPENT = 1e-10
 """Share of a direction of flat coefficients, outside a unit, that is rounding: the unit alone identifies it."""
@@ -32,15 +37,18 @@ class _Unit:
         Positions of the m_i changes among those of all units.
     turn
         From the T_i rows to the changes, orthonormal, shape (m_i, T_i).
+    rows
+        Positions of the rows, in order of time, shape (T_i,).
     gap
-        Periods between every two rows, shape (T_i, T_i).
+        Periods since the row before, zero of the first, shape (T_i,).
     directions
         Scale's symbol to the changes of the regressor that a pooled coefficient of the unit multiplies, shape (m_i,).
     """
 
     at: slice
     turn: Array
-    gap: Array
+    rows: Codes
+    gap: Codes
     directions: tuple[tuple[str, Array], ...]
 
 
@@ -78,11 +86,17 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
     design, every = blocks.design, _units_of(blocks)
     asked = np.arange(len(every)) if units is None else units
     laid_out = np.column_stack([design.y, blocks.x])
-    changes = np.concatenate([one.turn @ laid_out[design.unit == u] for u, one in enumerate(every)])
+    changes = np.concatenate([one.turn @ laid_out[one.rows] for one in every])
     location, pooled = coefficient_priors(blocks, resolve(blocks.model, design))
     free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
     columns = orthogonal(changes[:, 1:], free, changes[:, 1:])[0]
-    system = _System(every, np.column_stack([changes[:, 0], columns]), location, pooled)
+    system = _System(
+        units=every,
+        step=CORRELATIONS[blocks.model.choice("correlation")].step,
+        changes=np.column_stack([changes[:, 0], columns]),
+        location=location,
+        pooled=pooled,
+    )
     found = np.empty((len(points), len(asked)))
     step = max(1, _CHUNK // max(1, system.changes.size))
     for start in range(0, len(points), step):
@@ -95,17 +109,19 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
 
 def _units_of(blocks: Blocks) -> tuple[_Unit, ...]:
     design = blocks.design
-    when = np.asarray(design.times, dtype=float)[design.time]
+    correlated = blocks.model.choice("correlation") != "off"
+    gap = previous_rows(design)[1] if correlated else np.zeros(design.n_obs, dtype=np.int64)
     flat = blocks.flat_of_units()
     pooled = [one for one in blocks.directions if one.scale is not None]
     found, end = [], 0
     for u in range(len(design.units)):
         rows = np.flatnonzero(design.unit == u)
+        rows = rows[np.argsort(design.time[rows])]
         there = flat.columns[rows][:, flat.is_there[: flat.n_flat, u]]
         turn = linalg.qr(there)[0][:, there.shape[1] :].T
         directions = tuple((str(one.scale), turn @ one.regressor[rows]) for one in pooled)
-        gap = np.abs(when[rows][:, None] - when[rows])
-        found.append(_Unit(slice(end, end + len(turn)), turn, gap, directions))
+        at = slice(end, end + len(turn))
+        found.append(_Unit(at=at, turn=turn, rows=rows, gap=gap[rows], directions=directions))
         end += len(turn)
     return tuple(found)
 
@@ -119,11 +135,15 @@ def _needed(units: tuple[_Unit, ...], flat: Array) -> NDArray[np.bool_]:
     return np.array([1 - share(unit) < _SPENT for unit in units])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _System:
-    """All changes: the outcome's and the columns', shape (m, 1 + p), with the priors of the coefficients."""
+    """All changes: the outcome's and the columns', shape (m, 1 + p), with the priors of the coefficients.
+
+    `step` says how an error follows from the one before; see `cbec_bayes.bayes.moments.lags.Lags.step`.
+    """
 
     units: tuple[_Unit, ...]
+    step: Step
     changes: Array
     location: Array
     pooled: dict[str, Codes]
@@ -155,7 +175,8 @@ class _System:
         """Return the changes over the root of their covariance, (S, m, 1 + p), and each unit's constant, (S, N)."""
         white, constant = np.empty((len(sigma), *self.changes.shape)), np.zeros(sigma.shape)
         for u, unit in enumerate(self.units):
-            covariance = sigma[:, u, None, None] ** 2 * (unit.turn @ _correlation(unit.gap, scales) @ unit.turn.T)
+            half = unit.turn @ _root_of_errors(self.step, unit.gap, scales)
+            covariance = sigma[:, u, None, None] ** 2 * (half @ np.swapaxes(half, 1, 2))
             for scale, own in unit.directions:
                 covariance = covariance + scales[scale][:, None, None] ** 2 * np.outer(own, own)
             root = np.linalg.cholesky(covariance)
@@ -165,14 +186,17 @@ class _System:
         return white, constant
 
 
-def _correlation(gap: Array, scales: Scales) -> Array:
-    """Return the correlation of errors so many periods apart, less one where it may near one, shape (S, T, T).
+def _root_of_errors(step: Step, gap: Codes, scales: Scales) -> Array:
+    """Return L of the covariance L L' of a unit's errors over sigma squared, shape (S, T, T), rows in order of time.
 
-    A constant is no part of changes, so that it may be taken off, and what is left keeps its digits.
+    Each error is a share of the one before and what is new. What the first error is, which may be nearly anything, is
+    the first column, so that changes lose no more than half its digits.
     """
-    if RHO not in scales:
-        return np.eye(len(gap))[None]
-    rho = scales[RHO][:, None, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        near = np.expm1(gap * np.log(np.abs(rho)))
-    return np.where(rho > 0.5, near, np.sign(rho) ** gap * np.abs(rho) ** gap)
+    rho = scales.get(RHO, np.zeros(1))
+    found = np.zeros((len(rho), len(gap), len(gap)))
+    for t, periods in enumerate(gap):
+        share, new = step(periods, rho)
+        if t:
+            found[:, t] = np.reshape(share, (-1, 1)) * found[:, t - 1]
+        found[:, t, t] = np.sqrt(new)
+    return found

@@ -15,11 +15,12 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     RowsGivenOthers,
     UnitMeans,
 )
-from cbec_bayes.bayes.likelihood.rows import autoregressive_log_density, normal_log_density, sigma_of_rows
+from cbec_bayes.bayes.likelihood.rows import sigma_of_rows, stepwise_log_density
+from cbec_bayes.bayes.likelihood.unit_rows import unit_rows
 from cbec_bayes.bayes.likelihood.unit_systems import UnitSystems, unit_systems
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO
-from cbec_bayes.bayes.moments.lags import Lags, lags_of
+from cbec_bayes.bayes.moments.lags import Lags
 from cbec_bayes.bayes.moments.unit_directions import Directions, UnitProducts, directions_of, unit_products
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, sums_by
@@ -77,12 +78,7 @@ class UnitErrors:
 
     @property
     def _correlation(self) -> tuple[str, ...]:
-        return (RHO,) if self.lags.is_correlated else ()
-
-    @property
-    def has_unit_effects(self) -> bool:
-        """See `ErrorModel`."""
-        return False
+        return (RHO,) if self.lags.has_rho else ()
 
     @property
     def unit_means(self) -> tuple[str, ...]:
@@ -173,7 +169,7 @@ class UnitErrors:
             found[scale] = float(excess.sum())
             for k, name in enumerate(self.sigmas):
                 found[name] -= float(excess[self.stratum == k].sum())
-        if self.lags.is_correlated:
+        if self.lags.has_rho:
             ratios = [one[0] for one in systems.ratios]
             found[RHO] = self._slope_in_rho(spread, scales, ratios, (moved, second)) * (1 - scales[RHO] ** 2)
         return found
@@ -218,10 +214,7 @@ class UnitErrors:
 
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """See `ErrorModel`."""
-        sigma = sigma_of_rows(design, self.sigmas, scales)
-        if self.lags.is_correlated:
-            return autoregressive_log_density(design, residual, sigma, scales[RHO])
-        return normal_log_density(residual, sigma)
+        return stepwise_log_density(self.lags, residual, sigma_of_rows(design, self.sigmas, scales), scales.get(RHO))
 
     def draw_units(
         self, blocks: Blocks, coefficients: Array, scales: Scales, rng: np.random.Generator
@@ -257,35 +250,23 @@ class UnitErrors:
         self, blocks: Blocks, rows: Codes, scales: Scales, conditionals: Conditionals
     ) -> RowsGivenOthers:
         """See `ErrorModel`."""
-        design, of = blocks.design, self.directions
-        near = np.isin(design.unit, design.unit[rows])  # errors of other units are independent of theirs
-        at = np.searchsorted(np.flatnonzero(near), rows)
-        units, unit = np.unique(design.unit[near], return_inverse=True)
-        left = of.reduced(np.column_stack([design.y, blocks.x]))[0][near]
-        lags, w = self.lags.among(near), of.columns[near]
-        pull, precision, known = np.empty((3, len(scales[self.sigmas[0]]), len(unit)))
+        design = blocks.design  # errors of other units are independent of those of the rows' own
+        units = np.unique(design.unit[rows])
+        own = unit_rows(self.directions, self.lags, np.column_stack([design.y, blocks.x]), units)
+        at = np.searchsorted(np.flatnonzero(np.isin(design.unit, units)), rows)
+        found = np.empty((3, len(scales[self.sigmas[0]]), len(rows)))
         for part, given_all in conditionals:
             assert isinstance(given_all, DenseConditional)
-            for s, mean, root in zip(range(len(pull))[part], given_all.mean, given_all.root, strict=True):
-                own = {name: values[s : s + 1] for name, values in scales.items()}
-                rho = float(scales[RHO][s]) if self.lags.is_correlated else None
-                variance = np.broadcast_to(self._sigma(own)[0], of.n_units)[units][unit] ** 2
-                middle = self._middle(own)[units]
-                rows_of, directions = lags.inverse(left, rho), lags.inverse(w, rho)
-                products = np.stack([sums_by(unit, one[:, None] * rows_of, len(units)) for one in w.T], axis=1)
-                projected = rows_of - np.einsum("nj,njq->nq", directions, (middle @ products)[unit])
-                projected /= variance[:, None]
-                known[s] = lags.inverse_diagonal(rho) / variance
-                pull[s] = projected[:, 0] - projected[:, 1:] @ mean[: left.shape[1] - 1]
-                precision[s] = known[s] - np.einsum("nj,njk,nk->n", directions, middle[unit], directions) / variance
-                precision[s] -= ((projected[:, 1:] @ root[: left.shape[1] - 1]) ** 2).sum(axis=1)
-        return RowsGivenOthers(pull[:, at], precision[:, at], known[:, at])
-
-    def _middle(self, scales: Scales) -> Array:
-        """Return D M^-1 D of every unit at one point, shape (N, m, m)."""
-        systems = self._systems(scales)
-        ratios = np.stack([np.broadcast_to(one[0], self.directions.n_units) for one in systems.ratios], axis=1)
-        return np.asarray(ratios[:, :, None] * systems.inverse()[0] * ratios[:, None, :])
+            begin, end, _ = part.indices(found.shape[1])
+            for piece in own.chunks(slice(begin, end)):
+                here = {name: values[piece] for name, values in scales.items()}
+                sigma = self._sigma(here)
+                variance = sigma**2 if sigma.shape[1] == 1 else sigma[:, units[own.unit]] ** 2
+                inside = slice(piece.start - begin, piece.stop - begin)
+                known = DenseConditional(given_all.mean[inside], given_all.root[inside])
+                every = own.given_others(self._weights(here), self._systems(here), variance, known)
+                found[:, piece] = np.stack(every)[:, :, at]
+        return RowsGivenOthers(*found)
 
 
 def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
@@ -297,7 +278,7 @@ def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
         Errors are correlated over periods that are not whole numbers; units and columns are too many for each other.
     """
     design, residual = blocks.design, blocks.model.residuals
-    lags = lags_of(design) if residual.correlated else Lags(n_obs=design.n_obs)
+    lags = residual.lags.of(design)
     by_group = residual.by_group and design.group is not None
     stratum, labels = (design.group, design.groups) if by_group else (None, ())
     directions = directions_of(design.unit, blocks.directions)

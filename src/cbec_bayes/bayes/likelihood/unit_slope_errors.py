@@ -71,11 +71,6 @@ class UnitSlopeErrors:
         return (self.kappa,)
 
     @property
-    def has_unit_effects(self) -> bool:
-        """See `ErrorModel`."""
-        return False
-
-    @property
     def unit_means(self) -> tuple[str, ...]:
         """See `ResidualCovariance`."""
         return (f"mean_{self.block.name}",)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.panel.within import Array
+from cbec_bayes.panel.within import Array, Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,11 @@ class UnitSystems:
                 left -= self.root[first + k][first + j][:, :, None] * after
             found.insert(0, left / self.root[first + j][first + j][:, :, None])
         return found
+
+    def among(self, units: Codes) -> UnitSystems:
+        """Return the systems of some units, which may be there more than once."""
+        ratios = [one if one.shape[1] == 1 else one[:, units] for one in self.ratios]
+        return UnitSystems(ratios, [[one[:, units] for one in row] for row in self.root])
 
     def inverse(self) -> Array:
         """Return M^-1, shape (S, N, m, m)."""

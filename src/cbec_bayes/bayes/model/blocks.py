@@ -31,10 +31,7 @@ DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
 LAID_OUT_MAX = 2**23
 """Numbers that the columns of a model may take; beyond, their moments are taken from regressors and codes."""
 
-COEFFICIENTS_MAX = 3_000
-"""Units up to which flat effects under AR(1) errors are coefficients like others."""
-
-type Mechanism = Literal["independent", "one slope", "autoregressive", "by unit"]
+type Mechanism = Literal["independent", "one slope", "by unit"]
 """Ways of integrating out what units have of their own."""
 
 
@@ -81,13 +78,11 @@ class Blocks:
     @property
     def mechanism(self) -> Mechanism:
         """In which way what units have of their own is integrated out; there is a class for each in `likelihood`."""
-        flat = self.model.choice("unit_effect") == "fixed"
-        if self.model.choice("residual") == "ar1":
-            own = any(block.name == "unit_effect" for block in self.every)
-            few = flat and not self.eliminated and len(self.design.units) <= COEFFICIENTS_MAX
-            return "autoregressive" if own or few else "by unit"
+        if self.model.residuals.correlated:
+            return "by unit"
         if not self.eliminated:
             return "independent"
+        flat = self.model.choice("unit_effect") == "fixed"
         return "one slope" if flat and [block.scale is None for block in self.eliminated] == [False] else "by unit"
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from cbec_bayes.bayes.model.likelihoods import SAMPLED, Likelihood, Residuals, residuals_of
+from cbec_bayes.bayes.model.likelihoods import NORMAL, Likelihood, Residuals, residuals_of
 from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
 from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols
 from cbec_bayes.runtime.files import asset_dir
@@ -23,6 +23,7 @@ from cbec_bayes.runtime.toml import (
     one_of,
     otherwise,
     read_table,
+    refusing,
     shipped_names,
     table_of,
     validate_table,
@@ -87,13 +88,15 @@ class PanelModel:
 
     @property
     def residuals(self) -> Residuals:
-        """The kind of residuals."""
-        return residuals_of(self.choice("residual"))
+        """Shape, correlation and spread of the residuals."""
+        by_group = self.choice("spread") == "by_group"
+        return residuals_of(self.choice("residual"), self.choice("correlation"), by_group=by_group)
 
     @property
     def likelihood(self) -> Likelihood | None:
-        """The likelihood where residuals are not normal, else None."""
-        return SAMPLED.get(self.choice("residual"))
+        """The shape of the residuals where they are not normal, else None."""
+        shape = self.residuals.shape
+        return None if shape is NORMAL else shape
 
     @property
     def is_gaussian(self) -> bool:
@@ -128,7 +131,10 @@ class PanelModel:
 
 def read_panel_model(path: Path) -> PanelModel:
     """Read a model from a TOML file, or raise `InputError` naming the file and the key."""
-    terms = {key: Annotated[str, one_of(term.choices, "choice")] for key, term in chosen_terms().items()}
+    terms = {
+        key: Annotated[str, one_of(term.choices, "choice"), refusing(term.moved)]
+        for key, term in chosen_terms().items()
+    }
     defaults = {key: term.default for key, term in chosen_terms().items() if term.default is not None}
     tables = Annotated[Mapping[str, Any], otherwise("a table is needed")]
     file: Any = read_table(path, table_of({"kind": Text, "question": Text, **terms, "priors": tables}, defaults))

@@ -1,132 +1,291 @@
-"""Rows and the rows before them in their unit: the inverse of an AR(1) correlation as a sum of fixed cross-products."""
+"""How the errors of a unit hang together over time: independent, or autoregressive.
+
+A correlation of errors is a class here and an entry in `CORRELATIONS`: the exact engine, the PyMC twin and simulation
+take all that they know of it from there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.bayes.moments.lagged import previous_rows
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import InputError
+
+type Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lags:
-    """Which row of a unit comes before which; none where errors are not correlated.
-
-    With R_ts = rho^|t - s| within a unit and r = rho^g the correlation over a gap of g periods, a'R^-1 b is the sum of
-    a_t b_t over all rows, plus, for every step from a row s to the next one t,
-
-        r / (1 - r^2) (a_t - a_s) (b_t - b_s) - r / (1 + r) (a_t b_t + a_s b_s),
-
-    which keeps its digits where r nears one. So there are A = 1 + 2 G fixed cross-products for G different gaps: of all
-    rows, and of each gap those of differences and those of both rows.
+class Steps:
+    """Which row of a unit comes after which, and how many periods later.
 
     Attributes
     ----------
     n_obs
         Number of rows, n.
-    is_correlated
-        Whether errors are correlated over time.
+    first
+        Rows that no other row of their unit comes before.
     gaps
-        Different gaps, shape (G,).
+        Different numbers of periods between a row and the one before it, shape (G,).
     rows, before
         Rows that follow another one, and these, by gap.
     """
 
     n_obs: int
-    is_correlated: bool = False
+    first: Rows
     gaps: tuple[int, ...] = ()
-    rows: tuple[NDArray[np.intp], ...] = ()
-    before: tuple[NDArray[np.intp], ...] = ()
+    rows: tuple[Rows, ...] = ()
+    before: tuple[Rows, ...] = ()
+
+    def among(self, kept: NDArray[np.bool_]) -> Steps:
+        """Return the steps of the rows of some units, where `kept`, shape (n,), is true."""
+        at = np.cumsum(kept) - 1
+        first, *others = (at[one[kept[one]]] for one in (self.first, *self.rows, *self.before))
+        gaps = len(self.gaps)
+        return replace(self, n_obs=int(kept.sum()), first=first, rows=tuple(others[:gaps]), before=tuple(others[gaps:]))
+
+
+@dataclass(frozen=True, slots=True)
+class FixedProduct:
+    """A matrix K of rows by rows that depends on no parameter: a'K b is a sum of products over rows or differences.
+
+    Attributes
+    ----------
+    rows
+        What is summed over; a row may be there more than once.
+    less
+        What is taken from these first; None for nothing.
+    """
+
+    rows: Rows
+    less: Rows | None = None
+
+    def root(self, columns: Array) -> Array:
+        """Return the rows or differences of columns whose cross-products are those of K, shape (m, q)."""
+        return columns[self.rows] if self.less is None else columns[self.rows] - columns[self.less]
+
+    def times(self, columns: Array) -> Array:
+        """Return K times columns, shape (n, q)."""
+        if self.less is None:
+            return np.bincount(self.rows, minlength=len(columns))[:, None] * columns
+        found, step = np.zeros_like(columns), self.root(columns)
+        found[self.rows] += step
+        found[self.less] -= step
+        return found
+
+    def diagonal(self, n_obs: int) -> Array:
+        """Return the diagonal of K, shape (n,)."""
+        every = self.rows if self.less is None else np.concatenate([self.rows, self.less])
+        return np.bincount(every, minlength=n_obs).astype(float)
+
+
+@dataclass(frozen=True, slots=True)
+class Lags(ABC):
+    """The covariance C of a unit's errors over sigma squared; C^-1 is a sum of A fixed products with weights.
+
+    Attributes
+    ----------
+    steps
+        Of the rows.
+    """
+
+    is_correlated: ClassVar[bool] = True
+    """Whether C is more than the identity."""
+
+    has_rho: ClassVar[bool] = False
+    """Whether it depends on a correlation rho."""
+
+    steps: Steps
+
+    @classmethod
+    def of(cls, design: Design) -> Self:
+        """Return that of a design; see `previous_rows` for what is refused."""
+        previous, gap = previous_rows(design)
+        gaps = np.unique(gap[gap > 0])
+        rows = tuple(np.flatnonzero(gap == g) for g in gaps)
+        return cls(
+            Steps(
+                n_obs=design.n_obs,
+                first=np.flatnonzero(gap == 0),
+                gaps=tuple(int(g) for g in gaps),
+                rows=rows,
+                before=tuple(previous[now] for now in rows),
+            )
+        )
+
+    @staticmethod
+    @abstractmethod
+    def step(gap: Any, rho: Any) -> tuple[Any, Any]:
+        """Return what an error takes over from the one before, and the variance of what is new, over sigma squared.
+
+        Parameters
+        ----------
+        gap
+            Periods since the unit's row before; zero of its first row.
+        rho
+            Correlation; anything where there is none. Both may be arrays that broadcast, or PyTensor's.
+        """
+
+    @property
+    @abstractmethod
+    def fixed(self) -> Sequence[FixedProduct]:
+        """The fixed products, A of them."""
+
+    @abstractmethod
+    def weights(self, rho: Array | None, n_points: int) -> Array:
+        """Return the weight of every fixed product, shape (S, A)."""
+
+    @abstractmethod
+    def log_det(self, rho: Array | None, n_points: int) -> Array:
+        """Return half the log determinant of C over all units, shape (S,)."""
+
+    def weight_slopes(self, rho: float) -> Array:
+        """Return the derivatives of the weights in rho, shape (A,)."""
+        return np.zeros(self.size)
+
+    def log_det_slope(self, rho: float) -> float:
+        """Return the derivative of half the log determinant in rho."""
+        return 0.0
 
     @property
     def size(self) -> int:
-        """Number of fixed cross-products, A."""
-        return 1 + 2 * len(self.gaps)
+        """Number of fixed products, A."""
+        return len(self.fixed)
 
-    def terms(self, *columns: Array) -> Iterator[tuple[NDArray[np.intp], list[Array]]]:
-        """Yield rows, and columns of shape (m, q) there, whose cross-products are the fixed ones, in order."""
-        yield np.arange(self.n_obs), list(columns)
-        for now, before in zip(self.rows, self.before, strict=True):
-            yield now, [one[now] - one[before] for one in columns]
-            both = np.concatenate([now, before])
-            yield both, [one[both] for one in columns]
+    def terms(self, *columns: Array) -> Iterator[tuple[Rows, list[Array]]]:
+        """Yield rows, and what of columns, shape (n, q), has the fixed cross-products there, one after the other."""
+        for one in self.fixed:
+            yield one.rows, [one.root(own) for own in columns]
+
+    def times(self, columns: Array) -> Array:
+        """Return every fixed product times columns, shape (A, n, q)."""
+        return np.stack([one.times(columns) for one in self.fixed])
+
+    def diagonals(self) -> Array:
+        """Return the diagonal of every fixed product, shape (A, n)."""
+        return np.stack([one.diagonal(self.steps.n_obs) for one in self.fixed])
+
+    def among(self, kept: NDArray[np.bool_]) -> Self:
+        """Return that of the rows of some units, where `kept`, shape (n,), is true."""
+        return replace(self, steps=self.steps.among(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Independent(Lags):
+    """Errors that nothing holds together: C is the identity."""
+
+    is_correlated = False
+
+    @classmethod
+    def of(cls, design: Design) -> Self:
+        """See `Lags`: periods may be any numbers."""
+        return cls(Steps(n_obs=design.n_obs, first=np.arange(design.n_obs)))
+
+    @staticmethod
+    def step(gap: Any, rho: Any) -> tuple[Any, Any]:
+        """See `Lags`."""
+        return 0.0, 1.0
+
+    @property
+    def fixed(self) -> Sequence[FixedProduct]:
+        """See `Lags`."""
+        return (FixedProduct(np.arange(self.steps.n_obs)),)
 
     def weights(self, rho: Array | None, n_points: int) -> Array:
-        """Return the weight of every fixed cross-product, shape (S, A)."""
+        """See `Lags`."""
+        return np.ones((n_points, 1))
+
+    def log_det(self, rho: Array | None, n_points: int) -> Array:
+        """See `Lags`."""
+        return np.zeros(n_points)
+
+
+@dataclass(frozen=True, slots=True)
+class Autoregressive(Lags):
+    """Stationary errors with the correlation r = rho^g over a gap of g periods.
+
+    a'C^-1 b is the sum of a_t b_t over all rows, plus, for every step from a row s to the next one t,
+
+        r / (1 - r^2) (a_t - a_s) (b_t - b_s) - r / (1 + r) (a_t b_t + a_s b_s),
+
+    which keeps its digits where r nears one.
+    """
+
+    has_rho = True
+
+    @staticmethod
+    def step(gap: Any, rho: Any) -> tuple[Any, Any]:
+        """See `Lags`."""
+        follows = 1 * (gap > 0)
+        return follows * rho**gap, 1 - follows * rho ** (2 * gap)
+
+    @property
+    def fixed(self) -> Sequence[FixedProduct]:
+        """See `Lags`: all rows, and of every gap the differences and both rows."""
+        found = [FixedProduct(np.arange(self.steps.n_obs))]
+        for now, before in zip(self.steps.rows, self.steps.before, strict=True):
+            found += [FixedProduct(now, before), FixedProduct(np.concatenate([now, before]))]
+        return found
+
+    def weights(self, rho: Array | None, n_points: int) -> Array:
+        """See `Lags`."""
+        assert rho is not None
         found = np.ones((n_points, self.size))
-        for k, gap in enumerate(self.gaps):
-            assert rho is not None
+        for k, gap in enumerate(self.steps.gaps):
             r = rho**gap
             found[:, 1 + 2 * k] = r / (1 - r**2)
             found[:, 2 + 2 * k] = -r / (1 + r)
         return found
 
     def weight_slopes(self, rho: float) -> Array:
-        """Return their derivatives in rho, shape (A,)."""
+        """See `Lags`."""
         found = np.zeros(self.size)
-        for k, gap in enumerate(self.gaps):
+        for k, gap in enumerate(self.steps.gaps):
             r, change = rho**gap, gap * rho ** (gap - 1)
             found[1 + 2 * k] = change * (1 + r**2) / (1 - r**2) ** 2
             found[2 + 2 * k] = -change / (1 + r) ** 2
         return found
 
     def log_det(self, rho: Array | None, n_points: int) -> Array:
-        """Return half the log determinant of the correlation, shape (S,)."""
+        """See `Lags`."""
+        assert rho is not None
         found = np.zeros(n_points)
-        for gap, rows in zip(self.gaps, self.rows, strict=True):
-            assert rho is not None
+        for gap, rows in zip(self.steps.gaps, self.steps.rows, strict=True):
             found += len(rows) / 2 * np.log1p(-(rho ** (2 * gap)))
         return found
 
     def log_det_slope(self, rho: float) -> float:
-        """Return its derivative in rho."""
+        """See `Lags`."""
         found = 0.0
-        for gap, rows in zip(self.gaps, self.rows, strict=True):
+        for gap, rows in zip(self.steps.gaps, self.steps.rows, strict=True):
             found -= len(rows) * gap * rho ** (2 * gap - 1) / (1 - rho ** (2 * gap))
         return found
 
-    def among(self, kept: NDArray[np.bool_]) -> Lags:
-        """Return the lags of the rows of some units, where `kept`, shape (n,), is true."""
-        at = np.cumsum(kept) - 1
-        rows, before = (tuple(at[one[kept[one]]] for one in every) for every in (self.rows, self.before))
-        return replace(self, n_obs=int(kept.sum()), rows=rows, before=before)
 
-    def inverse(self, columns: Array, rho: float | None) -> Array:
-        """Return R^-1 times columns, shape (n, q)."""
-        found = columns.copy()
-        for gap, now, before in zip(self.gaps, self.rows, self.before, strict=True):
-            assert rho is not None
-            r = rho**gap
-            step = r / (1 - r**2) * (columns[now] - columns[before])
-            found[now] += step - r / (1 + r) * columns[now]
-            found[before] -= step + r / (1 + r) * columns[before]
-        return found
-
-    def inverse_diagonal(self, rho: float | None) -> Array:
-        """Return the diagonal of R^-1, shape (n,)."""
-        found = np.ones(self.n_obs)
-        for gap, now, before in zip(self.gaps, self.rows, self.before, strict=True):
-            assert rho is not None
-            share = rho ** (2 * gap) / (1 - rho ** (2 * gap))
-            found[now] += share
-            found[before] += share
-        return found
+CORRELATIONS: dict[str, type[Lags]] = {"off": Independent, "ar1": Autoregressive}
+"""Correlations of errors over time by the name that a model file has."""
 
 
-def lags_of(design: Design) -> Lags:
-    """Return the lags of the rows of a design; see `previous_rows` for what is refused."""
-    previous, gap = previous_rows(design)
-    gaps = np.unique(gap[gap > 0])
-    rows = tuple(np.flatnonzero(gap == g) for g in gaps)
-    return Lags(
-        n_obs=design.n_obs,
-        is_correlated=True,
-        gaps=tuple(int(g) for g in gaps),
-        rows=rows,
-        before=tuple(previous[now] for now in rows),
-    )
+def previous_rows(design: Design) -> tuple[Rows, NDArray[np.int64]]:
+    """Return each row's predecessor within its unit and how long ago it was; the first has itself and a gap of zero.
+
+    Raises
+    ------
+    InputError
+        Periods are not whole numbers, so that a correlation per period has no meaning.
+    """
+    times = np.asarray(design.times)
+    if not np.all(times == np.round(times)):
+        raise InputError("errors correlated over time need periods that are whole numbers")
+    order = np.lexsort((design.time, design.unit))
+    follows = np.r_[False, np.diff(design.unit[order]) == 0]
+    previous = np.arange(design.n_obs)
+    previous[order[follows]] = order[np.flatnonzero(follows) - 1]
+    when = np.round(times[design.time]).astype(np.int64)
+    return previous, when - when[previous]

@@ -46,7 +46,7 @@ from cbec_bayes.runtime.versions import versions
 OUTCOME = "y"
 """Name of the observed variable; the stored tree has the outcome's own name in its place."""
 
-CONDITIONED = ("location_z", "unit_effect_z", "innovation")
+CONDITIONED = ("location_z", "unit_effect_z")
 """Free variables of the conditioned model that are no parameters; the stored tree is without them."""
 
 
@@ -94,7 +94,7 @@ def pymc_of(blocks: Blocks, *, conditioned: bool = False) -> Any:
     priors = _priors(blocks)
     with pm.Model(coords=_coords(blocks, conditioned=conditioned)) as pymc_model:
         data = _data(blocks)
-        scales = _scales(model, priors, conditioned=conditioned)
+        scales = _scales(model, priors)
         units = unit_effects(blocks.design, model.every_choice)
         if conditioned:
             effects = conditioned_effects(blocks, priors, scales)
@@ -167,12 +167,12 @@ def _data(blocks: Blocks) -> dict[str, Any]:
     return {name: pm.Data(name, values, dims=dims) for name, (values, dims) in found.items()}
 
 
-def _scales(model: PanelModel, priors: Mapping[str, Prior], *, conditioned: bool) -> dict[str, Any]:
+def _scales(model: PanelModel, priors: Mapping[str, Prior]) -> dict[str, Any]:
     """Add the scales, and the other parameters of the residuals."""
     found = model.residuals.add_parameters()
     for name, prior in priors.items():
         if name == "sigma":
-            found[name] = model.residuals.add_sigma(prior, found, conditioned=conditioned)
+            found[name] = model.residuals.add_sigma(prior)
         elif is_scale(name):
             found[name] = pymc_scale(name, prior)
     return found
@@ -300,7 +300,7 @@ def _top_level(blocks: Blocks, priors: Mapping[str, Prior]) -> Any:
     import pymc as pm
 
     with pm.Model(coords=_coords(blocks, conditioned=False)) as pymc_model:
-        _scales(blocks.model, priors, conditioned=False)
+        _scales(blocks.model, priors)
         for block in blocks.flat:
             if normal_prior(block, priors) is not None:
                 _flat(block, priors)

@@ -1,33 +1,32 @@
-"""Kinds of residuals by the name that a model file has.
+"""Residuals by what a model file says of them: their shape, their correlation over time, and their spread.
 
-Those of the collapsed engine are normal given scales. A likelihood that PyMC samples is a file here, and an entry in
-`SAMPLED`.
+The collapsed engine integrates normal ones, whatever their correlation and spread. A shape that PyMC samples is a file
+here, and an entry in `SAMPLED`; a correlation is a class of `cbec_bayes.bayes.moments.lags`.
 """
 
 from __future__ import annotations
 
-from cbec_bayes.bayes.model.likelihoods.ar1 import Ar1
 from cbec_bayes.bayes.model.likelihoods.likelihood import Likelihood
-from cbec_bayes.bayes.model.likelihoods.normal import ByGroup, Normal
+from cbec_bayes.bayes.model.likelihoods.normal import Normal
 from cbec_bayes.bayes.model.likelihoods.residuals import Residuals
-from cbec_bayes.bayes.model.likelihoods.sampled import Sampled
 from cbec_bayes.bayes.model.likelihoods.student_t import StudentT
+from cbec_bayes.bayes.moments.lags import CORRELATIONS
 
-GAUSSIAN: dict[str, Residuals] = {"normal": Normal(), "by_group": ByGroup(), "ar1": Ar1()}
-"""Kinds of residuals that the collapsed engine integrates."""
+NORMAL = Normal()
+"""The shape that the collapsed engine integrates."""
 
 SAMPLED: dict[str, Likelihood] = {one.name: one for one in (StudentT(),)}
-"""Likelihoods of independent residuals beside the normal ones, which the collapsed engine integrates."""
+"""The other shapes, by name."""
 
 
-def residual_kinds() -> tuple[str, ...]:
-    """Return the names of every kind."""
-    return (*GAUSSIAN, *SAMPLED)
+def shapes() -> tuple[str, ...]:
+    """Return the names of every shape."""
+    return (NORMAL.name, *SAMPLED)
 
 
-def residuals_of(kind: str) -> Residuals:
-    """Return a kind of residuals by its name."""
-    return Sampled(SAMPLED[kind]) if kind in SAMPLED else GAUSSIAN[kind]
+def residuals_of(shape: str, correlation: str, *, by_group: bool) -> Residuals:
+    """Return residuals by the names of their shape and correlation, of one scale or of one for each group."""
+    return Residuals(SAMPLED.get(shape, NORMAL), CORRELATIONS[correlation], by_group)
 
 
-__all__ = ["GAUSSIAN", "SAMPLED", "Likelihood", "Residuals", "residual_kinds", "residuals_of"]
+__all__ = ["CORRELATIONS", "NORMAL", "SAMPLED", "Likelihood", "Residuals", "residuals_of", "shapes"]

@@ -1,4 +1,4 @@
-"""What a likelihood of independent residuals that cannot be integrated out has to bring."""
+"""What the distribution of what is new in each row has to bring: the shape of the residuals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ type Values = Mapping[str, Array]
 
 
 class Likelihood(Protocol):
-    """Residuals about the mean, independent, with a scale ``sigma`` common to all rows and parameters of their own."""
+    """Residuals about the mean, independent, of a scale ``sigma`` and with parameters of their own.
+
+    Where errors are correlated the mean is that of a row given the rows of its unit before it, and the scale that of
+    what is new in it; where groups differ in spread the scale is the group's: see
+    `cbec_bayes.bayes.model.likelihoods.residuals.Residuals`, which brings the three together.
+    """
 
     name: ClassVar[str]
     """As a model file says it: ``residual = "student_t"``."""

@@ -1,44 +1,49 @@
-"""Independent normal residuals: of one scale, or of one per group."""
+"""Normal residuals, which the collapsed engine integrates."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from cbec_bayes.bayes.model.likelihoods.likelihood import Array, Values
-from cbec_bayes.bayes.model.likelihoods.residuals import Data, Residuals
-from cbec_bayes.panel.design import Design
 
 
-class Normal(Residuals):
-    """Residuals of one scale."""
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """Residuals of scale sigma."""
 
-    def observe(self, name: str, mean: Any, parameters: Data, data: Data) -> Any:
+    name: ClassVar[str] = "normal"
+    parameters: ClassVar[tuple[str, ...]] = ()
+
+    def add_parameters(self) -> dict[str, Any]:
+        """Add nothing."""
+        return {}
+
+    def observe(self, name: str, mean: Any, sigma: Any, parameters: Mapping[str, Any], **observed: Any) -> Any:
         """Add the outcome."""
         import pymc as pm
 
-        return pm.Normal(name, mean, parameters["sigma"], observed=data["outcome"], dims="obs")
+        return pm.Normal(name, mean, sigma, **observed)
 
+    def draw_parameters(self, rng: np.random.Generator, size: int) -> dict[str, Array]:
+        """Draw nothing."""
+        return {}
 
-class ByGroup(Residuals):
-    """Residuals whose scale is the group's own."""
+    def residuals(self, parameters: Values, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+        """Draw residuals over sigma."""
+        return rng.standard_normal(shape)
 
-    by_group = True
+    def log_density(self, y: Array, mean: Array, sigma: Array, parameters: Values) -> Array:
+        """Return the log density."""
+        return np.asarray(-(((y - mean) / sigma) ** 2 + np.log(2 * np.pi)) / 2 - np.log(sigma))
 
-    def observe(self, name: str, mean: Any, parameters: Data, data: Data) -> Any:
-        """Add the outcome."""
-        import pymc as pm
+    def information(self, parameters: Mapping[str, Any]) -> Any:
+        """Return one."""
+        return 1.0
 
-        sigma = parameters["sigma"][data["group_code"]]
-        return pm.Normal(name, mean, sigma, observed=data["outcome"], dims="obs")
-
-    def information(self, parameters: Data) -> Any:
-        """Return that of each group."""
-        return parameters["sigma"] ** -2
-
-    def draw(self, design: Design, parameters: Values, rng: np.random.Generator) -> Array:
-        """Draw residuals, by group where there are groups."""
-        sigma = parameters["sigma"]
-        noise = rng.standard_normal((len(sigma), design.n_obs))
-        return np.asarray((sigma[:, None] if design.group is None else sigma[:, design.group]) * noise)
+    def weights(self, squares: Array) -> Array:
+        """Return ones."""
+        return np.ones_like(squares)

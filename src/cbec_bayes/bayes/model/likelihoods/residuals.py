@@ -1,46 +1,69 @@
-"""What a kind of residuals brings to the PyMC twin and to simulation; the collapsed engine has its own mathematics."""
+"""The residuals of a member: the shape of what is new in each row, a correlation over time, and a spread, together.
+
+The PyMC twin and simulation take them from here; the collapsed engine has its own mathematics.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.model.likelihoods.likelihood import Array, Values
+from cbec_bayes.bayes.model.likelihoods.likelihood import Array, Likelihood, Values
 from cbec_bayes.bayes.model.prior import Prior, pymc_scale
+from cbec_bayes.bayes.model.scale_families import Correlation
+from cbec_bayes.bayes.moments.lags import Lags, previous_rows
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Codes
 
 type Data = Mapping[str, Any]
 
 
-class Residuals(Protocol):
-    """Residuals about the mean, as a model file chooses them; the defaults hold for independent ones of one scale."""
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Residuals about the mean, as a model file chooses them.
 
-    by_group: bool = False
-    """Whether ``sigma`` is a scale per group."""
+    Attributes
+    ----------
+    shape
+        Of what is new in each row.
+    lags
+        How those of a unit hang together.
+    by_group
+        Whether ``sigma`` is a scale per group.
+    """
 
-    correlated: bool = False
-    """Whether those of a unit are correlated, by ``rho`` from one period to the next."""
+    shape: Likelihood
+    lags: type[Lags]
+    by_group: bool
 
-    needs_rows: bool = False
-    """Whether gathered moments are not enough."""
+    @property
+    def correlated(self) -> bool:
+        """Whether those of a unit are correlated over time."""
+        return self.lags.is_correlated
 
     def data(self, design: Design) -> dict[str, tuple[Array | Codes, tuple[str, ...]]]:
-        """Return data of the twin beside outcome, regressors and codes, with their dimensions."""
-        return {}
+        """Return data of the twin beside outcome, regressors and codes: the row before each, and the gap to it."""
+        if not self.correlated:
+            return {}
+        previous, gap = previous_rows(design)
+        return {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
 
     def add_parameters(self) -> dict[str, Any]:
         """Add parameters beside the scale to the `pymc.Model` at hand, with their priors; returns them by name."""
-        return {}
+        import pymc as pm
 
-    def add_sigma(self, prior: Prior, parameters: Data, *, conditioned: bool) -> Any:
-        """Add the scale to the `pymc.Model` at hand; where it is conditioned, in a variable that samples well."""
+        rho = {"rho": pm.Uniform("rho", -1, 1)} if self.lags.has_rho else {}
+        return rho | self.shape.add_parameters()
+
+    def add_sigma(self, prior: Prior) -> Any:
+        """Add the scale to the `pymc.Model` at hand."""
         return pymc_scale("sigma", prior, "group" if self.by_group else None)
 
     def observe(self, name: str, mean: Any, parameters: Data, data: Data) -> Any:
-        """Add the outcome to the `pymc.Model` at hand.
+        """Add the outcome to the `pymc.Model` at hand, each row given the unit's row before it.
 
         Parameters
         ----------
@@ -53,21 +76,43 @@ class Residuals(Protocol):
         data
             The twin's.
         """
-        ...
+        import pytensor.tensor as pt
+
+        sigma = parameters["sigma"]
+        if self.by_group:
+            sigma = sigma[data["group_code"]]
+        if self.correlated:
+            carried, variance = self.lags.step(data["gap"], parameters.get("rho"))
+            mean = mean + carried * (data["outcome"] - mean)[data["previous_row"]]
+            sigma = sigma * pt.sqrt(variance)
+        return self.shape.observe(name, mean, sigma, parameters, observed=data["outcome"], dims="obs")
 
     def information(self, parameters: Data) -> Any:
         """Return the Fisher information about the mean in each stratum, shape (S,)."""
-        # The factor is that of other likelihoods. PyTensor compiles other code without it, and draws would differ in
-        # their last digits.
-        return (1.0 * parameters["sigma"] ** -2)[None]
+        found = self.shape.information(parameters) * parameters["sigma"] ** -2
+        return found if self.by_group else found[None]
 
     def weighted_moments(self, columns: Array, design: Design, parameters: Data) -> tuple[Any, Any, Any] | None:
         """Return what coordinates are made of where it depends on parameters, else None.
 
         They are the weight of each unit, shape (N,), its means of the columns, (N, p), and the cross-products about
-        them by stratum, (S, p, p), of rows whose residuals are independent.
+        them by stratum, (S, p, p), of rows less what the row before predicts of them, over the error of that.
         """
-        return None
+        if not self.lags.has_rho:
+            return None
+        import pytensor.tensor as pt
+
+        previous, gap = previous_rows(design)
+        carried, variance = (one[:, None] for one in self.lags.step(gap, parameters["rho"]))
+        rows: Any = np.column_stack([np.ones(len(columns)), columns])
+        rows = (rows - carried * rows[previous]) / pt.sqrt(variance)
+        constant, rows = rows[:, :1], rows[:, 1:]
+        zeros = pt.zeros((len(design.units), columns.shape[1]))
+        sizes = zeros[design.unit, 0].inc(constant[:, 0] ** 2)[:, 0]
+        means = zeros[design.unit].inc(constant * rows) / sizes[:, None]
+        left, stratum = rows - constant * means[design.unit], self.strata(design)
+        parts = [left[np.flatnonzero(stratum == s)] for s in range(int(stratum.max()) + 1)]
+        return sizes, means, pt.stack([part.T @ part for part in parts])
 
     def strata(self, design: Design) -> Codes:
         """Return the stratum of every row: those that share a scale."""
@@ -77,7 +122,8 @@ class Residuals(Protocol):
 
     def draw_parameters(self, rng: np.random.Generator, size: int) -> dict[str, Array]:
         """Draw parameters beside the scale from their priors, each of shape (size,)."""
-        return {}
+        rho = {"rho": Correlation().draw({}, rng, (size,))} if self.lags.has_rho else {}
+        return rho | self.shape.draw_parameters(rng, size)
 
     def draw(self, design: Design, parameters: Values, rng: np.random.Generator) -> Array:
         """Draw residuals on the rows of a design, shape (S, n).
@@ -92,4 +138,44 @@ class Residuals(Protocol):
             Source of the draws.
         """
         sigma = parameters["sigma"]
-        return np.asarray(sigma[:, None] * rng.standard_normal((len(sigma), design.n_obs)))
+        found = self.shape.residuals(parameters, (len(sigma), design.n_obs), rng)
+        if self.correlated:
+            previous, gap = previous_rows(design)
+            carried, variance = self._steps(gap, parameters)
+            found = np.sqrt(variance) * found
+            for time in range(len(design.times)):  # the row before is of an earlier period, and done
+                rows = np.flatnonzero((design.time == time) & (gap > 0))
+                found[:, rows] += carried[:, rows] * found[:, previous[rows]]
+        return np.asarray(self._sigma_of_rows(design, sigma) * found)
+
+    def log_density(self, design: Design, residual: Array, parameters: Values) -> Array:
+        """Return the log density of every row's residual given the unit's row before, shape (S, n).
+
+        Parameters
+        ----------
+        design
+            The rows.
+        residual
+            Shape (S, n).
+        parameters
+            As of `draw`.
+        """
+        own = {name: parameters[name][:, None] for name in self.shape.parameters}
+        sigma = self._sigma_of_rows(design, parameters["sigma"])
+        mean = np.zeros(1)
+        if self.correlated:
+            previous, gap = previous_rows(design)
+            carried, variance = self._steps(gap, parameters)
+            mean, sigma = carried * residual[:, previous], sigma * np.sqrt(variance)
+        return self.shape.log_density(residual, mean, sigma, own)
+
+    def _sigma_of_rows(self, design: Design, sigma: Array) -> Array:
+        """Return the scale of every row, shape (S, n), or that of all, (S, 1)."""
+        return sigma[:, self.strata(design)] if sigma.ndim > 1 else sigma[:, None]
+
+    def _steps(self, gap: Codes, parameters: Values) -> tuple[Array, Array]:
+        """Return what every row takes over from the one before, and the variance of what is new, shape (S, n) each."""
+        rho = parameters["rho"][:, None] if self.lags.has_rho else None
+        shape = len(parameters["sigma"]), len(gap)
+        carried, variance = self.lags.step(gap, rho)
+        return np.broadcast_to(carried, shape), np.broadcast_to(variance, shape)

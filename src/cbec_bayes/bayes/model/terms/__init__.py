@@ -6,7 +6,7 @@ from cbec_bayes.bayes.model.terms.control_slope import ControlSlope
 from cbec_bayes.bayes.model.terms.group_control_slope import GroupControlSlope
 from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
 from cbec_bayes.bayes.model.terms.group_time_effect import GroupTimeEffect
-from cbec_bayes.bayes.model.terms.residual import Residual
+from cbec_bayes.bayes.model.terms.residual import ErrorCorrelation, Residual, Spread
 from cbec_bayes.bayes.model.terms.slope import Slope
 from cbec_bayes.bayes.model.terms.term import Choices, Parameter, Term
 from cbec_bayes.bayes.model.terms.time_effect import TimeEffect
@@ -27,6 +27,8 @@ TERMS: dict[str, Term] = {
         UnitSlope(),
         UnitTrend(),
         Residual(),
+        ErrorCorrelation(),
+        Spread(),
     )
 }
 """Every term by its key, in the order in which coefficients stand: flat ones first, then pooled ones."""

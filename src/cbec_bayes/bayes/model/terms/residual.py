@@ -1,28 +1,20 @@
-"""The residuals, whose kinds `cbec_bayes.bayes.model.likelihoods` has."""
+"""The residuals: the shape of what is new in each row, their correlation over time, and their spread."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from cbec_bayes.bayes.model.block import Block
-from cbec_bayes.bayes.model.likelihoods import residual_kinds, residuals_of
+from cbec_bayes.bayes.model.likelihoods import CORRELATIONS, NORMAL, shapes
 from cbec_bayes.bayes.model.terms.term import Choices, Parameter, Term
 from cbec_bayes.panel.design import Design
 
 
-class Residual(Term):
-    """e_it, which has no coefficients."""
+class ResidualTerm(Term):
+    """A property of the residuals, without coefficients; `cbec_bayes.bayes.model.likelihoods` has what it means."""
 
-    key = "residual"
-    label = "residuals"
     variables = ()
-    parameter = Parameter("sigma", "outcome")
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """Every kind."""
-        return residual_kinds()
 
     def blocks(self, design: Design, choices: Choices) -> tuple[Block, ...]:
         """Return nothing."""
@@ -32,14 +24,57 @@ class Residual(Term):
         """Return nothing: residuals are about the mean."""
         raise NotImplementedError("residuals are no part of the mean")
 
+
+class Residual(ResidualTerm):
+    """The distribution of what is new in each row: e_it itself where errors are not correlated."""
+
+    key = "residual"
+    label = "residuals"
+    parameter = Parameter("sigma", "outcome")
+    moved: ClassVar[Mapping[str, str]] = {
+        "ar1": 'write residual = "normal" and correlation = "ar1"',
+        "by_group": 'write residual = "normal" and spread = "by_group"',
+    }
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Every shape."""
+        return shapes()
+
     def has_scale(self, choice: str) -> bool:
-        """Return that each kind has."""
+        """Return that each shape has."""
         return True
+
+    def needs_rows(self, choice: str) -> bool:
+        """Whether it is not normal: other densities are no function of moments."""
+        return choice != NORMAL.name
+
+
+class ErrorCorrelation(ResidualTerm):
+    """How the errors of a unit hang together over time."""
+
+    key = "correlation"
+    label = "correlated residuals"
+    default = "off"
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Every correlation."""
+        return tuple(CORRELATIONS)
+
+    def needs_rows(self, choice: str) -> bool:
+        """Moments have no rows in order."""
+        return CORRELATIONS[choice].is_correlated
+
+
+class Spread(ResidualTerm):
+    """Whether the residual scale sigma is one for all rows, or one for each group."""
+
+    key = "spread"
+    label = "residual scales of groups"
+    choices = ("common", "by_group")
+    default = "common"
 
     def without_groups(self, choice: str) -> str:
         """Return one scale in the place of one per group."""
-        return "normal" if residuals_of(choice).by_group else choice
-
-    def needs_rows(self, choice: str) -> bool:
-        """Whether the kind does."""
-        return residuals_of(choice).needs_rows
+        return "common"

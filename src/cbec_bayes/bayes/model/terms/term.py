@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -60,6 +60,9 @@ class Term(Protocol):
 
     default: str | None = None
     """Choice of a model file that does not name the term; None where each file must."""
+
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Choices that a model file once had, with what it says in their place now."""
 
     @property
     def choices(self) -> tuple[str, ...]:

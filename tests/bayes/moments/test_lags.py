@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_effects
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.densities import start
 from cbec_bayes.bayes.model.family import load_panel_model
@@ -18,6 +18,7 @@ from cbec_bayes.bayes.posterior import linear_predictor, pointwise
 from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.runtime.errors import InputError
 from tests.support.regressions import random_design
+from tests.support.twins import with_unit_effects
 
 
 def grouped(share: float):
@@ -119,13 +120,12 @@ def test_pointwise_densities_add_up():
     design = grouped(0.75)
     blocks = make_blocks(design, model("fixed"))
     engine = make_collapsed(blocks)
-    every = with_unit_effects(blocks)
     rng = np.random.default_rng(1)
-    effects = {block.name: 0.3 * rng.normal(size=(1, *block.shape)) for block in every.every}
-    mean = linear_predictor(every, effects)
+    effects = {block.name: 0.3 * rng.normal(size=(1, *block.shape)) for block in with_unit_effects(blocks).every}
+    mean = linear_predictor(blocks, effects)
     values = {"sigma": np.log(0.7), "tau": 0.0, "rho": np.arctanh(0.5)}
     point = np.array([[values[n] for n in engine.names]])
-    found = pointwise(every, engine, point, effects)[0]
+    found = pointwise(blocks, engine, point, effects)[0]
     when = np.asarray(design.times)[design.time]
     for unit in range(len(design.units)):
         rows = np.flatnonzero(design.unit == unit)
