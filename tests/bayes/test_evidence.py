@@ -42,7 +42,7 @@ def by_quadrature(name, model, steps):
     design, spec = panel(name), TWO_SCALES[model]
     written, priors = dense(design, spec), resolve(spec, design)
     names = ["sigma", *(scale for scale in spec.scales if scale != "sigma")]
-    centre = math.log(0.5 * design.y.std(ddof=1))
+    centre = math.log(0.5 * design.spread.within[0])
     axes = [np.arange(centre - 2.5, centre + 1.5, 0.05 * steps)]
     for scale in names[1:]:
         top = math.log(priors[scale].params["scale"])
@@ -83,7 +83,7 @@ def test_a_uniform_prior_of_sigma_has_a_closed_form():
     left = written.y - q @ (q.T @ written.y)
     squares = float(left @ left)
     log_volume = float(np.log(np.abs(np.diag(triangle))).sum())
-    exact = -free / 2 * math.log(2 * math.pi) - log_volume - math.log(2 * upper * design.y.std(ddof=1))
+    exact = -free / 2 * math.log(2 * math.pi) - log_volume - math.log(2 * upper * design.spread.within[0])
     exact += math.lgamma((free - 1) / 2) - (free - 1) / 2 * math.log(squares / 2)
     assert found.log_evidence == pytest.approx(exact, abs=ERRORS * found.log_evidence_mcse)
 

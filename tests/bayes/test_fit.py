@@ -385,7 +385,7 @@ def test_the_twin_holds_scales_too():
 def assert_held(found, priors):
     """Every draw of a scale that its prior holds is the prior's value, in the units of the data."""
     design = found.design
-    sd_y, sd_d = design.y.std(ddof=1), design.x[:, 0].std(ddof=1)
+    sd_y, sd_d = design.spread.within[:2]
     for name, prior in priors.items():
         value = prior.params["value"] * (sd_y if name == "sigma" else sd_y / sd_d)
         draws = posterior(found)[name].to_numpy()
@@ -414,7 +414,7 @@ def test_the_path_with_a_scale_per_group_reaches_both_ends():
     Slopes differ from theirs by the Monte Carlo error of the residual scales alone, here of some 1/60 of their sd.
     """
     design = panel("produc_unbalanced")
-    unit = float(design.y.std() / design.x[:, 0].std())
+    unit = float(design.spread.within[0] / design.spread.within[1])
     path = shrinkage_path(fit(design, "group_variance", draws=20), np.array([1e-5, 500]) * unit, draws=2_000)
     one = flat_draws(fit(design, member(spread="by_group")), "slope")
     each = flat_draws(fit(design, member(spread="by_group", group_slope="fixed")), "group_total_slope")
@@ -428,7 +428,7 @@ def test_the_path_with_a_scale_per_group_reaches_both_ends():
 def test_the_path_under_equal_residual_scales_ends_at_the_two_regressions():
     """With every group's residual scale held at one value, the ends are least squares: no Monte Carlo error is left."""
     design = panel("produc_unbalanced")
-    unit = float(design.y.std() / design.x[:, 0].std())
+    unit = float(design.spread.within[0] / design.spread.within[1])
     model = member({"sigma": fixed(0.1)}, spread="by_group", group_slope="pooled")
     path = shrinkage_path(fit(design, model, draws=20), np.array([1e-5, 500]) * unit, draws=20)
     np.testing.assert_allclose(path.means[0], twfe(design).estimate[0], atol=1e-6 * unit)

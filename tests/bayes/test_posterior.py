@@ -83,7 +83,7 @@ def test_with_every_scale_held_draws_are_of_one_normal(tmp_path, unit_effect):
     assert engine.names == ()
     points = np.zeros((DRAWS, 0))
     sigma = sigma_of_rows(design, engine.sigmas, engine.scales(points))
-    assert (sigma == 0.6 * design.y.std(ddof=1)).all()
+    assert (sigma == 0.6 * design.spread.within[0]).all()
     draws, names = flattened(blocks, draw_effects(blocks, engine, points, 1))
     given = engine.conditional(points[:1])
     p = engine.n_coefficients
@@ -249,8 +249,10 @@ DIMS = {
     "group_time_effect": ("group", "time"),
     "unit_slope": ("unit",),
     "mean_unit_slope": SCALAR,
+    "group_mean_unit_slope": ("group",),
     "unit_trend": ("unit",),
     "mean_unit_trend": SCALAR,
+    "group_mean_unit_trend": ("group",),
     "xi": SCALAR,
     "tau": SCALAR,
     "phi[x1]": SCALAR,
@@ -268,8 +270,8 @@ VARIABLES = {
     "partial_pooling_all": PARTIAL | {"group_control_slope[x1]", "phi[x1]", "group_time_effect", "sigma_omega"},
     "correlated_effects": PARTIAL | {"intercept", "mundlak_unit", "mundlak_time", "sigma_mu", "sigma_lambda"},
     "group_variance": PARTIAL,
-    "nested": PARTIAL | {"unit_slope", "mean_unit_slope", "kappa"},
-    "unit_trends": PARTIAL | {"unit_trend", "mean_unit_trend", "xi"},
+    "nested": PARTIAL | {"unit_slope", "mean_unit_slope", "group_mean_unit_slope", "kappa"},
+    "unit_trends": PARTIAL | {"unit_trend", "mean_unit_trend", "group_mean_unit_trend", "xi"},
 }
 
 

@@ -206,7 +206,7 @@ def test_draws_from_the_prior_are_the_models():
     priors = {"tau": Prior("uniform", {"upper": 40.0}), "sigma": Prior("fixed", {"value": 0.01})}
     found = fit(simulated(), member(priors, group_slope="pooled"))
     row = before(found).table.set_index(["statistic", "of"]).loc[("coefficient of the exposure", "4: g1")]
-    unit = float(found.design.y.std(ddof=1) / found.design.x[:, 0].std(ddof=1))
+    unit = float(found.design.spread.within[0] / found.design.spread.within[1])
     # b = tau z, tau uniform on (0, u): P(|b| < x) = E min(1, x / (u |z|)), whose 95 % point is 1.39 u.
     rng = np.random.default_rng(0)
     expected = np.quantile(np.abs(rng.uniform(0, 40 * unit, 400_000) * rng.normal(size=400_000)), 0.95)
@@ -221,7 +221,7 @@ def test_a_normal_prior_of_a_slope_is_drawn_from():
     }
     found = fit(simulated(), member(priors, group_slope="pooled"))
     row = before(found).table.set_index(["statistic", "of"]).loc[("coefficient of the exposure", "4: g1")]
-    unit = float(found.design.y.std(ddof=1) / found.design.x[:, 0].std(ddof=1))
+    unit = float(found.design.spread.within[0] / found.design.spread.within[1])
     assert row["mean"] == pytest.approx(unit, abs=4 * 2 * unit / np.sqrt(2_000))
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * 2 * unit, rel=0.1)
 

@@ -61,7 +61,7 @@ def test_fit_writes_its_tables(program, tmp_path):
 def test_without_groups_there_is_one_slope(program, tmp_path):
     assert program("--data", "panel.csv", *PANEL, "--out", "o", "-q")[0] == 0
     effects = pd.read_csv(tmp_path / "o" / "effects.csv")
-    assert list(effects["group"]) == ["(all)", "(new)"]
+    assert list(effects["group"]) == ["(average)", "(all)", "(new)"]
     row = effects.iloc[0]
     assert row["mean"] == pytest.approx(row["complete_pooling"], abs=0.1 * row["sd"])
 

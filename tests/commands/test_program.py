@@ -175,6 +175,7 @@ def test_audit_of_another_table(program, tmp_path):
         ("label,estimate,se\na,1,0.1\na,2,0.1\n", "in.csv, row 3, column 'label': 'a' is listed twice"),
         ("label,estimate,se\n,1,0.1\n", "row 2, column 'label': the cell is blank"),
         ("label,estimate,se\n(new),1,0.1\n", "is reserved"),
+        ("label,estimate,se\n(average),1,0.1\n", "is reserved"),
         ("label,estimate,se\na,,0.1\n", "row 2, column 'estimate': blank, but it has a standard error"),
         ("label,estimate,se\na,1,\n", "row 2, column 'se': blank, and there is no column of stars"),
         ("label,estimate,se,stars\na,0,,*\n", "stars imply nothing"),

@@ -107,7 +107,7 @@ def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
 
     effects = read["effects"]
     assert tuple(effects.columns) == EFFECT_COLUMNS
-    assert effects["group"].tolist() == [*design.groups, "(all)", "(new)"]
+    assert effects["group"].tolist() == ["(average)", *design.groups, "(all)", "(new)"]
     assert set(design.groups) == set(GROUPS)
     by_group = effects.set_index("group")
     for group, truth in zip(GROUPS, (0.2, 0.6, 1.0), strict=True):
@@ -172,7 +172,7 @@ def test_without_groups_the_slope_is_the_two_way_estimate(program, tmp_path, des
     assert status == 0
     assert "tau" not in out
     effects = pd.read_csv(tmp_path / "o" / "effects.csv").set_index("group")
-    assert effects.index.tolist() == ["(all)", "(new)"]
+    assert effects.index.tolist() == ["(average)", "(all)", "(new)"]
     expected = twfe(design).estimate[0]
     assert effects.loc["(all)", "mean"] == pytest.approx(expected, abs=0.08 * effects.loc["(all)", "sd"])
     assert effects.loc["(new)"].drop(["complete_pooling", "origin"]).isna().all()
@@ -367,7 +367,7 @@ def test_steps_are_named(tmp_path):
     )
     assert steps == ["reading the panel", "fitting", "tables"]
     shown = found.shown()
-    assert shown["group"].tolist() == ["(all)", "(new)"]
+    assert shown["group"].tolist() == ["(average)", "(all)", "(new)"]
     assert shown["n_units"].tolist() == ["15", ""]
     assert "n_obs" not in shown
     assert "nan" not in shown.to_string()
@@ -446,7 +446,7 @@ def test_a_terminal_shows_the_ends_of_many_groups(program, tmp_path):
     found = panelfit.fit_folder(Path("many"))
     shown = found.shown()["group"].tolist()
     assert len(shown) == 2 * fit_tables.SHOWN_AT_ENDS + 2
-    assert {"group 59", "group 00", "(all)", "(new)"} <= set(shown)
+    assert {"(average)", "group 59", "group 00", "(all)", "(new)"} <= set(shown)
     assert "group 30" not in shown
     assert any("smallest slopes of 60 groups" in note for note in found.notes)
 

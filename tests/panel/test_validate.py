@@ -28,6 +28,7 @@ from tests.support.panels import GROUPED, ROLES, table, with_cell
         (13, "time", "2015", "row 13, column 'time': 'D' has the period 2015 twice, also in row 11"),
         (3, "group", None, "row 3, column 'group': the cell is blank"),
         (3, "group", "(all)", r"row 3, column 'group': '\(all\)' cannot name a group"),
+        (3, "group", "(average)", r"row 3, column 'group': '\(average\)' cannot name a group"),
         (3, "group", "(new)", r"row 3, column 'group': '\(new\)' cannot name a group"),
         (3, "group", "east", "row 3, column 'group': 'A' is in group 'east' here and in group 'west' in row 2"),
         (4, "y", "n/a", "row 4, column 'y': 'n/a' is not a number"),

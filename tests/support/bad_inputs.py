@@ -178,6 +178,12 @@ case(
     "(all)",
     csv(lambda f: f.assign(region=f["region"].replace("east", "(all)"))),
 )
+case(
+    "a group named as the average over units",
+    2,
+    "(average)",
+    csv(lambda f: f.assign(region=f["region"].replace("east", "(average)"))),
+)
 
 # What the columns are.
 case("no such outcome", 2, "no such column; did you mean 'y'?", clean, outcome="Y")

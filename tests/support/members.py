@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.block import Block
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
@@ -128,8 +129,22 @@ def conditional(design: Design, model: PanelModel, point: Array) -> tuple[pd.Ser
     """Return the engine's conditional mean and covariance of the coefficients, by their names."""
     blocks = make_blocks(design, model)
     found = make_collapsed(blocks).conditional(point.reshape(1, -1))
-    names = coefficient_names(blocks) + tuple(f"mean_{block.name}" for block in blocks.eliminated if block.scale)
+    names = coefficient_names(blocks) + mean_labels(design, blocks.eliminated)
     return pd.Series(found.mean[0], names), pd.DataFrame(found.root[0] @ found.root[0].T, names, names)
+
+
+def mean_loading(design: Design, mean: str, names: Sequence[str]) -> Array:
+    """Return a mean over units, as ``mean_unit_slope[g1]``, as a sum of the coefficients of these names, shape (p,)."""
+    variable, _, group = mean.removeprefix("mean_").rstrip("]").partition("[")
+    own = [i for i in range(len(design.units)) if not group or design.groups[design.group_of_unit[i]] == group]
+    labels = {f"{variable}[{design.units[i]}]" for i in own}
+    return np.array([(name in labels) / len(own) for name in names])
+
+
+def mean_labels(design: Design, blocks: Sequence[Block]) -> tuple[str, ...]:
+    """Return the names of the means over units of the blocks with a scale, in order."""
+    of = [f"[{group}]" for group in design.groups] or [""]
+    return tuple(f"mean_{block.name}{one}" for block in blocks if block.scale is not None for one in of)
 
 
 def assert_covariance(found: Array, expected: Array, tolerance: float) -> None:
@@ -154,6 +169,8 @@ class Dense:
         Prior means of u.
     sigmas
         Symbol of each row's residual scale.
+    unit_means
+        Name of each mean over a group's units, as ``mean_unit_slope[g1]``, to the coefficients that it is of.
     """
 
     y: Array
@@ -164,6 +181,7 @@ class Dense:
     scales: tuple[str | float, ...]
     means: Array
     sigmas: tuple[str, ...]
+    unit_means: Mapping[str, tuple[str, ...]]
 
     def variances(self, scales: Mapping[str, float]) -> tuple[Array, Array]:
         """Return the prior variances of u and the variances of the residuals."""
@@ -189,7 +207,7 @@ class Dense:
     def conditional(self, scales: Mapping[str, float]) -> tuple[pd.Series, pd.DataFrame]:
         """Return generalised least squares of b, best linear unbiased prediction of u, and the covariance of both.
 
-        Where units have slopes, or trends with a scale, their mean is a row more.
+        Where units have slopes, or trends with a scale, the mean over the units of each group is a row more.
         """
         root, q, r, y = self.solved(scales)
         prior, _ = self.variances(scales)
@@ -201,11 +219,10 @@ class Dense:
         cross = -(back @ (q.T @ z)) * prior
         own = np.diag(prior) - prior[:, None] * (left.T @ left) * prior
         covariance = np.block([[back @ back.T, cross], [cross.T, own]])
-        for of in ("unit_slope", "unit_trend"):
-            own = np.array([name in self.normal and name.startswith(f"{of}[") for name in names])
-            if own.any():
-                whole = np.vstack([np.eye(len(names)), own / own.sum()])
-                names, mean, covariance = [*names, f"mean_{of}"], whole @ mean, whole @ covariance @ whole.T
+        for label, own in self.unit_means.items():
+            at = np.array([name in own for name in names])
+            whole = np.vstack([np.eye(len(names)), at / at.sum()])
+            names, mean, covariance = [*names, label], whole @ mean, whole @ covariance @ whole.T
         return pd.Series(mean, names), pd.DataFrame(covariance, names, names)
 
 
@@ -302,7 +319,20 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
         tuple(scale for _, scale, _ in normal.values()),
         np.array([mean for _, _, mean in normal.values()]),
         tuple(f"sigma[{groups[r]}]" if by_group else "sigma" for r in (design.group if by_group else design.unit)),
+        means_of_units(design, tuple(normal)),
     )
+
+
+def means_of_units(design: Design, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return which of the coefficients a mean over the units of a group is of, by the mean's name."""
+    found = {}
+    for of in ("unit_slope", "unit_trend"):
+        for r, group in enumerate(design.groups or ("",)):
+            mine = [label for i, label in enumerate(design.units) if not group or design.group_of_unit[i] == r]
+            own = tuple(f"{of}[{label}]" for label in mine if f"{of}[{label}]" in names)
+            if own:
+                found[f"mean_{of}[{group}]" if group else f"mean_{of}"] = own
+    return found
 
 
 def errors_written_out(design: Design, correlation: str, rho: float | None) -> Array:

@@ -1,12 +1,25 @@
-"""When moments of a panel are the same, whatever the order of their groups and the point they are taken about."""
+"""Moments of a design, and when they are the same, whatever the order of groups and the point they are taken about."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
+from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.panel.design import Design
+
+
+def gather(design: Design, rows=None, into: Gathering | None = None) -> Gathering:
+    rows = np.arange(design.n_obs) if rows is None else rows
+    grouped = design.group is not None
+    found = Gathering(design.outcome, design.terms, grouped=grouped, origin=design.origin) if into is None else into
+    units, times = np.array(design.units)[design.unit[rows]], np.array(design.times)[design.time[rows]]
+    groups = pd.Index(np.array(design.groups)[design.group[rows]]) if grouped else None
+    found.add(pd.Index(units), times, np.column_stack([design.y, design.x])[rows], groups)
+    return found
 
 
 def in_order(found: PanelMoments, groups: tuple[str, ...]) -> PanelMoments:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, time_labels
@@ -20,7 +21,7 @@ from cbec_bayes.bayes.observations import (
     with_groups,
 )
 from cbec_bayes.bayes.sampling.importance import Draws
-from cbec_bayes.panel.within import Array
+from cbec_bayes.panel.within import Array, sums_by
 from cbec_bayes.runtime.versions import versions
 
 POINTWISE_MAX = 40_000_000
@@ -45,7 +46,7 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     -------
     dict
         Variable to draws of shape (S, ...), with zeros for coefficients that are zero by convention; ``unit_effect``,
-        and slopes of units, of shape (S, N) where they fit into memory.
+        and slopes of units, of shape (S, N) where they fit into memory; see `means_over_units` for their means.
     """
     rng = np.random.default_rng([seed, 1])
     p, n = collapsed.n_coefficients, len(points)
@@ -58,15 +59,42 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
         values = np.zeros((n, block.size))
         values[:, list(block.kept)] = coefficients[:, positions[block.name]]
         found[block.name] = values.reshape(n, *block.shape)
-    found |= dict(zip(collapsed.unit_means, means.T, strict=True))
     units: dict[str, Array] = {}
     if blocks.design.counted is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
         units = collapsed.errors.draw_units(blocks, coefficients, collapsed.scales(points), rng)
     found |= {name: values for name, values in units.items() if name != "unit_effect"}
-    for name in collapsed.unit_means:
-        if name.removeprefix("mean_") in found:
-            found[name] = found[name.removeprefix("mean_")].mean(axis=1)
+    sizes = blocks.design.counts.group_units
+    averaged = [block.name for block in blocks.eliminated if block.scale is not None]
+    for k, name in enumerate(averaged if means.shape[1] else ()):
+        by_group = means[:, k * len(sizes) : (k + 1) * len(sizes)]
+        if name in units:
+            by_group = sums_by(blocks.design.group_of_unit, units[name].T, len(sizes)).T / sizes
+        found |= means_over_units(name, by_group, sizes, grouped=bool(blocks.design.groups))
     return found | units
+
+
+def means_over_units(name: str, by_group: Array, sizes: NDArray[np.int64], *, grouped: bool) -> dict[str, Array]:
+    """Return the means over units of a coefficient that each has, under the names that a posterior has for them.
+
+    Parameters
+    ----------
+    name
+        Of the coefficient, as ``unit_slope``.
+    by_group
+        Means over the units of every group, shape (S, R); of all units, with R = 1, where there are no groups.
+    sizes
+        Units of each group, shape (R,).
+    grouped
+        Whether there are groups.
+
+    Returns
+    -------
+    dict
+        As ``mean_unit_slope`` the mean over all units, shape (S,), and, with groups, as ``group_mean_unit_slope`` those
+        over the units of each, shape (S, R).
+    """
+    found = {f"mean_{name}": by_group @ (sizes / sizes.sum())}
+    return found | ({f"group_mean_{name}": by_group} if grouped else {})
 
 
 def linear_predictor(blocks: Blocks, effects: Mapping[str, Array]) -> Array:
@@ -146,8 +174,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     dims = {block.name: list(block.dims) for block in blocks.variables} | {"unit_effect": ["unit"]}
     if len(collapsed.sigmas) > 1:
         dims["sigma"] = ["group"]
-    if "group_total_slope" in posterior and "group_slope" in posterior:
-        dims["group_total_slope"] = ["group"]
+    dims |= {name: ["group"] for name in posterior if name.startswith(("group_mean_", "group_total_slope"))}
     log_prior = {name: shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
     content: dict[str, Any] = {
         "posterior": posterior,

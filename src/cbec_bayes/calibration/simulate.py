@@ -12,6 +12,7 @@ from cbec_bayes.bayes.model.densities import draw, resolve
 from cbec_bayes.bayes.model.terms import term_of, unit_effects
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.spread import Spread
 from cbec_bayes.panel.within import Array, TwoWay
 from cbec_bayes.runtime.labels import Origin
 
@@ -75,7 +76,7 @@ def simulated_regressors(
         groups=tuple(f"group {r + 1}" for r in range(len(group_sizes))),
         effects=TwoWay(unit, time),
         origin=Origin.SIMULATED,
-        held_spread=np.ones(1 + k),
+        held_spread=Spread.of_ones(1 + k),
     )
 
 

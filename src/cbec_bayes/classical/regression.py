@@ -86,9 +86,9 @@ class Regression:
         half = self.se * stats.t.isf((1 - prob) / 2, self.df)
         return self.estimate - half, self.estimate + half
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self, prob: float = CI_PROB) -> pd.DataFrame:
         """Return term, estimate, se, t, p, ci_low, ci_high: a row per term, and one for the constant."""
-        low, high = self.interval()
+        low, high = self.interval(prob)
         slopes = pd.DataFrame(
             {
                 "term": self.terms,

@@ -13,7 +13,7 @@ from cbec_bayes.classical.few import REPLICATIONS, FewClusters, few_clusters
 from cbec_bayes.classical.regression import MANY, Regression, twfe
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import GROUP_ALL, Origin
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 
@@ -142,8 +142,8 @@ def few_frame(found: Mapping[str, FewClusters], columns: Sequence[ColumnSpec], o
     return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=names)
 
 
-def classical_frame(fitted: Sequence[FittedColumn], origin: Origin) -> pd.DataFrame:
-    """Return the table that classical.csv holds.
+def classical_frame(fitted: Sequence[FittedColumn], origin: Origin, prob: float = CI_PROB) -> pd.DataFrame:
+    """Return the table that classical.csv holds, with intervals of a probability.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def classical_frame(fitted: Sequence[FittedColumn], origin: Origin) -> pd.DataFr
         if fit is None:
             continue
         frames.append(
-            fit.frame().assign(
+            fit.frame(prob).assign(
                 table=column.spec.table,
                 column=column.spec.group or GROUP_ALL,
                 df=fit.df,

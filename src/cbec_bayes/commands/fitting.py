@@ -10,6 +10,7 @@ import typer
 
 from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_table, show, spare, work
 from cbec_bayes.commands.options import (
+    Ci,
     Controls,
     Convention,
     Engine,
@@ -26,17 +27,21 @@ from cbec_bayes.commands.options import (
     Outcome,
     OutcomeIfAny,
     PanelFile,
+    PriorScale,
     Quiet,
+    Rope,
     Scheduler,
     Seed,
     Time,
     TimeIfAny,
     Unit,
     UnitIfAny,
+    UnitSlopes,
     Workers,
     names,
 )
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -60,6 +65,10 @@ def fit(
     engine: Engine = "auto",
     convention: Convention = "reghdfe",
     moments: MomentsFile = None,
+    rope: Rope = None,
+    prior_scale: PriorScale = 1.0,
+    ci: Ci = CI_PROB,
+    unit_slopes: UnitSlopes = False,
     out: Out = None,
     seed: Seed = 1,
     fresh: Fresh = False,
@@ -72,12 +81,13 @@ def fit(
     request = Request(
         command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, reads=[data, moments], n_steps=3
     )
+    more = {"rope": rope, "prior_scale": prior_scale, "ci": ci, "unit_slopes": unit_slopes}
     if moments is not None:
-        _fit_moments(request, moments, model, seed)
+        _fit_moments(request, moments, {"model": model, "seed": seed}, more)
         return
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "engine": engine, "ssc": convention, "seed": seed}
-    _fit_panel(request, Path(str(data)), asked)
+    _fit_panel(request, Path(str(data)), asked, more)
 
 
 def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments: Path | None) -> None:
@@ -92,9 +102,11 @@ def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments
         raise InputError(f"moments have their columns already: leave out {', '.join(given)}")
 
 
-def _fit_panel(request: Request, data: Path, asked: dict[str, Any]) -> None:
+def _fit_panel(request: Request, data: Path, asked: dict[str, Any], more: Mapping[str, Any]) -> None:
     from cbec_bayes.jobs.fit import fit_file
-    from cbec_bayes.jobs.fit_settings import content, settings_of
+    from cbec_bayes.jobs.fit_settings import FitOptions, content, settings_of
+
+    asked = {**asked, "options": FitOptions(**more)}
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         return _found_of_fit(fit_file(data, **asked, on_progress=on_progress), written=request.out is not None)
@@ -102,15 +114,17 @@ def _fit_panel(request: Request, data: Path, asked: dict[str, Any]) -> None:
     deliver(request, find, lambda: content(settings_of(data, **asked)))
 
 
-def _fit_moments(request: Request, moments: Path, model: str, seed: int) -> None:
+def _fit_moments(request: Request, moments: Path, asked: dict[str, Any], more: Mapping[str, Any]) -> None:
     from cbec_bayes.jobs.fit import fit_moments_file
-    from cbec_bayes.jobs.fit_settings import content_of_moments
+    from cbec_bayes.jobs.fit_settings import FitOptions, content_of_moments
+
+    asked = {**asked, "options": FitOptions(**more)}
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = fit_moments_file(moments, model=model, seed=seed, on_progress=on_progress)
+        found = fit_moments_file(moments, **asked, on_progress=on_progress)
         return _found_of_fit(found, written=request.out is not None)
 
-    deliver(request, find, lambda: content_of_moments(moments, model=model, seed=seed))
+    deliver(request, find, lambda: content_of_moments(moments, **asked))
 
 
 def _found_of_fit(found: FittedPanel, *, written: bool) -> Found:

@@ -104,6 +104,31 @@ Convention = Annotated[
         autocompletion=convention_names,
     ),
 ]
+Rope = Annotated[
+    float | None,
+    typer.Option(
+        "--rope",
+        metavar="X",
+        help="Half-width of practically zero, in the outcome's unit per unit of the exposure. Default: a tenth of "
+        "their standard deviations' ratio within units.",
+    ),
+]
+PriorScale = Annotated[
+    float,
+    typer.Option("--prior-scale", metavar="X", help="Factor of the priors of scales between groups and between units."),
+]
+Ci = Annotated[
+    float,
+    typer.Option(
+        "--ci",
+        metavar="P",
+        help="Probability of the intervals in the fit's own tables; comparisons and checks have 95 % ones.",
+    ),
+]
+UnitSlopes = Annotated[
+    bool,
+    typer.Option("--unit-slopes", help="Write unit_slopes.csv, too: every unit's own slope, where the model has them."),
+]
 StudyName = Annotated[
     str,
     typer.Option(

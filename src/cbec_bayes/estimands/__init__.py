@@ -5,6 +5,7 @@ from __future__ import annotations
 from cbec_bayes.estimands.summary import (
     CONTRAST_COLUMNS,
     EFFECT_COLUMNS,
+    UNIT_EFFECT_COLUMNS,
     Summary,
     effects_frame,
     leaves_zero_out,
@@ -15,6 +16,7 @@ from cbec_bayes.estimands.summary import (
 __all__ = [
     "CONTRAST_COLUMNS",
     "EFFECT_COLUMNS",
+    "UNIT_EFFECT_COLUMNS",
     "Summary",
     "effects_frame",
     "leaves_zero_out",

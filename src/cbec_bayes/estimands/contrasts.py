@@ -13,11 +13,11 @@ from cbec_bayes.estimands.groups import group_slopes, log_scales, min_ess, slope
 from cbec_bayes.estimands.summary import CONTRAST_COLUMNS, Drawn, Mixed, Quantity
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import GROUP_NEW
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW
 
 
-def contrasts(fit: PanelFit) -> pd.DataFrame:
-    """Contrast every two groups.
+def contrasts(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
+    """Contrast every two groups, with intervals of a probability.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def contrasts(fit: PanelFit) -> pd.DataFrame:
         mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), apart)
         found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k in range(len(pairs))]
     rows = [
-        {"group": labels[i], "minus": labels[j], **asdict(one.summary()), "origin": str(fit.design.origin)}
+        {"group": labels[i], "minus": labels[j], **asdict(one.summary(prob)), "origin": str(fit.design.origin)}
         for (i, j), one in zip(pairs, found, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
@@ -54,7 +54,7 @@ def ranks(labels: Sequence[str], draws: Array) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "rank", "probability"])
 
 
-def estimands(fit: PanelFit, half_width: float) -> pd.DataFrame:
+def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.DataFrame:
     """Return each slope with the probability that it is practically zero (Kruschke, 2018), and the average over units.
 
     Parameters
@@ -63,11 +63,13 @@ def estimands(fit: PanelFit, half_width: float) -> pd.DataFrame:
         A fitted model.
     half_width
         Of the region of practical equivalence to zero, in units of the slope.
+    prob
+        Probability of the intervals.
 
     Returns
     -------
     DataFrame
-        estimand (a group, ``(all)``, or `AVERAGE`), mean, sd, ci_low, ci_high, p_positive, rope_half_width, p_rope,
+        estimand (``(average)``, a group, or ``(all)``), mean, sd, ci_low, ci_high, p_positive, rope_half_width, p_rope,
         origin, mcse.
 
     Raises
@@ -81,7 +83,7 @@ def estimands(fit: PanelFit, half_width: float) -> pd.DataFrame:
     for name, quantity in slope_quantities(fit).items():
         if name == GROUP_NEW:
             continue
-        found = quantity.summary()
+        found = quantity.summary(prob)
         numbers = dict(zip(("mean", "sd", "ci_low", "ci_high", "p_positive"), found.numbers, strict=True))
         rope = {"rope_half_width": half_width, "p_rope": quantity.within(half_width)}
         rows.append({"estimand": name, **numbers, **rope, "origin": str(fit.design.origin), "mcse": found.mcse})

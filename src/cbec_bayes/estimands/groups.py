@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.likelihood.residual_covariance import mean_names
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.refit import Refit
 from cbec_bayes.classical.regression import MANY, twfe
-from cbec_bayes.estimands.summary import Drawn, Mixed, Quantity, effects_frame, pooling_factor_overall
+from cbec_bayes.estimands.summary import (
+    UNIT_EFFECT_COLUMNS,
+    Drawn,
+    Mixed,
+    Quantity,
+    effects_frame,
+    pooling_factor_overall,
+    summarise_draws,
+)
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSlopes:
     """Draws of the slopes of the exposure.
 
@@ -34,8 +43,10 @@ class GroupSlopes:
         beta + b_r, shape (S, R).
     common
         beta where the model has it, else the mean of the groups' slopes weighted by their units, shape (S,).
+    of_units
+        Mean over the units of each group of their slopes, their own deviations included, shape (S, R).
     average
-        Mean over units of each unit's slope, its own deviation included, shape (S,).
+        Mean over all units of the same, shape (S,).
     new
         Slope of a group not yet seen, shape (S,); None where nothing pools the groups.
     """
@@ -43,6 +54,7 @@ class GroupSlopes:
     labels: tuple[str, ...]
     groups: Array
     common: Array
+    of_units: Array
     average: Array
     new: Array | None
 
@@ -72,11 +84,11 @@ def _slopes(model: PanelModel, design: Design, draws: Callable[[str], Array]) ->
     else:
         groups = draws("group_total_slope")
         common = draws("slope") if model.choice("group_slope") == "pooled" else groups @ weights
-    average = groups @ weights if len(design.groups) else common
-    if model.choice("unit_slope") == "pooled":
-        average = average + draws("mean_unit_slope")
+    own = model.choice("unit_slope") == "pooled"
+    of_units = groups + draws("group_mean_unit_slope") if own and len(design.groups) else groups
+    average = of_units @ weights if len(design.groups) else common + (draws("mean_unit_slope") if own else 0.0)
     new = draws("new_group_slope") if model.choice("group_slope") == "pooled" else None
-    return GroupSlopes(design.groups, groups, common, average, new)
+    return GroupSlopes(labels=design.groups, groups=groups, common=common, of_units=of_units, average=average, new=new)
 
 
 def units_per_group(design: Design) -> Array:
@@ -84,31 +96,41 @@ def units_per_group(design: Design) -> Array:
     return design.counts.group_units.astype(float)
 
 
-AVERAGE = "average over units"
-"""Name of the mean over units of each unit's slope."""
-
-
 def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
-    """Return the slopes of a fit by name: every group, ``(all)``, `AVERAGE`, and ``(new)`` where groups are pooled.
+    """Return the slopes of a fit by name: ``(average)``, every group, ``(all)``, and ``(new)`` where groups are pooled.
 
-    Where the model was collapsed they are mixtures of normals given the scales, which are known far better than draws
-    of the slopes themselves would be.
+    ``(average)`` is the mean over the units of the panel of each unit's slope, its own deviation included. Where the
+    model was collapsed slopes are mixtures of normals given the scales, which are known far better than draws of the
+    slopes themselves would be.
     """
     slopes = group_slopes(fit)
-    names = (*slopes.labels, GROUP_ALL, AVERAGE)
+    names = (GROUP_AVERAGE, *slopes.labels, GROUP_ALL)
     if fit.collapsed is None:
-        draws = dict(zip(names, [*slopes.groups.T, slopes.common, slopes.average], strict=True))
+        draws = dict(zip(names, [slopes.average, *slopes.groups.T, slopes.common], strict=True))
         draws |= {} if slopes.new is None else {GROUP_NEW: slopes.new}
         return {name: Drawn(values, min_ess(fit)) for name, values in draws.items()}
     loadings = slope_loadings(fit)
     points = log_scales(fit, at_most=None)
-    mean, variance = fit.collapsed.linear(points, loadings)
+    mean, variance = fit.collapsed.linear(points, loadings[[-1, *range(len(loadings) - 1)]])
     found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k, name in enumerate(names)}
     if slopes.new is not None:
         k = names.index(GROUP_ALL)
         tau = fit.collapsed.scales(points)["tau"]
         found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), min_ess(fit))
     return dict(found)
+
+
+def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
+    """Return by group the average slope of its units that are there; that of the group if units have none of their own.
+
+    A group's slope is that of units in general; this is the mean of finitely many of them.
+    """
+    slopes = group_slopes(fit)
+    if fit.collapsed is None:
+        return {name: Drawn(draws, min_ess(fit)) for name, draws in zip(slopes.labels, slopes.of_units.T, strict=True)}
+    loadings = unit_average_loadings(fit)
+    mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), loadings)
+    return {name: Mixed(mean[:, r], np.sqrt(variance[:, r]), min_ess(fit)) for r, name in enumerate(slopes.labels)}
 
 
 def min_ess(fit: PanelFit) -> float:
@@ -135,8 +157,24 @@ def slope_loadings(fit: PanelFit) -> Array:
         found[-1] = average
         if model.choice("group_slope") == "fixed":
             found[-2] = average
-    if model.choice("unit_slope") == "pooled":
-        found[-1, collapsed.n_coefficients + collapsed.unit_means.index("mean_unit_slope")] = 1.0
+    found[-1] += weights @ _unit_deviation_loadings(fit)
+    return found
+
+
+def unit_average_loadings(fit: PanelFit) -> Array:
+    """Return the average slope of the units of each group as a sum of coefficients, shape (R, p)."""
+    n_groups = len(fit.design.groups)
+    return np.asarray(slope_loadings(fit)[:n_groups] + _unit_deviation_loadings(fit)[:n_groups])
+
+
+def _unit_deviation_loadings(fit: PanelFit) -> Array:
+    """Return the mean deviation of the units of each group, of all without groups, as a sum of coefficients, (R, p)."""
+    collapsed, groups = fit.collapsed, fit.design.groups
+    assert collapsed is not None
+    found = np.zeros((max(1, len(groups)), collapsed.n_conditional))
+    if fit.model.choice("unit_slope") == "pooled":
+        for r, name in enumerate(mean_names(["unit_slope"], groups)):
+            found[r, collapsed.n_coefficients + collapsed.unit_means.index(name)] = 1.0
     return found
 
 
@@ -174,8 +212,11 @@ def log_scales(fit: PanelFit, at_most: int | None = 1_000) -> Array:
     return points if at_most is None else points[:: max(1, len(points) // at_most)]
 
 
-def effects(fit: PanelFit, ssc: str = "reghdfe") -> pd.DataFrame:
-    """Return effects.csv of a fit: one row per group, one for the common slope, one for a group not yet seen.
+def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd.DataFrame:
+    """Return effects.csv of a fit.
+
+    Its rows are the average over the units of the panel, each group, groups in general, and a group not yet seen.
+    ``units_mean`` and what follows it are of the average over the units that are there, of the panel or of a group.
 
     Parameters
     ----------
@@ -183,45 +224,81 @@ def effects(fit: PanelFit, ssc: str = "reghdfe") -> pd.DataFrame:
         The fitted model.
     ssc
         Convention of the clustered standard errors that stand beside.
+    prob
+        Probability of the intervals.
     """
     design = fit.design
-    slopes, quantities = group_slopes(fit), slope_quantities(fit)
+    slopes, quantities, averages = group_slopes(fit), slope_quantities(fit), unit_averages(fit)
     counts = design.counts
     factors = pooling_factors(fit)
     complete = _regression(fit, None, ssc)[0]
-    rows: list[dict[str, object]] = []
+    whole = {"n_units": counts.n_units, "n_obs": counts.n_obs, "complete_pooling": complete}
+    rows = [whole | _posterior(GROUP_AVERAGE, quantities, quantities[GROUP_AVERAGE], prob)]
     for r, label in enumerate(slopes.labels):
         own = _regression(fit, label, ssc)
         rows.append(
             {
-                "group": label,
                 "n_units": int(counts.group_units[r]),
                 "n_obs": int(counts.group_obs[r]),
                 "no_pooling": own[0],
                 "no_pooling_se": own[1],
                 "complete_pooling": complete,
-                **asdict(quantities[label].summary()),
                 "pooling_factor": float(factors[r]),
-                "origin": str(design.origin),
+                **_posterior(label, quantities, averages[label], prob),
             }
         )
     several = fit.model.choice("group_slope") == "pooled"
     overall = pooling_factor_overall(slopes.groups - slopes.common[:, None]) if several else math.nan
-    for label in (GROUP_ALL, GROUP_NEW):
-        whole = label == GROUP_ALL
-        rows.append(
-            {
-                "group": label,
-                "n_units": counts.n_units if whole else None,
-                "n_obs": counts.n_obs if whole else None,
-                "no_pooling_se": None,
-                "complete_pooling": complete,
-                **(asdict(quantities[label].summary()) if label in quantities else {}),
-                "pooling_factor": overall if whole else math.nan,
-                "origin": str(design.origin),
-            }
-        )
-    return effects_frame(rows)
+    rows.append(whole | {"pooling_factor": overall} | _posterior(GROUP_ALL, quantities, None, prob))
+    rows.append({"complete_pooling": complete} | _posterior(GROUP_NEW, quantities, None, prob))
+    return effects_frame(rows, UNIT_EFFECT_COLUMNS).assign(origin=str(design.origin))
+
+
+def _posterior(
+    label: str, quantities: Mapping[str, Quantity], units: Quantity | None, prob: float
+) -> dict[str, object]:
+    """Return the cells of a row that follow from the posterior: of its own slope, and of the average over its units."""
+    found: dict[str, object] = {"group": label}
+    if label in quantities:
+        found |= asdict(quantities[label].summary(prob))
+    if units is not None:
+        average = asdict(units.summary(prob))
+        found |= {f"units_{name}": average[name] for name in ("mean", "sd", "ci_low", "ci_high")}
+    return found
+
+
+def unit_slopes(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
+    """Return the slope of every unit, its own deviation included, from draws.
+
+    Parameters
+    ----------
+    fit
+        Of a member whose units have slopes of their own.
+    prob
+        Probability of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        unit, group (blank without groups), mean, sd, ci_low, ci_high, p_positive, origin.
+
+    Raises
+    ------
+    InputError
+        Units have no slopes of their own, or are too many for their slopes to be held.
+    """
+    posterior, design = fit.tree["posterior"].dataset, fit.design
+    if "unit_slope" not in posterior:
+        raise InputError(f"the posterior of '{fit.model.name}' holds no slopes of units")
+    slopes, group = group_slopes(fit), design.group_of_unit
+    drawn = posterior["unit_slope"].to_numpy().reshape(-1, len(design.units))
+    rows = []
+    for i, unit in enumerate(design.units):
+        base = slopes.groups[:, group[i]] if design.groups else slopes.common
+        label = design.groups[group[i]] if design.groups else ""
+        rows.append((unit, label, *summarise_draws(base + drawn[:, i], prob).numbers, str(design.origin)))
+    columns = ["unit", "group", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _regression(fit: PanelFit, group: str | None, ssc: str) -> tuple[float | None, float | None]:

@@ -17,7 +17,7 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, Origin
 
 PATH_MAX = 1e5
-"""Largest between-group scale of a path, in units of sd(outcome) / sd(exposure); a tenth of it beside other scales."""
+"""Largest between-group scale of a path, in sd(outcome) / sd(exposure) within; a tenth of it beside other scales."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +107,12 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     if collapsed is None or fit.model.choice("group_slope") != "pooled":
         raise InputError(f"the model '{fit.model.name}' has no shrinkage path: its group slopes are not pooled exactly")
     most = PATH_MAX if collapsed.is_separated else PATH_MAX / 10
-    longest = most * float(fit.design.y.std(ddof=1) / fit.design.x[:, 0].std(ddof=1))
+    within = fit.design.spread.within
+    longest = most * float(within[0] / within[1])
     if np.max(tau) > 1.001 * longest:
         raise InputError(
-            f"the path ends at tau = {longest:.3g}, {most:g} times sd(outcome) / sd(exposure); groups are apart long "
-            "before, and double precision with them"
+            f"the path ends at tau = {longest:.3g}, {most:g} times sd(outcome) / sd(exposure) within; groups are apart "
+            "long before, and double precision with them"
         )
     unit, at = np.eye(collapsed.n_conditional), fit.blocks.positions
     common = unit[at["slope"]]

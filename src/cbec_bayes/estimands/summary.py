@@ -31,12 +31,15 @@ EFFECT_COLUMNS = (
     "origin",
     "mcse",
 )
+UNIT_EFFECT_COLUMNS = (*EFFECT_COLUMNS, "units_mean", "units_sd", "units_ci_low", "units_ci_high")
+"""Those of a panel, where a group has units: the average over its units that are there stands beside its own slope."""
+
 CONTRAST_COLUMNS = ("group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin", "mcse")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Location, spread, 95 % equal-tailed interval and probability of a positive value of one posterior quantity.
+    """Location, spread, equal-tailed interval and probability of a positive value of one posterior quantity.
 
     `mcse` is the largest Monte Carlo standard error of the mean and of the interval's ends; 0 where nothing was drawn.
     """
@@ -57,7 +60,7 @@ class Summary:
 class Quantity(Protocol):
     """A posterior quantity that is known by sampling."""
 
-    def summary(self) -> Summary:
+    def summary(self, prob: float = CI_PROB) -> Summary:
         """Return its location, spread, interval, probability of being positive, and Monte Carlo error."""
         ...
 
@@ -73,9 +76,9 @@ class Drawn:
     draws: Array
     ess: float
 
-    def summary(self) -> Summary:
+    def summary(self, prob: float = CI_PROB) -> Summary:
         """See `Quantity`."""
-        return summarise_draws(self.draws, ess=self.ess)
+        return summarise_draws(self.draws, prob, ess=self.ess)
 
     def within(self, half_width: float) -> float:
         """See `Quantity`."""
@@ -106,10 +109,10 @@ class Mixed:
             z = (value - self.mean) / self.sd
         return np.asarray(special.ndtr(np.where(np.isnan(z), 0.0, z)))
 
-    def summary(self) -> Summary:
+    def summary(self, prob: float = CI_PROB) -> Summary:
         """See `Quantity`."""
         centre, spread = float(self.mean.mean()), math.sqrt(float((self.sd**2).mean() + self.mean.var()))
-        low, high = (self._quantile(p) for p in ((1 - CI_PROB) / 2, (1 + CI_PROB) / 2))
+        low, high = (self._quantile(p) for p in ((1 - prob) / 2, (1 + prob) / 2))
         error = max(float(self.mean.std()), self._end_error(low), self._end_error(high)) / math.sqrt(self.ess)
         return Summary(
             mean=centre, sd=spread, ci_low=low, ci_high=high, p_positive=1 - float(self.below(0.0).mean()), mcse=error
@@ -197,8 +200,8 @@ def leaves_zero_out(table: pd.DataFrame) -> pd.Series[bool]:
     return (table["ci_low"] > 0) | (table["ci_high"] < 0)
 
 
-def effects_frame(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
+def effects_frame(rows: Sequence[dict[str, object]], columns: Sequence[str] = EFFECT_COLUMNS) -> pd.DataFrame:
     """Return rows of effects as the table that effects.csv holds; a missing cell is blank."""
-    frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
-    numbers = [name for name in EFFECT_COLUMNS if name not in ("group", "n_units", "n_obs", "origin")]
+    frame = pd.DataFrame(rows, columns=list(columns))
+    numbers = [name for name in columns if name not in ("group", "n_units", "n_obs", "origin")]
     return frame.astype({"n_units": "Int64", "n_obs": "Int64"} | dict.fromkeys(numbers, float))

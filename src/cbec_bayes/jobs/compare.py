@@ -18,7 +18,7 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.exact import unpack
-from cbec_bayes.runtime.labels import GROUP_ALL
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 COMPLETE, NONE = "complete_pooling", "no_pooling"
@@ -95,7 +95,8 @@ def side_by_side(
     -------
     DataFrame
         One row per column, with columns `COMPARE_COLUMNS`. Intervals are 95 %, equal-tailed. Models have all
-        regressors: beside a column with other ones there is nothing. `note` says why a number is missing that would
+        regressors: beside a column with other ones there is nothing. Beside a regression of all rows stands the average
+        over units. `note` says why a number is missing that would
         stand in the row.
     """
     exposure = design.terms[0]
@@ -110,9 +111,10 @@ def side_by_side(
         same = set(column.terms) == set(design.terms)
         at = {COMPLETE: group if same else None, NONE: group if same and group != GROUP_ALL else None}
         pooled, apart = (_row(effects.get(name), at[name]) for name in LIMITS)
-        own = _row(effects.get(headline), group if same else None)
+        own = _row(effects.get(headline), (column.group or GROUP_AVERAGE) if same else None)
         errors = [None if row is None else row["mcse"] for row in (pooled, apart, own)]
-        rest = (None, None) if own is None else (own["p_positive"], own["pooling_factor"])
+        whole = _row(effects.get(headline), group if same else None)
+        rest = (None, None) if own is None or whole is None else (own["p_positive"], whole["pooling_factor"])
         rows.append(
             (
                 *(column.table, column.name, group, n_units, there),

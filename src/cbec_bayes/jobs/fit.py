@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cbec_bayes.bayes.fit import ENGINES, Engine, fit, restore
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.classical.conventions import convention
-from cbec_bayes.jobs.fit_settings import content, read_settings, settings_of
+from cbec_bayes.jobs.fit_settings import OPTIONS, FitOptions, content, options_of, read_settings, settings_of
 from cbec_bayes.jobs.fit_tables import DIAGNOSTICS, POSTERIOR, FittedPanel, read_tree, tabulate
 from cbec_bayes.jobs.moments import load_moments
 from cbec_bayes.panel import Roles, read_panel
@@ -44,6 +46,7 @@ def fit_file(
     engine: str = "auto",
     ssc: str = "reghdfe",
     seed: int = 1,
+    options: FitOptions = OPTIONS,
     kept: Path | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> FittedPanel:
@@ -63,6 +66,8 @@ def fit_file(
         Convention of the clustered standard errors.
     seed
         Of everything random.
+    options
+        What else is asked for.
     kept
         Folder with the posterior of this very fit, which is then read and not sampled again.
     on_progress
@@ -79,7 +84,7 @@ def fit_file(
     if engine not in engines:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
     convention(ssc)
-    spec = load_panel_model(model)
+    spec = options.of(load_panel_model(model))
     on_progress(Progress("reading the panel"))
     panel = read_panel(
         file, Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
@@ -107,8 +112,9 @@ def fit_file(
         engine=engine,
         ssc=ssc,
         seed=seed,
+        options=options,
     )
-    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings)
+    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options)
 
 
 def _require_errors(design: Design, file: Path) -> None:
@@ -138,7 +144,12 @@ def _require_room(spec: PanelModel, n_units: int, n_groups: int) -> None:
 
 
 def fit_moments_file(
-    file: Path, *, model: str, seed: int = 1, on_progress: OnProgress = ignore_progress
+    file: Path,
+    *,
+    model: str,
+    seed: int = 1,
+    options: FitOptions = OPTIONS,
+    on_progress: OnProgress = ignore_progress,
 ) -> FittedPanel:
     """Fit a model to a file of moments, by the collapsed engine.
 
@@ -148,7 +159,7 @@ def fit_moments_file(
         What `cbec-bayes moments` wrote.
     model
         Name of a panel model, or its TOML file.
-    seed, on_progress
+    seed, options, on_progress
         As in `fit_file`.
 
     Raises
@@ -158,15 +169,17 @@ def fit_moments_file(
     GateError
         The posterior has no mode.
     """
-    spec = load_panel_model(model)
+    spec = options.of(load_panel_model(model), rows=False)
     on_progress(Progress("reading the moments"))
     gathered = load_moments(file)
     _require_room(spec, int(gathered.group_units.sum()), len(gathered.groups))
     on_progress(Progress("fitting"))
     found = fit(gathered, spec, seed=seed, on_progress=on_progress)
     on_progress(Progress("tables"))
-    settings = {"moments": file.resolve().as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    return tabulate(found, seed=seed, settings={**settings, "model": model, "seed": seed})
+    settings: dict[str, Any] = {"moments": file.resolve().as_posix()}
+    settings |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "model": model, "seed": seed}
+    settings |= asdict(options)
+    return tabulate(found, seed=seed, settings=settings, options=options)
 
 
 def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress = ignore_progress) -> FittedPanel:
@@ -193,7 +206,10 @@ def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress
     """
     settings = read_settings(folder, seed=seed)
     holds = receipts.read(folder, "fit", receipts.digest("fit", content(settings))) is not None
-    options = {name: value for name, value in settings.items() if name not in ("data", "sha256")}
-    found = fit_file(Path(settings["data"]), **options, kept=folder if holds else None, on_progress=on_progress)
+    options = options_of(settings)
+    left_out = ("data", "sha256", *asdict(options))
+    asked = {name: value for name, value in settings.items() if name not in left_out}
+    kept = folder if holds else None
+    found = fit_file(Path(settings["data"]), **asked, options=options, kept=kept, on_progress=on_progress)
     found.fit.diagnostics.require()
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,17 @@ from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
-from cbec_bayes.estimands.groups import effects, group_slopes
-from cbec_bayes.jobs.fit_settings import SETTINGS
+from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
+from cbec_bayes.jobs.fit_settings import OPTIONS, SETTINGS, FitOptions
 from cbec_bayes.panel import Panel
 from cbec_bayes.runtime.files import csv_text
-from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS
 
 POSTERIOR, DIAGNOSTICS = "posterior.nc", "diagnostics.json"
 """Files of a fit's folder from which the fit itself can be read again."""
 
 ROPE = 0.1
-"""Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure)."""
+"""Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure) within."""
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
@@ -55,6 +55,10 @@ class FittedPanel:
         Of everything random.
     settings
         What was asked for, as fit.json holds it: from it `check` fits the same model to the same file again.
+    options
+        Those among it that have a default.
+    unit_slopes
+        The slope of every unit, where it was asked for.
     """
 
     panel: Panel | None
@@ -66,6 +70,8 @@ class FittedPanel:
     estimands: pd.DataFrame
     seed: int
     settings: Mapping[str, Any]
+    options: FitOptions = OPTIONS
+    unit_slopes: pd.DataFrame | None = None
 
     @property
     def ssc(self) -> str:
@@ -97,20 +103,27 @@ class FittedPanel:
             ),
             *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
             f"Priors, in the data's own units: {scales}.",
+            *(
+                [f"The priors of scales between groups and units are {factor:g} times those of the model."]
+                if (factor := self.options.prior_scale) != 1
+                else []
+            ),
             _evidence_note(self.fit),
             f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {trust}. "
-            f"{passed} Intervals are {CI_PROB:.0%}, equal-tailed. Origin: {self.fit.design.origin}.",
+            f"{passed} Intervals are {100 * self.options.ci:g}%, equal-tailed. Origin: {self.fit.design.origin}.",
         )
 
     def shown(self) -> pd.DataFrame:
         """Return the effects as text for a terminal: of many groups the largest and the smallest."""
         rows = self.effects
         if len(rows) > MAX_CONTRASTED:  # the ends; effects.csv has them all
-            groups = rows[~rows["group"].isin([GROUP_ALL, GROUP_NEW])]
+            groups = rows[~rows["group"].isin(NO_GROUPS)]
             order = groups["mean"].rank(method="first")
             ends = groups[(order <= SHOWN_AT_ENDS) | (order > len(groups) - SHOWN_AT_ENDS)]
-            rows = pd.concat([ends.sort_values("mean", ascending=False), rows.drop(index=groups.index)])
-        text = rows.drop(columns=["n_obs", "origin"]).astype(object)
+            rows = pd.concat([rows[:1], ends.sort_values("mean", ascending=False), rows[1:].drop(index=groups.index)])
+        same = self.fit.model.choice("unit_slope") == "off"  # and then so is the average over a group's units
+        averages = [name for name in rows.columns if name.startswith("units_")] if same else []
+        text = rows.drop(columns=["n_obs", "origin", *averages]).astype(object)
         for column in text.columns[1:]:
             form = ".0f" if column == "n_units" else ".4g"
             text[column] = ["" if pd.isna(value) else f"{float(value):{form}}" for value in text[column]]
@@ -125,7 +138,7 @@ class FittedPanel:
             "model": self.fit.model.name,
             "question": self.fit.model.question,
             "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
-            "ci_prob": CI_PROB,
+            "ci_prob": self.options.ci,
             "seed": self.seed,
             "origin": str(self.fit.design.origin),
         }
@@ -140,6 +153,7 @@ class FittedPanel:
             "estimands": self.estimands,
             "ledger": self.ledger,
         }
+        frames |= {} if self.unit_slopes is None else {"unit_slopes": self.unit_slopes}
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files[POSTERIOR] = netcdf_bytes(self.fit.tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
@@ -190,6 +204,7 @@ def tabulate(
     panel: Panel | None = None,
     seed: int = 1,
     settings: Mapping[str, Any] | None = None,
+    options: FitOptions = OPTIONS,
 ) -> FittedPanel:
     """Return every table of a fit.
 
@@ -205,6 +220,8 @@ def tabulate(
         Of everything random that follows.
     settings
         What was asked for; default what the fit itself knows.
+    options
+        Those among it that have a default.
     """
     design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
@@ -218,19 +235,24 @@ def tabulate(
         "model": found.model.name,
         "ssc": ssc,
         "seed": seed,
+        **asdict(options),
     }
+    ci, within = options.ci, design.spread.within
+    half_width = ROPE * float(within[0] / within[1]) if options.rope is None else options.rope
     return FittedPanel(
         panel=panel,
         fit=found,
-        effects=effects(found, ssc),
-        classical=classical_frame(fit_columns(design, own_columns(design), ssc), design.origin)
+        effects=effects(found, ssc, prob=ci),
+        classical=classical_frame(fit_columns(design, own_columns(design), ssc), design.origin, ci)
         if gathered is None
         else moments_frame(gathered),
-        contrasts=contrasts(found) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
+        contrasts=contrasts(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks=ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands=estimands(found, ROPE * float(design.spread[0] / design.spread[1])),
+        estimands=estimands(found, half_width, ci),
         seed=seed,
         settings=asked if settings is None else settings,
+        options=options,
+        unit_slopes=unit_slopes(found, ci) if options.unit_slopes else None,
     )
 
 

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cbec_bayes.panel import Panel
+from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
 from cbec_bayes.panel.within import Array, Codes, TwoWay
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
-
-COLLINEAR = 1e-9
-"""A regressor of which the others and the effects leave less than this share of its spread is collinear."""
 
 _EPSILON = float(np.finfo(float).eps)
 
@@ -60,10 +58,8 @@ class Design:
     origin
         Of the data; every result says it.
     held_spread
-        Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,), where these are not
-        the rows' own: a part of a panel, or another outcome on its regressors, is fitted under the same priors.
-    held_elapsed_spread
-        The same of the periods.
+        Standard deviations that priors are measured in, where these are not the rows' own: a part of a panel, or
+        another outcome on its regressors, is fitted under the same priors.
     counted
         Numbers of rows and units, where the rows themselves are not there; None where they are.
     """
@@ -80,8 +76,7 @@ class Design:
     groups: tuple[str, ...]
     effects: TwoWay
     origin: Origin
-    held_spread: Array | None = None
-    held_elapsed_spread: float | None = None
+    held_spread: Spread | None = None
     counted: Counts | None = None
 
     @property
@@ -97,12 +92,11 @@ class Design:
         return Counts(self.n_obs, len(self.units), obs, units)
 
     @property
-    def spread(self) -> Array:
-        """Standard deviations of outcome and regressors that priors are measured in, shape (1 + K,)."""
+    def spread(self) -> Spread:
+        """Standard deviations of outcome, regressors and periods that priors are measured in."""
         if self.held_spread is not None:
             return self.held_spread
-        # Column by column: the deviations of all of them at once would be as large as the panel.
-        return np.array([column.std(ddof=1) for column in (self.y, *self.x.T)])
+        return spread_of((self.y, *self.x.T), self.elapsed, self.effects)
 
     @property
     def elapsed(self) -> Array:
@@ -111,9 +105,11 @@ class Design:
         return np.asarray(when - when.mean())
 
     @property
-    def elapsed_spread(self) -> float:
-        """Standard deviation of the periods that priors of trends are measured in."""
-        return float(self.elapsed.std(ddof=1)) if self.held_elapsed_spread is None else self.held_elapsed_spread
+    def group_of_unit(self) -> Codes:
+        """Code of every unit's group, shape (N,); zeros where there are no groups."""
+        if self.group is None:
+            return np.zeros(len(self.units), dtype=np.intp)
+        return self.group[np.unique(self.unit, return_index=True)[1]]
 
     @property
     def n_obs(self) -> int:
@@ -126,7 +122,7 @@ class Design:
             if term not in self.terms:
                 raise InputError(f"unknown regressor '{term}'; {suggest(term, self.terms)}")
         at = [self.terms.index(term) for term in terms]
-        held = None if self.held_spread is None else self.held_spread[[0, *(1 + k for k in at)]]
+        held = None if self.held_spread is None else self.held_spread.of([0, *(1 + k for k in at)])
         return replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held)
 
     def with_regressors(self, terms: Sequence[str], x: Array) -> Design:
@@ -135,7 +131,7 @@ class Design:
 
     def holding_spread(self) -> Design:
         """Return the design with its spread held, whatever becomes of its rows."""
-        return replace(self, held_spread=self.spread, held_elapsed_spread=self.elapsed_spread)
+        return replace(self, held_spread=self.spread)
 
     def of_group(self, group: str) -> Design:
         """Return the rows of one group."""

@@ -18,7 +18,7 @@ from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.runtime.labels import NO_GROUPS, Origin
 
 
 def read_panel(
@@ -125,7 +125,7 @@ def _check_groups(source: Source, roles: Roles, units: Sequence[str], names: Seq
     column = str(roles.group)
     first: dict[str, int] = {}
     for i, (unit, name) in enumerate(zip(units, names, strict=True)):
-        if name in (GROUP_ALL, GROUP_NEW):
+        if name in NO_GROUPS:
             raise source.wrong(i, column, f"'{name}' cannot name a group; results use it for something else")
         j = first.setdefault(unit, i)
         if names[j] != name:

@@ -27,7 +27,7 @@ from cbec_bayes.published.readings import (
 from cbec_bayes.published.stated import DEFAULT_STARS
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import Row, read_rows
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import NO_GROUPS
 
 Scenario = Literal["as_printed", "coherent", "stars"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
@@ -208,7 +208,7 @@ def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
 
     if not row["label"]:
         raise wrong("label", "the cell is blank")
-    if row["label"] in (GROUP_ALL, GROUP_NEW):
+    if row["label"] in NO_GROUPS:
         raise wrong("label", f"'{row['label']}' is reserved for a row of the output")
     estimate, se, stars, df = number("estimate"), number("se"), row["stars"], number("df")
     if estimate is None and (se is not None or stars):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
 
 type Array = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
-GROUP_TITLES = {GROUP_ALL: "in common", GROUP_NEW: "a group not seen"}
+GROUP_TITLES = {GROUP_AVERAGE: "average over units", GROUP_ALL: "groups in general", GROUP_NEW: "a group not seen"}
 """What the rows of effects that are no group are called."""
 
 

@@ -24,6 +24,7 @@ from cbec_bayes.reporting.drawing import (
     as_svg,
     new_figure,
 )
+from cbec_bayes.reporting.tables import level
 from cbec_bayes.runtime.labels import CI_PROB
 
 Array = NDArray[np.float64]
@@ -34,6 +35,7 @@ def forest(
     printed: pd.DataFrame,
     xlabel: str,
     beside: str = "printed (dotted: ± t × parentheses)",
+    prob: float = CI_PROB,
 ) -> str:
     """Draw printed slopes beside pooled ones.
 
@@ -48,6 +50,8 @@ def forest(
         Name of the slope.
     beside
         What the printed slopes are called.
+    prob
+        Probability of the intervals of the pooled ones.
     """
     rows = len(effects)
     at = np.arange(rows)[::-1].astype(float)
@@ -67,7 +71,14 @@ def forest(
             label=beside,
         )
         axes.hlines(at - 0.16, effects["ci_low"], effects["ci_high"], color=BLUE, linewidth=2.4)
-        axes.plot(effects["mean"], at - 0.16, "o", color=BLUE, markersize=6.5, label="partial pooling, 95 % interval")
+        axes.plot(
+            effects["mean"],
+            at - 0.16,
+            "o",
+            color=BLUE,
+            markersize=6.5,
+            label=f"partial pooling, {level(prob)} interval",
+        )
         axes.set_yticks(at, [GROUP_TITLES.get(group, group) for group in effects["group"]])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, rows - 0.4)
@@ -78,7 +89,7 @@ def forest(
             f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
             for row in effects.to_dict("records")
         )
-        return as_svg(figure, "Slopes by group", f"partial pooling with {CI_PROB:.0%} intervals: {described}")
+        return as_svg(figure, "Slopes by group", f"partial pooling with {level(prob)} intervals: {described}")
 
 
 def prior_posterior(learned: pd.DataFrame, title: str) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.drawing import GROUP_TITLES
-from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, whole, with_interval
+from cbec_bayes.reporting.tables import ReportTable, level, number, probability, sampled, whole, with_interval
 from cbec_bayes.runtime.files import asset_dir
-from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.labels import CI_PROB, Origin
 
 
 def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[ReportTable]:
@@ -61,8 +61,9 @@ def _effects_table(name: str, effects: pd.DataFrame, digits: int, origin: Origin
         caption=(
             "Slope of the exposure by region: its own regression with clustered standard errors (no pooling), the "
             "pooled regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval, the "
-            "probability of a positive slope, and the pooling factor (0 keeps the region's own slope, 1 takes the "
-            "common one)."
+            "probability of a positive slope, and the pooling factor (0 keeps the region's own slope, 1 takes that of "
+            "regions in general). The average is over the units that are there; groups in general are all that there "
+            "could be, of which these are a few."
         ),
         origin=origin,
         columns=(
@@ -105,13 +106,15 @@ def _members_table(name: str, fits: StudyFits, groups: Sequence[str]) -> ReportT
     )
 
 
-def contrast_table(name: str, contrasts: pd.DataFrame, caption: str, origin: Origin) -> ReportTable:
-    """Return the differences between groups, in the order of the rows, as a table."""
+def contrast_table(
+    name: str, contrasts: pd.DataFrame, caption: str, origin: Origin, prob: float = CI_PROB
+) -> ReportTable:
+    """Return the differences between groups, in the order of the rows, as a table; intervals have a probability."""
     return ReportTable(
         name=name,
         caption=caption,
         origin=origin,
-        columns=("Difference", "Mean", "95 % interval", "P(difference > 0)"),
+        columns=("Difference", "Mean", f"{level(prob)} interval", "P(difference > 0)"),
         rows=tuple(
             (
                 f"{row['group']} − {row['minus']}",

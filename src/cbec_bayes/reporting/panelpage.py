@@ -17,11 +17,11 @@ from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.files import figure_files, table_files
 from cbec_bayes.reporting.paneltables import MOST_DRAWN, own_regressions, panel_tables, shown_groups
-from cbec_bayes.reporting.tables import percent, probability, slope_decimals, with_interval
+from cbec_bayes.reporting.tables import level, probability, slope_decimals, with_interval
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text, write_files
-from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS
 from cbec_bayes.runtime.versions import versions
 
 FILE = "report.html"
@@ -60,6 +60,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         more_check_figures=_of_checks(checks, shown=False),
         notes=fitted.notes,
         ssc=fitted.ssc,
+        ci=level(fitted.options.ci),
         data=fitted.settings.get("data"),
         settings=dict(fitted.settings),
         versions=versions(),
@@ -78,7 +79,9 @@ def _forest(fitted: FittedPanel) -> str:
     effects, _ = shown_groups(fitted.effects)
     exposure = fitted.fit.design.terms[0]
     own = own_regressions(fitted.classical, exposure, effects["group"])
-    return figures.forest(effects, own, f"slope of {exposure}", "own regression, clustered 95 % interval")
+    ci = fitted.options.ci
+    beside = f"own regression, clustered {level(ci)} interval"
+    return figures.forest(effects, own, f"slope of {exposure}", beside, prob=ci)
 
 
 def _path(found: ReportedFit) -> str | None:
@@ -158,16 +161,20 @@ def _slope(fitted: FittedPanel, group: str) -> str:
 
 
 def _common_sentence(fitted: FittedPanel) -> str:
-    common = probability(_row(fitted, GROUP_ALL)["p_positive"])
-    return (
-        f"The slope of {fitted.fit.design.terms[0]} in common is {_slope(fitted, GROUP_ALL)}, with {percent(CI_PROB)} "
-        f"interval; the probability that it is positive is {common}."
+    average = probability(_row(fitted, GROUP_AVERAGE)["p_positive"])
+    said = (
+        f"The slope of {fitted.fit.design.terms[0]}, averaged over the units of the panel, is "
+        f"{_slope(fitted, GROUP_AVERAGE)}, with {level(fitted.options.ci)} interval; the probability that it is "
+        f"positive is {average}."
     )
+    if fitted.fit.model.choice("group_slope") != "pooled":
+        return said
+    return f"{said} Of groups in general, of which those here are a few, it is {_slope(fitted, GROUP_ALL)}."
 
 
 def _groups_sentence(fitted: FittedPanel) -> str:
     effects = fitted.effects.dropna(subset=["mean"]).set_index("group")
-    groups = effects.drop(index=[group for group in (GROUP_ALL, GROUP_NEW) if group in effects.index])
+    groups = effects.drop(index=[group for group in NO_GROUPS if group in effects.index])
     if len(groups) < 2 or fitted.fit.model.choice("group_slope") == "off":
         return "All rows share one slope: there are no groups, or the model does not let them differ."
     largest, smallest = str(groups["mean"].idxmax()), str(groups["mean"].idxmin())

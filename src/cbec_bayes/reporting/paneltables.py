@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.classical.tables import MOST_GROUPS
+from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.jobs.report import ReportedFit
 from cbec_bayes.reporting.checks import checks_table
 from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.hierarchy import contrast_table, own_slope
-from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, sampled_decimals, whole
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.reporting.tables import ReportTable, level, number, probability, sampled, sampled_decimals, whole
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, NO_GROUPS, Origin
 
 MOST_DRAWN = MOST_GROUPS
 """Groups that a figure shows at most: the largest and the smallest slopes."""
@@ -30,16 +31,21 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     fitted = found.fitted
     origin = fitted.fit.design.origin
     known = fitted.effects.dropna(subset=["mean"])
-    effects = _effects_table(known, digits, origin)
+    ci = level(fitted.options.ci)
+    effects = _effects_table(known, digits, ci, origin)
     largest = fitted.contrasts.sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
     tables = (
         compare_table("compare", found.compared, digits),
         *_ends_tables(effects, known),
         effects,
         contrast_table(
-            "contrasts", largest, "Differences between groups, with 95 % intervals; the largest first.", origin
+            "contrasts",
+            largest,
+            f"Differences between groups, with {ci} intervals; the largest first.",
+            origin,
+            fitted.options.ci,
         ),
-        _estimands_table(fitted.estimands, digits, origin),
+        _estimands_table(fitted, digits),
         checks_table(
             "checks",
             found.checks.results,
@@ -54,14 +60,14 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
 
 def shown_groups(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Return the rows of effects that a figure shows, and how many groups it leaves out."""
-    groups = effects[~effects["group"].isin([GROUP_ALL, GROUP_NEW])]
-    rest = effects[effects["group"].isin([GROUP_ALL, GROUP_NEW])].dropna(subset=["mean"])
+    groups = effects[~effects["group"].isin(NO_GROUPS)]
+    first, rest = effects[effects["group"] == GROUP_AVERAGE], effects[effects["group"].isin([GROUP_ALL, GROUP_NEW])]
     hidden = max(0, len(groups) - MOST_DRAWN)
     if hidden:
         order = groups["mean"].rank(method="first")
         groups = groups[(order <= MOST_DRAWN / 2) | (order > len(groups) - MOST_DRAWN / 2)]
         groups = groups.sort_values("mean", ascending=False)
-    return pd.concat([groups, rest], ignore_index=True), hidden
+    return pd.concat([first, groups, rest.dropna(subset=["mean"])], ignore_index=True), hidden
 
 
 def own_regressions(classical: pd.DataFrame, exposure: str, groups: Iterable[str]) -> pd.DataFrame:
@@ -86,15 +92,16 @@ def own_regressions(classical: pd.DataFrame, exposure: str, groups: Iterable[str
     return own[list(names)].rename(columns=names).astype(dict.fromkeys(("estimate", "low", "high"), float))
 
 
-def _effects_table(effects: pd.DataFrame, digits: int, origin: Origin) -> ReportTable:
+def _effects_table(effects: pd.DataFrame, digits: int, ci: str, origin: Origin) -> ReportTable:
     return ReportTable(
         name="effects",
         caption=(
-            "Slopes after partial pooling, with 95 % equal-tailed intervals; pooling 0 keeps a group's own slope, 1 "
-            "replaces it by the common one."
+            f"Slopes after partial pooling, with {ci} equal-tailed intervals: of the units of the panel on average, of "
+            "each group, of groups in general, of which those here are a few, and of one more. Pooling 0 keeps a "
+            "group's own slope, 1 replaces it by that of groups in general."
         ),
         origin=origin,
-        columns=("Group", "Units", "Own regression (CRV1)", "Mean", "sd", "95 % interval", "P(slope > 0)", "Pooling"),
+        columns=("Group", "Units", "Own regression (CRV1)", "Mean", "sd", f"{ci} interval", "P(slope > 0)", "Pooling"),
         rows=tuple(
             (
                 GROUP_TITLES.get(row["group"], str(row["group"])),
@@ -129,16 +136,22 @@ def _ends_tables(effects: ReportTable, rows: pd.DataFrame) -> list[ReportTable]:
     return [ends]
 
 
-def _estimands_table(estimands: pd.DataFrame, digits: int, origin: Origin) -> ReportTable:
+def _estimands_table(fitted: FittedPanel, digits: int) -> ReportTable:
+    estimands, options = fitted.estimands, fitted.options
     half = number(estimands["rope_half_width"].iloc[0], digits)
+    source = (
+        "a tenth of the ratio of the standard deviations that unit and period effects leave of outcome and exposure"
+        if options.rope is None
+        else "as was asked for"
+    )
     return ReportTable(
         name="estimands",
         caption=(
-            f"The average over units, and the probability that a slope is practically zero: within {half} of it, a "
-            "tenth of sd(outcome) / sd(exposure)."
+            f"The average over units, and the probability that a slope is practically zero: within {half} of it, "
+            f"{source}."
         ),
-        origin=origin,
-        columns=("Slope", "Mean", "95 % interval", "P(practically zero)"),
+        origin=fitted.fit.design.origin,
+        columns=("Slope", "Mean", f"{level(options.ci)} interval", "P(practically zero)"),
         rows=tuple(
             (
                 GROUP_TITLES.get(row["estimand"], str(row["estimand"])),

@@ -234,7 +234,7 @@ def test_a_fixed_scale_is_held_and_not_sampled(model):
         assert fixed.log_likelihood(point[None, kept])[0] == pytest.approx(expected, rel=1e-12)
         slope = engine.gradient(np.log([at[name] for name in engine.names]))[1]
         np.testing.assert_allclose(fixed.gradient(point[kept])[1], slope[kept], rtol=1e-9)
-    d, y = design.x[:, 0].std(ddof=1), design.y.std(ddof=1)
+    d, y = design.spread.within[1::-1]
     assert collapsed(design, replace(full, priors=dict(full.priors) | {"tau": Prior("fixed", {"value": 0.25})})).fixed[
         "tau"
     ] == pytest.approx(0.25 * y / d, rel=1e-12)
@@ -316,7 +316,7 @@ def test_normal_priors_of_slopes_are_in_the_covariance_and_the_mean(tmp_path, na
     path = tmp_path / "informed.toml"
     path.write_text(text, encoding="utf-8")
     model, design = load_panel_model(path), panel(name)
-    units = design.y.std(ddof=1) / design.x.std(axis=0, ddof=1)
+    units = design.spread.within[0] / design.spread.within[1:]
     location = {term: (-0.2 * unit, 0.05 * unit) for term, unit in zip(design.terms, units, strict=True)}
     location[design.terms[0]] = 0.4 * units[0], 0.3 * units[0]
     engine, written = collapsed(design, model), dense(design, model, location)
@@ -340,7 +340,7 @@ def test_normal_priors_of_slopes_are_in_the_covariance_and_the_mean(tmp_path, na
 def test_one_informative_prior_leaves_the_others_flat(unit_effect, prior, term):
     design = panel("unbalanced")
     model = member({prior: Prior("normal", {"mean": 1.0, "sd": 0.2})}, unit_effect=unit_effect, group_slope="pooled")
-    unit = design.y.std(ddof=1) / design.x[:, term].std(ddof=1)
+    unit = design.spread.within[0] / design.spread.within[1 + term]
     engine = collapsed(design, model)
     written = dense(design, model, {design.terms[term]: (unit, 0.2 * unit)})
     point = some_scales(engine, 2)
@@ -364,7 +364,7 @@ def test_informative_priors_cost_no_digits(name):
         group_control_slope="pooled",
     )
     engine = collapsed(design, model)
-    sd = design.y.std(ddof=1) / design.x.std(axis=0, ddof=1)
+    sd = design.spread.within[0] / design.spread.within[1:]
     written = dense(design, model, {term: (0.0, unit) for term, unit in zip(design.terms, sd, strict=True)})
     point = some_scales(engine, 1)
     expected = written.log_likelihood(by_name(engine, point))
@@ -378,7 +378,7 @@ def test_a_wide_normal_prior_tends_to_the_flat_one():
     flat, wide = collapsed(design, member()), 1e4
     prior = Prior("normal", {"mean": 0.0, "sd": wide})
     normal = collapsed(design, member({"slope": prior, "control_slope": prior}))
-    sds = wide * design.y.std(ddof=1) / design.x.std(axis=0, ddof=1)
+    sds = wide * design.spread.within[0] / design.spread.within[1:]
     point = np.log([[0.3]])
     difference = normal.log_likelihood(point) - flat.log_likelihood(point)
     assert difference[0] == pytest.approx(-np.log(sds * math.sqrt(2 * math.pi)).sum(), rel=1e-6)

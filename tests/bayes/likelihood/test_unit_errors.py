@@ -17,7 +17,7 @@ from cbec_bayes.bayes.moments.lags import CORRELATIONS
 from cbec_bayes.bayes.moments.unit_directions import Direction, directions_of, unit_products
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
-from tests.support.members import assert_covariance, errors_written_out, independent, panel
+from tests.support.members import assert_covariance, errors_written_out, independent, mean_loading, panel
 
 SCALES = {"sigma": 0.7, "sigma_mu": 0.8, "kappa": 0.4, "xi": 0.2, "rho": 0.6}
 SIGMAS = (0.5, 0.7, 1.1)
@@ -97,6 +97,8 @@ def case(name: str, combination: tuple[str, bool, str, str, str]) -> Case:
         sigmas=tuple(f"sigma[{group}]" for group in design.groups) if by_group else ("sigma",),
         stratum=codes[np.unique(design.unit, return_index=True)[1]],
         n_obs=np.bincount(codes),
+        group=design.group_of_unit,
+        groups=design.groups,
         directions=directions,
         lags=lags,
         products=unit_products(directions, lags, columns, stratum, n_strata),
@@ -212,11 +214,12 @@ def test_coefficients_and_means_over_units_are_those_of_one_dense_system(name, c
     scales = one.scales | {"tau": 0.4}
     found = equations(one).conditional(at(scales))
     expected = joint(one, scales)
-    n_columns, n_units = one.columns.shape[1] - 1, len(one.design.units)
+    n_columns = one.columns.shape[1] - 1
     load = np.zeros((n_columns + len(one.errors.unit_means), len(expected.names)))
     load[:n_columns, :n_columns] = np.eye(n_columns)
+    numbered = replace(one.design, units=tuple(str(i) for i in range(len(one.design.units))))
     for k, label in enumerate(one.errors.unit_means, start=n_columns):
-        load[k] = [name.startswith(label.removeprefix("mean_") + "[") / n_units for name in expected.names]
+        load[k] = mean_loading(numbered, label, expected.names)
     np.testing.assert_allclose(load.sum(axis=1), 1)
     covariance = load @ expected.covariance @ load.T
     sd = np.sqrt(np.diag(covariance))

@@ -100,9 +100,10 @@ def test_units_are_those_of_the_data():
         **POOLED,
     )
     found = resolve(model, design)
-    sd_y = np.std(design.y, ddof=1)
-    sds = dict(zip(design.terms, np.std(design.x, axis=0, ddof=1), strict=True))
-    expected = dict.fromkeys(("sigma", "sigma_omega", "sigma_mu", "sigma_lambda"), sd_y)
+    sd_y, *others = design.spread.within  # tests/panel/test_spread.py has them by hand
+    sds = dict(zip(design.terms, others, strict=True))
+    expected = dict.fromkeys(("sigma", "sigma_omega"), sd_y)
+    expected |= dict.fromkeys(("sigma_mu", "sigma_lambda"), np.std(design.y, ddof=1))
     expected |= dict.fromkeys(("tau", "kappa"), sd_y / sds["cbec"])
     expected |= {f"phi[{control}]": sd_y / sds[control] for control in design.terms[1:]}
     for name, unit in expected.items():
@@ -128,13 +129,13 @@ def test_units_are_those_of_the_data():
 )
 def test_what_is_a_scale_takes_the_unit_and_what_is_a_number_does_not(prior, expected):
     design = panel("balanced")
-    design = replace(design, y=2 * design.y / design.y.std(ddof=1))
+    design = replace(design, y=2 * design.y / design.spread.within[0])
     assert resolve(member({"sigma": prior}), design)["sigma"].params == pytest.approx(expected)
 
 
 def test_a_resolved_density_is_that_of_the_scale_in_the_models_units():
     design, model = panel("public"), load_panel_model("partial_pooling")
-    unit = design.y.std(ddof=1) / design.x[:, 0].std(ddof=1)
+    unit = design.spread.within[0] / design.spread.within[1]
     tau = np.array([0.1, 0.5, 2.0])
     found = log_density(resolve(model, design)["tau"], tau * unit)[0]
     np.testing.assert_allclose(found, log_density(model.priors["tau"], tau)[0] - np.log(unit), rtol=1e-12)

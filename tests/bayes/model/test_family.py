@@ -252,7 +252,7 @@ def test_every_term_has_its_prior_and_variables_of_its_own():
     assert tuple(parameters()) == ("slope", "control_slope", *SCALES.values())
     assert scale_symbols() == tuple(SCALES.values())
     assert {key: TERMS[key].parameter.name for key in SCALES} == SCALES
-    assert {one.unit for one in parameters().values()} == {"slope", "control", "outcome", "trend"}
+    assert {one.unit for one in parameters().values()} == {"slope", "control", "outcome", "level", "trend"}
     variables = [name for term in TERMS.values() for name in term.variables]
     assert len(variables) == len(set(variables))
     for key, term in TERMS.items():

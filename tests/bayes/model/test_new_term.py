@@ -23,6 +23,7 @@ from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.calibration.simulate import from_prior
 from cbec_bayes.checks.prior import _before_data
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.spread import Spread
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
@@ -144,7 +145,7 @@ def test_without_variation_the_new_term_leaves_the_evidence_as_it_is(name):
     """At every point of the other scales, so that the integral over them is the same."""
     design = panel("unbalanced")
     without = make_collapsed(make_blocks(design, load_panel_model(name)))
-    unit = float(design.y.std(ddof=1))
+    unit = float(design.spread.within[0])
     found = make_collapsed(make_blocks(design, with_bends(name, Prior("fixed", {"value": 1e-8 / unit}))))
     assert found.names == without.names
     points = np.random.default_rng(1).normal(-0.5, 0.7, (5, len(found.names)))
@@ -154,7 +155,7 @@ def test_without_variation_the_new_term_leaves_the_evidence_as_it_is(name):
 
 
 def test_the_new_term_is_simulated():
-    design = replace(panel("balanced"), held_spread=np.ones(1 + len(panel("balanced").terms)))
+    design = replace(panel("balanced"), held_spread=Spread.of_ones(1 + len(panel("balanced").terms)))
     held = {"sigma": Prior("fixed", {"value": 1e-9}), "tau": Prior("fixed", {"value": 0.5})}
     model = with_bends("partial_pooling", Prior("fixed", {"value": 2.0}))
     model = replace(model, priors=model.priors | held)

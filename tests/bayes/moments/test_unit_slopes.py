@@ -18,12 +18,12 @@ from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments.coded import Coded, products_by_unit
 from cbec_bayes.bayes.moments.unit_slopes import UnitSlopes
-from cbec_bayes.estimands.groups import AVERAGE, slope_quantities
+from cbec_bayes.estimands.groups import slope_quantities
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import TwoWay, means_by
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import Origin
-from tests.support.members import MEMBERS, collapsed, member, panel, some_scales
+from cbec_bayes.runtime.labels import GROUP_AVERAGE, Origin
+from tests.support.members import MEMBERS, collapsed, mean_labels, mean_loading, member, panel, some_scales
 
 ELIMINATED = [name for name, model in MEMBERS.items() if model.eliminated]
 
@@ -37,22 +37,24 @@ def test_sums_are_those_of_the_formula(seed, centre, width):
     squares = np.exp(centre + width * rng.standard_normal(n)) * (rng.random(n) < 0.8)
     products = np.sqrt(squares)[:, None] * rng.standard_normal((n, p))
     ratio = np.exp(centre + 30 * rng.standard_normal(50))
-    found = UnitSlopes(squares, products).sums(np.r_[ratio, np.inf])
+    group = rng.integers(0, 3, size=n)
+    units = UnitSlopes(squares, products, group)
+    found, of_groups = units.sums(np.r_[ratio, np.inf]), units.sums_of_groups(np.r_[ratio, np.inf])
     for k, one in enumerate(ratio):
         total = squares + one
         own = np.divide(products, np.sqrt(squares)[:, None], out=np.zeros_like(products), where=squares[:, None] > 0)
         expected = np.einsum("i,ij,ik->jk", one / total, own, own)
         np.testing.assert_allclose(found.gram[k], expected, rtol=1e-12, atol=1e-13 * np.abs(expected).max())
         np.testing.assert_allclose(found.log_det[k], np.log1p(squares / one).sum() / 2, rtol=1e-12, atol=1e-13 * n)
-        pull = (products / total[:, None]).sum(axis=0)
-        np.testing.assert_allclose(
-            found.pull[k], pull, rtol=1e-12, atol=1e-13 * np.abs(products / total[:, None]).max()
-        )
-        np.testing.assert_allclose(found.spread[k], (1 / total).sum(), rtol=1e-12)
+        for g in range(group.max() + 1):
+            mine = products[group == g] / total[group == g, None]
+            atol = 1e-13 * np.abs(products / total[:, None]).max()
+            np.testing.assert_allclose(of_groups.pull[k, g], mine.sum(axis=0), rtol=1e-12, atol=atol)
+            np.testing.assert_allclose(of_groups.spread[k, g], (1 / total[group == g]).sum(), rtol=1e-12)
     np.testing.assert_allclose(found.gram[-1], own.T @ own, rtol=1e-12, atol=1e-13 * np.abs(own).max() ** 2)
     assert found.log_det[-1] == pytest.approx(0, abs=1e-12)
-    assert (found.pull[-1] == 0).all()
-    assert found.spread[-1] == 0
+    assert (of_groups.pull[-1] == 0).all()
+    assert (of_groups.spread[-1] == 0).all()
 
 
 @pytest.mark.parametrize("name", ["balanced", "unbalanced", "grunfeld_unbalanced", "paper"])
@@ -64,7 +66,7 @@ def test_eliminated_slopes_are_coefficients_integrated_out(name, model):
     short, long = make_collapsed(blocks), make_collapsed(every)
     assert short.n_coefficients == long.n_coefficients - sum(len(block.kept) for block in blocks.eliminated)
     pooled = [block for block in blocks.eliminated if block.scale is not None]
-    assert (set(short.unit_means), long.unit_means) == ({f"mean_{block.name}" for block in pooled}, ())
+    assert (short.unit_means, long.unit_means) == (mean_labels(blocks.design, pooled), ())
     assert short.names == long.names
     points = np.array([some_scales(short, seed) for seed in range(5)])
     for block in pooled:
@@ -73,7 +75,7 @@ def test_eliminated_slopes_are_coefficients_integrated_out(name, model):
     np.testing.assert_allclose(short.log_likelihood(points), long.log_likelihood(points), rtol=1e-10)
     for point in points:
         (one, slope), (other, expected) = short.gradient(point), long.gradient(point)
-        assert one == pytest.approx(other, rel=1e-10)
+        assert one == pytest.approx(other, rel=1e-9)
         np.testing.assert_allclose(slope, expected, rtol=1e-8, atol=1e-8)
     found, whole = short.conditional(points), long.conditional(points)
     names = coefficient_names(every)
@@ -81,11 +83,11 @@ def test_eliminated_slopes_are_coefficients_integrated_out(name, model):
     for k, label in enumerate(coefficient_names(blocks)):
         load[k, names.index(label)] = 1
     for k, mean in enumerate(short.unit_means, start=short.n_coefficients):
-        load[k] = [label.startswith(mean.removeprefix("mean_") + "[") / len(blocks.design.units) for label in names]
+        load[k] = mean_loading(blocks.design, mean, names)
     for s in range(len(points)):
         expected = load @ whole.root[s] @ whole.root[s].T @ load.T
         sd = np.sqrt(np.diag(expected))
-        np.testing.assert_allclose(found.mean[s] / sd, load @ whole.mean[s] / sd, atol=1e-8)
+        np.testing.assert_allclose(found.mean[s] / sd, load @ whole.mean[s] / sd, atol=5e-8)
         np.testing.assert_allclose(
             found.root[s] @ found.root[s].T / np.outer(sd, sd), expected / np.outer(sd, sd), atol=1e-8
         )
@@ -137,6 +139,9 @@ def test_draws_of_slopes_are_those_of_coefficients(model):
     assert (np.abs(found.mean(axis=0) - mean) < 5 * sd / 200).all()
     assert (np.abs(np.cov(found.T) - covariance) < 6 * np.outer(sd, sd) * np.sqrt(2) / 200).all()
     np.testing.assert_allclose(draws["mean_unit_slope"], found.mean(axis=1))
+    for r in range(len(design.groups)):
+        own = found[:, design.group_of_unit == r].mean(axis=1)
+        np.testing.assert_allclose(draws["group_mean_unit_slope"][:, r], own)
 
 
 def many_units(n_units: int, n_times: int = 4) -> Design:
@@ -173,7 +178,7 @@ def test_twenty_thousand_units_have_slopes():
     assert "unit_slope" not in values
     for name, true in (("kappa", 0.4), ("sigma", 0.5)):
         assert abs(float(values[name].mean()) - true) < 4 * float(values[name].std())
-    average = slope_quantities(found)[AVERAGE].summary()
+    average = slope_quantities(found)[GROUP_AVERAGE].summary()
     drawn = values["slope"] + values["group_slope"].mean("group") + values["mean_unit_slope"]
     assert abs(float(drawn.mean()) - average.mean) < 5 * average.sd / np.sqrt(1_000)
     assert float(drawn.std()) == pytest.approx(average.sd, rel=0.1)

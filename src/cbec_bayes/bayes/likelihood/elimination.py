@@ -142,7 +142,7 @@ def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
         strata = (design.group, design.groups) if by_group else ()
         moments = moments_of(columns.laid_out, ("y", *coefficient_names(blocks)), design.unit, *strata)
     if blocks.mechanism == "one slope":
-        return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns), blocks.eliminated[0])
+        return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns), blocks.eliminated[0], design.groups)
     return IndependentErrors(moments, blocks.unit_scale)
 
 
@@ -195,7 +195,8 @@ def _without_unit_slopes(blocks: Blocks, moments: Moments, columns: _Columns) ->
     for s, (label, stratum) in enumerate(moments.strata.items()):
         rows = stratum_of_row == s
         units = np.unique(design.unit[rows])
-        own = UnitSlopes(squares[units], products[units])
+        group = design.group_of_unit[units]
+        own = UnitSlopes(squares[units], products[units], np.zeros_like(group) if by_group else group)
         if left is not None:
             within = left[rows].T @ left[rows]
         else:
@@ -213,7 +214,7 @@ def _less_unit_slopes(blocks: Blocks, label: str, own: UnitSlopes, transform: Ar
     whole[1:, 1:] = transform
     within = blocks.moments.strata[label].within - own.directions.T @ own.directions
     within[multiples], within[:, multiples] = 0.0, 0.0
-    return whole.T @ within @ whole, UnitSlopes(own.squares, own.products @ whole)
+    return whole.T @ within @ whole, UnitSlopes(own.squares, own.products @ whole, own.group)
 
 
 def orthogonal(x: Array, free: NDArray[np.intp], within: Array) -> tuple[Array, Array, float]:

@@ -40,7 +40,7 @@ class MarginalLikelihood(Protocol):
 
     @property
     def unit_means(self) -> tuple[str, ...]:
-        """Names of the m means over units that a conditional has after the coefficients: of slopes integrated out."""
+        """Names of the m means over units that a conditional has after the coefficients: of what is integrated out."""
         ...
 
     @property

@@ -39,7 +39,7 @@ class CrossProducts:
 
 @dataclass(frozen=True, slots=True)
 class UnitMeans:
-    """Means over units of what a mechanism integrates out of every unit, given the coefficients, at S points.
+    """Means over the units of each group of what a mechanism integrates out of them, given coefficients, at S points.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class ResidualCovariance(Protocol):
 
     @property
     def unit_means(self) -> tuple[str, ...]:
-        """Names of the means of `means_over_units`."""
+        """Names of the means of `means_over_units`; see `mean_names`."""
         ...
 
     def cross_products(self, scales: Scales) -> CrossProducts:
@@ -86,8 +86,13 @@ class ResidualCovariance(Protocol):
         ...
 
     def means_over_units(self, scales: Scales) -> UnitMeans | None:
-        """Return the means over units of what is integrated out, or None where nothing but unit effects is."""
+        """Return the means over each group's units of what is integrated out, or None where only unit effects are."""
         ...
+
+
+def mean_names(variables: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of means over units: of every variable one per group, or one of all units without groups."""
+    return tuple(f"mean_{name}{of}" for name in variables for of in ([f"[{one}]" for one in groups] or [""]))
 
 
 type Conditionals = Iterable[tuple[slice, Conditional]]

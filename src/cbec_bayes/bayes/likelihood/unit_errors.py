@@ -14,6 +14,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     CrossProducts,
     RowsGivenOthers,
     UnitMeans,
+    mean_names,
 )
 from cbec_bayes.bayes.likelihood.rows import sigma_of_rows, stepwise_log_density
 from cbec_bayes.bayes.likelihood.unit_rows import unit_rows
@@ -51,6 +52,8 @@ class UnitErrors:
         Of every unit, from 0, shape (N,).
     n_obs
         Rows of each stratum, shape (K,).
+    group, groups
+        Of every unit, from 0, shape (N,), and the groups' labels; zeros and none without groups.
     directions, lags
         Of the rows.
     products
@@ -60,6 +63,8 @@ class UnitErrors:
     sigmas: tuple[str, ...]
     stratum: Codes
     n_obs: Codes
+    group: Codes
+    groups: tuple[str, ...]
     directions: Directions
     lags: Lags
     products: UnitProducts
@@ -83,7 +88,7 @@ class UnitErrors:
     @property
     def unit_means(self) -> tuple[str, ...]:
         """See `ResidualCovariance`."""
-        return tuple(f"mean_{name}" for name in self._scales if name != EFFECT)
+        return mean_names([name for name in self._scales if name != EFFECT], self.groups)
 
     @property
     def _averaged(self) -> list[int]:
@@ -202,15 +207,25 @@ class UnitErrors:
     def _means_over_units(self, scales: Scales) -> tuple[Array, Array]:
         systems, first, at = self._systems(scales), self.products.first, self._averaged
         solved = systems.back(systems.whitened(self._across(self._weights(scales)), first), first)
-        n_units = self.directions.n_units
-        pull = np.stack([(systems.ratios[j][:, :, None] * solved[j - first]).mean(axis=1) for j in at], axis=1)
+        sizes = np.bincount(self.group)
+        pull = np.concatenate([self._by_group(systems.ratios[j][:, :, None] * solved[j - first]) for j in at], axis=1)
+        pull /= np.tile(sizes, len(at))[:, None]
         inverse, variance = systems.inverse(), self._sigma(scales) ** 2
-        covariance = np.empty((len(pull), len(at), len(at)))
+        covariance = np.empty((len(pull), len(sizes), len(at), len(at)))
         for row, j in enumerate(at):
             for column, k in enumerate(at):
                 own = systems.ratios[j] * systems.ratios[k] * variance * inverse[:, :, j, k]
-                covariance[:, row, column] = own.sum(axis=1) / n_units**2
-        return pull, _root(covariance)
+                covariance[:, :, row, column] = self._by_group(own[:, :, None])[:, :, 0] / sizes**2
+        # Units of other groups are independent of a group's own: a block for every pair of directions is diagonal.
+        root = _root(covariance.reshape(-1, len(at), len(at))).reshape(covariance.shape)
+        whole = root.transpose(0, 2, 1, 3)[..., None] * np.eye(len(sizes))[:, None]
+        return pull, whole.reshape(len(pull), pull.shape[1], pull.shape[1])
+
+    def _by_group(self, values: Array) -> Array:
+        """Return sums over the units of every group of values of units, shape (S, N, k): shape (S, G, k)."""
+        n_points, n_units, k = values.shape
+        found = sums_by(self.group, np.swapaxes(values, 0, 1).reshape(n_units, -1), int(self.group.max(initial=0)) + 1)
+        return np.swapaxes(found.reshape(-1, n_points, k), 0, 1)
 
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """See `ErrorModel`."""
@@ -293,6 +308,8 @@ def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
         sigmas=tuple(f"sigma[{label}]" for label in labels) or ("sigma",),
         stratum=codes[np.unique(design.unit, return_index=True)[1]],
         n_obs=np.bincount(codes),
+        group=design.group_of_unit,
+        groups=design.groups,
         directions=directions,
         lags=lags,
         products=unit_products(directions, lags, columns, stratum, max(1, len(labels))),

@@ -14,6 +14,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     CrossProducts,
     RowsGivenOthers,
     UnitMeans,
+    mean_names,
     weighted,
 )
 from cbec_bayes.bayes.likelihood.rows import (
@@ -48,11 +49,14 @@ class UnitSlopeErrors:
         What the slopes take, by the label of the stratum.
     block
         The slopes: their name, their regressor, which may be time, and the symbol of kappa.
+    groups
+        Labels of the groups, in the order of the strata and of the codes in these; empty without groups.
     """
 
     moments: Moments
     unit_slopes: Mapping[str, UnitSlopes]
     block: Block
+    groups: tuple[str, ...] = ()
 
     @property
     def kappa(self) -> str:
@@ -73,15 +77,19 @@ class UnitSlopeErrors:
     @property
     def unit_means(self) -> tuple[str, ...]:
         """See `ResidualCovariance`."""
-        return (f"mean_{self.block.name}",)
+        return mean_names((self.block.name,), self.groups)
+
+    def _strata(self, scales: Scales) -> dict[str, tuple[UnitSlopes, Array]]:
+        """Return the slopes of every stratum and its ratio sigma^2 / kappa^2, by the name of the residual scale."""
+        with np.errstate(divide="ignore"):
+            return {
+                name: (self.unit_slopes[label], (scales[name] / scales[self.kappa]) ** 2)
+                for name, label in zip(self.sigmas, self.moments.strata, strict=True)
+            }
 
     def _sums(self, scales: Scales) -> dict[str, UnitSums]:
         """Return what the slopes take, by the name of the residual scale."""
-        with np.errstate(divide="ignore"):
-            return {
-                name: self.unit_slopes[label].sums((scales[name] / scales[self.kappa]) ** 2)
-                for name, label in zip(self.sigmas, self.moments.strata, strict=True)
-            }
+        return {name: slopes.sums(ratio) for name, (slopes, ratio) in self._strata(scales).items()}
 
     def cross_products(self, scales: Scales) -> CrossProducts:
         """See `ResidualCovariance`."""
@@ -114,12 +122,14 @@ class UnitSlopeErrors:
         return found
 
     def means_over_units(self, scales: Scales) -> UnitMeans | None:
-        """See `ResidualCovariance`: what the outcome has of the mean slope less what the coefficients have of it."""
-        sums = self._sums(scales)
-        n_units = sum(len(one.squares) for one in self.unit_slopes.values())
-        pull = np.sum([one.pull for one in sums.values()], axis=0) / n_units
-        variance = np.sum([scales[name] ** 2 * one.spread for name, one in sums.items()], axis=0) / n_units**2
-        return UnitMeans(pull[:, None], np.sqrt(variance)[:, None, None])
+        """See `ResidualCovariance`: what the outcome has of a mean slope less what the coefficients have of it."""
+        pulls, sds = [], []
+        for name, (slopes, ratio) in self._strata(scales).items():
+            sums, n_units = slopes.sums_of_groups(ratio), np.bincount(slopes.group)
+            pulls.append(sums.pull / n_units[:, None])
+            sds.append(scales[name][:, None] * np.sqrt(sums.spread) / n_units)
+        sd = np.concatenate(sds, axis=1)
+        return UnitMeans(np.concatenate(pulls, axis=1), sd[:, :, None] * np.eye(sd.shape[1]))
 
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """See `ErrorModel`."""

@@ -25,10 +25,10 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     Parameters
     ----------
     model
-        Priors are multiples of sd(y), or of this over sd(d), sd(x_k) or sd(t); see
+        Priors are multiples of sd(y) within, or of this over sd(d), sd(x_k) or sd(t) within; see
         `cbec_bayes.bayes.model.terms.term.Unit`.
     design
-        Outcome, regressors and periods; see `Design.spread` and `Design.elapsed_spread`.
+        Outcome, regressors and periods; see `Design.spread`.
 
     Returns
     -------
@@ -40,7 +40,8 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     InputError
         A column does not vary.
     """
-    sd_y, *sds = (float(sd) for sd in design.spread)
+    spread = design.spread
+    sd_y, *sds = (float(sd) for sd in spread.within)
     if sd_y == 0 or 0 in sds:
         raise InputError("a column does not vary, so that no unit for the priors can be taken from it")
     found: dict[str, Prior] = {}
@@ -51,17 +52,13 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
             for control, sd in zip(design.terms[1:], sds[1:], strict=True):
                 found[f"{name}[{control}]"] = prior.scaled(sd_y / sd)
         elif unit == "trend":
-            found[name] = prior.scaled(sd_y / _spread_of_time(design))
+            if spread.elapsed == 0:
+                raise InputError("all rows are of one period, so that nothing can have a trend")
+            found[name] = prior.scaled(sd_y / spread.elapsed)
         else:
-            found[name] = prior.scaled(sd_y if unit == "outcome" else sd_y / sds[0])
+            of = {"outcome": sd_y, "level": float(spread.total[0]), "slope": sd_y / sds[0]}
+            found[name] = prior.scaled(of[unit])
     return found
-
-
-def _spread_of_time(design: Design) -> float:
-    spread = design.elapsed_spread
-    if spread == 0:
-        raise InputError("all rows are of one period, so that nothing can have a trend")
-    return spread
 
 
 def log_density(prior: Prior, scale: Array) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from cbec_bayes.bayes.model.likelihoods import NORMAL, Likelihood, Residuals, residuals_of
 from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
-from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols
+from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols, scales_between
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.toml import (
     Text,
@@ -70,6 +70,18 @@ class PanelModel:
     def choosing(self, **choices: str) -> PanelModel:
         """Return the member with other choices of some terms, and the same priors."""
         return replace(self, choices={**self.choices, **choices})
+
+    def widened(self, factor: float) -> PanelModel:
+        """Return the member with the priors of scales between groups and between units multiplied by a factor.
+
+        A scale that its prior fixes stays as it is.
+        """
+        wider = {
+            name: prior.scaled(factor)
+            for name, prior in self.priors.items()
+            if name in scales_between() and prior.dist != "fixed"
+        }
+        return replace(self, priors={**self.priors, **wider})
 
     @property
     def every_choice(self) -> dict[str, str]:

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import period_text, some
+from cbec_bayes.panel.spread import Spread
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin
+
+_SPENT = 1e-12  # share of a column's square within units that may be rounding
+_RANK_TOLERANCE = 1e-10
 
 ALONE = ""
 """Label of the group of a panel without groups."""
@@ -86,9 +90,23 @@ class PanelMoments:
         return int(self.group_obs.sum())
 
     @property
-    def spread(self) -> Array:
-        """Standard deviations of the columns over all rows, shape (q,)."""
-        return np.asarray(np.sqrt(self.squares / (self.n_obs - 1)))
+    def spread(self) -> Spread:
+        """Standard deviations of the columns, in total and within, as the rows themselves would give them."""
+        q, within = self.n_columns, self.within.sum(axis=0)
+        total = np.sqrt(self.squares / (self.n_obs - 1))
+        values, vectors = np.linalg.eigh(within[q:, q:])
+        kept = values > _RANK_TOLERANCE * values.max(initial=1.0)
+        own = np.diag(within)[:q]
+        left = own - ((vectors[:, kept].T @ within[q:, :q]) ** 2 / values[kept, None]).sum(axis=0)
+        n_units = int(self.group_units.sum())
+        free = self.n_obs - n_units - int(kept.sum())
+        there = (left > _SPENT * own) & (free > 0)
+        when = np.asarray(self.times)
+        about = when - self.period_counts.sum(axis=0) @ when / self.n_obs
+        since = float(about @ within[q:, q:] @ about) / max(1, self.n_obs - n_units)
+        if since <= _SPENT * float(about @ about):
+            since = float(self.period_counts.sum(axis=0) @ about**2) / (self.n_obs - 1)
+        return Spread(total, np.where(there, np.sqrt(np.where(there, left, 0.0) / max(1, free)), total), since**0.5)
 
     def __str__(self) -> str:
         groups = f"groups: {some(self.groups)}; " if self.groups else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from cbec_bayes.panel.within import Array
+from cbec_bayes.panel.within import Array, Codes, sums_by
 
 _WIDTH = 2.0  # of an interval of the log ratio
 _NODES = 20  # a unit's share has its poles at a distance of pi: with these, the error is that of rounding
@@ -24,14 +25,24 @@ class UnitSums:
         Sum of w_i v_i v_i' / s_i, shape (S, p, p).
     log_det
         Sum of ln(1 + s_i / ratio) / 2, shape (S,).
-    pull
-        Sum of v_i / (s_i + ratio), shape (S, p).
-    spread
-        Sum of 1 / (s_i + ratio), shape (S,).
     """
 
     gram: Array
     log_det: Array
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSums:
+    """Sums over the units of each of G groups at S ratios.
+
+    Attributes
+    ----------
+    pull
+        Sum of v_i / (s_i + ratio), shape (S, G, p).
+    spread
+        Sum of 1 / (s_i + ratio), shape (S, G).
+    """
+
     pull: Array
     spread: Array
 
@@ -52,11 +63,15 @@ class UnitSlopes:
         s_i, shape (N,).
     products
         v_i, of the outcome and every column, shape (N, p).
+    group
+        Code of every unit's group, from 0, shape (N,).
     """
 
     squares: Array
     products: Array
+    group: Codes
     _tables: dict[int, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _group_tables: dict[int, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def directions(self) -> Array:
@@ -66,29 +81,45 @@ class UnitSlopes:
 
     def sums(self, ratio: Array) -> UnitSums:
         """Return the sums at ratios sigma^2 / kappa^2 of shape (S,); infinity is a kappa of zero."""
-        p = self.products.shape[1]
+        p, directions = self.products.shape[1], self.directions
+
+        def at_node(ratio: float) -> Array:
+            gram = (directions * (ratio / (self.squares + ratio))[:, None]).T @ directions
+            return np.append(gram.ravel(), np.log1p(self.squares / ratio).sum() / 2)
+
+        found = self._tabulated(ratio, self._tables, at_node)
+        return UnitSums(found[:, :-1].reshape(-1, p, p), found[:, -1])
+
+    def sums_of_groups(self, ratio: Array) -> GroupSums:
+        """Return the sums by group at ratios sigma^2 / kappa^2 of shape (S,); infinity is a kappa of zero."""
+        n_groups, columns = (
+            int(self.group.max(initial=0)) + 1,
+            np.column_stack([self.products, np.ones(len(self.squares))]),
+        )
+
+        def at_node(ratio: float) -> Array:
+            share = ratio / (self.squares + ratio)
+            return sums_by(self.group, share[:, None] * columns, n_groups).ravel()
+
+        found = self._tabulated(ratio, self._group_tables, at_node).reshape(len(ratio), n_groups, -1)
+        found = found / ratio[:, None, None]
+        return GroupSums(found[:, :, :-1], found[:, :, -1])
+
+    def _tabulated(self, ratio: Array, tables: dict[int, Array], at_node: Callable[[float], Array]) -> Array:
+        """Return sums of a ratio's function, shape (S, size), from what they are at the nodes of its interval."""
         with np.errstate(divide="ignore"):
             at = np.clip(np.log(ratio), _LEAST, np.log(max(self.squares.max(initial=0.0), 1e-300)) + _SPENT)
         interval = np.floor(at / _WIDTH).astype(int)
-        found = np.empty((len(ratio), p * p + 1 + p + 1))
+        parts = []
         for k in np.unique(interval):
+            if int(k) not in tables:
+                tables[int(k)] = np.stack([at_node(one) for one in np.exp(_WIDTH * (k + (_POINTS + 1) / 2))])
             here = interval == k
-            found[here] = _basis(2 * (at[here] / _WIDTH - k) - 1) @ self._table(int(k))
-        gram, log_det, pull, spread = np.split(found, [p * p, p * p + 1, p * p + 1 + p], axis=1)
-        over = 1 / ratio
-        return UnitSums(gram.reshape(-1, p, p), log_det[:, 0], pull * over[:, None], spread[:, 0] * over)
-
-    def _table(self, interval: int) -> Array:
-        """Return the sums at the nodes of an interval, shape (nodes, p^2 + p + 2)."""
-        if interval not in self._tables:
-            directions, rows = self.directions, []
-            for ratio in np.exp(_WIDTH * (interval + (_POINTS + 1) / 2)):
-                share = ratio / (self.squares + ratio)
-                gram = (directions * share[:, None]).T @ directions
-                log_det = np.log1p(self.squares / ratio).sum() / 2
-                rows.append(np.concatenate([gram.ravel(), [log_det], share @ self.products, [share.sum()]]))
-            self._tables[interval] = np.stack(rows)
-        return self._tables[interval]
+            parts.append((here, _basis(2 * (at[here] / _WIDTH - k) - 1) @ tables[int(k)]))
+        found = np.empty((len(ratio), parts[0][1].shape[1]))
+        for here, values in parts:
+            found[here] = values
+        return found
 
     def slopes(self, full: Array, sigma: float, kappa: float) -> tuple[float, float]:
         """Return the derivatives of the log likelihood in ln sigma and ln kappa that are due to the sums.

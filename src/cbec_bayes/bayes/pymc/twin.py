@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from cbec_bayes.bayes.observations import (
     points_of,
     with_groups,
 )
-from cbec_bayes.bayes.posterior import POINTWISE_MAX
+from cbec_bayes.bayes.posterior import POINTWISE_MAX, means_over_units
 from cbec_bayes.bayes.pymc.coordinates import (
     CONDITIONING,
     Data,
@@ -38,7 +38,7 @@ from cbec_bayes.bayes.pymc.coordinates import (
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.design import Design
-from cbec_bayes.panel.within import Array, Codes
+from cbec_bayes.panel.within import Array, Codes, sums_by
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 from cbec_bayes.runtime.versions import versions
@@ -252,7 +252,7 @@ def fit_twin(
     data = tree["constant_data"].to_dataset().drop_vars(CONDITIONING, errors="ignore")
     tree["constant_data"] = xr.DataTree(data)
     held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}
-    tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, _averaged(blocks), seed))
+    tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, blocks, seed))
     with_groups(tree, _of_rows(tree, blocks, collapsed))
     diagnostics.seconds["pointwise"] = time.perf_counter() - begun
     tree.attrs |= {
@@ -312,15 +312,20 @@ def _averaged(blocks: Blocks) -> tuple[str, ...]:
     return tuple(block.name for block in blocks.pooled if _owner(block).is_integrated("pooled"))
 
 
-def _posterior(posterior: Any, held: Mapping[str, Any], averaged: Sequence[str], seed: int) -> Any:
+def _posterior(posterior: Any, held: Mapping[str, Any], blocks: Blocks, seed: int) -> Any:
     """Drop what only the sampler needs; add scales that are held, the slope of a new group, and means over units."""
     kept = posterior.drop_vars([*CONDITIONED, "location"], errors="ignore")
-    sizes = {name: kept.sizes[name] for name in ("chain", "draw")}
+    shape = {name: kept.sizes[name] for name in ("chain", "draw")}
     for name, value in held.items():
-        kept[name] = value.expand_dims(sizes)
+        kept[name] = value.expand_dims(shape)
     if "group_total_slope" in kept and "tau" in kept:
-        noise = np.random.default_rng([seed, 2]).standard_normal(tuple(sizes.values()))
+        noise = np.random.default_rng([seed, 2]).standard_normal(tuple(shape.values()))
         kept["new_group_slope"] = kept["slope"] + kept["tau"] * noise
-    for name in averaged:
-        kept[f"mean_{name}"] = kept[name].mean("unit")
-    return kept
+    design, sizes = blocks.design, blocks.design.counts.group_units
+    for name in _averaged(blocks):
+        drawn = kept[name].transpose("unit", "chain", "draw").to_numpy()
+        by_group = sums_by(design.group_of_unit, drawn.reshape(len(drawn), -1), len(sizes)).T / sizes
+        for label, values in means_over_units(name, by_group, sizes, grouped=bool(design.groups)).items():
+            dims = (*shape, *(["group"] if values.ndim == 2 else []))
+            kept[label] = (dims, values.reshape(*shape.values(), *values.shape[1:]))
+    return kept.assign_coords(group=list(design.groups)) if "group" in kept.dims else kept

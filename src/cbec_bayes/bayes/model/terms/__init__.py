@@ -61,6 +61,12 @@ def scale_symbols() -> tuple[str, ...]:
     return tuple(name for name, parameter in parameters().items() if parameter.is_scale)
 
 
+def scales_between() -> tuple[str, ...]:
+    """Return the symbols of the scales of deviations between groups or units, which a member may be without."""
+    deviations = [term.parameter for term in TERMS.values() if "off" in term.choices and term.parameter is not None]
+    return tuple(parameter.name for parameter in deviations if parameter.is_scale)
+
+
 def is_scale(name: str) -> bool:
     """Whether a parameter of a fit, as ``tau`` or ``phi[lngdp]``, is a scale."""
     return name.partition("[")[0] in scale_symbols()
@@ -81,6 +87,7 @@ __all__ = [
     "is_scale",
     "parameters",
     "scale_symbols",
+    "scales_between",
     "term_of",
     "unit_effects",
 ]

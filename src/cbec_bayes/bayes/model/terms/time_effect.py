@@ -20,7 +20,7 @@ class TimeEffect(EffectTerm):
     key = "time_effect"
     label = "effects of periods"
     variables = ("mundlak_time", "time_effect")
-    parameter = Parameter("sigma_lambda", "outcome")
+    parameter = Parameter("sigma_lambda", "level")
 
     def blocks(self, design: Design, choices: Choices) -> tuple[Block, ...]:
         """Return the Mundlak terms and the effects."""

@@ -20,7 +20,7 @@ class UnitEffect(EffectTerm):
     key = "unit_effect"
     label = "effects of units"
     variables = ("intercept", "mundlak_unit", "unit_effect")
-    parameter = Parameter("sigma_mu", "outcome")
+    parameter = Parameter("sigma_mu", "level")
 
     def blocks(self, design: Design, choices: Choices) -> tuple[Block, ...]:
         """Return the intercept and the Mundlak terms."""
