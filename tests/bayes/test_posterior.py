@@ -224,11 +224,12 @@ def test_ar1_densities_given_effects_by_hand():
         times = np.asarray(design.times)[design.time]
         before = np.flatnonzero((design.unit == design.unit[i]) & (times < times[i]))
         if len(before) == 0:
-            expected.append(stats.norm.logpdf(residual[i], 0, sigma))
+            expected.append(stats.norm.logpdf(residual[i], 0, sigma / np.sqrt(1 - rho**2)))
             continue
         last = before[np.argmax(times[before])]
         carried = rho ** (times[i] - times[last])
-        expected.append(stats.norm.logpdf(residual[i], carried * residual[last], sigma * np.sqrt(1 - carried**2)))
+        spread = sigma * np.sqrt((1 - carried**2) / (1 - rho**2))
+        expected.append(stats.norm.logpdf(residual[i], carried * residual[last], spread))
     np.testing.assert_allclose(given_effects(found).reshape(2, 200, -1)[1, 3], expected, rtol=1e-8, atol=1e-8)
 
 

@@ -78,6 +78,7 @@ def test_l8_a_scale_without_bound_is_a_flat_trend():
 # L9: without variation a term leaves what the member without it says, evidence included.
 
 BASES = {
+    "random walk": {"correlation": "random_walk"},
     "plain": {},
     "by group": {"spread": "by_group"},
     "ar1": {"correlation": "ar1"},
@@ -141,10 +142,8 @@ def test_l9_groups_of_equal_spread_have_one(terms):
 # L7: errors that nothing but their changes tell.
 
 
-@pytest.mark.parametrize("name", ["balanced", "unbalanced", "grunfeld_unbalanced"])
-def test_l7_a_correlation_of_one_is_the_regression_of_first_differences(name):
-    """Of two-way differences, over a gap of g periods with a weight of 1 / g."""
-    design = panel(name)
+def first_differences(design: Design) -> tuple[Array, Array]:
+    """Slopes of the two-way regression of first differences, a gap of g periods with the weight 1 / g, and (X'X)^-1."""
     order = np.lexsort((design.time, design.unit))
     follows = np.flatnonzero(np.diff(design.unit[order]) == 0)
     now, before = order[follows + 1], order[follows]
@@ -153,10 +152,47 @@ def test_l7_a_correlation_of_one_is_the_regression_of_first_differences(name):
     periods = (design.time[:, None] == np.arange(1, len(design.times))).astype(float)
     columns = np.column_stack([design.y, design.x, periods])
     step = (columns[now] - columns[before]) / root
-    expected = np.linalg.lstsq(step[:, 1:], step[:, 0])[0][: design.x.shape[1]]
-    engine = collapsed(design, member(correlation="ar1"))
-    point = np.array([[np.arctanh(1 - 1e-10) if n == "rho" else math.log(0.7) for n in engine.names]])
-    np.testing.assert_allclose(engine.conditional(point).mean[0, : len(expected)], expected, rtol=EXACT)
+    basis = np.linalg.qr(step[:, 1 + design.x.shape[1] :])[0]
+    left = step[:, : 1 + design.x.shape[1]]
+    left = left - basis @ (basis.T @ left)
+    inverse = np.linalg.inv(left[:, 1:].T @ left[:, 1:])
+    return inverse @ (left[:, 1:].T @ left[:, 0]), inverse
+
+
+PANELS = ["balanced", "unbalanced", "grunfeld_unbalanced", "public"]
+
+
+@pytest.mark.parametrize("name", PANELS)
+@pytest.mark.parametrize("correlation", ["ar1", "random_walk"])
+def test_l7_a_correlation_of_one_is_the_regression_of_first_differences(name, correlation):
+    """At rho = 1, less what double precision tells from it, and of a random walk."""
+    design = panel(name)
+    expected, bread = first_differences(design)
+    engine = collapsed(design, member(correlation=correlation))
+    point = engine.point({"sigma": 0.7, "rho": 1 - 1e-14})
+    found, p = engine.conditional(point[None]), len(expected)
+    np.testing.assert_allclose(found.mean[0, :p], expected, rtol=EXACT)
+    assert_covariance((found.root[0] @ found.root[0].T)[:p, :p], 0.49 * bread, EXACT)
+
+
+@pytest.mark.parametrize(
+    "terms", [{}, {"unit_slope": "pooled"}, {"unit_trend": "pooled"}, {"unit_trend": "fixed", "spread": "by_group"}]
+)
+@pytest.mark.parametrize("name", PANELS[:3])
+def test_l7_the_evidence_of_a_random_walk_is_the_limit_of_that_of_ar1(name, terms):
+    """Density of the scales, its slopes in them, and coefficients, as rho nears one at the rate of 1 - rho."""
+    design, own = panel(name), {"group_slope": "pooled", **terms}
+    walk, near = (collapsed(design, member(correlation=one, **own)) for one in ("random_walk", "ar1"))
+    points = points_of(walk)
+    at = [walk.names.index(one) for one in near.names if one != "rho"]
+    target, slopes = walk.log_likelihood(points), np.array([walk.gradient(point)[1] for point in points])
+    means = walk.conditional(points).mean
+    for rho, tolerance in ((1 - 1e-6, 1e-4), (1 - 1e-12, EXACT)):
+        held = near.holding({"rho": rho})
+        np.testing.assert_allclose(held.log_likelihood(points[:, at]), target, rtol=tolerance)
+        np.testing.assert_allclose(held.conditional(points[:, at]).mean, means, rtol=tolerance, atol=tolerance)
+    found = np.array([held.gradient(point)[1] for point in points[:, at]])
+    np.testing.assert_allclose(found, slopes[:, at], rtol=1e-7, atol=1e-7)
 
 
 # Many units.
@@ -194,7 +230,7 @@ def test_twenty_thousand_units_have_slopes_and_trends_beside_correlated_errors()
     """The truth is as near to the mode as the curvature there says."""
     terms = {"group_slope": "pooled", "unit_slope": "pooled", "unit_trend": "pooled", "correlation": "ar1"}
     engine = collapsed(many_units(20_000, 7, rho=0.4, kappa=0.4), member(**terms))
-    truth = engine.point({"sigma": 0.5, "tau": 0.3, "kappa": 0.4, "xi": 0.1, "rho": 0.4})
+    truth = engine.point({"sigma": 0.5 * math.sqrt(1 - 0.4**2), "tau": 0.3, "kappa": 0.4, "xi": 0.1, "rho": 0.4})
     point, steps = truth.copy(), 1e-4 * np.eye(len(truth))
     for _ in range(2):
         curvature = np.array([engine.gradient(point + s)[1] - engine.gradient(point - s)[1] for s in steps])
@@ -231,7 +267,7 @@ def test_a_fit_has_draws_of_what_units_have_of_their_own(trend, terms):
         np.testing.assert_allclose(values[name], values[name.removeprefix("mean_")].mean("unit"))
     flat = {name: values[name].to_numpy().reshape(400, *values[name].shape[2:]) for name in values.data_vars}
     left = design.y - linear_predictor(found.blocks, flat)
-    ratio = (left**2).sum(axis=1) / flat["sigma"] ** 2
+    ratio = (left**2).sum(axis=1) / flat["sigma"] ** 2 * (1 - flat.get("rho", 0.0) ** 2)
     freedom = design.n_obs  # given the outcome errors are smaller by what the coefficients take
     assert 0.5 * freedom < np.median(ratio) < 1.5 * freedom
     same, new = (predictive_outcomes(found, new_units=anew, draws=50) for anew in (False, True))

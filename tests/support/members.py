@@ -341,8 +341,11 @@ def errors_written_out(design: Design, correlation: str, rho: float | None) -> A
     same, lag = design.unit[:, None] == design.unit, np.abs(when[:, None] - when)
     if correlation == "off":
         return np.eye(design.n_obs)
+    if correlation == "random_walk":
+        start = np.array([when[design.unit == i].min() for i in range(len(design.units))])[design.unit]
+        return np.where(same, 1 + np.minimum(when[:, None], when) - start, 0.0)
     assert rho is not None
-    return np.where(same, rho**lag, 0.0)
+    return np.where(same, rho**lag / (1 - rho**2), 0.0)
 
 
 def rows_covariance(design: Design, written: Dense, scales: Mapping[str, float], correlation: str) -> Array:

@@ -43,6 +43,11 @@ MECHANISMS = {
         member(unit_effect="random", unit_slope="pooled", correlation="ar1"),
         UnitErrors,
     ),
+    "random walk": (member(correlation="random_walk", group_slope="pooled"), UnitErrors),
+    "random walk, random units, by group": (
+        member(correlation="random_walk", unit_effect="random", spread="by_group", unit_trend="pooled"),
+        UnitErrors,
+    ),
     "trends of units": (load_panel_model("unit_trends"), UnitSlopeErrors),
     "trends of units, by group": (member(unit_trend="pooled", spread="by_group"), UnitSlopeErrors),
     "trends and slopes of units": (member(unit_trend="pooled", unit_slope="pooled"), UnitErrors),
@@ -58,20 +63,20 @@ MECHANISMS = {
 CASES = [(name, mechanism) for name in SMALL for mechanism in MECHANISMS]
 
 
-def parts_of(design: Design, scales: Mapping[str, float]) -> tuple[dict[str, Array], Array]:
+def parts_of(design: Design, scales: Mapping[str, float], correlation: str) -> tuple[dict[str, Array], Array]:
     """The share of every scale in the covariance, and the derivative of the errors' share in rho."""
     same = design.unit[:, None] == design.unit
     when = np.asarray(design.times)[design.time]
     lag = np.where(same, np.abs(when[:, None] - when), 0.0)
     rho = scales.get(RHO)
-    correlation = errors_written_out(design, "off" if rho is None else "ar1", rho)
+    errors = errors_written_out(design, correlation, rho)
     labels = np.array([f"sigma[{design.groups[r]}]" for r in design.group])
     found = {}
     for name, value in scales.items():
         if name.startswith("sigma["):
-            found[name] = value**2 * correlation * (labels == name)
+            found[name] = value**2 * errors * (labels == name)
         elif name == "sigma":
-            found[name] = value**2 * correlation
+            found[name] = value**2 * errors
         elif name == "sigma_mu":
             found[name] = value**2 * same
         elif name == "kappa":
@@ -81,7 +86,8 @@ def parts_of(design: Design, scales: Mapping[str, float]) -> tuple[dict[str, Arr
     slope = np.zeros_like(lag)
     if rho is not None:
         sigma = np.array([scales.get(label, scales.get("sigma", 0.0)) for label in labels])
-        slope[lag > 0] = lag[lag > 0] * rho ** (lag[lag > 0] - 1)
+        slope[lag > 0] = lag[lag > 0] * rho ** (lag[lag > 0] - 1) / (1 - rho**2)
+        slope += errors * 2 * rho / (1 - rho**2)
         slope *= np.outer(sigma, sigma)
     return found, slope
 
@@ -92,10 +98,10 @@ def written_out(engine: Collapsed, blocks: Blocks) -> tuple[Collapsed, tuple[str
     every = with_unit_effects(blocks) if blocks.model.choice("unit_effect") == "fixed" else blocks
 
     def covariance(scales: Mapping[str, float]) -> Array:
-        return np.sum(list(parts_of(design, scales)[0].values()), axis=0)
+        return np.sum(list(parts_of(design, scales, blocks.model.choice("correlation"))[0].values()), axis=0)
 
     def derivatives(scales: Mapping[str, float]) -> dict[str, Array]:
-        parts, by_rho = parts_of(design, scales)
+        parts, by_rho = parts_of(design, scales, blocks.model.choice("correlation"))
         own = {name: 2 * part for name, part in parts.items()}
         return own if RHO not in scales else own | {RHO: (1 - scales[RHO] ** 2) * by_rho}
 

@@ -20,6 +20,7 @@ from tests.support.regressions import random_design
 CORRELATED = {
     "ar1": member(correlation="ar1", group_slope="pooled"),
     "ar1, all of units": member(correlation="ar1", group_slope="pooled", unit_slope="pooled", unit_trend="pooled"),
+    "random walk": member(correlation="random_walk", group_slope="pooled", unit_trend="pooled"),
     "ar1, flat trends": member(correlation="ar1", unit_trend="fixed", group_slope="pooled"),
 }
 FLAT = {name: one for name, one in MEMBERS.items() if one.choice("unit_effect") == "fixed"} | CORRELATED
@@ -130,9 +131,7 @@ def test_digits_hold_where_errors_are_nearly_a_random_walk():
     engine = make_collapsed(blocks)
     found = []
     for gap in (1e-9, 1e-10):
-        innovation = 0.3
-        point = {"rho": np.arctanh(1 - gap), "tau": np.log(0.5)}
-        point["sigma"] = np.log(innovation / np.sqrt(1 - (1 - gap) ** 2))
+        point = {"rho": np.arctanh(1 - gap), "tau": np.log(0.5), "sigma": np.log(0.3)}
         at = np.array([[point[name] for name in engine.names]])
         found.append(unit_densities(blocks, engine, at)[0])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)

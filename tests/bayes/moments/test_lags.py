@@ -39,7 +39,7 @@ def model(unit_effect: str):
 def dense(design, blocks, sigma, tau, rho, sigma_mu):
     when = np.asarray(design.times)[design.time]
     same = design.unit[:, None] == design.unit
-    v = np.where(same, sigma**2 * rho ** np.abs(when[:, None] - when), 0.0)
+    v = np.where(same, sigma**2 / (1 - rho**2) * rho ** np.abs(when[:, None] - when), 0.0)
     v = v + tau**2 * blocks.pooled[0].columns @ blocks.pooled[0].columns.T
     flat = blocks
     if sigma_mu is None:
@@ -129,7 +129,7 @@ def test_pointwise_densities_add_up():
     when = np.asarray(design.times)[design.time]
     for unit in range(len(design.units)):
         rows = np.flatnonzero(design.unit == unit)
-        cov = 0.49 * 0.5 ** np.abs(when[rows][:, None] - when[rows])
+        cov = 0.49 / 0.75 * 0.5 ** np.abs(when[rows][:, None] - when[rows])
         joint = multivariate_normal(mean[0, rows], cov).logpdf(design.y[rows])
         assert found[rows].sum() == pytest.approx(joint, rel=1e-10)
 

@@ -151,8 +151,6 @@ def test_the_two_engines_are_one_density_under_correlated_errors(terms, correlat
         joint = sum(part for name, part in plain(values).items() if not is_scale(name) and name != "rho")
         found = float(collapsed.log_likelihood(point_of(collapsed, values))[0])
         assert joint - log_density_of_coefficients(plain, values) == pytest.approx(found, abs=TOLERANCE)
-        if correlation == "random_walk":
-            continue  # its coordinates are those of independent errors
         values = conditioned.random(seed)
         noise = stats.norm.logpdf(np.r_[values["location_z"], values["unit_effect_z"]]).sum()
         joint = sum(part for name, part in conditioned(values).items() if not is_scale(name) and name != "rho")
@@ -260,7 +258,7 @@ def test_ar1_residuals_have_the_stationary_covariance():
         for i in range(len(design.units)):
             mine = design.unit == i
             lag = np.abs(np.subtract.outer(years[mine], years[mine]))
-            covariance = values["sigma"] ** 2 * values["rho"] ** lag
+            covariance = values["sigma"] ** 2 / (1 - values["rho"] ** 2) * values["rho"] ** lag
             expected += mvn(residual[mine], np.zeros(mine.sum()), covariance)
         parts = own(values)
         assert parts[twin.OUTCOME] == pytest.approx(expected, rel=1e-10, abs=TOLERANCE)

@@ -37,12 +37,13 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitErrors:
-    """V_i = sigma_r^2 R(rho) + kappa^2 d_i d_i' + xi^2 t_i t_i' + sigma_mu^2 1 1', each part there or not.
+    """V_i = sigma_r^2 C(rho) + kappa^2 d_i d_i' + xi^2 t_i t_i' + sigma_mu^2 1 1', each part there or not.
 
-    A part beside the first is a direction in which every unit has a coefficient of its own, pooled by a scale or flat;
-    what is flat is integrated over all of the real line, where the unit's rows tell it (see `Directions`). Everything
-    follows from fixed cross-products of each unit and a system of as many equations as it has directions (Woodbury's
-    identity), so that the cost grows with the number of units and no covariance of rows is laid out.
+    C is that of `cbec_bayes.bayes.moments.lags.Lags`. A part beside the first is a direction in which every unit has a
+    coefficient of its own, pooled by a scale or flat; what is flat is integrated over all of the real line, where the
+    unit's rows tell it (see `Directions`). Everything follows from fixed cross-products of each unit and a system of as
+    many equations as it has directions (Woodbury's identity), so that the cost grows with the number of units and no
+    covariance of rows is laid out.
 
     Attributes
     ----------
@@ -117,7 +118,7 @@ class UnitErrors:
         return unit_systems(ratios, inner, of.is_there[: of.n_flat])
 
     def _across(self, weights: Array) -> list[Array]:
-        """Return W'R^-1 Z, for each direction of shape (S, N, q)."""
+        """Return W'C^-1 Z, for each direction of shape (S, N, q)."""
         a, m, n_units, q = self.products.across.shape
         flat = self.products.across.reshape(a, m, n_units * q)
         return [(weights @ flat[:, j]).reshape(-1, n_units, q) for j in range(m)]
@@ -154,7 +155,7 @@ class UnitErrors:
         Notes
         -----
         With a = sigma D b the coefficients of a unit, b has the second moments B = M^-1 + E S E' / sigma^2 given the
-        outcome, E = M^-1 D W'R^-1 Z and S the spread. A scale's derivative is the sum over units of B_jj - 1.
+        outcome, E = M^-1 D W'C^-1 Z and S the spread. A scale's derivative is the sum over units of B_jj - 1.
         """
         points = {name: np.array([value]) for name, value in scales.items()}
         first, systems = self.products.first, self._systems(points)

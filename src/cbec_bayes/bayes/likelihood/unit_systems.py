@@ -13,10 +13,10 @@ from cbec_bayes.panel.within import Array, Codes
 
 @dataclass(frozen=True, slots=True)
 class UnitSystems:
-    """M = D C D + I of every unit at S points, as L L'; the one is there where a direction is pooled, zero where flat.
+    """M = D Q D + I of every unit at S points, as L L'; the one is there where a direction is pooled, zero where flat.
 
-    With W the m directions of a unit, C = W'R^-1 W, and D their scales over sigma, one where they are flat, M / sigma^2
-    is the precision of the unit's coefficients over sigma D.
+    With W the m directions of a unit, C the covariance of its errors over sigma^2, Q = W'C^-1 W, and D their scales
+    over sigma, one where they are flat, M / sigma^2 is the precision of the unit's coefficients over sigma D.
 
     Attributes
     ----------
@@ -75,9 +75,9 @@ def unit_systems(ratios: Sequence[Array], inner: Sequence[Sequence[Array]], flat
     ratios
         As in `UnitSystems`.
     inner
-        C, m rows of arrays of shape (S, N), of which the entries up to the diagonal are read.
+        Q, m rows of arrays of shape (S, N), of which the entries up to the diagonal are read.
     flat
-        Of the f flat directions, which come first, where a unit has them, shape (f, N): elsewhere C is zero, and M one.
+        Of the f flat directions, which come first, where a unit has them, shape (f, N): elsewhere Q is zero, and M one.
     """
     root: list[list[Array]] = []
     for j, row in enumerate(inner):
@@ -91,6 +91,6 @@ def unit_systems(ratios: Sequence[Array], inner: Sequence[Sequence[Array]], flat
             elif j < len(flat):
                 found.append(np.sqrt(np.where(flat[j], left, 1.0)))
             else:
-                found.append(np.sqrt(1 + np.maximum(left, 0.0)))  # C is not negative, but for rounding
+                found.append(np.sqrt(1 + np.maximum(left, 0.0)))  # Q is not negative, but for rounding
         root.append(found)
     return UnitSystems(ratios, root)

@@ -1,4 +1,4 @@
-"""How the errors of a unit hang together over time: independent, or autoregressive.
+"""How the errors of a unit hang together over time: independent, autoregressive, or a random walk.
 
 A correlation of errors is a class here and an entry in `CORRELATIONS`: the exact engine, the PyMC twin and simulation
 take all that they know of it from there.
@@ -208,13 +208,16 @@ class Independent(Lags):
 
 @dataclass(frozen=True, slots=True)
 class Autoregressive(Lags):
-    """Stationary errors with the correlation r = rho^g over a gap of g periods.
+    """Stationary errors with the correlation r = rho^g over a gap of g periods, and new errors of variance sigma^2.
 
-    a'C^-1 b is the sum of a_t b_t over all rows, plus, for every step from a row s to the next one t,
+    sigma is that of what is new from one period to the next; the error itself has the variance sigma^2 / (1 - rho^2),
+    which grows without bound where rho nears one, and C is R / (1 - rho^2), R the matrix of correlations. With
+    h = 1 + rho^2 + ... + rho^(2g - 2), the variance of what is new over a gap of g periods, a'C^-1 b is the sum of
+    (1 - rho^2) a_t b_t over all rows, plus, for every step from a row s to the next one t,
 
-        r / (1 - r^2) (a_t - a_s) (b_t - b_s) - r / (1 + r) (a_t b_t + a_s b_s),
+        r / h (a_t - a_s) (b_t - b_s) - (1 - rho^2) r / (1 + r) (a_t b_t + a_s b_s).
 
-    which keeps its digits where r nears one.
+    Where rho nears one only the differences are left, each with the weight 1 / g, and no digits are lost.
     """
 
     has_rho = True
@@ -223,7 +226,7 @@ class Autoregressive(Lags):
     def step(gap: Any, rho: Any) -> tuple[Any, Any]:
         """See `Lags`."""
         follows = 1 * (gap > 0)
-        return follows * rho**gap, 1 - follows * rho ** (2 * gap)
+        return follows * rho**gap, (1 - follows * rho ** (2 * gap)) / (1 - rho**2)
 
     @property
     def fixed(self) -> Sequence[FixedProduct]:
@@ -236,39 +239,86 @@ class Autoregressive(Lags):
     def weights(self, rho: Array | None, n_points: int) -> Array:
         """See `Lags`."""
         assert rho is not None
-        found = np.ones((n_points, self.size))
+        free = (1 - rho) * (1 + rho)
+        found = np.empty((n_points, self.size))
+        found[:, 0] = free
         for k, gap in enumerate(self.steps.gaps):
-            r = rho**gap
-            found[:, 1 + 2 * k] = r / (1 - r**2)
-            found[:, 2 + 2 * k] = -r / (1 + r)
+            r, (h, _) = rho**gap, _geometric(rho**2, gap)
+            found[:, 1 + 2 * k] = r / h
+            found[:, 2 + 2 * k] = -free * r / (1 + r)
         return found
 
     def weight_slopes(self, rho: float) -> Array:
         """See `Lags`."""
-        found = np.zeros(self.size)
+        free = (1 - rho) * (1 + rho)
+        found = np.empty(self.size)
+        found[0] = -2 * rho
         for k, gap in enumerate(self.steps.gaps):
-            r, change = rho**gap, gap * rho ** (gap - 1)
-            found[1 + 2 * k] = change * (1 + r**2) / (1 - r**2) ** 2
-            found[2 + 2 * k] = -change / (1 + r) ** 2
+            r, change, (h, slope) = rho**gap, gap * rho ** (gap - 1), _geometric(rho**2, gap)
+            found[1 + 2 * k] = change / h - r * 2 * rho * slope / h**2
+            found[2 + 2 * k] = 2 * rho * r / (1 + r) - free * change / (1 + r) ** 2
         return found
 
     def log_det(self, rho: Array | None, n_points: int) -> Array:
         """See `Lags`."""
         assert rho is not None
-        found = np.zeros(n_points)
+        found = np.asarray(-len(self.steps.first) / 2 * np.log((1 - rho) * (1 + rho)))
         for gap, rows in zip(self.steps.gaps, self.steps.rows, strict=True):
-            found += len(rows) / 2 * np.log1p(-(rho ** (2 * gap)))
+            found = found + len(rows) / 2 * np.log(_geometric(rho**2, gap)[0])
         return found
 
     def log_det_slope(self, rho: float) -> float:
         """See `Lags`."""
-        found = 0.0
+        found = len(self.steps.first) * rho / ((1 - rho) * (1 + rho))
         for gap, rows in zip(self.steps.gaps, self.steps.rows, strict=True):
-            found -= len(rows) * gap * rho ** (2 * gap - 1) / (1 - rho ** (2 * gap))
-        return found
+            h, slope = _geometric(rho**2, gap)
+            found += len(rows) * rho * slope / h
+        return float(found)
 
 
-CORRELATIONS: dict[str, type[Lags]] = {"off": Independent, "ar1": Autoregressive}
+@dataclass(frozen=True, slots=True)
+class RandomWalk(Lags):
+    """Errors that start at a unit's first row with the variance sigma^2, and move by steps of variance sigma^2 g.
+
+    g is the gap of a step in periods. Under flat unit effects where they start says nothing, and the likelihood is that
+    of first differences, each with the weight 1 / g: the limit of `Autoregressive` where rho nears one.
+    """
+
+    @staticmethod
+    def step(gap: Any, rho: Any) -> tuple[Any, Any]:
+        """See `Lags`."""
+        follows = 1 * (gap > 0)
+        return follows, gap + 1 - follows
+
+    @property
+    def fixed(self) -> Sequence[FixedProduct]:
+        """See `Lags`: first rows, and the differences of every gap."""
+        every = zip(self.steps.rows, self.steps.before, strict=True)
+        return (FixedProduct(self.steps.first), *(FixedProduct(now, before) for now, before in every))
+
+    def weights(self, rho: Array | None, n_points: int) -> Array:
+        """See `Lags`."""
+        return np.tile(1 / np.array([1, *self.steps.gaps]), (n_points, 1))
+
+    def log_det(self, rho: Array | None, n_points: int) -> Array:
+        """See `Lags`."""
+        every = zip(self.steps.gaps, self.steps.rows, strict=True)
+        return np.full(n_points, sum(len(rows) / 2 * np.log(gap) for gap, rows in every))
+
+
+def _geometric(x: Any, n: int) -> tuple[Any, Any]:
+    """Return 1 + x + ... + x^(n - 1) and its derivative in x, elementwise, with all digits where x nears one."""
+    total, slope, m = 1.0 + 0 * x, 0 * x, 1
+    for bit in f"{n:b}"[1:]:  # from m terms to twice as many, and one more
+        slope = slope * (1 + x**m) + total * m * x ** (m - 1)
+        total, m = total * (1 + x**m), 2 * m
+        if bit == "1":
+            slope = slope * x + total
+            total, m = total * x + 1, m + 1
+    return total, slope
+
+
+CORRELATIONS: dict[str, type[Lags]] = {"off": Independent, "ar1": Autoregressive, "random_walk": RandomWalk}
 """Correlations of errors over time by the name that a model file has."""
 
 

@@ -79,8 +79,9 @@ def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, c
 
     Notes
     -----
-    AR(1) residuals are stationary within a unit: the factors of the likelihood, and so its pointwise values, are of one
-    row given the unit's row before it. ``sigma`` is the standard deviation of a normal residual, the scale of another.
+    Where residuals are correlated the factors of the likelihood, and so its pointwise values, are of one row given the
+    unit's row before it. ``sigma`` is the scale of what is new in it from one period to the next: of normal residuals
+    its standard deviation. AR(1) residuals are stationary within a unit where they are normal.
     """
     return pymc_of(blocks_for(design, model), conditioned=conditioned)
 

@@ -98,12 +98,12 @@ class Residuals:
         They are the weight of each unit, shape (N,), its means of the columns, (N, p), and the cross-products about
         them by stratum, (S, p, p), of rows less what the row before predicts of them, over the error of that.
         """
-        if not self.lags.has_rho:
+        if not self.correlated:
             return None
         import pytensor.tensor as pt
 
         previous, gap = previous_rows(design)
-        carried, variance = (one[:, None] for one in self.lags.step(gap, parameters["rho"]))
+        carried, variance = (one[:, None] for one in self.lags.step(gap, parameters.get("rho")))
         rows: Any = np.column_stack([np.ones(len(columns)), columns])
         rows = (rows - carried * rows[previous]) / pt.sqrt(variance)
         constant, rows = rows[:, :1], rows[:, 1:]
