@@ -23,6 +23,7 @@ ORDER = (
     "estimands",
     "checks",
     "calibration",
+    "specifications",
     "published",
     "replication",
     "reconstruction",
