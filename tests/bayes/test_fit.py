@@ -24,7 +24,7 @@ from cbec_bayes.runtime.labels import Origin
 from tests.support.members import SHIPPED, UNBALANCED, grouped, member, panel
 from tests.support.regressions import design_of, load, random_design
 
-GAUSSIAN = (*SHIPPED, "ar1")
+GAUSSIAN = (*SHIPPED, "ar1", "first_differences")
 ERRORS = 4.5
 """Monte Carlo standard errors that a number may be off; seeds are fixed, so that a test fails always or never."""
 

@@ -50,6 +50,7 @@ SHIPPED = (
     "group_variance",
     "nested",
     "unit_trends",
+    "regional",
 )
 MEMBERS: Mapping[str, PanelModel] = {name: load_panel_model(name) for name in SHIPPED} | {
     "group slopes fixed": member(group_slope="fixed"),

@@ -105,7 +105,8 @@ class PanelFit:
         table = pd.DataFrame(rows, columns=["", "mean", "sd", "ci_low", "ci_high"])
         failed = "; ".join(self.diagnostics.failures)
         gates = f"<strong>Not to be used: {escape(failed)}.</strong>" if failed else "All gates passed."
-        said = f"{self.model.name}: {self.model.question} Intervals are {CI_PROB:.0%}, equal-tailed."
+        assumed = f" Assumed: {self.model.assumes}" if self.model.assumes else ""
+        said = f"{self.model.name}: {self.model.question}{assumed} Intervals are {CI_PROB:.0%}, equal-tailed."
         return (
             f"<p>{escape(said)} Origin: {self.design.origin}. {gates}</p>"
             f"{table.to_html(index=False, float_format='{:.4g}'.format)}"

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from cbec_bayes.bayes.fit import ENGINES, Engine, fit, restore
-from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.bayes.model.carried import Carried, carried
+from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.jobs.fit_settings import OPTIONS, FitOptions, content, options_of, read_settings, settings_of
 from cbec_bayes.jobs.fit_tables import DIAGNOSTICS, POSTERIOR, FittedPanel, read_tree, tabulate
@@ -92,6 +93,9 @@ def fit_file(
     design = make_design(panel)
     _require_errors(design, file)
     _require_room(spec, len(design.units), len(design.groups))
+    # A file of one's own is fitted as it is: whoever writes one knows what it is for.
+    told = carried(spec, design) if model in panel_model_names() else Carried(spec, ())
+    spec = told.model
     if kept is None:
         on_progress(Progress("fitting"))
         found = fit(design, spec, engine=engines[engine], seed=seed, on_progress=on_progress)
@@ -114,7 +118,7 @@ def fit_file(
         seed=seed,
         options=options,
     )
-    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options)
+    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, left_out=told.left_out)
 
 
 def _require_errors(design: Design, file: Path) -> None:

@@ -59,6 +59,8 @@ class FittedPanel:
         Those among it that have a default.
     unit_slopes
         The slope of every unit, where it was asked for.
+    left_out
+        Sentences about terms of the model that the panel cannot carry; see `cbec_bayes.bayes.model.carried`.
     """
 
     panel: Panel | None
@@ -72,6 +74,7 @@ class FittedPanel:
     settings: Mapping[str, Any]
     options: FitOptions = OPTIONS
     unit_slopes: pd.DataFrame | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def ssc(self) -> str:
@@ -94,6 +97,8 @@ class FittedPanel:
         many = len(self.fit.design.groups) if len(self.effects) > MAX_CONTRASTED else 0
         untold = " and ".join(self.fit.unlearned)
         return (
+            *([f"Assumed: {self.fit.model.assumes}"] if self.fit.model.assumes else []),
+            *self.left_out,
             *([f"Fitted to {gathered}."] if gathered is not None else []),
             *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
             *(
@@ -137,6 +142,8 @@ class FittedPanel:
             "failures": list(self.fit.diagnostics.failures),
             "model": self.fit.model.name,
             "question": self.fit.model.question,
+            "assumes": self.fit.model.assumes,
+            "left_out": list(self.left_out),
             "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
             "ci_prob": self.options.ci,
             "seed": self.seed,
@@ -205,6 +212,7 @@ def tabulate(
     seed: int = 1,
     settings: Mapping[str, Any] | None = None,
     options: FitOptions = OPTIONS,
+    left_out: tuple[str, ...] = (),
 ) -> FittedPanel:
     """Return every table of a fit.
 
@@ -222,6 +230,8 @@ def tabulate(
         What was asked for; default what the fit itself knows.
     options
         Those among it that have a default.
+    left_out
+        Sentences about terms that the panel cannot carry.
     """
     design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
@@ -253,6 +263,7 @@ def tabulate(
         settings=asked if settings is None else settings,
         options=options,
         unit_slopes=unit_slopes(found, ci) if options.unit_slopes else None,
+        left_out=left_out,
     )
 
 

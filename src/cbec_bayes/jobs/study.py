@@ -34,6 +34,10 @@ STUDY_MODELS = (
     "group_variance",
     "correlated_effects",
     "ar1",
+    "unit_trends",
+    "robust",
+    "regional",
+    "first_differences",
     "student_t",
 )
 """Members that a study's report fits, the headline first."""

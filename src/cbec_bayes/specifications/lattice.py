@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-import numpy as np
-
+from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.panel.design import Design
-from cbec_bayes.panel.within import Array
 
 LEVELS, LOGARITHMS = "levels", "logarithms"
 """Scales of the outcome."""
@@ -127,8 +125,8 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
 OUTCOME_SCALE = "outcome_scale"
 """Column of the scale of the outcome, an assumption too; its values cannot be weighed against each other."""
 
-_BASES = ("partial_pooling_all", "unit_trends", "nested")
-"""Members whose priors are those of the lattice, where the base has none."""
+_BASE = "robust"
+"""Member whose priors are those of the lattice, where the base has none: it has every scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +171,11 @@ class Lattice:
     specifications
         In the order of the axes, the simplest first.
     left_out
-        A sentence for each term that the panel cannot carry, by what it is called.
+        A sentence for each term that the panel cannot carry; see `cbec_bayes.bayes.model.carried`.
     """
 
     specifications: tuple[Specification, ...]
-    left_out: Mapping[str, str]
+    left_out: tuple[str, ...]
 
 
 def choice_of(axis: str, value: str) -> Choice:
@@ -191,12 +189,11 @@ def lattice_base(model: PanelModel | None = None) -> PanelModel:
     Parameters
     ----------
     model
-        Whose priors come before those of the members that ship.
+        Whose priors come before those of the member that ships.
     """
-    shipped = [load_panel_model(name) for name in _BASES]
-    priors = {name: prior for one in shipped for name, prior in one.priors.items()}
-    own = {} if model is None else {name: prior for name, prior in model.priors.items() if name in priors}
-    return replace(shipped[0], priors=priors | own)
+    shipped = load_panel_model(_BASE)
+    own = {} if model is None else {name: prior for name, prior in model.priors.items() if name in shipped.priors}
+    return replace(shipped, priors={**shipped.priors, **own})
 
 
 def lattice(design: Design, base: PanelModel | None = None, outcome_scale: str = LEVELS) -> Lattice:
@@ -216,16 +213,18 @@ def lattice(design: Design, base: PanelModel | None = None, outcome_scale: str =
     A random walk stands without trends of units: it lets each unit drift away as far as it will, so that its steps tell
     hardly anything of a line, and AR(1) errors with trends have it as their limit.
     """
-    start, left_out = lattice_base(base), not_carried(design)
-    found = []
+    start = lattice_base(base)
+    found, left_out = [], dict[str, None]()
     for chosen in product(*AXES.values()):
         values = {axis: choice.value for axis, choice in zip(AXES, chosen, strict=True)}
-        if any(choice.label in left_out for choice in chosen):
-            continue
         if values["correlation"] == "random_walk" and values["trends"] != "off":
             continue
-        found.append(specification(start, values, outcome_scale))
-    return Lattice(tuple(found), left_out)
+        one = specification(start, values, outcome_scale)
+        told = carried(one.model, design)
+        left_out |= dict.fromkeys(told.left_out)
+        if all(told.model.choice(key) == term for choice in chosen for key, term in choice.terms.items()):
+            found.append(one)
+    return Lattice(tuple(found), tuple(left_out))
 
 
 def specification(base: PanelModel, values: Mapping[str, str], outcome_scale: str = LEVELS) -> Specification:
@@ -236,40 +235,5 @@ def specification(base: PanelModel, values: Mapping[str, str], outcome_scale: st
     terms = {key: term for choice in chosen for key, term in choice.terms.items()}
     model = base.choosing(unit_effect="fixed", time_effect="fixed", group_slope="pooled", residual="normal", **terms)
     kept = {key: prior for key, prior in base.priors.items() if key in ("slope", "control_slope", *model.scales)}
-    model = replace(model, name=name, question="", priors=kept)
+    model = replace(model, name=name, question="", assumes="", priors=kept)
     return Specification(name=name, values=dict(values), model=model, outcome_scale=outcome_scale)
-
-
-def not_carried(design: Design) -> dict[str, str]:
-    """Return the terms that a panel cannot carry, each with why, by what they are called.
-
-    Groups are needed for what differs by group. Correlation over time needs periods that are whole numbers, and units
-    of three rows, as trends do: with two rows a unit has one change, which tells no line from an error. Slopes of units
-    need units whose exposure varies, two at the least.
-    """
-    found: dict[str, str] = {}
-    if len(design.groups) < 2:
-        why = "The panel has no groups, so that nothing can differ between them."
-        found |= {choice_of("spread", "by_group").label: why, choice_of("controls", "pooled").label: why}
-    rows = np.bincount(design.unit)
-    if int((rows >= 3).sum()) < 2:
-        why = "Fewer than two units have three rows or more, so that no line or correlation can be told from an error."
-        names = (("correlation", "ar1"), ("correlation", "random_walk"), ("trends", "pooled"))
-        found |= {choice_of(*name).label: why for name in names}
-    if any(time != round(time) for time in design.times):
-        why = "Periods are not whole numbers, so that a correlation from one period to the next has no meaning."
-        found |= {choice_of("correlation", value).label: why for value in ("ar1", "random_walk")}
-    if int((_ranges(design) > 0).sum()) < 2:
-        found[choice_of("unit_slope", "pooled").label] = (
-            f"{design.terms[0]} varies within fewer than two units, so that slopes of units cannot be told apart."
-        )
-    return found
-
-
-def _ranges(design: Design) -> Array:
-    """Return how far the exposure goes in each unit, shape (N,)."""
-    d = design.x[:, 0]
-    high, low = np.full(len(design.units), -np.inf), np.full(len(design.units), np.inf)
-    np.maximum.at(high, design.unit, d)
-    np.minimum.at(low, design.unit, d)
-    return np.asarray(high - low)

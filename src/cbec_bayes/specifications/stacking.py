@@ -120,9 +120,9 @@ def stacking_weights(density: Array, share: Array | None = None, start: Array | 
 
     even = np.full(k, 1 / k)
     begin = even if start is None else 0.9 * start + 0.1 * even
-    objective: Any = loss
-    found = optimize.minimize(
-        objective,
+    search: Any = optimize.minimize  # whose types know of no gradient beside a value
+    found = search(
+        loss,
         begin,
         jac=True,
         method="SLSQP",
@@ -171,5 +171,5 @@ def probabilities(log_evidence: Array, mcse: Array, flat: Sequence[tuple[str, ..
     value[at] = share
     variance = mcse[at] ** 2
     # d log p_k / d log Z_j is 1 - p_k for j = k, and -p_j for the others.
-    error[at] = share * np.sqrt((1 - 2 * share) * variance + float(share**2 @ variance))
+    error[at] = share * np.sqrt(np.maximum((1 - 2 * share) * variance + float(share**2 @ variance), 0.0))
     return Probabilities(value, error)

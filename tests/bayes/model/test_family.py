@@ -10,6 +10,7 @@ from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_mo
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols, term_of
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir
 
 HALF = 'dist = "half_normal"\nscale = 1.0'
 GOOD = {
@@ -59,6 +60,8 @@ def test_every_shipped_member_loads_and_says_what_it_answers():
         model = load_panel_model(name)
         assert model.name == name
         assert model.question.endswith("?")
+        assert model.assumes.endswith(".")  # a file of one's own need not say it
+        assert (asset_dir("models") / f"{name}.toml").read_text(encoding="utf-8").startswith("# It assumes")
         assert set(model.priors) == {"slope", "control_slope", *model.scales}
         assert set(model.choices) == set(chosen_terms())
         for key, term in chosen_terms().items():
@@ -85,19 +88,22 @@ def test_no_two_shipped_members_are_the_same_model():
         ("student_t", ("sigma", "tau"), True),
         ("ar1", ("sigma", "tau"), True),
         ("unit_trends", ("sigma", "tau", "xi"), True),
+        ("robust", ("sigma", "tau", "phi", "sigma_omega", "kappa", "xi"), True),
+        ("regional", ("sigma", "tau"), True),
+        ("first_differences", ("sigma", "tau"), True),
     ],
 )
 def test_the_scales_of_shipped_members(name, scales, uses_groups):
     model = load_panel_model(name)
     assert model.scales == scales
     assert model.uses_groups is uses_groups
-    if name != "ar1":
-        assert model.is_gaussian is (name != "student_t")
+    assert model.is_gaussian is (name != "student_t")
 
 
 def test_a_model_from_a_file_of_ones_own(tmp_path):
     path = write(tmp_path, priors={"tau": 'dist = "half_t"\ndf = 4\nscale = 0.25'})
     model = load_panel_model(path)
+    assert model.assumes == ""
     assert model == read_panel_model(path) == load_panel_model(str(path))
     assert (model.name, model.question, model.choice("group_slope"), model.choice("unit_slope")) == (
         "mine",
@@ -130,6 +136,7 @@ def test_every_choice_of_every_term_has_the_scales_that_it_needs(tmp_path, term)
         ({"question": None}, {}, "question: a text is needed"),
         ({"question": '""'}, {}, "question: a text is needed"),
         ({"residual": None}, {}, "residual: a text is needed"),
+        ({"assumes": '""'}, {}, "assumes: a text is needed"),
         ({"group_slope": "true"}, {}, "group_slope: a text is needed"),
         (
             {"group_slope": '"poled"'},

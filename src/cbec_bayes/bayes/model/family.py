@@ -47,12 +47,16 @@ class PanelModel:
         By the key of the term, what the member chooses of it; see `choice`.
     priors
         By name: slope, control_slope, and the scales that the member has; in units of their parameters' `Unit`.
+    assumes
+        In a sentence or two, what it takes for granted, and what biases it where that does not hold; blank where the
+        file does not say. It is shown beside results.
     """
 
     name: str
     question: str
     choices: Mapping[str, str]
     priors: Mapping[str, Prior]
+    assumes: str = ""
 
     def choice(self, term: str) -> str:
         """Return what the member chooses of a term, by the term's key.
@@ -133,7 +137,11 @@ class PanelModel:
 
     def without_groups(self) -> PanelModel:
         """Return what the member reduces to where a panel has no groups, or one: the common slope."""
-        reduced = replace(self, choices=self._choices_without_groups())
+        return self.reduced(**self._choices_without_groups())
+
+    def reduced(self, **choices: str) -> PanelModel:
+        """Return the member with other choices of some terms, and without the priors of scales that it loses."""
+        reduced = self.choosing(**choices)
         lost = set(scale_symbols()) - set(reduced.scales)
         return replace(reduced, priors={name: prior for name, prior in self.priors.items() if name not in lost})
 
@@ -147,13 +155,14 @@ def read_panel_model(path: Path) -> PanelModel:
         key: Annotated[str, one_of(term.choices, "choice"), refusing(term.moved)]
         for key, term in chosen_terms().items()
     }
-    defaults = {key: term.default for key, term in chosen_terms().items() if term.default is not None}
+    defaults = {key: term.default for key, term in chosen_terms().items() if term.default is not None} | {"assumes": ""}
     tables = Annotated[Mapping[str, Any], otherwise("a table is needed")]
-    file: Any = read_table(path, table_of({"kind": Text, "question": Text, **terms, "priors": tables}, defaults))
+    said = {"kind": Text, "question": Text, "assumes": Text}
+    file: Any = read_table(path, table_of({**said, **terms, "priors": tables}, defaults))
     if file.kind != _KIND:
         raise wrong_key(path, "kind", f"'{file.kind}' is not a model of panels; it must be '{_KIND}'")
     choices = {key: getattr(file, key) for key in terms}
-    model = PanelModel(name=path.stem, question=file.question, choices=choices, priors={})
+    model = PanelModel(name=path.stem, question=file.question, choices=choices, priors={}, assumes=file.assumes)
     needed = [name for name, one in parameters().items() if not one.is_scale or name in model.scales]
     types = {name: ScalePrior if parameters()[name].is_scale else SlopePrior for name in needed}
     priors = validate_table(file.priors, table_of(types), path, at=("priors",))

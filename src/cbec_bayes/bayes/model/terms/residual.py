@@ -54,7 +54,7 @@ class ErrorCorrelation(ResidualTerm):
     """How the errors of a unit hang together over time."""
 
     key = "correlation"
-    label = "correlated residuals"
+    label = "correlations of errors over time"
     default = "off"
 
     @property

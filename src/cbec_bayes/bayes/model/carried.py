@@ -1,0 +1,225 @@
+"""What a panel can carry of a member: terms that its rows say nothing of are left out, and a sentence says which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.model.terms import TERMS
+from cbec_bayes.panel.design import COLLINEAR, Design
+from cbec_bayes.panel.within import means_by
+
+ROWS = 3
+"""Rows of a unit from which on it tells more than its level and one change: a trend, a slope, a correlation."""
+
+UNITS = 2
+"""Units with so many rows without which nothing is told."""
+
+SHARE = 0.1
+"""Share of the units that have to have them."""
+
+SPARE = 3
+"""Units more than groups, counting those that tell a slope, without which slopes of units have no spread."""
+
+CHANGES = 10
+"""Rows of a group, less one for each of its units, without which it has no spread of its own."""
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A member as far as a panel can carry it.
+
+    Attributes
+    ----------
+    model
+        The member without the terms that were left out.
+    left_out
+        A plain sentence for each of them.
+    """
+
+    model: PanelModel
+    left_out: tuple[str, ...]
+
+
+def carried(model: PanelModel, design: Design) -> Carried:
+    """Leave out of a member what the rows of a panel say nothing of.
+
+    Parameters
+    ----------
+    model
+        A member of the family.
+    design
+        The panel, with its rows.
+
+    Notes
+    -----
+    A term that is left out has no coefficients, and its scale no prior. What a term needs:
+
+    - Terms of groups, and a spread by group: two groups at least. Of everything below flat terms are not asked, because
+      a member without them answers another question: where they are not identified, fitting says so.
+    - Deviations of groups in a slope: regressors that vary within units in two groups at least, for a spread of slopes
+      is not known of one.
+    - Effects of groups in periods: two units of one group in one period, or they are the errors themselves.
+    - Slopes of units: an exposure that varies within units of three rows at least, in `SPARE` units more than groups.
+      An exposure of zeros and ones that changes in few units has too few, whatever the number of rows.
+    - Trends of units, and a correlation of errors that is estimated: units with three rows, `UNITS` of them and a share
+      of `SHARE` at least. A unit of two rows has one change, in which trend, correlation and error are one.
+    - Any correlation of errors: periods that are whole numbers. One that is estimated: some step of an odd number of
+      periods, for the sign of a correlation is not known from even ones.
+    - A spread by group: `CHANGES` rows in each group, one less for each of its units.
+    """
+    facts, found, said = _Facts(design), model, []
+    for key, needs in _NEEDS.items():
+        choice, term = found.choice(key), TERMS[key]
+        assert term.default is not None
+        if choice == term.default:
+            continue
+        reason = _without_groups(design) if term.without_groups(choice) != choice else ""
+        if choice != "fixed" and not reason:
+            reason = next((reason for need in needs if (reason := need(facts, choice))), "")
+        if reason:
+            found = found.reduced(**{key: term.default})
+            said.append(f"{term.label[0].upper()}{term.label[1:]} are left out: {reason}.")
+    return Carried(found, tuple(said))
+
+
+class _Facts:
+    """What the needs of terms are looked up in."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+
+    @cached_property
+    def sizes(self) -> NDArray[np.intp]:
+        """Rows of each unit, shape (N,)."""
+        return np.bincount(self.design.unit)
+
+    @cached_property
+    def group(self) -> NDArray[np.intp]:
+        """Group of each unit, shape (N,); zero where there are none."""
+        first = np.unique(self.design.unit, return_index=True)[1]
+        return np.zeros(len(first), dtype=np.intp) if self.design.group is None else self.design.group[first]
+
+    @cached_property
+    def varies(self) -> NDArray[np.bool_]:
+        """Whether each regressor varies within each unit, shape (N, K)."""
+        unit, x = self.design.unit, self.design.x
+        left = np.zeros((len(self.sizes), x.shape[1]))
+        np.maximum.at(left, unit, np.abs(x - means_by(unit, x)[unit]))
+        return np.asarray(left > COLLINEAR * np.abs(x).max(axis=0))
+
+    @cached_property
+    def steps(self) -> NDArray[np.float64]:
+        """Periods from each row to the next one of its unit."""
+        when = np.asarray(self.design.times, dtype=float)[self.design.time]
+        order = np.lexsort((when, self.design.unit))
+        return np.asarray(np.diff(when[order])[np.diff(self.design.unit[order]) == 0])
+
+
+def _without_groups(design: Design) -> str:
+    if design.group is None or not design.groups:
+        return "the panel has no groups"
+    return "the panel has one group" if len(design.groups) == 1 else ""
+
+
+def _regressors_vary(facts: _Facts, terms: slice, what: str) -> str:
+    varies = facts.varies[:, terms].any(axis=1)
+    groups = np.unique(facts.group[varies])
+    if len(groups) > 1:
+        return ""
+    if not len(groups):
+        return f"{what} within no unit"
+    return f"{what} within units of one group alone, {facts.design.groups[groups[0]]}"
+
+
+def _exposure_varies(facts: _Facts, choice: str) -> str:
+    return _regressors_vary(facts, slice(0, 1), "the exposure varies")
+
+
+def _controls_vary(facts: _Facts, choice: str) -> str:
+    if len(facts.design.terms) == 1:
+        return "there are no controls"
+    return _regressors_vary(facts, slice(1, None), "controls vary")
+
+
+def _groups_have_units(facts: _Facts, choice: str) -> str:
+    design = facts.design
+    assert design.group is not None
+    cells = np.bincount(design.group * len(design.times) + design.time)
+    return "" if cells.max() > 1 else "no group has two units in one period, so that they are the errors themselves"
+
+
+def _units_have_slopes(facts: _Facts, choice: str) -> str:
+    varies = facts.varies[:, 0]
+    if not varies.any():
+        return "the exposure varies within no unit"
+    telling = varies & (facts.sizes >= ROWS)
+    spare = int(np.maximum(np.bincount(facts.group[telling]) - 1, 0).sum()) if telling.any() else 0
+    if spare >= SPARE:
+        return ""
+    units = "one unit" if telling.sum() == 1 else f"{int(telling.sum()) or 'no'} units"
+    among = f" of {len(facts.design.groups)} groups" if len(facts.design.groups) > 1 else ""
+    return f"the exposure varies within {units}{among} with {ROWS} rows or more, too few to tell how slopes spread"
+
+
+def _units_have_rows(facts: _Facts, choice: str) -> str:
+    enough = int((facts.sizes >= ROWS).sum())
+    if enough >= max(UNITS, SHARE * len(facts.sizes)):
+        return ""
+    have = {0: "no unit has", 1: "one unit alone has"}.get(enough, f"{enough} of {len(facts.sizes)} units alone have")
+    return f"{have} {ROWS} rows or more, and of fewer it cannot be told from the errors"
+
+
+def _periods_are_whole(facts: _Facts, choice: str) -> str:
+    times = np.asarray(facts.design.times, dtype=float)
+    return "" if np.all(times == np.round(times)) else "the periods are not whole numbers, so that steps have no length"
+
+
+def _steps_tell_signs(facts: _Facts, choice: str) -> str:
+    if choice == "random_walk":
+        return ""
+    if np.any(facts.steps % 2 == 1):
+        return _units_have_rows(facts, choice)
+    if not len(facts.steps):
+        return "no unit has two rows"
+    return (
+        "rows of a unit are an even number of periods apart throughout, from which the sign of a correlation is not "
+        "known; number the periods one by one to have it"
+    )
+
+
+def _groups_have_changes(facts: _Facts, choice: str) -> str:
+    design = facts.design
+    assert design.group is not None
+    n_groups = len(design.groups)
+    changes = np.bincount(design.group, minlength=n_groups) - np.bincount(facts.group, minlength=n_groups)
+    few = [label for label, count in zip(design.groups, changes, strict=True) if count < CHANGES]
+    if not few:
+        return ""
+    have, their = ("has", "its") if len(few) == 1 else ("have", "their")
+    return f"{_listed(few)} {have} too few rows for a spread of {their} own"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) > _NAMED:
+        return f"{', '.join(labels[:_NAMED])} and {len(labels) - _NAMED} other groups"
+    return " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
+
+
+_NEEDS: dict[str, tuple[Callable[[_Facts, str], str], ...]] = {
+    "group_slope": (_exposure_varies,),
+    "group_control_slope": (_controls_vary,),
+    "group_time_effect": (_groups_have_units,),
+    "unit_slope": (_units_have_slopes,),
+    "unit_trend": (_units_have_rows,),
+    "correlation": (_periods_are_whole, _steps_tell_signs),
+    "spread": (_groups_have_changes,),
+}
+"""By the key of a term, functions that say why a panel cannot carry it, or nothing where it can."""
