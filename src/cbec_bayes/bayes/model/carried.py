@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.terms import TERMS
-from cbec_bayes.panel.design import COLLINEAR, Design
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.spread import COLLINEAR
 from cbec_bayes.panel.within import means_by
 
 ROWS = 3
