@@ -23,6 +23,7 @@ ORDER = (
     "estimands",
     "checks",
     "calibration",
+    "specifications",
     "published",
     "replication",
     "reconstruction",
@@ -41,6 +42,7 @@ BAYES = (
     "fit",
     "refit",
     "predictive",
+    "whole_units",
     "loo",
 )
 """Rooms of bayes, and its modules: columns of a model are identified by their moments, so that these come first."""

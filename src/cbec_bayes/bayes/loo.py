@@ -24,6 +24,7 @@ from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.refit import diagnose, refit
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.importance import smoothed_weights
+from cbec_bayes.bayes.whole_units import leave_out_units
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import GateError
@@ -97,17 +98,20 @@ def leave_one_out(task: LooTask) -> dict[str, Any]:
         As `cbec_bayes.bayes.fit.fit`; the fit to all rows missed a gate.
     """
     blocks = blocks_for(task.design, task.model)
-    draws = max(_LEAST, POINTS // max(1, round(blocks.n_coefficients / _CHEAP)))
-    fitted = refit(blocks, draws=draws, seed=task.seed)
+    rows, units = task.what == "row", task.what == "unit" and blocks.unit_scale is None
+    cheap = 1 if units else max(1, round(blocks.n_coefficients / _CHEAP))
+    fitted = refit(blocks, draws=max(_LEAST, POINTS // cheap), seed=task.seed)
     fitted.diagnostics.require()
     codes, labels = parts(blocks, task.what)
-    rows = task.what == "row"
     if rows:
         found = leave_out_each_row(blocks, fitted.collapsed, fitted.points)
+    elif units:
+        left_out = leave_out_units(blocks, fitted.collapsed, fitted.points, task.seed)
+        found = LooResult(left_out.elpd, left_out.khat, np.full(len(labels), np.nan))
     else:
         found = LooResult(*np.full((3, len(labels)), np.nan))
     missed: dict[int, str] = {}
-    for part in np.flatnonzero(found.khat > KHAT_MAX) if rows else range(len(labels)):
+    for part in np.flatnonzero(found.khat > KHAT_MAX) if rows or units else range(len(labels)):
         left = LeftOutPart(blocks, codes == part, rows, fitted.points, task.seed + int(part))
         try:
             found.elpd[part], found.khat[part], again = leave_out(left)

@@ -32,7 +32,7 @@ def contrasts(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
         draws = group_slopes(fit).groups
         found = [Drawn(draws[:, i] - draws[:, j], min_ess(fit)) for i, j in pairs]
     else:
-        loadings = slope_loadings(fit)
+        loadings = slope_loadings(fit.blocks, fit.collapsed)
         apart = loadings[first] - loadings[second]
         mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), apart)
         found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k in range(len(pairs))]

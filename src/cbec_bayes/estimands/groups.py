@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.residual_covariance import mean_names
+from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.observations import points_of
@@ -109,15 +111,30 @@ def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
         draws = dict(zip(names, [slopes.average, *slopes.groups.T, slopes.common], strict=True))
         draws |= {} if slopes.new is None else {GROUP_NEW: slopes.new}
         return {name: Drawn(values, min_ess(fit)) for name, values in draws.items()}
-    loadings = slope_loadings(fit)
-    points = log_scales(fit, at_most=None)
-    mean, variance = fit.collapsed.linear(points, loadings[[-1, *range(len(loadings) - 1)]])
-    found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k, name in enumerate(names)}
-    if slopes.new is not None:
+    return dict(mixed_slopes(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit)))
+
+
+def mixed_slopes(blocks: Blocks, collapsed: Collapsed, points: Array, ess: float) -> dict[str, Mixed]:
+    """Return the slopes of a model that was collapsed by name, as `slope_quantities` does.
+
+    Parameters
+    ----------
+    blocks, collapsed
+        Model and design; the density.
+    points
+        Draws of the scales, shape (S, k).
+    ess
+        How many independent draws they are worth.
+    """
+    names = (GROUP_AVERAGE, *blocks.design.groups, GROUP_ALL)
+    loadings = slope_loadings(blocks, collapsed)
+    mean, variance = collapsed.linear(points, loadings[[-1, *range(len(loadings) - 1)]])
+    found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), ess) for k, name in enumerate(names)}
+    if blocks.model.choice("group_slope") == "pooled":
         k = names.index(GROUP_ALL)
-        tau = fit.collapsed.scales(points)["tau"]
-        found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), min_ess(fit))
-    return dict(found)
+        tau = collapsed.scales(points)["tau"]
+        found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), ess)
+    return found
 
 
 def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
@@ -138,10 +155,9 @@ def min_ess(fit: PanelFit) -> float:
     return min(fit.diagnostics.ess_bulk_min, fit.diagnostics.ess_tail_min, float(fit.diagnostics.draws))
 
 
-def slope_loadings(fit: PanelFit) -> Array:
+def slope_loadings(blocks: Blocks, collapsed: Collapsed) -> Array:
     """Return each slope as a sum of coefficients: shape (R + 2, p), for the groups, the common slope, the average."""
-    model, design, blocks, collapsed = fit.model, fit.design, fit.blocks, fit.collapsed
-    assert collapsed is not None
+    model, design = blocks.model, blocks.design
     n_groups = len(design.groups)
     found = np.zeros((n_groups + 2, collapsed.n_conditional))
     sizes = units_per_group(design)
@@ -157,22 +173,23 @@ def slope_loadings(fit: PanelFit) -> Array:
         found[-1] = average
         if model.choice("group_slope") == "fixed":
             found[-2] = average
-    found[-1] += weights @ _unit_deviation_loadings(fit)
+    found[-1] += weights @ _unit_deviation_loadings(blocks, collapsed)
     return found
 
 
 def unit_average_loadings(fit: PanelFit) -> Array:
     """Return the average slope of the units of each group as a sum of coefficients, shape (R, p)."""
+    assert fit.collapsed is not None
     n_groups = len(fit.design.groups)
-    return np.asarray(slope_loadings(fit)[:n_groups] + _unit_deviation_loadings(fit)[:n_groups])
+    own = _unit_deviation_loadings(fit.blocks, fit.collapsed)
+    return np.asarray(slope_loadings(fit.blocks, fit.collapsed)[:n_groups] + own[:n_groups])
 
 
-def _unit_deviation_loadings(fit: PanelFit) -> Array:
+def _unit_deviation_loadings(blocks: Blocks, collapsed: Collapsed) -> Array:
     """Return the mean deviation of the units of each group, of all without groups, as a sum of coefficients, (R, p)."""
-    collapsed, groups = fit.collapsed, fit.design.groups
-    assert collapsed is not None
+    groups = blocks.design.groups
     found = np.zeros((max(1, len(groups)), collapsed.n_conditional))
-    if fit.model.choice("unit_slope") == "pooled":
+    if blocks.model.choice("unit_slope") == "pooled":
         for r, name in enumerate(mean_names(["unit_slope"], groups)):
             found[r, collapsed.n_coefficients + collapsed.unit_means.index(name)] = 1.0
     return found

@@ -54,7 +54,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     if not model.is_gaussian:
         raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
     priors = resolve(model, blocks.design)
-    location, pooled = _location(blocks, priors)
+    location, pooled = coefficient_priors(blocks, priors)
     free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
     columns = _orthogonal_columns(blocks, free)
     errors = _errors(blocks, columns)
@@ -76,7 +76,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     return Collapsed(parameters, fixed, likelihood, errors)
 
 
-def _location(blocks: Blocks, priors: Mapping[str, Prior]) -> tuple[Array, dict[str, NDArray[np.intp]]]:
+def coefficient_priors(blocks: Blocks, priors: Mapping[str, Prior]) -> tuple[Array, dict[str, NDArray[np.intp]]]:
     """Return precision and mean of normal priors, shape (2, p), and the positions that each scale pools."""
     location = np.zeros((2, blocks.n_coefficients))
     pooled: dict[str, NDArray[np.intp]] = {}

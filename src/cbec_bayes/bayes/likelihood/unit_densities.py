@@ -1,0 +1,202 @@
+"""Whole units given all others and the scales: the log densities of their changes, of every unit at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import coefficient_priors, orthogonal
+from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
+from cbec_bayes.bayes.likelihood.rows import sigma_of_units
+from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.model.densities import RHO, resolve
+from cbec_bayes.bayes.moments.lags import CORRELATIONS, previous_rows
+from cbec_bayes.panel.within import Array, Codes
+
+type Step = Callable[[Any, Any], tuple[Any, Any]]
+
+_SPENT = 1e-10
+"""Share of a direction of flat coefficients, outside a unit, that is rounding: the unit alone identifies it."""
+
+_CHUNK = 2**21
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """The changes of one unit: its rows turned so that what has flat coefficients of its own is gone.
+
+    Attributes
+    ----------
+    at
+        Positions of the m_i changes among those of all units.
+    turn
+        From the T_i rows to the changes, orthonormal, shape (m_i, T_i).
+    rows
+        Positions of the rows, in order of time, shape (T_i,).
+    gap
+        Periods since the row before, zero of the first, shape (T_i,).
+    directions
+        Scale's symbol to the changes of the regressor that a pooled coefficient of the unit multiplies, shape (m_i,).
+    """
+
+    at: slice
+    turn: Array
+    rows: Codes
+    gap: Codes
+    directions: tuple[tuple[str, Array], ...]
+
+
+def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: Codes | None = None) -> Array:
+    """Return the log density of the changes of every unit, or of some, given all other units and the scales.
+
+    Changes are the unit's rows in orthonormal contrasts, from which its level is gone, and its trend where trends have
+    flat coefficients: these are anything for a unit not seen.
+
+    Parameters
+    ----------
+    blocks, collapsed
+        Model and design; the density. Unit effects have to be flat.
+    points
+        Of the scales, shape (S, k).
+    units
+        Codes of those that are asked for; default all.
+
+    Returns
+    -------
+    ndarray
+        Shape (S, units); NaN where the other units do not identify the model, and zero for a unit without changes.
+
+    Notes
+    -----
+    Let R be the changes of all units over the root of their covariance, A = R'R + P the precision of the coefficients,
+    e the residuals at their mean, and H_i = R_i A^-1 R_i'. Taking a unit's rows out of A gives the density
+
+        |V_i|^-1/2 |I - H_i|^1/2 exp(-e_i' (I - H_i)^-1 e_i / 2) / (2 pi)^(m_i / 2),
+
+    so that a point of the scales costs one system of all coefficients, and one of a unit's changes for each unit.
+    """
+    if blocks.unit_scale is not None:
+        raise ValueError("unit effects that have a scale are not gone from the changes of the other units")
+    design, every = blocks.design, _units_of(blocks)
+    asked = np.arange(len(every)) if units is None else units
+    laid_out = np.column_stack([design.y, blocks.x])
+    changes = np.concatenate([one.turn @ laid_out[one.rows] for one in every])
+    location, pooled = coefficient_priors(blocks, resolve(blocks.model, design))
+    free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
+    columns = orthogonal(changes[:, 1:], free, changes[:, 1:])[0]
+    system = _System(
+        units=every,
+        step=CORRELATIONS[blocks.model.choice("correlation")].step,
+        changes=np.column_stack([changes[:, 0], columns]),
+        location=location,
+        pooled=pooled,
+    )
+    found = np.empty((len(points), len(asked)))
+    step = max(1, _CHUNK // max(1, system.changes.size))
+    for start in range(0, len(points), step):
+        scales = collapsed.scales(points[start : start + step])
+        sigma = sigma_of_units(design, collapsed.sigmas, scales)
+        found[start : start + step] = system.log_densities(scales, sigma, asked)
+    found[:, _needed(every, columns[:, free])[asked]] = np.nan
+    return found
+
+
+def _units_of(blocks: Blocks) -> tuple[_Unit, ...]:
+    design = blocks.design
+    correlated = blocks.model.choice("correlation") != "off"
+    gap = previous_rows(design)[1] if correlated else np.zeros(design.n_obs, dtype=np.int64)
+    flat = blocks.flat_of_units()
+    pooled = [one for one in blocks.directions if one.scale is not None]
+    found, end = [], 0
+    for u in range(len(design.units)):
+        rows = np.flatnonzero(design.unit == u)
+        rows = rows[np.argsort(design.time[rows])]
+        there = flat.columns[rows][:, flat.is_there[: flat.n_flat, u]]
+        turn = linalg.qr(there)[0][:, there.shape[1] :].T
+        directions = tuple((str(one.scale), turn @ one.regressor[rows]) for one in pooled)
+        at = slice(end, end + len(turn))
+        found.append(_Unit(at=at, turn=turn, rows=rows, gap=gap[rows], directions=directions))
+        end += len(turn)
+    return tuple(found)
+
+
+def _needed(units: tuple[_Unit, ...], flat: Array) -> NDArray[np.bool_]:
+    """Return which units alone identify a flat coefficient; `flat` are orthonormal columns, shape (changes, q)."""
+
+    def share(unit: _Unit) -> float:
+        return float(np.linalg.norm(flat[unit.at], 2)) ** 2 if flat[unit.at].size else 0.0
+
+    return np.array([1 - share(unit) < _SPENT for unit in units])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _System:
+    """All changes: the outcome's and the columns', shape (m, 1 + p), with the priors of the coefficients.
+
+    `step` says how an error follows from the one before; see `cbec_bayes.bayes.moments.lags.Lags.step`.
+    """
+
+    units: tuple[_Unit, ...]
+    step: Step
+    changes: Array
+    location: Array
+    pooled: dict[str, Codes]
+
+    def log_densities(self, scales: Scales, sigma: Array, asked: Codes) -> Array:
+        """Return the log density of some units given the others, shape (S, units); `sigma` is of all, (S, N)."""
+        width, prior = np.ones((len(sigma), self.location.shape[1])), np.tile(self.location[0], (len(sigma), 1))
+        for name, at in self.pooled.items():
+            width[:, at], prior[:, at] = scales[name][:, None], 1.0
+        white, constant = self._whitened(scales, sigma)
+        y, x = white[:, :, 0], white[:, :, 1:] * width[:, None, :]
+        precision = np.swapaxes(x, 1, 2) @ x
+        np.einsum("sii->si", precision)[...] += prior
+        pull = np.einsum("smp,sm->sp", x, y) + self.location[0] * self.location[1]
+        root = np.linalg.cholesky(precision)
+        solved = np.linalg.solve(root, np.concatenate([pull[:, :, None], np.swapaxes(x, 1, 2)], axis=2))
+        own = np.swapaxes(solved[:, :, 1:], 1, 2)
+        residual = y - np.einsum("smp,sp->sm", own, solved[:, :, 0])
+        found = constant[:, asked]
+        for k, unit in enumerate(self.units[u] for u in asked):
+            left = np.eye(unit.at.stop - unit.at.start) - own[:, unit.at] @ np.swapaxes(own[:, unit.at], 1, 2)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values, vectors = np.linalg.eigh(left)
+                turned = np.einsum("smk,sm->sk", vectors, residual[:, unit.at])
+                found[:, k] += (np.log(values) - turned**2 / values).sum(axis=1) / 2
+        return found
+
+    def _whitened(self, scales: Scales, sigma: Array) -> tuple[Array, Array]:
+        """Return the changes over the root of their covariance, (S, m, 1 + p), and each unit's constant, (S, N)."""
+        white, constant = np.empty((len(sigma), *self.changes.shape)), np.zeros(sigma.shape)
+        for u, unit in enumerate(self.units):
+            half = unit.turn @ _root_of_errors(self.step, unit.gap, scales)
+            covariance = sigma[:, u, None, None] ** 2 * (half @ np.swapaxes(half, 1, 2))
+            for scale, own in unit.directions:
+                covariance = covariance + scales[scale][:, None, None] ** 2 * np.outer(own, own)
+            root = np.linalg.cholesky(covariance)
+            white[:, unit.at] = np.linalg.solve(root, np.broadcast_to(self.changes[unit.at], white[:, unit.at].shape))
+            log_root = np.log(np.einsum("sii->si", root)).sum(axis=1)
+            constant[:, u] = -log_root - len(unit.turn) / 2 * LOG_2PI
+        return white, constant
+
+
+def _root_of_errors(step: Step, gap: Codes, scales: Scales) -> Array:
+    """Return L of the covariance L L' of a unit's errors over sigma squared, shape (S, T, T), rows in order of time.
+
+    Each error is a share of the one before and what is new. What the first error is, which may be nearly anything, is
+    the first column, so that changes lose no more than half its digits.
+    """
+    rho = scales.get(RHO, np.zeros(1))
+    found = np.zeros((len(rho), len(gap), len(gap)))
+    for t, periods in enumerate(gap):
+        share, new = step(periods, rho)
+        if t:
+            found[:, t] = np.reshape(share, (-1, 1)) * found[:, t - 1]
+        found[:, t, t] = np.sqrt(new)
+    return found

@@ -1,0 +1,144 @@
+"""Two-way regressions on rows that were transformed before: unit means or trends taken out, or first differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.within import Array, Codes
+from cbec_bayes.runtime.errors import InputError
+
+type Transformation = Literal["levels", "trends", "differences"]
+"""What is taken out of every unit: its mean, its mean and linear trend, or the row before."""
+
+_SPENT = 1e-12  # eigenvalues of I - H_gg below it are directions that a cluster has to itself, as in clubSandwich
+
+
+@dataclass(frozen=True, slots=True)
+class TransformedSlopes:
+    """Slopes of a regression, with standard errors by bias-reduced linearisation (CR2), clustered by unit.
+
+    Attributes
+    ----------
+    terms
+        K regressors.
+    estimate, cr2_se
+        NaN for a term that is collinear with effects or terms before it, shape (K,).
+    """
+
+    terms: tuple[str, ...]
+    estimate: Array
+    cr2_se: Array
+
+
+def regress(design: Design, transformation: Transformation) -> TransformedSlopes:
+    """Regress the outcome on the design's regressors, with period effects, after a transformation within units.
+
+    Parameters
+    ----------
+    design
+        Rows and regressors.
+    transformation
+        Under ``levels`` the regression is that with two-way fixed effects, under ``trends`` it has a linear trend for
+        each unit beside them, and under ``differences`` each row is less the unit's row before, over the square root of
+        the periods between them.
+
+    Raises
+    ------
+    InputError
+        There is one unit only, or no regressor is identified.
+
+    Notes
+    -----
+    What is taken out of single units changes neither slopes nor CR2, for units are the clusters (Pustejovsky and Tipton
+    2018). A difference over a gap of g periods weighs 1 / g, as in the likelihood of a random walk.
+    """
+    if len(design.units) < 2:
+        raise InputError(f"clustered standard errors need two units or more; there is one, {design.units[0]}")
+    n_terms = len(design.terms)
+    periods = (design.time[:, None] == np.arange(len(design.times))).astype(float)
+    rows = np.column_stack([design.y, periods, design.x])
+    unit, left = (
+        _differences(design, rows)
+        if transformation == "differences"
+        else _less_trends(design, rows, order=1 if transformation == "trends" else 0)
+    )
+    x = left[:, 1:]
+    kept = identified(rows[:, 1:] if len(rows) == len(left) else _of_size(rows[:, 1:], len(left)), x, about_mean=False)
+    at = [k - len(design.times) for k in kept if k >= len(design.times)]
+    if not at:
+        raise InputError(f"no regressor varies beyond what is taken out: {', '.join(design.terms)}")
+    slopes, errors = clustered(x[:, list(kept)], left[:, 0], unit)
+    estimate, cr2_se = np.full((2, n_terms), np.nan)
+    estimate[at], cr2_se[at] = slopes[len(kept) - len(at) :], errors[len(kept) - len(at) :]
+    return TransformedSlopes(design.terms, estimate, cr2_se)
+
+
+def interacted(design: Design) -> Design:
+    """Return the design with a slope of the exposure for each group in place of a common one; groups come first."""
+    if design.group is None:
+        raise InputError("slopes by group need groups")
+    own = (design.group[:, None] == np.arange(len(design.groups))) * design.x[:, :1]
+    terms = tuple(f"{design.terms[0]}[{group}]" for group in design.groups)
+    return replace(
+        design.with_regressors((*terms, *design.terms[1:]), np.column_stack([own, design.x[:, 1:]])), group=design.group
+    )
+
+
+def clustered(x: Array, y: Array, cluster: Codes) -> tuple[Array, Array]:
+    """Return least-squares slopes and their CR2 standard errors, each of shape (k,).
+
+    Parameters
+    ----------
+    x, y
+        Rows of identified columns, shape (n, k), and of the outcome, (n,).
+    cluster
+        Codes, shape (n,).
+
+    Notes
+    -----
+    Bell and McCaffrey (2002): residuals of a cluster g are multiplied by the symmetric root of (I - H_gg)^-1, so that
+    the variance is unbiased where errors are independent and equally large.
+    """
+    size = np.linalg.norm(x, axis=0)
+    q, triangle = np.linalg.qr(x / size)
+    back = np.linalg.solve(triangle, np.eye(len(size))) / size[:, None]
+    residual = y - q @ (q.T @ y)
+    variance = np.zeros((len(size), len(size)))
+    for code in np.unique(cluster):
+        own = q[cluster == code]
+        values, vectors = np.linalg.eigh(np.eye(len(own)) - own @ own.T)
+        there = values > _SPENT
+        root = vectors[:, there] / np.sqrt(values[there])
+        score = own.T @ (root @ (vectors[:, there].T @ residual[cluster == code]))
+        variance += np.outer(score, score)
+    return back @ (q.T @ y), np.sqrt(np.diag(back @ variance @ back.T))
+
+
+def _less_trends(design: Design, rows: Array, order: int) -> tuple[Codes, Array]:
+    """Return units and what unit means, or means and trends, leave of rows."""
+    when, left = design.elapsed, rows.copy()
+    for u in range(len(design.units)):
+        at = np.flatnonzero(design.unit == u)
+        basis = np.ones((len(at), 1)) if order == 0 or len(at) == 1 else np.vander(when[at] - when[at].mean(), 2)
+        q = np.linalg.qr(basis)[0]
+        for _ in range(2):  # the second pass takes out the rounding of the first
+            left[at] -= q @ (q.T @ left[at])
+    return design.unit, left
+
+
+def _differences(design: Design, rows: Array) -> tuple[Codes, Array]:
+    """Return units and differences of rows from the unit's row before, over the square root of the gap."""
+    when = np.asarray(design.times, dtype=float)[design.time]
+    order = np.lexsort((when, design.unit))
+    follows = np.flatnonzero(np.diff(design.unit[order]) == 0)
+    now, before = order[follows + 1], order[follows]
+    return design.unit[now], (rows[now] - rows[before]) / np.sqrt(when[now] - when[before])[:, None]
+
+
+def _of_size(rows: Array, n: int) -> Array:
+    """Return n rows with the norms of the columns, which what is left of them is measured against."""
+    return np.broadcast_to(np.linalg.norm(rows, axis=0) / np.sqrt(n), (n, rows.shape[1]))

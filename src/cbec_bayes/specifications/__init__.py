@@ -1,0 +1,1 @@
+"""One question under many assumptions: the lattice of members, their weights, their mixture, and what it settles."""
