@@ -346,7 +346,7 @@ def test_a_sign_that_another_prior_takes_back_is_found():
     assert wide["ci_low"] < -0.1 * (own["ci_high"] - own["ci_low"])
     assert result.severity is Severity.CHANGES
     ends = [f"{row['mean']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})" for row in (own, wide)]
-    said = f"the slope of groups in general goes from {ends[0]} to {ends[1]} under the half-normal, 2 times prior"
+    said = f"the slope of groups in general goes from {ends[0]} to {ends[1]} under the prior 'half-normal, 2 times'"
     assert said.replace("-0", "\N{MINUS SIGN}0") in result.text
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.checks.refits import Refitted, average_slope, over_units
+from cbec_bayes.checks.refits import Refitted, over_units, regression_sds
 from cbec_bayes.checks.remedies import Finding, remedy
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying
 from cbec_bayes.checks.severity import Change, Severity, Slope, instead_of, numbers_of, severest
@@ -349,13 +349,12 @@ def _said(found: PanelFit, judged: Sequence[Pair], *, seed: int, executor: Execu
         regression = Slope(first.estimate, first.estimate - half, first.estimate + half)
         return (
             f" The regression of {first.column} excludes the posterior mean of its slope: "
-            f"{numbers_of(regression, own)} beside {numbers_of(own, regression)}."
+            f"{numbers_of(regression, own)} beside {numbers_of(own, regression)}. Terms that let groups differ in "
+            "more are group_control_slope and group_time_effect."
         )
     said = f" The posterior sd of {first.name} is {first.ratio:.2f} times CR2's standard error: {explain(first)}."
     if first.severity is Severity.CHANGES:
         said += f" With that standard error {instead_of(first.as_clustered, grouped=False)}."
-    if first.term != found.design.terms[0]:
-        return said
     return said + _nearer(found, first, seed=seed, executor=executor, on_progress=on_progress)
 
 
@@ -364,8 +363,8 @@ def _nearer(found: PanelFit, one: Pair, *, seed: int, executor: Executor, on_pro
     remedies = [remedy(finding, found.model, found.design) for finding in _CANDIDATES]
     tried = [(r, Refitted(found.design, r.model, seed)) for r in remedies if r.model is not None]
     pieces = [piece for _, piece in tried]
-    slopes = fan_out(executor, average_slope, pieces, on_progress=on_progress, named="term")
-    ratios = [(slope[1] / one.se, r) for (r, _), slope in zip(tried, slopes, strict=True) if slope is not None]
+    sds = fan_out(executor, regression_sds, pieces, on_progress=on_progress, named="term")
+    ratios = [(own[one.term] / one.se, r) for (r, _), own in zip(tried, sds, strict=True) if one.term in own]
     own = abs(math.log(one.ratio))
     nearer = sorted(
         (pair for pair in ratios if abs(math.log(pair[0])) < own - _NEARER), key=lambda p: abs(math.log(p[0]))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.checks.remedies import Finding, term_of
 from cbec_bayes.checks.result import CheckResult, against, counted, not_applying
 from cbec_bayes.checks.severity import WIDER, Severity
 from cbec_bayes.classical.batch import BatchFit, prepare
@@ -112,7 +113,18 @@ def predictive_cells(
         f"Of outcomes replicated for {who} the classical tables are made again: {count} farther out than the farthest "
         f"cell of 95 % of them{': ' + named + more if named else ''}."
     )
-    return CheckResult(name, _severity(out, design.terms[0]), table, "predictive_grid", text)
+    severity = _severity(out, design.terms[0])
+    return CheckResult(name, severity, table, "predictive_grid", text + _ANSWERS.get(severity, ""))
+
+
+_ANSWERS = {
+    Severity.CHANGES: " Groups differ in more than the model lets them (terms group_slope, group_control_slope).",
+    Severity.WIDENS: (
+        " Rows of a unit go together more than the model lets them "
+        f"(terms {term_of(Finding.SERIAL)}, {term_of(Finding.UNITS)})."
+    ),
+}
+"""Which terms of the family answer cells that lie far out."""
 
 
 def _severity(out: pd.DataFrame, exposure: str) -> Severity:

@@ -15,6 +15,7 @@ from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX, left_out
 from cbec_bayes.checks.leftout import QUESTIONS, Predicted, Predictions, why_not
 from cbec_bayes.checks.refits import RefitSlopes, Refitted, fitted_slopes, is_grouped, refit_slopes_if_identified
+from cbec_bayes.checks.remedies import Finding, term_of
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, counted, not_applying
 from cbec_bayes.checks.severity import Severity, changes, instead_of, severest
 from cbec_bayes.panel.within import Array
@@ -82,7 +83,7 @@ def left_out_rows(found: PanelFit, predicted: Predictions, *, seed: int = 1) -> 
     if len(far):
         without = Refitted(found.design.holding_spread().rows(~far_out(table).to_numpy()), found.model, seed)
         change, said = _changed(found, {"these rows": refit_slopes_if_identified(without)}, "without")
-        severity, text = severest([severity, change]), f"{text}{said}"
+        severity, text = severest([severity, change]), f"{text}{said} (Heavy tails: term {term_of(Finding.TAILS)}.)"
     return CheckResult(name, severity, table, name, text)
 
 

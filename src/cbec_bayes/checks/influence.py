@@ -12,6 +12,7 @@ from scipy import stats
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.sampling.gates import PASSED, sentence
 from cbec_bayes.checks.refits import RefitSlopes, Refitted, is_grouped, refit_slopes_if_identified
+from cbec_bayes.checks.remedies import Finding, term_of
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying, there_are
 from cbec_bayes.checks.severity import WIDER, Change, Severity, Slope, instead_of, severest
 from cbec_bayes.estimands.groups import GroupSlopes, group_slopes, units_per_group
@@ -117,7 +118,7 @@ def leave_out(
         _, label, change = judged[0]
         text += f" Without {label} {instead_of(change, grouped=is_grouped(found))}, "
         text += f"farther than rows of {'a' if what == 'group' else 'one'} {what} account for under this model"
-        text += ' (a term that lets units differ: unit_slope = "pooled").' if what == "unit" else "."
+        text += f" (a term that lets units differ: {term_of(Finding.UNITS)})." if what == "unit" else "."
     return CheckResult(name, severity, table, "influence", text)
 
 

@@ -84,17 +84,22 @@ def refit_slopes_if_identified(piece: Refitted) -> RefitSlopes:
         return RefitSlopes({}, str(error), fitted=False)
 
 
-def average_slope(piece: Refitted) -> list[float] | None:
-    """Fit a model and summarise the average slope of units like those that are there; None where it cannot be had.
+def regression_sds(piece: Refitted) -> dict[str, float]:
+    """Fit a model and return the posterior sds of what a regression estimates, by term; none where it cannot be had.
 
-    Deviations of these units themselves are left out: it is what a regression with clustered errors estimates.
+    They are those of the average slope of units like those that are there, without the deviations of these units
+    themselves, and of the slopes of controls that rows have in common.
     """
     try:
         found = refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed)
         found.diagnostics.require()
     except (GateError, InputError):
-        return None
-    return list(summarise_draws(over_units(refitted_slopes(found), piece.design)).numbers)
+        return {}
+    exposure, *controls = piece.design.terms
+    sds = {exposure: float(over_units(refitted_slopes(found), piece.design).std(ddof=1))}
+    if "control_slope" in found.draws:
+        sds |= dict(zip(controls, found.draws["control_slope"].std(axis=0, ddof=1).tolist(), strict=True))
+    return sds
 
 
 def over_units(slopes: GroupSlopes, design: Design) -> Array:

@@ -65,6 +65,12 @@ _TERMS: Mapping[Finding, tuple[str, str, str, str]] = {
 """Key and choice of the term that answers each finding, its words, and the shipped model that has its prior."""
 
 
+def term_of(finding: Finding) -> str:
+    """Return the term that answers a finding, as a model file says it."""
+    key, choice, *_ = _TERMS[finding]
+    return f'{key} = "{choice}"'
+
+
 def remedy(finding: Finding, model: PanelModel, design: Design) -> Remedy:
     """Return the term that answers a finding, added to a model on a design."""
     key, choice, said, from_model = _TERMS[finding]
@@ -85,7 +91,7 @@ def remedy(finding: Finding, model: PanelModel, design: Design) -> Remedy:
         other = model.choosing(**{key: choice})
         needed = {"slope", "control_slope", *other.scales}
         other = replace(other, priors={name: prior for name, prior in priors.items() if name in needed})
-    return Remedy(finding=finding, term=f'{key} = "{choice}"', said=said, model=other, why_not=why)
+    return Remedy(finding=finding, term=term_of(finding), said=said, model=other, why_not=why)
 
 
 @dataclass(frozen=True, slots=True)

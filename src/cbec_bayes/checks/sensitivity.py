@@ -108,7 +108,7 @@ def between_group_prior(
         return CheckResult(name, Severity.IDLE, table, "slopes_by", text)
     slopes = {label: one.shown for label, one in zip(tried, refits, strict=True) if label not in refused}
     judged = _changed(slopes, lambda label: label not in EXTREME)
-    said = _said(judged, lambda label: f"under the {label} prior")
+    said = _said(judged, lambda label: f"under the prior '{label}'")
     text = f"Over {len(slopes)} priors of the between-group scale {said}. {counted}"
     severity = severest([one.severity for _, one in judged] + [Severity.KNOWING] * bool(refused))
     return CheckResult(name, severity, table, "slopes_by", text)
