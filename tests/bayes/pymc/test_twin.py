@@ -203,10 +203,18 @@ def test_the_identity_sees_another_prior():
     assert abs(gap(own, make_collapsed(other), own.random(0))) > 1e-3
 
 
-@pytest.mark.parametrize("name", OTHERS)
+VOLUMES = {name: load_panel_model(name) for name in OTHERS if name != "robust"} | {
+    f"student_t, {correlation}": load_panel_model("student_t").choosing(correlation=correlation, spread="by_group")
+    for correlation in CORRELATIONS
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
 def test_conditioned_variables_change_nothing_but_the_volume(name):
     """The Jacobian by differences, which are exact: given the scales, coefficients are affine in the variables."""
-    blocks = blocks_of(with_priors(name, {"slope": VARIED["slope"]}), small_panel("unbalanced"))
+    model = VOLUMES[name]
+    model = replace(model, priors={**model.priors, "slope": VARIED["slope"]})
+    blocks = blocks_of(model, small_panel("unbalanced"))
     plain, conditioned = compiled(blocks), compiled(blocks, conditioned=True)
     names = [variable.name for variable in conditioned.model.deterministics]
     push = conditioned.model.compile_fn(
