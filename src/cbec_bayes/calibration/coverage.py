@@ -34,6 +34,9 @@ MODELS = (
     "nested",
     "ar1",
     "correlated_effects",
+    "unit_trends",
+    "first_differences",
+    "robust",
 )
 """Members whose intervals are tried."""
 
@@ -75,7 +78,10 @@ class Scenario:
     tau, kappa
         Standard deviations of slopes between groups, and between the units of a group.
     rho
-        Correlation of residuals one period apart.
+        Correlation of residuals one period apart; one for a random walk, which moves by the residual's standard
+        deviation in a period.
+    trend
+        Standard deviation of the units' linear trends, per period.
     correlated
         Slope of unit effects on the unit mean of the exposure.
     unequal
@@ -87,6 +93,7 @@ class Scenario:
     tau: float = 0.3
     kappa: float = 0.0
     rho: float = 0.0
+    trend: float = 0.0
     correlated: float = 0.0
     unequal: float = 1.0
 
@@ -106,7 +113,17 @@ SCENARIOS = (
         name="correlated effects", text="and unit effects that rise with the unit's mean exposure", correlated=1.0
     ),
     Scenario(name="unequal spread", text="and residual scales that differ threefold between groups", unequal=3.0),
-    Scenario(name="all at once", text="all of these", kappa=0.3, rho=0.6, correlated=1.0, unequal=3.0),
+    Scenario(name="trends", text="and a linear trend of every unit, of a fifth of a residual in a period", trend=0.2),
+    Scenario(name="random walk", text="and residuals that are a random walk in every unit", rho=1.0),
+    Scenario(
+        name="all at once",
+        text="all of these, but residuals with a correlation of .6 in the place of a random walk",
+        kappa=0.3,
+        rho=0.6,
+        trend=0.2,
+        correlated=1.0,
+        unequal=3.0,
+    ),
 )
 """Each but the first has slopes that differ between groups, with a standard deviation of .3 about a mean of .3."""
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import coefficient_priors, orthogonal
+from cbec_bayes.bayes.likelihood.elimination import coefficient_priors
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
+from cbec_bayes.bayes.likelihood.orthogonal import orthogonal
 from cbec_bayes.bayes.likelihood.rows import sigma_of_units
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
