@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes import loo
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.likelihood.elimination import with_unit_slopes
+from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
 from cbec_bayes.bayes.loo import LooTask, leave_one_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
@@ -736,7 +736,7 @@ def test_the_likelihood_that_is_raised_to_powers_is_that_of_the_effects(model):
     expected = float(az.psense(tree, group="likelihood")["s"])
     assert table.set_index(["power", "group"]).loc[(1.0, "g1"), "likelihood_sensitivity"] == pytest.approx(expected)
     # PyMC's engine has slopes of units among its blocks, unit effects never, and no collapsed density.
-    sampled = replace(found, collapsed=None, blocks=with_unit_slopes(blocks_for(found.design, found.model)))
+    sampled = replace(found, collapsed=None, blocks=with_unit_terms(blocks_for(found.design, found.model)))
     again = power_scaling(sampled).table
     np.testing.assert_allclose(again["likelihood_sensitivity"], table["likelihood_sensitivity"], rtol=1e-6)
 
