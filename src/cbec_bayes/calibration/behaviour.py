@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.bayes.posterior import posterior_draws
 from cbec_bayes.bayes.refit import Refit, refit
 from cbec_bayes.bayes.sampling import gates
+from cbec_bayes.bayes.sampling.gates import RefitDiagnostics
 from cbec_bayes.calibration import coverage, plan, sbc
 from cbec_bayes.calibration.coverage import OUTCOMES, SCENARIOS, Outcomes, intervals, simulate
 from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors, with_outcome
@@ -118,10 +120,11 @@ def _densities() -> Numbers:
 
 def _at_fixed_points(blocks: Blocks, n: int) -> Refit:
     """Return a posterior whose scales are at fixed points in the place of draws, and all else is drawn given them."""
-    fitted = refit(blocks, draws=1, seed=SEED, pilot=100)
-    start = fitted.collapsed.start()
+    collapsed = make_collapsed(blocks)
+    start = collapsed.start()
     points = start + np.array([_wave(start.shape, phase) for phase in range(n)])
-    return replace(fitted, points=points, draws=posterior_draws(fitted.blocks, fitted.collapsed, points, SEED))
+    draws = posterior_draws(blocks, collapsed, points, SEED)
+    return Refit(blocks, collapsed, points, draws, RefitDiagnostics(draws=n, khat=0.0, ess=float(n)))
 
 
 def _twins() -> Numbers:

@@ -127,7 +127,7 @@ class UnitSlopes:
         Parameters
         ----------
         full
-            As in `cbec_bayes.bayes.moments.lagged.Lagged.slopes`.
+            As in `cbec_bayes.bayes.likelihood.residual_covariance.ResidualCovariance.slopes`.
         sigma, kappa
             Scalars.
         """
