@@ -60,7 +60,7 @@ def test_panels_are_like_the_papers():
     design = simulated_regressors(np.random.default_rng(0))
     assert [int((design.group == r).sum()) // 8 for r in range(4)] == list(GROUP_SIZES)
     np.testing.assert_allclose(design.x.std(axis=0, ddof=1), 1)
-    np.testing.assert_array_equal(design.spread, 1.0)
+    np.testing.assert_array_equal(design.spread.within, 1.0)
     left = design.effects.within(design.x)
     assert (left.std(axis=0) > 0.3).all()  # of the regressors enough is left beside the effects
 
