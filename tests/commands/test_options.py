@@ -11,7 +11,18 @@ from typer.main import get_command
 
 from cbec_bayes.commands.program import COMMANDS, app
 
-RANDOM = {"run", "published", "fit", "check", "compare", "report", "calibrate", "replicate", "reconstruct"}
+RANDOM = {
+    "run",
+    "published",
+    "fit",
+    "check",
+    "compare",
+    "report",
+    "calibrate",
+    "replicate",
+    "reconstruct",
+    "specifications",
+}
 """Commands in which something is drawn; the others have no seed."""
 
 

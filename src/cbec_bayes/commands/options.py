@@ -129,13 +129,15 @@ UnitSlopes = Annotated[
     bool,
     typer.Option("--unit-slopes", help="Write unit_slopes.csv, too: every unit's own slope, where the model has them."),
 ]
-StudyName = Annotated[
-    str,
-    typer.Option(
-        "--study", metavar="NAME", help="One of `studies`, or a TOML file of one's own.", autocompletion=study_names
-    ),
-]
+_STUDY = typer.Option(
+    "--study", metavar="NAME", help="One of `studies`, or a TOML file of one's own.", autocompletion=study_names
+)
+StudyName = Annotated[str, _STUDY]
+StudyIfAny = Annotated[str | None, _STUDY]
 FitFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")]
+FitFolderIfAny = Annotated[
+    Path | None, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
 FitSeed = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cbec_bayes.commands import calibration, fitting, lists, printed, studies
+from cbec_bayes.commands import calibration, fitting, lists, printed, specifications, studies
 from cbec_bayes.runtime.errors import CbecBayesError, InputError, StoppedError
 
 COMMANDS = (
@@ -19,6 +19,7 @@ COMMANDS = (
     fitting.check,
     fitting.compare,
     fitting.report,
+    specifications.specifications,
     calibration.calibrate,
     studies.replicate,
     studies.reconstruct,

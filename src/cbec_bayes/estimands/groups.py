@@ -145,9 +145,14 @@ def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
     slopes = group_slopes(fit)
     if fit.collapsed is None:
         return {name: Drawn(draws, min_ess(fit)) for name, draws in zip(slopes.labels, slopes.of_units.T, strict=True)}
-    loadings = unit_average_loadings(fit)
-    mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), loadings)
-    return {name: Mixed(mean[:, r], np.sqrt(variance[:, r]), min_ess(fit)) for r, name in enumerate(slopes.labels)}
+    return dict(mixed_averages(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit)))
+
+
+def mixed_averages(blocks: Blocks, collapsed: Collapsed, points: Array, ess: float) -> dict[str, Mixed]:
+    """Return the same of a model that was collapsed; parameters are those of `mixed_slopes`."""
+    mean, variance = collapsed.linear(points, unit_average_loadings(blocks, collapsed))
+    names = blocks.design.groups
+    return {name: Mixed(mean[:, r], np.sqrt(variance[:, r]), ess) for r, name in enumerate(names)}
 
 
 def min_ess(fit: PanelFit) -> float:
@@ -177,12 +182,11 @@ def slope_loadings(blocks: Blocks, collapsed: Collapsed) -> Array:
     return found
 
 
-def unit_average_loadings(fit: PanelFit) -> Array:
+def unit_average_loadings(blocks: Blocks, collapsed: Collapsed) -> Array:
     """Return the average slope of the units of each group as a sum of coefficients, shape (R, p)."""
-    assert fit.collapsed is not None
-    n_groups = len(fit.design.groups)
-    own = _unit_deviation_loadings(fit.blocks, fit.collapsed)
-    return np.asarray(slope_loadings(fit.blocks, fit.collapsed)[:n_groups] + own[:n_groups])
+    n_groups = len(blocks.design.groups)
+    own = _unit_deviation_loadings(blocks, collapsed)
+    return np.asarray(slope_loadings(blocks, collapsed)[:n_groups] + own[:n_groups])
 
 
 def _unit_deviation_loadings(blocks: Blocks, collapsed: Collapsed) -> Array:

@@ -12,6 +12,7 @@ from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.toml import (
     CsvPath,
+    Flag,
     Number,
     PathText,
     SomePaths,
@@ -51,6 +52,8 @@ class PanelSpec(Table):
         Column to origin; a column that is not named is observed.
     convention
         Convention of the clustered standard errors.
+    logarithm
+        Whether the specifications of the study have the logarithm of the outcome as well.
     labels
         Column to display name.
     proxies
@@ -72,6 +75,7 @@ class PanelSpec(Table):
         Mapping[str, Annotated[Origin, one_of(tuple(Origin), "origin")]], otherwise("a table of texts is needed")
     ] = field(default_factory=dict)
     convention: Text
+    logarithm: Flag = False
     labels: TextTable = field(default_factory=dict)
     proxies: Annotated[Mapping[str, SomeTexts], otherwise("a table is needed")] = field(default_factory=dict)
     rounding: TextTable = field(default_factory=dict)

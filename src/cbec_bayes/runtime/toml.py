@@ -104,6 +104,9 @@ Text = Annotated[str, pydantic.Field(strict=True, min_length=1), otherwise("a te
 Number = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False), otherwise("a finite number is needed")]
 """A finite number, whole or not."""
 
+Flag = Annotated[bool, pydantic.Field(strict=True), otherwise("true or false is needed")]
+"""Yes or no."""
+
 PositiveNumber = Annotated[Number, AfterValidator(_positive)]
 """A finite number above zero."""
 

@@ -137,7 +137,7 @@ class Specification:
     ----------
     name
         The values that are not the simplest, joined; ``plain`` where all are.
-    values
+    chosen
         The value of each assumption, by the name of the column.
     model
         The member.
@@ -146,19 +146,19 @@ class Specification:
     """
 
     name: str
-    values: Mapping[str, str]
+    chosen: Mapping[str, str]
     model: PanelModel
     outcome_scale: str = LEVELS
 
     @property
     def assumes(self) -> str:
         """What the member assumes and what would bias it, a sentence for each assumption."""
-        return " ".join(choice_of(axis, value).assumes for axis, value in self.values.items())
+        return " ".join(choice_of(axis, value).assumes for axis, value in self.chosen.items())
 
     @property
     def labels(self) -> tuple[str, ...]:
         """What the terms that it has beyond the simplest are called."""
-        found = (choice_of(axis, value).label for axis, value in self.values.items())
+        found = (choice_of(axis, value).label for axis, value in self.chosen.items())
         return tuple(label for label in found if label)
 
 
@@ -236,4 +236,4 @@ def specification(base: PanelModel, values: Mapping[str, str], outcome_scale: st
     model = base.choosing(unit_effect="fixed", time_effect="fixed", group_slope="pooled", residual="normal", **terms)
     kept = {key: prior for key, prior in base.priors.items() if key in ("slope", "control_slope", *model.scales)}
     model = replace(model, name=name, question="", assumes="", priors=kept)
-    return Specification(name=name, values=dict(values), model=model, outcome_scale=outcome_scale)
+    return Specification(name=name, chosen=dict(values), model=model, outcome_scale=outcome_scale)

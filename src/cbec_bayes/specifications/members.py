@@ -14,7 +14,7 @@ from cbec_bayes.bayes.model.blocks import blocks_for, coefficient_names
 from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.whole_units import leave_out_units
-from cbec_bayes.estimands.groups import mixed_slopes
+from cbec_bayes.estimands.groups import mixed_averages, mixed_slopes
 from cbec_bayes.estimands.summary import Mixed
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
@@ -55,6 +55,8 @@ class Member:
         What was fitted.
     slopes
         By the names of `cbec_bayes.estimands.groups.slope_quantities`; empty where the fit missed a gate.
+    averages
+        By group, of the average over its units that are there; see `cbec_bayes.estimands.groups.unit_averages`.
     flat
         Names of the flat coefficients: evidence is comparable where they are the same.
     log_evidence, log_evidence_mcse
@@ -71,6 +73,7 @@ class Member:
 
     specification: Specification
     slopes: Mapping[str, Mixed]
+    averages: Mapping[str, Mixed]
     flat: tuple[str, ...] = ()
     log_evidence: float = float("nan")
     log_evidence_mcse: float = float("nan")
@@ -108,10 +111,10 @@ def _fitted(task: MemberTask) -> dict[str, Any]:
     slopes = mixed_slopes(blocks, collapsed, points, ess)
     left_out = leave_out_units(blocks, collapsed, points, task.seed)
     flat = [name for name, _ in zip(coefficient_names(blocks), range(blocks.n_flat), strict=False)]
+    averages = mixed_averages(blocks, collapsed, points, ess)
     return {
-        "slopes": {
-            name: {"mean": one.mean.tolist(), "sd": one.sd.tolist(), "ess": one.ess} for name, one in slopes.items()
-        },
+        "slopes": {name: _packed(one) for name, one in slopes.items()},
+        "averages": {name: _packed(one) for name, one in averages.items()},
         "flat": flat,
         "log_evidence": drawn.evidence.value,
         "log_evidence_mcse": drawn.evidence.mcse,
@@ -123,19 +126,27 @@ def _fitted(task: MemberTask) -> dict[str, Any]:
     }
 
 
+def _packed(one: Mixed) -> dict[str, Any]:
+    return {"mean": one.mean.tolist(), "sd": one.sd.tolist(), "ess": one.ess}
+
+
 def member_of(specification: Specification, found: Mapping[str, Any], n_units: int) -> Member:
     """Return a fitted member from what `fit_member` returned."""
     if found["gate"]:
-        return Member(specification=specification, slopes={}, elpd=np.full(n_units, np.nan), gate=found["gate"])
-    slopes = {
-        name: Mixed(np.array(one["mean"]), np.array(one["sd"]), one["ess"]) for name, one in found["slopes"].items()
-    }
+        return Member(
+            specification=specification, slopes={}, averages={}, elpd=np.full(n_units, np.nan), gate=found["gate"]
+        )
+    slopes, averages = (
+        {name: Mixed(np.array(one["mean"]), np.array(one["sd"]), one["ess"]) for name, one in found[kind].items()}
+        for kind in ("slopes", "averages")
+    )
     evidence, error = (
         np.nan if found[f"log_evidence{end}"] is None else found[f"log_evidence{end}"] for end in ("", "_mcse")
     )
     return Member(
         specification=specification,
         slopes=slopes,
+        averages=averages,
         flat=tuple(found["flat"]),
         elpd=np.array(found["elpd"], dtype=float),
         moved=found["moved"],

@@ -63,6 +63,10 @@ def stacked(density: Array, *, seed: int, replications: int = REPLICATIONS) -> S
     """
     there = density[~np.isnan(density).any(axis=1)]
     n, k = there.shape
+    if k == 0:
+        none = np.zeros(0)
+        parts = ("weight", "weight_se", "elpd", "elpd_se", "difference", "difference_se")
+        return Stacked(**dict.fromkeys(parts, none), n_units=n)
     weight = stacking_weights(there)
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(np.ones(n), size=replications) * n if n else np.zeros((0, n))

@@ -1,0 +1,236 @@
+"""What the members of a lattice agree on: one row for each slope, from which every sentence is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, Origin
+from cbec_bayes.specifications.lattice import AXES, choice_of
+from cbec_bayes.specifications.members import Member
+from cbec_bayes.specifications.mixture import WEIGHTY, mixtures
+
+CONCLUSION_COLUMNS = (
+    "group",
+    "outcome_scale",
+    "holds",
+    "members",
+    "positive",
+    "negative",
+    "settled_positive",
+    "settled_negative",
+    "mean_low",
+    "mean_high",
+    "lattice",
+    "lattice_positive",
+    "lattice_low",
+    "lattice_high",
+    "term",
+    "term_share",
+    "positive_under",
+    "negative_under",
+    "mean",
+    "sd",
+    "ci_low",
+    "ci_high",
+    "p_positive",
+    "weight_positive",
+    "origin",
+)
+"""Of conclusions.csv.
+
+`members` have weight: of these are `positive`, `negative` (by the mean), `settled_positive`, `settled_negative` (by the
+95 % interval), and `mean_low` to `mean_high`, the range of means. `lattice` and what begins with it are of all members
+that passed their gates. `term` is the assumption that best tells the sign over the lattice, which it does for
+`term_share` of the members; `positive_under` and `negative_under` are its values.
+"""
+
+POSITIVE, NEGATIVE = "positive", "negative"
+LEANS_POSITIVE, LEANS_NEGATIVE, CHANGES = "leans positive", "leans negative", "changes sign"
+"""What holds: the sign is settled under each member with weight; all means have it, or they have both."""
+
+ABOUT_WEIGHTS = (
+    "Weights say how well a specification predicts the changes of units that it has not seen. What predicts "
+    "best does not thereby identify an effect: trends of units can absorb an effect that grows with the time "
+    "since adoption (Wolfers 2006), and a control that the exposure itself moves is an outcome."
+)
+"""What is said wherever weights are shown."""
+
+
+def conclusions(members: Sequence[Member], weight: Array, origin: Origin) -> pd.DataFrame:
+    """Return conclusions.csv: a row for each slope of the members, with columns `CONCLUSION_COLUMNS`.
+
+    Parameters
+    ----------
+    members
+        Of one scale of the outcome; those that missed a gate do not count.
+    weight
+        Of the members, shape (K,).
+    origin
+        Of the panel.
+    """
+    mixed = mixtures(members, weight)
+    usable = [(member, float(w)) for member, w in zip(members, weight, strict=True) if member.passed]
+    rows = []
+    for name, mixture in mixed.items():
+        found = [(member, w, member.slopes[name].summary()) for member, w in usable]
+        counted = [summary for _, w, summary in found if w >= WEIGHTY]
+        signs = [bool(summary.mean > 0) for _, _, summary in found]
+        every = [summary.mean for _, _, summary in found]
+        means = [summary.mean for summary in counted]
+        settled = [sum(s.ci_low > 0 for s in counted), sum(s.ci_high < 0 for s in counted)]
+        positive = sum(mean > 0 for mean in means)
+        own = mixture.summary()
+        rows.append(
+            {
+                "group": name,
+                "outcome_scale": members[0].specification.outcome_scale,
+                "holds": _holds(len(counted), positive, settled),
+                "members": len(counted),
+                "positive": positive,
+                "negative": len(counted) - positive,
+                "settled_positive": settled[0],
+                "settled_negative": settled[1],
+                "mean_low": min(means),
+                "mean_high": max(means),
+                "lattice": len(every),
+                "lattice_positive": sum(signs),
+                "lattice_low": min(every),
+                "lattice_high": max(every),
+                **separating_term([member for member, _ in usable], signs),
+                "mean": own.mean,
+                "sd": own.sd,
+                "ci_low": own.ci_low,
+                "ci_high": own.ci_high,
+                "p_positive": own.p_positive,
+                "weight_positive": sum(w for (_, w, s) in found if s.mean > 0),
+                "origin": str(origin),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(CONCLUSION_COLUMNS))
+
+
+def _holds(members: int, positive: int, settled: Sequence[int]) -> str:
+    if settled[0] == members:
+        return POSITIVE
+    if settled[1] == members:
+        return NEGATIVE
+    if 0 < positive < members:
+        return CHANGES
+    return LEANS_POSITIVE if positive else LEANS_NEGATIVE
+
+
+def separating_term(members: Sequence[Member], positive: Sequence[bool]) -> dict[str, Any]:
+    """Return the assumption whose values best tell the sign of a slope, as the columns of conclusions.csv have it.
+
+    Parameters
+    ----------
+    members
+        Of the lattice.
+    positive
+        Whether the mean is positive under each.
+
+    Notes
+    -----
+    Each value of an assumption foretells the sign of most members that have it; the assumption that is right most often
+    is it. Where none is right more often than the sign of most members is, or all have one sign, cells are blank.
+    """
+    blank = {"term": "", "term_share": np.nan, "positive_under": "", "negative_under": ""}
+    base = max(sum(positive), len(positive) - sum(positive))
+    best, most = blank, base
+    if base == len(positive):
+        return blank
+    for axis in AXES:
+        counts: dict[str, Counter[bool]] = {}
+        for member, sign in zip(members, positive, strict=True):
+            counts.setdefault(member.specification.chosen[axis], Counter())[bool(sign)] += 1
+        right = sum(max(count.values()) for count in counts.values())
+        if right > most:
+            under = {sign: [v for v, c in counts.items() if (c[True] > c[False]) is sign] for sign in (True, False)}
+            best, most = (
+                {
+                    "term": axis,
+                    "term_share": right / len(positive),
+                    "positive_under": ", ".join(under[True]),
+                    "negative_under": ", ".join(under[False]),
+                },
+                right,
+            )
+    return best
+
+
+def conclusion_sentences(table: pd.DataFrame, exposure: str) -> tuple[str, ...]:
+    """Return what a table of conclusions says, a sentence or two for each slope, signs before sizes.
+
+    Parameters
+    ----------
+    table
+        With columns `CONCLUSION_COLUMNS`.
+    exposure
+        Name of the regressor.
+    """
+    scales = table["outcome_scale"].nunique()
+    found = []
+    for row in table[table["group"] != GROUP_NEW].to_dict("records"):
+        where = _named(str(row["group"]))
+        within = f" ({row['outcome_scale']})" if scales > 1 else ""
+        found.append(f"{exposure}, {where}{within}: {_sign(row)} {_size(row)}")
+    return tuple(found)
+
+
+def _named(group: str) -> str:
+    return {GROUP_AVERAGE: "average over units", GROUP_ALL: "groups in general"}.get(group, group)
+
+
+def _sign(row: Mapping[Any, Any]) -> str:
+    """Say what holds under the members with weight, and by which term signs differ."""
+    n, holds = row["members"], row["holds"]
+    each = "the one specification that has weight" if n == 1 else f"each of the {n} specifications that have weight"
+    if holds in (POSITIVE, NEGATIVE):
+        said = f"the slope is {holds} under {each}, and its 95 % interval leaves out zero."
+    elif holds == CHANGES:
+        said = (
+            f"the sign changes between specifications that have weight: the mean is positive under {row['positive']} "
+            f"and negative under {row['negative']} of {n}."
+        )
+    else:
+        sign = holds.removeprefix("leans ")
+        settled = row[f"settled_{sign}"]
+        said = (
+            f"the mean is {sign} under {each}, but the 95 % interval leaves out zero under {settled or 'none'} of them."
+        )
+    return f"{said}{_term(row)}"
+
+
+def _term(row: Mapping[Any, Any]) -> str:
+    """Say where signs differ over the whole lattice; blank where they do not."""
+    n, positive = row["lattice"], row["lattice_positive"]
+    if positive in (0, n):
+        return f" All {n} specifications of the lattice agree in the sign of the mean." if n > 1 else ""
+    said = f" Over all {n} specifications the mean is positive under {positive}"
+    if not row["term"]:
+        return f"{said}, and no single assumption tells which."
+    under = [_values(row["term"], row[f"{sign}_under"]) for sign in (POSITIVE, NEGATIVE)]
+    which = "; ".join(f"mostly {s} {u}" for s, u in zip((POSITIVE, NEGATIVE), under, strict=True) if u)
+    return f"{said}; what best tells the sign: it is {which}."
+
+
+def _values(axis: str, values: str) -> str:
+    """Say with what, of an assumption: the simplest value is to be without the others."""
+    chosen = [choice_of(axis, value) for value in values.split(", ") if value]
+    others = " and ".join(choice.label for choice in AXES[axis] if choice.label)
+    return " or ".join(f"with {choice.label}" if choice.label else f"without {others}" for choice in chosen)
+
+
+def _size(row: Mapping[Any, Any]) -> str:
+    interval = f"{row['ci_low']:.3g} to {row['ci_high']:.3g}"
+    return (
+        f"Under the mixture the mean is {row['mean']:.3g} (95 % interval {interval}); means go from "
+        f"{row['mean_low']:.3g} to {row['mean_high']:.3g} under specifications that have weight, and from "
+        f"{row['lattice_low']:.3g} to {row['lattice_high']:.3g} under all."
+    )
