@@ -152,7 +152,7 @@ def test_an_answer_has_the_slopes_of_the_model_with_the_term():
         assert change.other.mean == pytest.approx(other[change.group].mean, abs=0.1 * own[change.group].width)
         assert change.other.width == pytest.approx(other[change.group].width, rel=0.15)
     assert one.severity is severest([Severity.KNOWING, *(change.severity for change in one.changes)])
-    assert one.text.startswith('Serial correlation (term residual = "ar1"): with AR(1) errors ')
+    assert one.text.startswith('Serial correlation (term correlation = "ar1"): with AR(1) errors ')
 
 
 def test_what_lies_far_out_says_which_term_is_missing():
@@ -207,7 +207,7 @@ def test_correlated_errors_are_not_passed_over(seed):
     """Either the slopes are others with AR(1) errors, or the clustered errors are larger than the posterior's."""
     results = _of(fit(a_panel(seed, rho=0.8, n_groups=4, n_times=16)))
     assert results["residuals"].severity is not Severity.FINE
-    assert 'term residual = "ar1"' in results["residuals"].text
+    assert 'term correlation = "ar1"' in results["residuals"].text
     assert any(one.severity in (Severity.WIDENS, Severity.CHANGES) for one in results.values())
     assert results["agreement"].passed or "times with" in results["agreement"].text
 

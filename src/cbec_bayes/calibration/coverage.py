@@ -172,14 +172,18 @@ def simulate(scenario: Scenario, design: Design, rng: np.random.Generator) -> Si
     sizes = rng.permutation(sizes / np.sqrt((sizes**2).mean()))
     unit_effect = scenario.correlated * means_by(design.unit, d[:, None])[:, 0] + rng.standard_normal(n_units)
     time_effect = 0.5 * rng.standard_normal(n_times)
-    scales = {"sigma": np.sqrt([1 - scenario.rho**2]), "rho": np.array([scenario.rho])}  # a standard deviation of one
-    noise = residuals(_AR1, design, scales, rng)[0]
+    if scenario.rho == 1:
+        noise = residuals(_WALK, design, {"sigma": np.ones(1)}, rng)[0]
+    else:
+        scales = {"sigma": np.sqrt([1 - scenario.rho**2]), "rho": np.array([scenario.rho])}  # a sd of one
+        noise = residuals(_AR1, design, scales, rng)[0]
     y = (slopes[group] + own[design.unit]) * d + design.x[:, 1:].sum(axis=1) * SLOPE
+    y = y + scenario.trend * rng.standard_normal(n_units)[design.unit] * design.elapsed
     y = y + unit_effect[design.unit] + time_effect[design.time] + sizes[group] * noise
     return Simulated(y, {"slope": np.array(SLOPE), "group_slopes": slopes})
 
 
-_AR1 = load_panel_model("ar1")
+_AR1, _WALK = load_panel_model("ar1"), load_panel_model("first_differences")
 
 
 def intervals(piece: Outcomes) -> dict[str, dict[str, list[list[float]]]]:

@@ -294,7 +294,7 @@ def interacted(design: Design) -> Design:
 
 def _weighs_otherwise(model: PanelModel) -> str:
     """Say which terms let a model weigh rows otherwise than a regression does; blank where it weighs them alike."""
-    if model.choice("residual") != "normal":
+    if model.choice("residual") != "normal" or model.choice("correlation") != "off" or model.residuals.by_group:
         return "the model weighs rows by how their errors are spread and correlated, the regression weighs them alike"
     if model.choice("unit_trend") != "off":
         return "the model has trends of units, the regression has none"

@@ -28,7 +28,7 @@ QUESTIONS: Mapping[Fold, str] = {
 
 MAX_ROWS = 5_000
 MAX_PARTS = 200
-MAX_SCALES = 12
+MAX_SCALES = 16
 """Rows of a panel, and parts of it, up to which each is left out; scales of a member up to which it takes part."""
 
 MAX_WORK = 2e7

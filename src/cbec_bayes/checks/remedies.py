@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.sampling.gates import PASSED
@@ -15,9 +16,6 @@ from cbec_bayes.checks.severity import Change, Severity, Slope, changes, instead
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
-
-MOST_UNITS = 500
-"""Units up to which a model is refitted with AR(1) errors, under which each unit has a coefficient."""
 
 
 class Finding(StrEnum):
@@ -56,8 +54,8 @@ class Remedy:
 
 
 _TERMS: Mapping[Finding, tuple[str, str, str, str]] = {
-    Finding.SERIAL: ("residual", "ar1", "AR(1) errors", ""),
-    Finding.SPREAD: ("residual", "by_group", "a spread of its own for each group", ""),
+    Finding.SERIAL: ("correlation", "ar1", "AR(1) errors", ""),
+    Finding.SPREAD: ("spread", "by_group", "a spread of its own for each group", ""),
     Finding.TAILS: ("residual", "student_t", "Student-t errors", ""),
     Finding.DRIFT: ("unit_trend", "pooled", "linear trends of units", "unit_trends"),
     Finding.UNITS: ("unit_slope", "pooled", "slopes of units", "nested"),
@@ -79,13 +77,14 @@ def remedy(finding: Finding, model: PanelModel, design: Design) -> Remedy:
         why = "the model has it already"
     elif finding is Finding.TAILS or not model.is_gaussian:
         why = "PyMC samples that model, so that it is not refitted here"
-    elif key == "residual" and model.choice(key) != "normal":
-        why = f'it cannot yet be had beside residual = "{model.choice(key)}"'
-    elif choice == "ar1" and len(design.units) > MOST_UNITS:
-        why = f"there are more than {MOST_UNITS} units"
+    elif finding is Finding.SERIAL and model.choice(key) != "off":
+        why = f'the model has correlation = "{model.choice(key)}"'
     elif choice == "by_group" and len(design.groups) < 2:
         why = "there are no groups"
     other = None
+    if not why:
+        left_out = carried(model.choosing(**{key: choice}), design).left_out
+        why = " ".join(one.rstrip(".") for one in left_out if one not in carried(model, design).left_out)
     if not why:
         priors = dict[str, Prior](load_panel_model(from_model).priors if from_model else {}) | dict(model.priors)
         other = model.choosing(**{key: choice})

@@ -55,7 +55,9 @@ def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "") -> 
             _slopes(axes, table[table["group"] == group], order)
             axes.set_title(GROUP_TITLES.get(group, group), fontsize=9, loc="left")
         _marks(grid[-1, 0], members, marks)
-        grid[-1, 0].set_xlabel("specifications, the best prediction first; darker: more weight; crosses: the regression", fontsize=8)
+        grid[-1, 0].set_xlabel(
+            "specifications, the best prediction first; darker: more weight; crosses: the regression", fontsize=8
+        )
         figure.supylabel(f"slope of {exposure}" + (f" ({scale})" if scale else ""), fontsize=9)
         best = members.iloc[0]["member"]
         return as_svg(
