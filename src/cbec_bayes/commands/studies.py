@@ -40,7 +40,7 @@ def run(
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = run_study(study, folder, seed=seed, members=members, executor=executor, on_progress=on_progress)
         files = study_files(found, on_progress=on_progress)
-        sentences = answer(found.analysis, found.ensemble)
+        sentences = answer(found)
         tables = {"answer": list(sentences), "effects": found.analysis.effects}
         said = "\n\n".join(sentences) + "\n"
         return Found(said=said, tables=tables, files=files, require=found.journal.remove)

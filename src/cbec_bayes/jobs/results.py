@@ -10,6 +10,7 @@ import pandas as pd
 from cbec_bayes.jobs.calibrate import Shown
 from cbec_bayes.jobs.ensemble import Ensemble
 from cbec_bayes.jobs.reanalysis import Reanalysis
+from cbec_bayes.jobs.specifications import Specified
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.replication import Replication
 from cbec_bayes.runtime.journal import Journal
@@ -31,8 +32,10 @@ class StudyResults:
         Fitted models by study; each has classical tables too.
     compared
         Classical and hierarchical slopes side by side, by study; see `cbec_bayes.jobs.compare.side_by_side`.
+    specified
+        Slopes under every specification, by study.
     ensemble
-        The headline on many reconstructions; None where there is none.
+        Many reconstructions under several specifications each; None where there is none.
     calibration
         That ships with the package; None where there is none.
     journal
@@ -44,6 +47,7 @@ class StudyResults:
     classical: Mapping[str, Replication] = field(default_factory=dict)
     hierarchical: Mapping[str, StudyFits] = field(default_factory=dict)
     compared: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    specified: Mapping[str, Specified] = field(default_factory=dict)
     ensemble: Ensemble | None = None
     calibration: Shown | None = None
     journal: Journal

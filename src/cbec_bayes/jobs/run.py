@@ -18,6 +18,7 @@ from cbec_bayes.jobs.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.jobs.reanalysis import reanalyse
 from cbec_bayes.jobs.reconstruct import load_problem
 from cbec_bayes.jobs.results import StudyResults
+from cbec_bayes.jobs.specifications import Question, Specified, specify
 from cbec_bayes.jobs.study import STUDY_MODELS, StudyFits, fit_models
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.printed import load_paper
@@ -26,6 +27,7 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.journal import Journal
+from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 from cbec_bayes.runtime.receipts import program
 
@@ -33,6 +35,7 @@ STEPS = (
     *REANALYSIS_STEPS,
     "running the classical regressions",
     "fitting and checking the models",
+    "every specification",
     "many panels that print the same tables",
     "writing the report",
 )
@@ -53,6 +56,7 @@ def run_study(
     seed: int = 1,
     models: Sequence[str] = STUDY_MODELS,
     members: int = MEMBERS,
+    reduced: bool = False,
     executor: Executor = SERIAL,
     on_progress: OnProgress = ignore_progress,
 ) -> StudyResults:
@@ -70,6 +74,9 @@ def run_study(
         Members of the family that are fitted, the headline first.
     members
         Panels of the ensemble of reconstructions; none for 0.
+    reduced
+        Whether observed panels, too, are fitted under the reduced lattice of specifications alone; reconstructed ones
+        always are, for their residuals are made.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
     on_progress
@@ -88,13 +95,13 @@ def run_study(
         )
     observed = observed_rows(chosen, load_paper(asset_dir("data") / "published" / chosen.published.tables))
     analysis = reanalyse(chosen.published, observed=observed, seed=seed, on_progress=on_progress)
-    on_progress(Progress(STEPS[-4]))
+    on_progress(Progress(STEPS[-5]))
     classical = {
         one.name: replicate(one, few=True, seed=seed, on_progress=on_progress)
         for one in together(chosen)
         if one.panel is not None
     }
-    on_progress(Progress(STEPS[-3]))
+    on_progress(Progress(STEPS[-4]))
     options: dict[str, Any] = {"seed": seed, "executor": executor, "on_progress": on_progress}
     hierarchical = {
         name: fit_study(one, one.study.panel.convention, models=models, **options)
@@ -102,16 +109,19 @@ def run_study(
         if one.study.panel is not None and len(one.design.groups) > 1
     }
     compared = {name: compare_study(classical[name], fits) for name, fits in hierarchical.items()}
+    on_progress(Progress(STEPS[-3]))
+    specified = {name: specify_study(classical[name], reduced=reduced, **options) for name in hierarchical}
     on_progress(Progress(STEPS[-2]))
     made = manifest(chosen, seed)
     ensemble, journal = None, ensemble_journal(out, made, members)
     if members and chosen.panel is not None and chosen.panel.proxies:
-        ensemble = run_ensemble(load_problem(chosen), n=members, model=models[0], journal=journal, **options)
+        ensemble = run_ensemble(load_problem(chosen), n=members, journal=journal, **options)
     return StudyResults(
         analysis=analysis,
         classical=classical,
         hierarchical=hierarchical,
         compared=compared,
+        specified=specified,
         ensemble=ensemble,
         calibration=committed(),
         manifest=made,
@@ -123,6 +133,24 @@ def fit_study(replication: Replication, ssc: str, **options: Any) -> StudyFits:
     """Fit the family to a study's panel, and check it against the study's own columns; options are of `fit_models`."""
     columns = [column.spec for column in replication.columns]
     return fit_models(replication.design, ssc, columns=columns, printed=printed_numbers(replication), **options)
+
+
+def specify_study(replication: Replication, *, seed: int, reduced: bool, **options: Any) -> Specified:
+    """Fit a study's panel under every specification; options are of `cbec_bayes.jobs.specifications.specify`."""
+    panel = replication.study.panel
+    assert panel is not None
+    question = Question(
+        design=replication.design,
+        base=None,
+        ssc=panel.convention,
+        seed=seed,
+        logarithms=panel.logarithm,
+        reduced=reduced or replication.panel.origin is Origin.RECONSTRUCTED,
+        content={},
+    )
+    found = specify(question, **options)
+    found.require()
+    return found
 
 
 def compare_study(replication: Replication, fits: StudyFits) -> pd.DataFrame:

@@ -49,6 +49,8 @@ class Question:
         Of everything random.
     logarithms
         Whether the logarithm of the outcome is asked about as well.
+    reduced
+        Whether the lattice is the reduced one, of eight members.
     content
         What the answer depends on.
     """
@@ -58,6 +60,7 @@ class Question:
     ssc: str
     seed: int
     logarithms: bool = False
+    reduced: bool = False
     content: Mapping[str, Any]
 
 
@@ -218,12 +221,12 @@ def forget(kept_in: Path) -> None:
 def _lattices(question: Question) -> Sequence[tuple[Design, Lattice]]:
     """Return the designs, of each scale of the outcome one, and their lattices."""
     design = question.design
-    found = [(design, lattice(design, question.base, LEVELS))]
+    found = [(design, lattice(design, question.base, LEVELS, reduced=question.reduced))]
     if question.logarithms:
         if not (design.y > 0).all():
             raise InputError(f"{design.outcome} is not positive throughout, so that it has no logarithm")
         logged = replace(design, y=np.log(design.y))
-        found.append((logged, lattice(logged, question.base, LOGARITHMS)))
+        found.append((logged, lattice(logged, question.base, LOGARITHMS, reduced=question.reduced)))
     return found
 
 

@@ -26,17 +26,17 @@ from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 STUDY_MODELS = (
+    "robust",
     "partial_pooling",
     "complete_pooling",
     "no_pooling",
     "partial_pooling_all",
+    "regional",
     "nested",
     "group_variance",
     "correlated_effects",
     "ar1",
     "unit_trends",
-    "robust",
-    "regional",
     "first_differences",
     "student_t",
 )

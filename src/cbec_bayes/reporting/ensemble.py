@@ -13,15 +13,26 @@ VERDICTS = {"yes": "settled", "opposite": "settled: the opposite", "no": "not se
 
 def ensemble_tables(found: Ensemble) -> list[ReportTable]:
     """Return the conclusions with how often each holds, and the sizes with how much of them is not settled."""
+    rows = found.conclusions.to_dict("records")
     conclusions = ReportTable(
         name="ensemble_conclusions",
         caption=(
-            f"In how many of {found.n_panels} panels that print the same tables each conclusion has a posterior "
-            "probability above .975, its opposite has, or neither. A conclusion that is not settled in "
-            f"{percent(SURVIVES)} of them does not follow from what was printed. {found.gates}"
+            f"In how many of {found.n_panels} panels that print the same tables, under each of "
+            f"{len(found.specifications)} specifications, each conclusion has a posterior probability above .975, its "
+            f"opposite has, or neither. A conclusion follows from what was printed only if it is settled in "
+            f"{percent(SURVIVES)} of the panels under every specification; the last but one column has the "
+            f"specification under which it is settled in the fewest. {found.gates}"
         ),
         origin=Origin.RECONSTRUCTED,
-        columns=("Conclusion", "Holds", "Opposite", "Open", "Probability, lowest to highest", "By what was printed"),
+        columns=(
+            "Conclusion",
+            "Holds",
+            "Opposite",
+            "Open",
+            "Probability, lowest to highest",
+            "Fewest, and under which",
+            "By what was printed",
+        ),
         rows=tuple(
             (
                 row["conclusion"],
@@ -29,24 +40,22 @@ def ensemble_tables(found: Ensemble) -> list[ReportTable]:
                 percent(row["no"]),
                 percent(row["open"]),
                 f"{probability(row['p_low'])} to {probability(row['p_high'])}",
+                f"{percent(row['lowest'])}, {row['lowest_under']}",
                 VERDICTS[row["survives"]],
             )
-            for row in found.conclusions.to_dict("records")
+            for row in rows
         ),
-        marks=tuple(
-            ("", "", "", "", "", "pass" if row["survives"] != "no" else "fail")
-            for row in found.conclusions.to_dict("records")
-        ),
+        marks=tuple((*[""] * 6, "pass" if row["survives"] != "no" else "fail") for row in rows),
     )
     sizes = ReportTable(
         name="ensemble_sizes",
         caption=(
-            "Posterior of each quantity averaged over the panels, with a 95 % interval; the panels' own means, "
-            "lowest to "
-            "highest; and the share of the variance that lies between panels, which the printed numbers leave open."
+            "Posterior of each quantity averaged over panels and specifications, each counting alike, with a 95 % "
+            "interval; the posterior means, lowest to highest; and the shares of the variance that lie between panels, "
+            "which the printed numbers leave open, and between specifications, which readers may weigh otherwise."
         ),
         origin=Origin.RECONSTRUCTED,
-        columns=("Quantity", "Mean", "95 % interval", "Means of the panels", "Between panels"),
+        columns=("Quantity", "Mean", "95 % interval", "Means", "Between panels", "Between specifications"),
         rows=tuple(
             (
                 named(row["quantity"]),
@@ -54,6 +63,7 @@ def ensemble_tables(found: Ensemble) -> list[ReportTable]:
                 interval(row["ci_low"], row["ci_high"]),
                 interval(row["mean_low"], row["mean_high"]),
                 percent(row["between_share"]),
+                percent(row["specifications_share"]),
             )
             for row in found.sizes.to_dict("records")
         ),
@@ -67,7 +77,7 @@ def named(quantity: str) -> str:
 
 
 def ensemble_figure(found: Ensemble, exposure: str) -> str:
-    """Draw every panel's interval of each slope, and the mixture over panels below."""
+    """Draw the interval of each slope in every panel under every specification, and the mixture below."""
     quantities = [q for q in found.sizes["quantity"] if " less " not in q and q != "tau"]
     columns = 2
     n_rows = -(-len(quantities) // columns)
@@ -91,7 +101,7 @@ def ensemble_figure(found: Ensemble, exposure: str) -> str:
             for row in found.sizes.to_dict("records")
             if row["quantity"] in quantities
         )
-        told = f"intervals in {found.n_panels} panels, and over all: {described}"
+        told = f"intervals in {found.n_panels} panels under each specification, and over all: {described}"
         return as_svg(figure, "Ensemble of reconstructions", told)
 
 
@@ -107,16 +117,9 @@ def ensemble_sentences(found: Ensemble) -> tuple[str, ...]:
 
 
 def _built(found: Ensemble) -> str:
-    """Say how many panels were built, how many fits passed their gates, and how well these panels meet the print."""
+    """Say how many panels were built, how well they meet the print, and under which specifications they were fitted."""
     fewest, most = found.not_met
     misses = f"misses {fewest}{'' if fewest == most else f' to {most}'} of the printed numbers and meets all others"
-    if not found.failed:
-        return (
-            f"{found.n_panels} panels were built, each of which {misses}, and the headline model was fitted to each. "
-            f"{found.gates}"
-        )
-    these = f"Each of these {found.n_panels}" if found.n_panels > 1 else "This one"
-    return (
-        f"{found.n_built} panels were built. {found.n_panels} of the {found.n_built} fits of the headline model passed "
-        f"their gates (left out: {found.left_out}). {these} {misses}."
-    )
+    several = len(found.specifications) > 1
+    under = f"each of the specifications {', '.join(found.specifications)}" if several else found.specifications[0]
+    return f"{found.n_panels} panels were built, each of which {misses}, and fitted under {under}. {found.gates}"

@@ -9,6 +9,7 @@ from typing import Any
 from cbec_bayes.calibration.coverage import SCENARIOS
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.estimands import Summary
+from cbec_bayes.jobs.answers import answer_sentences, answers
 from cbec_bayes.jobs.calibrate import Shown
 from cbec_bayes.jobs.ensemble import Ensemble
 from cbec_bayes.jobs.reanalysis import Reanalysis
@@ -26,10 +27,12 @@ from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences
 from cbec_bayes.reporting.files import figure_files, table_files
 from cbec_bayes.reporting.hierarchy import hierarchy_path, province_map, tau_sentence, unlearned_sentences
 from cbec_bayes.reporting.reanalysis import MODEL_NAMES
+from cbec_bayes.reporting.specifications import curve_files
 from cbec_bayes.reporting.studytables import StudyTables, result_files, study_tables
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
 from cbec_bayes.reporting.templating import render_template
-from cbec_bayes.runtime.labels import GROUP_NEW
+from cbec_bayes.runtime.labels import GROUP_AVERAGE, GROUP_NEW, Origin
+from cbec_bayes.specifications.conclusions import conclusion_sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def render(found: StudyResults) -> Page:
         "report.html.j2",
         analysis=found.analysis,
         facts=found.analysis.paper.facts,
-        answer=answer(found.analysis, found.ensemble),
+        answer=answer(found),
         how_much_is_prior=how_much_is_prior(found.analysis),
         tables=tables.by_name(),
         beside=tables.beside,
@@ -84,6 +87,9 @@ def _figures(found: StudyResults) -> dict[str, str]:
     }
     for name, fits in found.hierarchical.items():
         drawn |= _figures_of_fits(name, fits, found.classical[name])
+    for name, one in found.specified.items():
+        for file, svg in curve_files(one.specifications, label_of(found.classical[name])(one.exposure)).items():
+            drawn[f"{file.removesuffix('.svg')}_{name}"] = str(svg)
     if found.ensemble is not None:
         drawn["ensemble"] = ensemble_figure(found.ensemble, label)
     if found.calibration is not None:
@@ -124,6 +130,7 @@ def _hierarchical_part(name: str, found: StudyResults, tables: StudyTables, draw
         "name": name,
         "title": found.classical[name].study.title,
         "origin": fits.origin,
+        "specified": _specified_part(name, found, tables, drawn),
         "tau": tau_sentence(fits),
         "priors": fits.priors,
         "tables": tables.hierarchical[name],
@@ -137,6 +144,17 @@ def _hierarchical_part(name: str, found: StudyResults, tables: StudyTables, draw
         "path_gates": fits.path.gates,
         "map": drawn.get(f"map_{name}"),
     }
+
+
+def _specified_part(
+    name: str, found: StudyResults, tables: StudyTables, drawn: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Return what a study's slopes are under every specification: sentences, tables, and the curves."""
+    if name not in found.specified:
+        return None
+    one = found.specified[name]
+    curves = [svg for key, svg in drawn.items() if key.startswith("specifications") and key.endswith(f"_{name}")]
+    return {"sentences": one.sentences, "tables": tables.specified[name], "curves": curves}
 
 
 def _ensemble_part(ensemble: Ensemble | None, tables: StudyTables) -> dict[str, Any] | None:
@@ -170,45 +188,40 @@ def how_much_is_prior(analysis: Reanalysis) -> str:
     return "Between the priors, under the headline reading: " + "; ".join(parts) + "."
 
 
-def answer(analysis: Reanalysis, ensemble: Ensemble | None = None) -> tuple[str, str, str]:
-    """Say in three sentences what was found, and how far to trust it.
+def answer(found: StudyResults) -> tuple[str, ...]:
+    """Say what was found and how far to trust it: signs that are settled and those that are not, then sizes.
 
-    Parameters
-    ----------
-    analysis
-        Of the printed tables.
-    ensemble
-        The headline on many panels that print them.
+    Every sentence on a sign is made from answers.csv, or from a study's conclusions.csv.
     """
-    result = analysis.result
-    found = conclude(analysis.estimates, result, analysis.sensitivity, analysis.audit)
-    claims = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in found.groups]
-    tried = found.combinations
-    firm = [f"{group} (in {agreeing} of {tried})" for group, agreeing in found.above_zero.items()]
-    verdict = f"the 95 % interval is above zero for {' and '.join(firm) or 'none'}"
-    verdict += f", and reaches zero for {' and '.join(found.reaching_zero)}" if found.reaching_zero else ""
-    verdict += f"; in brackets, how many of {tried} combinations of reading and prior agree" if firm else ""
+    analysis, result = found.analysis, found.analysis.result
+    concluded = conclude(analysis.estimates, result, analysis.sensitivity, analysis.audit)
+    sizes = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in concluded.groups]
     new = result.new
     return (
-        f"Partial pooling of the printed slopes gives {', '.join(claims)}: {verdict}.",
+        *answer_sentences(answers(analysis, found.ensemble)),
+        *(_of_panel(name, found) for name in found.specified if _origin(name, found) is Origin.OBSERVED),
+        f"Sizes, of which nothing is known beyond the intervals: partial pooling of the printed slopes gives "
+        f"{', '.join(sizes)} under the headline's reading and prior.",
         f"A region that the table does not show could lie anywhere from {number(new.ci_low, 2)} to "
-        f"{number(new.ci_high, 2)}, for {len(found.groups)} regions say little about how far regions differ: τ = "
+        f"{number(new.ci_high, 2)}, for {len(concluded.groups)} regions say little about how far regions differ: τ = "
         f"{number(result.tau.mean, 2)}, 95 % interval {interval(result.tau.ci_low, result.tau.ci_high)}.",
-        f"The evidence is weaker than it looks: {found.contradicted} of {found.coefficients} coefficients have "
-        f"parentheses that cannot be the standard errors they are said to be, and {_rest(ensemble)}.",
+        f"The evidence is weaker than it looks: {concluded.contradicted} of {concluded.coefficients} coefficients have "
+        "parentheses that cannot be the standard errors they are said to be.",
     )
 
 
-def _rest(ensemble: Ensemble | None) -> str:
-    """Say what the numbers of the first sentences rest on, and what else could be told from them."""
-    if ensemble is None:
-        return "every number here derives from the printed tables alone"
-    settled = ensemble.concluded("yes")
-    return (
-        f"of {len(ensemble.conclusions)} conclusions that could be drawn from {ensemble.n_panels} panels that print "
-        f"the same tables, only {len(settled)} {'is' if len(settled) == 1 else 'are'} settled by what was printed"
-        + (f": {'; '.join(settled)}" if settled else "")
-    )
+def _origin(name: str, found: StudyResults) -> Origin:
+    return found.classical[name].panel.origin
+
+
+def _of_panel(name: str, found: StudyResults) -> str:
+    """Say what an observed panel shows of the average slope under every specification."""
+    one = found.specified[name]
+    label = label_of(found.classical[name])
+    own = one.conclusions[one.conclusions["group"] == GROUP_AVERAGE]
+    outcome = label(found.classical[name].panel.roles.outcome)
+    said = " ".join(conclusion_sentences(own, label(one.exposure)))
+    return f"Observed statistics, with another outcome ({outcome}) and another exposure, say this. {said}"
 
 
 def _ci(summary: Summary) -> str:

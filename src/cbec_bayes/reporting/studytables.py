@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from cbec_bayes.jobs.answers import answers
 from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting.calibration import calibration_tables
@@ -16,6 +17,7 @@ from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.reporting.ensemble import ensemble_tables
 from cbec_bayes.reporting.hierarchy import hierarchy_tables
 from cbec_bayes.reporting.reanalysis import reanalysis_tables
+from cbec_bayes.reporting.spectables import specification_frames, specification_tables
 from cbec_bayes.reporting.tables import ReportTable, slope_decimals
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import Origin
@@ -32,7 +34,7 @@ class StudyTables:
     ----------
     printed
         Of the printed numbers.
-    classical, hierarchical, checks
+    specified, classical, hierarchical, checks
         By study.
     beside
         Classical and hierarchical slopes side by side, one table per study.
@@ -41,6 +43,7 @@ class StudyTables:
     """
 
     printed: Sequence[ReportTable]
+    specified: Mapping[str, Sequence[ReportTable]]
     classical: Mapping[str, Sequence[ReportTable]]
     hierarchical: Mapping[str, Sequence[ReportTable]]
     checks: Mapping[str, Sequence[ReportTable]]
@@ -50,7 +53,12 @@ class StudyTables:
 
     def by_name(self) -> dict[str, ReportTable]:
         """Return every table by its name."""
-        of_studies = (*self.classical.values(), *self.hierarchical.values(), *self.checks.values())
+        of_studies = (
+            *self.specified.values(),
+            *self.classical.values(),
+            *self.hierarchical.values(),
+            *self.checks.values(),
+        )
         parts = (self.printed, *of_studies, self.beside, self.ensemble, self.calibration)
         return {table.name: table for part in parts for table in part}
 
@@ -60,6 +68,7 @@ def study_tables(found: StudyResults) -> StudyTables:
     digits = {name: slope_decimals(fits.effects) for name, fits in found.hierarchical.items()}
     return StudyTables(
         printed=reanalysis_tables(found.analysis),
+        specified={name: specification_tables(name, one) for name, one in found.specified.items()},
         classical={name: classical_tables(one) for name, one in found.classical.items()},
         hierarchical={name: hierarchy_tables(name, fits, digits[name]) for name, fits in found.hierarchical.items()},
         checks={name: check_tables(name, fits, digits[name]) for name, fits in found.hierarchical.items()},
@@ -82,6 +91,7 @@ def _exact(found: StudyResults) -> dict[str, pd.DataFrame]:
         "contrasts": analysis.contrasts,
         "sensitivity": analysis.sensitivity,
         "audit": analysis.audit.frame(),
+        "answers": answers(analysis, found.ensemble),
         "engines": analysis.agreement.table.assign(origin=str(Origin.PRINTED)),
     }
     for name, one in found.classical.items():
@@ -105,6 +115,8 @@ def _sampled(found: StudyResults) -> dict[str, pd.DataFrame]:
         frames |= {"calibration_sbc": found.calibration.sbc, "calibration_coverage": found.calibration.coverage}
     for name, fits in found.hierarchical.items():
         frames |= _of_fits(name, fits)
+    for name, one in found.specified.items():
+        frames |= specification_frames(name, one)
     return frames
 
 

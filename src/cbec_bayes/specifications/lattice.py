@@ -125,6 +125,15 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
 OUTCOME_SCALE = "outcome_scale"
 """Column of the scale of the outcome, an assumption too; its values cannot be weighed against each other."""
 
+REDUCED: Mapping[str, tuple[str, ...]] = {
+    "correlation": ("off", "ar1"),
+    "trends": ("off", "pooled"),
+    "spread": ("common",),
+    "unit_slope": ("off",),
+    "controls": ("common", "pooled"),
+}
+"""Values of the assumptions in the reduced lattice, for panels of which there are many: those that move slopes most."""
+
 _BASE = "robust"
 """Member whose priors are those of the lattice, where the base has none: it has every scale."""
 
@@ -196,7 +205,9 @@ def lattice_base(model: PanelModel | None = None) -> PanelModel:
     return replace(shipped, priors={**shipped.priors, **own})
 
 
-def lattice(design: Design, base: PanelModel | None = None, outcome_scale: str = LEVELS) -> Lattice:
+def lattice(
+    design: Design, base: PanelModel | None = None, outcome_scale: str = LEVELS, *, reduced: bool = False
+) -> Lattice:
     """Return the lattice of a panel.
 
     Parameters
@@ -207,6 +218,8 @@ def lattice(design: Design, base: PanelModel | None = None, outcome_scale: str =
         Member whose priors hold throughout; see `lattice_base`.
     outcome_scale
         Of the design's outcome.
+    reduced
+        Whether the members are those of `REDUCED` alone, eight at the most.
 
     Notes
     -----
@@ -218,6 +231,8 @@ def lattice(design: Design, base: PanelModel | None = None, outcome_scale: str =
     for chosen in product(*AXES.values()):
         values = {axis: choice.value for axis, choice in zip(AXES, chosen, strict=True)}
         if values["correlation"] == "random_walk" and values["trends"] != "off":
+            continue
+        if reduced and any(value not in REDUCED[axis] for axis, value in values.items()):
             continue
         one = specification(start, values, outcome_scale)
         told = carried(one.model, design)

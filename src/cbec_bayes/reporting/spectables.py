@@ -1,0 +1,112 @@
+"""Specifications as tables for people: the mixture, the members with most weight, and what each assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.jobs.specifications import Specified
+from cbec_bayes.reporting.drawing import GROUP_TITLES
+from cbec_bayes.reporting.tables import ReportTable, number, percent, probability, sampled, with_interval
+from cbec_bayes.runtime.labels import GROUP_NEW, Origin
+from cbec_bayes.specifications.mixture import WEIGHTY
+
+SHOWN = 8
+"""Members that the page shows, those with most weight; specifications.csv has all."""
+
+
+def specification_tables(name: str, found: Specified) -> list[ReportTable]:
+    """Return a study's slopes under the mixture of specifications, and under those that have most weight."""
+    return [_mixture_table(name, found), _members_table(name, found)]
+
+
+def _mixture_table(name: str, found: Specified) -> ReportTable:
+    concluded = {(row["group"], row["outcome_scale"]): row for row in found.conclusions.to_dict("records")}
+    rows, several = [], _has_scales(found)
+    for row in found.mixture.to_dict("records"):
+        own = concluded[row["group"], row["outcome_scale"]]
+        scale = f", {row['outcome_scale']}" if several else ""
+        rows.append(
+            (
+                f"{GROUP_TITLES.get(row['group'], row['group'])}{scale}",
+                *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
+                probability(row["p_positive"]),
+                f"{own['positive']} / {own['negative']}",
+                f"{own['lattice_positive']} / {own['lattice'] - own['lattice_positive']}",
+                f"{number(own['lattice_low'], 3)} to {number(own['lattice_high'], 3)}",
+            )
+        )
+    return ReportTable(
+        name=f"{name}_mixture",
+        caption=(
+            "Slope of the exposure under the mixture of specifications, each with the weight that its predictions of "
+            "units left out earn (stacking): mean, 95 % equal-tailed interval, probability of a positive slope; how "
+            f"many specifications with weight ({percent(WEIGHTY)} or more) have a positive and a negative mean; the "
+            "same of all specifications; and the range of their means."
+        ),
+        origin=Origin(found.mixture["origin"].iloc[0]),
+        columns=("Slope", "Mean", "95 % interval", "P(slope > 0)", "With weight, + / −", "All, + / −", "Means of all"),
+        rows=tuple(rows),
+    )
+
+
+def _members_table(name: str, found: Specified) -> ReportTable:
+    table = found.specifications[found.specifications["gate"] == ""]
+    groups = [group for group in dict.fromkeys(table["group"]) if group != GROUP_NEW]
+    weights = table.drop_duplicates(["member", "outcome_scale"]).sort_values("weight", ascending=False, kind="stable")
+    rows = []
+    for member, scale in weights[["member", "outcome_scale"]].head(SHOWN).itertuples(index=False):
+        own = table[(table["member"] == member) & (table["outcome_scale"] == scale)].set_index("group")
+        first = own.iloc[0]
+        rows.append(
+            (
+                f"{member}, {scale}" if _has_scales(found) else member,
+                number(first["weight"], 2),
+                _known(first["log_evidence"], 1),
+                f"{number(first['elpd_unit'], 1)} ({number(first['elpd_unit_se'], 1)})",
+                *(_slope(own.loc[group].to_dict()) for group in groups),
+            )
+        )
+    return ReportTable(
+        name=f"{name}_specifications_shown",
+        caption=(
+            f"The specifications with most weight, of {len(weights)}: weight by stacking, log evidence, log density of "
+            "units left out (with its standard error over units), and the slopes with their 95 % intervals. "
+            "A specification is named by the terms that it has beyond the simplest. specifications.csv has all, and "
+            "what each assumes."
+        ),
+        origin=Origin(table["origin"].iloc[0]),
+        columns=(
+            "Specification",
+            "Weight",
+            "Log evidence",
+            "Units left out",
+            *(GROUP_TITLES.get(group, group) for group in groups),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _has_scales(found: Specified) -> bool:
+    """Whether the logarithm of the outcome is shown beside the outcome."""
+    return len(set(found.mixture["outcome_scale"])) > 1
+
+
+def _slope(row: Mapping[Hashable, Any]) -> str:
+    return with_interval(row["mean"], row["ci_low"], row["ci_high"], row["mcse"])
+
+
+def _known(value: float, digits: int) -> str:
+    return "–" if np.isnan(value) else number(value, digits)
+
+
+def specification_frames(name: str, found: Specified) -> dict[str, pd.DataFrame]:
+    """Return the tables of `cbec-bayes specifications` as results, by the name of the file."""
+    return {
+        f"{name}_specifications": found.specifications,
+        f"{name}_mixture": found.mixture,
+        f"{name}_conclusions": found.conclusions,
+    }
