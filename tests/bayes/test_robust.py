@@ -55,7 +55,7 @@ def test_l1_where_nothing_differs_it_is_the_two_way_regression(name):
     np.testing.assert_allclose([mean[one] for one in names], twfe(design).estimate, rtol=EXACT)
     at = [list(mean).index(one) for one in names]
     x = design.effects.within(design.x)
-    assert_covariance(covariance[np.ix_(at, at)], (0.1 * design.spread[0]) ** 2 * np.linalg.inv(x.T @ x), EXACT)
+    assert_covariance(covariance[np.ix_(at, at)], (0.1 * design.spread.within[0]) ** 2 * np.linalg.inv(x.T @ x), EXACT)
 
 
 @pytest.mark.parametrize("name", PANELS)

@@ -281,8 +281,9 @@ def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, 
     import arviz as az
 
     posterior = tree["posterior"].dataset
+    # What single units have follows from all else by one normal draw, and there may be very many of them.
     names: Sequence[str] = [
-        name for name in posterior.data_vars if name != "unit_effect" and np.ptp(posterior[name].to_numpy()) > 0
+        name for name, own in posterior.items() if "unit" not in own.dims and np.ptp(own.to_numpy()) > 0
     ]
     dataset = posterior[list(names)]
 

@@ -50,7 +50,11 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     """
     rng = np.random.default_rng([seed, 1])
     p, n = collapsed.n_coefficients, len(points)
-    drawn = [part.draw(rng) for part in collapsed.conditionals(points)]
+    each_unit = (
+        blocks.design.counted is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX
+    )
+    # Means over units follow from draws of every unit where there are these.
+    drawn = [part.draw(rng) for part in collapsed.conditionals(points, means=not each_unit)]
     coefficients = np.concatenate(drawn) if drawn else np.empty((n, p))
     means, coefficients = coefficients[:, p:], coefficients[:, :p]
     found: dict[str, Array] = {}
@@ -60,15 +64,16 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
         values[:, list(block.kept)] = coefficients[:, positions[block.name]]
         found[block.name] = values.reshape(n, *block.shape)
     units: dict[str, Array] = {}
-    if blocks.design.counted is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX:
+    if each_unit:
         units = collapsed.errors.draw_units(blocks, coefficients, collapsed.scales(points), rng)
     found |= {name: values for name, values in units.items() if name != "unit_effect"}
     sizes = blocks.design.counts.group_units
     averaged = [block.name for block in blocks.eliminated if block.scale is not None]
-    for k, name in enumerate(averaged if means.shape[1] else ()):
-        by_group = means[:, k * len(sizes) : (k + 1) * len(sizes)]
+    for k, name in enumerate(averaged if collapsed.unit_means else ()):
         if name in units:
             by_group = sums_by(blocks.design.group_of_unit, units[name].T, len(sizes)).T / sizes
+        else:
+            by_group = means[:, k * len(sizes) : (k + 1) * len(sizes)]
         found |= means_over_units(name, by_group, sizes, grouped=bool(blocks.design.groups))
     return found | units
 
@@ -178,7 +183,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     log_prior = {name: shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
     content: dict[str, Any] = {
         "posterior": posterior,
-        "sample_stats": {"lp": shaped(collapsed.log_posterior(points))},
+        "sample_stats": {"lp": shaped(collapsed.log_posterior(points)) if drawn.lp is None else drawn.lp},
         "log_prior": log_prior,
     }
     if design.counted is None:

@@ -64,6 +64,6 @@ class FlatAbsorbed:
         """See `MarginalLikelihood`."""
         return self.whole.conditional(scales)
 
-    def compact_conditional(self, scales: Scales) -> Conditional:
+    def compact_conditional(self, scales: Scales, *, means: bool = True) -> Conditional:
         """See `MarginalLikelihood`."""
-        return self.whole.compact_conditional(scales)
+        return self.whole.compact_conditional(scales, means=means)

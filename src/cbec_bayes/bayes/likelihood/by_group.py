@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 
-_CHUNK = 2**20
+_CHUNK = 2**18
 _DOMINANT = 1e7
 """How much data may weigh against the prior of a group's coefficient before integrating it out first costs digits.
 
@@ -58,7 +58,8 @@ class GroupPart:
     rows: NDArray[np.intp]
     blocks: Blocks
 
-    def _systems(self, scales: Scales) -> tuple[CrossProducts, _OwnSystems]:
+    def systems(self, scales: Scales) -> OwnSystems:
+        """Return the equations of the group's own coefficients at every point."""
         found, o = self.errors.cross_products(scales), len(self.scales)
         width = np.stack([scales[name] for name in self.scales], axis=1)
         own = found.gram[:, -o:, -o:] * width[:, :, None] * width[:, None, :]
@@ -67,33 +68,42 @@ class GroupPart:
         diagonal += 1.0
         root = np.linalg.cholesky(own)
         half = forward(root, found.gram[:, -o:, :-o] * width[:, :, None])
-        return found, _OwnSystems(width, root, half, weight)
-
-    def products(self, scales: Scales) -> tuple[CrossProducts, Array]:
-        """Return cross-products with the group's own coefficients integrated out, and how much data weigh, (S,)."""
-        found, own = self._systems(scales)
-        o = len(self.scales)
-        left = found.gram[:, :-o, :-o] - np.swapaxes(own.half, 1, 2) @ own.half
-        log_det = np.log(np.einsum("sii->si", own.root)).sum(axis=1)
-        return CrossProducts(left, [*found.constant, -log_det]), own.weight
-
-    def given_common(self, scales: Scales) -> tuple[Array, Array, Array]:
-        """Return the group's own coefficients given the common ones: mean where these are zero, pull, and root."""
-        _, own = self._systems(scales)
-        eye = np.broadcast_to(np.eye(own.root.shape[1]), own.root.shape)
-        root = np.swapaxes(forward(own.root, eye), 1, 2) * own.width[:, :, None]
-        solved = root @ own.half
-        return solved[:, :, 0], solved[:, :, 1:], root
+        left = found.gram[:, :-o, :-o] - np.swapaxes(half, 1, 2) @ half
+        log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
+        products = CrossProducts(left, [*found.constant, -log_det])
+        return OwnSystems(products=products, weight=weight, width=width, root=root, half=half)
 
 
-@dataclass(frozen=True, slots=True)
-class _OwnSystems:
-    """Systems of a group's own coefficients over their scale: width (S, o), root, what it leaves of others, weight."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSystems:
+    """The equations of a group's o own coefficients, over their scales, at S points.
 
+    Attributes
+    ----------
+    products
+        Cross-products of the outcome and the common coefficients with the group's own ones integrated out.
+    weight
+        How much data weigh against the priors, shape (S,).
+    width
+        The scales, shape (S, o).
+    root
+        L of the precision L L', shape (S, o, o).
+    half
+        L^-1 times the cross-products with the outcome and the c common coefficients, shape (S, o, 1 + c).
+    """
+
+    products: CrossProducts
+    weight: Array
     width: Array
     root: Array
     half: Array
-    weight: Array
+
+    def given_common(self) -> tuple[Array, Array, Array]:
+        """Return the group's own coefficients given the common ones: mean where these are zero, pull, and root."""
+        eye = np.broadcast_to(np.eye(self.root.shape[1]), self.root.shape)
+        root = np.swapaxes(forward(self.root, eye), 1, 2) * self.width[:, :, None]
+        solved = root @ self.half
+        return solved[:, :, 0], solved[:, :, 1:], root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +167,11 @@ class ByGroup:
 
     def _log_likelihood(self, scales: Scales) -> Array:
         try:
-            every, weights = zip(*(part.products(scales) for part in self.parts), strict=True)
-            constant = [term for one in every for term in one.constant]
-            products = CrossProducts(np.sum([one.gram for one in every], axis=0), constant)
-            found = log_density(products, self.common, scales)
+            every = [part.systems(scales) for part in self.parts]
+            found = log_density(_added_up(every), self.common, scales)
         except np.linalg.LinAlgError:
             return self.whole.log_likelihood(scales)
-        far = np.max(weights, axis=0) > _DOMINANT
+        far = np.max([one.weight for one in every], axis=0) > _DOMINANT
         if far.any():
             found[far] = self.whole.log_likelihood({name: values[far] for name, values in scales.items()})
         return found
@@ -176,28 +184,38 @@ class ByGroup:
         """See `MarginalLikelihood`."""
         return self.whole.conditional(scales)
 
-    def compact_conditional(self, scales: Scales) -> Conditional:
+    def compact_conditional(self, scales: Scales, *, means: bool = True) -> Conditional:
         """See `MarginalLikelihood`."""
         try:
-            every, weights = zip(*(part.products(scales) for part in self.parts), strict=True)
-            if np.max(weights) > _DOMINANT:
-                return self.whole.conditional(scales)
-            products = CrossProducts(np.sum([one.gram for one in every], axis=0), every[0].constant)
-            shared = conditional_of(products, self.common, scales)
+            every = [part.systems(scales) for part in self.parts]
+            if np.max([one.weight for one in every]) > _DOMINANT:
+                return self.whole.compact_conditional(scales, means=means)
+            shared = conditional_of(_added_up(every), self.common, scales)
         except np.linalg.LinAlgError:
-            return self.whole.conditional(scales)
+            return self.whole.compact_conditional(scales, means=means)
         back = np.linalg.inv(self.common.transform)
-        given = [part.given_common(scales) for part in self.parts]
+        given = [one.given_common() for one in every]
         groups = tuple(
             OwnGivenCommon(part.own, mean, pull @ back, root)
             for part, (mean, pull, root) in zip(self.parts, given, strict=True)
         )
-        means = self.whole.covariance.means_over_units(scales)
-        if means is not None:
-            pull = means.pull.copy()
-            pull[:, :, 1:] = pull[:, :, 1:] @ np.linalg.inv(self.whole.coefficients.transform)
-            means = UnitMeans(pull, means.root)
-        return ByGroupConditional(shared=shared, at=self.shared, groups=groups, means=means)
+        over_units = self._means_over_units(scales) if means else None
+        return ByGroupConditional(shared=shared, at=self.shared, groups=groups, means=over_units)
+
+    def _means_over_units(self, scales: Scales) -> UnitMeans | None:
+        """Return them as the errors have them, less what the model's own coefficients take."""
+        found = self.whole.covariance.means_over_units(scales)
+        if found is None:
+            return None
+        pull = found.pull.copy()
+        pull[:, :, 1:] = pull[:, :, 1:] @ np.linalg.inv(self.whole.coefficients.transform)
+        return UnitMeans(pull, found.root)
+
+
+def _added_up(every: Sequence[OwnSystems]) -> CrossProducts:
+    """Return the cross-products of all groups, with the constants of each."""
+    constant = [term for one in every for term in one.products.constant]
+    return CrossProducts(np.sum([one.products.gram for one in every], axis=0), constant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,10 +158,13 @@ class Collapsed:
         """Return the coefficients given points of the scales, shape (S, k), in the model's own units."""
         return self.likelihood.conditional(self.scales(point))
 
-    def conditionals(self, points: Array) -> Iterator[Conditional]:
-        """Yield the same part by part of the points, in order, in the form that takes least memory and time."""
+    def conditionals(self, points: Array, *, means: bool = True) -> Iterator[Conditional]:
+        """Yield the same, with the means over units or without, part by part of the points and in order.
+
+        It is in the form that takes least memory and time.
+        """
         for part in chunks(len(points), self.likelihood.conditional_size):
-            yield self.likelihood.compact_conditional(self.scales(points[part]))
+            yield self.likelihood.compact_conditional(self.scales(points[part]), means=means)
 
     def linear(self, points: Array, loadings: Array) -> tuple[Array, Array]:
         """Return mean and variance of sums of coefficients given points of the scales; see `Conditional.linear`."""

@@ -77,6 +77,6 @@ class MarginalLikelihood(Protocol):
         """Return the coefficients, and then the means over units, given scales, in the model's own units."""
         ...
 
-    def compact_conditional(self, scales: Scales) -> Conditional:
-        """Return the same in the form that takes least memory and time."""
+    def compact_conditional(self, scales: Scales, *, means: bool = True) -> Conditional:
+        """Return the same, or the coefficients alone, in the form that takes least memory and time."""
         ...

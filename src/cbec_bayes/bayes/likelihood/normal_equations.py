@@ -160,9 +160,11 @@ class NormalEquations:
         noise[:, self.n_coefficients :] = means.root
         return DenseConditional(mean, np.concatenate([covariance_root, noise], axis=2))
 
-    def compact_conditional(self, scales: Scales) -> Conditional:
+    def compact_conditional(self, scales: Scales, *, means: bool = True) -> Conditional:
         """See `MarginalLikelihood`."""
-        return self.conditional(scales)
+        if means:
+            return self.conditional(scales)
+        return conditional_of(self.covariance.cross_products(scales), self.coefficients, scales)
 
 
 def _at(scales: Scales, part: slice) -> Scales:

@@ -118,7 +118,7 @@ class OneScale:
         """See `MarginalLikelihood`."""
         return self.whole.conditional(scales)
 
-    def compact_conditional(self, scales: Scales) -> Conditional:
+    def compact_conditional(self, scales: Scales, *, means: bool = True) -> Conditional:
         """See `MarginalLikelihood`."""
         sigma, scale = scales[_SIGMA][:, None], scales[self.scale][:, None]
         total = sigma**2 + scale**2 * self.values

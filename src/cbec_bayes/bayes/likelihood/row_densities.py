@@ -31,7 +31,7 @@ def distances(blocks: Blocks, collapsed: Collapsed, points: Array, rows: Codes) 
     """
     scales, likelihood = collapsed.scales(points), collapsed.likelihood
     conditionals = (
-        (part, likelihood.compact_conditional({name: values[part] for name, values in scales.items()}))
+        (part, likelihood.compact_conditional({name: values[part] for name, values in scales.items()}, means=False))
         for part in chunks(len(points), likelihood.conditional_size)
     )
     others = collapsed.errors.rows_given_others(blocks, rows, scales, conditionals)

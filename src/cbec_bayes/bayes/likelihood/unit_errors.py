@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ EFFECT = "unit_effect"
 PRODUCTS_MAX = 200_000_000
 """Cross-products of units with columns that are held at once."""
 
-_CHUNK = 2**20
+_CHUNK = 2**17  # numbers of an array that stays in a processor's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,21 +118,22 @@ class UnitErrors:
         inner = [[weights @ own[:, j, k] for k in range(j + 1)] for j in range(len(ratios))]
         return unit_systems(ratios, inner, of.is_there[: of.n_flat])
 
-    def _across(self, weights: Array) -> list[Array]:
-        """Return W'C^-1 Z, for each direction of shape (S, N, q)."""
-        a, m, n_units, q = self.products.across.shape
-        flat = self.products.across.reshape(a, m, n_units * q)
-        return [(weights @ flat[:, j]).reshape(-1, n_units, q) for j in range(m)]
+    def _whitened(self, scales: Scales, systems: UnitSystems) -> Array:
+        """Return L^-1 D W'C^-1 Z, shape (m - first, S, N, q); directions of one point stand together in memory."""
+        a, *shape = self.products.across.shape
+        flat = self._weights(scales) @ self.products.across.reshape(a, math.prod(shape))
+        by_point = flat.reshape(len(flat), *shape)
+        return systems.whiten(np.swapaxes(by_point, 0, 1), self.products.first)
 
     def _by_stratum(self, scales: Scales) -> tuple[Array, Array]:
         """Return Z'V^-1 Z of every stratum, shape (S, K, q, q), and half of ln|M| over all units, shape (S,)."""
         weights, systems = self._weights(scales), self._systems(scales)
         gram = np.tensordot(weights, self.products.columns, 1)
-        for one in systems.whitened(self._across(weights), self.products.first):
-            for k in range(len(self.sigmas)):
-                own = one if len(self.sigmas) == 1 else one[:, self.stratum == k]
-                gram[:, k] -= np.swapaxes(own, 1, 2) @ own
+        by_point = np.swapaxes(self._whitened(scales, systems), 0, 1)
         for k, name in enumerate(self.sigmas):
+            own = by_point if len(self.sigmas) == 1 else by_point[:, :, self.stratum == k]
+            own = own.reshape(len(own), own.shape[1] * own.shape[2], own.shape[3])
+            gram[:, k] -= np.swapaxes(own, 1, 2) @ own
             gram[:, k] /= scales[name][:, None, None] ** 2
         return gram, systems.log_det()
 
@@ -160,7 +162,7 @@ class UnitErrors:
         points = {name: np.array([value]) for name, value in scales.items()}
         first, systems = self.products.first, self._systems(points)
         variance = self._sigma(points)[0] ** 2
-        solved = systems.back(systems.whitened(self._across(self._weights(points)), first), first)
+        solved = systems.back(list(self._whitened(points, systems)), first)
         moved = [one[0] @ spread for one in solved]
         second = systems.inverse()[0, :, first:, first:]
         for j, one in enumerate(moved):
@@ -207,7 +209,7 @@ class UnitErrors:
 
     def _means_over_units(self, scales: Scales) -> tuple[Array, Array]:
         systems, first, at = self._systems(scales), self.products.first, self._averaged
-        solved = systems.back(systems.whitened(self._across(self._weights(scales)), first), first)
+        solved = systems.back(list(self._whitened(scales, systems)), first)
         sizes = np.bincount(self.group)
         pull = np.concatenate([self._by_group(systems.ratios[j][:, :, None] * solved[j - first]) for j in at], axis=1)
         pull /= np.tile(sizes, len(at))[:, None]

@@ -31,13 +31,15 @@ class UnitSystems:
 
     def whitened(self, products: Sequence[Array], first: int = 0) -> list[Array]:
         """Return L^-1 D v of vectors v, arrays of shape (S, N, q) for each direction; they are zero before `first`."""
-        found: list[Array] = []
+        return list(self.whiten(np.stack(products), first)) if len(products) else []
+
+    def whiten(self, products: Array, first: int = 0) -> Array:
+        """Do the same in place, and return it: one array, shape (m - first, S, N, q), in any order in memory."""
         for j, one in enumerate(products, start=first):
-            left = self.ratios[j][:, :, None] * one
-            for k, before in enumerate(found, start=first):
-                left -= self.root[j][k][:, :, None] * before
-            found.append(left / self.root[j][j][:, :, None])
-        return found
+            one *= (self.ratios[j] / self.root[j][j])[:, :, None]
+            for k, before in enumerate(products[: j - first], start=first):
+                one -= (self.root[j][k] / self.root[j][j])[:, :, None] * before
+        return products
 
     def back(self, whitened: Sequence[Array], first: int = 0) -> list[Array]:
         """Return L'^-1 times vectors, from the direction `first` on; nothing before it depends on what comes after."""

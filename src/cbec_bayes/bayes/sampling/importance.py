@@ -65,6 +65,8 @@ class Draws:
         Smallest energy fraction of missing information of nutpie's chains; NaN for importance sampling.
     evidence
         Logarithm of the integral of the density.
+    lp
+        Log density of each draw, shape (chain, draw); None where it was not kept.
     """
 
     points: Array
@@ -75,13 +77,15 @@ class Draws:
     divergences: int
     ebfmi: float
     evidence: Evidence = NO_EVIDENCE
+    lp: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Weighted:
-    """Proposals where the density is not zero, shape (F, k), their log ratios and smoothed weights, and of how many."""
+    """Proposals where the density is not zero, shape (F, k), what it is there, log ratios and smoothed weights."""
 
     points: Array
+    densities: Array
     ratios: Array
     weights: Array
     khat: float
@@ -148,9 +152,10 @@ def sample_density(
     # Systematic resampling adds less noise than independent draws; the order is then made random.
     edges = np.cumsum(weighted.weights)
     chosen = np.searchsorted(edges / edges[-1], (rng.random() + np.arange(total)) / total)
-    picked = weighted.points[rng.permutation(np.minimum(chosen, len(weighted.points) - 1))]
+    picked = rng.permutation(np.minimum(chosen, len(weighted.points) - 1))
     return Draws(
-        points=picked.reshape(chains, draws, -1),
+        points=weighted.points[picked].reshape(chains, draws, -1),
+        lp=weighted.densities[picked].reshape(chains, draws),
         method="importance",
         khat=weighted.khat,
         ess=weighted.ess,
@@ -202,13 +207,21 @@ def _importance(
     proposal, n, pilots, trials = Proposal(mode, covariance * INFLATION), pilot, 0, 0
     bends = counts = False
     while trials < _TRIALS:
-        points, ratios = _proposed(log_density, proposal, mode, n=n, rng=rng)
+        points, densities, ratios = _proposed(log_density, proposal, mode, n=n, rng=rng)
         if len(ratios) < n // 10:
             return None
         weights, khat = smoothed_weights(ratios)
         ess = 1 / float(np.sum(weights**2))
         if counts and khat <= KHAT_MAX and ess >= total:
-            return _Weighted(points=points, ratios=ratios, weights=weights, khat=khat, ess=ess, proposals=n)
+            return _Weighted(
+                points=points,
+                densities=densities,
+                ratios=ratios,
+                weights=weights,
+                khat=khat,
+                ess=ess,
+                proposals=n,
+            )
         trials, pilots = trials + counts, pilots + (not counts)
         # The ellipse about the mode may be poor where the one that is fitted to its sample is good.
         bends = bends or (pilots > 1 and (ess < _WASTEFUL * n or khat > KHAT_MAX))
@@ -227,14 +240,15 @@ def _enough(wanted: float) -> int:
 
 def _proposed(
     log_density: LogDensity, proposal: Proposal, mode: Array, *, n: int, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Return those of n proposals where the density is not zero, shape (F, k), and their log ratios, (F,)."""
+) -> tuple[Array, Array, Array]:
+    """Return those of n proposals where the density is not zero, shape (F, k), its logarithm there and ratios, (F,)."""
     points, proposed = proposal.draw(n, rng)
     near = np.abs(points - mode).max(axis=1, initial=0) < _REACH
     points, proposed = points[near], proposed[near]
-    ratios = log_density(points) - proposed
+    densities = log_density(points)
+    ratios = densities - proposed
     finite = np.isfinite(ratios)
-    return points[finite], ratios[finite]
+    return points[finite], densities[finite], ratios[finite]
 
 
 def _integral_about(log_density: LogDensity, points: Array, *, proposals: int, seed: int) -> Evidence:
@@ -242,7 +256,7 @@ def _integral_about(log_density: LogDensity, points: Array, *, proposals: int, s
     draws = points.reshape(-1, points.shape[-1])
     proposal = proposal_of(draws, np.full(len(draws), 1 / len(draws)), bends=True, inflation=_WIDER)
     rng = np.random.default_rng([seed, 6])
-    _, ratios = _proposed(log_density, proposal, draws.mean(axis=0), n=proposals, rng=rng)
+    _, _, ratios = _proposed(log_density, proposal, draws.mean(axis=0), n=proposals, rng=rng)
     if len(ratios) < proposals // 10:
         return Evidence(None, None, reason="the density is zero where its draws would have it")
     weights, khat = smoothed_weights(ratios)
