@@ -386,7 +386,7 @@ def test_a_study_is_fitted_by_several_models():
     assert [step for step in steps if step in names] == names
     assert "refit without a unit 30 of 30" in steps
     assert list(found.questions) == names
-    assert found.effects["model"].tolist() == ["partial_pooling"] * 6 + ["complete_pooling"] * 6
+    assert found.effects["model"].tolist() == ["partial_pooling"] * 7 + ["complete_pooling"] * 7
     assert found.diagnostics["model"].tolist() == names
     assert (found.diagnostics["khat"] < 0.7).all()
     assert len(found.contrasts) == 6

@@ -81,7 +81,7 @@ def test_the_printed_numbers_that_are_met_are_those_of_the_replication():
 
 
 def test_the_panels_of_the_ensemble_are_those_of_the_report():
-    (n,) = said(r"The report fits the headline to (\d+) such panels")
+    (n,) = said(r"The report fits (\d+) such panels under eight specifications")
     (asked,) = said(r"\(`--n (\d+)` for an ensemble\)")
     assert n == asked == str(table("ensemble_panels")["panel"].nunique())
 
