@@ -13,6 +13,7 @@ import pytest
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.jobs import study as studyfit
+from cbec_bayes.jobs.answers import answer_sentences
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.jobs.run import STEPS, UNFINISHED, n_steps
 from cbec_bayes.panel.study import load_study
@@ -38,7 +39,7 @@ ORIGINS = {
 """Of tables, by the first word of their name; all others are printed."""
 
 
-OPTIONS = {"seed": 1, "members": 2, "models": MODELS}
+OPTIONS = {"seed": 1, "members": 2, "models": MODELS, "reduced": True}
 
 sampled: dict[bytes, object] = {}
 
@@ -147,12 +148,46 @@ def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made
 def test_the_ensemble_says_what_does_not_survive(made):
     _, out, _, reader = made
     conclusions = pd.read_csv(out / "tables" / "ensemble_conclusions.csv")
-    assert len(conclusions) == 4 + 2 + 6  # slopes, the common and a new one, and every two regions
+    assert len(conclusions) == 4 + 3 + 6  # slopes, their average, those in general and a new one, every two regions
     np.testing.assert_allclose(conclusions[["yes", "no", "open"]].sum(axis=1), 1)
     text = " ".join(" ".join(reader.text).split())
     for row in conclusions.to_dict("records"):
         assert row["conclusion"] in text
     assert set(pd.read_csv(out / "tables" / "ensemble_panels.csv")["panel"]) == {1, 2}
+
+
+@pytest.mark.slow
+def test_sentences_on_signs_are_those_of_the_table_of_answers(made):
+    """Each printed region is called settled or open once, as answers.csv has it, and nowhere otherwise."""
+    _, out, paths, reader = made
+    table = pd.read_csv(out / "tables" / "answers.csv", keep_default_na=False, na_values=[""])
+    table["because"] = table["because"].fillna("")
+    text = " ".join(" ".join(reader.text).split())
+    for sentence in answer_sentences(table):
+        assert sentence in text
+    page = paths[0].read_text(encoding="utf-8")
+    leads = re.findall(r'<p class="lead">(.*?)</p>', page, re.DOTALL)
+    for row in table.to_dict("records"):
+        settled = [lead for lead in leads if f"{row['group']} ({row['verdict']})" in lead]
+        left_open = [lead for lead in leads if f"The sign of {row['group']} is open" in lead]
+        assert (len(settled), len(left_open)) == ((0, 1) if row["verdict"] == "open" else (1, 0))
+
+
+@pytest.mark.slow
+def test_every_panel_leads_with_what_holds_under_every_specification(made):
+    _, out, paths, reader = made
+    text = " ".join(" ".join(reader.text).split())
+    page = paths[0].read_text(encoding="utf-8")
+    for study in ("paper", "public"):
+        concluded = pd.read_csv(out / "tables" / f"{study}_conclusions.csv", keep_default_na=False, na_values=[""])
+        assert set(concluded["group"]) > {"(average)", "east"}
+        members = pd.read_csv(out / "tables" / f"{study}_specifications.csv").drop_duplicates("member")
+        assert len(members) == 8
+        assert members["weight"].sum() == pytest.approx(1, abs=1e-3)
+        assert page.index(f"caption-{study}_mixture") < page.index(f"caption-{study}_hierarchical_effects")
+        assert (out / "figures" / f"specifications_{study}.svg").is_file()
+    average = concluded[concluded["group"] == "(average)"].iloc[0]
+    assert f"{average['lattice']} specifications" in text
 
 
 def test_the_committed_report_was_made_from_these_inputs():
