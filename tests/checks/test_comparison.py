@@ -555,7 +555,7 @@ def test_where_the_fitted_model_is_refused_nothing_is_judged(kind):
 
 
 def test_a_member_that_is_too_dear_is_not_compared(monkeypatch):
-    monkeypatch.setattr(leftout, "affordable", lambda model, _: model.name != "ar1")
+    monkeypatch.setattr(leftout, "affordable", lambda model, *_: model.name != "ar1")
     answers = predictions(fitted(), ("ar1",))
     assert {one.kind for (model, _), one in answers.items() if model == "ar1"} == {"dear"}
     result = model_comparison(fitted(), answers)

@@ -29,7 +29,11 @@ QUESTIONS: Mapping[Fold, str] = {
 MAX_ROWS = 5_000
 MAX_PARTS = 200
 MAX_SCALES = 16
-"""Rows of a panel, and parts of it, up to which each is left out; scales of a member up to which it takes part."""
+MAX_SCALES_OF_GROUPS = 12
+"""Rows of a panel, and parts of it, up to which each is left out; scales of a member up to which it takes part.
+
+Without a group a member is fitted again, and one with very many scales to so few groups takes Markov chains of minutes.
+"""
 
 MAX_WORK = 2e7
 """Rows times squared coefficients of a member up to which it takes part: minutes, for a density per row and draw."""
@@ -109,8 +113,8 @@ def n_scales(model: PanelModel, design: Design) -> int:
     return sum(each.get(scale, 1) for scale in model.scales)
 
 
-def affordable(model: PanelModel, design: Design) -> bool:
-    """Whether a member predicts a panel in minutes.
+def affordable(model: PanelModel, design: Design, what: Fold) -> bool:
+    """Whether a member predicts the parts of a panel in minutes.
 
     Raises
     ------
@@ -119,7 +123,7 @@ def affordable(model: PanelModel, design: Design) -> bool:
     """
     blocks = blocks_for(design, model)
     work = design.n_obs * float(blocks.n_coefficients) ** 2
-    return work <= MAX_WORK and n_scales(model, design) <= MAX_SCALES
+    return work <= MAX_WORK and n_scales(model, design) <= (MAX_SCALES_OF_GROUPS if what == "group" else MAX_SCALES)
 
 
 def predictions(
@@ -153,10 +157,11 @@ def predictions(
     asked = []
     for model in (member for member in members.values() if member.is_gaussian and kinds):
         try:
-            if affordable(model, found.design):
-                asked += [LooTask(found.design, model, what, seed) for what in kinds]
-            else:
-                predicted |= {(model.name, what): refused(TOO_DEAR, "dear") for what in kinds}
+            for what in kinds:
+                if affordable(model, found.design, what):
+                    asked.append(LooTask(found.design, model, what, seed))
+                else:
+                    predicted[model.name, what] = refused(TOO_DEAR, "dear")
         except InputError as error:
             predicted |= {(model.name, what): refused(str(error), "input") for what in kinds}
     answered = fan_out(executor, predict, asked, on_progress=on_progress, named="question to a member")
