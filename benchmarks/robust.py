@@ -1,7 +1,8 @@
 """The robust member: against PyMC's twin of the same density, on a wide panel, the lattice, and by number of rows.
 
-Run with ``python benchmarks/robust.py [PART ...]``; parts are ``public``, ``wide``, ``lattice`` and ``rows``, or all.
-Times run from arrays to posterior on one thread, imports left out; what is compared takes turns in one process.
+Run with ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/robust.py [PART ...]``; parts are ``public``,
+``wide``, ``lattice`` and ``rows``, or all. Times run from arrays to posterior, imports left out; what is compared is
+measured in one process.
 
 - public: 210 rows of the public study; effective draws a second of every scale, ours over nutpie's.
 - wide: 48 units, 17 periods and 9 groups, with every control's slope and effect of a period pooled.
@@ -10,11 +11,6 @@ Times run from arrays to posterior on one thread, imports left out; what is comp
 """
 
 from __future__ import annotations
-
-import os
-
-for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(threads, "1")
 
 import sys
 import time
