@@ -9,6 +9,7 @@ from scipy import stats
 
 from cbec_bayes.bayes.sampling import importance
 from cbec_bayes.bayes.sampling.importance import sample_density
+from cbec_bayes.bayes.sampling.proposal import Proposal
 from cbec_bayes.runtime.errors import GateError
 from tests.support.densities import curved
 
@@ -218,15 +219,33 @@ def test_too_few_effective_draws_are_no_draws(monkeypatch):
     assert sampled(log_gamma(3.0), [0.5], draws=100).method == "importance"
 
 
+def test_the_proposal_is_fitted_to_all_samples_as_draws_from_their_mixture():
+    """Two samples far apart, each of one half of a normal density: together they have its mean and variance."""
+    rng, target = np.random.default_rng(4), stats.norm(1.0, 0.5)
+    samples = []
+    for centre, n in ((0.6, 30_000), (1.4, 90_000)):
+        proposal = Proposal(np.array([centre]), np.array([[0.2]]))
+        points, proposed = proposal.draw(n, rng)
+        densities = target.logpdf(points[:, 0])
+        samples.append(
+            importance._Sample(points=points, densities=densities, ratios=densities - proposed, proposal=proposal, n=n)
+        )
+    found = importance._fitted(samples, bends=False)
+    assert abs(found.centre[0] - 1.0) < 5 * 0.5 / np.sqrt(100_000)
+    assert found.spread[0, 0] * 6 / 4 / importance.INFLATION == pytest.approx(0.25, rel=0.02)
+
+
 def test_proposals_are_drawn_in_proportion_to_their_weights_and_in_any_order(monkeypatch):
     """As often as weight times draws says, up or down; in the order of resampling repeats would be side by side."""
     rng = np.random.default_rng(1)
     points, weights = np.arange(500.0)[:, None], rng.dirichlet(np.full(500, 0.5))
-    weighted = importance._Weighted(
-        points=points, ratios=np.log(weights), weights=weights, khat=0.1, ess=4_000.0, proposals=500
-    )
+    ratios, proposal = np.log(weights), Proposal(np.zeros(1), np.eye(1))
+    sample = importance._Sample(points=points, densities=ratios - 1, ratios=ratios, proposal=proposal, n=500)
+    weighted = importance._Weighted(sample=sample, weights=weights, khat=0.1, ess=4_000.0, proposals=500)
     monkeypatch.setattr(importance, "_importance", lambda *_, **__: weighted)
-    found = sampled(log_gamma(3.0), [0.5]).points.ravel()
+    drawn = sampled(log_gamma(3.0), [0.5])
+    found = drawn.points.ravel()
+    np.testing.assert_array_equal(drawn.lp.ravel(), np.log(weights)[found.astype(int)] - 1)
     counts = np.bincount(found.astype(int), minlength=500)
     assert np.abs(counts - DRAWS * CHAINS * weights).max() < 1 + 1e-9
     assert (found[1:] == found[:-1]).mean() < 2 * np.sum(weights**2)

@@ -35,6 +35,13 @@ def test_without_skew_and_tail_the_map_is_a_line():
     np.testing.assert_allclose(bend.straight(3 + z / 2)[1], np.log(2.0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("bend", [None, BEND])
+def test_the_density_of_a_point_is_the_one_that_its_draw_came_with(bend):
+    found = Proposal(np.array([0.4, -1.0]), SPREAD, bend)
+    x, density = found.draw(50, np.random.default_rng(2))
+    np.testing.assert_allclose(found.log_density(x), density, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     "bend", [None, Bend(*(values[:1] for values in (BEND.location, BEND.scale, BEND.skew, BEND.tail)))]
 )

@@ -15,6 +15,7 @@ from cbec_bayes.bayes.likelihood.elimination import coefficient_priors
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.orthogonal import orthogonal
 from cbec_bayes.bayes.likelihood.rows import sigma_of_units
+from cbec_bayes.bayes.likelihood.triangular import forward
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
 from cbec_bayes.bayes.moments.lags import CORRELATIONS, previous_rows
@@ -160,7 +161,7 @@ class _System:
         np.einsum("sii->si", precision)[...] += prior
         pull = np.einsum("smp,sm->sp", x, y) + self.location[0] * self.location[1]
         root = np.linalg.cholesky(precision)
-        solved = np.linalg.solve(root, np.concatenate([pull[:, :, None], np.swapaxes(x, 1, 2)], axis=2))
+        solved = forward(root, np.concatenate([pull[:, :, None], np.swapaxes(x, 1, 2)], axis=2))
         own = np.swapaxes(solved[:, :, 1:], 1, 2)
         residual = y - np.einsum("smp,sp->sm", own, solved[:, :, 0])
         found = constant[:, asked]
@@ -181,7 +182,7 @@ class _System:
             for scale, own in unit.directions:
                 covariance = covariance + scales[scale][:, None, None] ** 2 * np.outer(own, own)
             root = np.linalg.cholesky(covariance)
-            white[:, unit.at] = np.linalg.solve(root, np.broadcast_to(self.changes[unit.at], white[:, unit.at].shape))
+            white[:, unit.at] = forward(root, np.broadcast_to(self.changes[unit.at], white[:, unit.at].shape))
             log_root = np.log(np.einsum("sii->si", root)).sum(axis=1)
             constant[:, u] = -log_root - len(unit.turn) / 2 * LOG_2PI
         return white, constant

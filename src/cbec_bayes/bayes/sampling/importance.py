@@ -8,7 +8,7 @@ come out, without warm-up or compilation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -81,12 +81,33 @@ class Draws:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Weighted:
-    """Proposals where the density is not zero, shape (F, k), what it is there, log ratios and smoothed weights."""
+class _Sample:
+    """Those of n proposals where the density is not zero.
+
+    Attributes
+    ----------
+    points
+        Shape (F, k).
+    densities, ratios
+        Logarithms of the density, and of it over the proposal's, shape (F,).
+    proposal
+        That they are drawn from.
+    n
+        How many were drawn.
+    """
 
     points: Array
     densities: Array
     ratios: Array
+    proposal: Proposal
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weighted:
+    """The sample that counts, with smoothed weights, their Pareto shape and effective size, and of how many it is."""
+
+    sample: _Sample
     weights: Array
     khat: float
     ess: float
@@ -152,17 +173,18 @@ def sample_density(
     # Systematic resampling adds less noise than independent draws; the order is then made random.
     edges = np.cumsum(weighted.weights)
     chosen = np.searchsorted(edges / edges[-1], (rng.random() + np.arange(total)) / total)
-    picked = rng.permutation(np.minimum(chosen, len(weighted.points) - 1))
+    sample = weighted.sample
+    picked = rng.permutation(np.minimum(chosen, len(sample.points) - 1))
     return Draws(
-        points=weighted.points[picked].reshape(chains, draws, -1),
-        lp=weighted.densities[picked].reshape(chains, draws),
+        points=sample.points[picked].reshape(chains, draws, -1),
+        lp=sample.densities[picked].reshape(chains, draws),
         method="importance",
         khat=weighted.khat,
         ess=weighted.ess,
-        proposals=len(weighted.points),
+        proposals=len(sample.points),
         divergences=0,
         ebfmi=float("nan"),
-        evidence=evidence_of_weights(weighted.ratios, weighted.weights, weighted.khat, weighted.proposals),
+        evidence=evidence_of_weights(sample.ratios, weighted.weights, weighted.khat, weighted.proposals),
     )
 
 
@@ -204,32 +226,40 @@ def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]
 def _importance(
     log_density: LogDensity, mode: Array, covariance: Array, *, total: int, pilot: int, rng: np.random.Generator
 ) -> _Weighted | None:
-    proposal, n, pilots, trials = Proposal(mode, covariance * INFLATION), pilot, 0, 0
+    proposal, n, trials = Proposal(mode, covariance * INFLATION), pilot, 0
+    pilots: list[_Sample] = []
     bends = counts = False
     while trials < _TRIALS:
-        points, densities, ratios = _proposed(log_density, proposal, mode, n=n, rng=rng)
-        if len(ratios) < n // 10:
+        sample = _proposed(log_density, proposal, mode, n=n, rng=rng)
+        if len(sample.points) < n // 10:
             return None
-        weights, khat = smoothed_weights(ratios)
+        weights, khat = smoothed_weights(sample.ratios)
         ess = 1 / float(np.sum(weights**2))
         if counts and khat <= KHAT_MAX and ess >= total:
-            return _Weighted(
-                points=points,
-                densities=densities,
-                ratios=ratios,
-                weights=weights,
-                khat=khat,
-                ess=ess,
-                proposals=n,
-            )
-        trials, pilots = trials + counts, pilots + (not counts)
+            return _Weighted(sample=sample, weights=weights, khat=khat, ess=ess, proposals=n)
+        trials += counts
+        pilots.append(sample)
         # The ellipse about the mode may be poor where the one that is fitted to its sample is good.
-        bends = bends or (pilots > 1 and (ess < _WASTEFUL * n or khat > KHAT_MAX))
-        proposal = proposal_of(points, weights, bends=bends)
-        counts = counts or (pilots >= _PILOTS and (ess >= _POOR * n or pilots == _MOST_PILOTS))
+        bends = bends or (len(pilots) > 1 and (ess < _WASTEFUL * n or khat > KHAT_MAX))
+        proposal = _fitted(pilots, bends=bends)
+        counts = counts or (len(pilots) >= _PILOTS and (ess >= _POOR * n or len(pilots) == _MOST_PILOTS))
         if counts:
-            n = _enough(max(1.3 * total * n / ess, 2.0 * total, n))
+            # No more than the last sample asks for: what is fitted to it and all before is nearly always better.
+            n = _enough(max(total * n / ess, 2.0 * total, n))
     return None
+
+
+def _fitted(samples: Sequence[_Sample], *, bends: bool) -> Proposal:
+    """Fit a proposal to all samples, as draws from the mixture of their proposals.
+
+    A point that one proposal reaches seldom and another often has the weight that it deserves (Owen and Zhou, 2000).
+    What counts is a sample that comes after all of these, with weights of its own.
+    """
+    points = np.concatenate([one.points for one in samples])
+    densities = np.concatenate([one.densities for one in samples])
+    of_each = [one.proposal.log_density(points) + math.log(one.n) for one in samples]
+    weights, _ = smoothed_weights(densities - special.logsumexp(of_each, axis=0))
+    return proposal_of(points, weights, bends=bends)
 
 
 def _enough(wanted: float) -> int:
@@ -238,17 +268,14 @@ def _enough(wanted: float) -> int:
     return min(_LARGEST, power * 3 // 4 if wanted <= power * 3 / 4 else power)
 
 
-def _proposed(
-    log_density: LogDensity, proposal: Proposal, mode: Array, *, n: int, rng: np.random.Generator
-) -> tuple[Array, Array, Array]:
-    """Return those of n proposals where the density is not zero, shape (F, k), its logarithm there and ratios, (F,)."""
+def _proposed(log_density: LogDensity, proposal: Proposal, mode: Array, *, n: int, rng: np.random.Generator) -> _Sample:
     points, proposed = proposal.draw(n, rng)
     near = np.abs(points - mode).max(axis=1, initial=0) < _REACH
     points, proposed = points[near], proposed[near]
     densities = log_density(points)
     ratios = densities - proposed
     finite = np.isfinite(ratios)
-    return points[finite], densities[finite], ratios[finite]
+    return _Sample(points=points[finite], densities=densities[finite], ratios=ratios[finite], proposal=proposal, n=n)
 
 
 def _integral_about(log_density: LogDensity, points: Array, *, proposals: int, seed: int) -> Evidence:
@@ -256,7 +283,7 @@ def _integral_about(log_density: LogDensity, points: Array, *, proposals: int, s
     draws = points.reshape(-1, points.shape[-1])
     proposal = proposal_of(draws, np.full(len(draws), 1 / len(draws)), bends=True, inflation=_WIDER)
     rng = np.random.default_rng([seed, 6])
-    _, _, ratios = _proposed(log_density, proposal, draws.mean(axis=0), n=proposals, rng=rng)
+    ratios = _proposed(log_density, proposal, draws.mean(axis=0), n=proposals, rng=rng).ratios
     if len(ratios) < proposals // 10:
         return Evidence(None, None, reason="the density is zero where its draws would have it")
     weights, khat = smoothed_weights(ratios)

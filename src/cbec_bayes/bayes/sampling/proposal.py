@@ -72,6 +72,14 @@ class Proposal:
         x = self.bend.bent(z)
         return x, np.asarray(t.logpdf(z)) + self.bend.straight(x)[1]
 
+    def log_density(self, x: Array) -> Array:
+        """Return log densities, shape (S,), of points, shape (S, k)."""
+        t = stats.multivariate_t(self.centre, self.spread, df=DF)
+        if self.bend is None:
+            return np.asarray(t.logpdf(x)).reshape(len(x))
+        z, slopes = self.bend.straight(x)
+        return np.asarray(t.logpdf(z)).reshape(len(x)) + slopes
+
 
 def proposal_of(points: Array, weights: Array, *, bends: bool, inflation: float = INFLATION) -> Proposal:
     """Fit a proposal to weighted points of the density.

@@ -1,0 +1,147 @@
+"""The robust member: against PyMC's twin of the same density, on a wide panel, the lattice, and by number of rows.
+
+Run with ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/robust.py [PART ...]``; parts are ``public``,
+``wide``, ``lattice`` and ``rows``, or all. Times run from arrays to posterior, imports left out; what is compared is
+measured in one process.
+
+- public: 210 rows of the public study; effective draws a second of every scale, ours over nutpie's.
+- wide: 48 units, 17 periods and 9 groups, with every control's slope and effect of a period pooled.
+- lattice: every member of the lattice on the public study, one after the other.
+- rows: 10,000 and 100,000 rows of ten periods, units a tenth of them, over pyfixest's clustered regression.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import arviz as az
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.many_rows import design_of, panel
+from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.panel import load_study_panel
+from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.panel.within import TwoWay
+from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.specifications.lattice import lattice
+from cbec_bayes.specifications.members import MemberTask, fit_member
+
+ROUNDS = 3
+ROWS = (10_000, 100_000)
+WIDE = (48, 17, 9)
+SCALES = ["sigma", "tau", "phi", "sigma_omega", "kappa", "xi", "rho"]
+
+
+def wide_panel() -> Design:
+    """Simulate a panel in which groups differ in every slope and effect of a period, and units in slope and trend."""
+    rng = np.random.default_rng(2)
+    n_units, periods, n_groups = WIDE
+    unit, year = np.repeat(np.arange(n_units), periods), np.tile(np.arange(periods), n_units)
+    group = unit % n_groups
+    x = rng.normal(size=(len(unit), 4))
+    error = rng.normal(size=(n_units, periods))
+    for t in range(1, periods):
+        error[:, t] += 0.4 * error[:, t - 1]
+    slopes = 0.3 + 0.2 * rng.normal(size=(n_groups, 4))[group]
+    slopes[:, 0] += 0.1 * rng.normal(size=n_units)[unit]
+    trend = 0.05 * rng.normal(size=n_units)[unit] * year
+    common = 0.3 * rng.normal(size=(n_groups, periods))[group, year]
+    y = (slopes * x).sum(axis=1) + rng.normal(size=n_units)[unit] + trend + common + 0.5 * error.ravel()
+    return Design(
+        outcome="y",
+        terms=("d", "x1", "x2", "x3"),
+        y=y,
+        x=x,
+        unit=unit,
+        time=year,
+        group=group,
+        units=tuple(map(str, range(n_units))),
+        times=tuple(map(float, range(periods))),
+        groups=tuple("abcdefghi"[:n_groups]),
+        effects=TwoWay(unit, year),
+        origin=Origin.SIMULATED,
+    )
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return seconds, and what was made."""
+    start = time.perf_counter()
+    made = work()
+    return time.perf_counter() - start, made
+
+
+def least(tree: Any) -> float:
+    """Return the smallest bulk effective size of the scales."""
+    posterior = tree["posterior"].dataset
+    ess = az.ess(posterior[[name for name in SCALES if name in posterior]])
+    return min(float(ess[name].min()) for name in ess.data_vars)
+
+
+def line(name: str, seconds: float, found: PanelFit) -> float:
+    """Print one fit and return effective draws a second; importance draws count as the gates count them."""
+    own = least(found.tree)
+    smallest = own if found.collapsed is None else min(own, found.diagnostics.ess_bulk_min)
+    rate = smallest / seconds
+    missed = "; ".join(found.diagnostics.failures) or "all gates passed"
+    diverging = found.diagnostics.divergences
+    print(f"{name:38} {seconds:8.2f} s  ESS {smallest:6.0f}  divergences {diverging:3d}  {rate:9.1f} / s  {missed}")
+    return rate
+
+
+def public() -> None:
+    """Time the member on the public study, by both engines."""
+    design = make_design(load_study_panel("public"))
+    fit(design, "robust")  # imports and caches
+    rates = [line("public, collapsed", *timed(lambda: fit(design, "robust"))) for _ in range(ROUNDS)]
+    twin = line("public, nutpie", *timed(lambda: fit(design, "robust", engine="pymc", draws=1_000)))
+    print(f"effective draws a second, collapsed over nutpie: {median(rates) / twin:.0f}")
+
+
+def wide() -> None:
+    """Time two members on the wide panel."""
+    design = wide_panel()
+    for model in ("partial_pooling_all", "robust"):
+        for _ in range(ROUNDS):
+            line(f"{' x '.join(map(str, WIDE))}, {model}", *timed(lambda model=model: fit(design, model)))
+
+
+def every_member() -> None:
+    """Time the members of the lattice in this process."""
+    design = make_design(load_study_panel("public"))
+    members = lattice(design).specifications
+    seconds, _ = timed(lambda: [fit_member(MemberTask(one, design, seed=1)) for one in members])
+    print(f"lattice: {len(members)} members in {seconds:.1f} s of one core")
+
+
+def rows() -> None:
+    """Time the member as rows grow, over a clustered regression of the same rows."""
+    import pyfixest as pf
+
+    formula = "y ~ d + x1 + x2 + x3 | unit + year"
+    pf.feols(formula, panel(240, 8), vcov={"CRV1": "unit"})
+    for n_rows in ROWS:
+        frame = panel(n_rows)
+        theirs = [timed(lambda frame=frame: pf.feols(formula, frame, vcov={"CRV1": "unit"}))[0] for _ in range(ROUNDS)]
+        seconds, found = timed(lambda frame=frame: fit(design_of(frame), "robust"))
+        line(f"{n_rows:,} rows", seconds, found)
+        print(f"{n_rows:,} rows: robust over pyfixest {seconds / median(theirs):.0f}")
+
+
+PARTS = {"public": public, "wide": wide, "lattice": every_member, "rows": rows}
+
+
+def main() -> None:
+    """Run the parts that are asked for."""
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()
