@@ -53,9 +53,9 @@ def on_a_grid(design, model, size=70):
     blocks = make_blocks(design, model)
     engine = make_collapsed(blocks)
     assert len(engine.names) == 2
-    sd = design.y.std(ddof=1)
+    sd, left = design.y.std(ddof=1), float(design.spread.within[0])
     axes = [
-        np.linspace(np.log(0.05 * sd), np.log(3 * sd), size),
+        np.linspace(np.log(0.4 * left), np.log(3 * left), size),
         np.linspace(np.log(1e-4 * sd), np.log(8 * sd), 2 * size),
     ]
     points = np.stack([mesh.ravel() for mesh in np.meshgrid(*axes, indexing="ij")], axis=1)

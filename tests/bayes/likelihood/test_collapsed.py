@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from cbec_bayes.bayes.likelihood import normal_equations as equations_module
+from cbec_bayes.bayes.likelihood.by_group import ByGroup
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.independent import IndependentErrors
@@ -97,12 +98,17 @@ def test_the_members_together_have_every_choice_that_can_be_collapsed():
     }.items():
         assert {model.choice(term) for model in MEMBERS.values()} == choices
     engines = {name: collapsed(panel("balanced"), model) for name, model in MEMBERS.items()}
+    apart = {name for name, engine in engines.items() if isinstance(engine.likelihood, ByGroup)}
     absorbed = {name for name, engine in engines.items() if normal_equations(engine) is not engine.likelihood}
-    assert absorbed == {
-        n
-        for n, m in MEMBERS.items()
-        if m.choice("unit_effect") == "fixed" and m.choice("residual") == "normal" and not m.eliminated
+    simple = {"unit_effect": "fixed", "correlation": "off", "spread": "common"}
+    assert absorbed - apart == {
+        name
+        for name, model in MEMBERS.items()
+        if all(model.choice(key) == choice for key, choice in simple.items())
+        and not model.eliminated
+        and name not in apart
     }
+    assert "partial_pooling_all" in apart
 
 
 @pytest.mark.parametrize("model", MEMBERS)
@@ -249,7 +255,7 @@ def test_a_fixed_scale_is_held_and_not_sampled(model):
     ],
 )
 def test_a_scale_fixed_at_zero_takes_its_term_away(scale, terms):
-    design, residual = panel("unbalanced"), {"residual": terms.get("residual", "normal")}
+    design, residual = panel("unbalanced"), {"spread": terms.get("spread", "common")}
     zero = collapsed(design, member({scale: Prior("fixed", {"value": 0.0})}, **terms))
     without = collapsed(design, member(**residual))
     point = some_scales(without, 5)
@@ -569,8 +575,8 @@ def test_two_periods_are_first_differences():
 def test_a_group_with_one_unit(model):
     design = panel("unbalanced")
     solo = deal(design, np.where(design.unit == 4, 0, 1 + design.unit % 2), ("solo", "a", "b"))
-    if model == "no_pooling":
-        with pytest.raises(InputError, match=r"the slope group_total_slope\[solo\] is not identified"):
+    if model in ("no_pooling", "regional"):
+        with pytest.raises(InputError, match=r"the slope group_total_(control_)?slope\[.*solo\] is not identified"):
             make_blocks(solo, MEMBERS[model])
         return
     matches_dense(solo, MEMBERS[model])

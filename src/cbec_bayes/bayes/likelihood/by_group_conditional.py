@@ -93,19 +93,20 @@ class ByGroupConditional:
         return np.asarray(sum(np.einsum("smj,sj->sm", one[:, :-1], one[:, -1]) for one in noise))
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """See `Conditional`."""
-        shared = self.shared.draw(rng)
-        found = np.empty((len(shared), self._n_coefficients))
+        """See `Conditional`: all noise of a point at once, so that draws do not depend on how points are parted."""
+        n, c = self.shared.mean.shape
+        ends = np.cumsum([c, *(len(group.own) for group in self.groups)])
+        noise = rng.standard_normal((n, ends[-1] + (0 if self.means is None else self.means.root.shape[1])))
+        found = np.empty((n, ends[-1]))
+        shared = self.shared.mean + np.einsum("scj,sj->sc", self.shared.root, noise[:, :c])
         found[:, self.at] = shared
-        for group in self.groups:
-            noise = rng.standard_normal(group.mean.shape)
+        for group, start, end in zip(self.groups, ends, ends[1:], strict=False):
             found[:, group.own] = group.mean - np.einsum("soc,sc->so", group.pull, shared)
-            found[:, group.own] += np.einsum("soj,sj->so", group.root, noise)
+            found[:, group.own] += np.einsum("soj,sj->so", group.root, noise[:, start:end])
         if self.means is None:
             return found
-        noise = rng.standard_normal(self.means.root.shape[:2])
         means = self.means.pull[:, :, 0] - np.einsum("smp,sp->sm", self.means.pull[:, :, 1:], found)
-        return np.column_stack([found, means + np.einsum("smj,sj->sm", self.means.root, noise)])
+        return np.column_stack([found, means + np.einsum("smj,sj->sm", self.means.root, noise[:, ends[-1] :])])
 
     def of_group(self, r: int) -> DenseConditional:
         """Return the common coefficients and, after these, those of one group."""

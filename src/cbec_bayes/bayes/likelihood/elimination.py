@@ -154,16 +154,19 @@ def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
 
 
 def _of_groups(blocks: Blocks) -> dict[int, int]:
-    """Return the group of each coefficient, by position, that is pooled and of a single group."""
+    """Return the group of each coefficient, by position, that is pooled and of a single group with rows."""
     if blocks.design.group is None:
         return {}
     found: dict[int, int] = {}
-    positions = blocks.positions
+    positions, codes = blocks.positions, {label: r for r, label in enumerate(blocks.design.groups)}
     for block in blocks.pooled:
         if "group" not in block.dims:
             continue
-        of = np.unravel_index(np.array(block.kept), block.shape)[block.dims.index("group")]
-        found |= dict(zip(range(*positions[block.name].indices(blocks.n_coefficients)), map(int, of), strict=True))
+        axis = block.dims.index("group")  # labels of the block: a group that is left out has no rows any more
+        of = np.unravel_index(np.array(block.kept), block.shape)[axis]
+        at = range(*positions[block.name].indices(blocks.n_coefficients))
+        labelled = ((k, block.labels[axis][r]) for k, r in zip(at, of, strict=True))
+        found |= {k: codes[label] for k, label in labelled if label in codes}
     return found
 
 
