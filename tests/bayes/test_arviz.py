@@ -48,7 +48,8 @@ def draws_of(tree, group: str, name: str) -> np.ndarray:
 
 def test_leave_one_out_is_the_density_of_deleted_residuals():
     """With sigma held a row less its prediction from the others is e / (1 - h), normal with sigma^2 / (1 - h)."""
-    found = under("fixed", 0.7)
+    total = design().spread.total[0] / design().spread.within[0]
+    found = under("fixed", 0.7 * float(total))
     sigma = found.priors["sigma"].params["value"]
     residual, leverage, _ = least_squares()
     left = 1 - leverage

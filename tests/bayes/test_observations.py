@@ -94,7 +94,9 @@ def test_arviz_agrees_with_our_own_rows_left_out(model):
     found = fitted(model, "unbalanced", 1_000, 2)
     points = points_of(found.collapsed, found.tree["posterior"].dataset)
     own = leave_out_each_row(found.blocks, found.collapsed, points)
-    theirs = az.loo(found.tree, pointwise=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a row's shape may lie just above the limit, for both alike
+        theirs = az.loo(found.tree, pointwise=True)
     there = ~np.isnan(own.elpd)
     np.testing.assert_allclose(theirs.elpd_i.to_numpy().ravel(), own.elpd[there], atol=0.01)
     assert theirs.elpd == pytest.approx(own.elpd[there].sum(), abs=0.1)

@@ -271,6 +271,7 @@ VARIABLES = {
     "partial_pooling_all": PARTIAL | {"group_control_slope[x1]", "phi[x1]", "group_time_effect", "sigma_omega"},
     "correlated_effects": PARTIAL | {"intercept", "mundlak_unit", "mundlak_time", "sigma_mu", "sigma_lambda"},
     "group_variance": PARTIAL,
+    "regional": (PARTIAL - {"control_slope", "time_effect"}) | {"group_total_control_slope", "group_time_effect"},
     "nested": PARTIAL | {"unit_slope", "mean_unit_slope", "group_mean_unit_slope", "kappa"},
     "unit_trends": PARTIAL | {"unit_trend", "mean_unit_trend", "group_mean_unit_trend", "xi"},
 }
@@ -281,7 +282,7 @@ def test_variables_dimensions_and_coordinates(model):
     found = fitted(model)
     values, design = found.tree["posterior"].dataset, found.design
     assert set(values.data_vars) == VARIABLES[model]
-    by_group = model in ("group_variance", "no_pooling")
+    by_group = model in ("group_variance", "no_pooling", "regional")
     dims = DIMS | {"sigma": ("group",) if by_group else SCALAR}
     assert {name: values[name].dims for name in values.data_vars} == {
         name: ("chain", "draw", *dims[name]) for name in VARIABLES[model]

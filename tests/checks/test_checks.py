@@ -28,7 +28,7 @@ from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
 from cbec_bayes.commands import program as cli
-from cbec_bayes.estimands.groups import AVERAGE
+
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.jobs.fit_settings import SETTINGS
 from cbec_bayes.reporting.checkfigures import draw

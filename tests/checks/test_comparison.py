@@ -37,7 +37,7 @@ from cbec_bayes.checks.comparison import (
 from cbec_bayes.checks.leftout import QUESTIONS, TOO_DEAR, Predicted, gaussian_members, predict, predictions, refused
 from cbec_bayes.checks.sensitivity import POWER_COLUMNS, POWERS, power_scaling
 from cbec_bayes.checks.severity import Severity
-from cbec_bayes.estimands.groups import AVERAGE, refitted_slopes
+from cbec_bayes.estimands.groups import refitted_slopes
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.fanout import open_executor
 from cbec_bayes.runtime.labels import Origin

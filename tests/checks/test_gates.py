@@ -11,7 +11,7 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.checks.influence import INFLUENCE_COLUMNS, leave_out
 from cbec_bayes.checks.sensitivity import SENSITIVITY_COLUMNS, between_group_prior
 from cbec_bayes.checks.severity import Severity, severest
-from cbec_bayes.estimands.groups import AVERAGE
+
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.errors import GateError
 from tests.support.gates import DIVERGED, FEW, SAID, WIDE, missing_gates

@@ -22,7 +22,7 @@ from cbec_bayes.checks.residuals import CARRIED, DRIFT, KURTOSIS, LARGEST, SPREA
 from cbec_bayes.checks.residuals import statistics as statistics_of
 from cbec_bayes.checks.sensitivity import between_group_prior
 from cbec_bayes.checks.severity import Change, Slope, changes, instead_of, numbers_of, severest
-from cbec_bayes.estimands.groups import AVERAGE
+
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
