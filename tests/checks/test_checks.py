@@ -28,11 +28,11 @@ from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import own_columns
 from cbec_bayes.commands import program as cli
-
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.jobs.fit_settings import SETTINGS
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import GROUP_AVERAGE
 from tests.support.members import member
 from tests.support.simulated import fitted, simulated
 
@@ -252,7 +252,7 @@ def test_the_classical_regressions_agree_with_the_posterior_of_their_own_data():
     result = agreement(found, "reghdfe")
     assert result.passed is True, result.text
     table = result.table.set_index(["column", "term"])
-    of_all = [(column, term) for column in ("(all)", AVERAGE) for term in ("d", "x")]
+    of_all = [(column, term) for column in ("(all)", GROUP_AVERAGE) for term in ("d", "x")]
     assert list(table.index) == [*of_all, ("g0", "d"), ("g1", "d"), ("g2", "d")]
     few = few_clusters(found.design.of_group("g1"), ssc="reghdfe", replications=999)
     row = table.loc[("g1", "d")]
@@ -329,7 +329,7 @@ def test_the_interacted_regression_has_the_average_over_units(share):
 def test_the_prior_of_the_between_group_scale():
     settled = between_group_prior(fitted())
     assert settled.table["prior"].iloc[0] == "the model's own"
-    assert set(settled.table["group"]) == {"g0", "g1", "g2", AVERAGE, "(all)", "(new)"}
+    assert set(settled.table["group"]) == {"g0", "g1", "g2", GROUP_AVERAGE, "(all)", "(new)"}
     own = settled.table[settled.table["prior"] == "the model's own"].set_index("group")
     draws = fitted().tree["posterior"]["group_total_slope"].sel(group="g0")
     assert own.loc["g0", "mean"] == pytest.approx(float(draws.mean()), rel=1e-12)
@@ -337,9 +337,11 @@ def test_the_prior_of_the_between_group_scale():
 
 def test_a_sign_that_another_prior_takes_back_is_found():
     """Of three groups' mean the prior decides; their own slopes are known from their own rows."""
-    result = between_group_prior(fitted())
+    model = fitted().model
+    wider = replace(model, priors={**model.priors, "tau": Prior("half_normal", {"scale": 1.0})})
+    result = between_group_prior(fit(fitted().design, wider, draws=1_000))
     rows = result.table.set_index(["prior", "group"])
-    for group in ("g0", "g1", "g2", AVERAGE):
+    for group in ("g0", "g1", "g2", GROUP_AVERAGE):
         assert (rows.xs(group, level="group")["ci_low"] > 0).all()
     own, wide = (rows.loc[prior, "(all)"] for prior in ("the model's own", "half-normal, 2 times"))
     assert own["ci_low"] > 0

@@ -11,9 +11,9 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.checks.influence import INFLUENCE_COLUMNS, leave_out
 from cbec_bayes.checks.sensitivity import SENSITIVITY_COLUMNS, between_group_prior
 from cbec_bayes.checks.severity import Severity, severest
-
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.runtime.errors import GateError
+from cbec_bayes.runtime.labels import GROUP_AVERAGE
 from tests.support.gates import DIVERGED, FEW, SAID, WIDE, missing_gates
 from tests.support.simulated import fitted, simulated
 
@@ -116,7 +116,7 @@ def test_a_prior_whose_refit_misses_a_gate_has_a_reason_and_no_numbers(monkeypat
     result = between_group_prior(fitted())
     label = ordinary["prior"].unique()[2]
     marked = result.table["prior"] == label
-    assert result.table[marked]["group"].tolist() == ["g0", "g1", "g2", AVERAGE, "(all)", "(new)"]
+    assert result.table[marked]["group"].tolist() == ["g0", "g1", "g2", GROUP_AVERAGE, "(all)", "(new)"]
     assert result.table[marked][NUMBERS].isna().all().all()
     assert set(result.table[marked]["gate"]) == {SAID["khat"]}
     assert result.table[~marked].equals(ordinary[ordinary["prior"] != label])

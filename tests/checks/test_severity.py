@@ -22,10 +22,9 @@ from cbec_bayes.checks.residuals import CARRIED, DRIFT, KURTOSIS, LARGEST, SPREA
 from cbec_bayes.checks.residuals import statistics as statistics_of
 from cbec_bayes.checks.sensitivity import between_group_prior
 from cbec_bayes.checks.severity import Change, Slope, changes, instead_of, numbers_of, severest
-
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import TwoWay
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, Origin
 from tests.support.members import member
 from tests.support.simulated import fitted, simulated
 
@@ -146,7 +145,7 @@ def test_an_answer_has_the_slopes_of_the_model_with_the_term():
     found = fitted(0.6)
     (one,) = answers(found, [Finding.SERIAL])
     own, other = fitted_slopes(found).shown, fitted_slopes(fit(found.design, one.remedy.model)).shown
-    assert {change.group for change in one.changes} == {"g0", "g1", "g2", AVERAGE, GROUP_ALL, GROUP_NEW}
+    assert {change.group for change in one.changes} == {"g0", "g1", "g2", GROUP_AVERAGE, GROUP_ALL, GROUP_NEW}
     for change in one.changes:
         assert change.own == own[change.group]
         assert change.other.mean == pytest.approx(other[change.group].mean, abs=0.1 * own[change.group].width)

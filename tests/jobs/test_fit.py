@@ -414,7 +414,7 @@ def test_a_study_stops_at_a_gate(monkeypatch):
 
 def test_the_report_fits_every_shipped_member():
     assert set(studyfit.STUDY_MODELS) == set(panel_model_names())
-    assert studyfit.STUDY_MODELS[0] == "partial_pooling"
+    assert studyfit.STUDY_MODELS[0] == "robust"
 
 
 def test_engines_are_checked_before_anything_is_read(tmp_path):

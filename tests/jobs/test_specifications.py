@@ -31,8 +31,8 @@ def a_question(design=None, **more):
 def few(monkeypatch):
     """A lattice of four members."""
 
-    def of(design, *rest):
-        whole = lattice(design, *rest)
+    def of(design, *rest, **named):
+        whole = lattice(design, *rest, **named)
         return Lattice(tuple(one for one in whole.specifications if one.name in SMALL), whole.left_out)
 
     monkeypatch.setattr(job, "lattice", of)

@@ -19,7 +19,7 @@ def run(
     study: StudyName = "paper",
     members: Annotated[
         int, typer.Option("--ensemble", metavar="N", min=0, help="Panels of the ensemble of reconstructions; 0: none.")
-    ] = 100,
+    ] = 30,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,

@@ -26,7 +26,7 @@ from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, GROUP_N
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 from cbec_bayes.specifications.lattice import lattice
 
-MEMBERS = 100
+MEMBERS = 30
 """Panels of an ensemble."""
 
 DRAWS, PILOT = 1_000, 1_000
