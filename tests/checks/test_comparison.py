@@ -431,7 +431,7 @@ def test_members_of_an_ordinary_panel_pass():
     assert not any(one.refused for one in answers.values())
     rows, groups, members = (check(fitted(), answers) for check in (left_out_rows, left_out_groups, model_comparison))
     assert rows.text.endswith(" The fit to all rows passed its gates, and no row needed a refit.")
-    assert " The two fits to all rows passed their gates, and no group needed a refit." in groups.text
+    assert groups.text.endswith(" The two fits to all rows and one refit passed their gates.")
     assert members.text.endswith(" All 5 members were compared, and all their fits passed their gates.")
     assert (rows.table["note"] == "").all()
     assert (groups.table["note"] == "").all()
@@ -685,7 +685,7 @@ def against_refits(found, models):
     return table
 
 
-@pytest.mark.parametrize(("own", "least"), [({"tau": 0.1, "sigma": 0.15}, 0.4), ({"sigma": 0.1}, 0.1)], ids=str)
+@pytest.mark.parametrize(("own", "least"), [({"tau": 0.1, "sigma": 0.15}, 0.25), ({"sigma": 0.1}, 0.1)], ids=str)
 def test_powers_of_a_prior_are_refits_under_it(own, least):
     """A half-normal raised to the power a is a half-normal of a scale of 1 / sqrt(a); what is held stays."""
     model = member({"tau": Prior("fixed", {"value": 0.1})}, group_slope="pooled")
