@@ -46,7 +46,7 @@ UNFINISHED = "unfinished-ensemble.jsonl"
 
 def n_steps(models: Sequence[str] = STUDY_MODELS) -> int:
     """Return how many steps `run` has, at most, besides its counted pieces."""
-    return len(STEPS) + 2 * (len(models) + len(CHECKS))
+    return len(STEPS) + 2 * (len(models) + len(CHECKS) + 1)  # of each of two panels, the last for the weights
 
 
 def run_study(
