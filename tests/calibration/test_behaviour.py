@@ -15,7 +15,7 @@ import pytest
 import cbec_bayes
 from cbec_bayes.bayes.model import family
 from cbec_bayes.bayes.model.likelihoods import student_t
-from cbec_bayes.bayes.sampling import gates, importance
+from cbec_bayes.bayes.sampling import gates, proposal
 from cbec_bayes.calibration import coverage, plan, sbc
 from cbec_bayes.calibration.behaviour import PARTS, as_text, behaviour, differences
 from cbec_bayes.calibration.simulate import simulated_regressors
@@ -48,7 +48,7 @@ CHANGES = {
         (SAMPLED, "simulated data"),
         lambda monkeypatch, _: monkeypatch.setattr(student_t, "BETA", 0.11),
     ),
-    "proposals": (("draws", "intervals"), lambda monkeypatch, _: monkeypatch.setattr(importance, "_INFLATION", 1.3)),
+    "proposals": (("draws", "intervals"), lambda monkeypatch, _: monkeypatch.setattr(proposal, "DF", 5)),
     "simulated slopes": (("simulated data",), lambda monkeypatch, _: monkeypatch.setattr(coverage, "SLOPE", 0.31)),
     "simulated panels": (
         ("simulated data", "ranks", "intervals"),
