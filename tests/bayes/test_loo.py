@@ -479,7 +479,8 @@ def test_refits_say_what_weights_say(monkeypatch, model):
     again = {key: np.array(values) for key, values in leave_one_out(task).items()}
     changed = np.isnan(again["khat"])
     assert changed.sum() == 5
-    for key, most in (("elpd", 0.3), ("p", 0.05)):  # weights of these rows are worth a hundred draws or fewer
+    # Over seeds their difference has a standard deviation of up to 0.18 (densities) and 0.025 (tails).
+    for key, most in (("elpd", 0.3), ("p", 0.05)):
         np.testing.assert_array_equal(weighted[key][~changed], again[key][~changed])
         np.testing.assert_allclose(again[key][changed], weighted[key][changed], atol=most)
         assert (again[key][changed] != weighted[key][changed]).all()

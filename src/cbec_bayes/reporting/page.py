@@ -88,7 +88,8 @@ def _figures(found: StudyResults) -> dict[str, str]:
     for name, fits in found.hierarchical.items():
         drawn |= _figures_of_fits(name, fits, found.classical[name])
     for name, one in found.specified.items():
-        for file, svg in curve_files(one.specifications, label_of(found.classical[name])(one.exposure)).items():
+        exposure = label_of(found.classical[name])(one.exposure)
+        for file, svg in curve_files(one.specifications, exposure, name).items():
             drawn[f"{file.removesuffix('.svg')}_{name}"] = str(svg)
     if found.ensemble is not None:
         drawn["ensemble"] = ensemble_figure(found.ensemble, label)
@@ -200,8 +201,8 @@ def answer(found: StudyResults) -> tuple[str, ...]:
     return (
         *answer_sentences(answers(analysis, found.ensemble)),
         *(_of_panel(name, found) for name in found.specified if _origin(name, found) is Origin.OBSERVED),
-        f"Sizes, of which nothing is known beyond the intervals: partial pooling of the printed slopes gives "
-        f"{', '.join(sizes)} under the headline's reading and prior.",
+        f"Partial pooling of the printed slopes gives {', '.join(sizes)} under the headline's reading and prior; other "
+        "readings and priors give other intervals.",
         f"A region that the table does not show could lie anywhere from {number(new.ci_low, 2)} to "
         f"{number(new.ci_high, 2)}, for {len(concluded.groups)} regions say little about how far regions differ: τ = "
         f"{number(result.tau.mean, 2)}, 95 % interval {interval(result.tau.ci_low, result.tau.ci_high)}.",

@@ -18,19 +18,22 @@ LIGHTEST = 0.25
 _PANEL, _ROW, _REST = 1.5, 0.19, 1.2  # inches
 
 
-def curve_files(table: pd.DataFrame, exposure: str) -> dict[str, str | bytes]:
-    """Return the figures of specifications.csv, one for each scale of the outcome, as SVG by name."""
+def curve_files(table: pd.DataFrame, exposure: str, study: str = "") -> dict[str, str | bytes]:
+    """Return the figures of specifications.csv, one for each scale of the outcome, as SVG by name.
+
+    Where a page shows the curves of several studies the name of each tells their elements apart.
+    """
     scales = list(dict.fromkeys(table[OUTCOME_SCALE]))
     found: dict[str, str | bytes] = {}
     for scale in scales:
         part = table[(table[OUTCOME_SCALE] == scale) & table["mean"].notna()]
         if len(part):
             name = "specifications.svg" if len(scales) == 1 else f"specifications_{scale}.svg"
-            found[name] = specification_curve(part, exposure, "" if len(scales) == 1 else scale)
+            found[name] = specification_curve(part, exposure, "" if len(scales) == 1 else scale, study)
     return found
 
 
-def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "") -> str:
+def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "", study: str = "") -> str:
     """Draw each slope with its interval under all members, the best prediction first, and below what they assume.
 
     Parameters
@@ -41,6 +44,8 @@ def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "") -> 
         Name of the regressor.
     scale
         Of the outcome, where there are several.
+    study
+        Name of the study, where there are several.
     """
     members = table.drop_duplicates("member").sort_values("elpd_unit", ascending=False)
     order = {member: i for i, member in enumerate(members["member"])}
@@ -56,13 +61,13 @@ def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "") -> 
             axes.set_title(GROUP_TITLES.get(group, group), fontsize=9, loc="left")
         _marks(grid[-1, 0], members, marks)
         grid[-1, 0].set_xlabel(
-            "specifications, the best prediction first; darker: more weight; crosses: the regression", fontsize=8
+            "specifications, the best prediction first\ndarker: more weight; crosses: the regression", fontsize=8
         )
         figure.supylabel(f"slope of {exposure}" + (f" ({scale})" if scale else ""), fontsize=9)
         best = members.iloc[0]["member"]
         return as_svg(
             figure,
-            "Specification curve" + (f" ({scale})" if scale else ""),
+            "Specification curve" + (f", {study}" if study else "") + (f" ({scale})" if scale else ""),
             f"{len(groups)} slopes under {len(members)} specifications with {CI_PROB:.0%} intervals, ordered by "
             f"what they predict of units left out, first {best}; the numbers are in specifications.csv",
         )

@@ -19,7 +19,7 @@ from cbec_bayes.panel.within import TwoWay
 COMBINATIONS = {
     "independent": {},
     "spread by group": {"spread": "by_group"},
-    "random effects": {"unit_effect": "random", "time_effect": "random"},
+    "random effects of periods": {"time_effect": "random"},
     "slopes of units": {"unit_slope": "pooled"},
     "trends and slopes of units, spread by group": {
         "unit_trend": "pooled",
@@ -132,8 +132,10 @@ def test_a_point_alone_and_no_point(design):
     assert engine.log_likelihood(points[:0]).shape == (0,)
 
 
-def test_groups_that_share_units_or_have_little_of_their_own_are_not_taken_apart(design):
+def test_groups_that_share_units_random_levels_or_little_of_groups_are_not_taken_apart(design):
     crossed = replace(design, group=np.arange(design.n_obs) % 3)
     assert not isinstance(make_collapsed(make_blocks(crossed, member())).likelihood, ByGroup)
+    random = member(unit_effect="random", time_effect="random")
+    assert not isinstance(make_collapsed(make_blocks(design, random)).likelihood, ByGroup)
     few = member(group_control_slope="off", group_time_effect="off", spread="by_group")
     assert not isinstance(make_collapsed(make_blocks(design, few)).likelihood, ByGroup)
