@@ -31,7 +31,7 @@ from cbec_bayes.runtime.files import asset_dir
 from tests.support.members import panel
 
 OUTCOME, EXPOSURE, CONTROL, UNIT, GROUP = "商业 流通", "cross-border (e-commerce), %", "人均GDP [log]", "省 份", "地区"
-COLUMNS = ["--outcome", OUTCOME, "--exposure", EXPOSURE, "--unit", UNIT, "--time", "年"]
+COLUMNS = ["--outcome", OUTCOME, "--exposure", EXPOSURE, "--unit", UNIT, "--time", "年", "--model", "partial_pooling"]
 CLASSICAL = ["column", "term", "estimate", "se", "df", "p", "n", "r2", "vcov", "ssc"]
 GROUPS = ["东部", "west, far", "north east"]
 
