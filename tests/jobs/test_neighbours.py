@@ -17,6 +17,7 @@ from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs import neighbours as module
 from cbec_bayes.jobs.neighbours import DIFFERENCES, FITTED, TRENDS, neighbours, read_neighbours, said_of_sign
+from cbec_bayes.jobs.specifications import question_of_folder
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.labels import GROUP_AVERAGE
@@ -176,6 +177,7 @@ def test_the_default_fit_is_the_robust_member_with_its_neighbours(tmp_path, monk
     assert rows.loc[0, ["mean", "ci_low", "ci_high"]].tolist() == pytest.approx(
         average[["mean", "ci_low", "ci_high"]].tolist()
     )
+    assert question_of_folder(Path("o")).base == load_panel_model("robust")
     read = read_neighbours(Path("o"))
     assert list(read.said) == held["neighbours"]
     pd.testing.assert_frame_equal(read.table, rows, check_dtype=False)
