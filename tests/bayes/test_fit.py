@@ -248,7 +248,7 @@ def test_too_few_rows_for_the_regressors_are_refused():
 def test_a_column_that_does_not_vary_is_refused():
     design = panel("balanced")
     with pytest.raises(InputError, match="does not vary"):
-        fit(replace(design, y=np.ones(design.n_obs)))
+        fit(replace(design, y=np.ones(design.n_obs)), "partial_pooling")
 
 
 def test_groups_that_are_all_alike():
@@ -297,14 +297,14 @@ def test_one_column_by_another_unit():
     """Priors follow the data's units: slopes and their spread change with them, and nothing else does."""
     design = panel("unbalanced")
     base = fit(design, "partial_pooling", draws=100)
-    other = fit(replace(design, y=1e6 * design.y, x=design.x * np.array([1e-3, 1.0])), draws=100)
+    other = fit(replace(design, y=1e6 * design.y, x=design.x * np.array([1e-3, 1.0])), "partial_pooling", draws=100)
     for name, factor in (("slope", 1e9), ("tau", 1e9), ("sigma", 1e6), ("control_slope", 1e6)):
         np.testing.assert_allclose(flat_draws(other, name), factor * flat_draws(base, name), rtol=1e-4)
 
 
 def test_unknown_engine():
     with pytest.raises(InputError, match="unknown engine 'stan'; there are auto, collapsed, pymc"):
-        fit(panel("balanced"), engine="stan")
+        fit(panel("balanced"), "partial_pooling", engine="stan")
 
 
 def test_unknown_model():

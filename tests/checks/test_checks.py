@@ -400,7 +400,7 @@ def test_a_unit_that_everything_rests_on_is_found():
 
 def test_two_groups_are_too_few_to_leave_one_out():
     design = simulated()
-    result = leave_out(fit(design.rows(design.group < 2)), "group")
+    result = leave_out(fit(design.rows(design.group < 2), "partial_pooling"), "group")
     assert result.passed is None
     assert result.table.empty
     assert result.text == "There are 2 groups; leaving one out needs three."

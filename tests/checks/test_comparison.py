@@ -222,7 +222,7 @@ def test_one_slope_for_all_that_predicts_a_new_group_better_is_found():
 
 
 def test_a_spread_of_slopes_that_predicts_a_new_group_better_is_said():
-    result = groups_of(fit(simulated(slopes=(-3.0, 0.5, 4.0))))
+    result = groups_of(fit(simulated(slopes=(-3.0, 0.5, 4.0)), "partial_pooling"))
     assert result.passed is True
     assert "better by" in result.text
 
@@ -369,7 +369,7 @@ def test_what_pymc_fitted_is_not_left_out_of():
 
 def test_without_groups_rows_and_units_are_left_out():
     design = replace(simulated(), group=None, groups=())
-    found = fit(design.rows(design.unit < 12))
+    found = fit(design.rows(design.unit < 12), "partial_pooling")
     answers = predictions(found, ("ar1",))
     assert set(answers) == {(model, what) for model in ("partial_pooling", "ar1") for what in ("row", "unit")}
     results = checked(found, ("ar1",))
