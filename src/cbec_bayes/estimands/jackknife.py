@@ -13,14 +13,14 @@ from cbec_bayes.panel.within import Array
 DRAWS = 1_000
 """Draws of the scales that covariances are taken over, where the panel is not too large for so many."""
 
-FEWEST = 200
+FEWEST = 100
 """Draws of the scales without which covariances over them say too little."""
 
-MAX_WORK = 2e10
-"""Rows times squared coefficients times draws that are paid for: about ten seconds."""
+MAX_WORK = 1e10
+"""Rows times squared coefficients times draws that are paid for: a few seconds."""
 
-MAX_NUMBERS = 1e7
-"""Rows times coefficients, and squared rows of units, that are laid out at once."""
+MAX_NUMBERS = 2e7
+"""Rows times coefficients, squared rows of units, and units times slopes times draws, that are laid out at once."""
 
 
 def jackknife_sds(fit: PanelFit, points: Array | None, loadings: Array) -> Array:
@@ -54,10 +54,14 @@ def jackknife_sds(fit: PanelFit, points: Array | None, loadings: Array) -> Array
     if fit.collapsed is None or points is None or fit.blocks.gathered is not None or n_units < 2:
         return unknown
     p = fit.blocks.n_coefficients
-    asked = min(DRAWS, len(points), int(MAX_WORK / (design.n_obs * (p + 1.0) ** 2)))
-    squares = float((np.bincount(design.unit).astype(float) ** 2).sum())
-    if asked < min(FEWEST, len(points)) or max(design.n_obs * (p + 1.0), squares) > MAX_NUMBERS:
+    dearest = min(MAX_WORK / (design.n_obs * (p + 1.0) ** 2), MAX_NUMBERS / (n_units * len(loadings)))
+    asked = min(DRAWS, len(points), int(dearest))
+    of_units = float((np.bincount(design.unit).astype(float) ** 2).sum())
+    if asked < min(FEWEST, len(points)) or max(design.n_obs * (p + 1.0), of_units) > MAX_NUMBERS:
         return unknown
     chosen = points[np.linspace(0, len(points) - 1, asked).astype(np.intp)]
     found = unit_influence(fit.blocks, fit.collapsed, chosen, loadings)
-    return np.asarray(np.sqrt(n_units * found.var(axis=0) * n_units / (n_units - 1)))
+    about_mean = found.derivative - found.derivative.mean(axis=0)
+    # Noise of the draws adds to a sum of squares on average what its own variances add up to.
+    squares = np.maximum((about_mean**2).sum(axis=0) - found.error, 0.0)
+    return np.asarray(np.sqrt(squares * n_units / (n_units - 1)))

@@ -7,6 +7,7 @@ import pytest
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
+from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.bayes.likelihood import unit_densities as pieces
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.unit_influence import unit_influence
@@ -118,7 +119,7 @@ def test_the_derivative_is_that_of_means_with_another_weight(name, model, size):
     blocks = make_blocks(design, spec)
     engine = make_collapsed(blocks)
     points = some_points(engine, size)
-    found = unit_influence(blocks, engine, points, slope_loadings(blocks, engine))
+    found = unit_influence(blocks, engine, points, slope_loadings(blocks, engine)).derivative
     members = [Weighted(design, spec, by_name(engine, point)) for point in points]
     for unit in (0, 4, 11):
         ends = []
@@ -135,7 +136,7 @@ def test_of_a_regression_it_is_the_variance_clustered_by_unit(name):
     design = panel(name)
     blocks = make_blocks(design, MEMBERS["complete_pooling"])
     engine = make_collapsed(blocks)
-    found = unit_influence(blocks, engine, some_points(engine, 3), slope_loadings(blocks, engine))[:, -1]
+    found = unit_influence(blocks, engine, some_points(engine, 3), slope_loadings(blocks, engine)).derivative[:, -1]
     assert found.sum() == pytest.approx(0, abs=1e-10)
     assert np.linalg.norm(found) == pytest.approx(
         twfe(design, ssc="plm").se[0], rel=1e-8
@@ -149,4 +150,25 @@ def test_points_in_pieces_are_the_same(monkeypatch):
     points, loadings = some_points(engine, 5), slope_loadings(blocks, engine)
     found = unit_influence(blocks, engine, points, loadings)
     monkeypatch.setattr(pieces, "_CHUNK", 1)
-    np.testing.assert_allclose(unit_influence(blocks, engine, points, loadings), found, rtol=1e-10)
+    again = unit_influence(blocks, engine, points, loadings)
+    np.testing.assert_allclose(again.derivative, found.derivative, rtol=1e-10)
+    np.testing.assert_allclose(again.error, found.error, rtol=1e-10)
+
+
+def test_the_error_is_what_sums_of_squares_of_few_draws_are_too_large_by():
+    design = panel("unbalanced")
+    blocks = make_blocks(design, MODELS["random walk"])
+    engine = make_collapsed(blocks)
+    points = np.random.default_rng(3).permutation(draw_scales(engine, draws=4_000, chains=1, seed=1).points[0])
+    loadings = slope_loadings(blocks, engine)
+
+    def squares(found):
+        return ((found.derivative - found.derivative.mean(axis=0)) ** 2).sum(axis=0)
+
+    whole = unit_influence(blocks, engine, points, loadings)
+    parts = [unit_influence(blocks, engine, part, loadings) for part in points.reshape(200, 20, -1)]
+    excess = np.array([squares(part) for part in parts]) - (squares(whole) - whole.error)
+    left = excess - np.array([part.error for part in parts])
+    error = left.std(axis=0, ddof=1) / np.sqrt(len(parts))
+    assert excess.mean(axis=0)[0] > 3 * error[0]  # so that it is seen where none of it is taken off, or twice as much
+    np.testing.assert_array_less(np.abs(left.mean(axis=0)), 3 * error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,13 +10,31 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.marginal import Scales
 from cbec_bayes.bayes.likelihood.residual_covariance import mean_names
 from cbec_bayes.bayes.likelihood.rows import sigma_of_units
+from cbec_bayes.bayes.likelihood.triangular import forward
 from cbec_bayes.bayes.likelihood.unit_densities import ChangesOfUnits, changes_of_units
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.within import Array
 
 
-def unit_influence(blocks: Blocks, collapsed: Collapsed, points: Array, loadings: Array) -> Array:
-    """Return the derivative of posterior means in the weight of each unit, shape (N, m).
+@dataclass(frozen=True, slots=True)
+class UnitInfluence:
+    """How m posterior means move with the weights of N units.
+
+    Attributes
+    ----------
+    derivative
+        Of each mean in the weight of each unit, shape (N, m).
+    error
+        Monte Carlo variance of the derivatives about their mean over units, summed over units, shape (m,): a sum of
+        squares of them is too large by so much.
+    """
+
+    derivative: Array
+    error: Array
+
+
+def unit_influence(blocks: Blocks, collapsed: Collapsed, points: Array, loadings: Array) -> UnitInfluence:
+    """Return the derivatives of posterior means in the weights of units.
 
     Parameters
     ----------
@@ -40,16 +58,16 @@ def unit_influence(blocks: Blocks, collapsed: Collapsed, points: Array, loadings
     system = changes_of_units(blocks)
     shares = _shares_of_units(blocks, collapsed, loadings[:, collapsed.n_coefficients :])
     inner = loadings[:, : collapsed.n_coefficients] @ system.transform
-    direct = np.zeros((len(system.units), len(loadings)))
+    direct = np.empty((len(points), len(system.units), len(loadings)))
     means, densities = np.empty((len(points), len(loadings))), np.empty((len(points), len(system.units)))
     for part in system.chunks(len(points)):
         scales = collapsed.scales(points[part])
         sigma = sigma_of_units(blocks.design, collapsed.sigmas, scales)
-        given = _given_scales(system, scales, sigma, (inner, shares))
-        direct += given[0]
-        means[part], densities[part] = given[1:]
-    direct /= len(points)
-    return np.asarray(direct + (densities - densities.mean(axis=0)).T @ (means - means.mean(axis=0)) / len(points))
+        direct[part], means[part], densities[part] = _given_scales(system, scales, sigma, (inner, shares))
+    every = direct + (densities - densities.mean(axis=0))[:, :, None] * (means - means.mean(axis=0))[:, None, :]
+    derivative = every.mean(axis=0)
+    every -= every.mean(axis=1, keepdims=True)
+    return UnitInfluence(derivative, every.var(axis=0).sum(axis=0) / len(points))
 
 
 def _shares_of_units(blocks: Blocks, collapsed: Collapsed, loadings: Array) -> dict[str, Array]:
@@ -69,7 +87,7 @@ def _shares_of_units(blocks: Blocks, collapsed: Collapsed, loadings: Array) -> d
 def _given_scales(
     system: ChangesOfUnits, scales: Scales, sigma: Array, loadings: tuple[Array, dict[str, Array]]
 ) -> tuple[Array, Array, Array]:
-    """Return, given the scales, summed covariances (N, m), means (S, m), and mean log densities (S, N)."""
+    """Return, given the scales, covariances (S, N, m), means (S, m), and mean log densities (S, N)."""
     inner, shares = loadings
     names = list(shares)
     own = [np.concatenate([dict(unit.directions)[name] for unit in system.units]) for name in names]
@@ -90,18 +108,19 @@ def _given_scales(
     np.einsum("sii->si", precision)[...] += prior
     pull = np.einsum("snp,sn->sp", x, y) + system.location[0] * system.location[1]
     root = np.linalg.cholesky(precision)
-    half = np.linalg.solve(root, np.concatenate([pull[:, :, None], np.swapaxes(asked, 1, 2)], axis=2))
-    solved = np.linalg.solve(np.swapaxes(root, 1, 2), half)
+    ends = [pull[:, :, None], np.swapaxes(asked, 1, 2), np.swapaxes(x, 1, 2)]
+    half = forward(root, np.concatenate(ends, axis=2))
+    solved = np.linalg.solve(np.swapaxes(root, 1, 2), half[:, :, : 1 + len(inner)])
     residual = y - np.einsum("snp,sp->sn", x, solved[:, :, 0])
-    leverage = (np.linalg.solve(root, np.swapaxes(x, 1, 2)) ** 2).sum(axis=1)
-    first = [one.at.start for one in system.units]
-    covariance = _sums(np.einsum("snp,spm,sn->nm", x, solved[:, :, 1:], residual, optimize=True), first, len(unit))
-    density = constant - _sums((residual**2 + leverage).T, first, len(unit)).T / 2
+    leverage = (half[:, :, 1 + len(inner) :] ** 2).sum(axis=1)
+    covariance = _sums(x @ solved[:, :, 1:] * residual[:, :, None], system)
+    density = constant - _sums((residual**2 + leverage)[:, :, None], system)[:, :, 0] / 2
     mean = np.einsum("smp,sp->sm", asked, solved[:, :, 0]) + mean_of_own
     return covariance, mean, density
 
 
-def _sums(values: Array, first: list[int], n: int) -> Array:
-    """Return sums over the changes of every unit, which stand together, from values of shape (n, k): shape (N, k)."""
-    ends = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-    return np.asarray(ends[[*first[1:], n]] - ends[first])
+def _sums(values: Array, system: ChangesOfUnits) -> Array:
+    """Return sums over the changes of every unit, which may have none, of values of shape (S, n, k): (S, N, k)."""
+    ends = np.concatenate([np.zeros_like(values[:, :1]), np.cumsum(values, axis=1)], axis=1)
+    at = [(one.at.start, one.at.stop) for one in system.units]
+    return np.asarray(ends[:, [stop for _, stop in at]] - ends[:, [start for start, _ in at]])
