@@ -159,14 +159,14 @@ def test_the_error_is_what_sums_of_squares_of_few_draws_are_too_large_by():
     design = panel("unbalanced")
     blocks = make_blocks(design, MODELS["random walk"])
     engine = make_collapsed(blocks)
-    points = np.random.default_rng(3).permutation(draw_scales(engine, draws=4_000, chains=1, seed=1).points[0])
+    points = np.random.default_rng(3).permutation(draw_scales(engine, draws=8_000, chains=1, seed=1).points[0])
     loadings = slope_loadings(blocks, engine)
 
     def squares(found):
         return ((found.derivative - found.derivative.mean(axis=0)) ** 2).sum(axis=0)
 
     whole = unit_influence(blocks, engine, points, loadings)
-    parts = [unit_influence(blocks, engine, part, loadings) for part in points.reshape(200, 20, -1)]
+    parts = [unit_influence(blocks, engine, part, loadings) for part in points.reshape(400, 20, -1)]
     excess = np.array([squares(part) for part in parts]) - (squares(whole) - whole.error)
     left = excess - np.array([part.error for part in parts])
     error = left.std(axis=0, ddof=1) / np.sqrt(len(parts))
