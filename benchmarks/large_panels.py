@@ -67,13 +67,13 @@ def measure(method: str, n_rows: int, folder: Path) -> tuple[float, float]:
     if method == "pyfixest":
         pf.feols(formula, frame, vcov={"CRV1": "unit"})
     elif method == "posterior":
-        fit(design_of(frame))
+        fit(design_of(frame), "partial_pooling")
     elif method == "streaming":
         fit(gather(file, roles))
     elif method == "nested":
         fit(design_of(frame), "nested")
     else:
-        fit(design_of(frame), engine="pymc")
+        fit(design_of(frame), "partial_pooling", engine="pymc")
     seconds = time.perf_counter() - start
     return seconds, peak() - held
 

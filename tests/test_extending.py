@@ -96,7 +96,7 @@ def test_a_check_is_a_function_and_an_entry(monkeypatch):
 def _small_fit():
     from cbec_bayes.bayes.fit import fit
 
-    return fit(panel("balanced"), draws=50)
+    return fit(panel("balanced"), "partial_pooling", draws=50)
 
 
 def test_a_member_is_a_file(tmp_path):

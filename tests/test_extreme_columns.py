@@ -47,7 +47,7 @@ def test_controls_that_are_nearly_one(near):
             assert near < 1e-5  # leaving units out, the controls cannot be told apart any more
             continue
         np.testing.assert_allclose(getattr(few, name)[0], getattr(beside, name)[0], rtol=1e-6)
-    ours, theirs = (effects(fit(each, seed=1)) for each in (hard, easy))
+    ours, theirs = (effects(fit(each, "partial_pooling", seed=1)) for each in (hard, easy))
     for column in ("mean", "sd", "ci_low", "ci_high", "no_pooling", "complete_pooling"):
         np.testing.assert_allclose(ours[column], theirs[column], rtol=1e-5, err_msg=column)
 

@@ -21,6 +21,7 @@ from cbec_bayes.runtime.journal import Journal
 from tests.support.bad_inputs import COLUMNS, table
 
 OPTIONS = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
+OPTIONS += ["--model", "partial_pooling"]
 
 
 def content(folder: Path) -> dict[str, bytes]:

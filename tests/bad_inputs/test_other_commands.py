@@ -33,7 +33,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     printed = pd.DataFrame({"label": ["east", "central", "west"], "estimate": [0.3, 0.2, 0.6], "se": [0.1, 0.2, 0.1]})
     printed.to_csv(folder / "printed.csv", index=False)
     for asked in (
-        ["fit", "--data", folder / "panel.csv", *ROLES, "--out", folder / "fit", "--quiet"],
+        [
+            "fit",
+            "--data",
+            folder / "panel.csv",
+            *ROLES,
+            "--model",
+            "partial_pooling",
+            "--out",
+            folder / "fit",
+            "--quiet",
+        ],
         ["moments", folder / "panel.csv", *ROLES, "--out", folder / "panel.nc", "--quiet"],
     ):
         with pytest.raises(SystemExit) as stopped:

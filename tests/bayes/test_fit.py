@@ -155,7 +155,7 @@ def test_the_diagnostics_are_those_of_the_draws():
 def test_seeds():
     """Of the scales, and of what is drawn given them."""
     design = panel("balanced")
-    fits = [fit(design, draws=50, seed=seed) for seed in (1, 1, 2)]
+    fits = [fit(design, "partial_pooling", draws=50, seed=seed) for seed in (1, 1, 2)]
     for name in ("sigma", "tau", "slope", "unit_effect", "new_group_slope"):
         first, again, other = (flat_draws(found, name) for found in fits)
         np.testing.assert_array_equal(first, again)
@@ -163,7 +163,7 @@ def test_seeds():
 
 
 def test_draws_chains_and_origin():
-    found = fit(replace(panel("balanced"), origin=Origin.RECONSTRUCTED), draws=30, chains=3)
+    found = fit(replace(panel("balanced"), origin=Origin.RECONSTRUCTED), "partial_pooling", draws=30, chains=3)
     assert posterior(found)["slope"].shape == (3, 30)
     assert found.diagnostics.draws == 90
     assert found.tree.attrs["origin"] == "reconstructed"
@@ -213,7 +213,7 @@ def test_one_group_is_no_group(model):
 
 @pytest.mark.parametrize("name", UNBALANCED)
 def test_unbalanced_panels(name):
-    found = fit(panel(name), draws=250)
+    found = fit(panel(name), "partial_pooling", draws=250)
     assert found.khat < 0.7
     assert found.diagnostics.ess_bulk_min > 600
 
@@ -248,12 +248,12 @@ def test_too_few_rows_for_the_regressors_are_refused():
 def test_a_column_that_does_not_vary_is_refused():
     design = panel("balanced")
     with pytest.raises(InputError, match="does not vary"):
-        fit(replace(design, y=np.ones(design.n_obs)))
+        fit(replace(design, y=np.ones(design.n_obs)), "partial_pooling")
 
 
 def test_groups_that_are_all_alike():
     """The spread of slopes between groups is close to none: below what its prior says, and consistent with zero."""
-    found = fit(simulated(0.0), draws=500)
+    found = fit(simulated(0.0), "partial_pooling", draws=500)
     tau = flat_draws(found, "tau")
     assert np.median(tau) < 0.06
     assert np.quantile(tau, 0.05) < 0.01
@@ -264,7 +264,7 @@ def test_groups_that_are_all_alike():
 @pytest.mark.parametrize("truth", [0.3, 2.0])
 def test_groups_that_differ(truth):
     design = simulated(truth)
-    found = fit(design, draws=500)
+    found = fit(design, "partial_pooling", draws=500)
     tau = flat_draws(found, "tau")
     low, high = np.quantile(tau, [0.025, 0.975])
     assert low < truth < high
@@ -296,15 +296,15 @@ def test_every_family_of_scale(prior):
 def test_one_column_by_another_unit():
     """Priors follow the data's units: slopes and their spread change with them, and nothing else does."""
     design = panel("unbalanced")
-    base = fit(design, draws=100)
-    other = fit(replace(design, y=1e6 * design.y, x=design.x * np.array([1e-3, 1.0])), draws=100)
+    base = fit(design, "partial_pooling", draws=100)
+    other = fit(replace(design, y=1e6 * design.y, x=design.x * np.array([1e-3, 1.0])), "partial_pooling", draws=100)
     for name, factor in (("slope", 1e9), ("tau", 1e9), ("sigma", 1e6), ("control_slope", 1e6)):
         np.testing.assert_allclose(flat_draws(other, name), factor * flat_draws(base, name), rtol=1e-4)
 
 
 def test_unknown_engine():
     with pytest.raises(InputError, match="unknown engine 'stan'; there are auto, collapsed, pymc"):
-        fit(panel("balanced"), engine="stan")
+        fit(panel("balanced"), "partial_pooling", engine="stan")
 
 
 def test_unknown_model():
@@ -481,7 +481,7 @@ def test_a_unit_is_a_unit(power, what):
     size = 10.0**power
     scaled = replace(design, y=design.y * size) if what == "outcome" else replace(design, x=design.x * size)
     back = 1 / size if what == "outcome" else size
-    one, two = (effects(fit(each, draws=50)) for each in (design, scaled))
+    one, two = (effects(fit(each, "partial_pooling", draws=50)) for each in (design, scaled))
     for column in ("no_pooling", "no_pooling_se", "complete_pooling", "mean", "sd", "ci_low", "ci_high", "mcse"):
         np.testing.assert_allclose(two[column] * back, one[column], rtol=1e-6)
     for column in ("p_positive", "pooling_factor"):

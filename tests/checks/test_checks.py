@@ -185,7 +185,7 @@ def test_outliers_and_unequal_spread_are_found():
     y = design.y.copy()
     y[design.group == 0] += np.random.default_rng(1).normal(size=(design.group == 0).sum()) * 3
     y[17] += 40
-    result = _residuals(fit(replace(design, y=y)))
+    result = _residuals(fit(replace(design, y=y), "partial_pooling"))
     assert result.severity is not Severity.FINE
     assert {"excess kurtosis", "largest over sd", "log spread of residuals"} <= set(
         result.table[result.table["outside"]]["statistic"]
@@ -395,14 +395,14 @@ def test_a_unit_that_everything_rests_on_is_found():
     design = simulated()
     y = design.y.copy()
     y[design.unit == 4] += 4.0 * (design.x[:, 0] * (1 + 0.5 * design.time))[design.unit == 4]
-    result = leave_out(fit(replace(design, y=y)), "unit")
+    result = leave_out(fit(replace(design, y=y), "partial_pooling"), "unit")
     assert result.passed is False
     assert "without u4" in result.text
 
 
 def test_two_groups_are_too_few_to_leave_one_out():
     design = simulated()
-    result = leave_out(fit(design.rows(design.group < 2)), "group")
+    result = leave_out(fit(design.rows(design.group < 2), "partial_pooling"), "group")
     assert result.passed is None
     assert result.table.empty
     assert result.text == "There are 2 groups; leaving one out needs three."
@@ -438,7 +438,21 @@ def folder(tmp_path_factory):
     columns = {"outcome": "y", "exposure": "d", "controls": "x", "unit": "firm", "time": "year", "group": "sector"}
     asked = [word for name, column in columns.items() for word in (f"--{name}", column)]
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["fit", "--data", str(data), *asked, "--seed", "2", "--out", str(tmp_path / "fit"), "-q"])
+        cli.main(
+            [
+                "fit",
+                "--data",
+                str(data),
+                *asked,
+                "--model",
+                "partial_pooling",
+                "--seed",
+                "2",
+                "--out",
+                str(tmp_path / "fit"),
+                "-q",
+            ]
+        )
     assert stopped.value.code == 0
     return tmp_path / "fit"
 

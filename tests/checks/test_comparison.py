@@ -142,7 +142,7 @@ def test_every_member_that_can_be_collapsed_is_compared():
 def test_a_gross_error_is_named():
     design = simulated()
     y = design.y + 6.0 * (np.arange(design.n_obs) == 17)
-    result = rows_of(fit(replace(design, y=y)))
+    result = rows_of(fit(replace(design, y=y), "partial_pooling"))
     assert result.severity is Severity.KNOWING
     assert "Without these rows no slope changes much; " in result.text
     assert (
@@ -158,7 +158,7 @@ def test_of_many_gross_errors_the_farthest_are_named():
     design = simulated()
     size = np.zeros(design.n_obs)
     size[[3, 44, 100, 150, 201, 230]] = 11.0, 10.0, 9.0, 8.0, 7.0, 6.0
-    result = rows_of(fit(replace(design, y=design.y + size)))
+    result = rows_of(fit(replace(design, y=design.y + size), "partial_pooling"))
     assert result.severity is Severity.KNOWING
     assert "Without these rows the average slope over units is 0.41" in result.text
     assert "6 of 240 rows lie" in result.text
@@ -222,7 +222,7 @@ def test_one_slope_for_all_that_predicts_a_new_group_better_is_found():
 
 
 def test_a_spread_of_slopes_that_predicts_a_new_group_better_is_said():
-    result = groups_of(fit(simulated(slopes=(-3.0, 0.5, 4.0))))
+    result = groups_of(fit(simulated(slopes=(-3.0, 0.5, 4.0)), "partial_pooling"))
     assert result.passed is True
     assert "better by" in result.text
 
@@ -242,7 +242,7 @@ def test_a_model_that_predicts_no_new_group_says_so(model):
 def test_correlated_errors_are_predicted_better_by_the_model_that_has_them():
     design = simulated(rho=0.8)
     design = design.rows(design.unit < 18)
-    found = fit(design)
+    found = fit(design, "partial_pooling")
     answers = predictions(found, ("complete_pooling", "group_variance", "ar1"))
     result = checked(found, given=answers)["model_comparison"]
     assert result.severity is not Severity.IDLE
@@ -262,7 +262,7 @@ def test_correlated_errors_are_predicted_better_by_the_model_that_has_them():
 def test_groups_of_unequal_noise_are_predicted_better_by_the_model_that_has_a_scale_for_each():
     design = simulated()
     noise = np.random.default_rng(1).normal(size=design.n_obs) * np.array([0.0, 1.0, 3.0])[design.group]
-    found = fit(replace(design, y=design.y + noise))
+    found = fit(replace(design, y=design.y + noise), "partial_pooling")
     answers = asked(found, "row", "complete_pooling", "group_variance")
     result = checked(found, given=answers)["model_comparison"]
     assert result.severity is Severity.KNOWING
@@ -369,7 +369,7 @@ def test_what_pymc_fitted_is_not_left_out_of():
 
 def test_without_groups_rows_and_units_are_left_out():
     design = replace(simulated(), group=None, groups=())
-    found = fit(design.rows(design.unit < 12))
+    found = fit(design.rows(design.unit < 12), "partial_pooling")
     answers = predictions(found, ("ar1",))
     assert set(answers) == {(model, what) for model in ("partial_pooling", "ar1") for what in ("row", "unit")}
     results = checked(found, ("ar1",))
@@ -405,7 +405,9 @@ def test_a_member_that_cannot_be_fitted_is_named_and_has_no_numbers():
     design = design.rows(design.unit < 9)
     (reason,) = {predict(LooTask(design, load_panel_model("no_pooling"), what, 1)).refused for what in QUESTIONS}
     assert "is not identified" in reason
-    result = model_comparison(fit(design), predictions(fit(design), ("no_pooling", "complete_pooling")))
+    result = model_comparison(
+        fit(design, "partial_pooling"), predictions(fit(design, "partial_pooling"), ("no_pooling", "complete_pooling"))
+    )
     assert (
         f"2 of 3 members were compared, and all their fits passed their gates; not compared: no_pooling ({reason})."
     ) in result.text

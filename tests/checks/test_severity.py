@@ -195,7 +195,7 @@ def _of(found):
 
 def test_data_of_the_model_itself_leave_the_answer_as_it_is():
     """A check finds something in one panel of twenty at most, and three panels are twelve checks."""
-    fits = [fit(a_panel(seed)) for seed in range(3)]
+    fits = [fit(a_panel(seed), "partial_pooling") for seed in range(3)]
     results = [result for found in fits for result in _of(found).values()]
     results += [one for found in fits for one in (between_group_prior(found), leave_out(found, "unit"))]
     assert sum(result.passed is False for result in results) <= 1, [r.text for r in results if not r.passed]
@@ -204,7 +204,7 @@ def test_data_of_the_model_itself_leave_the_answer_as_it_is():
 @pytest.mark.parametrize("seed", range(3))
 def test_correlated_errors_are_not_passed_over(seed):
     """Either the slopes are others with AR(1) errors, or the clustered errors are larger than the posterior's."""
-    results = _of(fit(a_panel(seed, rho=0.8, n_groups=4, n_times=16)))
+    results = _of(fit(a_panel(seed, rho=0.8, n_groups=4, n_times=16), "partial_pooling"))
     assert results["residuals"].severity is not Severity.FINE
     assert 'term correlation = "ar1"' in results["residuals"].text
     assert any(one.severity in (Severity.WIDENS, Severity.CHANGES) for one in results.values())
@@ -226,7 +226,7 @@ def _predicted(better):
 
 @pytest.mark.parametrize("rho", [0.0, 0.8])
 def test_a_member_that_predicts_better_matters_by_what_it_says_of_the_slopes(rho):
-    found = fit(a_panel(1, rho=rho, n_groups=4))
+    found = fit(a_panel(1, rho=rho, n_groups=4), "partial_pooling")
     result = model_comparison(found, _predicted("ar1"))
     other = fitted_slopes(fit(found.design, "ar1")).shown
     expected = changes(fitted_slopes(found).shown, other)[0].severity
@@ -239,10 +239,10 @@ def test_a_member_that_predicts_better_matters_by_what_it_says_of_the_slopes(rho
 
 def test_a_unit_with_another_slope_moves_farther_than_the_model_accounts_for():
     design = a_panel(2, n_groups=2)
-    own = leave_out(fit(design), "unit")
+    own = leave_out(fit(design, "partial_pooling"), "unit")
     assert own.passed is True
     y = design.y + 3.0 * design.x[:, 0] * (design.unit == 7)
-    odd = leave_out(fit(replace(design, y=y)), "unit")
+    odd = leave_out(fit(replace(design, y=y), "partial_pooling"), "unit")
     assert odd.severity in (Severity.WIDENS, Severity.CHANGES)
     assert "Without u7 the slope of g1 is" in odd.text
     assert 'unit_slope = "pooled"' in odd.text

@@ -20,6 +20,7 @@ from cbec_bayes.estimands.shrinkage import shrinkage_path
 from tests.support.regressions import load
 
 PANEL = ["--outcome", "gross product", "--exposure", "pcap", "--controls", "pc,emp", "--unit", "州", "--time", "year"]
+PANEL += ["--model", "partial_pooling"]
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_bad_input_is_one_line(program, tmp_path, arguments, message):
 
 def test_the_path_runs_from_one_table_to_the_other():
     design = load("produc")
-    found = fit(design, draws=250)
+    found = fit(design, "partial_pooling", draws=250)
     unit = float(design.spread.within[0] / design.spread.within[1])
     path = shrinkage_path(found, np.array([1e-5, 1e4]) * unit, draws=50)
     pooled, apart = twfe(design).estimate[0], twfe(interacted(design)).estimate[: len(design.groups)]
@@ -102,7 +103,7 @@ def test_effects_of_the_limits():
     assert (apart["pooling_factor"][of] == 0).all()
     gap = ((apart["mean"] - apart["no_pooling"]) / apart["sd"])[of]
     assert gap.abs().max() < 0.2
-    headline = fit(design, draws=250)
+    headline = fit(design, "partial_pooling", draws=250)
     factors = pooling_factors(headline)
     assert ((factors > 0) & (factors < 1)).all()
     slopes = group_slopes(headline)

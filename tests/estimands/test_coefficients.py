@@ -13,7 +13,7 @@ from tests.support.members import panel
 
 @pytest.fixture(scope="module")
 def found():
-    return fit(panel("balanced"), draws=250)
+    return fit(panel("balanced"), "partial_pooling", draws=250)
 
 
 def test_the_table_is_that_of_the_draws(found):

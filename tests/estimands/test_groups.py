@@ -149,7 +149,7 @@ def test_contrasts(model):
 
 
 def test_contrasts_of_nothing_are_an_empty_table():
-    table = contrasts(fit(load("grunfeld"), draws=50))
+    table = contrasts(fit(load("grunfeld"), "partial_pooling", draws=50))
     assert len(table) == 0
     assert list(table.columns) == ["group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin", "mcse"]
 
@@ -215,7 +215,7 @@ def test_pooling_factors_of_the_limits():
     assert (pooling_factors(fitted("complete_pooling")) == 1).all()
     assert (pooling_factors(fitted("no_pooling")) == 0).all()
     assert np.isnan(pooling_factors(replace(fitted("partial_pooling"), collapsed=None))).all()
-    assert pooling_factors(fit(load("grunfeld"), draws=10)).shape == (0,)
+    assert pooling_factors(fit(load("grunfeld"), "partial_pooling", draws=10)).shape == (0,)
 
 
 def test_pooling_factors_are_means_over_the_scales():
@@ -336,7 +336,10 @@ def test_a_slope_given_fixed_scales_is_one_normal():
 
 def test_the_monte_carlo_error_is_that_of_other_seeds():
     ends = ["mean", "ci_low", "ci_high"]
-    tables = [effects(fit(panel("balanced"), draws=100, seed=seed)).set_index("group") for seed in range(30)]
+    tables = [
+        effects(fit(panel("balanced"), "partial_pooling", draws=100, seed=seed)).set_index("group")
+        for seed in range(30)
+    ]
     between = pd.concat([table[ends] for table in tables]).groupby(level=0, sort=False).std().max(axis=1)
     said = pd.concat([table["mcse"] for table in tables]).groupby(level=0, sort=False).mean()
     ratio = said / between
@@ -364,14 +367,14 @@ def test_a_group_that_has_no_regression_of_its_own_is_blank():
     """One unit is no panel; pooling gives it a slope all the same."""
     base = panel("balanced")
     alone = replace(base, group=np.where(base.unit == 0, 0, 1), groups=("one", "rest"))
-    table = effects(fit(alone, draws=50)).set_index("group")
+    table = effects(fit(alone, "partial_pooling", draws=50)).set_index("group")
     assert table.loc["one", ["no_pooling", "no_pooling_se"]].isna().all()
     assert np.isfinite(table.loc["one", "mean"])
     assert np.isfinite(table.loc["rest", "no_pooling"])
 
 
 def test_effects_without_groups():
-    found = fit(load("grunfeld"), draws=50)
+    found = fit(load("grunfeld"), "partial_pooling", draws=50)
     table = effects(found).set_index("group")
     assert table.index.tolist() == ["(average)", "(all)", "(new)"]
     assert table["n_units"].tolist() == [10, 10, pd.NA]
@@ -455,7 +458,7 @@ def test_the_path_at_known_scales_is_the_conditional():
 def test_the_path_has_what_the_other_scales_are_unsure_by(monkeypatch):
     """The law of total variance over two residual scales far apart."""
     design = unequal(panel("unbalanced"))
-    found = fit(design, draws=20)
+    found = fit(design, "partial_pooling", draws=20)
     both = SimpleNamespace(points=np.log([[[0.3], [6.0]]]), method="importance", khat=0.0, ess=2.0)
     monkeypatch.setattr(shrinkage, "draw_scales", lambda *_, **__: both)
     path = shrinkage_path(found, np.array([0.4]))
@@ -472,7 +475,7 @@ def test_the_path_has_what_the_other_scales_are_unsure_by(monkeypatch):
 
 def test_the_path_averaged_over_tau_is_the_posterior():
     design = unequal(panel("unbalanced"))
-    found = fit(design, draws=1_000)
+    found = fit(design, "partial_pooling", draws=1_000)
     tau = draws_of(found, "tau")
     grid = np.quantile(tau, np.linspace(0.005, 0.995, 40))
     path = shrinkage_path(found, grid, draws=400)

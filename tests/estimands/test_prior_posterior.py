@@ -30,7 +30,7 @@ def test_densities_of_the_scales(model):
 
 
 def test_where_nothing_is_learned_the_two_agree():
-    found = fit(panel("balanced"))
+    found = fit(panel("balanced"), "partial_pooling")
     tau = found.tree["posterior"]["tau"]
     tau.values[:] = draw(found.priors["tau"], np.random.default_rng(1), tau.shape)
     own = prior_posterior(found).query("parameter == 'tau'")

@@ -18,7 +18,7 @@ TAU = np.array([0.01, 0.1, 1.0])
 
 @pytest.fixture(scope="module")
 def found():
-    return fit(panel("balanced"), draws=50)
+    return fit(panel("balanced"), "partial_pooling", draws=50)
 
 
 def test_every_fit_of_an_ordinary_path_passes(found):

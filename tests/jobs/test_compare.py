@@ -23,7 +23,7 @@ from tests.support.members import panel
 
 @pytest.fixture(scope="module")
 def found():
-    return fit(panel("balanced"), draws=250)
+    return fit(panel("balanced"), "partial_pooling", draws=250)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def lone_unit():
 
 
 def test_a_limit_in_which_a_group_cannot_stand_alone_has_a_reason(capsys):
-    found = fit(lone_unit(), draws=250)
+    found = fit(lone_unit(), "partial_pooling", draws=250)
     frame = compare(found, replications=199)
     of_groups = frame["group"] != "(all)"
     assert frame[["no_mean", "no_low", "no_high", "no_mcse"]].isna().all().all()

@@ -95,7 +95,7 @@ def test_which_scales_are_widened(name):
         (["--rope", "0"], "--rope is a half-width and must be a positive number, not 0"),
         (["--rope", "inf"], "--rope is a half-width"),
         (["--prior-scale", "-1"], "--prior-scale is a factor and must be a positive number, not -1"),
-        (["--unit-slopes"], "--unit-slopes: the model 'partial_pooling' has no slopes of units; 'nested' has"),
+        (["--unit-slopes", "--model", "ar1"], "--unit-slopes: the model 'ar1' has no slopes of units; 'nested' has"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_one_line(tmp_path, capsys, arguments, message):

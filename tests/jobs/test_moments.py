@@ -27,6 +27,7 @@ from tests.support.moments import assert_same
 
 ROLES = Roles(outcome="y", exposure="d", controls=("x",), unit="firm", time="year", group="sector")
 ASKED = ("--outcome", "y", "--exposure", "d", "--controls", "x", "--unit", "firm", "--time", "year")
+NAMED = ("--model", "partial_pooling")
 
 
 def table(n_units: int = 60, n_times: int = 6, seed: int = 1, share: float = 0.9) -> pd.DataFrame:
@@ -77,7 +78,7 @@ def test_a_dataset_in_pieces_is_the_frame(dataset, monkeypatch):
 def test_the_posterior_is_that_of_the_rows(dataset):
     frame, folder = dataset
     panel = make_panel(frame.sort_values(["sector", "firm", "year"], ignore_index=True), ROLES)
-    rows, without = fit(make_design(panel), draws=200), fit(gather(folder, ROLES), draws=200)
+    rows, without = fit(make_design(panel), "partial_pooling", draws=200), fit(gather(folder, ROLES), draws=200)
     one, two = effects(rows), effects(without)
     assert one["group"].tolist() == two["group"].tolist()
     numbers = ["no_pooling", "complete_pooling", "mean", "sd", "ci_low", "ci_high", "p_positive", "pooling_factor"]
@@ -206,9 +207,13 @@ def test_the_command(dataset, tmp_path, capsys, monkeypatch):
     status, out, _ = program(capsys, "fit", "--moments", "shared/m.nc", "--out", "fit")
     assert status == 0
     assert "Fitted to moments of" in out
+    assert "No model was named: 'robust' needs rows, and moments have none; this is 'partial_pooling'." in out
     assert "5 rows with missing cells left out" in out
     frame.to_csv("panel.csv", index=False)
-    assert program(capsys, "fit", "--data", "panel.csv", *ASKED, "--group", "sector", "--out", "rows", "-q")[0] == 0
+    assert (
+        program(capsys, "fit", "--data", "panel.csv", *ASKED, "--group", "sector", *NAMED, "--out", "rows", "-q")[0]
+        == 0
+    )
     one, two = (pd.read_csv(Path(name) / "effects.csv").set_index("group") for name in ("rows", "fit"))
     for column in ("no_pooling", "complete_pooling"):
         np.testing.assert_allclose(two.loc[one.index, column], one[column], rtol=1e-7)

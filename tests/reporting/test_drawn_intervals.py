@@ -31,7 +31,7 @@ def found():
     frame = pd.DataFrame({"y": y, "x": x, "unit": [f"u{u:02}" for u in unit], "time": time})
     frame["group"] = np.where(unit < 3, THREE, "nine")
     roles = Roles(outcome="y", exposure="x", controls=(), unit="unit", time="time", group="group")
-    return fit(make_design(make_panel(frame, roles)), draws=400)
+    return fit(make_design(make_panel(frame, roles)), "partial_pooling", draws=400)
 
 
 def segments(figure) -> list[tuple[float, float, float]]:

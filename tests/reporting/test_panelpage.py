@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -35,11 +36,11 @@ def panel_file(path, n_groups: int, n_units: int, seed: int = 1):
     return path
 
 
-def fitted(folder, n_groups: int, n_units: int):
+def fitted(folder, n_groups: int, n_units: int, *more: str):
     data = panel_file(folder / "panel.csv", n_groups, n_units)
     asked = ["--outcome", "y & <b>", "--exposure", "x", "--unit", "city", "--time", "year"]
     asked += ["--group", "region"] if n_groups else []
-    assert program("fit", "--data", data, *asked, "--out", folder / "fit", "-q") == 0
+    assert program("fit", "--data", data, *asked, *more, "--out", folder / "fit", "-q") == 0
     return folder / "fit"
 
 
@@ -79,6 +80,12 @@ def test_the_page_is_whole_offline_and_escaped(made):
 def test_it_says_what_the_tables_say(made):
     folder, reader = made
     text = " ".join(" ".join(reader.text).replace("\u00a0", " ").split())
+    said = json.loads((folder / "diagnostics.json").read_text(encoding="utf-8"))["neighbours"]
+    assert len(said) == 1
+    assert text.index(said[0]) < text.index(
+        "Of 3 groups the largest slope"
+    )  # the average and its neighbours come first
+    assert "without trends of units" in text
     effects = pd.read_csv(folder / "effects.csv").dropna(subset=["mean"])
     for row in effects.to_dict("records"):
         assert all(part in text for part in sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]))
@@ -98,7 +105,7 @@ def test_it_says_what_the_tables_say(made):
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """A report of more groups than are drawn."""
-    folder = fitted(tmp_path_factory.mktemp("many"), 7, 14)
+    folder = fitted(tmp_path_factory.mktemp("many"), 7, 14, "--model", "partial_pooling")
     with pytest.MonkeyPatch.context() as patch:
         for module in ("panelpage", "paneltables"):
             patch.setattr(f"cbec_bayes.reporting.{module}.MOST_DRAWN", 4)
@@ -157,8 +164,8 @@ def test_a_folder_that_is_none(tmp_path, capsys):
         ),
         (
             [Severity.FINE, Severity.KNOWING, Severity.FINE, Severity.IDLE, Severity.IDLE],
-            "Of 3 checks 1 is worth knowing (one unit left out), 2 are fine. "
-            "2 more do not apply to this model or to this panel, and say why.",
+            "One unit left out is worth knowing: Second. Of 3 checks 1 is worth knowing (one unit left out), "
+            "2 are fine. 2 more do not apply to this model or to this panel, and say why.",
         ),
         (
             [Severity.FINE, Severity.WIDENS, Severity.CHANGES],

@@ -105,7 +105,7 @@ def test_coverage(losing):
 
 
 def test_refits_of_a_check(losing):
-    found = fit(panel("balanced"), draws=200)
+    found = fit(panel("balanced"), "partial_pooling", draws=200)
     pd.testing.assert_frame_equal(
         leave_out(found, "unit", executor=losing).table, leave_out(found, "unit", executor=SERIAL).table
     )

@@ -43,7 +43,7 @@ def program(capsys):
 
 
 ASKED = ("--data", "panel.csv", "--outcome", "y", "--exposure", "d", "--controls", "x", "--unit", "unit")
-ASKED = (*ASKED, "--time", "year", "--group", "group", "--out", "out")
+ASKED = (*ASKED, "--time", "year", "--group", "group", "--model", "partial_pooling", "--out", "out")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

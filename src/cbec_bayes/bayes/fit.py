@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from html import escape
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_te
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
 from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale, scale_symbols
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
@@ -56,6 +57,9 @@ class PanelFit:
         The collapsed density; None where PyMC fitted the model.
     evidence
         The integral of that density.
+    left_out
+        Sentences about what the model that was asked for, or would be if none was, has and this one lacks; see
+        `cbec_bayes.bayes.model.carried`.
     """
 
     blocks: Blocks
@@ -65,6 +69,7 @@ class PanelFit:
     khat: float
     collapsed: Collapsed | None
     evidence: Evidence = NO_EVIDENCE
+    left_out: tuple[str, ...] = ()
 
     @property
     def log_evidence(self) -> float | None:
@@ -106,6 +111,7 @@ class PanelFit:
         failed = "; ".join(self.diagnostics.failures)
         gates = f"<strong>Not to be used: {escape(failed)}.</strong>" if failed else "All gates passed."
         assumed = f" Assumed: {self.model.assumes}" if self.model.assumes else ""
+        assumed += "".join(f" {sentence}" for sentence in self.left_out)
         said = f"{self.model.name}: {self.model.question}{assumed} Intervals are {CI_PROB:.0%}, equal-tailed."
         return (
             f"<p>{escape(said)} Origin: {self.design.origin}. {gates}</p>"
@@ -131,7 +137,7 @@ class PanelFit:
 
 def fit(
     design: Design | PanelMoments,
-    model: str | PanelModel = "partial_pooling",
+    model: str | PanelModel | None = None,
     *,
     engine: Engine = "auto",
     draws: int | None = None,
@@ -147,7 +153,8 @@ def fit(
         From `make_design`, or the moments of a panel without its rows, from `gather`. Without groups, or with one, the
         model reduces to its common slope.
     model
-        A model or the name of one; see `cbec_bayes.bayes.model.family`.
+        A model or the name of one; see `cbec_bayes.bayes.model.family`. Default `robust` as far as the panel carries
+        it, and `partial_pooling` of moments; see `cbec_bayes.bayes.model.headline`.
     engine
         ``auto`` collapses what can be collapsed; ``pymc`` samples the twin.
     draws, chains
@@ -172,6 +179,10 @@ def fit(
     """
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
+    if model is None:
+        told = headline(design)
+        found = fit(design, told.model, engine=engine, draws=draws, chains=chains, seed=seed, on_progress=on_progress)
+        return replace(found, left_out=told.left_out)
     begun = time.perf_counter()
     moments = isinstance(design, PanelMoments)
     blocks = blocks_of_moments(design, model) if isinstance(design, PanelMoments) else blocks_for(design, model)

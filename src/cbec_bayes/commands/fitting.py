@@ -21,8 +21,9 @@ from cbec_bayes.commands.options import (
     Fresh,
     Group,
     Json,
-    Model,
+    ModelIfAny,
     MomentsFile,
+    Neighbours,
     Out,
     Outcome,
     OutcomeIfAny,
@@ -61,7 +62,7 @@ def fit(
     time: TimeIfAny = None,
     controls: Controls = "",
     group: Group = None,
-    model: Model = "partial_pooling",
+    model: ModelIfAny = None,
     engine: Engine = "auto",
     convention: Convention = "reghdfe",
     moments: MomentsFile = None,
@@ -69,6 +70,7 @@ def fit(
     prior_scale: PriorScale = 1.0,
     ci: Ci = CI_PROB,
     unit_slopes: UnitSlopes = False,
+    neighbours: Neighbours = True,
     out: Out = None,
     seed: Seed = 1,
     fresh: Fresh = False,
@@ -81,7 +83,7 @@ def fit(
     request = Request(
         command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, reads=[data, moments], n_steps=3
     )
-    more = {"rope": rope, "prior_scale": prior_scale, "ci": ci, "unit_slopes": unit_slopes}
+    more = {"rope": rope, "prior_scale": prior_scale, "ci": ci, "unit_slopes": unit_slopes, "neighbours": neighbours}
     if moments is not None:
         _fit_moments(request, moments, {"model": model, "seed": seed}, more)
         return

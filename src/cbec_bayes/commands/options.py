@@ -84,6 +84,15 @@ Model = Annotated[
         "--model", metavar="NAME", help="A model's name (see `models`) or TOML file.", autocompletion=model_names
     ),
 ]
+ModelIfAny = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="A model's name (see `models`) or TOML file; default robust, as far as the panel carries it.",
+        autocompletion=model_names,
+    ),
+]
 PrintedModel = Annotated[
     str,
     typer.Option(
@@ -128,6 +137,10 @@ Ci = Annotated[
 UnitSlopes = Annotated[
     bool,
     typer.Option("--unit-slopes", help="Write unit_slopes.csv, too: every unit's own slope, where the model has them."),
+]
+Neighbours = Annotated[
+    bool,
+    typer.Option("--neighbours/--no-neighbours", help="Say what the average slope is without each term of the model."),
 ]
 _STUDY = typer.Option(
     "--study", metavar="NAME", help="One of `studies`, or a TOML file of one's own.", autocompletion=study_names

@@ -18,6 +18,7 @@ from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.refit import Refit
 from cbec_bayes.classical.regression import MANY, twfe
+from cbec_bayes.estimands.jackknife import jackknife_sds
 from cbec_bayes.estimands.summary import (
     UNIT_EFFECT_COLUMNS,
     Drawn,
@@ -238,6 +239,8 @@ def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd
 
     Its rows are the average over the units of the panel, each group, groups in general, and a group not yet seen.
     ``units_mean`` and what follows it are of the average over the units that are there, of the panel or of a group.
+    ``sd_ij`` is the larger of ``sd`` and of what the infinitesimal jackknife over units gives for the slope, blank
+    where this is not known.
 
     Parameters
     ----------
@@ -272,7 +275,20 @@ def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd
     overall = pooling_factor_overall(slopes.groups - slopes.common[:, None]) if several else math.nan
     rows.append(whole | {"pooling_factor": overall} | _posterior(GROUP_ALL, quantities, None, prob))
     rows.append({"complete_pooling": complete} | _posterior(GROUP_NEW, quantities, None, prob))
-    return effects_frame(rows, UNIT_EFFECT_COLUMNS).assign(origin=str(design.origin))
+    found = effects_frame(rows, UNIT_EFFECT_COLUMNS)
+    larger = np.maximum(found["sd"], found["group"].map(_jackknife(fit)))  # not known where one of them is not
+    return found.assign(sd_ij=larger, origin=str(design.origin))
+
+
+def _jackknife(fit: PanelFit) -> dict[str, float]:
+    """Return by row of effects.csv the standard deviation of its slope by the infinitesimal jackknife over units."""
+    names = (*fit.design.groups, GROUP_ALL, GROUP_AVERAGE)
+    if fit.collapsed is None:
+        return dict.fromkeys((*names, GROUP_NEW), math.nan)
+    points = log_scales(fit, at_most=None)
+    found = jackknife_sds(fit, points, slope_loadings(fit.blocks, fit.collapsed))
+    known = dict(zip(names, map(float, found), strict=True))
+    return known | {GROUP_NEW: known[GROUP_ALL]}
 
 
 def _posterior(

@@ -31,8 +31,12 @@ EFFECT_COLUMNS = (
     "origin",
     "mcse",
 )
-UNIT_EFFECT_COLUMNS = (*EFFECT_COLUMNS, "units_mean", "units_sd", "units_ci_low", "units_ci_high")
-"""Those of a panel, where a group has units: the average over its units that are there stands beside its own slope."""
+UNIT_EFFECT_COLUMNS = (*EFFECT_COLUMNS, "units_mean", "units_sd", "units_ci_low", "units_ci_high", "sd_ij")
+"""Those of a panel, where a group has units.
+
+The average over the units of a group that are there stands beside its own slope. ``sd_ij`` is the sd that
+holds where errors within a unit are not as the model has them; see `cbec_bayes.estimands.jackknife`.
+"""
 
 CONTRAST_COLUMNS = ("group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin", "mcse")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,20 @@ import numpy as np
 from cbec_bayes.bayes.fit import ENGINES, Engine, fit, restore
 from cbec_bayes.bayes.model.carried import Carried, carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.classical.conventions import convention
-from cbec_bayes.jobs.fit_settings import OPTIONS, FitOptions, content, options_of, read_settings, settings_of
+from cbec_bayes.jobs.fit_settings import (
+    OPTIONS,
+    FitOptions,
+    asked_model,
+    content,
+    options_of,
+    read_settings,
+    settings_of,
+)
 from cbec_bayes.jobs.fit_tables import DIAGNOSTICS, POSTERIOR, FittedPanel, read_tree, tabulate
 from cbec_bayes.jobs.moments import load_moments
+from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
 from cbec_bayes.panel import Roles, read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.runtime import receipts
@@ -43,7 +53,7 @@ def fit_file(
     unit: str,
     time: str,
     group: str | None,
-    model: str,
+    model: str | None = None,
     engine: str = "auto",
     ssc: str = "reghdfe",
     seed: int = 1,
@@ -60,7 +70,7 @@ def fit_file(
     outcome, exposure, controls, unit, time, group
         Names of columns.
     model
-        Name of a panel model, or its TOML file.
+        Name of a panel model, or its TOML file; None for `cbec_bayes.bayes.model.headline.headline`.
     engine
         ``auto``, ``collapsed`` or ``pymc``.
     ssc
@@ -85,17 +95,16 @@ def fit_file(
     if engine not in engines:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
     convention(ssc)
-    spec = options.of(load_panel_model(model))
+    options.of(asked_model(model))
     on_progress(Progress("reading the panel"))
     panel = read_panel(
         file, Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
     )
     design = make_design(panel)
     _require_errors(design, file)
+    told = _member(model, design)
+    spec = options.widened(told.model)
     _require_room(spec, len(design.units), len(design.groups))
-    # A file of one's own is fitted as it is: whoever writes one knows what it is for.
-    told = carried(spec, design) if model in panel_model_names() else Carried(spec, ())
-    spec = told.model
     if kept is None:
         on_progress(Progress("fitting"))
         found = fit(design, spec, engine=engines[engine], seed=seed, on_progress=on_progress)
@@ -103,6 +112,11 @@ def fit_file(
         on_progress(Progress("reading the posterior"))
         diagnostics = json.loads((kept / DIAGNOSTICS).read_text(encoding="utf-8"))
         found = restore(design, spec, read_tree(kept / POSTERIOR), diagnostics)
+    found = replace(found, left_out=told.left_out)
+    beside = None
+    if options.neighbours:
+        kept_there = None if kept is None else read_neighbours(kept)
+        beside = kept_there or neighbours(found, prob=options.ci, seed=seed, on_progress=on_progress)
     on_progress(Progress("tables"))
     settings = settings_of(
         file,
@@ -118,7 +132,16 @@ def fit_file(
         seed=seed,
         options=options,
     )
-    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, left_out=told.left_out)
+    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, neighbours=beside)
+
+
+def _member(model: str | None, design: Design) -> Carried:
+    """Return what is fitted of what was named, if anything was."""
+    if model is None:
+        return headline(design)
+    spec = load_panel_model(model)
+    # A file of one's own is fitted as it is: whoever writes one knows what it is for.
+    return carried(spec, design) if model in panel_model_names() else Carried(spec, ())
 
 
 def _require_errors(design: Design, file: Path) -> None:
@@ -150,7 +173,7 @@ def _require_room(spec: PanelModel, n_units: int, n_groups: int) -> None:
 def fit_moments_file(
     file: Path,
     *,
-    model: str,
+    model: str | None = None,
     seed: int = 1,
     options: FitOptions = OPTIONS,
     on_progress: OnProgress = ignore_progress,
@@ -162,7 +185,7 @@ def fit_moments_file(
     file
         What `cbec-bayes moments` wrote.
     model
-        Name of a panel model, or its TOML file.
+        Name of a panel model, or its TOML file; None for the one that moments carry.
     seed, options, on_progress
         As in `fit_file`.
 
@@ -173,12 +196,13 @@ def fit_moments_file(
     GateError
         The posterior has no mode.
     """
-    spec = options.of(load_panel_model(model), rows=False)
+    spec = options.of(asked_model(model, rows=False), rows=False)
     on_progress(Progress("reading the moments"))
     gathered = load_moments(file)
     _require_room(spec, int(gathered.group_units.sum()), len(gathered.groups))
     on_progress(Progress("fitting"))
     found = fit(gathered, spec, seed=seed, on_progress=on_progress)
+    found = replace(found, left_out=headline(gathered).left_out if model is None else ())
     on_progress(Progress("tables"))
     settings: dict[str, Any] = {"moments": file.resolve().as_posix()}
     settings |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "model": model, "seed": seed}

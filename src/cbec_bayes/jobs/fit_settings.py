@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
+from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
 
@@ -47,12 +48,15 @@ class FitOptions:
         Probability of the intervals of the fit's own tables.
     unit_slopes
         Whether the slope of every unit is written, too.
+    neighbours
+        Whether it is said what the members that lack one term would say.
     """
 
     rope: float | None = None
     prior_scale: float = 1.0
     ci: float = CI_PROB
     unit_slopes: bool = False
+    neighbours: bool = True
 
     def require(self) -> None:
         """Raise `InputError` where one of them makes no sense."""
@@ -83,6 +87,10 @@ class FitOptions:
             raise InputError(f"--unit-slopes: the model '{model.name}' has no slopes of units; 'nested' has")
         if self.unit_slopes and not rows:
             raise InputError("--unit-slopes: moments have none of units by themselves; fit the model to the rows")
+        return self.widened(model)
+
+    def widened(self, model: PanelModel) -> PanelModel:
+        """Return a member with the priors that are asked for."""
         return model if self.prior_scale == 1 else model.widened(self.prior_scale)
 
 
@@ -92,8 +100,19 @@ OPTIONS = FitOptions()
 _OPTIONS = {field.name: getattr(OPTIONS, field.name) for field in fields(FitOptions)}
 
 
+def asked_model(model: str | None, *, rows: bool = True) -> PanelModel:
+    """Return the model of a name or a file, or where none is named the one that would be fitted if all were carried.
+
+    Raises
+    ------
+    InputError
+        The model cannot be read.
+    """
+    return load_panel_model(model or (HEADLINE if rows else HEADLINE_OF_MOMENTS))
+
+
 def settings_of(
-    file: Path, *, model: str, controls: Sequence[str], options: FitOptions = OPTIONS, **asked: Any
+    file: Path, *, model: str | None, controls: Sequence[str], options: FitOptions = OPTIONS, **asked: Any
 ) -> dict[str, Any]:
     """Return what fit.json holds: the arguments of `fit_file`, with files by where they are and what is in them.
 
@@ -102,7 +121,7 @@ def settings_of(
     InputError
         The file or the model cannot be read; an option makes no sense.
     """
-    options.of(load_panel_model(model))
+    options.of(asked_model(model))
     try:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -111,7 +130,7 @@ def settings_of(
         raise InputError("this is a folder, a file was expected", file=file) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=file) from None
-    named = model if model in panel_model_names() else Path(model).resolve().as_posix()
+    named = model if model is None or model in panel_model_names() else Path(model).resolve().as_posix()
     held = {"data": file.resolve().as_posix(), "sha256": digest, **asked, "controls": list(controls), "model": named}
     return {name: held[name] for name in _ASKED} | asdict(options)
 
@@ -124,10 +143,12 @@ def content(settings: Mapping[str, Any]) -> dict[str, Any]:
     InputError
         The model cannot be read.
     """
-    return {**settings, "model": repr(load_panel_model(str(settings["model"])))}
+    model = settings["model"]
+    every = [HEADLINE, HEADLINE_OF_MOMENTS] if model is None else [model]  # which of them follows from the panel
+    return {**settings, "model": " or ".join(repr(load_panel_model(name)) for name in every)}
 
 
-def content_of_moments(file: Path, *, model: str, seed: int, options: FitOptions = OPTIONS) -> dict[str, Any]:
+def content_of_moments(file: Path, *, model: str | None, seed: int, options: FitOptions = OPTIONS) -> dict[str, Any]:
     """Return what a fit of a file of moments depends on; a file that is not there has no content.
 
     Raises
@@ -135,10 +156,10 @@ def content_of_moments(file: Path, *, model: str, seed: int, options: FitOptions
     InputError
         The model cannot be read; an option makes no sense.
     """
-    spec = load_panel_model(model)
+    spec = asked_model(model, rows=False)
     options.of(spec, rows=False)
     held = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-    return {"moments": held, "model": repr(spec), "seed": seed} | asdict(options)
+    return {"moments": held, "model": repr(spec), "named": model is not None, "seed": seed} | asdict(options)
 
 
 def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
@@ -184,13 +205,14 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
     if not held:
         return False
     seed, controls = held["seed"], held["controls"]
-    words = [held[name] for name in _ASKED if name not in ("seed", "controls", "group")]
+    words = [held[name] for name in _ASKED if name not in ("seed", "controls", "group", "model")]
     numbers = [held["prior_scale"], held["ci"], *([] if held["rope"] is None else [held["rope"]])]
     return (
         all(type(value) in (int, float) for value in numbers)
         and type(held["unit_slopes"]) is bool
+        and type(held["neighbours"]) is bool
         and type(seed) is int
         and seed >= 0
         and isinstance(controls, list)
-        and all(isinstance(value, str) for value in (*words, *controls, held["group"] or ""))
+        and all(isinstance(value, str) for value in (*words, *controls, held["group"] or "", held["model"] or ""))
     )

@@ -20,6 +20,7 @@ from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
 from cbec_bayes.jobs.fit_settings import OPTIONS, SETTINGS, FitOptions
+from cbec_bayes.jobs.neighbours import Neighbours
 from cbec_bayes.panel import Panel
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS
@@ -59,8 +60,8 @@ class FittedPanel:
         Those among it that have a default.
     unit_slopes
         The slope of every unit, where it was asked for.
-    left_out
-        Sentences about terms of the model that the panel cannot carry; see `cbec_bayes.bayes.model.carried`.
+    neighbours
+        What the members say that lack one of its terms; None where they were not asked.
     """
 
     panel: Panel | None
@@ -74,7 +75,7 @@ class FittedPanel:
     settings: Mapping[str, Any]
     options: FitOptions = OPTIONS
     unit_slopes: pd.DataFrame | None = None
-    left_out: tuple[str, ...] = ()
+    neighbours: Neighbours | None = None
 
     @property
     def ssc(self) -> str:
@@ -98,7 +99,8 @@ class FittedPanel:
         untold = " and ".join(self.fit.unlearned)
         return (
             *([f"Assumed: {self.fit.model.assumes}"] if self.fit.model.assumes else []),
-            *self.left_out,
+            *self.fit.left_out,
+            *(self.neighbours.said if self.neighbours is not None else ()),
             *([f"Fitted to {gathered}."] if gathered is not None else []),
             *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
             *(
@@ -143,7 +145,8 @@ class FittedPanel:
             "model": self.fit.model.name,
             "question": self.fit.model.question,
             "assumes": self.fit.model.assumes,
-            "left_out": list(self.left_out),
+            "left_out": list(self.fit.left_out),
+            "neighbours": [] if self.neighbours is None else list(self.neighbours.said),
             "priors": {name: str(prior) for name, prior in self.fit.priors.items()},
             "ci_prob": self.options.ci,
             "seed": self.seed,
@@ -161,6 +164,8 @@ class FittedPanel:
             "ledger": self.ledger,
         }
         frames |= {} if self.unit_slopes is None else {"unit_slopes": self.unit_slopes}
+        if self.neighbours is not None and len(self.neighbours.table):
+            frames["neighbours"] = self.neighbours.table
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files[POSTERIOR] = netcdf_bytes(self.fit.tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
@@ -212,7 +217,7 @@ def tabulate(
     seed: int = 1,
     settings: Mapping[str, Any] | None = None,
     options: FitOptions = OPTIONS,
-    left_out: tuple[str, ...] = (),
+    neighbours: Neighbours | None = None,
 ) -> FittedPanel:
     """Return every table of a fit.
 
@@ -230,8 +235,8 @@ def tabulate(
         What was asked for; default what the fit itself knows.
     options
         Those among it that have a default.
-    left_out
-        Sentences about terms that the panel cannot carry.
+    neighbours
+        What the members say that lack one of its terms.
     """
     design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
@@ -263,7 +268,7 @@ def tabulate(
         settings=asked if settings is None else settings,
         options=options,
         unit_slopes=unit_slopes(found, ci) if options.unit_slopes else None,
-        left_out=left_out,
+        neighbours=neighbours,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
-from cbec_bayes.jobs.fit_settings import content, options_of, read_settings, settings_of
+from cbec_bayes.jobs.fit_settings import asked_model, content, options_of, read_settings, settings_of
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel import Roles, load_study_panel, read_panel
 from cbec_bayes.panel.design import Design, make_design
@@ -118,7 +118,7 @@ def question_of_folder(folder: Path, *, seed: int | None = None) -> Question:
     """Return the question about the fit of a folder; errors as `read_settings`."""
     settings = read_settings(folder, seed=seed)
     options = options_of(settings)
-    base = options.of(load_panel_model(settings["model"]))
+    base = options.of(asked_model(settings["model"]))
     design = _design_of(Path(settings["data"]), settings)
     return Question(design=design, base=base, ssc=settings["ssc"], seed=settings["seed"], content=content(settings))
 

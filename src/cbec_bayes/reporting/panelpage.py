@@ -148,8 +148,10 @@ def report(
 
 
 def panel_answer(found: ReportedFit) -> tuple[str, str, str]:
-    """Say in three sentences what was found, how far groups differ, and how far to trust it."""
-    return _common_sentence(found.fitted), _groups_sentence(found.fitted), _checks_sentence(found)
+    """Say in three paragraphs what was found and whether it needs each term, what checks say, and how groups differ."""
+    beside = () if found.fitted.neighbours is None else found.fitted.neighbours.said
+    first = " ".join([_average_sentence(found.fitted), *beside])
+    return first, _checks_sentence(found), _groups_sentence(found.fitted)
 
 
 def _row(fitted: FittedPanel, group: str) -> Mapping[Hashable, Any]:
@@ -161,16 +163,13 @@ def _slope(fitted: FittedPanel, group: str) -> str:
     return with_interval(row["mean"], row["ci_low"], row["ci_high"], row["mcse"])
 
 
-def _common_sentence(fitted: FittedPanel) -> str:
+def _average_sentence(fitted: FittedPanel) -> str:
     average = probability(_row(fitted, GROUP_AVERAGE)["p_positive"])
-    said = (
+    return (
         f"The slope of {fitted.fit.design.terms[0]}, averaged over the units of the panel, is "
         f"{_slope(fitted, GROUP_AVERAGE)}, with {level(fitted.options.ci)} interval; the probability that it is "
         f"positive is {average}."
     )
-    if fitted.fit.model.choice("group_slope") != "pooled":
-        return said
-    return f"{said} Of groups in general, of which those here are a few, it is {_slope(fitted, GROUP_ALL)}."
 
 
 def _groups_sentence(fitted: FittedPanel) -> str:
@@ -178,11 +177,14 @@ def _groups_sentence(fitted: FittedPanel) -> str:
     groups = effects.drop(index=[group for group in NO_GROUPS if group in effects.index])
     if len(groups) < 2 or fitted.fit.model.choice("group_slope") == "off":
         return "All rows share one slope: there are no groups, or the model does not let them differ."
+    general = ""
+    if fitted.fit.model.choice("group_slope") == "pooled":
+        general = f" Of groups in general, of which those here are a few, the slope is {_slope(fitted, GROUP_ALL)}."
     largest, smallest = str(groups["mean"].idxmax()), str(groups["mean"].idxmin())
     return (
         f"Of {len(groups)} groups the largest slope is that of {largest}, {_slope(fitted, largest)}, the smallest that "
         f"of {smallest}, {_slope(fitted, smallest)}; {int(leaves_zero_out(groups).sum()) or 'none'} of the intervals "
-        "leave zero out."
+        f"leave zero out.{general}"
     )
 
 
@@ -201,8 +203,9 @@ def _checks_sentence(found: ReportedFit) -> str:
         listed = f" ({'; '.join(names)})" if names and severity is not Severity.FINE else ""
         parts += [f"{len(names)} {one if len(names) == 1 else many}{listed}"] if names else []
     said = f"Of {len(tried)} check{'' if len(tried) == 1 else 's'} {', '.join(parts) or 'none applies'}."
-    if tried and tried[0].severity in (Severity.CHANGES, Severity.WIDENS):
-        said = f"{title_of(tried[0].name)} {tried[0].severity}: {tried[0].text} {said}"
+    if tried and tried[0].severity in (Severity.CHANGES, Severity.WIDENS, Severity.KNOWING):
+        verb = "widens the answer" if tried[0].severity is Severity.WIDENS else words[tried[0].severity][0]
+        said = f"{title_of(tried[0].name)} {verb}: {tried[0].text} {said}"
     idle = len(results) - len(tried)
     if idle:
         do, say = ("does", "says") if idle == 1 else ("do", "say")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.jobs.fit_tables import FittedPanel
+from cbec_bayes.jobs.neighbours import NOT_LEFT_OUT
 from cbec_bayes.jobs.report import ReportedFit
 from cbec_bayes.reporting.checks import checks_table
 from cbec_bayes.reporting.comparison import compare_table
@@ -46,6 +47,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
             fitted.options.ci,
         ),
         _estimands_table(fitted, digits),
+        _neighbours_table(fitted, origin),
         checks_table(
             "checks",
             found.checks.results,
@@ -159,6 +161,27 @@ def _estimands_table(fitted: FittedPanel, digits: int) -> ReportTable:
                 probability(row["p_rope"]),
             )
             for row in estimands.to_dict("records")
+        ),
+    )
+
+
+def _neighbours_table(fitted: FittedPanel, origin: Origin) -> ReportTable:
+    """Return the average slope under the fitted member and without each of its terms; no rows where it has none."""
+    rows = [] if fitted.neighbours is None else fitted.neighbours.table.to_dict("records")
+    return ReportTable(
+        name="neighbours",
+        caption="The average slope over units under the fitted member, and with one of its terms left out or replaced.",
+        origin=origin,
+        columns=("Term", "Mean", f"{level(fitted.options.ci)} interval", "P(slope > 0)", "Log evidence", "Gates"),
+        rows=tuple(
+            (
+                str(row["term"]) if row["term"] in NOT_LEFT_OUT else f"without {row['term']}",
+                *sampled(row["mean"], row["ci_low"], row["ci_high"], 0.0),
+                probability(row["p_positive"]),
+                number(row["log_evidence"], 1),
+                str(row["gate"]),
+            )
+            for row in rows
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class _Unit:
     gap
         Periods since the row before, zero of the first, shape (T_i,).
     directions
-        Scale's symbol to the changes of the regressor that a pooled coefficient of the unit multiplies, shape (m_i,).
+        Scale's symbol and the changes of the regressor that a pooled coefficient of the unit multiplies, shape (m_i,).
     """
 
     at: slice
@@ -85,28 +85,34 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
     """
     if blocks.unit_scale is not None:
         raise ValueError("unit effects that have a scale are not gone from the changes of the other units")
+    system = changes_of_units(blocks)
+    asked = np.arange(len(system.units)) if units is None else units
+    found = np.empty((len(points), len(asked)))
+    for part in system.chunks(len(points)):
+        scales = collapsed.scales(points[part])
+        sigma = sigma_of_units(blocks.design, collapsed.sigmas, scales)
+        found[part] = system.log_densities(scales, sigma, asked)
+    found[:, _needed(system.units, system.changes[:, 1 + system.free])[asked]] = np.nan
+    return found
+
+
+def changes_of_units(blocks: Blocks) -> ChangesOfUnits:
+    """Lay out the changes of every unit, with the columns of flat coefficients made orthonormal."""
     design, every = blocks.design, _units_of(blocks)
-    asked = np.arange(len(every)) if units is None else units
     laid_out = np.column_stack([design.y, blocks.x])
     changes = np.concatenate([one.turn @ laid_out[one.rows] for one in every])
     location, pooled = coefficient_priors(blocks, resolve(blocks.model, design))
     free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
-    columns = orthogonal(changes[:, 1:], free, changes[:, 1:])[0]
-    system = _System(
+    columns, transform, _ = orthogonal(changes[:, 1:], free, changes[:, 1:])
+    return ChangesOfUnits(
         units=every,
         step=CORRELATIONS[blocks.model.choice("correlation")].step,
         changes=np.column_stack([changes[:, 0], columns]),
         location=location,
         pooled=pooled,
+        free=free,
+        transform=transform,
     )
-    found = np.empty((len(points), len(asked)))
-    step = max(1, _CHUNK // max(1, system.changes.size))
-    for start in range(0, len(points), step):
-        scales = collapsed.scales(points[start : start + step])
-        sigma = sigma_of_units(design, collapsed.sigmas, scales)
-        found[start : start + step] = system.log_densities(scales, sigma, asked)
-    found[:, _needed(every, columns[:, free])[asked]] = np.nan
-    return found
 
 
 def _units_of(blocks: Blocks) -> tuple[_Unit, ...]:
@@ -120,7 +126,7 @@ def _units_of(blocks: Blocks) -> tuple[_Unit, ...]:
         rows = np.flatnonzero(design.unit == u)
         rows = rows[np.argsort(design.time[rows])]
         there = flat.columns[rows][:, flat.is_there[: flat.n_flat, u]]
-        turn = linalg.qr(there)[0][:, there.shape[1] :].T
+        turn = linalg.qr(there)[0][:, there.shape[1] :].T if there.shape[1] else np.eye(len(rows))
         directions = tuple((str(one.scale), turn @ one.regressor[rows]) for one in pooled)
         at = slice(end, end + len(turn))
         found.append(_Unit(at=at, turn=turn, rows=rows, gap=gap[rows], directions=directions))
@@ -138,10 +144,25 @@ def _needed(units: tuple[_Unit, ...], flat: Array) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _System:
+class ChangesOfUnits:
     """All changes: the outcome's and the columns', shape (m, 1 + p), with the priors of the coefficients.
 
-    `step` says how an error follows from the one before; see `cbec_bayes.bayes.moments.lags.Lags.step`.
+    Attributes
+    ----------
+    units
+        Where the changes of each unit stand, and how they are made.
+    step
+        How an error follows from the one before; see `cbec_bayes.bayes.moments.lags.Lags.step`.
+    changes
+        Outcome and columns, those of flat coefficients orthonormal.
+    location
+        Prior precision and mean of every coefficient, shape (2, p).
+    pooled
+        Positions of the coefficients that each scale pools.
+    free
+        Positions of flat coefficients.
+    transform
+        From the coefficients of these columns to the model's own, shape (p, p).
     """
 
     units: tuple[_Unit, ...]
@@ -149,13 +170,18 @@ class _System:
     changes: Array
     location: Array
     pooled: dict[str, Codes]
+    free: Codes
+    transform: Array
+
+    def chunks(self, n_points: int) -> Iterator[slice]:
+        """Yield parts of the points that fit into memory."""
+        step = max(1, _CHUNK // max(1, self.changes.size))
+        yield from (slice(start, start + step) for start in range(0, n_points, step))
 
     def log_densities(self, scales: Scales, sigma: Array, asked: Codes) -> Array:
         """Return the log density of some units given the others, shape (S, units); `sigma` is of all, (S, N)."""
-        width, prior = np.ones((len(sigma), self.location.shape[1])), np.tile(self.location[0], (len(sigma), 1))
-        for name, at in self.pooled.items():
-            width[:, at], prior[:, at] = scales[name][:, None], 1.0
-        white, constant = self._whitened(scales, sigma)
+        width, prior = self.widths(scales)
+        white, constant = self.whitened(scales, sigma)
         y, x = white[:, :, 0], white[:, :, 1:] * width[:, None, :]
         precision = np.swapaxes(x, 1, 2) @ x
         np.einsum("sii->si", precision)[...] += prior
@@ -173,7 +199,15 @@ class _System:
                 found[:, k] += (np.log(values) - turned**2 / values).sum(axis=1) / 2
         return found
 
-    def _whitened(self, scales: Scales, sigma: Array) -> tuple[Array, Array]:
+    def widths(self, scales: Scales) -> tuple[Array, Array]:
+        """Return the scale of every coefficient, one where it has none, and its prior precision over that, (S, p)."""
+        n_points = len(next(iter(scales.values())))
+        width, prior = np.ones((n_points, self.location.shape[1])), np.tile(self.location[0], (n_points, 1))
+        for name, at in self.pooled.items():
+            width[:, at], prior[:, at] = scales[name][:, None], 1.0
+        return width, prior
+
+    def whitened(self, scales: Scales, sigma: Array) -> tuple[Array, Array]:
         """Return the changes over the root of their covariance, (S, m, 1 + p), and each unit's constant, (S, N)."""
         white, constant = np.empty((len(sigma), *self.changes.shape)), np.zeros(sigma.shape)
         for u, unit in enumerate(self.units):

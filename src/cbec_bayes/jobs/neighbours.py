@@ -1,0 +1,280 @@
+"""What the neighbours of a fitted member would say: the average slope without each of its terms, by quick refits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cbec_bayes.bayes.fit import PanelFit, draw_scales
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.carried import carried
+from cbec_bayes.bayes.model.densities import RHO
+from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.bayes.model.terms import TERMS
+from cbec_bayes.bayes.refit import diagnose
+from cbec_bayes.bayes.sampling.gates import PASSED
+from cbec_bayes.checks.severity import Change, Severity, Slope, numbers_of
+from cbec_bayes.estimands.groups import mixed_slopes, slope_quantities
+from cbec_bayes.estimands.summary import Summary
+from cbec_bayes.panel.design import Design
+from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_AVERAGE
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+
+FILE = "neighbours.csv"
+
+COLUMNS = ("term", "member", "mean", "sd", "ci_low", "ci_high", "p_positive", "log_evidence", "gate", "origin")
+
+DRAWS, PILOT = 500, 1_000
+"""Draws of the scales of a refit, and proposals of its pilot samples."""
+
+MAX_WORK = 3e6
+"""Rows times coefficients up to which members are refitted: 100,000 rows of 30."""
+
+PERSISTENT, LIKELY = 0.9, 0.5
+"""Correlation above which errors hardly fade, and its probability from which on that is said."""
+
+FITTED, DIFFERENCES, TRENDS = "as fitted", "first differences", "with trends of units"
+NOT_LEFT_OUT = (FITTED, DIFFERENCES, TRENDS)
+"""Terms of the rows that lack none: the fitted member, and what else errors that hardly fade may be."""
+
+_TERMS: Sequence[tuple[str, str, str]] = (
+    ("correlation", "ar1", "AR(1) errors"),
+    ("correlation", "random_walk", "errors that are a random walk"),
+    ("unit_trend", "", "trends of units"),
+    ("spread", "", "a spread by group"),
+    ("unit_slope", "", "slopes of units"),
+)
+"""Key of a term, its choice or any but the default, and what a sentence calls it."""
+
+_OF_GROUPS: Mapping[str, str] = {"group_control_slope": "controls", "group_time_effect": "periods"}
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The average slope under a fitted member and its neighbours.
+
+    Attributes
+    ----------
+    table
+        As neighbours.csv has it, the fitted member first; empty where no neighbour was fitted.
+    said
+        Sentences: whether the sign stays, and what changes; then, of errors that hardly fade, what else they may be.
+    """
+
+    table: pd.DataFrame
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbour:
+    """A member that differs by a term: what the term is called, and whether it is one that the fitted member has."""
+
+    term: str
+    model: PanelModel
+    is_without: bool = True
+
+
+def neighbours(
+    found: PanelFit, *, prob: float = CI_PROB, seed: int = 1, on_progress: OnProgress = ignore_progress
+) -> Neighbours | None:
+    """Refit a member without each of its terms, and say what becomes of the average slope over units.
+
+    Where the errors of the member hardly fade (their correlation is above `PERSISTENT` with a probability above
+    `LIKELY`) it is also refitted with what else they may be: a random walk, and trends of units if it has none.
+
+    Parameters
+    ----------
+    found
+        The fit, with its gates passed or not.
+    prob
+        Probability of the intervals.
+    seed
+        Of everything random.
+    on_progress
+        Called with every refit.
+
+    Returns
+    -------
+    Neighbours or None
+        None where the member has no such term, or is not collapsed, or there are no rows.
+    """
+    if found.collapsed is None or found.blocks.gathered is not None:
+        return None
+    persistent = _persistent(found)
+    asked = [*without_each_term(found.model), *(_instead(found) if persistent > LIKELY else ())]
+    if not asked:
+        return None
+    if found.design.n_obs * float(found.blocks.n_coefficients) > MAX_WORK:
+        too_many = f"{found.design.n_obs} rows are too many to fit the model again without each of its terms."
+        return Neighbours(pd.DataFrame(columns=list(COLUMNS)), (too_many,))
+    own = slope_quantities(found)[GROUP_AVERAGE].summary(prob)
+    evidence = np.nan if found.log_evidence is None else found.log_evidence
+    gate = "; ".join(found.diagnostics.failures) or PASSED
+    rows: list[dict[str, object]] = [_row(FITTED, found.model, own, evidence, gate)]
+    changes: dict[str, Change] = {}
+    for k, one in enumerate(asked):
+        on_progress(Progress("refit without a term", k, len(asked)))
+        summary, evidence, gate = _refitted(found.design, one.model, prob, seed)
+        rows.append(_row(one.term, one.model, summary, evidence, gate))
+        if summary is not None:
+            changes[one.term] = Change(GROUP_AVERAGE, Slope.of(own), Slope.of(summary))
+    terms = [one.term for one in asked if one.is_without]
+    said = [said_of_sign(Slope.of(own), changes, terms)] if terms else []
+    said += [_said_of_persistence(found, persistent, changes, asked)] if persistent > LIKELY else []
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(origin=str(found.design.origin))
+    return Neighbours(table, tuple(said))
+
+
+def read_neighbours(folder: Path) -> Neighbours | None:
+    """Return what a fit left in its folder; None where it left nothing, or what is there cannot be read."""
+    try:
+        said = json.loads((folder / "diagnostics.json").read_text(encoding="utf-8"))["neighbours"]
+        path = folder / FILE
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else pd.DataFrame()
+    except (OSError, ValueError, KeyError):
+        return None
+    return Neighbours(table.reindex(columns=list(COLUMNS)), tuple(map(str, said))) if said else None
+
+
+def without_each_term(model: PanelModel) -> tuple[_Neighbour, ...]:
+    """Return the member without each of the terms that `neighbours` speaks of, in the order of the sentences."""
+    found = []
+    for key, choice, said in _TERMS:
+        default = model.reduced(**{key: str(TERMS[key].default)})
+        has = model.choice(key) == choice if choice else model.choice(key) != default.choice(key)
+        if has:
+            found.append(_Neighbour(said, _named(model, default, [key])))
+    keys = [key for key in _OF_GROUPS if model.choice(key) != "off"]
+    if keys:
+        said = f"{' and '.join(_OF_GROUPS[key] for key in keys)} by group"
+        found.append(_Neighbour(said, _named(model, model.reduced(**dict.fromkeys(keys, "off")), keys)))
+    return tuple(found)
+
+
+def _instead(found: PanelFit) -> tuple[_Neighbour, ...]:
+    """Return the members that have something else in the place of AR(1) errors that hardly fade."""
+    model = found.model
+    keys = ["correlation", "unit_trend"]
+    walk = _Neighbour(
+        DIFFERENCES, _named(model, model.reduced(correlation="random_walk", unit_trend="off"), keys), is_without=False
+    )
+    with_trends = model.choosing(unit_trend="pooled")
+    if model.choice("unit_trend") != "off" or carried(with_trends, found.design).model.choice("unit_trend") == "off":
+        return (walk,)
+    prior = load_panel_model("unit_trends").priors["xi"]
+    with_trends = replace(with_trends, priors={**model.priors, "xi": prior})
+    return (walk, _Neighbour(TRENDS, _named(model, with_trends, ["unit_trend"]), is_without=False))
+
+
+def _named(model: PanelModel, other: PanelModel, keys: Sequence[str]) -> PanelModel:
+    """Return another member under the name of the first with what it changes, as a model file says it."""
+    changed = [f'{key} = "{other.choice(key)}"' for key in keys if other.choice(key) != model.choice(key)]
+    return replace(other, name=f"{model.name} with {', '.join(changed)}")
+
+
+def _persistent(found: PanelFit) -> float:
+    """Return the probability that AR(1) errors hardly fade; zero for other errors."""
+    if found.model.choice("correlation") != "ar1":
+        return 0.0
+    return float((found.tree["posterior"][RHO].to_numpy() > PERSISTENT).mean())
+
+
+def _refitted(design: Design, model: PanelModel, prob: float, seed: int) -> tuple[Summary | None, float, str]:
+    """Return the average slope under a member, none where a gate is missed, its log evidence, and the gate."""
+    try:
+        blocks = blocks_for(design, model)
+        collapsed = make_collapsed(blocks)
+        drawn = draw_scales(collapsed, draws=DRAWS, chains=1, seed=seed, pilot=PILOT)
+        measured = diagnose(drawn)
+        measured.require()
+    except (GateError, InputError) as error:
+        return None, np.nan, str(error)
+    ess = float(DRAWS) if np.isnan(drawn.ess) else min(drawn.ess, float(DRAWS))
+    summary = mixed_slopes(blocks, collapsed, drawn.points[0], ess)[GROUP_AVERAGE].summary(prob)
+    return summary, np.nan if drawn.evidence.value is None else drawn.evidence.value, PASSED
+
+
+def _row(term: str, model: PanelModel, slope: Summary | None, evidence: float, gate: str) -> dict[str, object]:
+    numbers = (np.nan,) * 5 if slope is None else slope.numbers
+    named = dict(zip(("mean", "sd", "ci_low", "ci_high", "p_positive"), numbers, strict=True))
+    return {"term": term, "member": model.name, **named, "log_evidence": evidence, "gate": gate}
+
+
+def said_of_sign(own: Slope, changes: Mapping[str, Change], terms: Sequence[str]) -> str:
+    """Say first whether the sign of the average slope stays without each term, and then what else changes.
+
+    Parameters
+    ----------
+    own
+        The slope under the fitted member.
+    changes
+        By term, what the slope is without it; a term whose refit cannot be used is not among them.
+    terms
+        All that were tried, in order.
+    """
+    known = [term for term in terms if term in changes]
+    if not known:
+        return f"What the average slope is without {_listed(terms, 'or')} is not known: no refit passed its gates."
+    sign = {1: "positive", -1: "negative", 0: "not settled"}
+    moved = [term for term in known if changes[term].other.sign != own.sign]
+    if own.sign and not moved:
+        said = f"The average slope stays {sign[own.sign]} without {_any_of(known)}"
+    elif own.sign:
+        said = f"The average slope does not stay {sign[own.sign]}: "
+        said += "; ".join(
+            f"without {term} {sign[changes[term].other.sign]}, {_numbers(changes[term])}" for term in moved
+        )
+    elif moved:
+        said = "The sign of the average slope is not settled, but is without one of its terms: "
+        said += "; ".join(
+            f"without {term} {sign[changes[term].other.sign]}, {_numbers(changes[term])}" for term in moved
+        )
+    else:
+        said = f"The sign of the average slope is not settled, nor is it without {_any_of(known)}"
+    rest = [term for term in known if term not in moved]
+    large = [term for term in rest if changes[term].severity is not Severity.FINE]
+    small = [term for term in rest if term not in large]
+    parts = [f"without {term} it would be {_numbers(changes[term])}" for term in large]
+    if small and (moved or large):
+        parts.append(f"without {_listed(small, 'or')} it changes little")
+    elif small:
+        parts.append("it changes little" if len(small) == 1 else "it changes little by any of them")
+    unknown = [term for term in terms if term not in changes]
+    parts += [f"without {_listed(unknown, 'or')} it is not known, for a gate was missed"] if unknown else []
+    return f"{said}; {'; '.join(parts)}." if parts else f"{said}."
+
+
+def _said_of_persistence(
+    found: PanelFit, persistent: float, changes: Mapping[str, Change], asked: Sequence[_Neighbour]
+) -> str:
+    """Say what errors that hardly fade may be, and what the average slope is then."""
+    said = (
+        f"The correlation of errors from one period to the next is above {PERSISTENT:g} with a probability of "
+        f"{persistent:.2f}: trends of units or a unit root are then likelier than errors that fade."
+    )
+    names = {DIFFERENCES: "From first differences", TRENDS: "With trends of units"}
+    parts = []
+    for term in (one.term for one in asked if not one.is_without):
+        slope = f"is {_numbers(changes[term])}" if term in changes else "is not known, for the refit missed a gate"
+        parts.append(f"{names[term]} the average slope {slope}.")
+    has = found.model.choice("unit_trend") != "off"
+    return " ".join([said, *parts, *(["Trends of units are in the fitted member already."] if has else [])])
+
+
+def _numbers(change: Change) -> str:
+    return numbers_of(change.other, change.own)
+
+
+def _listed(terms: Sequence[str], last: str) -> str:
+    return f" {last} ".join([", ".join(terms[:-1]), terms[-1]] if len(terms) > 1 else terms)
+
+
+def _any_of(terms: Sequence[str]) -> str:
+    return terms[0] if len(terms) == 1 else f"any one of its terms ({', '.join(terms)})"
