@@ -139,7 +139,7 @@ def test_a_report_leaves_what_the_reduced_lattice_says(at_once, capsys):
     first = page.split('<p class="lead">')[1].split("</p>")[0]
     assert html.unescape(first) == said.split("\n")[0]
     table = pd.read_csv(at_once / "specifications.csv")
-    assert table["member"].nunique() == 8
+    assert table["member"].nunique() == 4  # the panel is too small for periods by group
 
 
 def test_a_report_is_made_again_once_the_whole_lattice_is_known(copied, capsys):
