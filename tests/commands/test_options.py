@@ -54,10 +54,12 @@ def test_options_of_one_name_are_told_in_the_same_words():
     assert several <= {"--out", "--seed", "--engine", "--n", "--model", "--unit", *(f for f in told if f[0] != "-")}
 
 
-def test_what_shapes_the_tables_of_a_fit_is_asked_for_once():
-    """By `fit`; the commands that look at its folder find it there."""
-    for flag in ("--rope", "--prior-scale", "--ci", "--unit-slopes"):
+def test_what_shapes_the_tables_of_a_fit_is_asked_for_where_a_panel_is_named():
+    """The commands that look at the folder of a fit find it there."""
+    for flag in ("--rope", "--unit-slopes"):
         assert {name for name, own in options().items() if flag in own} == {"fit"}
+    for flag in ("--prior-scale", "--ci"):
+        assert {name for name, own in options().items() if flag in own} == {"fit", "specifications"}
 
 
 def test_commands_are_listed_in_their_order():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,33 @@ def test_another_folder_takes_what_lies_in_that_of_the_fit(at_once, copied, tmp_
     assert content(tmp_path / "check").items() <= own.items()
     assert content(tmp_path / "compare").items() <= own.items()
     assert "report.html" in own
+
+
+def test_a_report_leaves_what_the_reduced_lattice_says(at_once, capsys):
+    assert program("specifications", at_once, "--reduced") == 0
+    said = capsys.readouterr().out
+    assert "Nothing has changed" in said
+    page = (at_once / "report.html").read_text(encoding="utf-8")
+    first = page.split('<p class="lead">')[1].split("</p>")[0]
+    assert html.unescape(first) == said.split("\n")[0]
+    table = pd.read_csv(at_once / "specifications.csv")
+    assert table["member"].nunique() == 4  # the panel is too small for periods by group
+
+
+def test_a_report_is_made_again_once_the_whole_lattice_is_known(copied, capsys):
+    assert program("report", copied, "--workers", 1) == 0
+    assert program("specifications", copied, "--workers", 2, "-q") == 0
+    whole = (copied / "specifications.csv").read_bytes()
+    capsys.readouterr()
+    assert program("report", copied, "--workers", 1) == 0
+    assert "Nothing has changed" not in capsys.readouterr().out
+    assert (copied / "specifications.csv").read_bytes() == whole
+    table = pd.read_csv(copied / "specifications.csv")
+    assert f"of {table['member'].nunique()}: weight" in (copied / "report.html").read_text(encoding="utf-8")
+    assert program("report", copied, "--workers", 1) == 0
+    assert "Nothing has changed" in capsys.readouterr().out
+    assert program("specifications", copied) == 0
+    assert "Nothing has changed" in capsys.readouterr().out
 
 
 def edited_table(folder: Path) -> None:

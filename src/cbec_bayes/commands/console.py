@@ -140,6 +140,8 @@ class Found:
         What another command can go on from; see `cbec_bayes.runtime.receipts.Receipt`.
     parts
         What other commands would have found and written on the way, by their names: they get receipts too.
+    content
+        What a part depends on, where that is something else than what the command itself depends on.
     """
 
     said: str
@@ -148,6 +150,7 @@ class Found:
     require: Callable[[], None] = lambda: None
     results: Any = None
     parts: Mapping[str, Found] = field(default_factory=dict)
+    content: Mapping[str, Any] | None = None
 
     def receipts(self, command: str, content: Mapping[str, Any]) -> dict[str, str]:
         """Return the receipts of a command and of its parts as files; `content` is what they depend on."""
@@ -155,7 +158,7 @@ class Found:
 
         files = {}
         for name, found in {**self.parts, command: self}.items():
-            key = receipts.digest(name, content)
+            key = receipts.digest(name, content if found.content is None else found.content)
             own = receipts.make(key, found.files, said=found.said, found=plain(found.tables), results=found.results)
             files[receipts.file_of(name)] = own.text()
         return files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -276,13 +277,15 @@ def report(
         workers=workers,
         scheduler=scheduler,
     )
-    deliver(request, _report_of(request, folder, seed), _of_folder(folder, seed))
+    deliver(request, _report_of(request, folder, seed), _of_report(request, folder, seed))
 
 
 def _report_of(request: Request, folder: Path, seed: int | None) -> Find:
     """Return what makes the report of a fit's folder, and with it all that `check` and `compare` would leave there."""
     from cbec_bayes.checks import checks_frame
+    from cbec_bayes.commands.specifications import found_of_specifications
     from cbec_bayes.jobs.report import report_folder
+    from cbec_bayes.jobs.specifications import COMMAND
     from cbec_bayes.reporting.panelpage import panel_answer, render_panel
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
@@ -292,7 +295,14 @@ def _report_of(request: Request, folder: Path, seed: int | None) -> Find:
         page = render_panel(found)
         drawn = {result.name: page.get(f"figures/{result.name}.svg") for result in found.checks.results}
         figures = {f"check_{name}.svg": svg for name, svg in drawn.items() if svg is not None}
-        parts = {"check": _found_of_checks(found.checks, figures), "compare": _found_of_comparison(found.compared)}
+        own = _of_folder(folder, seed)()
+        parts = {
+            "check": replace(_found_of_checks(found.checks, figures), content=own),
+            "compare": replace(_found_of_comparison(found.compared), content=own),
+        }
+        if found.specified is not None:
+            reduced = not _of_report(request, folder, seed)()["whole_lattice"]
+            parts[COMMAND] = replace(found_of_specifications(found.specified), content={**own, "reduced": reduced})
         sentences = panel_answer(found)
         tables = {
             "answer": list(sentences),
@@ -339,6 +349,19 @@ def _of_folder(folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]
         from cbec_bayes.jobs.fit_settings import content, read_settings
 
         return content(read_settings(folder, seed=seed))
+
+    return depends
+
+
+def _of_report(request: Request, folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:
+    """Return what tells what the report of a fit's folder depends on: also whether all specifications are known."""
+
+    def depends() -> Mapping[str, Any]:
+        from cbec_bayes.jobs.fit_settings import content, read_settings
+        from cbec_bayes.jobs.specifications import is_whole_known
+
+        settings = read_settings(folder, seed=seed)
+        return {**content(settings), "whole_lattice": is_whole_known(_places(request, folder), settings)}
 
     return depends
 

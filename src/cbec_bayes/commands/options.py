@@ -134,6 +134,10 @@ Ci = Annotated[
         help="Probability of the intervals in the fit's own tables; comparisons and checks have 95 % ones.",
     ),
 ]
+Reduced = Annotated[
+    bool,
+    typer.Option("--reduced", help="Only the eight specifications that move slopes most."),
+]
 UnitSlopes = Annotated[
     bool,
     typer.Option("--unit-slopes", help="Write unit_slopes.csv, too: every unit's own slope, where the model has them."),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.options import (
+    Ci,
     Controls,
     Convention,
     ExposureIfAny,
@@ -20,7 +22,9 @@ from cbec_bayes.commands.options import (
     Out,
     OutcomeIfAny,
     PanelFile,
+    PriorScale,
     Quiet,
+    Reduced,
     Scheduler,
     StudyIfAny,
     TimeIfAny,
@@ -29,6 +33,7 @@ from cbec_bayes.commands.options import (
     names,
 )
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
@@ -48,6 +53,9 @@ def specifications(
     group: Group = None,
     model: Model = "robust",
     convention: Convention = "reghdfe",
+    prior_scale: PriorScale = 1.0,
+    ci: Ci = CI_PROB,
+    reduced: Reduced = False,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -59,9 +67,11 @@ def specifications(
     """Ask under which assumptions a slope holds; writes specifications.csv, mixture.csv, conclusions.csv, a figure."""
     needed = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
     _one_source(folder, study, needed)
+    if folder is not None and (prior_scale, ci) != (1.0, CI_PROB):
+        raise InputError("--prior-scale and --ci are those of the fit: fit with them, or name the panel by --data")
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
-    question = _asks(folder, study, data, asked, seed)
+    question = _asks(folder, study, data, asked, seed, {"prior_scale": prior_scale, "ci": ci}, reduced=reduced)
     place = out or folder
     request = Request(
         command="specifications",
@@ -79,7 +89,7 @@ def specifications(
         from cbec_bayes.jobs.specifications import specify
 
         found = specify(question(), kept_in=place, executor=executor, on_progress=on_progress)
-        return _found_of_specifications(found, place)
+        return replace(found_of_specifications(found), require=lambda: _require(found, place))
 
     deliver(request, find, lambda: question().content)
 
@@ -98,29 +108,43 @@ def _one_source(folder: Path | None, study: str | None, needed: Mapping[str, obj
 
 
 def _asks(
-    folder: Path | None, study: str | None, data: Path | None, asked: Mapping[str, Any], seed: int | None
+    folder: Path | None,
+    study: str | None,
+    data: Path | None,
+    asked: Mapping[str, Any],
+    seed: int | None,
+    more: Mapping[str, Any],
+    *,
+    reduced: bool,
 ) -> Callable[[], Question]:
     """Return what reads the panel that was named."""
+    from cbec_bayes.jobs.fit_settings import FitOptions
     from cbec_bayes.jobs.specifications import question_of_file, question_of_folder, question_of_study
+
+    options = FitOptions(**more)
 
     def question() -> Question:
         if folder is not None:
-            return question_of_folder(folder, seed=seed)
+            return question_of_folder(folder, seed=seed, reduced=reduced)
         if study is not None:
-            return question_of_study(study, seed=asked["seed"])
-        return question_of_file(Path(str(data)), **asked)
+            return question_of_study(study, seed=asked["seed"], options=options, reduced=reduced)
+        return question_of_file(Path(str(data)), **asked, options=options, reduced=reduced)
 
     return question
 
 
-def _found_of_specifications(found: Specified, place: Path | None) -> Found:
+def _require(found: Specified, place: Path | None) -> None:
+    """Forget unfinished work, for the results are written, and raise where they are of no use."""
     from cbec_bayes.jobs.specifications import forget
-    from cbec_bayes.reporting.specifications import curve_files
 
-    def require() -> None:
-        if place is not None:
-            forget(place)
-        found.require()
+    if place is not None:
+        forget(place)
+    found.require()
+
+
+def found_of_specifications(found: Specified) -> Found:
+    """Return what a command that weighs specifications prints, writes and leaves to others."""
+    from cbec_bayes.reporting.specifications import curve_files
 
     tables = {
         "conclusions": found.conclusions,
@@ -128,5 +152,9 @@ def _found_of_specifications(found: Specified, place: Path | None) -> Found:
         "specifications": found.specifications,
         "sentences": list(found.sentences),
     }
-    files = {**found.files(), **curve_files(found.specifications, found.exposure)}
-    return Found(said="\n\n".join(found.sentences) + "\n", tables=tables, files=files, require=require)
+    return Found(
+        said="\n\n".join(found.sentences) + "\n",
+        tables=tables,
+        files={**found.files(), **curve_files(found.specifications, found.exposure, prob=found.ci)},
+        results=found.packed(),
+    )

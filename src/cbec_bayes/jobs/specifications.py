@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,35 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
-from cbec_bayes.jobs.fit_settings import asked_model, content, options_of, read_settings, settings_of
+from cbec_bayes.jobs.fit_settings import (
+    OPTIONS,
+    FitOptions,
+    asked_model,
+    content,
+    options_of,
+    read_settings,
+    settings_of,
+)
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel import Roles, load_study_panel, read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.study import load_study
+from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.exact import pack_or_none, unpack
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.journal import Journal
+from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
-from cbec_bayes.runtime.receipts import program
 from cbec_bayes.specifications.conclusions import ABOUT_WEIGHTS, conclusion_sentences, conclusions
-from cbec_bayes.specifications.lattice import LEVELS, LOGARITHMS, Lattice, lattice
+from cbec_bayes.specifications.lattice import LEVELS, LOGARITHMS, Lattice, lattice, lattice_base
 from cbec_bayes.specifications.members import DRAWS, Member, MemberTask, fit_member, member_of
 from cbec_bayes.specifications.mixture import mixture_frame
 from cbec_bayes.specifications.tables import Weighed, classical_slopes, specifications_frame, weigh
+
+COMMAND = "specifications"
+"""That writes these results, and leaves a receipt of its name."""
 
 UNFINISHED = "unfinished-specifications.jsonl"
 """Where finished members are kept until all are."""
@@ -51,6 +64,8 @@ class Question:
         Whether the logarithm of the outcome is asked about as well.
     reduced
         Whether the lattice is the reduced one, of eight members.
+    ci
+        Probability of the intervals.
     content
         What the answer depends on.
     """
@@ -61,6 +76,7 @@ class Question:
     seed: int
     logarithms: bool = False
     reduced: bool = False
+    ci: float = CI_PROB
     content: Mapping[str, Any]
 
 
@@ -72,6 +88,8 @@ class Specified:
     ----------
     exposure
         The regressor.
+    ci
+        Probability of the intervals.
     specifications, mixture, conclusions
         The tables of the files of these names.
     left_out
@@ -81,6 +99,7 @@ class Specified:
     """
 
     exposure: str
+    ci: float = CI_PROB
     specifications: pd.DataFrame
     mixture: pd.DataFrame
     conclusions: pd.DataFrame
@@ -91,7 +110,7 @@ class Specified:
     def sentences(self) -> tuple[str, ...]:
         """What is found, conclusions first, and what it does not say."""
         n = int(self.specifications[["member", "outcome_scale"]].drop_duplicates().shape[0])
-        found = [*conclusion_sentences(self.conclusions, self.exposure), ABOUT_WEIGHTS]
+        found = [*conclusion_sentences(self.conclusions, self.exposure, self.ci), ABOUT_WEIGHTS]
         if len(set(self.conclusions["outcome_scale"])) > 1:
             found.append(
                 "Slopes of the outcome and of its logarithm have different units, and their predictions are not "
@@ -108,22 +127,40 @@ class Specified:
         tables = {"specifications": self.specifications, "mixture": self.mixture, "conclusions": self.conclusions}
         return {f"{name}.csv": csv_text(table) for name, table in tables.items()}
 
+    def packed(self) -> Any:
+        """Return everything as a receipt keeps it; `specified_of_receipts` reads it."""
+        return pack_or_none({field.name: getattr(self, field.name) for field in fields(self)})
+
     def require(self) -> None:
         """Raise `GateError` where no member passed its gates."""
         if self.conclusions.empty:
             raise GateError("no specification passed its gates")
 
 
-def question_of_folder(folder: Path, *, seed: int | None = None) -> Question:
-    """Return the question about the fit of a folder; errors as `read_settings`."""
+def question_of_folder(folder: Path, *, seed: int | None = None, reduced: bool = False) -> Question:
+    """Return the question about the fit of a folder, with the options of the fit; errors as `read_settings`."""
     settings = read_settings(folder, seed=seed)
     options = options_of(settings)
     base = options.of(asked_model(settings["model"]))
-    design = _design_of(Path(settings["data"]), settings)
-    return Question(design=design, base=base, ssc=settings["ssc"], seed=settings["seed"], content=content(settings))
+    return Question(
+        design=_design_of(Path(settings["data"]), settings),
+        base=base,
+        ssc=settings["ssc"],
+        seed=settings["seed"],
+        reduced=reduced,
+        ci=options.ci,
+        content=content_of_question(settings, reduced=reduced),
+    )
 
 
-def question_of_file(file: Path, *, ssc: str, seed: int, model: str, **asked: Any) -> Question:
+def content_of_question(settings: Mapping[str, Any], *, reduced: bool) -> dict[str, Any]:
+    """Return what the answer about the panel of a fit depends on; `settings` are what fit.json holds."""
+    return {**content(settings), "reduced": reduced}
+
+
+def question_of_file(
+    file: Path, *, ssc: str, seed: int, model: str, options: FitOptions = OPTIONS, reduced: bool = False, **asked: Any
+) -> Question:
     """Return the question about a file's panel.
 
     Parameters
@@ -134,27 +171,43 @@ def question_of_file(file: Path, *, ssc: str, seed: int, model: str, **asked: An
         As in `Question`.
     model
         Name or file of the member whose priors hold throughout.
+    options
+        Of these the width of the priors and the probability of the intervals count.
+    reduced
+        As in `Question`.
     **asked
         Names of columns, as for `cbec_bayes.jobs.fit.fit_file`.
     """
-    settings = settings_of(file, model=model, ssc=ssc, seed=seed, engine="auto", **asked)
+    settings = settings_of(file, model=model, ssc=ssc, seed=seed, engine="auto", options=options, **asked)
     return Question(
-        design=_design_of(file, settings), base=load_panel_model(model), ssc=ssc, seed=seed, content=content(settings)
+        design=_design_of(file, settings),
+        base=options.of(load_panel_model(model)),
+        ssc=ssc,
+        seed=seed,
+        reduced=reduced,
+        ci=options.ci,
+        content=content_of_question(settings, reduced=reduced),
     )
 
 
-def question_of_study(study: str | Path, *, seed: int) -> Question:
+def question_of_study(
+    study: str | Path, *, seed: int, options: FitOptions = OPTIONS, reduced: bool = False
+) -> Question:
     """Return the question about a study's panel; a study of printed tables alone raises `InputError`."""
+    options.require()
     found = load_study(study)
     if found.panel is None:
         raise InputError("the study has printed tables alone, and no panel", file=found.path)
     return Question(
         design=make_design(load_study_panel(found)),
-        base=None,
+        base=None if options.prior_scale == 1 else options.widened(lattice_base()),
         ssc=found.panel.convention,
         seed=seed,
         logarithms=found.panel.logarithm,
-        content={"inputs": input_hashes(found), "seed": seed},
+        reduced=reduced,
+        ci=options.ci,
+        content={"inputs": input_hashes(found), "seed": seed, "reduced": reduced}
+        | {"ci": options.ci, "prior_scale": options.prior_scale},
     )
 
 
@@ -190,7 +243,7 @@ def specify(
     tasks = [
         MemberTask(one, design, question.seed, draws) for design, found in lattices for one in found.specifications
     ]
-    what = json.dumps({**question.content, "draws": draws, **program()}, default=str)
+    what = json.dumps({**question.content, "draws": draws, **receipts.program()}, default=str)
     journal = None if kept_in is None else Journal(kept_in / UNFINISHED, what)
     raw = fan_out(executor, fit_member, tasks, journal=journal, on_progress=on_progress, named="specification")
     on_progress(Progress("weighing the specifications"))
@@ -205,12 +258,42 @@ def specify(
     specifications, mixture, concluded = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
     return Specified(
         exposure=question.design.terms[0],
+        ci=question.ci,
         specifications=specifications,
         mixture=mixture,
         conclusions=concluded,
         left_out=tuple(dict.fromkeys(said for _, found in lattices for said in found.left_out)),
         missed={one.specification.name: one.gate for one in members if not one.passed},
     )
+
+
+def specified_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None = None) -> Specified | None:
+    """Return what `specifications` or `report` found of a fit's panel, of the whole lattice if there is; None if not.
+
+    Parameters
+    ----------
+    places
+        Folders, in the order in which they are looked into.
+    folder, seed
+        As in `question_of_folder`; what the answer must be of.
+    """
+    settings = read_settings(folder, seed=seed) if places else {}
+    found = (_kept(places, settings, reduced=reduced) for reduced in (False, True)) if places else ()
+    return next((one for one in found if one is not None), None)
+
+
+def is_whole_known(places: Sequence[Path], settings: Mapping[str, Any]) -> bool:
+    """Return whether the answer of the whole lattice about the panel of a fit lies in one of several folders."""
+    return _kept(places, settings, reduced=False) is not None
+
+
+def _kept(places: Sequence[Path], settings: Mapping[str, Any], *, reduced: bool) -> Specified | None:
+    for packed in receipts.results(places, COMMAND, content_of_question(settings, reduced=reduced)):
+        try:
+            return Specified(**unpack(packed))
+        except (KeyError, TypeError, ValueError):
+            continue
+    return None
 
 
 def forget(kept_in: Path) -> None:
@@ -235,7 +318,7 @@ def _tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     weighed: Weighed = weigh(members, seed=question.seed)
     return (
-        specifications_frame(weighed, classical_slopes(design, members), design.origin),
-        mixture_frame(members, weighed.weight, design, question.ssc),
-        conclusions(members, weighed.weight, design.origin),
+        specifications_frame(weighed, classical_slopes(design, members), design.origin, question.ci),
+        mixture_frame(members, weighed.weight, design, question.ssc, question.ci),
+        conclusions(members, weighed.weight, design.origin, question.ci),
     )

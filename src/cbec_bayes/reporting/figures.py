@@ -24,8 +24,7 @@ from cbec_bayes.reporting.drawing import (
     as_svg,
     new_figure,
 )
-from cbec_bayes.reporting.tables import level
-from cbec_bayes.runtime.labels import CI_PROB
+from cbec_bayes.runtime.labels import CI_PROB, level
 
 Array = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ import pandas as pd
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.drawing import GROUP_TITLES
-from cbec_bayes.reporting.tables import ReportTable, level, number, probability, sampled, whole, with_interval
+from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, whole, with_interval
 from cbec_bayes.runtime.files import asset_dir
-from cbec_bayes.runtime.labels import CI_PROB, Origin
+from cbec_bayes.runtime.labels import CI_PROB, Origin, level
 
 
 def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[ReportTable]:

@@ -18,12 +18,14 @@ from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.files import figure_files, table_files
 from cbec_bayes.reporting.paneltables import MOST_DRAWN, own_regressions, panel_tables, shown_groups
-from cbec_bayes.reporting.tables import level, probability, slope_decimals, with_interval
+from cbec_bayes.reporting.specifications import curve_files
+from cbec_bayes.reporting.tables import probability, slope_decimals, with_interval
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text, write_files
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS, level
 from cbec_bayes.runtime.versions import versions
+from cbec_bayes.specifications.conclusions import conclusion_sentences
 
 FILE = "report.html"
 
@@ -40,6 +42,8 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         if len(found.learned)
         else None,
     }
+    specified = found.specified
+    curves = {} if specified is None else curve_files(specified.specifications, specified.exposure, prob=specified.ci)
     checks = {one.name: draw(one, title_of(one.name), design.terms[0]) for one in found.checks.results}
     html = render_template(
         "panel.html.j2",
@@ -56,6 +60,8 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         most_groups=MOST_GROUPS,
         tables=tables,
         **drawn,
+        curves=list(curves.values()),
+        lattice_sentences=() if specified is None else specified.sentences,
         path_gates="" if found.path is None else found.path.gates,
         check_figures=_of_checks(checks, shown=True),
         more_check_figures=_of_checks(checks, shown=False),
@@ -71,6 +77,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         "compare.csv": csv_text(found.compared),
         **found.checks.files(),
         **figure_files(drawn | checks),
+        **({} if specified is None else specified.files() | curves),
         **table_files(tables),
     }
 
@@ -147,11 +154,23 @@ def report(
     return write_files(Path(out), {**render_panel(report_fit(fitted, executor=executor)), **fitted.files()})
 
 
-def panel_answer(found: ReportedFit) -> tuple[str, str, str]:
-    """Say in three paragraphs what was found and whether it needs each term, what checks say, and how groups differ."""
+def panel_answer(found: ReportedFit) -> tuple[str, ...]:
+    """Say what holds under every specification, what the fitted member says, what checks say, and how groups differ.
+
+    Each paragraph says under which model its numbers are, so that no two contradict each other.
+    """
     beside = () if found.fitted.neighbours is None else found.fitted.neighbours.said
     first = " ".join([_average_sentence(found.fitted), *beside])
-    return first, _checks_sentence(found), _groups_sentence(found.fitted)
+    return *_lattice_sentence(found), first, _checks_sentence(found), _groups_sentence(found.fitted)
+
+
+def _lattice_sentence(found: ReportedFit) -> tuple[str, ...]:
+    """Say what becomes of the average slope under every specification; nothing where these were not weighed."""
+    if found.specified is None or found.specified.conclusions.empty:
+        return ()
+    table = found.specified.conclusions
+    own = table[table["group"] == GROUP_AVERAGE]
+    return (" ".join(conclusion_sentences(own, found.specified.exposure, found.specified.ci)),)
 
 
 def _row(fitted: FittedPanel, group: str) -> Mapping[Hashable, Any]:
@@ -165,8 +184,9 @@ def _slope(fitted: FittedPanel, group: str) -> str:
 
 def _average_sentence(fitted: FittedPanel) -> str:
     average = probability(_row(fitted, GROUP_AVERAGE)["p_positive"])
+    exposure, model = fitted.fit.design.terms[0], fitted.fit.model.name
     return (
-        f"The slope of {fitted.fit.design.terms[0]}, averaged over the units of the panel, is "
+        f"Under the model {model} the slope of {exposure}, averaged over the units of the panel, is "
         f"{_slope(fitted, GROUP_AVERAGE)}, with {level(fitted.options.ci)} interval; the probability that it is "
         f"positive is {average}."
     )

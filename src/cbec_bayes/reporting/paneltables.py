@@ -17,8 +17,9 @@ from cbec_bayes.reporting.checks import checks_table
 from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.hierarchy import contrast_table, own_slope
-from cbec_bayes.reporting.tables import ReportTable, level, number, probability, sampled, sampled_decimals, whole
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, NO_GROUPS, Origin
+from cbec_bayes.reporting.spectables import specification_tables
+from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, sampled_decimals, whole
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, NO_GROUPS, Origin, level
 
 MOST_DRAWN = MOST_GROUPS
 """Groups that a figure shows at most: the largest and the smallest slopes."""
@@ -48,6 +49,11 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         ),
         _estimands_table(fitted, digits),
         _neighbours_table(fitted, origin),
+        *(
+            []
+            if found.specified is None or found.specified.conclusions.empty
+            else specification_tables("", found.specified)
+        ),
         checks_table(
             "checks",
             found.checks.results,
@@ -58,6 +64,12 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         _ledger_table(fitted.ledger, origin),
     )
     return {table.name: table for table in tables}
+
+
+def _specified_tables(found: ReportedFit) -> list[ReportTable]:
+    if found.specified is None or found.specified.conclusions.empty:
+        return []
+    return specification_tables("", found.specified)
 
 
 def shown_groups(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:

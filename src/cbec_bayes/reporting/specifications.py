@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.reporting.drawing import BLUE, GREY, GROUP_TITLES, INK, as_svg, new_figure
-from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW, level
 from cbec_bayes.specifications.lattice import AXES, OUTCOME_SCALE
 
 LIGHTEST = 0.25
@@ -18,7 +18,7 @@ LIGHTEST = 0.25
 _PANEL, _ROW, _REST = 1.5, 0.19, 1.2  # inches
 
 
-def curve_files(table: pd.DataFrame, exposure: str, study: str = "") -> dict[str, str | bytes]:
+def curve_files(table: pd.DataFrame, exposure: str, study: str = "", prob: float = CI_PROB) -> dict[str, str | bytes]:
     """Return the figures of specifications.csv, one for each scale of the outcome, as SVG by name.
 
     Where a page shows the curves of several studies the name of each tells their elements apart.
@@ -29,11 +29,13 @@ def curve_files(table: pd.DataFrame, exposure: str, study: str = "") -> dict[str
         part = table[(table[OUTCOME_SCALE] == scale) & table["mean"].notna()]
         if len(part):
             name = "specifications.svg" if len(scales) == 1 else f"specifications_{scale}.svg"
-            found[name] = specification_curve(part, exposure, "" if len(scales) == 1 else scale, study)
+            found[name] = specification_curve(part, exposure, "" if len(scales) == 1 else scale, study, prob)
     return found
 
 
-def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "", study: str = "") -> str:
+def specification_curve(
+    table: pd.DataFrame, exposure: str, scale: str = "", study: str = "", prob: float = CI_PROB
+) -> str:
     """Draw each slope with its interval under all members, the best prediction first, and below what they assume.
 
     Parameters
@@ -46,6 +48,8 @@ def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "", stu
         Of the outcome, where there are several.
     study
         Name of the study, where there are several.
+    prob
+        Of the intervals.
     """
     members = table.drop_duplicates("member").sort_values("elpd_unit", ascending=False)
     order = {member: i for i, member in enumerate(members["member"])}
@@ -68,7 +72,7 @@ def specification_curve(table: pd.DataFrame, exposure: str, scale: str = "", stu
         return as_svg(
             figure,
             "Specification curve" + (f", {study}" if study else "") + (f" ({scale})" if scale else ""),
-            f"{len(groups)} slopes under {len(members)} specifications with {CI_PROB:.0%} intervals, ordered by "
+            f"{len(groups)} slopes under {len(members)} specifications with {level(prob)} intervals, ordered by "
             f"what they predict of units left out, first {best}; the numbers are in specifications.csv",
         )
 

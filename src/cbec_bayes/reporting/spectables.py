@@ -11,7 +11,7 @@ import pandas as pd
 from cbec_bayes.jobs.specifications import Specified
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.tables import ReportTable, number, percent, probability, sampled, with_interval
-from cbec_bayes.runtime.labels import GROUP_NEW, Origin
+from cbec_bayes.runtime.labels import GROUP_NEW, Origin, level
 from cbec_bayes.specifications.mixture import WEIGHTY
 
 SHOWN = 8
@@ -19,13 +19,21 @@ SHOWN = 8
 
 
 def specification_tables(name: str, found: Specified) -> list[ReportTable]:
-    """Return a study's slopes under the mixture of specifications, and under those that have most weight."""
+    """Return slopes under the mixture of specifications, and under those that have most weight.
+
+    Parameters
+    ----------
+    name
+        Of the study, before the names of the tables; blank for a panel of one's own.
+    found
+        What `cbec_bayes.jobs.specifications.specify` found.
+    """
     return [_mixture_table(name, found), _members_table(name, found)]
 
 
 def _mixture_table(name: str, found: Specified) -> ReportTable:
     concluded = {(row["group"], row["outcome_scale"]): row for row in found.conclusions.to_dict("records")}
-    rows, several = [], _has_scales(found)
+    rows, several, ci = [], _has_scales(found), level(found.ci)
     for row in found.mixture.to_dict("records"):
         own = concluded[row["group"], row["outcome_scale"]]
         scale = f", {row['outcome_scale']}" if several else ""
@@ -40,15 +48,23 @@ def _mixture_table(name: str, found: Specified) -> ReportTable:
             )
         )
     return ReportTable(
-        name=f"{name}_mixture",
+        name=f"{name}_mixture" if name else "mixture",
         caption=(
             "Slope of the exposure under the mixture of specifications, each with the weight that its predictions of "
-            "units left out earn (stacking): mean, 95 % equal-tailed interval, probability of a positive slope; how "
+            f"units left out earn (stacking): mean, {ci} equal-tailed interval, probability of a positive slope; how "
             f"many specifications with weight ({percent(WEIGHTY)} or more) have a positive and a negative mean; the "
             "same of all specifications; and the range of their means."
         ),
         origin=Origin(found.mixture["origin"].iloc[0]),
-        columns=("Slope", "Mean", "95 % interval", "P(slope > 0)", "With weight, + / −", "All, + / −", "Means of all"),
+        columns=(
+            "Slope",
+            "Mean",
+            f"{level(found.ci)} interval",
+            "P(slope > 0)",
+            "With weight, + / −",
+            "All, + / −",
+            "Means of all",
+        ),
         rows=tuple(rows),
     )
 
@@ -71,10 +87,10 @@ def _members_table(name: str, found: Specified) -> ReportTable:
             )
         )
     return ReportTable(
-        name=f"{name}_specifications_shown",
+        name=f"{name}_specifications_shown" if name else "specifications_shown",
         caption=(
             f"The specifications with most weight, of {len(weights)}: weight by stacking, log evidence, log density of "
-            "units left out (with its standard error over units), and the slopes with their 95 % intervals. "
+            f"units left out (with its standard error over units), and the slopes with {level(found.ci)} intervals. "
             "A specification is named by the terms that it has beyond the simplest. specifications.csv has all, and "
             "what each assumes."
         ),

@@ -183,11 +183,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def level(prob: float) -> str:
-    """Write the probability of an interval, as 95 %."""
-    return f"{100 * prob:g} %"
-
-
 def interval(low: float, high: float, decimals: int = 2) -> str:
     """Write an interval."""
     return f"{number(low, decimals)} to {number(high, decimals)}"

@@ -28,3 +28,8 @@ class Origin(StrEnum):
     OBSERVED = "observed"
     RECONSTRUCTED = "reconstructed"
     SIMULATED = "simulated"
+
+
+def level(prob: float) -> str:
+    """Write the probability of an interval, as 95 %."""
+    return f"{100 * prob:g} %"

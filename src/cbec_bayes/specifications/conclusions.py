@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.panel.within import Array
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, Origin
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, Origin, level
 from cbec_bayes.specifications.lattice import AXES, choice_of
 from cbec_bayes.specifications.members import Member
 from cbec_bayes.specifications.mixture import WEIGHTY, mixtures
@@ -45,7 +45,7 @@ CONCLUSION_COLUMNS = (
 """Of conclusions.csv.
 
 `members` have weight: of these are `positive`, `negative` (by the mean), `settled_positive`, `settled_negative` (by the
-95 % interval), and `mean_low` to `mean_high`, the range of means. `lattice` and what begins with it are of all members
+interval), and `mean_low` to `mean_high`, the range of means. `lattice` and what begins with it are of all members
 that passed their gates. `term` is the assumption that best tells the sign over the lattice, which it does for
 `term_share` of the members; `positive_under` and `negative_under` are its values.
 """
@@ -62,7 +62,7 @@ ABOUT_WEIGHTS = (
 """What is said wherever weights are shown."""
 
 
-def conclusions(members: Sequence[Member], weight: Array, origin: Origin) -> pd.DataFrame:
+def conclusions(members: Sequence[Member], weight: Array, origin: Origin, prob: float = CI_PROB) -> pd.DataFrame:
     """Return conclusions.csv: a row for each slope of the members, with columns `CONCLUSION_COLUMNS`.
 
     Parameters
@@ -73,19 +73,21 @@ def conclusions(members: Sequence[Member], weight: Array, origin: Origin) -> pd.
         Of the members, shape (K,).
     origin
         Of the panel.
+    prob
+        Of the intervals.
     """
     mixed = mixtures(members, weight)
     usable = [(member, float(w)) for member, w in zip(members, weight, strict=True) if member.passed]
     rows = []
     for name, mixture in mixed.items():
-        found = [(member, w, member.slopes[name].summary()) for member, w in usable]
+        found = [(member, w, member.slopes[name].summary(prob)) for member, w in usable]
         counted = [summary for _, w, summary in found if w >= WEIGHTY]
         signs = [bool(summary.mean > 0) for _, _, summary in found]
         every = [summary.mean for _, _, summary in found]
         means = [summary.mean for summary in counted]
         settled = [sum(s.ci_low > 0 for s in counted), sum(s.ci_high < 0 for s in counted)]
         positive = sum(mean > 0 for mean in means)
-        own = mixture.summary()
+        own = mixture.summary(prob)
         rows.append(
             {
                 "group": name,
@@ -164,7 +166,7 @@ def separating_term(members: Sequence[Member], positive: Sequence[bool]) -> dict
     return best
 
 
-def conclusion_sentences(table: pd.DataFrame, exposure: str) -> tuple[str, ...]:
+def conclusion_sentences(table: pd.DataFrame, exposure: str, prob: float = CI_PROB) -> tuple[str, ...]:
     """Return what a table of conclusions says, a sentence or two for each slope, signs before sizes.
 
     Parameters
@@ -173,13 +175,16 @@ def conclusion_sentences(table: pd.DataFrame, exposure: str) -> tuple[str, ...]:
         With columns `CONCLUSION_COLUMNS`.
     exposure
         Name of the regressor.
+    prob
+        Of the intervals.
     """
+    ci = level(prob)
     scales = table["outcome_scale"].nunique()
     found = []
     for row in table[table["group"] != GROUP_NEW].to_dict("records"):
         where = _named(str(row["group"]))
         within = f" ({row['outcome_scale']})" if scales > 1 else ""
-        found.append(f"{exposure}, {where}{within}: {_sign(row)} {_size(row)}")
+        found.append(f"{exposure}, {where}{within}: {_sign(row, ci)} {_size(row, ci)}")
     return tuple(found)
 
 
@@ -187,12 +192,12 @@ def _named(group: str) -> str:
     return {GROUP_AVERAGE: "average over units", GROUP_ALL: "groups in general"}.get(group, group)
 
 
-def _sign(row: Mapping[Any, Any]) -> str:
+def _sign(row: Mapping[Any, Any], ci: str) -> str:
     """Say what holds under the members with weight, and by which term signs differ."""
     n, holds = row["members"], row["holds"]
     each = "the one specification that has weight" if n == 1 else f"each of the {n} specifications that have weight"
     if holds in (POSITIVE, NEGATIVE):
-        said = f"the slope is {holds} under {each}, and its 95 % interval leaves out zero."
+        said = f"the slope is {holds} under {each}, and its {ci} interval leaves out zero."
     elif holds == CHANGES:
         said = (
             f"the sign changes between specifications that have weight: the mean is positive under {row['positive']} "
@@ -202,7 +207,7 @@ def _sign(row: Mapping[Any, Any]) -> str:
         sign = holds.removeprefix("leans ")
         settled = row[f"settled_{sign}"]
         said = (
-            f"the mean is {sign} under {each}, but the 95 % interval leaves out zero under {settled or 'none'} of them."
+            f"the mean is {sign} under {each}, but the {ci} interval leaves out zero under {settled or 'none'} of them."
         )
     return f"{said}{_term(row)}"
 
@@ -227,10 +232,10 @@ def _values(axis: str, values: str) -> str:
     return " or ".join(f"with {choice.label}" if choice.label else f"without {others}" for choice in chosen)
 
 
-def _size(row: Mapping[Any, Any]) -> str:
+def _size(row: Mapping[Any, Any], ci: str) -> str:
     interval = f"{row['ci_low']:.3g} to {row['ci_high']:.3g}"
     return (
-        f"Under the mixture the mean is {row['mean']:.3g} (95 % interval {interval}); means go from "
+        f"Under the mixture the mean is {row['mean']:.3g} ({ci} interval {interval}); means go from "
         f"{row['mean_low']:.3g} to {row['mean_high']:.3g} under specifications that have weight, and from "
         f"{row['lattice_low']:.3g} to {row['lattice_high']:.3g} under all."
     )

@@ -99,7 +99,9 @@ def mixtures(members: Sequence[Member], weight: Array) -> dict[str, Mixture]:
     return {name: Mixture([member.slopes[name] for member, _ in there], shares / shares.sum()) for name in names}
 
 
-def mixture_frame(members: Sequence[Member], weight: Array, design: Design, ssc: str) -> pd.DataFrame:
+def mixture_frame(
+    members: Sequence[Member], weight: Array, design: Design, ssc: str, prob: float = CI_PROB
+) -> pd.DataFrame:
     """Return mixture.csv: the rows of effects.csv under the mixture of members, with columns `MIXTURE_COLUMNS`.
 
     Parameters
@@ -110,6 +112,8 @@ def mixture_frame(members: Sequence[Member], weight: Array, design: Design, ssc:
         The rows.
     ssc
         Convention of the clustered standard errors beside.
+    prob
+        Of the intervals.
     """
     own, averages = mixtures(members, weight), _averages(members, weight)
     counts = design.counts
@@ -117,7 +121,7 @@ def mixture_frame(members: Sequence[Member], weight: Array, design: Design, ssc:
     rows: list[dict[str, object]] = []
     changes: list[str] = []
     for name, one in own.items():
-        row: dict[str, object] = {"group": name, "complete_pooling": complete, **asdict(one.summary())}
+        row: dict[str, object] = {"group": name, "complete_pooling": complete, **asdict(one.summary(prob))}
         changes.append("; ".join(sign_changes(members, weight, name, one)))
         if name in (GROUP_AVERAGE, GROUP_ALL):
             row |= {"n_units": counts.n_units, "n_obs": counts.n_obs}
@@ -126,7 +130,7 @@ def mixture_frame(members: Sequence[Member], weight: Array, design: Design, ssc:
             row |= {"n_units": int(counts.group_units[r]), "n_obs": int(counts.group_obs[r])}
             row["no_pooling"], row["no_pooling_se"] = _slope(design.of_group(name), ssc)
         if name in averages:
-            found = asdict(averages[name].summary())
+            found = asdict(averages[name].summary(prob))
             row |= {f"units_{key}": found[key] for key in ("mean", "sd", "ci_low", "ci_high")}
         rows.append(row)
     frame = effects_frame(rows, UNIT_EFFECT_COLUMNS).assign(origin=str(design.origin))

@@ -12,7 +12,7 @@ from cbec_bayes.classical.transformed import Transformation, interacted, regress
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, Origin
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, Origin
 from cbec_bayes.specifications.lattice import AXES, OUTCOME_SCALE
 from cbec_bayes.specifications.members import Member
 from cbec_bayes.specifications.stacking import Probabilities, Stacked, probabilities, stacked
@@ -104,7 +104,9 @@ def weigh(members: Sequence[Member], *, seed: int) -> Weighed:
     return Weighed(tuple(members), weight, usable, found, chances)
 
 
-def specifications_frame(weighed: Weighed, classical: Sequence[Classical], origin: Origin) -> pd.DataFrame:
+def specifications_frame(
+    weighed: Weighed, classical: Sequence[Classical], origin: Origin, prob: float = CI_PROB
+) -> pd.DataFrame:
     """Return specifications.csv of one scale of the outcome, with columns `SPECIFICATION_COLUMNS`.
 
     Parameters
@@ -115,6 +117,8 @@ def specifications_frame(weighed: Weighed, classical: Sequence[Classical], origi
         Of each member; see `classical_slopes`.
     origin
         Of the panel.
+    prob
+        Of the intervals.
     """
     rows: list[dict[str, object]] = []
     at = {k: j for j, k in enumerate(weighed.usable)}
@@ -127,7 +131,7 @@ def specifications_frame(weighed: Weighed, classical: Sequence[Classical], origi
         for name in member.slopes or [*beside]:
             row = shared | {"group": name}
             if name in member.slopes:
-                s = member.slopes[name].summary()
+                s = member.slopes[name].summary(prob)
                 row |= {"mean": s.mean, "sd": s.sd, "ci_low": s.ci_low, "ci_high": s.ci_high}
                 row |= {"p_positive": s.p_positive, "mcse": s.mcse}
             if name in beside:
