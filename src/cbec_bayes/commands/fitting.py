@@ -108,12 +108,12 @@ def _fit_panel(request: Request, data: Path, asked: dict[str, Any], more: Mappin
     from cbec_bayes.jobs.fit import fit_file
     from cbec_bayes.jobs.fit_settings import FitOptions, content, settings_of
 
-    asked = {**asked, "options": FitOptions(**more)}
+    asked = {**asked, "options": FitOptions(**more), "folder": request.out}
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         return _found_of_fit(fit_file(data, **asked, on_progress=on_progress), written=request.out is not None)
 
-    deliver(request, find, lambda: content(settings_of(data, **asked)))
+    deliver(request, find, lambda: content(settings_of(data, **asked), request.out))
 
 
 def _fit_moments(request: Request, moments: Path, asked: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -123,7 +123,7 @@ def _fit_moments(request: Request, moments: Path, asked: dict[str, Any], more: M
     asked = {**asked, "options": FitOptions(**more)}
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = fit_moments_file(moments, **asked, on_progress=on_progress)
+        found = fit_moments_file(moments, **asked, folder=request.out, on_progress=on_progress)
         return _found_of_fit(found, written=request.out is not None)
 
     deliver(request, find, lambda: content_of_moments(moments, **asked))
@@ -338,7 +338,7 @@ def _of_folder(folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]
     def depends() -> Mapping[str, Any]:
         from cbec_bayes.jobs.fit_settings import content, read_settings
 
-        return content(read_settings(folder, seed=seed))
+        return content(read_settings(folder, seed=seed), folder)
 
     return depends
 

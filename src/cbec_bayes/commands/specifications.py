@@ -61,8 +61,8 @@ def specifications(
     _one_source(folder, study, needed)
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
-    question = _asks(folder, study, data, asked, seed)
     place = out or folder
+    question = _asks(folder, study, data, {**asked, "folder": place}, seed)
     request = Request(
         command="specifications",
         out=place,

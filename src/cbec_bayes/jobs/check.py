@@ -111,7 +111,7 @@ def checks_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None
     """
     if not places:
         return None
-    for packed in receipts.results(places, "check", content(read_settings(folder, seed=seed))):
+    for packed in receipts.results(places, "check", content(read_settings(folder, seed=seed), folder)):
         try:
             held = unpack(packed)
             found = CheckedFit(held["model"], held["exposure"], _results(held["results"]))

@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
-from cbec_bayes.jobs.fit_settings import asked_model, content, options_of, read_settings, settings_of
+from cbec_bayes.jobs.fit_settings import (
+    asked_model,
+    content,
+    data_of,
+    model_of,
+    options_of,
+    read_settings,
+    settings_of,
+)
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel import Roles, load_study_panel, read_panel
 from cbec_bayes.panel.design import Design, make_design
@@ -118,12 +126,15 @@ def question_of_folder(folder: Path, *, seed: int | None = None) -> Question:
     """Return the question about the fit of a folder; errors as `read_settings`."""
     settings = read_settings(folder, seed=seed)
     options = options_of(settings)
-    base = options.of(asked_model(settings["model"]))
-    design = _design_of(Path(settings["data"]), settings)
-    return Question(design=design, base=base, ssc=settings["ssc"], seed=settings["seed"], content=content(settings))
+    base = options.of(asked_model(model_of(settings, folder)))
+    design = _design_of(data_of(settings, folder), settings)
+    found = content(settings, folder)
+    return Question(design=design, base=base, ssc=settings["ssc"], seed=settings["seed"], content=found)
 
 
-def question_of_file(file: Path, *, ssc: str, seed: int, model: str, **asked: Any) -> Question:
+def question_of_file(
+    file: Path, *, ssc: str, seed: int, model: str, folder: Path | None = None, **asked: Any
+) -> Question:
     """Return the question about a file's panel.
 
     Parameters
@@ -134,13 +145,14 @@ def question_of_file(file: Path, *, ssc: str, seed: int, model: str, **asked: An
         As in `Question`.
     model
         Name or file of the member whose priors hold throughout.
+    folder
+        That the results are for.
     **asked
         Names of columns, as for `cbec_bayes.jobs.fit.fit_file`.
     """
-    settings = settings_of(file, model=model, ssc=ssc, seed=seed, engine="auto", **asked)
-    return Question(
-        design=_design_of(file, settings), base=load_panel_model(model), ssc=ssc, seed=seed, content=content(settings)
-    )
+    settings = settings_of(file, model=model, ssc=ssc, seed=seed, engine="auto", folder=folder, **asked)
+    design, base = _design_of(file, settings), load_panel_model(model)
+    return Question(design=design, base=base, ssc=ssc, seed=seed, content=content(settings, folder))
 
 
 def question_of_study(study: str | Path, *, seed: int) -> Question:

@@ -62,7 +62,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         notes=fitted.notes,
         ssc=fitted.ssc,
         ci=level(fitted.options.ci),
-        data=fitted.settings.get("data"),
+        data=Path(str(fitted.settings["data"])).name if "data" in fitted.settings else None,
         settings=dict(fitted.settings),
         versions=versions(),
     )
