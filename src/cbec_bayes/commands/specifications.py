@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.commands.console import Found, Request, deliver
+from cbec_bayes.commands.folders import fit_of, itself, read_from
 from cbec_bayes.commands.options import (
     Controls,
     Convention,
@@ -57,6 +59,9 @@ def specifications(
     quiet: Quiet = False,
 ) -> None:
     """Ask under which assumptions a slope holds; writes specifications.csv, mixture.csv, conclusions.csv, a figure."""
+    from cbec_bayes.jobs.specifications import FILES, UNFINISHED, forget, specify
+    from cbec_bayes.reporting.specifications import CURVES
+
     needed = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
     _one_source(folder, study, needed)
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
@@ -69,17 +74,18 @@ def specifications(
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
-        reads=[data],
+        names=(*FILES, *CURVES),
+        reads=_reads(folder, study, data, model),
+        fit=itself if folder is None else fit_of(folder),
+        journals=[UNFINISHED],
         workers=workers,
         scheduler=scheduler,
         keeps="specifications",
     )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        from cbec_bayes.jobs.specifications import specify
-
         found = specify(question(), kept_in=place, executor=executor, on_progress=on_progress)
-        return _found_of_specifications(found, place)
+        return replace(_found_of_specifications(found), forget=lambda: None if place is None else forget(place))
 
     deliver(request, find, lambda: question().content)
 
@@ -113,14 +119,25 @@ def _asks(
     return question
 
 
-def _found_of_specifications(found: Specified, place: Path | None) -> Found:
-    from cbec_bayes.jobs.specifications import forget
-    from cbec_bayes.reporting.specifications import curve_files
+def _reads(folder: Path | None, study: str | None, data: Path | None, model: str) -> Callable[[], Sequence[Path]]:
+    """Return what tells from which files and folders the results are made."""
+    if folder is not None:
+        return read_from(folder)
 
-    def require() -> None:
-        if place is not None:
-            forget(place)
-        found.require()
+    def reads() -> Sequence[Path]:
+        from cbec_bayes.jobs.fit_settings import model_files
+        from cbec_bayes.jobs.inputs import read_by
+        from cbec_bayes.panel.study import load_study
+
+        if study is not None:
+            return [*read_by(load_study(study)), *model_files(None)]
+        return [Path(str(data)), *model_files(model)]
+
+    return reads
+
+
+def _found_of_specifications(found: Specified) -> Found:
+    from cbec_bayes.reporting.specifications import curve_files
 
     tables = {
         "conclusions": found.conclusions,
@@ -129,4 +146,4 @@ def _found_of_specifications(found: Specified, place: Path | None) -> Found:
         "sentences": list(found.sentences),
     }
     files = {**found.files(), **curve_files(found.specifications, found.exposure)}
-    return Found(said="\n\n".join(found.sentences) + "\n", tables=tables, files=files, require=require)
+    return Found(said="\n\n".join(found.sentences) + "\n", tables=tables, files=files, require=found.require)

@@ -19,6 +19,9 @@ from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
+CHECK_FILES = ("checks.csv", *(f"check_{check.name}.{ending}" for check in CHECKS for ending in ("csv", "svg")))
+"""Files that `check` may write."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedFit:

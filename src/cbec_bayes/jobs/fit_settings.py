@@ -14,6 +14,7 @@ from typing import Any
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import CI_PROB
 
 SETTINGS = "fit.json"
@@ -223,6 +224,18 @@ def _found(name: str, digest: str, folder: Path | None, what: str) -> Path:
 def _from(folder: Path | None, name: str) -> Path:
     """Return what `seen_from` names, whether the folder is there yet or not."""
     return Path(os.path.normpath((folder or Path()).resolve() / name))
+
+
+def files_of(settings: Mapping[str, Any], folder: Path | None = None) -> list[Path]:
+    """Return the files that a fit and whatever is made of it are read from."""
+    model = model_of(settings, folder)
+    own = [] if folder is None else [folder / name for name in (SETTINGS, POSTERIOR, DIAGNOSTICS)]
+    return [data_of(settings, folder), *model_files(model), *own]
+
+
+def model_files(model: str | None) -> list[Path]:
+    """Return what a model is read from: the folder of those that ship with the package, and a file of one's own."""
+    return [asset_dir("models"), *([Path(model)] if model is not None and Path(model).suffix == ".toml" else [])]
 
 
 def content_of_moments(file: Path, *, model: str | None, seed: int, options: FitOptions = OPTIONS) -> dict[str, Any]:

@@ -25,6 +25,11 @@ from cbec_bayes.panel import Panel
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS
 
+_TABLES = ("effects", "classical", "contrasts", "ranks", "estimands", "ledger", "unit_slopes", "neighbours")
+
+FILES = (*(f"{name}.csv" for name in _TABLES), POSTERIOR, SETTINGS, DIAGNOSTICS)
+"""Files that `fit` may write."""
+
 ROPE = 0.1
 """Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure) within."""
 

@@ -37,6 +37,9 @@ from cbec_bayes.specifications.members import DRAWS, Member, MemberTask, fit_mem
 from cbec_bayes.specifications.mixture import mixture_frame
 from cbec_bayes.specifications.tables import Weighed, classical_slopes, specifications_frame, weigh
 
+FILES = ("specifications.csv", "mixture.csv", "conclusions.csv")
+"""Tables that are written; figures come beside."""
+
 UNFINISHED = "unfinished-specifications.jsonl"
 """Where finished members are kept until all are."""
 
@@ -113,8 +116,8 @@ class Specified:
 
     def files(self) -> dict[str, str | bytes]:
         """Return the tables as files, by name."""
-        tables = {"specifications": self.specifications, "mixture": self.mixture, "conclusions": self.conclusions}
-        return {f"{name}.csv": csv_text(table) for name, table in tables.items()}
+        tables = (self.specifications, self.mixture, self.conclusions)
+        return {name: csv_text(table) for name, table in zip(FILES, tables, strict=True)}
 
     def require(self) -> None:
         """Raise `GateError` where no member passed its gates."""

@@ -11,7 +11,9 @@ from cbec_bayes.checks import Severity, by_severity
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands import leaves_zero_out
-from cbec_bayes.jobs.fit_tables import FittedPanel, tabulate
+from cbec_bayes.jobs.check import CHECK_FILES
+from cbec_bayes.jobs.fit_settings import POSTERIOR
+from cbec_bayes.jobs.fit_tables import FILES, FittedPanel, tabulate
 from cbec_bayes.jobs.report import ReportedFit, report_fit
 from cbec_bayes.panel import Panel
 from cbec_bayes.reporting import figures
@@ -21,11 +23,17 @@ from cbec_bayes.reporting.paneltables import MOST_DRAWN, own_regressions, panel_
 from cbec_bayes.reporting.tables import level, probability, slope_decimals, with_interval
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
-from cbec_bayes.runtime.files import csv_text, write_files
+from cbec_bayes.runtime.files import csv_text
+from cbec_bayes.runtime.folder import OutFolder
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS
+from cbec_bayes.runtime.manifest import FIT
+from cbec_bayes.runtime.receipts import content_digest
 from cbec_bayes.runtime.versions import versions
 
 FILE = "report.html"
+
+PAGE_FILES = (FILE, "figures/*.svg", "tables/*")
+"""Files that the page brings, by name or by pattern."""
 
 
 def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
@@ -141,10 +149,22 @@ def report(
     ------
     GateError
         The fit misses one of its gates.
+    InputError
+        What is in the folder may not be replaced; see `cbec_bayes.runtime.folder.OutFolder`.
     """
     found.diagnostics.require()
     fitted = tabulate(found, ssc, panel=panel, seed=seed)
-    return write_files(Path(out), {**render_panel(report_fit(fitted, executor=executor)), **fitted.files()})
+    files = fitted.files()
+    place = OutFolder(
+        path=Path(out),
+        commands=("report", FIT, "check", "compare"),
+        names=[*PAGE_FILES, "compare.csv", *CHECK_FILES, *FILES],
+        of=content_digest(files[POSTERIOR]),
+    )
+    place.vet()
+    page = render_panel(report_fit(fitted, executor=executor))
+    place.write({"report": page, FIT: files})
+    return [place.path / name for name in (*page, *files)]
 
 
 def panel_answer(found: ReportedFit) -> tuple[str, str, str]:
