@@ -16,8 +16,9 @@ import pytest
 
 from cbec_bayes.commands import program as cli
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.files import LOCK, locked, write_files
+from cbec_bayes.runtime.folder import OutFolder
 from cbec_bayes.runtime.journal import Journal
+from cbec_bayes.runtime.staging import _MARK, LOCK, locked, write_files
 from tests.support.bad_inputs import COLUMNS, table
 
 OPTIONS = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
@@ -31,7 +32,9 @@ def content(folder: Path) -> dict[str, bytes]:
 def untimed(found: dict[str, bytes]) -> dict[str, object]:
     """Return content without the seconds that it took."""
     diagnostics = json.loads(found["diagnostics.json"])
-    rest = {name: held for name, held in found.items() if name not in ("diagnostics.json", ".fit.receipt")}
+    rest = {
+        name: held for name, held in found.items() if name not in ("diagnostics.json", ".fit.receipt", ".cbec_bayes")
+    }
     return {**rest, "diagnostics": {key: held for key, held in diagnostics.items() if key != "seconds"}}
 
 
@@ -50,24 +53,34 @@ def driver(body: str, *arguments: str, **options) -> subprocess.CompletedProcess
 KILLED_AT_EVERY_CALL = """
 import os, sys
 from pathlib import Path
-from cbec_bayes.runtime.files import write_files
+from cbec_bayes.runtime.staging import Change, change, digest_of, write_files
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 for k in range(last):
     out = folder / str(k)
-    write_files(out, {"a.txt": "old a", "sub/b.txt": "old b"})
+    (folder / f"elsewhere {k}").mkdir()
+    out.mkdir()
+    (out / "link").symlink_to(folder / f"elsewhere {k}")
+    old = ("a.txt", "sub/b.txt", "link/e.txt", "gone/f.txt", "edited.txt")
+    write_files(out, {name: f"old {name}" for name in old})
+    new = ("a.txt", "sub/b.txt", "c.txt", "link/e.txt", "more/g.txt", "edited.txt")
+    wanted = Change(
+        files={name: f"new {name}" for name in new},
+        removed={"gone/f.txt": digest_of(out / "gone/f.txt")},
+        kept={"edited.txt": "edited.txt.edited"},
+    )
     if os.fork() == 0:
         left = k
 
         def hook(event, arguments):
             global left
-            if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and str(out) in str(arguments[0]):
+            if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and str(folder) in str(arguments[0]):
                 if left == 0:
                     os._exit(9)
                 left -= 1
 
         sys.addaudithook(hook)
-        write_files(out, {"a.txt": "new a", "sub/b.txt": "new b", "c.txt": "new c"})
+        change(out, wanted)
         os._exit(0)
     print(k, os.waitstatus_to_exitcode(os.wait()[1]))
 """
@@ -82,9 +95,20 @@ def test_killed_at_every_call_all_files_are_old_or_all_are_new(tmp_path):
         with locked(tmp_path / str(k)):
             pass
         found = {name: text.decode() for name, text in content(tmp_path / str(k)).items()}
+        elsewhere = {f"link/{name}": text.decode() for name, text in content(tmp_path / f"elsewhere {k}").items()}
+        assert len(elsewhere) == 1
+        found |= elsewhere
+        kept = found.pop("edited.txt.edited", None)
         which = {text.split()[0] for text in found.values()}
         assert len(which) == 1, (k, found)
-        assert set(found) == ({"a.txt", "sub/b.txt", "c.txt"} if which == {"new"} else {"a.txt", "sub/b.txt"})
+        if which == {"new"}:
+            assert kept == "old edited.txt"
+            assert set(found) == {"a.txt", "sub/b.txt", "c.txt", "link/e.txt", "more/g.txt", "edited.txt"}
+        else:
+            assert kept is None
+            assert set(found) == {"a.txt", "sub/b.txt", "link/e.txt", "gone/f.txt", "edited.txt"}
+        assert (tmp_path / str(k) / "gone").exists() is (which == {"old"})
+        assert (tmp_path / str(k) / "more").exists() is (which == {"new"})
         assert code == 9 or which == {"new"}
         seen.add((code, *which))
     assert seen == {(9, "old"), (9, "new"), (0, "new")}
@@ -158,13 +182,15 @@ cli.main(sys.argv[2:])
 def test_a_full_disk_is_said_in_a_line_and_leaves_what_there_was(tmp_path, room):
     """A limit on the size of files fails where a full disk would: in the middle of a file."""
     table().to_csv(tmp_path / "panel.csv", index=False)
-    write_files(tmp_path / "out", {"effects.csv": "earlier"})
+    earlier = OutFolder(path=tmp_path / "out", commands=["fit"], names=["effects.csv"])
+    earlier.write({"fit": {"effects.csv": "earlier"}})
+    there = content(tmp_path / "out")
     asked = ["fit", "--data", str(tmp_path / "panel.csv"), *OPTIONS, "--out", str(tmp_path / "out")]
     ran = driver(TOO_LARGE, str(room), *asked)
     assert ran.returncode == 2, ran.stderr
     assert ran.stderr.startswith("error: ")
     assert ran.stderr.count("\n") == 1
-    assert content(tmp_path / "out") == {"effects.csv": b"earlier"}
+    assert content(tmp_path / "out") == there
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -246,17 +272,54 @@ def test_a_lock_is_had_again_within_and_gone_after(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("index", ['["../stolen"]', '["/elsewhere/stolen"]', '{"0": "a"}', "[1]", "not JSON", None])
-def test_a_stage_that_came_with_a_folder_of_others_leads_nowhere(tmp_path, index):
+@pytest.mark.parametrize(
+    "index",
+    [
+        {"names": ["../stolen"]},
+        {"names": ["/elsewhere/stolen"]},
+        {"names": ["C:/stolen"]},
+        {"names": [1]},
+        {"removed": {"../precious": "x"}},
+        {"removed": {"a": "x"}, "kept": {"a": "../stolen"}},
+        {"kept": {"../precious": "stolen"}},
+        {"made": ["../stolen"]},
+        {"names": None},
+        "not JSON",
+    ],
+)
+def test_an_index_that_came_with_a_folder_of_others_leads_nowhere(tmp_path, index):
     out = tmp_path / "out"
-    stage = out / ".written-x"
-    stage.mkdir(parents=True)
-    (stage / "0").write_text("harm")
-    if index is not None:
-        (stage / "index").write_text(index)
+    out.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    whole = {"names": [], "removed": {}, "kept": {}, "made": []}
+    text = index if isinstance(index, str) else json.dumps({**whole, **index})
+    (out / ".cbec_bayes-written-01234567").write_bytes(_MARK + text.encode())
+    (out / ".cbec_bayes-writing-01234567-0").write_text("harm")
     with locked(out):
         pass
-    assert content(tmp_path) == {}
+    assert content(tmp_path) == {"precious": b"precious", "out/.cbec_bayes-writing-01234567-0": b"harm"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".lock",
+        ".writing-thesis/a.tex",
+        ".written-thesis/index",
+        ".cbec_bayes-writing-thesis",
+        ".cbec_bayes-written-x/a",
+        ".cbec_bayes-writing-01234567",
+    ],
+)
+def test_what_a_user_calls_like_files_of_ours_stays(tmp_path, name):
+    """A file is taken for ours where its name and its beginning are."""
+    own = tmp_path / name
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("mine")
+    write_files(tmp_path, {"a": "1"})
+    with locked(tmp_path):
+        pass
+    assert content(tmp_path) == {name: b"mine", "a": b"1"}
 
 
 def test_a_journal_goes_on_after_a_line_that_is_not_whole(tmp_path):

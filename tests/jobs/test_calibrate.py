@@ -101,7 +101,7 @@ def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
     assert "wrong on purpose: data of nested" in said
     assert "Origin: simulated" in said
     drawn = ("calibration_ranks.svg", "calibration_coverage.svg")
-    assert sorted(path.name for path in out.iterdir()) == sorted([".calibrate.receipt", *FILES, *drawn])
+    assert sorted(path.name for path in out.iterdir()) == sorted([".calibrate.receipt", ".cbec_bayes", *FILES, *drawn])
     sbc, ranks, coverage = (pd.read_csv(out / name) for name in FILES[:3])
     assert tuple(sbc.columns) == SBC_COLUMNS
     assert (ranks.filter(like="rank_").sum(axis=1) == sbc["replications"]).all()

@@ -37,7 +37,7 @@ def fitted(tmp_path_factory):
 
     @cache
     def found(options=None, model="partial_pooling"):
-        return fit_file(path, **ROLES, model=model, seed=3, options=options or FitOptions())
+        return fit_file(path, **ROLES, model=model, seed=3, options=options or FitOptions(), folder=path.parent)
 
     return found
 
@@ -135,7 +135,7 @@ def test_what_was_asked_for_is_what_a_receipt_is_for(tmp_path):
 
 
 def test_settings_of_before_have_the_defaults_and_those_of_no_sense_are_refused(tmp_path, fitted):
-    path = tmp_path / "fit.json"
+    path = write(tmp_path).with_name("fit.json")
     settings = dict(fitted().settings)
     older = {
         name: value for name, value in settings.items() if name not in ("rope", "prior_scale", "ci", "unit_slopes")

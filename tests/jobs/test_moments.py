@@ -22,7 +22,7 @@ from cbec_bayes.panel import Roles, make_panel, read_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import open_executor
-from cbec_bayes.runtime.files import write_files
+from cbec_bayes.runtime.staging import write_files
 from tests.support.moments import assert_same
 
 ROLES = Roles(outcome="y", exposure="d", controls=("x",), unit="firm", time="year", group="sector")

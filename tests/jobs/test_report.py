@@ -15,6 +15,7 @@ from cbec_bayes.checks import CheckResult, Severity
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.check import CheckedFit, checks_of_receipts
 from cbec_bayes.runtime import receipts
+from cbec_bayes.runtime.manifest import FILE
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +28,13 @@ def program(*arguments: object) -> int:
     return int(stopped.value.code or 0)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Return every file but the list of them, which grows with each command."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != FILE]
+
+
 def content(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files_of(folder)}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.files import csv_text, read_rows, read_toml, write_files
+from cbec_bayes.runtime.files import csv_text, read_rows, read_toml
+from cbec_bayes.runtime.staging import write_files
 
 
 @pytest.mark.parametrize(

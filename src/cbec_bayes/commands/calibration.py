@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,17 +31,14 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Calibrate every model on simulated data, and measure who covers; writes sbc.csv, sbc_ranks.csv, coverage.csv."""
-    from cbec_bayes.jobs.calibrate import calibrate_all, digests, forget
+    from cbec_bayes.jobs.calibrate import FILES, JOURNALS, calibrate_all, digests, forget
+    from cbec_bayes.reporting.calibration import FIGURES
+    from cbec_bayes.runtime.files import asset_dir
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = calibrate_all(executor, n=n, seed=seed, kept_in=out, on_progress=on_progress)
 
-        def require() -> None:
-            if out is not None:
-                forget(out)
-            found.require()
-
-        return _found_of_calibration(found, require)
+        return replace(_found_of_calibration(found), forget=lambda: None if out is None else forget(out))
 
     request = Request(
         command="calibrate",
@@ -48,6 +46,9 @@ def calibrate(
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
+        names=(*FILES, *(f"{name}.svg" for name in FIGURES)),
+        reads=lambda: [asset_dir("models")],
+        journals=JOURNALS,
         workers=workers,
         scheduler=scheduler,
         keeps="replications",
@@ -55,7 +56,7 @@ def calibrate(
     deliver(request, find, lambda: {"n": n, "seed": seed, **digests()})
 
 
-def _found_of_calibration(found: Calibrated, require: Callable[[], None]) -> Found:
+def _found_of_calibration(found: Calibrated) -> Found:
     from cbec_bayes.calibration.sbc import verdicts
     from cbec_bayes.reporting.calibration import calibration_figures
 
@@ -69,7 +70,7 @@ def _found_of_calibration(found: Calibrated, require: Callable[[], None]) -> Fou
         said="\n".join([*lines_of(found.results), "", plain_table(text, title)]),
         tables={"sbc": frame, "coverage": found.coverage},
         files={**found.files(), **figures},
-        require=require,
+        require=found.require,
     )
 
 

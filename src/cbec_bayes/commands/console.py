@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cbec_bayes.runtime.errors import InputError, StoppedError
+from cbec_bayes.runtime.errors import CbecBayesError, StoppedError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cbec_bayes.runtime.fanout import Executor
+    from cbec_bayes.runtime.folder import OutFolder
 
 
 @contextmanager
@@ -97,8 +98,13 @@ class Request:
         Print nothing but errors; print the results as JSON, and nothing else.
     fresh
         Compute again even where nothing has changed.
+    names
+        Files that may be written, by name or, in sub-folders, by pattern.
     reads
-        Files that nothing may be written over.
+        Returns the files and folders that the results are made from; nothing is written over these.
+    fit
+        Returns, given what the results depend on, what the fit was asked for that they belong to; None where they
+        belong to none.
     workers, scheduler
         Of the executor; see `cbec_bayes.runtime.fanout.open_executor`.
     n_steps
@@ -107,6 +113,10 @@ class Request:
         Whether the job takes so long that its progress is worth showing.
     keeps
         What an interrupted run leaves in the folder, to go on from; blank for nothing.
+    journals
+        Files in which it leaves that.
+    parts
+        Other commands whose files are written on the way.
     """
 
     command: str
@@ -114,12 +124,31 @@ class Request:
     quiet: bool
     as_json: bool
     fresh: bool = True
-    reads: Sequence[Path | None] = ()
+    names: Sequence[str] = ()
+    reads: Callable[[], Iterable[Path]] = tuple
+    fit: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     workers: int | None = 1
     scheduler: str | None = None
     n_steps: int | None = None
     shows_progress: bool = True
     keeps: str = ""
+    journals: Sequence[str] = ()
+    parts: Sequence[str] = ()
+
+    def place(self, content: Mapping[str, Any]) -> OutFolder:
+        """Return the folder, with what will be done there; `content` is what the results depend on."""
+        from cbec_bayes.runtime.folder import OutFolder
+        from cbec_bayes.runtime.receipts import asked_digest
+
+        assert self.out is not None
+        return OutFolder(
+            path=self.out,
+            commands=(self.command, *self.parts),
+            names=self.names,
+            reads=tuple(self.reads()),
+            journals=self.journals,
+            of="" if self.fit is None else asked_digest(self.fit(content)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +164,9 @@ class Found:
     files
         To write, by name.
     require
-        Raises where a gate of ours failed, once everything is written.
+        Raises where a gate of ours failed; everything is written all the same, but for receipts.
+    forget
+        Called once everything is written: removes what was kept of unfinished work.
     results
         What another command can go on from; see `cbec_bayes.runtime.receipts.Receipt`.
     parts
@@ -148,20 +179,27 @@ class Found:
     tables: Mapping[str, Any]
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     require: Callable[[], None] = lambda: None
+    forget: Callable[[], None] = lambda: None
     results: Any = None
     parts: Mapping[str, Found] = field(default_factory=dict)
     content: Mapping[str, Any] | None = None
 
     def receipts(self, command: str, content: Mapping[str, Any]) -> dict[str, str]:
-        """Return the receipts of a command and of its parts as files; `content` is what they depend on."""
+        """Return the receipts of a command and of its parts, by command; `content` is what they depend on."""
         from cbec_bayes.runtime import receipts
 
-        files = {}
+        texts = {}
         for name, found in {**self.parts, command: self}.items():
             key = receipts.digest(name, content if found.content is None else found.content)
             own = receipts.make(key, found.files, said=found.said, found=plain(found.tables), results=found.results)
-            files[receipts.file_of(name)] = own.text()
-        return files
+            texts[name] = own.text()
+        return texts
+
+    def made(self, command: str) -> dict[str, Mapping[str, str | bytes]]:
+        """Return the files of a command and of its parts, by command, each once."""
+        parts = {name: found.files for name, found in self.parts.items()}
+        elsewhere = {name for files in parts.values() for name in files}
+        return {**parts, command: {name: held for name, held in self.files.items() if name not in elsewhere}}
 
 
 type Find = Callable[[Executor, OnProgress], Found]
@@ -180,7 +218,7 @@ def deliver(request: Request, find: Find, depends: Callable[[], Mapping[str, Any
     depends
         Returns what the results depend on; see `cbec_bayes.runtime.receipts.digest`.
     """
-    from cbec_bayes.runtime.files import locked
+    from cbec_bayes.runtime.staging import locked
 
     if request.out is None:
         found = work(request, find)
@@ -197,7 +235,9 @@ def deliver(request: Request, find: Find, depends: Callable[[], Mapping[str, Any
             content = depends()
             if show_unchanged(request, content):
                 return
-        write(request, work(request, find), content)
+        place = request.place(content)
+        place.vet()
+        write(request, place, work(request, find), content)
 
 
 def work(request: Request, find: Find) -> Found:
@@ -230,39 +270,44 @@ def show_unchanged(request: Request, content: Mapping[str, Any]) -> bool:
     return kept is not None
 
 
-def write(request: Request, found: Found, content: Mapping[str, Any]) -> None:
+def write(request: Request, place: OutFolder, found: Found, content: Mapping[str, Any]) -> None:
     """Write what was found, and its receipts where no gate failed; print it in any case."""
-    from cbec_bayes.runtime.files import write_files
-
-    assert request.out is not None
-    written: list[str] = []
+    failed: CbecBayesError | None = None
     try:
-        spare(request.out, found.files, request.reads)
-        write_files(request.out, found.files)
-        written = list(found.files)
         found.require()
-        write_files(request.out, found.receipts(request.command, content))
+    except CbecBayesError as error:
+        failed = error
+    written: list[str] = []
+    kept: list[str] = []
+    try:
+        texts = {} if failed is not None else found.receipts(request.command, content)
+        kept = place.write(found.made(request.command), texts)
+        written = list(found.files)
+        found.forget()
+        if failed is not None:
+            raise failed
     finally:
-        show(request, found.said, plain(found.tables), written)
-
-
-def spare(out: Path, names: Iterable[str], reads: Sequence[Path | None]) -> None:
-    """Raise where a result would be written over a file that it was made from."""
-    own = {path.resolve() for path in reads if path is not None}
-    for name in names:
-        if (out / name).resolve() in own:
-            raise InputError(
-                "the result would be written over what it is made from; name another folder", file=out / name
-            )
+        show(request, found.said, plain(found.tables), written, kept=kept)
 
 
 def show(
-    request: Request, said: str, found: Mapping[str, Any], written: Sequence[str] = (), *, unchanged: bool = False
+    request: Request,
+    said: str,
+    found: Mapping[str, Any],
+    written: Sequence[str] = (),
+    *,
+    kept: Sequence[str] = (),
+    unchanged: bool = False,
 ) -> None:
-    """Print what was found, as text or as JSON alone, and where it was written."""
+    """Print what was found, as text or as JSON alone, where it was written, and what was kept of edited files."""
     paths = [] if request.out is None else [str(request.out / name) for name in written]
     if request.as_json:
-        typer.echo(json.dumps({**found, "written": paths}, indent=1, ensure_ascii=False, allow_nan=False))
+        told = {
+            **found,
+            "written": paths,
+            **({"kept": [str(request.out / name) for name in kept]} if kept and request.out else {}),
+        }
+        typer.echo(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False))
         return
     if request.quiet:
         return
@@ -272,6 +317,8 @@ def show(
         listed = ", ".join(paths[:1] if several else paths) + (f" and {len(paths) - 1} more" if several else "")
         known = "Nothing has changed since they were made (--fresh makes them again)" if unchanged else "Written"
         typer.echo(f"{known}: {listed}")
+    if kept and request.out is not None:
+        typer.echo(f"Edited since they were written, and kept: {', '.join(str(request.out / name) for name in kept)}")
 
 
 def plain(tables: Mapping[str, Any]) -> dict[str, Any]:

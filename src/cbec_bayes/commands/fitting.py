@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_table, show, spare, work
+from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_table, show, work
+from cbec_bayes.commands.folders import content_of, fit_of, itself, places, read_from
 from cbec_bayes.commands.options import (
     Ci,
     Controls,
@@ -81,9 +82,7 @@ def fit(
     """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
     named = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
     _one_panel(named, {"--controls": controls or None, "--group": group}, moments)
-    request = Request(
-        command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, reads=[data, moments], n_steps=3
-    )
+    request = Request(command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, n_steps=3)
     more = {"rope": rope, "prior_scale": prior_scale, "ci": ci, "unit_slopes": unit_slopes, "neighbours": neighbours}
     if moments is not None:
         _fit_moments(request, moments, {"model": model, "seed": seed}, more)
@@ -107,27 +106,37 @@ def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments
 
 def _fit_panel(request: Request, data: Path, asked: dict[str, Any], more: Mapping[str, Any]) -> None:
     from cbec_bayes.jobs.fit import fit_file
-    from cbec_bayes.jobs.fit_settings import FitOptions, content, settings_of
+    from cbec_bayes.jobs.fit_settings import FitOptions, content, model_files, settings_of
+    from cbec_bayes.jobs.fit_tables import FILES
 
-    asked = {**asked, "options": FitOptions(**more)}
+    asked = {**asked, "options": FitOptions(**more), "folder": request.out}
+
+    def depends() -> Mapping[str, Any]:
+        return content(settings_of(data, **asked), request.out)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         return _found_of_fit(fit_file(data, **asked, on_progress=on_progress), written=request.out is not None)
 
-    deliver(request, find, lambda: content(settings_of(data, **asked)))
+    request = replace(request, names=FILES, reads=lambda: [data, *model_files(asked["model"])], fit=itself)
+    deliver(request, find, depends)
 
 
 def _fit_moments(request: Request, moments: Path, asked: dict[str, Any], more: Mapping[str, Any]) -> None:
     from cbec_bayes.jobs.fit import fit_moments_file
-    from cbec_bayes.jobs.fit_settings import FitOptions, content_of_moments
+    from cbec_bayes.jobs.fit_settings import FitOptions, content_of_moments, model_files
+    from cbec_bayes.jobs.fit_tables import FILES
 
     asked = {**asked, "options": FitOptions(**more)}
 
+    def depends() -> Mapping[str, Any]:
+        return content_of_moments(moments, **asked)
+
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = fit_moments_file(moments, **asked, on_progress=on_progress)
+        found = fit_moments_file(moments, **asked, folder=request.out, on_progress=on_progress)
         return _found_of_fit(found, written=request.out is not None)
 
-    deliver(request, find, lambda: content_of_moments(moments, **asked))
+    request = replace(request, names=FILES, reads=lambda: [moments, *model_files(asked["model"])], fit=itself)
+    deliver(request, find, depends)
 
 
 def _found_of_fit(found: FittedPanel, *, written: bool) -> Found:
@@ -164,14 +173,14 @@ def moments(
     quiet: Quiet = False,
 ) -> None:
     """Gather a panel's moments in one pass, to be fitted or shared without a row of it; writes one file."""
-    from cbec_bayes.jobs.moments import moments_bytes, prepare_moments
+    from cbec_bayes.jobs.moments import moments_bytes, prepare_moments, require_place
     from cbec_bayes.panel import Roles
-    from cbec_bayes.runtime.files import write_files
+    from cbec_bayes.runtime.staging import write_files
 
     roles = Roles(
         outcome=outcome, exposure=exposure, controls=tuple(names(controls)), unit=unit, time=time, group=group
     )
-    spare(file.parent, [file.name], [data, *(data.rglob("*") if data.is_dir() else ())])
+    require_place(file, data)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = prepare_moments(
@@ -189,6 +198,7 @@ def moments(
         command="moments", out=file.parent, quiet=quiet, as_json=as_json, workers=workers, scheduler=scheduler
     )
     found = work(request, find)
+    require_place(file, data)
     write_files(file.parent, found.files)
     show(request, found.said, found.tables, [file.name])
 
@@ -216,7 +226,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Try a fit: predictive checks, prior sensitivity, leave-one-out; writes checks.csv and a table per check."""
-    from cbec_bayes.jobs.check import check_folder
+    from cbec_bayes.jobs.check import CHECK_FILES, check_folder
     from cbec_bayes.reporting.checkfigures import check_files
 
     request = Request(
@@ -225,16 +235,19 @@ def check(
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
+        names=CHECK_FILES,
+        reads=read_from(folder),
+        fit=fit_of(folder),
         workers=workers,
         scheduler=scheduler,
     )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        reuse = _places(request, folder)
+        reuse = places(request, folder)
         found = check_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
         return _found_of_checks(found, check_files(found.results, found.exposure))
 
-    deliver(request, find, _of_folder(folder, seed))
+    deliver(request, find, content_of(folder, seed))
 
 
 def compare(
@@ -248,13 +261,22 @@ def compare(
     """Set a fit beside its two limits and the classical regressions; writes compare.csv."""
     from cbec_bayes.jobs.compare import compare_folder
 
-    request = Request(command="compare", out=out or folder, quiet=quiet, as_json=as_json, fresh=fresh)
+    request = Request(
+        command="compare",
+        out=out or folder,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        names=["compare.csv"],
+        reads=read_from(folder),
+        fit=fit_of(folder),
+    )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = compare_folder(folder, seed=seed, reuse=_places(request, folder), on_progress=on_progress)
+        found = compare_folder(folder, seed=seed, reuse=places(request, folder), on_progress=on_progress)
         return _found_of_comparison(found)
 
-    deliver(request, find, _of_folder(folder, seed))
+    deliver(request, find, content_of(folder, seed))
 
 
 def report(
@@ -268,14 +290,23 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""
+    from cbec_bayes.jobs.check import CHECK_FILES
+    from cbec_bayes.jobs.specifications import FILES
+    from cbec_bayes.reporting.panelpage import PAGE_FILES
+    from cbec_bayes.reporting.specifications import CURVES
+
     request = Request(
         command="report",
         out=out or folder,
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
+        names=[*PAGE_FILES, "compare.csv", *CHECK_FILES, *FILES, *CURVES],
+        reads=read_from(folder),
+        fit=fit_of(folder),
         workers=workers,
         scheduler=scheduler,
+        parts=("check", "compare", "specifications"),
     )
     deliver(request, _report_of(request, folder, seed), _of_report(request, folder, seed))
 
@@ -289,13 +320,13 @@ def _report_of(request: Request, folder: Path, seed: int | None) -> Find:
     from cbec_bayes.reporting.panelpage import panel_answer, render_panel
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        reuse = _places(request, folder)
+        reuse = places(request, folder)
         found = report_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
         on_progress(Progress("the page"))
         page = render_panel(found)
         drawn = {result.name: page.get(f"figures/{result.name}.svg") for result in found.checks.results}
         figures = {f"check_{name}.svg": svg for name, svg in drawn.items() if svg is not None}
-        own = _of_folder(folder, seed)()
+        own = content_of(folder, seed)()
         parts = {
             "check": replace(_found_of_checks(found.checks, figures), content=own),
             "compare": replace(_found_of_comparison(found.compared), content=own),
@@ -342,30 +373,12 @@ def _found_of_comparison(found: pd.DataFrame) -> Found:
     )
 
 
-def _of_folder(folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:
-    """Return what tells what the results of a fit's folder depend on."""
-
-    def depends() -> Mapping[str, Any]:
-        from cbec_bayes.jobs.fit_settings import content, read_settings
-
-        return content(read_settings(folder, seed=seed))
-
-    return depends
-
-
 def _of_report(request: Request, folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:
     """Return what tells what the report of a fit's folder depends on: also whether all specifications are known."""
 
     def depends() -> Mapping[str, Any]:
-        from cbec_bayes.jobs.fit_settings import content, read_settings
         from cbec_bayes.jobs.specifications import is_whole_known
 
-        settings = read_settings(folder, seed=seed)
-        return {**content(settings), "whole_lattice": is_whole_known(_places(request, folder), settings)}
+        return {**content_of(folder, seed)(), "whole_lattice": is_whole_known(places(request, folder), folder, seed)}
 
     return depends
-
-
-def _places(request: Request, folder: Path) -> tuple[Path, ...]:
-    """Return the folders in which what another command found may be taken from: where one writes, and the fit's."""
-    return () if request.fresh or request.out is None else tuple(dict.fromkeys((request.out, folder)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.options import Json, Out, Quiet
@@ -26,8 +27,10 @@ def _list(request: Request, lines: Mapping[str, str]) -> None:
     """Print names with one line each, and write them as COMMAND.csv where asked."""
     import pandas as pd
 
+    from cbec_bayes.jobs.lists import read_by_lists
     from cbec_bayes.runtime.files import csv_text
 
+    request = replace(request, names=[f"{request.command}.csv"], reads=read_by_lists)
     frame = pd.DataFrame({"name": list(lines), "line": list(lines.values())})
     said = "\n".join(f"{key:24} {line}" for key, line in lines.items())
     found = Found(said=said, tables={request.command: frame}, files={f"{request.command}.csv": csv_text(frame)})

@@ -28,7 +28,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Check a printed table's own arithmetic; writes audit.csv and readings.csv."""
-    from cbec_bayes.jobs.audit import audit_tables
+    from cbec_bayes.jobs.audit import FILES, audit_tables, read_by_audit
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = audit_tables(tables)
@@ -41,7 +41,16 @@ def audit(
             files=found.files(),
         )
 
-    deliver(Request(command="audit", out=out, quiet=quiet, as_json=as_json, shows_progress=False), find)
+    request = Request(
+        command="audit",
+        out=out,
+        quiet=quiet,
+        as_json=as_json,
+        names=FILES,
+        reads=lambda: read_by_audit(tables),
+        shows_progress=False,
+    )
+    deliver(request, find)
 
 
 def published(
@@ -60,7 +69,8 @@ def published(
     quiet: Quiet = False,
 ) -> None:
     """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
-    from cbec_bayes.jobs.published import ENGINES, pool_file
+    from cbec_bayes.jobs.fit_settings import model_files
+    from cbec_bayes.jobs.published import ENGINES, FILES, pool_file
 
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
@@ -79,4 +89,13 @@ def published(
         said = "\n".join([plain_table(pooled.shown(), title), *pooled.notes])
         return Found(said=said, tables=tables, files=pooled.files(), require=pooled.require)
 
-    deliver(Request(command="published", out=out, quiet=quiet, as_json=as_json, reads=[file], n_steps=3), find)
+    request = Request(
+        command="published",
+        out=out,
+        quiet=quiet,
+        as_json=as_json,
+        names=FILES,
+        reads=lambda: [file, *model_files(model)],
+        n_steps=3,
+    )
+    deliver(request, find)

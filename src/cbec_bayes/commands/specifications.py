@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.commands.console import Found, Request, deliver
+from cbec_bayes.commands.folders import fit_of, itself, read_from
 from cbec_bayes.commands.options import (
     Ci,
     Controls,
@@ -65,31 +66,36 @@ def specifications(
     quiet: Quiet = False,
 ) -> None:
     """Ask under which assumptions a slope holds; writes specifications.csv, mixture.csv, conclusions.csv, a figure."""
+    from cbec_bayes.jobs.specifications import FILES, UNFINISHED, forget, specify
+    from cbec_bayes.reporting.specifications import CURVES
+
     needed = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
     _one_source(folder, study, needed)
     if folder is not None and (prior_scale, ci) != (1.0, CI_PROB):
         raise InputError("--prior-scale and --ci are those of the fit: fit with them, or name the panel by --data")
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
-    question = _asks(folder, study, data, asked, seed, {"prior_scale": prior_scale, "ci": ci}, reduced=reduced)
     place = out or folder
+    more = {"prior_scale": prior_scale, "ci": ci}
+    question = _asks(folder, study, data, {**asked, "folder": place}, seed, more, reduced=reduced)
     request = Request(
         command="specifications",
         out=place,
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
-        reads=[data],
+        names=(*FILES, *CURVES),
+        reads=_reads(folder, study, data, model),
+        fit=itself if folder is None else fit_of(folder),
+        journals=[UNFINISHED],
         workers=workers,
         scheduler=scheduler,
         keeps="specifications",
     )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        from cbec_bayes.jobs.specifications import specify
-
         found = specify(question(), kept_in=place, executor=executor, on_progress=on_progress)
-        return replace(found_of_specifications(found), require=lambda: _require(found, place))
+        return replace(found_of_specifications(found), forget=lambda: None if place is None else forget(place))
 
     deliver(request, find, lambda: question().content)
 
@@ -133,13 +139,21 @@ def _asks(
     return question
 
 
-def _require(found: Specified, place: Path | None) -> None:
-    """Forget unfinished work, for the results are written, and raise where they are of no use."""
-    from cbec_bayes.jobs.specifications import forget
+def _reads(folder: Path | None, study: str | None, data: Path | None, model: str) -> Callable[[], Sequence[Path]]:
+    """Return what tells from which files and folders the results are made."""
+    if folder is not None:
+        return read_from(folder)
 
-    if place is not None:
-        forget(place)
-    found.require()
+    def reads() -> Sequence[Path]:
+        from cbec_bayes.jobs.fit_settings import model_files
+        from cbec_bayes.jobs.inputs import read_by
+        from cbec_bayes.panel.study import load_study
+
+        if study is not None:
+            return [*read_by(load_study(study)), *model_files(None)]
+        return [Path(str(data)), *model_files(model)]
+
+    return reads
 
 
 def found_of_specifications(found: Specified) -> Found:
@@ -156,5 +170,6 @@ def found_of_specifications(found: Specified) -> Found:
         said="\n\n".join(found.sentences) + "\n",
         tables=tables,
         files={**found.files(), **curve_files(found.specifications, found.exposure, prob=found.ci)},
+        require=found.require,
         results=found.packed(),
     )

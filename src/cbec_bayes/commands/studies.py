@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,10 +31,10 @@ def run(
 ) -> None:
     """Make the whole report of a study (the main job)."""
     from cbec_bayes.jobs.inputs import manifest
-    from cbec_bayes.jobs.run import n_steps, run_study
+    from cbec_bayes.jobs.run import UNFINISHED, n_steps, run_study
     from cbec_bayes.panel.study import load_study
     from cbec_bayes.reporting.page import answer
-    from cbec_bayes.reporting.studypage import study_files
+    from cbec_bayes.reporting.studypage import STUDY_FILES, study_files
 
     folder = out or Path("reports")
 
@@ -43,7 +44,7 @@ def run(
         sentences = answer(found)
         tables = {"answer": list(sentences), "effects": found.analysis.effects}
         said = "\n\n".join(sentences) + "\n"
-        return Found(said=said, tables=tables, files=files, require=found.journal.remove)
+        return Found(said=said, tables=tables, files=files, forget=found.journal.remove)
 
     request = Request(
         command="run",
@@ -51,10 +52,13 @@ def run(
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
+        names=STUDY_FILES,
+        reads=_read_by(study),
         workers=workers,
         scheduler=scheduler,
         n_steps=n_steps(),
         keeps="panels of the ensemble",
+        journals=[UNFINISHED],
     )
     deliver(request, find, lambda: {**manifest(load_study(study), seed), "members": members})
 
@@ -72,7 +76,7 @@ def replicate(
     quiet: Quiet = False,
 ) -> None:
     """Compute a study's classical tables beside its printed cells; writes replication.csv, classical.csv, few.csv."""
-    from cbec_bayes.jobs.replicate import content, replicate_study
+    from cbec_bayes.jobs.replicate import FILES, content, replicate_study
     from cbec_bayes.replication import match_sentence, shown_tables
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
@@ -82,7 +86,15 @@ def replicate(
         origin = f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else "")
         return Found(said="\n".join([*shown, origin]), tables=done.tables(), files=done.files())
 
-    request = Request(command="replicate", out=out, quiet=quiet, as_json=as_json, fresh=fresh)
+    request = Request(
+        command="replicate",
+        out=out,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        names=FILES,
+        reads=_read_by(study),
+    )
     deliver(request, find, lambda: content(study, few=few, seed=seed))
 
 
@@ -103,7 +115,7 @@ def reconstruct(
     quiet: Quiet = False,
 ) -> None:
     """Build panels that reproduce the printed numbers; writes the panels, record.csv and summary.csv."""
-    from cbec_bayes.jobs.reconstruct import content, ensemble_files, reconstruct_study, summary_frame
+    from cbec_bayes.jobs.reconstruct import FILES, content, ensemble_files, reconstruct_study, summary_frame
     from cbec_bayes.replication import match_sentence
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
@@ -119,7 +131,21 @@ def reconstruct(
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
+        names=FILES,
+        reads=_read_by(study),
         workers=workers if n else 1,
         scheduler=scheduler,
     )
     deliver(request, find, lambda: content(study, n, seed=seed))
+
+
+def _read_by(study: str) -> Callable[[], Sequence[Path]]:
+    """Return what tells from which files and folders the results of a study are made."""
+
+    def reads() -> Sequence[Path]:
+        from cbec_bayes.jobs.inputs import read_by
+        from cbec_bayes.panel.study import load_study
+
+        return read_by(load_study(study))
+
+    return reads

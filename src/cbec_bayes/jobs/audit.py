@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from cbec_bayes.jobs.inputs import read_by
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.audit import audit, readings_frame
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.replication import observed_rows
-from cbec_bayes.runtime.files import csv_text
+from cbec_bayes.runtime.files import asset_dir, csv_text
 
 OWN_STUDY = "paper"
 """Study whose tables ship with the package, and whose observed regressors its audit uses."""
+
+
+FILES = ("audit.csv", "readings.csv")
+"""Files that `audit` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ class AuditedTables:
     def files(self) -> dict[str, str]:
         """Return the files to write, by name."""
         return {"audit.csv": csv_text(self.findings), "readings.csv": csv_text(self.readings)}
+
+
+def read_by_audit(folder: Path | None = None) -> list[Path]:
+    """Return the files and folders that an audit is made from; parameters are those of `audit_tables`."""
+    return read_by(load_study(OWN_STUDY)) if folder is None else [folder, asset_dir("data") / "regions"]
 
 
 def audit_tables(folder: Path | None = None) -> AuditedTables:

@@ -32,6 +32,10 @@ TELLING = 100
 MANIFEST = "calibration.json"
 BEHAVIOUR = "behaviour.json"
 FILES = ("sbc.csv", "sbc_ranks.csv", "coverage.csv", MANIFEST, BEHAVIOUR)
+_JOURNAL = {name: f"unfinished-{name}.jsonl" for name in ("sbc", "coverage")}
+JOURNALS = tuple(_JOURNAL.values())
+"""Files in which unfinished work is kept."""
+
 FOLDER = "calibration"
 """Folder of the package's own results, under data/."""
 
@@ -162,7 +166,7 @@ def calibrate_all(
     what = json.dumps({**made, **program()})
 
     def journal(name: str) -> Journal | None:
-        return None if kept_in is None else Journal(kept_in / f"unfinished-{name}.jsonl", what)
+        return None if kept_in is None else Journal(kept_in / _JOURNAL[name], what)
 
     ranks = calibrate(executor, models, seed=seed, journal=journal("sbc"), on_progress=on_progress)
     covered = coverage(executor, outcomes, seed=seed, journal=journal("coverage"), on_progress=on_progress)
@@ -171,8 +175,8 @@ def calibrate_all(
 
 def forget(kept_in: Path) -> None:
     """Remove what was kept of unfinished work, once the results are written."""
-    for name in ("sbc", "coverage"):
-        Journal(kept_in / f"unfinished-{name}.jsonl", "").remove()
+    for name in JOURNALS:
+        Journal(kept_in / name, "").remove()
 
 
 def committed() -> Shown | None:

@@ -19,6 +19,9 @@ from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
+CHECK_FILES = ("checks.csv", *(f"check_{check.name}.{ending}" for check in CHECKS for ending in ("csv", "svg")))
+"""Files that `check` may write."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedFit:
@@ -111,7 +114,7 @@ def checks_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None
     """
     if not places:
         return None
-    for packed in receipts.results(places, "check", content(read_settings(folder, seed=seed))):
+    for packed in receipts.results(places, "check", content(read_settings(folder, seed=seed), folder)):
         try:
             held = unpack(packed)
             found = CheckedFit(held["model"], held["exposure"], _results(held["results"]))

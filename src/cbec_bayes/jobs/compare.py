@@ -247,7 +247,7 @@ def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | 
     """
     if not places:
         return None
-    for packed in receipts.results(places, "compare", content(read_settings(folder, seed=seed))):
+    for packed in receipts.results(places, "compare", content(read_settings(folder, seed=seed), folder)):
         try:
             found = unpack(packed)
         except (KeyError, TypeError, ValueError):

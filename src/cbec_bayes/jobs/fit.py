@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -17,15 +16,21 @@ from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_mo
 from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.jobs.fit_settings import (
+    DIAGNOSTICS,
     OPTIONS,
+    POSTERIOR,
     FitOptions,
     asked_model,
     content,
+    data_of,
+    file_digest,
+    model_of,
     options_of,
     read_settings,
+    seen_from,
     settings_of,
 )
-from cbec_bayes.jobs.fit_tables import DIAGNOSTICS, POSTERIOR, FittedPanel, read_tree, tabulate
+from cbec_bayes.jobs.fit_tables import FittedPanel, read_tree, tabulate
 from cbec_bayes.jobs.moments import load_moments
 from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
 from cbec_bayes.panel import Roles, read_panel
@@ -58,6 +63,7 @@ def fit_file(
     ssc: str = "reghdfe",
     seed: int = 1,
     options: FitOptions = OPTIONS,
+    folder: Path | None = None,
     kept: Path | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> FittedPanel:
@@ -79,6 +85,8 @@ def fit_file(
         Of everything random.
     options
         What else is asked for.
+    folder
+        That the fit is for, from which its settings name files; default the current one.
     kept
         Folder with the posterior of this very fit, which is then read and not sampled again.
     on_progress
@@ -131,6 +139,7 @@ def fit_file(
         ssc=ssc,
         seed=seed,
         options=options,
+        folder=folder,
     )
     return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, neighbours=beside)
 
@@ -176,6 +185,7 @@ def fit_moments_file(
     model: str | None = None,
     seed: int = 1,
     options: FitOptions = OPTIONS,
+    folder: Path | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> FittedPanel:
     """Fit a model to a file of moments, by the collapsed engine.
@@ -186,7 +196,7 @@ def fit_moments_file(
         What `cbec-bayes moments` wrote.
     model
         Name of a panel model, or its TOML file; None for the one that moments carry.
-    seed, options, on_progress
+    seed, options, folder, on_progress
         As in `fit_file`.
 
     Raises
@@ -204,8 +214,10 @@ def fit_moments_file(
     found = fit(gathered, spec, seed=seed, on_progress=on_progress)
     found = replace(found, left_out=headline(gathered).left_out if model is None else ())
     on_progress(Progress("tables"))
-    settings: dict[str, Any] = {"moments": file.resolve().as_posix()}
-    settings |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "model": model, "seed": seed}
+    own = None if model is None or model in panel_model_names() else Path(model)
+    settings: dict[str, Any] = {"moments": seen_from(folder, file), "sha256": file_digest(file), "seed": seed}
+    settings |= {"model": model if own is None else seen_from(folder, own)}
+    settings |= {"model_sha256": None if own is None else file_digest(own)}
     settings |= asdict(options)
     return tabulate(found, seed=seed, settings=settings, options=options)
 
@@ -233,11 +245,18 @@ def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress
         The fit misses one of its gates.
     """
     settings = read_settings(folder, seed=seed)
-    holds = receipts.read(folder, "fit", receipts.digest("fit", content(settings))) is not None
+    holds = receipts.read(folder, "fit", receipts.digest("fit", content(settings, folder))) is not None
     options = options_of(settings)
-    left_out = ("data", "sha256", *asdict(options))
+    left_out = ("data", "sha256", "model", "model_sha256", *asdict(options))
     asked = {name: value for name, value in settings.items() if name not in left_out}
-    kept = folder if holds else None
-    found = fit_file(Path(settings["data"]), **asked, options=options, kept=kept, on_progress=on_progress)
+    found = fit_file(
+        data_of(settings, folder),
+        **asked,
+        model=model_of(settings, folder),
+        options=options,
+        folder=folder,
+        kept=folder if holds else None,
+        on_progress=on_progress,
+    )
     found.fit.diagnostics.require()
     return found

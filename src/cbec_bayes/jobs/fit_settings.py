@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,10 +14,14 @@ from typing import Any
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import CI_PROB
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
+
+POSTERIOR, DIAGNOSTICS = "posterior.nc", "diagnostics.json"
+"""Files of a fit's folder from which the fit itself can be read again."""
 
 _ASKED = (
     "data",
@@ -112,9 +117,22 @@ def asked_model(model: str | None, *, rows: bool = True) -> PanelModel:
 
 
 def settings_of(
-    file: Path, *, model: str | None, controls: Sequence[str], options: FitOptions = OPTIONS, **asked: Any
+    file: Path,
+    *,
+    model: str | None,
+    controls: Sequence[str],
+    options: FitOptions = OPTIONS,
+    folder: Path | None = None,
+    **asked: Any,
 ) -> dict[str, Any]:
     """Return what fit.json holds: the arguments of `fit_file`, with files by where they are and what is in them.
+
+    Parameters
+    ----------
+    file, model, controls, options, **asked
+        As in `cbec_bayes.jobs.fit.fit_file`.
+    folder
+        From which files are named, so that it can be passed on together with them; default the current one.
 
     Raises
     ------
@@ -122,30 +140,102 @@ def settings_of(
         The file or the model cannot be read; an option makes no sense.
     """
     options.of(asked_model(model))
+    own = None if model is None or model in panel_model_names() else Path(model)
+    held = {"data": seen_from(folder, file), "sha256": file_digest(file), **asked, "controls": list(controls)}
+    held["model"] = model if own is None else seen_from(folder, own)
+    of_model = {"model_sha256": None if own is None else file_digest(own)}
+    return {name: held[name] for name in _ASKED} | of_model | asdict(options)
+
+
+def seen_from(folder: Path | None, file: Path) -> str:
+    """Return the path of a file from a folder, or from the current one; the whole path from another drive."""
+    at = file.parent.resolve() / file.name
     try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return Path(os.path.relpath(at, (folder or Path()).resolve())).as_posix()
+    except ValueError:
+        return at.as_posix()
+
+
+def file_digest(file: Path) -> str:
+    """Return the SHA-256 of what is in a file, or raise `InputError`."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
     except FileNotFoundError:
         raise InputError("no such file", file=file) from None
     except IsADirectoryError:
         raise InputError("this is a folder, a file was expected", file=file) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=file) from None
-    named = model if model is None or model in panel_model_names() else Path(model).resolve().as_posix()
-    held = {"data": file.resolve().as_posix(), "sha256": digest, **asked, "controls": list(controls), "model": named}
-    return {name: held[name] for name in _ASKED} | asdict(options)
 
 
-def content(settings: Mapping[str, Any]) -> dict[str, Any]:
+def content(settings: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """Return what a fit depends on, as content: settings as fit.json holds them, and what is in the model's file.
+
+    Parameters
+    ----------
+    settings
+        From `settings_of` or `read_settings`.
+    folder
+        From which they name files.
 
     Raises
     ------
     InputError
         The model cannot be read.
     """
-    model = settings["model"]
+    model = model_of(settings, folder)
     every = [HEADLINE, HEADLINE_OF_MOMENTS] if model is None else [model]  # which of them follows from the panel
     return {**settings, "model": " or ".join(repr(load_panel_model(name)) for name in every)}
+
+
+def data_of(settings: Mapping[str, Any], folder: Path | None = None) -> Path:
+    """Return where a fit's data is: where its folder says, or in the folder, under the same name.
+
+    Raises
+    ------
+    InputError
+        It is no longer there, or has changed.
+    """
+    return _found(settings["data"], settings["sha256"], folder, "data")
+
+
+def model_of(settings: Mapping[str, Any], folder: Path | None = None) -> str | None:
+    """Return the name of a fit's model, or its file, found as `data_of` finds the data, whose errors are these."""
+    name = settings["model"]
+    if name is None or Path(name).suffix != ".toml":
+        return None if name is None else str(name)
+    digest = settings.get("model_sha256")
+    return str(_found(name, digest, folder, "model") if digest else _from(folder, name))
+
+
+def _found(name: str, digest: str, folder: Path | None, what: str) -> Path:
+    """Return the file that is named from a folder, or lies in it under the same name, with the content it had."""
+    places = [path for path in (_from(folder, name), _from(folder, Path(name).name)) if path.is_file()]
+    for path in places:
+        if file_digest(path) == digest:
+            return path
+    if places:
+        raise InputError(f"the {what} has changed since the fit; fit it again", file=places[0])
+    raise InputError(
+        f"the fit's {what} is no longer there; put it back, or into the fit's folder", file=_from(folder, name)
+    )
+
+
+def _from(folder: Path | None, name: str) -> Path:
+    """Return what `seen_from` names, whether the folder is there yet or not."""
+    return Path(os.path.normpath((folder or Path()).resolve() / name))
+
+
+def files_of(settings: Mapping[str, Any], folder: Path | None = None) -> list[Path]:
+    """Return the files that a fit and whatever is made of it are read from."""
+    model = model_of(settings, folder)
+    own = [] if folder is None else [folder / name for name in (SETTINGS, POSTERIOR, DIAGNOSTICS)]
+    return [data_of(settings, folder), *model_files(model), *own]
+
+
+def model_files(model: str | None) -> list[Path]:
+    """Return what a model is read from: the folder of those that ship with the package, and a file of one's own."""
+    return [asset_dir("models"), *([Path(model)] if model is not None and Path(model).suffix == ".toml" else [])]
 
 
 def content_of_moments(file: Path, *, model: str | None, seed: int, options: FitOptions = OPTIONS) -> dict[str, Any]:
@@ -182,16 +272,13 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
         held = json.loads(path.read_text(encoding="utf-8"))
         if "moments" in held:
             raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
-        settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in _OPTIONS.items()}
+        more = {"model_sha256": None, **_OPTIONS}
+        settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
     except (OSError, ValueError, KeyError, TypeError):
         settings = {}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
-    data = Path(settings["data"])
-    if not data.is_file():
-        raise InputError("the fit's data is no longer there", file=data)
-    if hashlib.sha256(data.read_bytes()).hexdigest() != settings["sha256"]:
-        raise InputError("the data has changed since the fit; fit it again", file=data)
+    data_of(settings, folder)
     return settings if seed is None else {**settings, "seed": seed}
 
 
@@ -206,6 +293,7 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         return False
     seed, controls = held["seed"], held["controls"]
     words = [held[name] for name in _ASKED if name not in ("seed", "controls", "group", "model")]
+    of_model = (held["model"] or "", held["model_sha256"] or "")
     numbers = [held["prior_scale"], held["ci"], *([] if held["rope"] is None else [held["rope"]])]
     return (
         all(type(value) in (int, float) for value in numbers)
@@ -214,5 +302,5 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         and type(seed) is int
         and seed >= 0
         and isinstance(controls, list)
-        and all(isinstance(value, str) for value in (*words, *controls, held["group"] or "", held["model"] or ""))
+        and all(isinstance(value, str) for value in (*words, *controls, held["group"] or "", *of_model))
     )

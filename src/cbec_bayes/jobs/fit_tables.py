@@ -19,14 +19,16 @@ from cbec_bayes.classical.tables import classical_frame, fit_columns, own_column
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
-from cbec_bayes.jobs.fit_settings import OPTIONS, SETTINGS, FitOptions
+from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTINGS, FitOptions
 from cbec_bayes.jobs.neighbours import Neighbours
 from cbec_bayes.panel import Panel
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS
 
-POSTERIOR, DIAGNOSTICS = "posterior.nc", "diagnostics.json"
-"""Files of a fit's folder from which the fit itself can be read again."""
+_TABLES = ("effects", "classical", "contrasts", "ranks", "estimands", "ledger", "unit_slopes", "neighbours")
+
+FILES = (*(f"{name}.csv" for name in _TABLES), POSTERIOR, SETTINGS, DIAGNOSTICS)
+"""Files that `fit` may write."""
 
 ROPE = 0.1
 """Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure) within."""

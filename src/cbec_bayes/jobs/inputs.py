@@ -24,11 +24,8 @@ def together(study: Study) -> tuple[Study, ...]:
     return study, beside
 
 
-def input_hashes(study: Study) -> dict[str, str]:
-    """Return the SHA-256 of every file that a study's result depends on.
-
-    By its path under the study's folder, or under data/ or models/ where it ships with the package.
-    """
+def input_files(study: Study) -> set[Path]:
+    """Return every file that a study's result depends on."""
     data, models = asset_dir("data"), asset_dir("models")
     own: set[Path] = set()
     for one in together(study):
@@ -44,7 +41,23 @@ def input_hashes(study: Study) -> dict[str, str]:
     for kind in ("regions", "maps"):
         own |= set((data / kind).glob("*.csv"))
     own |= {data / FOLDER / name for name in FILES}
-    own = {path for path in own if path.is_file()}
+    return {path for path in own if path.is_file()}
+
+
+def read_by(study: Study) -> list[Path]:
+    """Return the files that a study's result depends on, and the folders that are read as a whole."""
+    published = asset_dir("data") / "published"
+    tables = [published / one.published.tables for one in together(study) if one.published is not None]
+    return [*sorted(input_files(study)), *tables]
+
+
+def input_hashes(study: Study) -> dict[str, str]:
+    """Return the SHA-256 of every file that a study's result depends on.
+
+    By its path under the study's folder, or under data/ or models/ where it ships with the package.
+    """
+    data, models = asset_dir("data"), asset_dir("models")
+    own = input_files(study)
     hashes: dict[str, str] = {}
     for kind, root in (("data/", data), ("models/", models), ("", study.path.parent.resolve())):
         there = {path for path in own if path.is_relative_to(root)}

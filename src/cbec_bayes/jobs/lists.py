@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.panel.study import load_study, study_names
 from cbec_bayes.published.summary_model import load_summary_model, model_names
+from cbec_bayes.runtime.files import asset_dir
 
 
 def model_questions() -> dict[str, str]:
@@ -16,3 +19,8 @@ def model_questions() -> dict[str, str]:
 def study_titles() -> dict[str, str]:
     """Return the title of each study, by its name."""
     return {name: load_study(name).title for name in study_names()}
+
+
+def read_by_lists() -> list[Path]:
+    """Return the folders that are listed."""
+    return [asset_dir("models"), asset_dir("data") / "studies"]

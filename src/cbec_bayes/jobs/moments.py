@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import memory
+from cbec_bayes.runtime.folder import spare
 from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -313,6 +315,26 @@ def moments_bytes(moments: PanelMoments) -> bytes:
     packed = {name: {"zlib": True} for name in ("within", "between") if name in fields}
     content = bytes(dataset.to_netcdf(engine="h5netcdf", encoding=packed))
     return content + SEAL + sha256(content).hexdigest().encode()
+
+
+def require_place(file: Path, data: Path) -> None:
+    """See that moments can be written to a file: nothing is written over but a file of moments, nor into the data.
+
+    Raises
+    ------
+    InputError
+        What is there is something else, or what the moments are gathered from.
+    """
+    spare(file.parent, [file.name], [Path(piece.path) for piece in pieces_of(data)])
+    if data.is_dir() and file.suffix == ".parquet" and file.resolve().is_relative_to(data.resolve()):
+        raise InputError("the result would be read as data the next time; name another place", file=file)
+    if file.is_dir():
+        raise InputError("a folder is where a file was to be written", file=file)
+    if not os.path.lexists(file):
+        return
+    content, _, digest = file.read_bytes().rpartition(SEAL) if file.is_file() else (b"", b"", b"")
+    if file.is_symlink() or digest != sha256(content).hexdigest().encode():
+        raise InputError("a file is here that `moments` did not write; name another", file=file)
 
 
 def load_moments(path: Path | str) -> PanelMoments:

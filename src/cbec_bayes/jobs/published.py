@@ -32,6 +32,10 @@ MAX_CONTRASTED = 40
 """Every two groups are contrasted up to this many groups: 780 pairs."""
 
 
+FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json")
+"""Files that `published` may write."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PooledFile:
     """What `published` finds.

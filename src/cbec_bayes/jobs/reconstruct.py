@@ -319,6 +319,10 @@ def summary_frame(reconstructions: Sequence[Reconstruction]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).astype({"seed": "Int64"})
 
 
+FILES = ("panels/*.csv", "record.csv", "summary.csv")
+"""Files that `reconstruct` writes, by name or by pattern."""
+
+
 def ensemble_files(problem: Problem, reconstructions: Sequence[Reconstruction]) -> dict[str, str]:
     """Return the files to write, by name: every panel, the cell-by-cell record, one row per panel."""
     stem = Path(next((name for name in problem.spec.files if not _is_observed(name, problem.spec)), "panel")).stem

@@ -14,6 +14,9 @@ from cbec_bayes.replication import Replication, replicate
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
+FILES = ("replication.csv", "classical.csv", "few.csv")
+"""Files that `replicate` may write."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicatedStudy:

@@ -17,6 +17,8 @@ from cbec_bayes.jobs.fit_settings import (
     FitOptions,
     asked_model,
     content,
+    data_of,
+    model_of,
     options_of,
     read_settings,
     settings_of,
@@ -41,6 +43,9 @@ from cbec_bayes.specifications.tables import Weighed, classical_slopes, specific
 
 COMMAND = "specifications"
 """That writes these results, and leaves a receipt of its name."""
+
+FILES = ("specifications.csv", "mixture.csv", "conclusions.csv")
+"""Tables that are written; figures come beside."""
 
 UNFINISHED = "unfinished-specifications.jsonl"
 """Where finished members are kept until all are."""
@@ -124,8 +129,8 @@ class Specified:
 
     def files(self) -> dict[str, str | bytes]:
         """Return the tables as files, by name."""
-        tables = {"specifications": self.specifications, "mixture": self.mixture, "conclusions": self.conclusions}
-        return {f"{name}.csv": csv_text(table) for name, table in tables.items()}
+        tables = (self.specifications, self.mixture, self.conclusions)
+        return {name: csv_text(table) for name, table in zip(FILES, tables, strict=True)}
 
     def packed(self) -> Any:
         """Return everything as a receipt keeps it; `specified_of_receipts` reads it."""
@@ -141,25 +146,32 @@ def question_of_folder(folder: Path, *, seed: int | None = None, reduced: bool =
     """Return the question about the fit of a folder, with the options of the fit; errors as `read_settings`."""
     settings = read_settings(folder, seed=seed)
     options = options_of(settings)
-    base = options.of(asked_model(settings["model"]))
     return Question(
-        design=_design_of(Path(settings["data"]), settings),
-        base=base,
+        design=_design_of(data_of(settings, folder), settings),
+        base=options.of(asked_model(model_of(settings, folder))),
         ssc=settings["ssc"],
         seed=settings["seed"],
         reduced=reduced,
         ci=options.ci,
-        content=content_of_question(settings, reduced=reduced),
+        content=content_of_question(settings, folder, reduced=reduced),
     )
 
 
-def content_of_question(settings: Mapping[str, Any], *, reduced: bool) -> dict[str, Any]:
-    """Return what the answer about the panel of a fit depends on; `settings` are what fit.json holds."""
-    return {**content(settings), "reduced": reduced}
+def content_of_question(settings: Mapping[str, Any], folder: Path | None, *, reduced: bool) -> dict[str, Any]:
+    """Return what the answer about a panel depends on: as `cbec_bayes.jobs.fit_settings.content`, and which lattice."""
+    return {**content(settings, folder), "reduced": reduced}
 
 
 def question_of_file(
-    file: Path, *, ssc: str, seed: int, model: str, options: FitOptions = OPTIONS, reduced: bool = False, **asked: Any
+    file: Path,
+    *,
+    ssc: str,
+    seed: int,
+    model: str,
+    folder: Path | None = None,
+    options: FitOptions = OPTIONS,
+    reduced: bool = False,
+    **asked: Any,
 ) -> Question:
     """Return the question about a file's panel.
 
@@ -171,6 +183,8 @@ def question_of_file(
         As in `Question`.
     model
         Name or file of the member whose priors hold throughout.
+    folder
+        That the results are for.
     options
         Of these the width of the priors and the probability of the intervals count.
     reduced
@@ -178,7 +192,9 @@ def question_of_file(
     **asked
         Names of columns, as for `cbec_bayes.jobs.fit.fit_file`.
     """
-    settings = settings_of(file, model=model, ssc=ssc, seed=seed, engine="auto", options=options, **asked)
+    settings = settings_of(
+        file, model=model, ssc=ssc, seed=seed, engine="auto", folder=folder, options=options, **asked
+    )
     return Question(
         design=_design_of(file, settings),
         base=options.of(load_panel_model(model)),
@@ -186,7 +202,7 @@ def question_of_file(
         seed=seed,
         reduced=reduced,
         ci=options.ci,
-        content=content_of_question(settings, reduced=reduced),
+        content=content_of_question(settings, folder, reduced=reduced),
     )
 
 
@@ -277,18 +293,18 @@ def specified_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | N
     folder, seed
         As in `question_of_folder`; what the answer must be of.
     """
-    settings = read_settings(folder, seed=seed) if places else {}
-    found = (_kept(places, settings, reduced=reduced) for reduced in (False, True)) if places else ()
+    found = (_kept(places, folder, seed, reduced=reduced) for reduced in (False, True)) if places else ()
     return next((one for one in found if one is not None), None)
 
 
-def is_whole_known(places: Sequence[Path], settings: Mapping[str, Any]) -> bool:
+def is_whole_known(places: Sequence[Path], folder: Path, seed: int | None) -> bool:
     """Return whether the answer of the whole lattice about the panel of a fit lies in one of several folders."""
-    return _kept(places, settings, reduced=False) is not None
+    return bool(places) and _kept(places, folder, seed, reduced=False) is not None
 
 
-def _kept(places: Sequence[Path], settings: Mapping[str, Any], *, reduced: bool) -> Specified | None:
-    for packed in receipts.results(places, COMMAND, content_of_question(settings, reduced=reduced)):
+def _kept(places: Sequence[Path], folder: Path, seed: int | None, *, reduced: bool) -> Specified | None:
+    asked = content_of_question(read_settings(folder, seed=seed), folder, reduced=reduced)
+    for packed in receipts.results(places, COMMAND, asked):
         try:
             return Specified(**unpack(packed))
         except (KeyError, TypeError, ValueError):

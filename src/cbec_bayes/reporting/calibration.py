@@ -98,12 +98,14 @@ def _failures(own: pd.DataFrame) -> str:
     return f"Fits that failed count neither as covering nor as not: {named}."
 
 
+FIGURES = ("calibration_ranks", "calibration_coverage")
+"""Names of the drawings of `calibration_figures`."""
+
+
 def calibration_figures(found: Shown) -> dict[str, str]:
     """Draw the rank plots and the coverage, by name of the drawing."""
-    return {
-        "calibration_ranks": _rank_plots(rank_curves(found.ranks)),
-        "calibration_coverage": _coverage_plot(found.coverage),
-    }
+    drawn = (_rank_plots(rank_curves(found.ranks)), _coverage_plot(found.coverage))
+    return dict(zip(FIGURES, drawn, strict=True))
 
 
 def _rank_plots(models: Sequence[RankCurves]) -> str:

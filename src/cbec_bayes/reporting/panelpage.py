@@ -11,23 +11,36 @@ from cbec_bayes.checks import Severity, by_severity
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands import leaves_zero_out
-from cbec_bayes.jobs.fit_tables import FittedPanel, tabulate
+from cbec_bayes.jobs.check import CHECK_FILES
+from cbec_bayes.jobs.fit_settings import POSTERIOR
+from cbec_bayes.jobs.fit_tables import FILES, FittedPanel, tabulate
 from cbec_bayes.jobs.report import ReportedFit, report_fit
+from cbec_bayes.jobs.specifications import COMMAND
+from cbec_bayes.jobs.specifications import FILES as TABLES
 from cbec_bayes.panel import Panel
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.files import figure_files, table_files
 from cbec_bayes.reporting.paneltables import MOST_DRAWN, own_regressions, panel_tables, shown_groups
-from cbec_bayes.reporting.specifications import curve_files
+from cbec_bayes.reporting.specifications import CURVES, curve_files
 from cbec_bayes.reporting.tables import probability, slope_decimals, with_interval
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
-from cbec_bayes.runtime.files import csv_text, write_files
+from cbec_bayes.runtime.files import csv_text
+from cbec_bayes.runtime.folder import OutFolder
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS, level
+from cbec_bayes.runtime.manifest import FIT
+from cbec_bayes.runtime.receipts import content_digest
 from cbec_bayes.runtime.versions import versions
 from cbec_bayes.specifications.conclusions import conclusion_sentences
 
 FILE = "report.html"
+
+SPECIFICATION_FILES = (*TABLES, *CURVES)
+"""Files that the command `specifications` writes as well."""
+
+PAGE_FILES = (FILE, "figures/*.svg", "tables/*")
+"""Files that the page brings, by name or by pattern."""
 
 
 def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
@@ -68,7 +81,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         notes=fitted.notes,
         ssc=fitted.ssc,
         ci=level(fitted.options.ci),
-        data=fitted.settings.get("data"),
+        data=Path(str(fitted.settings["data"])).name if "data" in fitted.settings else None,
         settings=dict(fitted.settings),
         versions=versions(),
     )
@@ -148,10 +161,24 @@ def report(
     ------
     GateError
         The fit misses one of its gates.
+    InputError
+        What is in the folder may not be replaced; see `cbec_bayes.runtime.folder.OutFolder`.
     """
     found.diagnostics.require()
     fitted = tabulate(found, ssc, panel=panel, seed=seed)
-    return write_files(Path(out), {**render_panel(report_fit(fitted, executor=executor)), **fitted.files()})
+    files = fitted.files()
+    place = OutFolder(
+        path=Path(out),
+        commands=("report", FIT, "check", "compare", COMMAND),
+        names=[*PAGE_FILES, "compare.csv", *CHECK_FILES, *FILES, *SPECIFICATION_FILES],
+        of=content_digest(files[POSTERIOR]),
+    )
+    place.vet()
+    page = render_panel(report_fit(fitted, executor=executor))
+    weighed = {name: held for name, held in page.items() if name in SPECIFICATION_FILES}
+    page = {name: held for name, held in page.items() if name not in weighed}
+    place.write({"report": page, COMMAND: weighed, FIT: files})
+    return [place.path / name for name in (*page, *weighed, *files)]
 
 
 def panel_answer(found: ReportedFit) -> tuple[str, ...]:

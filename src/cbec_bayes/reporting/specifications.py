@@ -10,7 +10,10 @@ import pandas as pd
 
 from cbec_bayes.reporting.drawing import BLUE, GREY, GROUP_TITLES, INK, as_svg, new_figure
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW, level
-from cbec_bayes.specifications.lattice import AXES, OUTCOME_SCALE
+from cbec_bayes.specifications.lattice import AXES, LEVELS, LOGARITHMS, OUTCOME_SCALE
+
+CURVES = ("specifications.svg", *(f"specifications_{scale}.svg" for scale in (LEVELS, LOGARITHMS)))
+"""Files that `curve_files` may return."""
 
 LIGHTEST = 0.25
 """Shade of a member without weight; one of all the weight is opaque."""

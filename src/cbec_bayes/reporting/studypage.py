@@ -6,14 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cbec_bayes.jobs.inputs import read_by
 from cbec_bayes.jobs.reanalysis import Reanalysis
 from cbec_bayes.jobs.results import StudyResults
-from cbec_bayes.jobs.run import STEPS, run_study
+from cbec_bayes.jobs.run import STEPS, UNFINISHED, run_study
+from cbec_bayes.panel.study import load_study
 from cbec_bayes.reporting.page import render
-from cbec_bayes.runtime.files import locked, write_files
+from cbec_bayes.runtime.folder import OutFolder
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+from cbec_bayes.runtime.staging import locked
 
 PAGE = "reanalysis.html"
+
+STUDY_FILES = (PAGE, "manifest.json", "figures/*.svg", "tables/*")
+"""Files of a study's report, by name or by pattern."""
 
 
 def study_files(found: StudyResults, *, on_progress: OnProgress = ignore_progress) -> dict[str, str]:
@@ -48,8 +54,12 @@ def report_study(
     analysis, paths
         Of the printed tables, and the files written, the page first.
     """
+    reads = read_by(load_study(study))
+    place = OutFolder(path=out, commands=("run",), names=STUDY_FILES, reads=reads, journals=[UNFINISHED])
     with locked(out):
+        place.vet()
         found = run_study(study, out, on_progress=on_progress, **options)
-        written = write_files(out, study_files(found, on_progress=on_progress))
+        files = study_files(found, on_progress=on_progress)
+        place.write({"run": files})
         found.journal.remove()
-    return found.analysis, written
+    return found.analysis, [out / name for name in files]

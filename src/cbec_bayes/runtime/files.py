@@ -1,18 +1,14 @@
-"""Reading tables as text, writing results whole or not at all, and finding the files that ship with the package."""
+"""Reading tables as text, tables as the text that is written, and the files that ship with the package."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import math
 import os
 import re
-import shutil
-import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -160,150 +156,6 @@ _FORMULA = re.compile(r"[=@\t\r\n＝＠]|[+\-＋－](?!([\d.]+[eE][+-]?\d+|[\d.]
 
 def _harmless(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
-
-
-LOCK = ".lock"
-"""File in a folder that one process at a time works in."""
-
-_STAGED, _WHOLE = ".writing-", ".written-"
-
-
-@contextmanager
-def locked(folder: Path, wait: float = 0.0) -> Iterator[bool]:
-    """Have a folder to oneself: two runs in it at once would mix their files.
-
-    The lock goes with the process that holds it, however it ends. What a run that was killed left half-renamed is
-    finished, and what it left half-written is removed. A folder that is still empty afterwards is removed as well.
-
-    Parameters
-    ----------
-    folder
-        Made if missing. A block within a block of the same folder and thread has it already.
-    wait
-        Seconds to wait for another process.
-
-    Yields
-    ------
-    bool
-        Whether what a killed run had staged was put into place.
-
-    Raises
-    ------
-    InputError
-        Another process has it, or it cannot be written to.
-    """
-    from filelock import FileLock, Timeout
-
-    folder = folder.absolute()
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    lock = FileLock(folder / LOCK, is_singleton=True)
-    try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not lock.is_locked:  # where no file can be made, filelock would wait for it
-                os.close(os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644))
-            lock.acquire(timeout=wait)
-            recovered = lock.lock_counter == 1 and _recover(folder)
-        except Timeout:
-            raise InputError(
-                "another run is at work in this folder; wait for it, or name another", file=folder
-            ) from None
-        except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", file=error.filename or folder) from None
-        yield recovered
-    finally:
-        if lock.is_locked:
-            if lock.lock_counter == 1:
-                (folder / LOCK).unlink(missing_ok=True)
-            lock.release()
-        for each in made:
-            with suppress(OSError):
-                each.rmdir()
-
-
-def _recover(folder: Path) -> bool:
-    """Finish what was staged whole, and remove what was not; nobody else is writing."""
-    whole = sorted(folder.glob(f"{_WHOLE}*"))
-    for stage in whole:
-        _into_place(stage, folder)
-    for stage in folder.glob(f"{_STAGED}*"):
-        shutil.rmtree(stage)
-    return bool(whole)
-
-
-def _into_place(stage: Path, folder: Path) -> None:
-    """Move the parts of a stage to the places that its index names; those that are there already have left the stage.
-
-    An index that is not ours, or names a place outside the folder (it may have come with a folder of someone else's),
-    is not followed.
-    """
-    with suppress(FileNotFoundError, ValueError):
-        names = json.loads((stage / "index").read_text(encoding="utf-8"))
-        if isinstance(names, list) and all(isinstance(name, str) and _inside(folder, name) for name in names):
-            for part, name in enumerate(names):
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with suppress(FileNotFoundError):
-                    os.replace(stage / str(part), target)
-    shutil.rmtree(stage)
-
-
-def _inside(folder: Path, name: str) -> bool:
-    return (folder / name).resolve().is_relative_to(folder.resolve())
-
-
-def write_files(out: Path, files: Mapping[str, str | bytes]) -> list[Path]:
-    """Write all files or none.
-
-    They are staged in the folder, the stage is declared whole by one renaming, and its parts are then renamed into
-    their places. What fails before leaves `out` as it was; what is killed after is finished by whoever comes next (see
-    `locked`). No file is ever seen half-written.
-
-    Parameters
-    ----------
-    out
-        Folder, made if missing.
-    files
-        Relative name (with ``/``) to content; text is written as UTF-8.
-
-    Returns
-    -------
-    list of Path
-        The paths written, in the order given.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written to, the disk is full, or another process is at work in the folder.
-    """
-    with locked(out, wait=30.0):
-        stage = None
-        try:
-            stage = Path(tempfile.mkdtemp(dir=out, prefix=_STAGED))
-            for index, content in enumerate(files.values()):
-                _written(stage / str(index), content.encode() if isinstance(content, str) else content)
-            _written(stage / "index", json.dumps(list(files)).encode())
-            for name in files:
-                if (out / name).is_dir():
-                    raise InputError("a folder is where a file was to be written", file=out / name)
-            whole = stage.with_name(stage.name.replace(_STAGED, _WHOLE))
-            stage.rename(whole)
-            stage = None
-            _into_place(whole, out)
-        except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", file=error.filename or out) from None
-        finally:
-            if stage is not None:
-                shutil.rmtree(stage, ignore_errors=True)
-    return [out / name for name in files]
-
-
-def _written(path: Path, content: bytes) -> None:
-    """Write a part to the disk itself, so that no renaming outlives what it renames."""
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def sha256(paths: Iterable[Path], root: Path) -> dict[str, str]:

@@ -68,9 +68,19 @@ def digest(command: str, content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
+def asked_digest(content: Mapping[str, Any]) -> str:
+    """Return the digest of what was asked for, whatever program answers it."""
+    return content_digest(json.dumps(content, sort_keys=True))
+
+
 def program() -> dict[str, Any]:
     """Return what any result depends on besides what is asked for: the digest of the package, and versions."""
     return {"code": package_digest(), "versions": versions()}
+
+
+def program_digest() -> str:
+    """Return the digest of `program`."""
+    return content_digest(json.dumps(program(), sort_keys=True))
 
 
 @cache
@@ -102,17 +112,35 @@ def read(folder: Path, command: str, depends: str) -> Receipt | None:
 
     A receipt that cannot be read, was changed, or is of something else, is none.
     """
+    receipt = _sealed(folder / file_of(command))
     try:
-        line, seal = (folder / file_of(command)).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        if content_digest(line) != seal:
-            return None
-        receipt = Receipt(**json.loads(line))
-        whole = receipt.depends == depends and all(
-            content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items()
+        whole = (
+            receipt is not None
+            and receipt.depends == depends
+            and all(content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items())
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
     return receipt if whole else None
+
+
+def _sealed(path: Path) -> Receipt | None:
+    """Return a receipt that is as it was written; None where it is not."""
+    try:
+        line, seal = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return Receipt(**json.loads(line)) if content_digest(line) == seal else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def written(folder: Path) -> dict[str, Mapping[str, str]]:
+    """Return the files that the receipts of a folder name, with their digests, by command; whether they hold or not."""
+    found = {}
+    for path in sorted(folder.glob(".*.receipt")):
+        receipt = _sealed(path)
+        if receipt is not None and isinstance(receipt.files, Mapping):
+            found[path.name.removeprefix(".").removesuffix(".receipt")] = receipt.files
+    return found
 
 
 def results(folders: Iterable[Path], command: str, content: Mapping[str, Any]) -> Iterator[Any]:
