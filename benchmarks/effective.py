@@ -4,8 +4,8 @@ Run with ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/effective.
 smallest bulk effective size (az.ess) of all parameters that vary, levels of units among them where an engine has them.
 nutpie samples (a) the collapsed density, in coordinates that are standard at its mode and with effects drawn
 afterwards, and (b) the twin of all parameters, deviations over their scales or in the coordinates of the package. Each
-engine has one core. Times of nutpie are without compilation, which is printed apart; ours run from arrays to the posterior. Other
-work on the machine slows all of a round: ratios are medians over rounds.
+engine has one core. Times of nutpie are without compilation, which is printed apart; ours run from arrays to the
+posterior. Other work on the machine slows all of a round: ratios are medians over rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_te
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.posterior import posterior_draws
 from cbec_bayes.bayes.pymc.twin import pymc_of
-from cbec_bayes.bayes.sampling.importance import _mode
+from cbec_bayes.bayes.sampling.importance import mode_of
 from cbec_bayes.panel import load_study_panel
 from cbec_bayes.panel.design import Design, make_design
 
@@ -72,7 +72,7 @@ def of_collapsed(blocks: Blocks) -> Callable[[int], Measured]:
     from nutpie import compiled_pyfunc
 
     density = make_collapsed(blocks)
-    mode, covariance = _mode(density.gradient, density.start())
+    mode, covariance = mode_of(density.gradient, density.start())
     root, k = np.linalg.cholesky(covariance), len(mode)
 
     def gradient(at: Any) -> tuple[float, Any]:
