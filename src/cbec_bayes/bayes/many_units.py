@@ -25,7 +25,7 @@ from cbec_bayes.runtime.errors import GateError, InputError
 TOLERANCE = 1e-6
 """Greatest error of the log density in the box: far below what Monte Carlo leaves."""
 
-SAMPLED = 400
+SAMPLED = 300
 """Units, about, that say where to look for the mode."""
 
 PART = 5_000
@@ -158,11 +158,10 @@ def _fine(whole: Tabulation, mode: _Mode, part: tuple[Tabulation, float]) -> Col
             more = [max(n, own) for n, own in zip(nodes, asked, strict=True)]
             nodes = more if more != nodes else [n + 1 for n in nodes]
             continue
-        mode = _mode_in(made.collapsed, mode)
         if _is_within(made.collapsed, mode):
             located = dict(zip(made.collapsed.names, map(float, mode.point), strict=True))
             return replace(made.collapsed, located=located)
-        reach *= _FURTHER
+        mode, reach = _mode_in(made.collapsed, mode), reach * _FURTHER
         box = whole.box_about(mode.point, mode.covariance, reach)
         nodes = _tried(part, box, mode)
     return None

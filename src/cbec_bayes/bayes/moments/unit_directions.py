@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cbec_bayes.bayes.moments.lags import Lags
+from cbec_bayes.bayes.moments.lags import FixedProduct, Lags
 from cbec_bayes.panel.within import Array, Codes, sums_by
 
 _NOTHING = (100 * float(np.finfo(float).eps)) ** 2
@@ -195,10 +195,7 @@ def unit_products(
     own, across = np.zeros((lags.size, m, m, n_units)), np.zeros((lags.size, m - first, n_units, q))
     by_unit, ones = _ByUnit.of(directions.unit, n_units), np.ones(len(directions.unit))
     for a, fixed in enumerate(lags.fixed):
-        rooted = fixed.root(left)
-        for s in range(n_strata):
-            part = rooted if stratum is None else rooted[stratum[fixed.rows] == s]
-            inner[a, s] = part.T @ part
+        inner[a] = _within_strata(fixed, left, stratum, n_strata)
         # What a product makes of few directions is summed with many columns, which are then left where they are.
         turned = fixed.times(directions.columns)
         each = turned[:, :, None] * directions.columns[:, None, :]
@@ -206,3 +203,15 @@ def unit_products(
         for j in range(first, m):
             across[a, j - first] = by_unit.products(turned[:, j], left)
     return UnitProducts(columns=inner, own=own, first=first, across=across)
+
+
+def _within_strata(fixed: FixedProduct, columns: Array, stratum: Codes | None, n_strata: int) -> Array:
+    """Return the cross-products of columns, shape (n, q), under a fixed product, by stratum, shape (K, q, q)."""
+    if fixed.less is None:  # rows counted as often as they are there: none is copied
+        one, other, at = columns, fixed.diagonal(len(columns))[:, None] * columns, stratum
+    else:
+        one = other = fixed.root(columns)
+        at = None if stratum is None else stratum[fixed.rows]
+    if at is None:
+        return np.asarray(one.T @ other)[None]
+    return np.stack([one[at == s].T @ other[at == s] for s in range(n_strata)])
