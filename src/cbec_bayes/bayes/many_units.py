@@ -32,7 +32,7 @@ PART = 5_000
 """Units that say how fine a table has to be, where there are more than twice as many."""
 
 _COARSE, _COARSER, _TRIAL, _FINEST = 6, 4, 7, 22  # nodes of each variable
-_REACH_OF_FEWER, _REACH = 6.0, 7.0  # half of a box, in posterior standard deviations of what it is made from
+_REACH_OF_FEWER, _REACH = 6.0, 6.0  # half of a box, in posterior standard deviations of what it is made from
 _BOUND = 30.0  # terms of all signs add up to far less than their sizes do
 _FURTHER = 1.3  # how much further a box reaches that cut something off
 _ATTEMPTS = 6

@@ -45,6 +45,10 @@ _SKEW = 1.5
 """How much further than its curvature says the posterior of a squared ratio reaches that is hardly told from zero."""
 
 
+_SOME = 2_000
+"""Units of a group that say how large a direction is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """What the variables of each group's table lie between, shape (R, D); see `GroupTable`."""
@@ -362,7 +366,10 @@ def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, tuple[int, ...]]
 
 
 def _typical(group: GroupRows) -> Array:
-    """Return units over the squares of each pooled direction, as far as levels leave it, shape (m,)."""
-    found = directions_of(group.unit, group.directions)
+    """Return units over the squares of each pooled direction, as far as levels leave it, shape (m,): of some units."""
+    rows = slice(0, int(np.searchsorted(group.unit, _SOME)))
+    own = [replace(one, regressor=one.regressor[rows]) for one in group.directions]
+    found = directions_of(group.unit[rows], own)
     squares = (found.columns[:, found.n_flat :] ** 2).sum(axis=0)
-    return np.asarray(group.n_units / np.maximum(squares, np.finfo(float).tiny))
+    n_units = min(group.n_units, _SOME)
+    return np.asarray(n_units / np.maximum(squares, np.finfo(float).tiny * n_units))
