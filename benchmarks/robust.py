@@ -7,7 +7,8 @@ measured in one process.
 - public: 210 rows of the public study; effective draws a second of every scale, ours over nutpie's.
 - wide: 48 units, 17 periods and 9 groups, with every control's slope and effect of a period pooled.
 - lattice: every member of the lattice on the public study, one after the other.
-- rows: 10,000 and 100,000 rows of ten periods, units a tenth of them, over pyfixest's clustered regression.
+- rows: 10,000 to 1,000,000 rows of ten periods, units a tenth of them, over pyfixest's clustered regression; units and
+  groups differ in everything (long), or in levels and in the slopes of groups alone (plain).
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import Any
 
 import arviz as az
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.many_rows import design_of, panel
+from benchmarks.many_rows import PERIODS, design_of, panel
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.panel import load_study_panel
 from cbec_bayes.panel.design import Design, make_design
@@ -34,7 +36,7 @@ from cbec_bayes.specifications.lattice import lattice
 from cbec_bayes.specifications.members import MemberTask, fit_member
 
 ROUNDS = 3
-ROWS = (10_000, 100_000)
+ROWS = (10_000, 100_000, 1_000_000)
 WIDE = (48, 17, 9)
 SCALES = ["sigma", "tau", "phi", "sigma_omega", "kappa", "xi", "rho"]
 
@@ -120,18 +122,39 @@ def every_member() -> None:
     print(f"lattice: {len(members)} members in {seconds:.1f} s of one core")
 
 
+def long_panel(n_rows: int) -> pd.DataFrame:
+    """Simulate a long panel in which groups and units differ in everything, and errors are correlated."""
+    frame, rng = panel(n_rows), np.random.default_rng(4)
+    n_units = n_rows // PERIODS
+    unit, year, group = (frame[name].to_numpy() for name in ("unit", "year", "group"))
+    error = rng.normal(size=(n_units, PERIODS))
+    for t in range(1, PERIODS):
+        error[:, t] += 0.4 * error[:, t - 1]
+    own = 0.15 * rng.normal(size=n_units)[unit] * frame["d"]
+    own += 0.05 * rng.normal(size=n_units)[unit] * (year - year.mean())
+    own += (frame[["x1", "x2", "x3"]].to_numpy() * 0.1 * rng.normal(size=(4, 3))[group]).sum(axis=1)
+    own += 0.2 * rng.normal(size=(4, PERIODS))[group, year]
+    spread = np.array([0.4, 0.5, 0.6, 0.5])[group]
+    return frame.assign(y=frame["y"] + own + spread * error.ravel())
+
+
 def rows() -> None:
-    """Time the member as rows grow, over a clustered regression of the same rows."""
+    """Time the member as rows grow, over a clustered regression of the same rows, taking turns."""
     import pyfixest as pf
 
     formula = "y ~ d + x1 + x2 + x3 | unit + year"
     pf.feols(formula, panel(240, 8), vcov={"CRV1": "unit"})
     for n_rows in ROWS:
-        frame = panel(n_rows)
-        theirs = [timed(lambda frame=frame: pf.feols(formula, frame, vcov={"CRV1": "unit"}))[0] for _ in range(ROUNDS)]
-        seconds, found = timed(lambda frame=frame: fit(design_of(frame), "robust"))
-        line(f"{n_rows:,} rows", seconds, found)
-        print(f"{n_rows:,} rows: robust over pyfixest {seconds / median(theirs):.0f}")
+        for name, make in (("long", long_panel), ("plain", panel)):
+            frame, ratios = make(n_rows), []
+            for _ in range(ROUNDS):
+                theirs, _ = timed(lambda frame=frame: pf.feols(formula, frame, vcov={"CRV1": "unit"}))
+                seconds, found = timed(lambda frame=frame: fit(design_of(frame), "robust"))
+                line(f"{n_rows:,} rows, {name}", seconds, found)
+                phases = ", ".join(f"{phase} {spent:.1f}" for phase, spent in found.diagnostics.seconds.items())
+                print(f"pyfixest {theirs:.2f} s; {phases}", flush=True)
+                ratios.append(seconds / theirs)
+            print(f"{n_rows:,} rows, {name}: robust over pyfixest {median(ratios):.1f}")
 
 
 PARTS = {"public": public, "wide": wide, "lattice": every_member, "rows": rows}

@@ -36,6 +36,7 @@ BAYES = (
     "model",
     "likelihood",
     "sampling",
+    "many_units",
     "observations",
     "posterior",
     "pymc",

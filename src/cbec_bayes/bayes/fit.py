@@ -14,7 +14,8 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed, with_unit_terms
+from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
+from cbec_bayes.bayes.many_units import collapsed_of
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
 from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
 from cbec_bayes.bayes.model.family import PanelModel
@@ -199,7 +200,7 @@ def fit(
         return PanelFit(
             blocks=blocks, priors=priors, tree=tree, diagnostics=diagnostics, khat=float("nan"), collapsed=None
         )
-    collapsed = make_collapsed(blocks)
+    collapsed = collapsed_of(blocks)
     prepared = time.perf_counter()
     drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed, on_progress=on_progress)
     sampled = time.perf_counter()
@@ -243,7 +244,7 @@ def restore(design: Design, model: str | PanelModel, tree: Any, diagnostics: Map
             khat=float("nan"),
             collapsed=None,
         )
-    collapsed = make_collapsed(blocks)
+    collapsed = collapsed_of(blocks)
     return PanelFit(
         blocks=blocks,
         priors=priors,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.many_units import collapsed_of
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.posterior import posterior_draws
 from cbec_bayes.bayes.sampling.gates import RefitDiagnostics, chain_diagnostics
@@ -40,7 +40,7 @@ class Refit:
 
 def refit(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> Refit:
     """Fit by the collapsed engine; errors as `cbec_bayes.bayes.fit.fit`."""
-    collapsed = make_collapsed(blocks)
+    collapsed = collapsed_of(blocks)
     drawn = draw_scales(collapsed, draws=draws, chains=1, seed=seed, pilot=pilot)
     points = drawn.points[0]
     return Refit(blocks, collapsed, points, posterior_draws(blocks, collapsed, points, seed), diagnose(drawn))

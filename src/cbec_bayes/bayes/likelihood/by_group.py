@@ -16,6 +16,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     Conditionals,
     CrossProducts,
     ErrorModel,
+    ResidualCovariance,
     RowsGivenOthers,
     UnitMeans,
 )
@@ -34,29 +35,23 @@ columns are orthogonal first, takes such points.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupPart:
-    """The rows of one group.
+class OwnPart:
+    """The coefficients of one group.
 
     Attributes
     ----------
     errors
-        Of these rows. The columns of its cross-products are the outcome, those of the c coefficients that groups have
-        in common, flat ones orthonormal, and then the o columns of the group's own coefficients.
+        Of the group's rows. The columns of its cross-products are the outcome, those of the c coefficients that groups
+        have in common, flat ones orthonormal, and then the o columns of the group's own coefficients.
     scales
         Name of the scale that pools each of the group's own coefficients, o of them.
     own
         Positions of these among all coefficients, shape (o,).
-    rows
-        Positions of the rows in the panel.
-    blocks
-        Of these rows, with one block: the columns of the model's own coefficients, common ones and then the group's.
     """
 
-    errors: ErrorModel
+    errors: ResidualCovariance
     scales: tuple[str, ...]
     own: NDArray[np.intp]
-    rows: NDArray[np.intp]
-    blocks: Blocks
 
     def systems(self, scales: Scales) -> OwnSystems:
         """Return the equations of the group's own coefficients at every point."""
@@ -72,6 +67,25 @@ class GroupPart:
         log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
         products = CrossProducts(left, [*found.constant, -log_det])
         return OwnSystems(products=products, weight=weight, width=width, root=root, half=half)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPart(OwnPart):
+    """The coefficients of one group, with its rows.
+
+    Attributes
+    ----------
+    errors
+        See `OwnPart`.
+    rows
+        Positions of the rows in the panel.
+    blocks
+        Of these rows, with one block: the columns of the model's own coefficients, common ones and then the group's.
+    """
+
+    errors: ErrorModel
+    rows: NDArray[np.intp]
+    blocks: Blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +140,7 @@ class ByGroup:
         The likelihood with every coefficient.
     """
 
-    parts: tuple[GroupPart, ...]
+    parts: tuple[OwnPart, ...]
     common: Coefficients
     shared: NDArray[np.intp]
     whole: NormalEquations

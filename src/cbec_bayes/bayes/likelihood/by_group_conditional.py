@@ -120,3 +120,16 @@ class ByGroupConditional:
         root[:, c:, :c] = -group.pull @ self.shared.root
         root[:, c:, c:] = group.root
         return DenseConditional(mean, root)
+
+    def dense(self) -> DenseConditional:
+        """Return all p coefficients, without means over units, and the whole root of their covariance."""
+        s, c = self.shared.mean.shape
+        root = np.zeros((s, self._n_coefficients, self._n_coefficients))
+        root[:, self.at, :c] = self.shared.root
+        at = c
+        for group in self.groups:
+            o = len(group.own)
+            root[:, group.own, :c] = -group.pull @ self.shared.root
+            root[:, group.own, at : at + o] = group.root
+            at += o
+        return DenseConditional(self._mean(), root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,12 +36,15 @@ class Collapsed:
         Of the scales, coefficients integrated out.
     errors
         What units and single rows are given the scales.
+    located
+        Where the mode is known to be, by name of the parameter, in its coordinate.
     """
 
     parameters: tuple[Parameter, ...]
     fixed: Mapping[str, float]
     likelihood: MarginalLikelihood
     errors: ErrorModel
+    located: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,8 +124,8 @@ class Collapsed:
         return found
 
     def start(self) -> Array:
-        """Return a point that the priors find likely, shape (k,)."""
-        return np.array([one.start() for one in self.parameters])
+        """Return where a search for the mode begins, shape (k,): near it, or what the priors find likely."""
+        return np.array([self.located.get(one.name, one.start()) for one in self.parameters])
 
     def gradient(self, point: Array) -> tuple[float, Array]:
         """Return the log posterior at one point, shape (k,), and its gradient."""

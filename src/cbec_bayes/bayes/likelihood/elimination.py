@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.absorbed import FlatAbsorbed
 from cbec_bayes.bayes.likelihood.by_group import ByGroup, ByGroupErrors, GroupPart
+from cbec_bayes.bayes.likelihood.coefficients_by_group import coefficients_by_group, is_mostly_of_groups
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.conditional import FlatGivenPooled
 from cbec_bayes.bayes.likelihood.independent import IndependentErrors
@@ -28,7 +29,6 @@ from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments.by_unit import Moments, Stratum, moments_of
 from cbec_bayes.bayes.moments.coded import Coded, products_by_unit
 from cbec_bayes.bayes.moments.unit_slopes import UnitSlopes
-from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, means_by
 from cbec_bayes.runtime.errors import InputError
 
@@ -55,7 +55,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
         raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
     priors = resolve(model, blocks.design)
     location, pooled = coefficient_priors(blocks, priors)
-    free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
+    free = flat_positions(blocks, location)
     columns = _orthogonal_columns(blocks, free)
     errors = _errors(blocks, columns)
     coefficients = Coefficients(
@@ -67,13 +67,18 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     )
     whole = NormalEquations(errors, coefficients)
     likelihood: MarginalLikelihood = whole
-    if _is_mostly_of_groups(blocks, columns):
-        likelihood = _by_group(blocks, columns, whole)
-        errors = ByGroupErrors(errors, likelihood.parts)
+    if columns.laid_out is not None and is_mostly_of_groups(blocks):
+        likelihood, parts = _by_group(blocks, columns, whole)
+        errors = ByGroupErrors(errors, parts)
     elif len(free) == blocks.n_flat and isinstance(errors, IndependentErrors) and _can_absorb(errors):
         likelihood = _with_flat_absorbed(errors, whole)
-    parameters, fixed = _parameters(blocks, errors, priors)
+    parameters, fixed = parameters_of(blocks, errors.sigmas, errors.other_parameters, priors)
     return Collapsed(parameters, fixed, likelihood, errors)
+
+
+def flat_positions(blocks: Blocks, location: Array) -> NDArray[np.intp]:
+    """Return the positions of the coefficients that have flat priors, from `coefficient_priors`."""
+    return np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
 
 
 def coefficient_priors(blocks: Blocks, priors: Mapping[str, Prior]) -> tuple[Array, dict[str, NDArray[np.intp]]]:
@@ -119,10 +124,8 @@ class _Columns:
 def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
     """Return the columns of a model, laid out unless its moments keep enough digits; errors as `make_collapsed`."""
     design, model = blocks.design, blocks.model
-    if blocks.moments is not None:
-        demean = model.choice("unit_effect") == "fixed"
-        least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
-        found = orthogonal_moments(blocks.moments, free, least, demean=demean)
+    if blocks.moments is not None and blocks.mechanism != "by unit":
+        found = _orthogonal_moments(blocks, free)
         if found is not None:
             moments, transform, log_volume = found
             return _Columns(None, moments, _unshifted(blocks) @ transform, log_volume)
@@ -134,6 +137,19 @@ def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
     x = blocks.x
     x, transform, log_volume = orthogonal(x, free, blocks.within(x))
     return _Columns(np.column_stack([design.y, x]), None, transform, log_volume)
+
+
+def precise_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Array, float] | None:
+    """Return transform and log volume as `_Columns` has them; None where moments do not keep enough digits."""
+    found = _orthogonal_moments(blocks, free)
+    return None if found is None else found[1:]
+
+
+def _orthogonal_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Moments, Array, float] | None:
+    assert blocks.moments is not None
+    demean = blocks.model.choice("unit_effect") == "fixed"
+    least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
+    return orthogonal_moments(blocks.moments, free, least, demean=demean)
 
 
 def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
@@ -153,77 +169,27 @@ def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
     return IndependentErrors(moments, blocks.unit_scale)
 
 
-def _of_groups(blocks: Blocks) -> dict[int, int]:
-    """Return the group of each coefficient, by position, that is pooled and of a single group with rows."""
-    if blocks.design.group is None:
-        return {}
-    found: dict[int, int] = {}
-    positions, codes = blocks.positions, {label: r for r, label in enumerate(blocks.design.groups)}
-    for block in blocks.pooled:
-        if "group" not in block.dims:
-            continue
-        axis = block.dims.index("group")  # labels of the block: a group that is left out has no rows any more
-        of = np.unravel_index(np.array(block.kept), block.shape)[axis]
-        at = range(*positions[block.name].indices(blocks.n_coefficients))
-        labelled = ((k, block.labels[axis][r]) for k, r in zip(at, of, strict=True))
-        found |= {k: codes[label] for k, label in labelled if label in codes}
-    return found
-
-
-def _is_mostly_of_groups(blocks: Blocks, columns: _Columns) -> bool:
-    """Whether integrating out what single groups have of their own, group by group, takes less than half the work.
-
-    Not where levels of units are random: columns then keep their own levels, and what is left of cross-products once a
-    group's own are taken out has half their digits (the log density was seen to be off in the ninth).
-    """
-    if columns.laid_out is None or blocks.design.group is None or not _is_nested(blocks.design):
-        return False
-    if blocks.unit_scale is not None:
-        return False
-    of, p = _of_groups(blocks), blocks.n_coefficients
-    sizes = np.bincount(list(of.values()), minlength=len(blocks.design.groups))
-    return bool(len(of) > 0 and sizes.min() > 0 and 2 * np.sum((p - len(of) + sizes) ** 3.0) < p**3)
-
-
-def _is_nested(design: Design) -> bool:
-    """Whether every unit is of one group."""
-    assert design.group is not None
-    first = design.group[np.unique(design.unit, return_index=True)[1]]
-    return bool((first[design.unit] == design.group).all())
-
-
-def _by_group(blocks: Blocks, columns: _Columns, whole: NormalEquations) -> ByGroup:
-    """Return the likelihood with what single groups have of their own integrated out group by group."""
+def _by_group(blocks: Blocks, columns: _Columns, whole: NormalEquations) -> tuple[ByGroup, tuple[GroupPart, ...]]:
+    """Return the likelihood with what single groups have of their own integrated out group by group, and its parts."""
     assert columns.laid_out is not None
     assert blocks.design.group is not None
-    of, all_of = _of_groups(blocks), whole.coefficients
-    names = {int(k): name for name, at in all_of.pooled.items() for k in at}
-    shared = np.array([k for k in range(blocks.n_coefficients) if k not in of], dtype=np.intp)
+    owned, shared, common = coefficients_by_group(blocks, whole.coefficients)
     x, parts = blocks.x, []
     for r, label in enumerate(blocks.design.groups):
-        own = np.array([k for k, group in of.items() if group == r], dtype=np.intp)
+        own, names = owned[r]
         mask = blocks.design.group == r
         kept = np.column_stack([columns.laid_out[mask][:, np.r_[0, 1 + shared]], x[mask][:, own]])
         rows = _of_rows(blocks, mask, np.column_stack([x[mask][:, shared], x[mask][:, own]]), label)
         parts.append(
             GroupPart(
                 errors=_errors(rows, _Columns(kept, None, np.eye(kept.shape[1] - 1), 0.0)),
-                scales=tuple(names[int(k)] for k in own),
+                scales=names,
                 own=own,
                 rows=np.flatnonzero(mask),
                 blocks=rows,
             )
         )
-    common = Coefficients(
-        n_flat=all_of.n_flat,
-        location=all_of.location[:, shared],
-        pooled={
-            name: np.searchsorted(shared, at) for name, at in all_of.pooled.items() if not np.isin(at, list(of)).any()
-        },
-        transform=all_of.transform[np.ix_(shared, shared)],
-        log_volume=all_of.log_volume,
-    )
-    return ByGroup(parts=tuple(parts), common=common, shared=shared, whole=whole)
+    return ByGroup(parts=tuple(parts), common=common, shared=shared, whole=whole), tuple(parts)
 
 
 def _of_rows(blocks: Blocks, mask: NDArray[np.bool_], columns: Array, label: str) -> Blocks:
@@ -235,13 +201,21 @@ def _of_rows(blocks: Blocks, mask: NDArray[np.bool_], columns: Array, label: str
     return replace(blocks, design=design, flat=(laid_out,), pooled=(), eliminated=own)
 
 
-def _parameters(
-    blocks: Blocks, errors: ErrorModel, priors: Mapping[str, Prior]
+def parameters_of(
+    blocks: Blocks, sigmas: Sequence[str], others: Sequence[str], priors: Mapping[str, Prior]
 ) -> tuple[tuple[Parameter, ...], dict[str, float]]:
-    """Return the parameters that are sampled, in order, and the values of those that are held."""
-    own = dict.fromkeys(errors.sigmas, priors["sigma"])
+    """Return the parameters that are sampled, in order, and the values of those that are held.
+
+    Parameters
+    ----------
+    blocks, priors
+        The model on its design, and its priors in plain numbers.
+    sigmas, others
+        Names of the residual scales and of the errors' other parameters; see `ErrorModel`.
+    """
+    own = dict.fromkeys(sigmas, priors["sigma"])
     own |= {block.scale: priors[block.scale] for block in blocks.every if block.scale is not None}
-    own |= {name: CORRELATION if name == RHO else priors[name] for name in errors.other_parameters}
+    own |= {name: CORRELATION if name == RHO else priors[name] for name in others}
     fixed = {name: prior.params["value"] for name, prior in own.items() if prior.dist == "fixed"}
     return tuple(Parameter(name, prior) for name, prior in own.items() if name not in fixed), fixed
 

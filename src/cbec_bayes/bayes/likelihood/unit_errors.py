@@ -220,7 +220,7 @@ class UnitErrors:
                 own = systems.ratios[j] * systems.ratios[k] * variance * inverse[:, :, j, k]
                 covariance[:, :, row, column] = self._by_group(own[:, :, None])[:, :, 0] / sizes**2
         # Units of other groups are independent of a group's own: a block for every pair of directions is diagonal.
-        root = _root(covariance.reshape(-1, len(at), len(at))).reshape(covariance.shape)
+        root = root_of(covariance.reshape(-1, len(at), len(at))).reshape(covariance.shape)
         whole = root.transpose(0, 2, 1, 3)[..., None] * np.eye(len(sizes))[:, None]
         return pull, whole.reshape(len(pull), pull.shape[1], pull.shape[1])
 
@@ -319,7 +319,7 @@ def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
     )
 
 
-def _root(covariance: Array) -> Array:
+def root_of(covariance: Array) -> Array:
     """Return the lower triangular root of covariances, shape (S, m, m); a variance of zero has a row of zeros."""
     found = np.zeros_like(covariance)
     for j in range(covariance.shape[1]):

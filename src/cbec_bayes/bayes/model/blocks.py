@@ -31,6 +31,12 @@ DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
 LAID_OUT_MAX = 2**23
 """Numbers that the columns of a model may take; beyond, their moments are taken from regressors and codes."""
 
+MANY_UNITS = 2_000
+"""Units with slopes or trends of their own from which on moments are taken, whatever the number of rows.
+
+What tells of the units is then tabulated; see `cbec_bayes.bayes.many_units`.
+"""
+
 type Mechanism = Literal["independent", "one slope", "by unit"]
 """Ways of integrating out what units have of their own."""
 
@@ -96,6 +102,11 @@ class Blocks:
         """Symbol of the scale of unit effects; None where they are flat."""
         return None if self.model.choice("unit_effect") == "fixed" else "sigma_mu"
 
+    @property
+    def levels_alone_are_flat(self) -> bool:
+        """Whether levels of units have flat coefficients, and nothing else of units has."""
+        return self.unit_scale is None and all(block.scale is not None for block in self.eliminated)
+
     def flat_of_units(self, *, free_levels: bool = False) -> Directions:
         """Return the directions with flat coefficients; where asked, levels that have a scale after these as well."""
         found = [one for one in self.directions if one.scale is None]
@@ -105,7 +116,7 @@ class Blocks:
 
     def within(self, columns: Array) -> Array:
         """Return what flat coefficients of units leave of columns, shape (n, q)."""
-        if self.unit_scale is None and all(block.scale is not None for block in self.eliminated):
+        if self.levels_alone_are_flat:
             return np.asarray(columns - means_by(self.design.unit, columns)[self.design.unit])
         return self.flat_of_units().reduced(columns)[0]
 
@@ -169,7 +180,9 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         return _without_rows(design, model, flat, pooled, gathered)
     laid_out = _told(Blocks(design=design, model=model, flat=flat, pooled=pooled, eliminated=own))
     many = design.n_obs * sum(block.size for block in laid_out.every) > LAID_OUT_MAX
-    if many and laid_out.mechanism in ("independent", "one slope"):
+    if laid_out.mechanism == "by unit":
+        many = len(design.units) >= MANY_UNITS and laid_out.levels_alone_are_flat and len(laid_out.eliminated) > 0
+    if many:
         blocks = _of_many_rows(laid_out)
         if blocks is not None:
             return blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cbec_bayes.bayes.model.blocks import MANY_UNITS
 from cbec_bayes.bayes.model.carried import Carried, carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.model.terms import TERMS
@@ -22,6 +23,9 @@ MAX_OF_GROUPS = 250
 
 MAX_WORK = 2e7
 """Units times squared coefficients up to which units have slopes, trends and correlated errors: some three minutes."""
+
+MAX_TABULATED = 1e9
+"""Units times squared columns of a group, up to which the same holds where `MANY_UNITS` are tabulated: minutes."""
 
 
 def headline(panel: Design | PanelMoments) -> Carried:
@@ -44,7 +48,7 @@ def headline(panel: Design | PanelMoments) -> Carried:
     dear = _too_dear(told.model, panel)
     model = told.model.reduced(**{key: str(TERMS[key].default) for key in dear})
     n_units, n_groups = len(panel.units), len(panel.groups)
-    if n_units * float(_n_coefficients(model, panel)) ** 2 > MAX_WORK:
+    if _takes_long(model, panel):
         said = (
             f"No model was named: '{HEADLINE}' takes long with {n_units} units in {len(panel.times)} periods; this is "
             f"'{HEADLINE_OF_MOMENTS}'."
@@ -58,6 +62,15 @@ def headline(panel: Design | PanelMoments) -> Carried:
         f"long; --model {HEADLINE} has them."
     )
     return Carried(model, (*told.left_out, said))
+
+
+def _takes_long(model: PanelModel, design: Design) -> bool:
+    """Whether a member takes more than some minutes; see `cbec_bayes.bayes.many_units` for what many units take."""
+    n_units = float(len(design.units))
+    tabulated = model.choice("unit_slope") == "pooled" or model.choice("unit_trend") == "pooled"
+    if n_units >= MANY_UNITS and tabulated:
+        return n_units * float(2 + len(design.terms) + len(design.times)) ** 2 > MAX_TABULATED
+    return n_units * float(_n_coefficients(model, design)) ** 2 > MAX_WORK
 
 
 def _too_dear(model: PanelModel, design: Design) -> tuple[str, ...]:

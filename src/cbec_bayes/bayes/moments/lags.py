@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.panel.design import Design
-from cbec_bayes.panel.within import Array
+from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
 
 type Rows = NDArray[np.intp]
@@ -106,18 +106,12 @@ class Lags(ABC):
     @classmethod
     def of(cls, design: Design) -> Self:
         """Return that of a design; see `previous_rows` for what is refused."""
-        previous, gap = previous_rows(design)
-        gaps = np.unique(gap[gap > 0])
-        rows = tuple(np.flatnonzero(gap == g) for g in gaps)
-        return cls(
-            Steps(
-                n_obs=design.n_obs,
-                first=np.flatnonzero(gap == 0),
-                gaps=tuple(int(g) for g in gaps),
-                rows=rows,
-                before=tuple(previous[now] for now in rows),
-            )
-        )
+        return cls(_steps(*previous_rows(design)))
+
+    @classmethod
+    def of_rows(cls, unit: Codes, when: NDArray[np.int64]) -> Self:
+        """Return that of rows of these units in these periods, both of shape (n,)."""
+        return cls(_steps(*_previous(unit, when)))
 
     @staticmethod
     @abstractmethod
@@ -186,6 +180,11 @@ class Independent(Lags):
     def of(cls, design: Design) -> Self:
         """See `Lags`: periods may be any numbers."""
         return cls(Steps(n_obs=design.n_obs, first=np.arange(design.n_obs)))
+
+    @classmethod
+    def of_rows(cls, unit: Codes, when: NDArray[np.int64]) -> Self:
+        """See `Lags`."""
+        return cls(Steps(n_obs=len(unit), first=np.arange(len(unit))))
 
     @staticmethod
     def step(gap: Any, rho: Any) -> tuple[Any, Any]:
@@ -333,9 +332,24 @@ def previous_rows(design: Design) -> tuple[Rows, NDArray[np.int64]]:
     times = np.asarray(design.times)
     if not np.all(times == np.round(times)):
         raise InputError("errors correlated over time need periods that are whole numbers")
-    order = np.lexsort((design.time, design.unit))
-    follows = np.r_[False, np.diff(design.unit[order]) == 0]
-    previous = np.arange(design.n_obs)
+    return _previous(design.unit, np.round(times[design.time]).astype(np.int64))
+
+
+def _previous(unit: Codes, when: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
+    order = np.lexsort((when, unit))
+    follows = np.r_[False, np.diff(unit[order]) == 0]
+    previous = np.arange(len(unit))
     previous[order[follows]] = order[np.flatnonzero(follows) - 1]
-    when = np.round(times[design.time]).astype(np.int64)
     return previous, when - when[previous]
+
+
+def _steps(previous: Rows, gap: NDArray[np.int64]) -> Steps:
+    gaps = np.unique(gap[gap > 0])
+    rows = tuple(np.flatnonzero(gap == g) for g in gaps)
+    return Steps(
+        n_obs=len(gap),
+        first=np.flatnonzero(gap == 0),
+        gaps=tuple(int(g) for g in gaps),
+        rows=rows,
+        before=tuple(previous[now] for now in rows),
+    )

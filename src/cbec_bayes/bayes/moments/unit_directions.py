@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-from cbec_bayes.bayes.moments.lags import Lags
+from cbec_bayes.bayes.moments.lags import FixedProduct, Lags
 from cbec_bayes.panel.within import Array, Codes, sums_by
 
 _NOTHING = (100 * float(np.finfo(float).eps)) ** 2
@@ -122,12 +123,34 @@ def directions_of(unit: Codes, directions: Sequence[Direction]) -> Directions:
 
 def _reduced(columns: Array, flat: Array, unit: Codes, n_units: int) -> tuple[Array, Array]:
     left, taken = columns, np.zeros((flat.shape[1], n_units, columns.shape[1]))
+    by_unit = _ByUnit.of(unit, n_units) if flat.shape[1] else None
     for k, own in enumerate(flat.T):
+        assert by_unit is not None
         squares = np.bincount(unit, own * own, n_units)[:, None]
-        products = sums_by(unit, own[:, None] * left, n_units)
+        products = by_unit.products(own, left)
         taken[k] = np.divide(products, squares, out=taken[k], where=squares > 0)
         left = left - own[:, None] * taken[k][unit]
     return left, taken
+
+
+@dataclass(frozen=True, slots=True)
+class _ByUnit:
+    """Rows in the order of their units, and where each unit's begin: sums over units without a product laid out."""
+
+    order: Codes
+    begins: Codes
+
+    @classmethod
+    def of(cls, unit: Codes, n_units: int) -> _ByUnit:
+        """Return that of rows of N units."""
+        begins = np.concatenate([[0], np.cumsum(np.bincount(unit, minlength=n_units))])
+        is_sorted = bool((np.diff(unit) >= 0).all())
+        return cls(np.arange(len(unit)) if is_sorted else np.argsort(unit, kind="stable"), begins)
+
+    def products(self, weight: Array, columns: Array) -> Array:
+        """Return the sums over each unit's rows of a weight, shape (n,), times columns, (n, k): shape (N, k)."""
+        shape = (len(self.begins) - 1, len(self.order))
+        return np.asarray(sparse.csr_array((weight[self.order], self.order, self.begins), shape=shape) @ columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +193,25 @@ def unit_products(
     first = 0 if lags.is_correlated else directions.n_flat
     inner = np.zeros((lags.size, n_strata, q, q))
     own, across = np.zeros((lags.size, m, m, n_units)), np.zeros((lags.size, m - first, n_units, q))
-    for a, (rows, (w, c)) in enumerate(lags.terms(directions.columns, left)):
-        unit = directions.unit[rows]
-        for s in range(n_strata):
-            part = c if stratum is None else c[stratum[rows] == s]
-            inner[a, s] = part.T @ part
-        for j in range(m):
-            own[a, j] = sums_by(unit, w[:, j : j + 1] * w, n_units).T
-            if j >= first:
-                across[a, j - first] = sums_by(unit, w[:, j : j + 1] * c, n_units)
+    by_unit, ones = _ByUnit.of(directions.unit, n_units), np.ones(len(directions.unit))
+    for a, fixed in enumerate(lags.fixed):
+        inner[a] = _within_strata(fixed, left, stratum, n_strata)
+        # What a product makes of few directions is summed with many columns, which are then left where they are.
+        turned = fixed.times(directions.columns)
+        each = turned[:, :, None] * directions.columns[:, None, :]
+        own[a] = by_unit.products(ones, each.reshape(len(ones), -1)).T.reshape(m, m, n_units)
+        for j in range(first, m):
+            across[a, j - first] = by_unit.products(turned[:, j], left)
     return UnitProducts(columns=inner, own=own, first=first, across=across)
+
+
+def _within_strata(fixed: FixedProduct, columns: Array, stratum: Codes | None, n_strata: int) -> Array:
+    """Return the cross-products of columns, shape (n, q), under a fixed product, by stratum, shape (K, q, q)."""
+    if fixed.less is None:  # rows counted as often as they are there: none is copied
+        one, other, at = columns, fixed.diagonal(len(columns))[:, None] * columns, stratum
+    else:
+        one = other = fixed.root(columns)
+        at = None if stratum is None else stratum[fixed.rows]
+    if at is None:
+        return np.asarray(one.T @ other)[None]
+    return np.stack([one[at == s].T @ other[at == s] for s in range(n_strata)])

@@ -157,7 +157,7 @@ def sample_density(
     """
     rng = np.random.default_rng(seed)
     total = draws * chains
-    mode, covariance = _mode(gradient, start)
+    mode, covariance = mode_of(gradient, start)
     weighted = _importance(log_density, mode, covariance, total=total, pilot=pilot, rng=rng)
     if weighted is None:
         return _nutpie(
@@ -188,8 +188,14 @@ def sample_density(
     )
 
 
-def _mode(gradient: Gradient, start: Array) -> tuple[Array, Array]:
-    """Return the mode and the inverse curvature there."""
+def mode_of(gradient: Gradient, start: Array) -> tuple[Array, Array]:
+    """Return the mode, shape (k,), and the inverse curvature there, (k, k).
+
+    Raises
+    ------
+    GateError
+        No mode is found.
+    """
 
     def negative(point: Array) -> tuple[float, Array]:
         value, slope = gradient(np.clip(point, -60, 60))

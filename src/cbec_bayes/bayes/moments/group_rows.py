@@ -1,0 +1,285 @@
+"""The rows of one group with the columns that a model has there, each once, and their cross-products given ratios.
+
+Within a group most columns of a model repeat others: the common slope's is the group's own, a common period's that of
+the group. What is left, a few regressors and the periods, is laid out some units at a time, so that any number of rows
+passes through a processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cbec_bayes.bayes.moments.lags import Lags
+from cbec_bayes.bayes.moments.unit_directions import Direction, Directions, directions_of, unit_products
+from cbec_bayes.panel.within import Array, Codes
+
+_CHUNK = 2**17  # numbers of the cross-products of directions with columns that are held at once
+
+
+@dataclass(frozen=True, slots=True)
+class SparseColumn:
+    """A regressor where a code has one value, zero elsewhere.
+
+    Attributes
+    ----------
+    values
+        Of the regressor, shape (n,).
+    where
+        Rows where it is not zero, shape (n,); None for all.
+    """
+
+    values: Array
+    where: NDArray[np.bool_] | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What equal columns share."""
+        return hash(self.values.tobytes()), 0 if self.where is None else hash(self.where.tobytes())
+
+    def part(self, rows: slice) -> Array:
+        """Return some of the rows."""
+        own = self.values[rows]
+        return own if self.where is None else np.where(self.where[rows], own, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chunk:
+    """Some units of a group.
+
+    Attributes
+    ----------
+    lags, directions
+        Of their rows.
+    first, own, columns
+        As in `UnitProducts`.
+    across
+        As there, but with units last, which are next to each other in memory: shape (A, (m - first) q N).
+    """
+
+    lags: Lags
+    directions: Directions
+    first: int
+    own: Array
+    columns: Array
+    across: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRows:
+    """The rows of one group, unit by unit and in order of time.
+
+    Attributes
+    ----------
+    unit, when
+        Codes of the units from 0 on, ascending, and whole periods, shape (n,).
+    columns
+        The q columns that differ.
+    directions
+        In which every unit has a coefficient of its own: flat ones first. The regressors of pooled ones are columns.
+    lags
+        How errors hang together.
+    held
+        What `chunks` yields, where it is kept from one pass to the next; none where it is made anew.
+    """
+
+    unit: Codes
+    when: NDArray[np.int64]
+    columns: tuple[SparseColumn, ...]
+    directions: tuple[Direction, ...]
+    lags: type[Lags]
+    held: tuple[_Chunk, ...] = ()
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return int(self.unit[-1]) + 1
+
+    def among(self, units: NDArray[np.bool_]) -> GroupRows:
+        """Return the rows of some units, where true, shape (N,)."""
+        kept = units[self.unit]
+        columns = tuple(SparseColumn(c.values[kept], None if c.where is None else c.where[kept]) for c in self.columns)
+        return GroupRows(
+            unit=np.unique(self.unit[kept], return_inverse=True)[1],
+            when=self.when[kept],
+            columns=columns,
+            directions=tuple(Direction(d.name, d.scale, d.regressor[kept]) for d in self.directions),
+            lags=self.lags,
+        )
+
+    def holding(self, most: float) -> GroupRows:
+        """Return the same with what `chunks` yields kept, unless that takes more than so many numbers."""
+        found: list[_Chunk] = []
+        for chunk in self.chunks():
+            found.append(chunk)
+            most -= chunk.across.size
+            if most < 0:
+                return self
+        return replace(self, held=tuple(found))
+
+    def chunks(self) -> Iterator[_Chunk]:
+        """Yield some units after others."""
+        if self.held:
+            yield from self.held
+            return
+        size = len(self.directions) * len(self.columns) * 3
+        step = max(1, _CHUNK // size)
+        edges = np.searchsorted(self.unit, np.arange(0, self.n_units + step, step))
+        for start, stop in pairwise(edges):
+            rows = slice(int(start), int(stop))
+            if start == stop:
+                continue
+            unit = self.unit[rows] - self.unit[start]
+            lags = self.lags.of_rows(unit, self.when[rows])
+            own = [Direction(one.name, one.scale, one.regressor[rows]) for one in self.directions]
+            directions = directions_of(unit, own)
+            columns = np.column_stack([one.part(rows) for one in self.columns])
+            found = unit_products(directions, lags, columns)
+            across = np.ascontiguousarray(np.swapaxes(found.across, 2, 3)).reshape(lags.size, -1)
+            yield _Chunk(
+                lags=lags,
+                directions=directions,
+                first=found.first,
+                own=found.own,
+                columns=found.columns[:, 0],
+                across=across,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Points of what cross-products depend on: K outer ones, and L of the last ratio at each of them.
+
+    Attributes
+    ----------
+    rho
+        Correlations of errors, shape (K,); anything where there is none.
+    outer
+        Squared ratios of the scales of all pooled directions but the last to sigma, shape (K, m - 1).
+    last
+        Those of the last one, shape (K, L); (K, 1), of zeros, where there is none.
+    """
+
+    rho: Array
+    outer: Array
+    last: Array
+
+
+def packed_size(q: int) -> int:
+    """Return the size of the packed cross-products of q columns, and a log determinant behind them."""
+    return q * (q + 1) // 2 + 1
+
+
+def unpacked(packed: Array, q: int) -> Array:
+    """Return symmetric matrices, shape (S, q, q), of packed ones, shape (S, q (q + 1) / 2 or more)."""
+    upper = np.triu_indices(q)
+    found = np.empty((len(packed), q, q))
+    found[:, upper[0], upper[1]] = packed[:, : len(upper[0])]
+    found[:, upper[1], upper[0]] = packed[:, : len(upper[0])]
+    return found
+
+
+def grams(groups: GroupRows, points: Ratios) -> Array:
+    """Return the cross-products of a group's columns under the inverse of V sigma^-2, and half of ln |V sigma^-2|.
+
+    What is flat is integrated out of units, as in `cbec_bayes.bayes.likelihood.unit_errors`.
+
+    Returns
+    -------
+    ndarray
+        Shape (K, L, `packed_size`): the upper triangle row by row, and then the log determinant.
+    """
+    q = len(groups.columns)
+    found = np.zeros((*points.last.shape, q * q + 1))
+    rhos, which = np.unique(points.rho, return_inverse=True)
+    for chunk in groups.chunks():
+        for r in range(len(rhos)):
+            left = _without_flat(chunk, rhos[r : r + 1])
+            for k in np.flatnonzero(which == r):
+                found[k] += _at_ratios(left, points.outer[k], points.last[k])
+    rows, columns = np.triu_indices(q)
+    return found[..., np.r_[rows * q + columns, q * q]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What flat directions leave at one correlation.
+
+    Attributes
+    ----------
+    gram, log_det
+        Of the columns, shape (q, q), and of the flat directions and the correlation.
+    own, across
+        Of the m pooled directions with each other, shape (m, m, N), and with the columns, (m, q, N).
+    """
+
+    gram: Array
+    log_det: float
+    own: Array
+    across: Array
+
+
+def _without_flat(chunk: _Chunk, rho: Array) -> _Left:
+    """Take the flat directions of some units out, one after the other."""
+    weights = chunk.lags.weights(rho, 1)[0]
+    gram, own = np.tensordot(weights, chunk.columns, 1), np.tensordot(weights, chunk.own, 1)
+    first, n_flat = chunk.first, chunk.directions.n_flat
+    across = (weights @ chunk.across).reshape(len(own) - first, len(gram), -1)
+    log_det = float(chunk.lags.log_det(rho, 1)[0])
+    for j in range(n_flat):
+        there = chunk.directions.is_there[j]
+        pivot = np.where(there, own[j, j], 1.0)
+        log_det += float(np.log(pivot).sum()) / 2
+        if j >= first:
+            _take_out(gram, own[j:, j:], across[j - first :], np.where(there, 1 / pivot, 0.0))
+    return _Left(gram, log_det, own[n_flat:, n_flat:], across[n_flat - first :])
+
+
+def _at_ratios(left: _Left, outer: Array, last: Array) -> Array:
+    """Return what some units add to `grams` at L ratios of the last direction, with q^2 products in full."""
+    gram, log_det, own, across = left.gram.copy(), left.log_det, left.own, left.across
+    q = len(gram)
+    for j, ratio in enumerate(outer):
+        if j == 0:  # what is left is asked for at other ratios as well
+            own, across = own.copy(), across.copy()
+        pivot = 1 + ratio * np.maximum(own[j, j], 0.0)
+        log_det += float(np.log(pivot).sum()) / 2
+        _take_out(gram, own[j:, j:], across[j:], ratio / pivot)
+    found = np.empty((len(last), q * q + 1))
+    found[:, :-1] = gram.ravel()
+    found[:, -1] = log_det
+    if len(own):
+        one = across[-1]
+        pivots = 1 + last[:, None] * np.maximum(own[-1, -1], 0.0)
+        taken = ((last[:, None] / pivots)[:, None, :] * one).reshape(-1, one.shape[1]) @ one.T
+        found[:, :-1] -= taken.reshape(len(last), -1)
+        found[:, -1] += np.log(pivots).sum(axis=1) / 2
+    return found
+
+
+def _take_out(gram: Array, own: Array, across: Array, share: Array) -> None:
+    """Take the first of some directions out of the columns and of the others, in place, each unit by its share."""
+    one = across[0]
+    gram -= (one * share) @ one.T
+    for k in range(1, len(own)):
+        taken = own[k, 0] * share
+        across[k] -= taken * one
+        for i in range(1, k + 1):
+            own[k, i] -= taken * own[i, 0]
+
+
+def distinct(columns: Sequence[SparseColumn | None]) -> tuple[tuple[SparseColumn, ...], Array]:
+    """Return the columns that differ, and which of them each is, shape (q, p): zeros for a column of zeros (None)."""
+    found: dict[tuple[int, int], tuple[int, SparseColumn]] = {}
+    at = []
+    for one in columns:
+        at.append(None if one is None else found.setdefault(one.key, (len(found), one))[0])
+    select = np.zeros((len(found), len(columns)))
+    for position, k in enumerate(at):
+        if k is not None:
+            select[k, position] = 1.0
+    return tuple(one for _, one in found.values()), select

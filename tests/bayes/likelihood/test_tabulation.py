@@ -1,0 +1,140 @@
+"""Cross-products of groups, in any pieces, are those of the exact engine, whatever units have of their own."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.likelihood.tabulated_errors import TabulatedErrors
+from cbec_bayes.bayes.likelihood.tabulation import Box, Tabulation, can_tabulate, tabulation
+from cbec_bayes.bayes.model import blocks as blocks_module
+from cbec_bayes.bayes.model.blocks import Blocks, make_blocks
+from cbec_bayes.bayes.moments import group_rows
+from cbec_bayes.bayes.moments.group_rows import Ratios, SparseColumn, distinct, grams, unpacked
+from cbec_bayes.panel.within import Array
+from tests.support.long_panels import long_panel
+from tests.support.members import member
+
+CORRELATIONS, SPREADS = ("off", "ar1", "random_walk"), ("common", "by_group")
+OF_UNITS = (("pooled", "off"), ("off", "pooled"), ("pooled", "pooled"))
+COMBINATIONS = [
+    (c, s, *of_units)
+    for c, s, of_units in itertools.product(CORRELATIONS, SPREADS, OF_UNITS)
+    if c != "off" or "off" not in of_units  # of one direction and independent errors moments tell all
+]
+
+
+def both_ways(gaps: bool, combination: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[Blocks, Tabulation]:
+    """The columns of a model laid out, and what tables are made of."""
+    correlation, spread, slope, trend = combination
+    choices = {"correlation": correlation, "spread": spread, "unit_slope": slope, "unit_trend": trend}
+    model = member(group_slope="pooled", group_control_slope="pooled", group_time_effect="pooled", **choices)
+    design = long_panel(24, 7, gaps=gaps)
+    laid_out = make_blocks(design, model)
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 1)
+    blocks = make_blocks(design, model)
+    assert can_tabulate(blocks)
+    made = tabulation(blocks)
+    assert made is not None
+    return laid_out, made
+
+
+def by_passes(made: Tabulation, points: Array) -> tuple[Collapsed, Array]:
+    """The density over some tables, and the log likelihood from a pass over the rows at every point."""
+    n = made.has_rho + len(made.scales)
+    box = Box(np.full((3, n), 0.1), np.full((3, n), 0.6))
+    engine = made.collapsed(box, [3] * n).collapsed
+    errors = engine.errors
+    assert isinstance(errors, TabulatedErrors)
+    scales, products = engine.scales(points), []
+    for r, (own, table) in enumerate(zip(made.groups, errors.tables, strict=True)):
+        squares = np.stack([(scales[name] / scales[made.sigmas[r]]) ** 2 for name in made.scales], axis=1)
+        rho = scales["rho"] if made.has_rho else np.zeros(len(points))
+        packed = grams(own, Ratios(rho, squares[:, :-1], squares[:, -1:]))[:, 0]
+        products.append((unpacked(packed, len(table.select)), packed[:, -1]))
+    return engine, errors.log_density(products, made.coefficients, scales)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
+def test_the_density_from_passes_over_the_rows_is_the_exact_one(combination, gaps, monkeypatch):
+    monkeypatch.setattr(group_rows, "_CHUNK", 200)  # some units at a time
+    laid_out, made = both_ways(gaps, combination, monkeypatch)
+    exact = make_collapsed(laid_out)
+    points = np.array([one.start() for one in exact.parameters])
+    points = points + 0.5 * np.random.default_rng(3).standard_normal((5, len(points)))
+    engine, found = by_passes(made, points)
+    assert engine.names == exact.names
+    np.testing.assert_allclose(found, exact.log_likelihood(points), rtol=1e-10, atol=1e-8)
+
+
+def test_chunks_that_are_held_and_parts_of_the_units_change_nothing(monkeypatch):
+    _, made = both_ways(True, ("ar1", "by_group", "pooled", "pooled"), monkeypatch)
+    ratios = Ratios(np.array([0.3, -0.2, 0.3]), np.array([[0.1], [0.0], [0.2]]), np.array([[0.1, 2.0]] * 3))
+    for own in made.groups:
+        assert own.held
+        whole = grams(own, ratios)
+        every = [own.among(np.arange(own.n_units) % 2 == k) for k in (0, 1)]
+        assert not any(one.held for one in every)
+        parts = sum(grams(one, ratios) for one in every)
+        np.testing.assert_allclose(whole, parts, rtol=1e-10, atol=1e-10 * np.abs(whole).max())
+        np.testing.assert_allclose(whole, grams(own.among(np.ones(own.n_units, dtype=bool)), ratios), rtol=1e-12)
+        assert own.holding(0) is own
+
+
+def test_columns_that_are_equal_are_held_once():
+    a, b, mask = np.arange(4.0), np.ones(4), np.array([True, False, True, False])
+    every = [
+        SparseColumn(a),
+        None,
+        SparseColumn(a.copy()),
+        SparseColumn(b, mask),
+        SparseColumn(b),
+        SparseColumn(b, ~mask),
+    ]
+    columns, select = distinct(every)
+    laid_out = np.column_stack([one.part(slice(0, 4)) for one in columns])
+    expected = np.column_stack([a, 0 * a, a, b * mask, b, b * ~mask])
+    np.testing.assert_array_equal(laid_out @ select, expected)
+    assert len(columns) == 4
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_tables_are_as_exact_as_they_say(gaps, monkeypatch):
+    """At points of the tables the density and its gradient are the exact ones, within the error that was measured."""
+    laid_out, made = both_ways(gaps, ("ar1", "by_group", "pooled", "pooled"), monkeypatch)
+    exact = make_collapsed(laid_out)
+    true = {"sigma[east]": 0.4, "sigma[central]": 0.5, "sigma[west]": 0.6, "rho": 0.4, "kappa": 0.5, "xi": 0.3}
+    point = exact.point({name: np.asarray(true.get(name, 0.3)) for name in exact.names})
+    box = made.box_about(point, 0.05**2 * np.eye(len(point)), 3.0)
+    checked = [made.collapsed(box, [n] * 3, checks=3) for n in (5, 9)]
+    assert checked[1].error < 1e-3 * checked[0].error
+    engine = checked[1].collapsed
+    value, slope = engine.gradient(point)
+    expected, other = exact.gradient(point)
+    assert np.isfinite(value)
+    assert abs(value - expected) < 3 * checked[1].error + 1e-8
+    np.testing.assert_allclose(slope, other, atol=1e3 * checked[1].error + 1e-7)
+
+
+def test_outside_the_tables_there_is_no_density(monkeypatch):
+    _, made = both_ways(False, ("ar1", "common", "pooled", "pooled"), monkeypatch)
+    box = Box(np.tile([0.2, 0.5, 0.0], (3, 1)), np.tile([0.6, 0.9, 0.9], (3, 1)))
+    engine = made.collapsed(box, [4] * 3).collapsed
+    values = {name: np.asarray(0.4) for name in engine.names}
+    points = np.array([engine.point(values | {"xi": np.asarray(0.1), "rho": np.asarray(rho)}) for rho in (0.4, 0.7)])
+    assert np.isfinite(engine.log_posterior(points)).tolist() == [True, False]
+    assert engine.gradient(points[1])[0] == -np.inf
+
+
+def test_what_tables_cannot_stand_for_is_said(monkeypatch):
+    design = long_panel(24, 7)
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 1)
+    pooled = {"unit_slope": "pooled", "correlation": "ar1"}
+    assert can_tabulate(make_blocks(design, member(**pooled)))
+    for other in ({"unit_effect": "random"}, {"unit_trend": "fixed"}, {"unit_slope": "off"}):
+        assert not can_tabulate(make_blocks(design, member(**pooled | other)))

@@ -1,0 +1,125 @@
+"""Tables about the mode of many units: the density, and all that follows from it, is the exact one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cbec_bayes.bayes import many_units
+from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.likelihood.tabulated_errors import TabulatedErrors
+from cbec_bayes.bayes.many_units import TOLERANCE, collapsed_of
+from cbec_bayes.bayes.model import blocks as blocks_module
+from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
+from cbec_bayes.bayes.model.headline import headline
+from cbec_bayes.bayes.observations import densities_given_others
+from cbec_bayes.bayes.sampling.importance import mode_of
+from tests.support.long_panels import long_panel
+
+N_UNITS, N_TIMES = 300, 10
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["balanced", "gaps"])
+def engines(request) -> tuple[Blocks, Collapsed, Collapsed]:
+    """Some 3,000 rows: blocks, the density over tables, and the exact one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks_module, "MANY_UNITS", 50)
+        patch.setattr(many_units, "PART", 120)
+        patch.setattr(many_units, "SAMPLED", 150)
+        blocks = blocks_for(long_panel(N_UNITS, N_TIMES, gaps=request.param), "robust")
+        found = collapsed_of(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    return blocks, found, make_collapsed(blocks)
+
+
+def draws(found: Collapsed, n: int, seed: int = 1):
+    mode, covariance = mode_of(found.gradient, found.start())
+    return np.random.default_rng(seed).multivariate_normal(mode, covariance, n)
+
+
+def test_the_density_is_the_exact_one_wherever_draws_lie(engines):
+    """Posteriors are then the same: weights of draws differ by a millionth, where Monte Carlo leaves a hundredth."""
+    _, found, exact = engines
+    points = draws(found, 60)
+    density = found.log_posterior(points)
+    assert np.isfinite(density).all()
+    np.testing.assert_allclose(density, exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+
+
+def test_the_mode_and_the_curvature_are_the_exact_ones(engines):
+    _, found, exact = engines
+    mode, covariance = mode_of(found.gradient, found.start())
+    value, slope = exact.gradient(mode)
+    assert float(slope @ covariance @ slope) < 1e-8
+    assert abs(value - found.gradient(mode)[0]) < TOLERANCE
+    assert (np.abs(found.start() - mode) < np.sqrt(np.diag(covariance))).all()
+
+
+def test_coefficients_and_means_over_units_are_the_exact_ones(engines):
+    _, found, exact = engines
+    points = draws(found, 3)
+    assert found.unit_means == exact.unit_means
+    loadings = np.vstack([np.eye(found.n_conditional), np.ones(found.n_conditional)])
+    for part, other in zip(found.conditionals(points), exact.conditionals(points), strict=True):
+        for one, two in zip(part.linear(loadings), other.linear(loadings), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)
+    one, two = found.conditional(points), exact.conditional(points)
+    np.testing.assert_allclose(one.mean, two.mean, rtol=1e-6, atol=1e-7)
+
+
+def test_rows_and_units_are_those_of_the_exact_engine(engines):
+    blocks, found, exact = engines
+    points = draws(found, 2)
+    one, two = (densities_given_others(blocks, c, points, (1, 2)) for c in (found, exact))
+    np.testing.assert_allclose(one["y"], two["y"], atol=1e-5)
+    coefficients = exact.conditional(points).mean[:, : exact.n_coefficients]
+    scales = exact.scales(points)
+    drawn = [c.errors.draw_units(blocks, coefficients, scales, np.random.default_rng(2)) for c in (found, exact)]
+    assert list(drawn[0]) == list(drawn[1])
+    for name, values in drawn[0].items():
+        np.testing.assert_allclose(values, drawn[1][name], rtol=1e-8, atol=1e-8)
+
+
+def test_scales_that_data_hardly_tell_from_zero_are_in_the_box(monkeypatch):
+    """Neither slopes nor trends of units differ, so that the density has a long tail towards ratios of zero."""
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    design = long_panel(600, 6, rho=0.0)
+    rng = np.random.default_rng(8)
+    y = 0.3 * design.x[:, 0] + rng.normal(size=600)[design.unit] + 0.5 * rng.normal(size=design.n_obs)
+    blocks = blocks_for(replace(design, y=y), "robust")
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    points = np.tile(found.start(), (6, 1))
+    at = [found.names.index(name) for name in ("kappa", "xi")]
+    points[:, at] -= np.array([0.0, 0.3, 1.0, 3.0, 10.0, 30.0])[:, None]
+    np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+
+
+def test_where_no_table_holds_the_posterior_the_rows_do(monkeypatch):
+    """A handful of units leaves the scales anywhere."""
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 1)
+    blocks = blocks_for(long_panel(9, 5), "robust")
+    assert not isinstance(collapsed_of(blocks).errors, TabulatedErrors)
+
+
+def test_a_panel_of_many_units_is_fitted_and_is_the_headline(monkeypatch):
+    """As of a million rows, nothing is drawn of single units or rows; means over units are."""
+    monkeypatch.setattr("cbec_bayes.bayes.posterior.POINTWISE_MAX", 0)
+    design = long_panel(2_100, 5, gaps=True)
+    told = headline(design)
+    assert told.model.name == "robust"
+    assert told.model.choice("unit_trend") == told.model.choice("unit_slope") == "pooled"
+    found = fit(design, told.model, draws=500, chains=2)
+    assert found.collapsed is not None
+    assert isinstance(found.collapsed.errors, TabulatedErrors)
+    found.diagnostics.require()
+    posterior = found.tree["posterior"].dataset
+    for name, truth in (("kappa", 0.5), ("xi", 0.3), ("rho", 0.4)):
+        mean, sd = float(posterior[name].mean()), float(posterior[name].std())
+        assert abs(mean - truth) < 4.5 * sd
+    assert {"group_mean_unit_slope", "mean_unit_trend", "group_total_slope"} <= set(posterior)
+    assert "unit_effect" not in posterior
