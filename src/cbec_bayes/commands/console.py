@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from cbec_bayes.commands.terminal import as_json, in_one_line, say
 from cbec_bayes.runtime.errors import InputError, StoppedError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -55,7 +54,7 @@ def progress(n_steps: int | None, quiet: bool) -> Iterator[OnProgress]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -72,12 +71,12 @@ def progress(n_steps: int | None, quiet: bool) -> Iterator[OnProgress]:
                 bar.remove_task(pieces)
                 pieces = None
             if not event.is_counted:
-                bar.update(whole, description=event.task, completed=done)
+                bar.update(whole, description=in_one_line(event.task), completed=done)
                 done += 1
                 return
             named = event.task
             if pieces is None:
-                pieces = bar.add_task(f"  {named}", total=event.total, alike=True)
+                pieces = bar.add_task(f"  {in_one_line(named)}", total=event.total, alike=True)
             bar.update(pieces, completed=event.done)
 
         yield on_progress
@@ -259,16 +258,16 @@ def show(
     """Print what was found, as text or as JSON alone, and where it was written."""
     paths = [] if request.out is None else [str(request.out / name) for name in written]
     if request.as_json:
-        typer.echo(json.dumps({**found, "written": paths}, indent=1, ensure_ascii=False, allow_nan=False))
+        say(as_json({**found, "written": paths}))
         return
     if request.quiet:
         return
-    typer.echo(said)
+    say(said)
     if paths:
         several = len(paths) > MOST_LISTED
         listed = ", ".join(paths[:1] if several else paths) + (f" and {len(paths) - 1} more" if several else "")
         known = "Nothing has changed since they were made (--fresh makes them again)" if unchanged else "Written"
-        typer.echo(f"{known}: {listed}")
+        say(in_one_line(f"{known}: {listed}"))
 
 
 def plain(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,6 +294,8 @@ def plain_table(frame: pd.DataFrame, title: str) -> str:
     from tabulate import tabulate
 
     options: dict[str, Any] = {"tablefmt": "simple", "disable_numparse": True}
-    if frame.size and frame.map(lambda cell: len(str(cell))).to_numpy().max() > WIDEST:
+    cells = frame.map(lambda cell: in_one_line(cell) if isinstance(cell, str) else cell)
+    headers = [in_one_line(str(name)) for name in frame.columns]
+    if frame.size and cells.map(lambda cell: len(str(cell))).to_numpy().max() > WIDEST:
         options["maxcolwidths"] = WIDEST
-    return f"{title}\n\n{tabulate(frame.to_numpy().tolist(), headers=list(frame.columns), **options)}\n"
+    return f"{in_one_line(title)}\n\n{tabulate(cells.to_numpy().tolist(), headers=headers, **options)}\n"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.options import Json, Out, Quiet
+from cbec_bayes.commands.terminal import in_one_line
 
 
 def models(out: Out = None, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -29,6 +30,6 @@ def _list(request: Request, lines: Mapping[str, str]) -> None:
     from cbec_bayes.runtime.files import csv_text
 
     frame = pd.DataFrame({"name": list(lines), "line": list(lines.values())})
-    said = "\n".join(f"{key:24} {line}" for key, line in lines.items())
+    said = "\n".join(in_one_line(f"{key:24} {line}") for key, line in lines.items())
     found = Found(said=said, tables={request.command: frame}, files={f"{request.command}.csv": csv_text(frame)})
     deliver(request, lambda _executor, _on_progress: found)

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cbec_bayes.runtime.errors import InputError
+
+
+def check_arguments(given: Sequence[str]) -> None:
+    """Raise `InputError` where an argument is blank, but for a list, or holds a NUL, which no name and no path has.
+
+    A blank path would otherwise mean the folder that one is in.
+    """
+    for before, argument in pairwise(["", *given]):
+        if "\0" in argument:
+            raise InputError(f"a NUL cannot be part of an argument: {argument}")
+        option, equals, value = argument.partition("=")
+        if argument and not (equals and option.startswith("--")):
+            continue
+        named = before if not argument and before.startswith("-") else option
+        if not value and named != "--controls":
+            raise InputError(f"{named or 'an argument'}: a text is needed, and it is blank")
 
 
 def model_names() -> list[str]:
