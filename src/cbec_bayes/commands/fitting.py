@@ -163,7 +163,8 @@ def moments(
     quiet: Quiet = False,
 ) -> None:
     """Gather a panel's moments in one pass, to be fitted or shared without a row of it; writes one file."""
-    from cbec_bayes.jobs.moments import moments_bytes, prepare_moments
+    from cbec_bayes.jobs.moments import prepare_moments
+    from cbec_bayes.jobs.moments_file import moments_bytes
     from cbec_bayes.panel import Roles
     from cbec_bayes.runtime.files import write_files
 

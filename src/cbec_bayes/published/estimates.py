@@ -27,7 +27,7 @@ from cbec_bayes.published.readings import (
 from cbec_bayes.published.stated import DEFAULT_STARS
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import Row, read_rows
-from cbec_bayes.runtime.labels import NO_GROUPS
+from cbec_bayes.runtime.labels import fault_of_group
 
 Scenario = Literal["as_printed", "coherent", "stars"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
@@ -208,8 +208,8 @@ def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
 
     if not row["label"]:
         raise wrong("label", "the cell is blank")
-    if row["label"] in NO_GROUPS:
-        raise wrong("label", f"'{row['label']}' is reserved for a row of the output")
+    if fault := fault_of_group(row["label"]):
+        raise wrong("label", fault)
     estimate, se, stars, df = number("estimate"), number("se"), row["stars"], number("df")
     if estimate is None and (se is not None or stars):
         raise wrong("estimate", "blank, but it has a standard error or stars")
