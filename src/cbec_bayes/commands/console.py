@@ -17,6 +17,7 @@ from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cbec_bayes.runtime.cluster import Cluster
     from cbec_bayes.runtime.fanout import Executor
 
 
@@ -115,7 +116,7 @@ class Request:
     fresh: bool = True
     reads: Sequence[Path | None] = ()
     workers: int | None = 1
-    scheduler: str | None = None
+    scheduler: Cluster | None = None
     n_steps: int | None = None
     shows_progress: bool = True
     keeps: str = ""

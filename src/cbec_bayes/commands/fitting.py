@@ -35,10 +35,14 @@ from cbec_bayes.commands.options import (
     Seed,
     Time,
     TimeIfAny,
+    TlsCa,
+    TlsCert,
+    TlsKey,
     Unit,
     UnitIfAny,
     UnitSlopes,
     Workers,
+    cluster,
     names,
 )
 from cbec_bayes.runtime.errors import InputError
@@ -159,6 +163,9 @@ def moments(
     ] = True,
     workers: Workers = 1,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -186,7 +193,12 @@ def moments(
         return Found(said=said, tables={"moments": _counts(found)}, files={file.name: moments_bytes(found)})
 
     request = Request(
-        command="moments", out=file.parent, quiet=quiet, as_json=as_json, workers=workers, scheduler=scheduler
+        command="moments",
+        out=file.parent,
+        quiet=quiet,
+        as_json=as_json,
+        workers=workers,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
     )
     found = work(request, find)
     write_files(file.parent, found.files)
@@ -210,6 +222,9 @@ def check(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: FitSeed = None,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -226,7 +241,7 @@ def check(
         as_json=as_json,
         fresh=fresh,
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
     )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
@@ -262,6 +277,9 @@ def report(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: FitSeed = None,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -275,7 +293,7 @@ def report(
         as_json=as_json,
         fresh=fresh,
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
     )
     deliver(request, _report_of(request, folder, seed), _of_folder(folder, seed))
 

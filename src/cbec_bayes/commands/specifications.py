@@ -24,8 +24,12 @@ from cbec_bayes.commands.options import (
     Scheduler,
     StudyIfAny,
     TimeIfAny,
+    TlsCa,
+    TlsCert,
+    TlsKey,
     UnitIfAny,
     Workers,
+    cluster,
     names,
 )
 from cbec_bayes.runtime.errors import InputError
@@ -51,6 +55,9 @@ def specifications(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: FitSeed = None,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -71,7 +78,7 @@ def specifications(
         fresh=fresh,
         reads=[data],
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
         keeps="specifications",
     )
 

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
-from cbec_bayes.commands.options import Fresh, Json, Out, Quiet, Scheduler, Seed, StudyName, Workers
+from cbec_bayes.commands.options import (
+    Fresh,
+    Json,
+    Out,
+    Quiet,
+    Scheduler,
+    Seed,
+    StudyName,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    Workers,
+    cluster,
+    seed_option,
+)
 from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
@@ -23,6 +37,9 @@ def run(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: Seed = 1,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -52,7 +69,7 @@ def run(
         as_json=as_json,
         fresh=fresh,
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
         n_steps=n_steps(),
         keeps="panels of the ensemble",
     )
@@ -95,8 +112,12 @@ def reconstruct(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of an ensemble; the central panel has none.")
+        int,
+        seed_option("Seed of an ensemble; the central panel has none."),
     ] = 1,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -120,6 +141,6 @@ def reconstruct(
         as_json=as_json,
         fresh=fresh,
         workers=workers if n else 1,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
     )
     deliver(request, find, lambda: content(study, n, seed=seed))

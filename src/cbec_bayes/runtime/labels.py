@@ -14,6 +14,8 @@ from enum import StrEnum
 CI_PROB = 0.95
 """The one interval default: 95 %, equal-tailed."""
 
+LARGEST_SEED = 2**53 - 1
+"""Largest seed: every format that results are kept in holds it exactly, and so those that are counted on from it."""
 
 GROUP_AVERAGE = "(average)"
 """Row of the average over the units of a panel, each with its own slope."""

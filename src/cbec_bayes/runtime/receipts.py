@@ -110,7 +110,7 @@ def read(folder: Path, command: str, depends: str) -> Receipt | None:
         whole = receipt.depends == depends and all(
             content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items()
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return receipt if whole else None
 
