@@ -45,7 +45,7 @@ class Receipt:
     def text(self) -> str:
         """Return the file's content: a line of JSON, and a line with its digest."""
         held = {"depends": self.depends, "files": dict(self.files), "said": self.said, "found": self.found}
-        line = json.dumps(held | {"results": self.results}, ensure_ascii=False)
+        line = json.dumps(held | {"results": self.results})
         return f"{line}\n{content_digest(line)}\n"
 
 
