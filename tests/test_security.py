@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 import cbec_bayes
-from cbec_bayes.jobs.moments import gather, load_moments, moments_bytes
+from cbec_bayes.jobs.moments import gather
+from cbec_bayes.jobs.moments_file import load_moments, moments_bytes
 from cbec_bayes.panel import Roles, read_frame
 from cbec_bayes.panel.readers import MOST_UNPACKED
 from cbec_bayes.runtime import files
@@ -99,7 +100,7 @@ def test_a_long_column_of_one_value_may_not_fill_the_memory(tmp_path, monkeypatc
 def test_moments_may_not_fill_the_memory(tmp_path, monkeypatch):
     roles = Roles(outcome="y", exposure="d", controls=("x",), unit="city", time="year", group="region")
     (tmp_path / "m.nc").write_bytes(moments_bytes(gather([table()], roles)))
-    monkeypatch.setattr("cbec_bayes.jobs.moments.memory", lambda: 1e3)
+    monkeypatch.setattr("cbec_bayes.jobs.moments_file.memory", lambda: 1e3)
     with pytest.raises(InputError, match=r"m\.nc: would take .* GB of memory"):
         load_moments(tmp_path / "m.nc")
 

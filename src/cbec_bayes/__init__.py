@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cbec_bayes.estimands.groups import effects as effects
     from cbec_bayes.jobs.compare import compare as compare
     from cbec_bayes.jobs.moments import gather as gather
-    from cbec_bayes.jobs.moments import load_moments as load_moments
+    from cbec_bayes.jobs.moments_file import load_moments as load_moments
     from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
@@ -68,7 +68,7 @@ _HOMES = {
     "fit_summary": "cbec_bayes.published.summary",
     "gather": "cbec_bayes.jobs.moments",
     "heterogeneity": "cbec_bayes.published.estimates",
-    "load_moments": "cbec_bayes.jobs.moments",
+    "load_moments": "cbec_bayes.jobs.moments_file",
     "load_paper": "cbec_bayes.published.printed",
     "load_study": "cbec_bayes.panel.study",
     "load_study_panel": "cbec_bayes.panel",

@@ -108,6 +108,16 @@ def setting(name: str, value: object) -> Callable[[Path], None]:
     return change
 
 
+def labelled(column: str, label: str) -> Callable[[Path], None]:
+    """Return what gives all rows of a group a label, in a column of strings as other programs write it."""
+    return lambda here: (
+        table()
+        .assign(**{column: [label, *table()[column][1:]]})
+        .astype({column: "str"})
+        .to_parquet(here / "panel.parquet")
+    )
+
+
 def nothing(here: Path) -> None:
     """Change nothing."""
 
@@ -115,6 +125,8 @@ def nothing(here: Path) -> None:
 JUNK = bytes(np.random.default_rng(1).integers(256, size=5_000, dtype=np.uint8))
 FIT_MOMENTS = ["fit", "--moments", "panel.nc"]
 MOMENTS = ["moments", "panel.parquet", *ROLES, "--out", "new.nc"]
+JUNK_TLS = ["--tls-ca", "panel.csv", "--tls-cert", "panel.csv"]
+CHECK = ["check", "fit", "--scheduler"]
 PRINTED = ["published", "printed.csv"]
 
 REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
@@ -136,6 +148,8 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("moments over a folder", nothing, [*MOMENTS[:-1], "fit"], "fit: "),
     ("moments below a file", nothing, [*MOMENTS[:-1], "panel.csv/new.nc"], "panel.csv"),
     ("moments beyond reach", nothing, [*MOMENTS[:-1], "/proc/new.nc"], "cannot be written"),
+    ("moments of (all)", labelled("region", "(all)"), MOMENTS, "'(all)' cannot name a group"),
+    ("moments of escapes", labelled("city", "\x1b[31mred"), MOMENTS, "U+001B"),
     ("moments too few", nothing, [*MOMENTS, "--min-units", "5"], "--disclose"),
     ("moments of a column that is not there", nothing, [*MOMENTS, "--controls", "xx"], "'xx'"),
     ("moments of one column twice", nothing, [*MOMENTS, "--controls", "d"], "d"),
@@ -150,6 +164,31 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("printed inf", replaced("printed.csv", "label,estimate,se\na,1,1\nb,inf,1\n"), PRINTED, "printed.csv"),
     ("printed twice", replaced("printed.csv", "label,estimate,se\na,1,1\na,2,1\n"), PRINTED, "'a'"),
     ("printed without se", replaced("printed.csv", "label,estimate\na,1\nb,2\n"), PRINTED, "'se'"),
+    ("printed escape", replaced("printed.csv", "label,estimate,se\n\x1b[31ma,1,1\nb,2,1\n"), PRINTED, "U+001B"),
+    ("printed all", replaced("printed.csv", "label,estimate,se\n(all),1,1\nb,2,1\n"), PRINTED, "'(all)' cannot"),
+    (
+        "printed zero of 1e-9",
+        replaced("printed.csv", "label,estimate,se\na,0e-999999999,1\nb,1,1\n"),
+        PRINTED,
+        "1e-100",
+    ),
+    ("printed exponent", replaced("printed.csv", f"label,estimate,se\na,1e{'9' * 30},1\nb,1,1\n"), PRINTED, "1e100"),
+    (
+        "printed tiny df",
+        replaced("printed.csv", "label,estimate,se,stars,df\na,1,,**,1e-50\nb,1,1,*,3\n"),
+        PRINTED,
+        "df",
+    ),
+    (
+        "printed count",
+        replaced("printed.csv", f"label,estimate,se,n_obs\na,1,1,{'9' * 5000}\n"),
+        PRINTED,
+        "5000 digits",
+    ),
+    ("printed unit", nothing, [*PRINTED, "--unit", "1e300"], "beyond what can be computed"),
+    ("printed unit of nothing", nothing, [*PRINTED, "--unit", "0"], "--unit"),
+    ("printed out of nothing", nothing, [*PRINTED, "--out", ""], "--out: a text is needed"),
+    ("printed out of nothing, again", nothing, [*PRINTED, "--out="], "--out: a text is needed"),
     ("printed model", nothing, [*PRINTED, "--model", "eight"], "'eight'"),
     ("fit folder absent", nothing, ["check", "none"], "none"),
     ("fit folder a file", nothing, ["compare", "panel.csv"], "panel.csv"),
@@ -164,6 +203,15 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("settings no model", setting("model", "eight"), ["compare", "fit"], "'eight'"),
     ("settings a seed of text", setting("seed", "one"), ["compare", "fit"], "fit.json"),
     ("settings a seed below zero", setting("seed", -1), ["compare", "fit"], "fit.json"),
+    (
+        "settings lists within lists",
+        replaced("fit/fit.json", "[" * 100_000 + "]" * 100_000),
+        ["compare", "fit"],
+        "fit.json",
+    ),
+    ("settings a path with a NUL", setting("data", "a\0b"), ["compare", "fit"], "no longer there"),
+    ("settings a seed of 128 bits", setting("seed", 2**128), ["compare", "fit"], "fit.json"),
+    ("settings an escape code", setting("outcome", "y\x1b[2J"), ["compare", "fit"], "U+001B"),
     ("study absent", nothing, ["run", "--study", "papers"], "'papers'"),
     ("study a folder", nothing, ["replicate", "--study", "fit"], "fit"),
     ("audit absent", nothing, ["audit", "none"], "none"),
@@ -171,6 +219,13 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("audit of something else", nothing, ["audit", "fit"], "fit"),
     ("no cluster there", nothing, ["check", "fit", "--scheduler", "tcp://127.0.0.1:9"], "127.0.0.1:9"),
     ("no address", nothing, ["check", "fit", "--scheduler", "nonsense"], "nonsense"),
+    ("a secured cluster without certificates", nothing, [*CHECK, "tls://127.0.0.1:9"], "needs certificates"),
+    ("no such certificate", nothing, [*CHECK, "tls://127.0.0.1:9", "--tls-cert", "none.pem"], "no such file"),
+    ("no certificate", nothing, [*CHECK, "tls://127.0.0.1:9", *JUNK_TLS], "cannot be used"),
+    ("certificates of an open cluster", nothing, [*CHECK, "tcp://127.0.0.1:9", "--tls-ca", "a.pem"], "tls:// address"),
+    ("certificates of no cluster", nothing, ["check", "fit", "--tls-key", "a.pem"], "--scheduler"),
+    ("no kind of cluster", nothing, [*CHECK, "smoke://127.0.0.1:9"], "smoke"),
+    ("workers beyond count", nothing, ["check", "fit", "--workers", "9" * 20], "--workers"),
     ("workers below one", nothing, ["check", "fit", "--workers", "0"], "at least one worker"),
     ("seed below zero", nothing, ["check", "fit", "--seed", "-1"], "--seed"),
     ("seed of text", nothing, ["check", "fit", "--seed", "one"], "--seed"),

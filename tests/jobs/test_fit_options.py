@@ -15,7 +15,7 @@ from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.groups import unit_slopes
 from cbec_bayes.jobs.fit import fit_file, fit_folder, fit_moments_file
 from cbec_bayes.jobs.fit_settings import FitOptions, content, read_settings
-from cbec_bayes.jobs.moments import moments_bytes
+from cbec_bayes.jobs.moments_file import moments_bytes
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.errors import InputError
 from tests.support.moments import gather

@@ -17,7 +17,8 @@ from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs import moments as momentsjob
-from cbec_bayes.jobs.moments import SEAL, gather, load_moments, moments_bytes, pieces_of
+from cbec_bayes.jobs.moments import gather, pieces_of
+from cbec_bayes.jobs.moments_file import SEAL, load_moments, moments_bytes
 from cbec_bayes.panel import Roles, make_panel, read_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.errors import InputError

@@ -171,6 +171,58 @@ case("a row twice", 2, "twice", csv(lambda f: pd.concat([f, f.iloc[[4]]])))
 case("a unit in two groups", 2, "group", cell("region", "west", 0))
 case("a formula as a label", 0, "Origin: observed", csv(lambda f: f.assign(region=f["region"].replace("east", "=1+1"))))
 case("markup as a label", 0, "Origin: observed", csv(lambda f: f.assign(region=f["region"].replace("east", "<b>"))))
+case(
+    "an escape code as a label",
+    2,
+    "row 2, column 'region': the name has the invisible sign U+001B",
+    csv(lambda f: f.assign(region=f["region"].replace("east", "\x1b[31mred"))),
+)
+case(
+    "a label that runs backwards", 2, "U+202E", csv(lambda f: f.assign(region=f["region"].replace("east", "a\u202eb")))
+)
+case("a label in two lines", 2, "U+000A", csv(lambda f: f.assign(city=f["city"].replace("c3", "c\n3"))))
+case(
+    "a label that looks like another",
+    2,
+    "U+200B",
+    csv(lambda f: f.assign(region=f["region"].replace("east", "e\u200bast"))),
+)
+case(
+    "labels of many scripts",
+    0,
+    "Origin: observed",
+    csv(
+        lambda f: f.assign(
+            region=f["region"].map({"east": "東部　地区", "west": "می\u200cخواهم", "central": "São\xa0Paulo"})
+        )
+    ),
+)
+case(
+    "a group named as the scale between groups",
+    2,
+    "(tau)",
+    csv(lambda f: f.assign(region=f["region"].replace("east", "(tau)"))),
+)
+case(
+    "an escape code as a column that is used",
+    2,
+    "U+001B",
+    text(lambda t: t.replace("x", "x\x1b[2J", 1)),
+    controls="x\x1b[2J",
+)
+case(
+    "an escape code as a column that is not",
+    0,
+    "Origin: observed",
+    text(lambda t: t.replace("x", "x\x1b[2J", 1)),
+    controls="",
+)
+case(
+    "an escape code as a column that is offered",
+    2,
+    r"there are city, year, region, y, d, x\x1b[2J",
+    text(lambda t: t.replace("x", "x\x1b[2J", 1)),
+)
 case("a very long label", 0, "Origin: observed", csv(lambda f: f.assign(city=f["city"] + "x" * 5_000)))
 case(
     "a group named as the common slope",
@@ -247,6 +299,16 @@ case("an outcome of 1e150", 2, "change the unit", csv(lambda f: f.assign(y=f["y"
 case("an outcome of 1e300", 2, "change the unit", csv(lambda f: f.assign(y=f["y"].astype(float) * 1e300)))
 case("an exposure of 1e-200", 2, "change the unit", csv(lambda f: f.assign(d=f["d"].astype(float) * 1e-200)))
 case("an outlier at 50 sd", 0, "Origin: observed", cell("y", 50.0))
+case("a constant of 1e13", 2, "'d' is constant", csv(lambda f: f.assign(d=1e13)))
+case(
+    "a control beside 1e13",
+    2,
+    "'x' is too imprecise for its size",
+    csv(lambda f: f.assign(x=f["x"].astype(float) + 1e13)),
+)
+case("an outcome beside 1e15", 2, "'y' is too imprecise", csv(lambda f: f.assign(y=f["y"].astype(float) + 1e15)))
+case("a control beside 1e10", 2, "column 'x': ", csv(lambda f: f.assign(x=f["x"].astype(float) + 1e10)))
+case("an exposure beside 1e10", 2, "column 'd': ", csv(lambda f: f.assign(d=f["d"].astype(float) + 1e10)))
 case("a mean of 1e9", 0, "Origin: observed", csv(lambda f: f.assign(d=f["d"].astype(float) + 1e6)))
 
 # Files of other kinds, and what is no file.
@@ -306,6 +368,42 @@ case(
 )
 
 # Models and options.
+case(
+    "an escape code in a model",
+    2,
+    "U+001B",
+    model(lambda t: t.replace('question = "', 'question = "\\u001b]0;x\\u0007', 1)),
+    model="mine.toml",
+)
+case("an escape code as a key", 2, "U+001B", model(lambda t: '"\\u001b[2J" = 1\n' + t), model="mine.toml")
+case(
+    "a number of 5,000 digits",
+    2,
+    "a number is too long",
+    model(lambda t: "n = " + "9" * 5_000 + "\n" + t),
+    model="mine.toml",
+)
+case(
+    "lists within lists",
+    2,
+    "nested too deeply",
+    model(lambda t: "n = " + "[" * 5_000 + "]" * 5_000 + "\n" + t),
+    model="mine.toml",
+)
+case(
+    "tables within tables",
+    2,
+    "mine.toml",
+    model(lambda t: t + "[" + ".".join(["a"] * 3_000) + "]\n"),
+    model="mine.toml",
+)
+case(
+    "a model's name in two lines",
+    2,
+    "U+000A",
+    lambda folder: (model(lambda t: t)(folder), (folder / "mine.toml").rename(folder / "a\nb.toml")),
+    model="a\nb.toml",
+)
 case("no such model", 2, "did you mean 'partial_pooling'?", clean, model="partial-pooling")
 case("no such model file", 2, "no such file", clean, model="none.toml")
 case("a folder for a model", 2, "folder", lambda folder: (clean(folder), (folder / "m.toml").mkdir()), model="m.toml")
@@ -359,4 +457,20 @@ case("no such engine", 2, "unknown engine", clean, engine="stan")
 case("an engine that cannot", 2, "cannot be collapsed", clean, engine="collapsed", model="student_t")
 case("no such convention", 2, "convention", clean, convention="stata")
 case("a negative seed", 2, "--seed", clean, seed="-1")
+case("a seed of 64 bits", 2, "--seed", clean, seed=str(2**64))
+case("a seed of 128 bits", 2, "--seed", clean, seed=str(2**128))
+case("the largest seed", 0, "Origin: observed", clean, seed=str(2**53 - 1))
+case("a path that is blank", 2, "--data: a text is needed", clean, data="")
+case("a path in two lines", 2, r"a\nb.csv: no such file", clean, data="a\nb.csv")
+case("a path with an escape code", 2, r"\x1b[2J.csv: no such file", clean, data="\x1b[2J.csv")
+case("a path with a NUL", 2, "a NUL", clean, data="a\0b.csv")
+case("a path that is no UTF-8", 2, r"a\xff.csv: no such file", clean, data="a\udcff.csv")
+case(
+    "a file whose name is no UTF-8",
+    0,
+    "Origin: observed",
+    lambda folder: (clean(folder), (folder / "panel.csv").rename(folder / "a\udcff.csv")),
+    data="a\udcff.csv",
+)
+case("a column of no name", 2, "--group: a text is needed", clean, group="")
 case("a seed that is text", 2, "--seed", clean, seed="one")

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
-from cbec_bayes.commands.options import Fresh, Json, Out, Quiet, Scheduler, Seed, Workers
+from cbec_bayes.commands.options import (
+    Fresh,
+    Json,
+    Out,
+    Quiet,
+    Scheduler,
+    Seed,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    Workers,
+    cluster,
+)
 from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
@@ -25,6 +37,9 @@ def calibrate(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: Seed = 1,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -50,7 +65,7 @@ def calibrate(
         reads=lambda: [asset_dir("models")],
         journals=JOURNALS,
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
         keeps="replications",
     )
     deliver(request, find, lambda: {"n": n, "seed": seed, **digests()})

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from cbec_bayes.commands.terminal import as_json, in_one_line, say
 from cbec_bayes.runtime.errors import CbecBayesError, StoppedError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cbec_bayes.runtime.cluster import Cluster
     from cbec_bayes.runtime.fanout import Executor
     from cbec_bayes.runtime.folder import OutFolder
 
@@ -56,7 +56,7 @@ def progress(n_steps: int | None, quiet: bool) -> Iterator[OnProgress]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -73,12 +73,12 @@ def progress(n_steps: int | None, quiet: bool) -> Iterator[OnProgress]:
                 bar.remove_task(pieces)
                 pieces = None
             if not event.is_counted:
-                bar.update(whole, description=event.task, completed=done)
+                bar.update(whole, description=in_one_line(event.task), completed=done)
                 done += 1
                 return
             named = event.task
             if pieces is None:
-                pieces = bar.add_task(f"  {named}", total=event.total, alike=True)
+                pieces = bar.add_task(f"  {in_one_line(named)}", total=event.total, alike=True)
             bar.update(pieces, completed=event.done)
 
         yield on_progress
@@ -128,7 +128,7 @@ class Request:
     reads: Callable[[], Iterable[Path]] = tuple
     fit: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     workers: int | None = 1
-    scheduler: str | None = None
+    scheduler: Cluster | None = None
     n_steps: int | None = None
     shows_progress: bool = True
     keeps: str = ""
@@ -307,18 +307,19 @@ def show(
             "written": paths,
             **({"kept": [str(request.out / name) for name in kept]} if kept and request.out else {}),
         }
-        typer.echo(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False))
+        say(as_json(told))
         return
     if request.quiet:
         return
-    typer.echo(said)
+    say(said)
     if paths:
         several = len(paths) > MOST_LISTED
         listed = ", ".join(paths[:1] if several else paths) + (f" and {len(paths) - 1} more" if several else "")
         known = "Nothing has changed since they were made (--fresh makes them again)" if unchanged else "Written"
-        typer.echo(f"{known}: {listed}")
+        say(in_one_line(f"{known}: {listed}"))
     if kept and request.out is not None:
-        typer.echo(f"Edited since they were written, and kept: {', '.join(str(request.out / name) for name in kept)}")
+        listed = ", ".join(str(request.out / name) for name in kept)
+        say(in_one_line(f"Edited since they were written, and kept: {listed}"))
 
 
 def plain(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,6 +346,8 @@ def plain_table(frame: pd.DataFrame, title: str) -> str:
     from tabulate import tabulate
 
     options: dict[str, Any] = {"tablefmt": "simple", "disable_numparse": True}
-    if frame.size and frame.map(lambda cell: len(str(cell))).to_numpy().max() > WIDEST:
+    cells = frame.map(lambda cell: in_one_line(cell) if isinstance(cell, str) else cell)
+    headers = [in_one_line(str(name)) for name in frame.columns]
+    if frame.size and cells.map(lambda cell: len(str(cell))).to_numpy().max() > WIDEST:
         options["maxcolwidths"] = WIDEST
-    return f"{title}\n\n{tabulate(frame.to_numpy().tolist(), headers=list(frame.columns), **options)}\n"
+    return f"{in_one_line(title)}\n\n{tabulate(cells.to_numpy().tolist(), headers=headers, **options)}\n"

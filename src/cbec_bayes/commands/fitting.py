@@ -37,10 +37,14 @@ from cbec_bayes.commands.options import (
     Seed,
     Time,
     TimeIfAny,
+    TlsCa,
+    TlsCert,
+    TlsKey,
     Unit,
     UnitIfAny,
     UnitSlopes,
     Workers,
+    cluster,
     names,
 )
 from cbec_bayes.runtime.errors import InputError
@@ -169,11 +173,15 @@ def moments(
     ] = True,
     workers: Workers = 1,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Gather a panel's moments in one pass, to be fitted or shared without a row of it; writes one file."""
-    from cbec_bayes.jobs.moments import moments_bytes, prepare_moments, require_place
+    from cbec_bayes.jobs.moments import prepare_moments, require_place
+    from cbec_bayes.jobs.moments_file import moments_bytes
     from cbec_bayes.panel import Roles
     from cbec_bayes.runtime.staging import write_files
 
@@ -195,7 +203,12 @@ def moments(
         return Found(said=said, tables={"moments": _counts(found)}, files={file.name: moments_bytes(found)})
 
     request = Request(
-        command="moments", out=file.parent, quiet=quiet, as_json=as_json, workers=workers, scheduler=scheduler
+        command="moments",
+        out=file.parent,
+        quiet=quiet,
+        as_json=as_json,
+        workers=workers,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
     )
     found = work(request, find)
     require_place(file, data)
@@ -220,6 +233,9 @@ def check(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: FitSeed = None,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -239,7 +255,7 @@ def check(
         reads=read_from(folder),
         fit=fit_of(folder),
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
     )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
@@ -284,6 +300,9 @@ def report(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: FitSeed = None,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -305,7 +324,7 @@ def report(
         reads=read_from(folder),
         fit=fit_of(folder),
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
         parts=("check", "compare", "specifications"),
     )
     deliver(request, _report_of(request, folder, seed), _of_report(request, folder, seed))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.options import Json, Out, Quiet
+from cbec_bayes.commands.terminal import in_one_line
 
 
 def models(out: Out = None, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -32,6 +33,6 @@ def _list(request: Request, lines: Mapping[str, str]) -> None:
 
     request = replace(request, names=[f"{request.command}.csv"], reads=read_by_lists)
     frame = pd.DataFrame({"name": list(lines), "line": list(lines.values())})
-    said = "\n".join(f"{key:24} {line}" for key, line in lines.items())
+    said = "\n".join(in_one_line(f"{key:24} {line}") for key, line in lines.items())
     found = Found(said=said, tables={request.command: frame}, files={f"{request.command}.csv": csv_text(frame)})
     deliver(request, lambda _executor, _on_progress: found)

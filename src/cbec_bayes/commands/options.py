@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from cbec_bayes.runtime.cluster import Cluster
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import LARGEST_SEED
+
+MOST_WORKERS = 1024
+"""Processes of one machine that can be asked for."""
+
+
+def check_arguments(given: Sequence[str]) -> None:
+    """Raise `InputError` where an argument is blank, but for a list, or holds a NUL, which no name and no path has.
+
+    A blank path would otherwise mean the folder that one is in.
+    """
+    for before, argument in pairwise(["", *given]):
+        if "\0" in argument:
+            raise InputError(f"a NUL cannot be part of an argument: {argument}")
+        option, equals, value = argument.partition("=")
+        if argument and not (equals and option.startswith("--")):
+            continue
+        named = before if not argument and before.startswith("-") else option
+        if not value and named != "--controls":
+            raise InputError(f"{named or 'an argument'}: a text is needed, and it is blank")
 
 
 def model_names() -> list[str]:
@@ -45,6 +70,26 @@ def column_names(context: typer.Context) -> list[str]:
             return next(reader(file), [])
     except (KeyError, TypeError, OSError, ValueError):
         return []
+
+
+def seed_option(words: str) -> Any:
+    """Return the option of a seed, with what it is the seed of."""
+    return typer.Option("--seed", metavar="N", min=0, max=LARGEST_SEED, help=words)
+
+
+def cluster(address: str | None, ca: Path | None, certificate: Path | None, key: Path | None) -> Cluster | None:
+    """Return the Dask cluster that is asked for, if one is.
+
+    Raises
+    ------
+    InputError
+        Certificates are given for no cluster.
+    """
+    if address is not None:
+        return Cluster(address, ca, certificate, key)
+    if any(path is not None for path in (ca, certificate, key)):
+        raise InputError("--tls-ca, --tls-cert and --tls-key are of a --scheduler, and none is given")
+    return None
 
 
 def names(text: str) -> list[str]:
@@ -156,17 +201,30 @@ FitFolderIfAny = Annotated[
     Path | None, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything that is sampled.")]
+Seed = Annotated[int, seed_option("Seed of everything that is sampled.")]
 FitSeed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random. Default: the fit's.")
+    int | None,
+    seed_option("Seed of everything random. Default: the fit's."),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", help="Processes that share the work. Default: one per processor."),
+    typer.Option(
+        "--workers", metavar="N", max=MOST_WORKERS, help="Processes that share the work. Default: one per processor."
+    ),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers do it instead."),
+]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option("--tls-ca", metavar="FILE", help="Certificates, as PEM, of who signed those of a tls:// scheduler."),
+]
+TlsCert = Annotated[
+    Path | None, typer.Option("--tls-cert", metavar="FILE", help="One's own certificate, as PEM, for that scheduler.")
+]
+TlsKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, where that is not in the same file.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]

@@ -8,6 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from cbec_bayes.commands import calibration, fitting, lists, printed, specifications, studies
+from cbec_bayes.commands.options import check_arguments
+from cbec_bayes.commands.terminal import (
+    DEBUG,
+    asks_for_tracebacks,
+    complain,
+    complain_of_ourselves,
+    open_terminal,
+    say,
+    show_traceback,
+)
 from cbec_bayes.runtime.errors import CbecBayesError, InputError, StoppedError
 
 COMMANDS = (
@@ -43,49 +53,76 @@ for _command in COMMANDS:
 def _main(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar=DEBUG, help="Print the traceback of an error, for a report.")
+    ] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as package_version
 
-        typer.echo(package_version("cbec_bayes"))
+        say(package_version("cbec_bayes"))
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
+
+
+AT_FAULT = 70
+"""Exit status where the program itself is at fault: EX_SOFTWARE of sysexits.h."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program: exit status 0 done, 1 a gate of ours failed, 2 bad input (one line, no traceback)."""
+    """Run the program and exit.
+
+    The status is 0 where all is done, 1 where a gate of ours failed, 2 for bad input, 130 where it was interrupted, and
+    `AT_FAULT` for what nobody foresaw. But for 0 there is one line on standard error, and a traceback only where
+    ``--debug`` asks for one.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = asks_for_tracebacks(given)
+    open_terminal(debug=debug)
     try:
-        status: Any = app(args=arguments, standalone_mode=False)
-    except StoppedError as stopped:
-        typer.echo(f"interrupted: nothing was left half-written; {stopped}", err=True)
-        status = stopped.exit_status
-    except CbecBayesError as error:
-        typer.echo(f"error: {error}", err=True)
-        status = error.exit_status
-    except (KeyboardInterrupt, typer.Abort):
-        status = StoppedError.exit_status
-    except BrokenPipeError:  # whoever read the output has had enough of it
-        sys.stdout = None  # or Python would try to flush it
-        status = 0
-    except OSError as error:  # a full disk, say, where a temporary file was
-        place = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"error: {place}{error.strerror or ' '.join(str(error).split())}", err=True)
-        status = InputError.exit_status
-        try:
-            sys.stdout.flush()
-        except OSError:  # it was the output that found no room: Python would try again, and say so
-            sys.stdout = None
-    except MemoryError as error:
-        typer.echo(f"error: not enough memory{f' ({error})' if str(error) else ''}", err=True)
-        status = InputError.exit_status
-    except Exception as error:
-        # The usage errors of the command-line library: their class is private to it, their message is not.
-        if not hasattr(error, "format_message"):
+        check_arguments(given)
+        status: Any = app(args=given, standalone_mode=False)
+    except BaseException as error:
+        if isinstance(error, SystemExit | GeneratorExit):
             raise
-        typer.echo(f"error: {error.format_message()}", err=True)
-        status = 2
+        if debug:
+            show_traceback()
+        status = _status(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _status(error: BaseException) -> int:
+    """Say in one line what ended the program, and return its exit status."""
+    match error:
+        case StoppedError():
+            complain(f"interrupted: nothing was left half-written; {error}")
+            return error.exit_status
+        case CbecBayesError():
+            complain(f"error: {error}")
+            return error.exit_status
+        case KeyboardInterrupt() | typer.Abort():
+            return StoppedError.exit_status
+        case BrokenPipeError():  # whoever read the output has had enough of it
+            sys.stdout = None  # or Python would try to flush it
+            return 0
+        case OSError():  # a full disk, say, where a temporary file was
+            place = f"{error.filename}: " if error.filename else ""
+            complain(f"error: {place}{error.strerror or ' '.join(str(error).split())}")
+            try:
+                sys.stdout.flush()
+            except OSError:  # it was the output that found no room: Python would try again, and say so
+                sys.stdout = None
+            return InputError.exit_status
+        case MemoryError():
+            complain(f"error: not enough memory{f' ({error})' if str(error) else ''}")
+            return InputError.exit_status
+    # The usage errors of the command-line library: their class is private to it, their message is not.
+    if hasattr(error, "format_message"):
+        complain(f"error: {error.format_message()}")
+        return InputError.exit_status
+    complain_of_ourselves(error)
+    return AT_FAULT
 
 
 if __name__ == "__main__":

@@ -29,8 +29,12 @@ from cbec_bayes.commands.options import (
     Scheduler,
     StudyIfAny,
     TimeIfAny,
+    TlsCa,
+    TlsCert,
+    TlsKey,
     UnitIfAny,
     Workers,
+    cluster,
     names,
 )
 from cbec_bayes.runtime.errors import InputError
@@ -60,6 +64,9 @@ def specifications(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: FitSeed = None,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -89,7 +96,7 @@ def specifications(
         fit=itself if folder is None else fit_of(folder),
         journals=[UNFINISHED],
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
         keeps="specifications",
     )
 

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
-from cbec_bayes.commands.options import Fresh, Json, Out, Quiet, Scheduler, Seed, StudyName, Workers
+from cbec_bayes.commands.options import (
+    Fresh,
+    Json,
+    Out,
+    Quiet,
+    Scheduler,
+    Seed,
+    StudyName,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    Workers,
+    cluster,
+    seed_option,
+)
 from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
@@ -24,6 +38,9 @@ def run(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: Seed = 1,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -55,7 +72,7 @@ def run(
         names=STUDY_FILES,
         reads=_read_by(study),
         workers=workers,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
         n_steps=n_steps(),
         keeps="panels of the ensemble",
         journals=[UNFINISHED],
@@ -107,8 +124,12 @@ def reconstruct(
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of an ensemble; the central panel has none.")
+        int,
+        seed_option("Seed of an ensemble; the central panel has none."),
     ] = 1,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -134,7 +155,7 @@ def reconstruct(
         names=FILES,
         reads=_read_by(study),
         workers=workers if n else 1,
-        scheduler=scheduler,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
     )
     deliver(request, find, lambda: content(study, n, seed=seed))
 

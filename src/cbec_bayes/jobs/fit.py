@@ -31,7 +31,7 @@ from cbec_bayes.jobs.fit_settings import (
     settings_of,
 )
 from cbec_bayes.jobs.fit_tables import FittedPanel, read_tree, tabulate
-from cbec_bayes.jobs.moments import load_moments
+from cbec_bayes.jobs.moments_file import load_moments
 from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
 from cbec_bayes.panel import Roles, read_panel
 from cbec_bayes.panel.design import Design, make_design

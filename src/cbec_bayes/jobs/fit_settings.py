@@ -15,7 +15,7 @@ from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_mo
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
-from cbec_bayes.runtime.labels import CI_PROB
+from cbec_bayes.runtime.labels import CI_PROB, LARGEST_SEED
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
@@ -274,7 +274,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
             raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
         more = {"model_sha256": None, **_OPTIONS}
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # the last of lists within lists without end
         settings = {}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
@@ -300,7 +300,7 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         and type(held["unit_slopes"]) is bool
         and type(held["neighbours"]) is bool
         and type(seed) is int
-        and seed >= 0
+        and 0 <= seed <= LARGEST_SEED
         and isinstance(controls, list)
         and all(isinstance(value, str) for value in (*words, *controls, held["group"] or "", *of_model))
     )

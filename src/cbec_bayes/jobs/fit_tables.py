@@ -171,7 +171,8 @@ class FittedPanel:
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files[POSTERIOR] = netcdf_bytes(self.fit.tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
-            files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
+            files[SETTINGS] = text.encode("utf-8", "backslashreplace")  # the name of a file may be no UTF-8
         files[DIAGNOSTICS] = json.dumps(self.diagnostics(), indent=1) + "\n"
         return files
 

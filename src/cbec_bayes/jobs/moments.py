@@ -1,13 +1,12 @@
-"""The job behind `cbec-bayes moments`: a panel of any size in one pass, by any number of workers; and its file."""
+"""The job behind `cbec-bayes moments`: a panel of any size in one pass, by any number of workers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,15 @@ import pandas as pd
 
 from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.jobs.moments_file import SEAL
 from cbec_bayes.panel import Roles, read_frame
 from cbec_bayes.panel.cells import Source, row_numbers
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
-from cbec_bayes.runtime.files import memory
 from cbec_bayes.runtime.folder import spare
-from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.labels import Origin, fault_of_group, fault_of_name
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
-
-FORMAT, VERSION = "cbec_bayes moments", 1
-"""What a file of moments says it is."""
-
-SEAL = b"\nsha256:"
-"""What follows the netCDF, with the digest of all before it: what HDF5 makes of a damaged file may never end."""
 
 BATCH = 2**18
 """Rows that are in memory at once where a file can be read in batches."""
@@ -66,7 +59,8 @@ def pieces_of(path: Path) -> list[Piece]:
     InputError
         There is nothing of that name, or no Parquet file in the folder; a file is not readable as Parquet.
     """
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    # A part of a dataset may itself be a folder of that name, whose files are found beside it.
+    files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
     if not files:
         raise InputError("the folder has no .parquet file", file=path)
     if path.suffix.lower() != ".parquet" and not path.is_dir():
@@ -136,7 +130,7 @@ def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | 
     ------
     InputError
         A column is missing or has text where numbers belong; a unit has a period twice, or two groups; a unit, a period
-        or a group is blank.
+        or a group is blank, or cannot be named so.
     """
     if frame.empty:
         return
@@ -145,7 +139,7 @@ def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | 
     values = np.column_stack([source.measured(name) for name in roles.measured])
     times = _periods(source, roles.time)
     units = _labels(source, roles.unit)
-    groups = None if roles.group is None else _labels(source, roles.group)
+    groups = None if roles.group is None else _labels(source, roles.group, fault_of_group)
     kept = ~np.isnan(values).any(axis=1)
     found.dropped += int((~kept).sum())
     if not kept.all():
@@ -157,8 +151,8 @@ def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | 
         raise InputError(error.message, file=file) from None
 
 
-def _labels(source: Source, column: str) -> pd.Index:
-    """Return labels as integers where they are, else as text without blanks around it."""
+def _labels(source: Source, column: str, fault_of: Callable[[str], str] = fault_of_name) -> pd.Index:
+    """Return labels as integers where they are, else as text without blanks around it; see `fault_of_name`."""
     series = source.frame[column]
     if pd.api.types.is_integer_dtype(series.dtype) and not series.hasnans:
         numbers: pd.Index = pd.Index(series.to_numpy(dtype=np.int64))
@@ -167,9 +161,19 @@ def _labels(source: Source, column: str) -> pd.Index:
     if isinstance(series.dtype, pd.StringDtype) and not series.hasnans:
         text = series.str.strip().astype("str")
         if not (text == "").any():
-            return pd.Index(text)
+            return _named(source, column, pd.Index(text), fault_of)
     text = pd.Series(source.labels(column), dtype="str")
-    return pd.Index(text)
+    return _named(source, column, pd.Index(text), fault_of)
+
+
+def _named(source: Source, column: str, labels: pd.Index, fault_of: Callable[[str], str]) -> pd.Index:
+    """Return labels, or raise where one of them cannot be a name."""
+    codes, names = pd.factorize(labels)
+    for code, name in enumerate(names):
+        fault = fault_of(str(name))
+        if fault:
+            raise source.wrong(int(np.argmax(codes == code)), column, fault)
+    return labels
 
 
 def _periods(source: Source, column: str) -> Array:
@@ -277,46 +281,6 @@ def shareable(moments: PanelMoments, least: int = SMALLEST) -> None:
         )
 
 
-def moments_bytes(moments: PanelMoments) -> bytes:
-    """Return moments as the content of a netCDF file, with a seal behind it that readers of netCDF pass over."""
-    import xarray as xr
-
-    groups = moments.groups or ("",)
-    columns = [moments.outcome, *moments.terms, *(f"period {time!r}" for time in moments.times)]
-    fields: dict[str, Any] = {
-        "centre": ("measured", moments.centre),
-        "mean": ("measured", moments.mean),
-        "squares": ("measured", moments.squares),
-        "counts": (("group", "size"), moments.counts),
-        "within": (("group", "column", "column_"), moments.within),
-        "period_counts": (("group", "time"), moments.period_counts),
-        "period_sums": (("group", "time", "measured"), moments.period_sums),
-    }
-    if moments.between is not None:
-        fields["between"] = ("group", "size", "column", "column_"), moments.between
-    dataset = xr.Dataset(
-        fields,
-        {
-            "group": list(groups),
-            "time": np.array(moments.times, dtype=float),
-            "size": moments.sizes,
-            "measured": [moments.outcome, *moments.terms],
-            "column": columns,
-            "column_": columns,
-        },
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "grouped": int(bool(moments.groups)),
-            "dropped": moments.dropped,
-            "origin": str(moments.origin),
-        },
-    )
-    packed = {name: {"zlib": True} for name in ("within", "between") if name in fields}
-    content = bytes(dataset.to_netcdf(engine="h5netcdf", encoding=packed))
-    return content + SEAL + sha256(content).hexdigest().encode()
-
-
 def require_place(file: Path, data: Path) -> None:
     """See that moments can be written to a file: nothing is written over but a file of moments, nor into the data.
 
@@ -335,65 +299,3 @@ def require_place(file: Path, data: Path) -> None:
     content, _, digest = file.read_bytes().rpartition(SEAL) if file.is_file() else (b"", b"", b"")
     if file.is_symlink() or digest != sha256(content).hexdigest().encode():
         raise InputError("a file is here that `moments` did not write; name another", file=file)
-
-
-def load_moments(path: Path | str) -> PanelMoments:
-    """Read what `moments_bytes` gave.
-
-    Raises
-    ------
-    InputError
-        There is no such file; it is something else, of another version, or damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file" if not path.exists() else "this is a folder, a file was expected", file=path)
-    sealed = path.read_bytes()
-    content, _, digest = sealed.rpartition(SEAL)
-    if digest != sha256(content).hexdigest().encode():
-        what = (
-            "damaged or cut" if sealed.startswith(b"\x89HDF") and FORMAT.encode() in sealed else "not a file of moments"
-        )
-        raise InputError(f"{what}: `cbec-bayes moments` writes them", file=path)
-    try:
-        held = _unpacked(content, path)
-    except InputError:
-        raise
-    except Exception as error:  # the readers of netCDF fail in every way there is
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise InputError(f"not a file of moments ({reason})", file=path) from None
-    if held.attrs.get("format") != FORMAT:
-        raise InputError("not a file of moments: `cbec-bayes moments` writes them", file=path)
-    if held.attrs.get("version") != VERSION:
-        raise InputError(f"moments of version {held.attrs.get('version')}; {VERSION} can be read", file=path)
-    try:
-        outcome, *terms = (str(name) for name in held["measured"].to_numpy())
-        fields = {name: held[name].to_numpy() for name in ("centre", "mean", "squares", "counts", "within")}
-        fields |= {name: held[name].to_numpy() for name in ("period_counts", "period_sums")}
-        found = PanelMoments(
-            outcome=outcome,
-            terms=tuple(terms),
-            groups=tuple(str(group) for group in held["group"].to_numpy()) if held.attrs["grouped"] else (),
-            times=tuple(float(time) for time in held["time"].to_numpy()),
-            sizes=held["size"].to_numpy(),
-            between=held["between"].to_numpy() if "between" in held else None,
-            dropped=int(held.attrs["dropped"]),
-            origin=Origin(held.attrs["origin"]),
-            **fields,
-        )
-    except (KeyError, ValueError) as error:
-        raise InputError(f"the file of moments is damaged ({error})", file=path) from None
-    numbers = [found.within, found.squares, found.period_sums, *([] if found.between is None else [found.between])]
-    if not all(np.isfinite(values).all() for values in numbers) or (found.counts < 0).any() or found.n_obs < 1:
-        raise InputError("the file of moments is damaged (numbers that no panel has)", file=path)
-    return found
-
-
-def _unpacked(content: bytes, path: Path) -> Any:
-    """Return the dataset that a netCDF file holds, unless it is larger than memory."""
-    import xarray as xr
-
-    with xr.open_dataset(BytesIO(content), engine="h5netcdf") as opened:
-        if opened.nbytes > memory():
-            raise InputError(f"would take {opened.nbytes / 1e9:.3g} GB of memory", file=path)
-        return opened.load()

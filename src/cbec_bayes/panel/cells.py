@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_complex_dtype, is_integer_dtype, is_numeric_dtype
 
 from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.labels import fault_of_name
 
 ROW = "row"
 """Name of an index that holds row numbers of the source (header = 1)."""
@@ -105,9 +106,9 @@ class Source:
         names = ["" if gone else _label(cell) for cell, gone in zip(self.frame[column], blank, strict=True)]
         if "" in names:
             raise self.wrong(names.index(""), column, "the cell is blank")
-        odd = next((name for name in names if not name.isprintable()), None)
+        odd = next((name for name in names if fault_of_name(name)), None)
         if odd is not None:
-            raise self.wrong(names.index(odd), column, f"the name {odd!r} has signs that cannot be printed")
+            raise self.wrong(names.index(odd), column, fault_of_name(odd))
         return names
 
     def numbers(self, column: str) -> NDArray[np.float64]:

@@ -15,6 +15,8 @@ TOLERANCE = 1e-9
 
 # Cells are rounded relative to their size, not to their spread: a large mean leaves residue that is not variation.
 _ROUNDING = 1e-13
+_ULPS = 16  # units in the last place that two passes of the within transformation leave of a sum of two effects
+_IMPRECISE = "is too imprecise for its size: what varies is lost in the rounding of its values; subtract a constant"
 # Coefficients of columns of unit norm below this are not part of a combination.
 _NEGLIGIBLE = 1e-6
 
@@ -46,8 +48,10 @@ def unidentified(values: Array, names: Sequence[str], unit: Codes, time: Codes) 
     nothing = np.maximum(TOLERANCE * _norm(centred), _ROUNDING * _norm(values))
     size = _norm(left)
     varies = size > nothing
+    # What the effects leave is more than rounding of the values themselves makes of nothing, and still too little.
+    imprecise = size > _ULPS * np.sqrt(len(values)) * np.spacing(np.abs(values).max(axis=0))
     found = [
-        (name, f"'{name}' {_how(centred[:, k], nothing[k], unit, time)}")
+        (name, f"'{name}' {_IMPRECISE if imprecise[k] else _how(values[:, k], nothing[k], unit, time)}")
         for k, name in enumerate(names)
         if not varies[k]
     ]
@@ -66,13 +70,16 @@ def _norm(columns: Array) -> Array:
     return np.asarray(np.linalg.norm(columns, axis=0), dtype=float)
 
 
-def _how(centred: Array, nothing: float, unit: Codes, time: Codes) -> str:
+def _how(values: Array, nothing: float, unit: Codes, time: Codes) -> str:
+    centred = values - values.mean()
+
     def explained_by(codes: Codes) -> bool:
         means = np.bincount(codes, centred) / np.bincount(codes)
         return bool(np.linalg.norm(centred - means[codes]) <= nothing)
 
     if np.linalg.norm(centred) <= nothing:
-        return "is constant"
+        size = float(np.abs(values).max())
+        return "is constant" if np.ptp(values) <= 4 * np.spacing(size) else _IMPRECISE
     if explained_by(unit):
         return "does not vary over time within any unit"
     if explained_by(time):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir, read_rows
+from cbec_bayes.runtime.labels import fault_of_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def load_scheme(scheme: str | Path) -> Scheme:
         if not path.is_file():
             names = sorted(file.stem for file in folder.glob("*.csv") if file.stem != "provinces")
             raise InputError(f"unknown scheme '{scheme}'; there are {', '.join(names)}, or give a CSV file")
+    if fault := fault_of_name(path.stem):
+        raise InputError(f"results are named after the file, and {fault}", file=path)
     group_of: dict[str, str] = {}
     for row in read_rows(path, required=("unit", "group")):
         unit, group = row["unit"], row["group"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cbec_bayes.panel.cells import count, period_text
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.labels import Origin, fault_of_name
 
 Codes = NDArray[np.intp]
 
@@ -39,7 +39,7 @@ class Roles:
     Raises
     ------
     InputError
-        A column has no name or two roles.
+        A column has no name, a name with invisible signs, or two roles.
     """
 
     outcome: str
@@ -63,6 +63,8 @@ class Roles:
         for role, name in parts:
             if not name:
                 raise InputError(f"the {role} column has no name")
+            if fault_of_name(name):
+                raise InputError(fault_of_name(name), column=name)
             if name in role_of:
                 raise InputError(f"the column is given as {role_of[name]} and as {role}", column=name)
             role_of[name] = role

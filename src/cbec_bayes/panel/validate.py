@@ -18,7 +18,7 @@ from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.labels import NO_GROUPS, Origin
+from cbec_bayes.runtime.labels import Origin, fault_of_group
 
 
 def read_panel(
@@ -124,9 +124,11 @@ def _scheme_groups(source: Source, roles: Roles, units: Sequence[str], scheme: S
 def _check_groups(source: Source, roles: Roles, units: Sequence[str], names: Sequence[str]) -> None:
     column = str(roles.group)
     first: dict[str, int] = {}
+    sound: set[str] = set()
     for i, (unit, name) in enumerate(zip(units, names, strict=True)):
-        if name in NO_GROUPS:
-            raise source.wrong(i, column, f"'{name}' cannot name a group; results use it for something else")
+        if name not in sound and (fault := fault_of_group(name)):
+            raise source.wrong(i, column, fault)
+        sound.add(name)
         j = first.setdefault(unit, i)
         if names[j] != name:
             raise source.wrong(

@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 _BLOCK = 20_000
 """Nodes at a time, whose arrays a processor's cache can hold."""
 
+_MOST_SQUARES = 1e300
+"""Sum of squares from which on all nodes are alike: none has a weight beside one with less."""
+
 
 def implied_errors(estimates: Estimates) -> list[ImpliedError]:
     """Return the standard errors that are known by their stars alone."""
@@ -136,7 +139,9 @@ def conditional(estimates: Estimates, prior: Prior, tau: float | Array, s2: Arra
     precision = (1 / total).sum(axis=-1) + prior_precision
     mean = centre + ((b - centre) / total).sum(axis=-1) / precision
     # Squares about the posterior mean: the textbook difference of two sums of squares cancels when one s is tiny.
-    squares = ((b - mean[:, None]) ** 2 / total).sum(axis=-1) + prior_precision * (mean - centre) ** 2
+    with np.errstate(over="ignore"):
+        squares = ((b - mean[:, None]) ** 2 / total).sum(axis=-1) + prior_precision * (mean - centre) ** 2
+    squares = np.minimum(squares, _MOST_SQUARES)
     log_p = -(np.log(2 * math.pi * total).sum(axis=-1) + squares + np.log(precision)) / 2
     log_p += math.log(prior_precision) / 2 if normal else math.log(2 * math.pi) / 2
     return log_p, mean, 1 / precision

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
@@ -27,7 +28,13 @@ from cbec_bayes.published.readings import (
 from cbec_bayes.published.stated import DEFAULT_STARS
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import Row, read_rows
-from cbec_bayes.runtime.labels import NO_GROUPS
+from cbec_bayes.runtime.labels import fault_of_group
+
+MOST_DIGITS = 15
+"""Digits of a number of units or rows."""
+
+SMALLEST_DF = Decimal("0.1")
+"""Smallest degrees of freedom: a regression has one or more, and below this |t| has no upper quantile in floats."""
 
 Scenario = Literal["as_printed", "coherent", "stars"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
@@ -204,12 +211,14 @@ def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
     def count(column: str) -> int | None:
         if row[column] and not row[column].isdecimal():
             raise wrong(column, f"'{row[column]}' is not a whole number")
+        if len(row[column]) > MOST_DIGITS:
+            raise wrong(column, f"a number of {len(row[column])} digits cannot be a count")
         return int(row[column]) if row[column] else None
 
     if not row["label"]:
         raise wrong("label", "the cell is blank")
-    if row["label"] in NO_GROUPS:
-        raise wrong("label", f"'{row['label']}' is reserved for a row of the output")
+    if fault := fault_of_group(row["label"]):
+        raise wrong("label", fault)
     estimate, se, stars, df = number("estimate"), number("se"), row["stars"], number("df")
     if estimate is None and (se is not None or stars):
         raise wrong("estimate", "blank, but it has a standard error or stars")
@@ -219,8 +228,8 @@ def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
         raise wrong("se", f"a standard error of {se} says that the estimate is known exactly")
     if stars and stars not in DEFAULT_STARS:
         raise wrong("stars", f"unknown stars '{stars}'; known are {', '.join(DEFAULT_STARS)}")
-    if df is not None and df.value <= 0:
-        raise wrong("df", f"degrees of freedom must be positive, not {df}")
+    if df is not None and df.value < SMALLEST_DF:
+        raise wrong("df", f"degrees of freedom must be at least {SMALLEST_DF}, not {df}")
     if estimate is not None and se is None:
         if not has_stars:
             raise wrong("se", "blank, and there is no column of stars to imply it")

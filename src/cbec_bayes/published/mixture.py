@@ -37,12 +37,20 @@ class Mixture:
 
     def cdf(self, x: float) -> float:
         """Probability of a value of at most `x`."""
-        return self._share(special.ndtr((x - self.means) / np.sqrt(self.variances)))
+        return self._share(special.ndtr(self._in_sds(x - self.means)))
 
     @property
     def p_positive(self) -> float:
-        """Probability of a positive value."""
-        return self._share(special.ndtr(self.means / np.sqrt(self.variances)))
+        """Probability of a positive value; a half of what is zero for certain, as in the limit of small variances."""
+        return self._share(special.ndtr(self._in_sds(self.means)))
+
+    def _in_sds(self, distances: Array) -> Array:
+        """Return distances in standard deviations of the components, of which some may be zero."""
+        sds = np.sqrt(self.variances)
+        with np.errstate(over="ignore"):
+            return np.divide(
+                distances, sds, out=np.where(distances == 0, 0.0, np.copysign(np.inf, distances)), where=sds > 0
+            )
 
     def _share(self, probabilities: Array) -> float:
         return min(float(self.weights @ probabilities), 1.0)  # weights sum to one only to rounding
@@ -55,16 +63,30 @@ class Mixture:
         low, high = float(ends.min()), float(ends.max())
         if high - low <= 4e-15 * max(abs(low), abs(high)):
             return low
-        # Far components of no weight make the bracket wide; start from the normal approximation and open up.
-        centre, half = self.mean + z * self.sd, self.sd
-        while half < high - low:
+        # Far components of no weight make the bracket wide; start from the middle of the components and open up. Not
+        # from the mixture's mean and sd: a heavy tail takes these as far out as it goes.
+        centre, half = self._middle(ends), self._middle(scale)
+        while 0 < half < high - low:
             a, b = max(low, centre - half), min(high, centre + half)
             if a < b and self.cdf(a) <= probability <= self.cdf(b):
                 low, high = a, b
                 break
             half *= 4
-        tolerance = max(self.sd, abs(high)) * 1e-12
-        return float(optimize.brentq(lambda x: self.cdf(x) - probability, low, high, xtol=tolerance, rtol=1e-12))
+        # Rounding of a cdf near steep ends: the quantile is then an end itself, as far as double precision tells.
+        if self.cdf(low) >= probability:
+            return low
+        if self.cdf(high) <= probability:
+            return high
+        tolerance = max(self._middle(scale) * 1e-12, math.ulp(0.0))
+        return float(
+            optimize.brentq(lambda x: self.cdf(x) - probability, low, high, xtol=tolerance, rtol=1e-12, maxiter=5000)
+        )
+
+    def _middle(self, values: Array) -> float:
+        """Return the median of a number of each component, by their weights."""
+        order = np.argsort(values)
+        place = int(np.searchsorted(np.cumsum(self.weights[order]), 0.5))
+        return float(values[order[min(place, len(order) - 1)]])
 
     def interval(self, prob: float = CI_PROB) -> tuple[float, float]:
         """Return the equal-tailed interval."""

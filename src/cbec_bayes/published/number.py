@@ -12,6 +12,9 @@ from cbec_bayes.published.intervals import Interval
 # Digits first, so that "." alone is no number; a comma groups thousands; en dash, minus sign and hyphen all occur.
 _NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
 
+LARGEST_POWER = 100
+"""Power of ten up to which, and down to which, printed numbers go: their squares are well within double precision."""
+
 
 @dataclass(frozen=True, slots=True)
 class PrintedNumber:
@@ -50,9 +53,14 @@ class PrintedNumber:
         plain = text.strip().replace("−", "-").replace("–", "-")
         if not _NUMBER.fullmatch(plain) or not re.search(r"\d", plain.split("e")[0].split("E")[0]):
             raise ValueError(f"'{text}' is not a number")
-        value = Decimal(plain.replace(",", ""))
-        if abs(value.adjusted()) > 100 and value != 0:
-            raise ValueError(f"'{text}' is beyond 1e100 or below 1e-100; change the unit")
+        try:
+            value = Decimal(plain.replace(",", ""))
+        except ArithmeticError:  # an exponent of twenty digits
+            value = Decimal("inf")
+        if (
+            not value.is_finite() or abs(value.adjusted()) > LARGEST_POWER
+        ):  # the power of a zero is that of its last digit
+            raise ValueError(f"'{text}' is beyond 1e{LARGEST_POWER} or below 1e-{LARGEST_POWER}; change the unit")
         half = Fraction(0) if exact else Fraction(Decimal(5).scaleb(_exponent(value) - 1))
         centre = Fraction(value)
         return cls(text.strip(), value, Interval(centre - half, centre + half))

@@ -17,6 +17,8 @@ from cbec_bayes.published.summary_model import SummaryModel
 
 Array = NDArray[np.float64]
 
+_LEAST = math.ulp(0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryPosterior:
@@ -68,7 +70,7 @@ class SummaryPosterior:
             return np.zeros_like(t2), np.ones_like(t2), t2
         s2 = self.variances[:, index]
         total = s2 + t2
-        return t2 / total * self.estimates.values[index], s2 / total, s2 * t2 / total
+        return t2 / total * self.estimates.values[index], s2 / total, np.minimum(s2, t2) * (np.maximum(s2, t2) / total)
 
     def common(self) -> Mixture:
         """Posterior of the common slope beta, the mean of the population of groups."""
@@ -115,7 +117,8 @@ class SummaryPosterior:
         """Posterior standard deviation of the between-group scale; NaN where it does not exist."""
         if self.moment_order <= 2:
             return math.nan
-        return math.sqrt(max(float(self.weights @ self.tau**2) - self.tau_mean() ** 2, 0))
+        mean = self.tau_mean()
+        return mean * math.sqrt(max(float(self.weights @ (self.tau / mean) ** 2) - 1, 0)) if mean > 0 else 0.0
 
     def tau_cdf(self, upper: float) -> float:
         """Posterior probability that tau is at most `upper`, by a quadrature rule of its own over (0, upper)."""
@@ -143,4 +146,6 @@ class SummaryPosterior:
             low /= 2
         while self.tau_cdf(high) < probability:
             high *= 2
-        return float(optimize.brentq(lambda t: self.tau_cdf(t) - probability, low, high, xtol=1e-10 * guess))
+        return float(
+            optimize.brentq(lambda t: self.tau_cdf(t) - probability, low, high, xtol=max(1e-10 * guess, _LEAST))
+        )

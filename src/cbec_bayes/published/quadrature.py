@@ -22,6 +22,12 @@ from cbec_bayes.published.estimates import ImpliedError
 
 Array = NDArray[np.float64]
 
+_APART = 1e3
+"""Ratio of two scales up to which the nodes for the one serve the other."""
+
+LARGEST_SCALE = 1e150
+"""Largest scale that is computed with: its square is a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -31,14 +37,16 @@ class Rule:
     log_weights: Array
 
 
-def half_line(centre: float, step: float) -> Rule:
+def half_line(centre: float, step: float, reach: float = 1.0) -> Rule:
     """Return a rule for the integral over (0, infinity) of a function that varies on the scale `centre`.
 
-    tau = centre exp(y - exp(-y)): double-exponential decay at 0, and at infinity nodes out to `centre` times 1e13.
+    tau = centre exp(y - exp(-y)): double-exponential decay at 0, and at infinity nodes out to `centre` times 1e13,
+    and times `reach` where the function has another scale so far out.
     """
-    y = np.arange(-3.75, 30.0 + step / 2, step)
-    log_tau = y - np.exp(-y)
-    return Rule(centre * np.exp(log_tau), math.log(step * centre) + log_tau + np.log1p(np.exp(-y)))
+    furthest = min(30.0 + math.log(reach), math.log(LARGEST_SCALE) - math.log(centre))
+    y = np.arange(-3.75, furthest + step / 2, step)
+    log_tau = y - np.exp(-y) + math.log(centre)
+    return Rule(np.exp(log_tau), math.log(step) + log_tau + np.log1p(np.exp(-y)))
 
 
 def finite(upper: float, centre: float, step: float) -> Rule:
@@ -62,6 +70,11 @@ def log_density(prior: Prior, tau: Array) -> Array:
     Those of the first families are SciPy's, whose last digits are not those of `cbec_bayes.bayes.model.densities`: the
     numbers that have been published with them would change.
     """
+    with np.errstate(over="ignore"):  # so far out that a light tail has nothing there
+        return _log_density(prior, tau)
+
+
+def _log_density(prior: Prior, tau: Array) -> Array:
     p = prior.params
     match prior.dist:
         case "half_normal":
@@ -78,10 +91,19 @@ def log_density(prior: Prior, tau: Array) -> Array:
 
 
 def scale_rule(prior: Prior, centre: float, step: float) -> Rule:
-    """Return nodes of tau with the prior in the weights; one node of weight one for a fixed scale."""
+    """Return nodes of tau with the prior in the weights; one node of weight one for a fixed scale.
+
+    `centre` is the scale on which the likelihood varies.
+    """
     if prior.dist == "fixed":
         return Rule(np.array([prior.params["value"]]), np.zeros(1))
-    rule = finite(prior.params["upper"], centre, step) if prior.dist == "uniform" else half_line(centre, step)
+    if prior.dist == "uniform":
+        rule = finite(prior.params["upper"], centre, step)
+    else:
+        # The likelihood varies on the scale `centre`, the prior on its own, which may be far below it or above.
+        own = densities.start(prior)
+        near = centre if own > centre / _APART else own
+        rule = half_line(near, step, max(1.0, own / _APART / near, centre / _APART / near))
     return Rule(rule.nodes, rule.log_weights + log_density(prior, rule.nodes))
 
 

@@ -24,7 +24,7 @@ from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.posterior import SummaryPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +208,7 @@ def sensitivity_table(
                 **result.groups,
                 GROUP_ALL: result.common,
                 GROUP_NEW: result.new,
-                "(tau)": result.tau,
+                GROUP_TAU: result.tau,
             }
             for group, summary in summaries.items():
                 rows.append(

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, PlainValidator
 
+from cbec_bayes.runtime.labels import fault_of_group
 from cbec_bayes.runtime.toml import (
     Count,
     CsvPath,
@@ -92,6 +93,13 @@ def _level(value: object) -> Fraction:
     return level
 
 
+def _groups(named: Mapping[str, str]) -> Mapping[str, str]:
+    for key, name in named.items():
+        if fault := fault_of_group(name):
+            raise wrong(fault, key)
+    return named
+
+
 def _descending(stars: Mapping[str, Fraction]) -> dict[str, Fraction]:
     """Return the levels from the weakest claim to the strongest."""
     if not stars:
@@ -133,7 +141,7 @@ class _PaperFile(Table):
     outcome: _Term = _Term()
     exposure: _Term = _Term()
     moments: _DescriptiveTable = _DescriptiveTable()
-    groups: TextTable = field(default_factory=dict)
+    groups: Annotated[TextTable, AfterValidator(_groups)] = field(default_factory=dict)
     partitions: Annotated[tuple[Partition, ...], otherwise("tables [[partitions]] are needed")] = ()
     labels: TextTable = field(default_factory=dict)
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cbec_bayes.bayes.model.densities import tail_index
-from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.bayes.model.prior import FAMILIES, Prior
 from cbec_bayes.published.conditional import implied_errors, n_combinations, nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.posterior import SummaryPosterior
-from cbec_bayes.published.quadrature import scale_rule
+from cbec_bayes.published.quadrature import LARGEST_SCALE, scale_rule
 from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.runtime.errors import GateError, InputError
 
@@ -69,7 +69,8 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     Raises
     ------
     InputError
-        More standard errors are known by their stars alone than a product rule can carry.
+        More standard errors are known by their stars alone than a product rule can carry, or a prior's scale is so
+        large or so small that its square is no number.
     GateError
         The quadrature did not reach `TOLERANCE`.
     """
@@ -77,6 +78,7 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     if not unit > 0:
         raise InputError(f"the unit of the priors must be positive, not {unit:g}")
     resolved = model.resolved(unit)
+    _require_computable(resolved)
     posterior: SummaryPosterior | None = None
     exact = resolved.between.dist == "fixed" and not implied_errors(estimates)
     for level in _LEVELS:
@@ -97,6 +99,18 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     if not posterior.error <= TOLERANCE:
         raise GateError(f"the quadrature changed by {posterior.error:.1e} when refined; {TOLERANCE:g} is required")
     return posterior
+
+
+def _require_computable(model: SummaryModel) -> None:
+    """Raise `InputError` where the square of a prior's scale, or its inverse, is beyond what a float can be."""
+    for name, prior in (("the common slope", model.slope), ("the scale between groups", model.between)):
+        sizes = [abs(prior.params[key]) for key, scaled in FAMILIES[prior.dist].items() if scaled]
+        # A small scale between groups leaves the rest as it is; a small one of the slope is divided by.
+        least = 1 / LARGEST_SCALE if name == "the common slope" and prior.dist == "normal" else 0.0
+        if max(sizes, default=0.0) > LARGEST_SCALE or prior.params.get("sd", 1.0) < least:
+            raise InputError(
+                f"the prior of {name}, {prior}, is beyond what can be computed with; another unit of the priors helps"
+            )
 
 
 def _n_nodes(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) -> int:
@@ -121,19 +135,23 @@ def _solve(estimates: Estimates, model: SummaryModel, level: tuple[float, int]) 
     typical = typical_error(estimates)
     rule = scale_rule(model.between, typical, level[0])
     order = _moment_order(estimates, model)
-    # A node counts by its weight, and by its weight times the highest moment that is read off it.
-    power = 2 if order > 2 else 1 if order > 1 else 0
+    # A node counts by its weight, and by its weight times each of the moments that are read off it.
+    powers = np.arange(3 if order > 2 else 2 if order > 1 else 1)[:, None]
     parts: list[tuple[Array, Array, Array, Array, Array]] = []
-    heaviest = largest = -math.inf
+    largest = np.full((len(powers), 1), -math.inf)
+
+    def count(log_weight: Array, tau: Array) -> Array:
+        moments = log_weight + powers * np.log1p(tau / typical)
+        largest[:] = np.maximum(largest, moments.max(axis=1, keepdims=True))
+        return np.asarray((moments >= largest + _NEGLIGIBLE).any(axis=0))
+
     for nodes in nodes_at(estimates, model.slope, rule.nodes, level[1]):
         tau = rule.nodes[nodes.of]
         log_weight = nodes.log_p + rule.log_weights[nodes.of]
-        moment = power * np.log1p(tau / typical)
-        heaviest, largest = max(heaviest, float(log_weight.max())), max(largest, float((log_weight + moment).max()))
-        keep = log_weight > np.minimum(heaviest, largest - moment) + _NEGLIGIBLE
+        keep = count(log_weight, tau)
         parts.append((log_weight[keep], tau[keep], nodes.mean[keep], nodes.var[keep], nodes.variances[keep]))
     log_weight, taus, mean, var, variances = (np.concatenate(column) for column in zip(*parts, strict=True))
-    keep = log_weight > np.minimum(heaviest, largest - power * np.log1p(taus / typical)) + _NEGLIGIBLE
+    keep = count(log_weight, taus)
     log_evidence = float(special.logsumexp(log_weight[keep]))
     return SummaryPosterior(
         labels=estimates.labels,

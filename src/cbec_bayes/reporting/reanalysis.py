@@ -10,7 +10,7 @@ from cbec_bayes.published.printed import Paper
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, whole
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, Origin
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
 
 MODEL_NAMES = {
     "published_half_normal": "half-normal",
@@ -189,7 +189,7 @@ def _sensitivity(analysis: Reanalysis) -> ReportTable:
         by_group = {row["group"]: row for row in part.to_dict("records")}
         cells = [
             f"{number(row['mean'], 2)} ({interval(row['ci_low'], row['ci_high'])})"
-            for row in (by_group[group] for group in ("(tau)", *groups))
+            for row in (by_group[group] for group in (GROUP_TAU, *groups))
         ]
         rows.append((str(reading).replace("_", " "), MODEL_NAMES.get(str(model), str(model)), *cells))
     heads = [GROUP_TITLES.get(group, group) for group in groups]

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
+from cbec_bayes.runtime.cluster import Cluster
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -94,8 +95,10 @@ class Dask:
         run = partial(single_threaded, work)
         # Not pure: the same piece asked for again is run again, as it is elsewhere.
         futures = {self.client.submit(run, piece, pure=False): position for position, piece in pieces}
+        with self.client.as_current():
+            ended = as_completed(list(futures), with_results=True)
         try:
-            for future, result in as_completed(list(futures), with_results=True):
+            for future, result in ended:
                 yield futures[future], result
         finally:
             self.client.cancel(list(futures))
@@ -113,7 +116,7 @@ def cores() -> int:
 
 
 @contextmanager
-def open_executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[Executor]:
+def open_executor(workers: int | None = None, scheduler: str | Cluster | None = None) -> Iterator[Executor]:
     """Open an executor for as long as it is needed.
 
     Parameters
@@ -121,15 +124,16 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
     workers
         Processes on this machine; default one per processor. With one, the work is done in this process.
     scheduler
-        Address of a Dask scheduler, whose workers are used in their place.
+        A Dask cluster, or the address of its scheduler, whose workers are used in their place.
 
     Raises
     ------
     InputError
-        There is no scheduler at the address, or Dask is not installed; fewer than one worker is asked for.
+        There is no scheduler at the address, or it cannot be spoken to; fewer than one worker is asked for.
     """
     if scheduler is not None:
-        with _dask(scheduler) as client:
+        cluster = Cluster(scheduler) if isinstance(scheduler, str) else scheduler
+        with cluster.connect(PATIENCE) as client:
             yield Dask(client)
         return
     count = cores() if workers is None else workers
@@ -144,20 +148,6 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
         yield Processes(pool)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _dask(address: str) -> Iterator[Any]:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise InputError("a scheduler needs Dask: install `cbec-bayes[cluster]`") from None
-    try:
-        client = Client(address, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no Dask scheduler answers at '{address}' ({type(error).__name__})") from None
-    with client:
-        yield client
 
 
 def fan_out[T, R](

@@ -8,12 +8,13 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.labels import fault_of_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,7 @@ def memory() -> float:
 
 def read_text(path: Path) -> str:
     """Read a UTF-8 text file (a byte-order mark is allowed), or raise `InputError`."""
+    _require_path(path)
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -64,6 +66,12 @@ def read_text(path: Path) -> str:
         raise InputError("not UTF-8 text; save the file as UTF-8", file=path, row=line) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from None
+
+
+def _require_path(path: Path) -> None:
+    """Raise where a path has a NUL, which no file's name can have; systems refuse it in words of their own."""
+    if "\0" in str(path):
+        raise InputError("no file has a NUL in its name", file=path)
 
 
 def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
@@ -81,6 +89,8 @@ def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = 
     optional
         Columns that may be there. Others are read but ignored by the callers.
 
+    The cells of these columns have no control signs; see `fault_of_text`.
+
     Returns
     -------
     list of Row
@@ -89,7 +99,8 @@ def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = 
     Raises
     ------
     InputError
-        The file is missing, empty, not UTF-8, lacks a column, repeats one, or has a line of another length.
+        The file is missing, empty, not UTF-8, lacks a column, repeats one, has a line of another length, or a
+        control sign.
     """
     lines = read_text(path).splitlines(keepends=True)
     reader = csv.reader(lines, strict=True)
@@ -109,6 +120,7 @@ def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = 
                 )
             else:
                 rows.append(Row(reader.line_num, dict(zip(header, cells, strict=True))))
+                _check_cells(path, rows[-1], (*required, *optional))
     except csv.Error as error:
         raise InputError(f"not readable as CSV ({error})", file=path, row=reader.line_num) from None
     if header is None:
@@ -130,12 +142,41 @@ def _check_header(
             raise InputError(f"the column is missing; expected columns: {known}", file=path, row=row, column=name)
 
 
+def _check_cells(path: Path, row: Row, columns: Sequence[str]) -> None:
+    for column in columns:
+        fault = fault_of_text(row[column])
+        if fault:
+            raise InputError(fault, file=path, row=row.number, column=column)
+
+
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file, or raise `InputError` with the line that is wrong."""
+    """Read a TOML file, or raise `InputError` with the line that is wrong; its texts have no control signs."""
     try:
-        return tomllib.loads(read_text(path))
+        held = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not valid TOML: {error}", file=path) from None
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or tables within tables without end: valid, and of no use.
+        what = "tables or lists are nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+        raise InputError(f"not usable TOML: {what}", file=path) from None
+    for text in _texts_of(held):
+        fault = fault_of_text(text)
+        if fault:
+            raise InputError(f"{fault}: {text[:60]!a}", file=path)
+    return held
+
+
+def _texts_of(held: Any) -> Iterator[str]:
+    """Yield every key and every text of what a TOML file holds, however deep."""
+    left = [held]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
 
 
 def csv_text(frame: pd.DataFrame, digits: int = 10) -> str:

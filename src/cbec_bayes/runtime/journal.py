@@ -59,7 +59,7 @@ class Journal:
             for line in file:
                 try:
                     position, result = json.loads(line.decode())
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, RecursionError):
                     return
                 if not line.endswith(b"\n"):
                     return

@@ -45,7 +45,7 @@ class Receipt:
     def text(self) -> str:
         """Return the file's content: a line of JSON, and a line with its digest."""
         held = {"depends": self.depends, "files": dict(self.files), "said": self.said, "found": self.found}
-        line = json.dumps(held | {"results": self.results}, ensure_ascii=False)
+        line = json.dumps(held | {"results": self.results})
         return f"{line}\n{content_digest(line)}\n"
 
 
@@ -129,7 +129,7 @@ def _sealed(path: Path) -> Receipt | None:
     try:
         line, seal = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         return Receipt(**json.loads(line)) if content_digest(line) == seal else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):  # the last of lists within lists without end
         return None
 
 

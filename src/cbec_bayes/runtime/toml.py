@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import is_inside, read_toml
+from cbec_bayes.runtime.labels import fault_of_name
 
 _WRONG = "cbec_bayes"
 _LIST = "a list of texts is needed"
@@ -185,9 +186,11 @@ def read_table[T](path: Path, kind: type[T]) -> T:
     Raises
     ------
     InputError
-        The file is no TOML, or has a key or a value that the dataclass does not allow; the first one is named, as in
-        ``panel.origins.ci`` or ``indicators[2].name``.
+        The file's name cannot be one in results; the file is no TOML, or has a key or a value that the dataclass does
+        not allow; the first one is named, as in ``panel.origins.ci`` or ``indicators[2].name``.
     """
+    if fault := fault_of_name(path.stem):
+        raise InputError(f"results are named after the file, and {fault}", file=path)
     return validate_table(read_toml(path), kind, path)
 
 

@@ -186,7 +186,7 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         blocks = _of_many_rows(laid_out)
         if blocks is not None:
             return blocks
-    return replace(laid_out, flat=identified_by_rows(flat, laid_out.within))
+    return replace(laid_out, flat=identified_by_rows(flat, laid_out.within, design.terms[0]))
 
 
 def _told(blocks: Blocks) -> Blocks:
@@ -207,7 +207,7 @@ def _of_many_rows(blocks: Blocks) -> Blocks | None:
     strata = (design.group, design.groups) if model.residuals.by_group and design.group is not None else ()
     moments = moments_of_coded(parts, names, design.unit, *strata)
     demean = model.choice("unit_effect") == "fixed"
-    found = identified_in_moments(moments, blocks.flat, blocks.pooled, demean=demean)
+    found = identified_in_moments(moments, blocks.flat, blocks.pooled, exposure=design.terms[0], demean=demean)
     return None if found is None else replace(blocks, flat=found[0], moments=found[1])
 
 
@@ -219,7 +219,7 @@ def _without_rows(
     names = ("y", *(name for block in every for name in names_of(block)))
     moments, shift = model_moments(gathered, model, every, names)
     demean = model.choice("unit_effect") == "fixed"
-    found = identified_in_moments(moments, flat, pooled, demean=demean, precise=demean)
+    found = identified_in_moments(moments, flat, pooled, exposure=design.terms[0], demean=demean, precise=demean)
     if found is None:
         raise InputError(
             f"some regressors of the model '{model.name}' are so nearly collinear that moments cannot tell what is "

@@ -18,7 +18,7 @@ from cbec_bayes.runtime.errors import InputError
 _PRIORITY: dict[Role, int] = {"effect": 0, "slope": 1, "mean": 2}
 
 
-def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array]) -> tuple[Block, ...]:
+def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array], exposure: str) -> tuple[Block, ...]:
     """Leave out what unit effects, or the flat columns before, already span: reference periods, repeated means.
 
     Parameters
@@ -27,6 +27,8 @@ def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array]) 
         Blocks without a scale.
     within
         Returns what flat effects, and flat trends, of units leave of columns: only that counts.
+    exposure
+        Name of the column that slopes without a name of their own are of.
 
     Raises
     ------
@@ -35,11 +37,17 @@ def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array]) 
     """
     order = _order(flat)
     columns = np.column_stack([flat[i].columns for i in order])
-    return _keeping(flat, order, identified(columns, within(columns), about_mean=False))
+    return _keeping(flat, order, identified(columns, within(columns), about_mean=False), exposure)
 
 
 def identified_in_moments(
-    moments: Moments, flat: Sequence[Block], pooled: Sequence[Block], *, demean: bool, precise: bool = False
+    moments: Moments,
+    flat: Sequence[Block],
+    pooled: Sequence[Block],
+    *,
+    exposure: str,
+    demean: bool,
+    precise: bool = False,
 ) -> tuple[tuple[Block, ...], Moments] | None:
     """Return the flat blocks with what is identified, and the moments of that and of the pooled blocks.
 
@@ -51,6 +59,8 @@ def identified_in_moments(
         Of the outcome and every column of the blocks, in order.
     flat, pooled
         Blocks without and with a scale.
+    exposure
+        As in `identified_by_rows`.
     demean
         Whether unit effects are flat, so that only what varies within units counts.
     precise
@@ -73,7 +83,7 @@ def identified_in_moments(
     found = identified_by_moments(inner[np.ix_(at, at)], squares, counts)
     if found is None:
         return None
-    own = _keeping(flat, order, found)
+    own = _keeping(flat, order, found, exposure)
     widths = {block.name: set(block.kept) for block in (*own, *pooled)}
     kept = [0, *(start[i] + k for i, b in enumerate(every) for k in sorted(widths.get(b.name, ())))]
     return own, moments.keeping(kept)
@@ -84,7 +94,9 @@ def _order(flat: Sequence[Block]) -> list[int]:
     return sorted(range(len(flat)), key=lambda i: _PRIORITY[flat[i].role])
 
 
-def _keeping(flat: Sequence[Block], order: Sequence[int], identified: Sequence[int]) -> tuple[Block, ...]:
+def _keeping(
+    flat: Sequence[Block], order: Sequence[int], identified: Sequence[int], exposure: str
+) -> tuple[Block, ...]:
     """Return blocks with the identified of their coefficients, whose positions run through the blocks in order."""
     kept = set(identified)
     found: dict[int, tuple[int, ...]] = {}
@@ -96,7 +108,14 @@ def _keeping(flat: Sequence[Block], order: Sequence[int], identified: Sequence[i
         if flat[i].role == "slope" and len(found[i]) < width:
             lost = next(k for k in range(width) if k not in found[i])
             raise InputError(
-                f"the slope {names_of(flat[i])[lost]} is not identified: its column does not vary beyond the "
-                "effects and the other regressors"
+                f"the slope {names_of(flat[i])[lost]} is not identified: the column does not vary beyond the effects "
+                "and the other regressors, or too little for its size",
+                column=_column_of(flat[i], lost, exposure),
             )
     return tuple(replace(block, kept=found[i]) for i, block in enumerate(flat) if found[i])
+
+
+def _column_of(block: Block, position: int, exposure: str) -> str:
+    """Return the column that a coefficient is a slope of."""
+    at = np.unravel_index(position, block.shape)
+    return next((block.labels[k][at[k]] for k, dim in enumerate(block.dims) if dim == "coef"), exposure)
