@@ -198,6 +198,8 @@ def test_another_fit_takes_away_what_belonged_to_the_old_one(tmp_path, monkeypat
     assert set(content(out)) == own  # it is the same fit
     with pytest.raises(InputError, match="another fit is in this folder"):
         written(out, "check", of="two", checks="2")
+    with pytest.raises(InputError, match="another fit is in this folder"):
+        place(out, "check", "checks.csv", of="two").vet()
     written(out, "fit", of="two", effects="2")
     assert set(content(out)) == own - {"compare.csv", ".compare.receipt"}
     written(out, "compare", of="two", compare="2")
@@ -317,6 +319,12 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
         written(out, effects="1")
     assert (tmp_path / "mine").read_text() == "mine"
     assert (out / ".cbec_bayes.lock").is_symlink()
+
+
+def test_a_lock_that_holds_something_is_not_removed(tmp_path):
+    (tmp_path / ".cbec_bayes.lock").write_text("mine")
+    written(tmp_path, effects="1")
+    assert (tmp_path / ".cbec_bayes.lock").read_text() == "mine"
 
 
 def test_a_command_says_beforehand_what_it_writes(tmp_path):

@@ -171,7 +171,7 @@ def spare(out: Path, names: Iterable[str], reads: Iterable[Path]) -> None:
     for the same.
     """
     read = list(reads)
-    own = {where for path in read for where in (_folded(path.resolve()), _folded(path.parent.resolve() / path.name))}
+    own = {_folded(path.resolve()) for path in read}
     for name in names:
         path = out / name
         parent = path.parent.resolve()
