@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,6 +30,7 @@ from cbec_bayes.panel import Roles, read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.opening import file_digest, read_json
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 EXACT = 1e-12
@@ -110,7 +109,7 @@ def fit_file(
         found = fit(design, spec, engine=engines[engine], seed=seed, on_progress=on_progress)
     else:
         on_progress(Progress("reading the posterior"))
-        diagnostics = json.loads((kept / DIAGNOSTICS).read_text(encoding="utf-8"))
+        diagnostics = read_json(kept / DIAGNOSTICS)
         found = restore(design, spec, read_tree(kept / POSTERIOR), diagnostics)
     found = replace(found, left_out=told.left_out)
     beside = None
@@ -205,7 +204,7 @@ def fit_moments_file(
     found = replace(found, left_out=headline(gathered).left_out if model is None else ())
     on_progress(Progress("tables"))
     settings: dict[str, Any] = {"moments": file.resolve().as_posix()}
-    settings |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "model": model, "seed": seed}
+    settings |= {"sha256": file_digest(file), "model": model, "seed": seed}
     settings |= asdict(options)
     return tabulate(found, seed=seed, settings=settings, options=options)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +12,7 @@ from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_mo
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
+from cbec_bayes.runtime.opening import file_digest, read_json
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
@@ -122,14 +121,7 @@ def settings_of(
         The file or the model cannot be read; an option makes no sense.
     """
     options.of(asked_model(model))
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        raise InputError("no such file", file=file) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, a file was expected", file=file) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=file) from None
+    digest = file_digest(file)
     named = model if model is None or model in panel_model_names() else Path(model).resolve().as_posix()
     held = {"data": file.resolve().as_posix(), "sha256": digest, **asked, "controls": list(controls), "model": named}
     return {name: held[name] for name in _ASKED} | asdict(options)
@@ -158,7 +150,7 @@ def content_of_moments(file: Path, *, model: str | None, seed: int, options: Fit
     """
     spec = asked_model(model, rows=False)
     options.of(spec, rows=False)
-    held = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    held = file_digest(file) if file.is_file() else ""
     return {"moments": held, "model": repr(spec), "named": model is not None, "seed": seed} | asdict(options)
 
 
@@ -179,18 +171,20 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if "moments" in held:
-            raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
+        held = read_json(path)
+    except (InputError, ValueError):
+        held = None
+    if isinstance(held, dict) and "moments" in held:
+        raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
+    settings = {}
+    if isinstance(held, dict) and held.keys() >= set(_ASKED):
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in _OPTIONS.items()}
-    except (OSError, ValueError, KeyError, TypeError):
-        settings = {}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
     data = Path(settings["data"])
     if not data.is_file():
         raise InputError("the fit's data is no longer there", file=data)
-    if hashlib.sha256(data.read_bytes()).hexdigest() != settings["sha256"]:
+    if file_digest(data) != settings["sha256"]:
         raise InputError("the data has changed since the fit; fit it again", file=data)
     return settings if seed is None else {**settings, "seed": seed}
 

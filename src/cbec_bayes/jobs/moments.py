@@ -22,6 +22,7 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import memory
 from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.opening import read_bytes, require_file
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 FORMAT, VERSION = "cbec_bayes moments", 1
@@ -64,7 +65,7 @@ def pieces_of(path: Path) -> list[Piece]:
     InputError
         There is nothing of that name, or no Parquet file in the folder; a file is not readable as Parquet.
     """
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    files = sorted(one for one in path.rglob("*.parquet") if not one.is_dir()) if path.is_dir() else [path]
     if not files:
         raise InputError("the folder has no .parquet file", file=path)
     if path.suffix.lower() != ".parquet" and not path.is_dir():
@@ -85,10 +86,9 @@ def _parquet(file: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    require_file(file)
     try:
         return pq.ParquetFile(file)
-    except FileNotFoundError:
-        raise InputError("no such file", file=file) from None
     except (OSError, pa.ArrowException) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"not readable as Parquet ({reason})", file=file) from None
@@ -324,9 +324,7 @@ def load_moments(path: Path | str) -> PanelMoments:
         There is no such file; it is something else, of another version, or damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file" if not path.exists() else "this is a folder, a file was expected", file=path)
-    sealed = path.read_bytes()
+    sealed = read_bytes(path)
     content, _, digest = sealed.rpartition(SEAL)
     if digest != sha256(content).hexdigest().encode():
         what = (

@@ -14,14 +14,15 @@ import pandas as pd
 from cbec_bayes.panel.cells import ROW, is_number
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import memory, read_rows
+from cbec_bayes.runtime.opening import read_bytes
 
-# What each format is called, and the package that reads it where that is not pandas itself.
-_FORMATS = {
+FORMATS = {
     ".csv": ("CSV", ""),
     ".parquet": ("Parquet", "pyarrow"),
     ".xlsx": ("Excel", "openpyxl"),
     ".dta": ("Stata", ""),
 }
+"""What each format is called, and the package that reads it where that is not pandas itself."""
 
 MOST_UNPACKED = 2 * 10**9
 """Bytes that an Excel file may unpack to: the largest that Excel itself opens are well below."""
@@ -56,10 +57,10 @@ def read_frame(path: Path | str, *, sheet: str | None = None, labelled: Sequence
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _FORMATS:
+    if suffix not in FORMATS:
         if not path.exists():
             raise InputError("no such file", file=path)
-        raise InputError(f"unknown kind of file '{suffix}'; {', '.join(_FORMATS)} can be read", file=path)
+        raise InputError(f"unknown kind of file '{suffix}'; {', '.join(FORMATS)} can be read", file=path)
     if sheet is not None and suffix != ".xlsx":
         raise InputError(f"a sheet was asked for ('{sheet}'), but only .xlsx files have sheets", file=path)
     frame = _csv(path) if suffix == ".csv" else _binary(path, suffix, sheet, labelled)
@@ -100,17 +101,10 @@ def _typed(cells: Sequence[str], index: pd.Index) -> pd.Series:
 
 
 def _binary(path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] | None) -> pd.DataFrame:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError("no such file", file=path) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, a file was expected", file=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
+    content = read_bytes(path)
     if not content:
         raise InputError("the file is empty", file=path)
-    name, package = _FORMATS[suffix]
+    name, package = FORMATS[suffix]
     try:
         if suffix == ".xlsx":
             return _excel(content, path, sheet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -11,6 +10,7 @@ import re
 import shutil
 import tempfile
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.opening import LARGEST, LARGEST_TOML, file_digest, read_bytes, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,19 +56,15 @@ def memory() -> float:
         return math.inf
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text file (a byte-order mark is allowed), or raise `InputError`."""
+def read_text(path: Path, most: int = LARGEST) -> str:
+    """Read a UTF-8 text file of at most so many bytes (a byte-order mark is allowed), or raise `InputError`."""
+    content = read_bytes(path, most)
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError("no such file", file=path) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, a file was expected", file=path) from None
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise InputError("not UTF-8 text; save the file as UTF-8", file=path, row=line) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
@@ -125,11 +122,12 @@ def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = 
 def _check_header(
     path: Path, header: Sequence[str], required: Sequence[str], optional: Sequence[str], row: int
 ) -> None:
+    there = Counter(header)
     for name in header:
-        if header.count(name) > 1:
+        if there[name] > 1:
             raise InputError("the column appears twice", file=path, row=row, column=name)
     for name in required:
-        if name not in header:
+        if name not in there:
             known = ", ".join([*required, *(f"{extra} (optional)" for extra in optional)])
             raise InputError(f"the column is missing; expected columns: {known}", file=path, row=row, column=name)
 
@@ -137,7 +135,7 @@ def _check_header(
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file, or raise `InputError` with the line that is wrong."""
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path, LARGEST_TOML))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not valid TOML: {error}", file=path) from None
 
@@ -237,8 +235,8 @@ def _into_place(stage: Path, folder: Path) -> None:
     An index that is not ours, or names a place outside the folder (it may have come with a folder of someone else's),
     is not followed.
     """
-    with suppress(FileNotFoundError, ValueError):
-        names = json.loads((stage / "index").read_text(encoding="utf-8"))
+    with suppress(FileNotFoundError, ValueError, InputError):
+        names = read_json(stage / "index")
         if isinstance(names, list) and all(isinstance(name, str) and _inside(folder, name) for name in names):
             for part, name in enumerate(names):
                 target = folder / name
@@ -308,4 +306,4 @@ def _written(path: Path, content: bytes) -> None:
 
 def sha256(paths: Iterable[Path], root: Path) -> dict[str, str]:
     """Return the SHA-256 of each file, keyed by its path relative to `root`."""
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+    return {path.relative_to(root).as_posix(): file_digest(path) for path in sorted(paths)}

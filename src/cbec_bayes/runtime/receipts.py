@@ -14,6 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import is_inside
+from cbec_bayes.runtime.opening import LARGEST_RESULT, file_digest, parse_json, read_bytes
 from cbec_bayes.runtime.versions import versions
 
 
@@ -103,14 +106,14 @@ def read(folder: Path, command: str, depends: str) -> Receipt | None:
     A receipt that cannot be read, was changed, or is of something else, is none.
     """
     try:
-        line, seal = (folder / file_of(command)).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        line, seal = read_bytes(folder / file_of(command)).decode().removesuffix("\n").split("\n")
         if content_digest(line) != seal:
             return None
-        receipt = Receipt(**json.loads(line))
+        receipt = Receipt(**parse_json(line))
         whole = receipt.depends == depends and all(
-            content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items()
+            is_inside(name) and file_digest(folder / name, LARGEST_RESULT) == own for name, own in receipt.files.items()
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (InputError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return receipt if whole else None
 
