@@ -16,6 +16,7 @@ import pandas as pd
 from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.panel import Roles, read_frame
+from cbec_bayes.panel.bounds import plain_batch, require_texts, texts_of
 from cbec_bayes.panel.cells import Source, row_numbers
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
@@ -88,7 +89,7 @@ def _parquet(file: Path) -> Any:
 
     require_file(file)
     try:
-        return pq.ParquetFile(file)
+        return pq.ParquetFile(file, read_dictionary=texts_of(pq.ParquetFile(file)))
     except (OSError, pa.ArrowException) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"not readable as Parquet ({reason})", file=file) from None
@@ -104,10 +105,11 @@ def frames_of(piece: Piece, roles: Roles) -> Iterator[pd.DataFrame]:
         return
     file = _parquet(path)
     names = [name for name in roles.columns if name in file.schema_arrow.names]
+    require_texts(file, path, names, piece.row_groups)
     at = piece.start + 2
     try:
         for batch in file.iter_batches(BATCH, row_groups=list(piece.row_groups), columns=names):
-            frame = batch.to_pandas()
+            frame = plain_batch(batch, path).to_pandas()
             yield frame.set_axis(pd.RangeIndex(at, at + len(frame), name="row"))
             at += len(frame)
     except (OSError, pa.ArrowException) as error:

@@ -29,6 +29,8 @@ from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import Row, read_rows
 from cbec_bayes.runtime.labels import NO_GROUPS
 
+_DIGITS = 16  # of a count: from there a float would change it
+
 Scenario = Literal["as_printed", "coherent", "stars"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 SCENARIO_TEXTS: Mapping[Scenario, str] = {
@@ -202,7 +204,7 @@ def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
             raise wrong(column, str(error)) from None
 
     def count(column: str) -> int | None:
-        if row[column] and not row[column].isdecimal():
+        if row[column] and not (row[column].isdecimal() and len(row[column]) < _DIGITS):
             raise wrong(column, f"'{row[column]}' is not a whole number")
         return int(row[column]) if row[column] else None
 

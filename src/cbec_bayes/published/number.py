@@ -9,6 +9,9 @@ from fractions import Fraction
 
 from cbec_bayes.published.intervals import Interval
 
+LONGEST = 100
+"""Characters of a printed number: what is exact about one has as many digits."""
+
 # Digits first, so that "." alone is no number; a comma groups thousands; en dash, minus sign and hyphen all occur.
 _NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
 
@@ -48,10 +51,14 @@ class PrintedNumber:
             It is not a finite number.
         """
         plain = text.strip().replace("−", "-").replace("–", "-")
+        if len(plain) > LONGEST:
+            raise ValueError(f"'{plain[:20]}…' has {len(plain)} characters, more than any number that is printed")
         if not _NUMBER.fullmatch(plain) or not re.search(r"\d", plain.split("e")[0].split("E")[0]):
             raise ValueError(f"'{text}' is not a number")
-        value = Decimal(plain.replace(",", ""))
-        if abs(value.adjusted()) > 100 and value != 0:
+        # Before there is a fraction: that of 0e999999999 would have as many digits, and Decimal knows no more.
+        exponent = plain.lower().partition("e")[2].lstrip("+-0")
+        value = Decimal(plain.replace(",", "")) if len(exponent) < 6 else None
+        if value is None or abs(value.adjusted()) > 100:
             raise ValueError(f"'{text}' is beyond 1e100 or below 1e-100; change the unit")
         half = Fraction(0) if exact else Fraction(Decimal(5).scaleb(_exponent(value) - 1))
         centre = Fraction(value)

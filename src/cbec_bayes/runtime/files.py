@@ -132,10 +132,25 @@ def _check_header(
             raise InputError(f"the column is missing; expected columns: {known}", file=path, row=row, column=name)
 
 
+MOST_PARTS = 64
+"""Parts of a key in TOML: the time that it takes to read one grows with their square."""
+
+# Texts and comments, open ones too, so that each sign is looked at once.
+_TEXTS = re.compile(
+    r'''"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?|"(?:[^"\\\n]|\\.)*+"?'''
+    r"""|'''(?:[^']|'(?!''))*+(?:''')?|'[^'\n]*+'?|\#[^\n]*+""",
+    re.DOTALL,
+)
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MOST_PARTS - 1}}}")
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file, or raise `InputError` with the line that is wrong."""
+    text = read_text(path, LARGEST_TOML)
+    if _LONG_KEY.search(_TEXTS.sub("_", text)):
+        raise InputError(f"a key has {MOST_PARTS} parts or more", file=path)
     try:
-        return tomllib.loads(read_text(path, LARGEST_TOML))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not valid TOML: {error}", file=path) from None
 
