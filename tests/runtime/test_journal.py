@@ -49,7 +49,24 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
 def test_a_journal_is_removed(tmp_path):
     journal = Journal(tmp_path / "deep" / "journal.jsonl", "x")
     fan_out(Serial(), float, [1], journal=journal)
-    assert json.loads((tmp_path / "deep" / "journal.jsonl").read_text().splitlines()[1]) == [0, 1.0]
+    line = (tmp_path / "deep" / "journal.jsonl").read_text().splitlines()[1]
+    assert json.loads(line.partition(" ")[2]) == [0, 1.0]
     journal.remove()
     journal.remove()
     assert journal.read() == {}
+
+
+def test_a_line_in_which_anything_has_changed_is_no_result(tmp_path):
+    journal = Journal(tmp_path / "j", "what")
+    write = journal.open()
+    for k in range(3):
+        write(k, [0.25 * k])
+    journal.close()
+    whole = journal.path.read_bytes()
+    second = whole.index(b"\n", whole.index(b"\n") + 1) + 1
+    for k in range(len(whole)):
+        journal.path.write_bytes(whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :])
+        found = journal.read()
+        assert found == {position: [0.25 * position] for position in found}
+        assert len(found) < 3
+        assert k < second or found[0] == [0.0]

@@ -33,6 +33,10 @@ def check_arguments(given: Sequence[str]) -> None:
             raise InputError(f"{named or 'an argument'}: a text is needed, and it is blank")
 
 
+LONGEST_HEADER = 2**20
+"""Bytes of a panel's first line that are looked at while somebody types."""
+
+
 def model_names() -> list[str]:
     """Return the names of the members of the family."""
     from cbec_bayes.bayes.model.family import panel_model_names
@@ -63,12 +67,15 @@ def convention_names() -> list[str]:
 
 def column_names(context: typer.Context) -> list[str]:
     """Return the columns of the panel named so far, but for panels that take long to read."""
-    from csv import reader
+    from csv import Error, reader
+
+    from cbec_bayes.runtime.errors import InputError
+    from cbec_bayes.runtime.opening import open_file
 
     try:
-        with Path(context.params["data"]).open(encoding="utf-8-sig", newline="") as file:
-            return next(reader(file), [])
-    except (KeyError, TypeError, OSError, ValueError):
+        with open_file(Path(context.params["data"])) as file:
+            return next(reader([file.readline(LONGEST_HEADER).decode("utf-8-sig")]), [])
+    except (KeyError, TypeError, ValueError, InputError, Error):
         return []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +22,6 @@ from cbec_bayes.jobs.fit_settings import (
     asked_model,
     content,
     data_of,
-    file_digest,
     model_of,
     options_of,
     read_settings,
@@ -37,6 +35,7 @@ from cbec_bayes.panel import Roles, read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.opening import file_digest, read_json
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 EXACT = 1e-12
@@ -118,7 +117,7 @@ def fit_file(
         found = fit(design, spec, engine=engines[engine], seed=seed, on_progress=on_progress)
     else:
         on_progress(Progress("reading the posterior"))
-        diagnostics = json.loads((kept / DIAGNOSTICS).read_text(encoding="utf-8"))
+        diagnostics = read_json(kept / DIAGNOSTICS)
         found = restore(design, spec, read_tree(kept / POSTERIOR), diagnostics)
     found = replace(found, left_out=told.left_out)
     beside = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import CI_PROB, LARGEST_SEED
+from cbec_bayes.runtime.opening import file_digest, read_json
 
 SETTINGS = "fit.json"
 """File of a fit's folder that says what was fitted."""
@@ -156,18 +155,6 @@ def seen_from(folder: Path | None, file: Path) -> str:
         return at.as_posix()
 
 
-def file_digest(file: Path) -> str:
-    """Return the SHA-256 of what is in a file, or raise `InputError`."""
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        raise InputError("no such file", file=file) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, a file was expected", file=file) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=file) from None
-
-
 def content(settings: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """Return what a fit depends on, as content: settings as fit.json holds them, and what is in the model's file.
 
@@ -248,7 +235,7 @@ def content_of_moments(file: Path, *, model: str | None, seed: int, options: Fit
     """
     spec = asked_model(model, rows=False)
     options.of(spec, rows=False)
-    held = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    held = file_digest(file) if file.is_file() else ""
     return {"moments": held, "model": repr(spec), "named": model is not None, "seed": seed} | asdict(options)
 
 
@@ -269,13 +256,15 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if "moments" in held:
-            raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
+        held = read_json(path)
+    except (InputError, ValueError):
+        held = None
+    if isinstance(held, dict) and "moments" in held:
+        raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
+    settings = {}
+    if isinstance(held, dict) and held.keys() >= set(_ASKED):
         more = {"model_sha256": None, **_OPTIONS}
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # the last of lists within lists without end
-        settings = {}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
     data_of(settings, folder)

@@ -17,12 +17,14 @@ from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.jobs.moments_file import SEAL
 from cbec_bayes.panel import Roles, read_frame
+from cbec_bayes.panel.bounds import plain_batch, require_texts, texts_of
 from cbec_bayes.panel.cells import Source, row_numbers
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.folder import spare
 from cbec_bayes.runtime.labels import Origin, fault_of_group, fault_of_name
+from cbec_bayes.runtime.opening import read_bytes, require_file
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 BATCH = 2**18
@@ -60,7 +62,7 @@ def pieces_of(path: Path) -> list[Piece]:
         There is nothing of that name, or no Parquet file in the folder; a file is not readable as Parquet.
     """
     # A part of a dataset may itself be a folder of that name, whose files are found beside it.
-    files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
+    files = sorted(one for one in path.rglob("*.parquet") if not one.is_dir()) if path.is_dir() else [path]
     if not files:
         raise InputError("the folder has no .parquet file", file=path)
     if path.suffix.lower() != ".parquet" and not path.is_dir():
@@ -81,10 +83,9 @@ def _parquet(file: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    require_file(file)
     try:
-        return pq.ParquetFile(file)
-    except FileNotFoundError:
-        raise InputError("no such file", file=file) from None
+        return pq.ParquetFile(file, read_dictionary=texts_of(pq.ParquetFile(file)))
     except (OSError, pa.ArrowException) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"not readable as Parquet ({reason})", file=file) from None
@@ -100,10 +101,11 @@ def frames_of(piece: Piece, roles: Roles) -> Iterator[pd.DataFrame]:
         return
     file = _parquet(path)
     names = [name for name in roles.columns if name in file.schema_arrow.names]
+    require_texts(file, path, names, piece.row_groups)
     at = piece.start + 2
     try:
         for batch in file.iter_batches(BATCH, row_groups=list(piece.row_groups), columns=names):
-            frame = batch.to_pandas()
+            frame = plain_batch(batch, path).to_pandas()
             yield frame.set_axis(pd.RangeIndex(at, at + len(frame), name="row"))
             at += len(frame)
     except (OSError, pa.ArrowException) as error:
@@ -296,6 +298,6 @@ def require_place(file: Path, data: Path) -> None:
         raise InputError("a folder is where a file was to be written", file=file)
     if not os.path.lexists(file):
         return
-    content, _, digest = file.read_bytes().rpartition(SEAL) if file.is_file() else (b"", b"", b"")
+    content, _, digest = read_bytes(file).rpartition(SEAL) if file.is_file() else (b"", b"", b"")
     if file.is_symlink() or digest != sha256(content).hexdigest().encode():
         raise InputError("a file is here that `moments` did not write; name another", file=file)

@@ -14,6 +14,7 @@ from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import memory
 from cbec_bayes.runtime.labels import Origin, fault_of_group, fault_of_name
+from cbec_bayes.runtime.opening import read_bytes
 
 FORMAT, VERSION = "cbec_bayes moments", 1
 """What a file of moments says it is."""
@@ -74,9 +75,7 @@ def load_moments(path: Path | str) -> PanelMoments:
         There is no such file; it is something else, of another version, or damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file" if not path.exists() else "this is a folder, a file was expected", file=path)
-    sealed = path.read_bytes()
+    sealed = read_bytes(path)
     content, _, digest = sealed.rpartition(SEAL)
     if digest != sha256(content).hexdigest().encode():
         what = (

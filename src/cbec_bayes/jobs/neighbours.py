@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_AVERAGE
+from cbec_bayes.runtime.opening import read_json
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 FILE = "neighbours.csv"
@@ -135,10 +135,10 @@ def neighbours(
 def read_neighbours(folder: Path) -> Neighbours | None:
     """Return what a fit left in its folder; None where it left nothing, or what is there cannot be read."""
     try:
-        said = json.loads((folder / "diagnostics.json").read_text(encoding="utf-8"))["neighbours"]
+        said = read_json(folder / "diagnostics.json")["neighbours"]
         path = folder / FILE
         table = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else pd.DataFrame()
-    except (OSError, ValueError, KeyError):
+    except (InputError, OSError, ValueError, KeyError, TypeError):
         return None
     return Neighbours(table.reindex(columns=list(COLUMNS)), tuple(map(str, said))) if said else None
 

@@ -6,25 +6,22 @@ import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.panel.bounds import require_cells, require_excel, require_parquet, require_size, require_stata, texts_of
 from cbec_bayes.panel.cells import ROW, is_number
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import memory, read_rows
+from cbec_bayes.runtime.files import read_rows
+from cbec_bayes.runtime.opening import read_bytes
 
-# What each format is called, and the package that reads it where that is not pandas itself.
 _FORMATS = {
     ".csv": ("CSV", ""),
     ".parquet": ("Parquet", "pyarrow"),
     ".xlsx": ("Excel", "openpyxl"),
     ".dta": ("Stata", ""),
 }
-
-MOST_UNPACKED = 2 * 10**9
-"""Bytes that an Excel file may unpack to: the largest that Excel itself opens are well below."""
 
 # 007 is a name, and so is an integer that a float cannot hold.
 _NAME = re.compile(r"[+-]?(0\d.*|\d{16,})", re.ASCII)
@@ -100,18 +97,13 @@ def _typed(cells: Sequence[str], index: pd.Index) -> pd.Series:
 
 
 def _binary(path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] | None) -> pd.DataFrame:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError("no such file", file=path) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, a file was expected", file=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
+    content = read_bytes(path)
     if not content:
         raise InputError("the file is empty", file=path)
     name, package = _FORMATS[suffix]
     try:
+        if suffix == ".dta":
+            require_stata(content, path)
         if suffix == ".xlsx":
             return _excel(content, path, sheet)
         frame = _parquet(content, path) if suffix == ".parquet" else _stata(content, labelled)
@@ -128,14 +120,10 @@ def _binary(path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] 
 
 
 def _parquet(content: bytes, path: Path) -> pd.DataFrame:
-    from pyarrow.parquet import read_metadata
+    from pyarrow.parquet import ParquetFile
 
-    held = read_metadata(BytesIO(content))
-    needed = 8.0 * held.num_rows * held.num_columns
-    if needed > memory():  # a column of one value takes a few bytes of a file, however long it is
-        raise InputError(
-            f"would take {needed / 1e9:.3g} GB of memory; `cbec-bayes moments` reads such files in batches", file=path
-        )
+    texts = texts_of(ParquetFile(BytesIO(content)))
+    require_parquet(ParquetFile(BytesIO(content), read_dictionary=texts), path)
     return pd.read_parquet(BytesIO(content))
 
 
@@ -152,20 +140,19 @@ def _excel(content: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
     # Not pandas.read_excel: it renames columns that are named twice, and reads n/a and #DIV/0! as missing.
     import openpyxl  # type: ignore[import-untyped]
 
-    with ZipFile(BytesIO(content)) as archive:
-        size = sum(part.file_size for part in archive.infolist())
-    if size > MOST_UNPACKED:
-        raise InputError(f"would unpack to {size / 1e6:.1f} MB, more than {MOST_UNPACKED / 1e6:.0f} MB", file=path)
-    book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True)
+    require_excel(content, path)
+    book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True, keep_links=False)
     if sheet is not None and sheet not in book.sheetnames:
         raise InputError(f"no sheet '{sheet}'; {suggest(sheet, book.sheetnames)}", file=path)
     page = book[sheet if sheet is not None else book.sheetnames[0]]
     page.reset_dimensions()  # some programs write a wrong size, and rows would be lost
-    lines = [(i, line) for i, line in enumerate(page.iter_rows(values_only=True), 1) if any(map(_given, line))]
+    rows = require_size(page.iter_rows(values_only=True), path)
+    lines = [(i, line) for i, line in enumerate(rows, 1) if any(map(_given, line))]
     book.close()
     if not lines:
         raise InputError("the sheet is empty", file=path)
     width = max(k + 1 for _, line in lines for k, cell in enumerate(line) if _given(cell))
+    require_cells(width * len(lines), path)
     header, *cells = [[*line, *[None] * width][:width] for _, line in lines]
     names = ["" if name is None else name for name in header]
     return pd.DataFrame(cells, columns=names, index=[i for i, _ in lines[1:]])

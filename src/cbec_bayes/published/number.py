@@ -9,6 +9,9 @@ from fractions import Fraction
 
 from cbec_bayes.published.intervals import Interval
 
+LONGEST = 100
+"""Characters of a printed number: what is exact about one has as many digits."""
+
 # Digits first, so that "." alone is no number; a comma groups thousands; en dash, minus sign and hyphen all occur.
 _NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
 
@@ -51,15 +54,15 @@ class PrintedNumber:
             It is not a finite number.
         """
         plain = text.strip().replace("−", "-").replace("–", "-")
+        if len(plain) > LONGEST:
+            raise ValueError(f"'{plain[:20]}…' has {len(plain)} characters, more than any number that is printed")
         if not _NUMBER.fullmatch(plain) or not re.search(r"\d", plain.split("e")[0].split("E")[0]):
             raise ValueError(f"'{text}' is not a number")
-        try:
-            value = Decimal(plain.replace(",", ""))
-        except ArithmeticError:  # an exponent of twenty digits
-            value = Decimal("inf")
-        if (
-            not value.is_finite() or abs(value.adjusted()) > LARGEST_POWER
-        ):  # the power of a zero is that of its last digit
+        # Before there is a fraction: that of 0e999999999 would have as many digits, and Decimal knows no more.
+        # The power of a zero is that of its last digit.
+        exponent = plain.lower().partition("e")[2].lstrip("+-0")
+        value = Decimal(plain.replace(",", "")) if len(exponent) < 6 else None
+        if value is None or abs(value.adjusted()) > LARGEST_POWER:
             raise ValueError(f"'{text}' is beyond 1e{LARGEST_POWER} or below 1e-{LARGEST_POWER}; change the unit")
         half = Fraction(0) if exact else Fraction(Decimal(5).scaleb(_exponent(value) - 1))
         centre = Fraction(value)

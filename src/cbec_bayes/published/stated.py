@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -83,10 +84,16 @@ class Facts:
         return self.labels.get(term, term)
 
 
+_LEVEL = re.compile(r"[+-]?(\d{1,9}/\d{1,9}|(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?)", re.ASCII)
+
+
 def _level(value: object) -> Fraction:
+    text = str(value).strip()
+    if not _LEVEL.fullmatch(text):  # 1e-999999999 is a fraction of a billion digits
+        raise wrong("a level such as '0.05' is needed")
     try:
-        level = Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
+        level = Fraction(text)
+    except ZeroDivisionError:
         raise wrong("a level such as '0.05' is needed") from None
     if not 0 < level < 1:
         raise wrong(f"a level must lie between 0 and 1, not {value}")

@@ -7,13 +7,16 @@ runs it, on how many others there are, or on the order in which they end.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any, Protocol
 
 from threadpoolctl import threadpool_limits
@@ -142,12 +145,46 @@ def open_executor(workers: int | None = None, scheduler: str | Cluster | None = 
     if count == 1:
         yield SERIAL
         return
-    # Spawned rather than forked: a fork of a process with threads can hang.
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
-    try:
+    with _pool(count) as pool:
         yield Processes(pool)
+
+
+@contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Open a pool of processes that end with this one, however it ends.
+
+    Every worker waits at one end of a pipe whose other end this process alone holds: the system closes it when the
+    process is gone, even where no handler could run. It is closed here when the block is left by an error or an
+    interruption, so that nobody waits for pieces whose results are no longer wanted.
+    """
+    # Spawned rather than forked: a fork of a process with threads can hang, and would inherit the end that is held.
+    spawned = get_context("spawn")
+    watched, held = spawned.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(count, mp_context=spawned, initializer=_end_with_parent, initargs=(watched,))
+    try:
+        yield pool
+    except BaseException:
+        held.close()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        held.close()
+        watched.close()
+
+
+def _end_with_parent(watched: Connection) -> None:
+    """Begin a worker: it ends as soon as nobody holds the other end of the pipe.
+
+    An interruption at the terminal reaches every process of the group; it is the parent that answers it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        with suppress(EOFError, OSError):
+            watched.recv_bytes()
+        os._exit(1)  # not sys.exit, which would end this thread alone
+
+    Thread(target=watch, daemon=True, name="watches the parent").start()
 
 
 def fan_out[T, R](

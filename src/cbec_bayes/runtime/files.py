@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import fault_of_text
+from cbec_bayes.runtime.opening import LARGEST, LARGEST_TOML, file_digest, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,26 +53,15 @@ def memory() -> float:
         return math.inf
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text file (a byte-order mark is allowed), or raise `InputError`."""
-    _require_path(path)
+def read_text(path: Path, most: int = LARGEST) -> str:
+    """Read a UTF-8 text file of at most so many bytes (a byte-order mark is allowed), or raise `InputError`."""
+    content = read_bytes(path, most)
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError("no such file", file=path) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, a file was expected", file=path) from None
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise InputError("not UTF-8 text; save the file as UTF-8", file=path, row=line) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
-
-
-def _require_path(path: Path) -> None:
-    """Raise where a path has a NUL, which no file's name can have; systems refuse it in words of their own."""
-    if "\0" in str(path):
-        raise InputError("no file has a NUL in its name", file=path)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
@@ -133,11 +123,12 @@ def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = 
 def _check_header(
     path: Path, header: Sequence[str], required: Sequence[str], optional: Sequence[str], row: int
 ) -> None:
+    there = Counter(header)
     for name in header:
-        if header.count(name) > 1:
+        if there[name] > 1:
             raise InputError("the column appears twice", file=path, row=row, column=name)
     for name in required:
-        if name not in header:
+        if name not in there:
             known = ", ".join([*required, *(f"{extra} (optional)" for extra in optional)])
             raise InputError(f"the column is missing; expected columns: {known}", file=path, row=row, column=name)
 
@@ -149,10 +140,25 @@ def _check_cells(path: Path, row: Row, columns: Sequence[str]) -> None:
             raise InputError(fault, file=path, row=row.number, column=column)
 
 
+MOST_PARTS = 64
+"""Parts of a key in TOML: the time that it takes to read one grows with their square."""
+
+# Texts and comments, open ones too, so that each sign is looked at once.
+_TEXTS = re.compile(
+    r'''"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?|"(?:[^"\\\n]|\\.)*+"?'''
+    r"""|'''(?:[^']|'(?!''))*+(?:''')?|'[^'\n]*+'?|\#[^\n]*+""",
+    re.DOTALL,
+)
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MOST_PARTS - 1}}}")
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file, or raise `InputError` with the line that is wrong; its texts have no control signs."""
+    text = read_text(path, LARGEST_TOML)
+    if _LONG_KEY.search(_TEXTS.sub("_", text)):
+        raise InputError(f"a key has {MOST_PARTS} parts or more", file=path)
     try:
-        held = tomllib.loads(read_text(path))
+        held = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not valid TOML: {error}", file=path) from None
     except (ValueError, RecursionError) as error:
@@ -201,4 +207,4 @@ def _harmless(cell: Any) -> Any:
 
 def sha256(paths: Iterable[Path], root: Path) -> dict[str, str]:
     """Return the SHA-256 of each file, keyed by its path relative to `root`."""
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+    return {path.relative_to(root).as_posix(): file_digest(path) for path in sorted(paths)}

@@ -14,6 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.files import is_inside
+from cbec_bayes.runtime.opening import LARGEST_RESULT, file_digest, parse_json, read_bytes
 from cbec_bayes.runtime.versions import versions
 
 
@@ -117,9 +120,12 @@ def read(folder: Path, command: str, depends: str) -> Receipt | None:
         whole = (
             receipt is not None
             and receipt.depends == depends
-            and all(content_digest((folder / name).read_bytes()) == own for name, own in receipt.files.items())
+            and all(
+                is_inside(name) and file_digest(folder / name, LARGEST_RESULT) == own
+                for name, own in receipt.files.items()
+            )
         )
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (InputError, ValueError, TypeError, AttributeError):
         return None
     return receipt if whole else None
 
@@ -127,9 +133,9 @@ def read(folder: Path, command: str, depends: str) -> Receipt | None:
 def _sealed(path: Path) -> Receipt | None:
     """Return a receipt that is as it was written; None where it is not."""
     try:
-        line, seal = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        return Receipt(**json.loads(line)) if content_digest(line) == seal else None
-    except (OSError, ValueError, TypeError, RecursionError):  # the last of lists within lists without end
+        line, seal = read_bytes(path).decode().removesuffix("\n").split("\n")
+        return Receipt(**parse_json(line)) if content_digest(line) == seal else None
+    except (InputError, ValueError, TypeError):
         return None
 
 
