@@ -1,4 +1,4 @@
-"""Mutants of files of every kind, from a seed: bytes, lines, cells and tokens that are changed, repeated or left out."""
+"""Mutants of files of every kind, from a seed: bytes, lines and tokens that are changed, repeated or left out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,39 @@ from collections.abc import Callable
 
 ODD = (
     *("", " ", "0", "-1", "1e999", "-0", "nan", "inf", "1e-320", "9" * 30, "9" * 400, "0x1F", "1_0", "1,5", "\u0663"),
-    *("x" * 5_000, "\u202e", "\ufeff", "\x00", "\x1b[31m", "\ud7ff", "=1+1", "<b>", "%s%n", "{}", "../../x", "/dev/zero"),
-    *('"', "'", "\\", "\n", "\r", ",", ";", "\t", "[", "]", "{", "true", "null", "2020-01-01", "(all)", "e\u0301", "\u2212"),
+    *(
+        "x" * 5_000,
+        "\u202e",
+        "\ufeff",
+        "\x00",
+        "\x1b[31m",
+        "\ud7ff",
+        "=1+1",
+        "<b>",
+        "%s%n",
+        "{}",
+        "../../x",
+        "/dev/zero",
+    ),
+    *(
+        '"',
+        "'",
+        "\\",
+        "\n",
+        "\r",
+        ",",
+        ";",
+        "\t",
+        "[",
+        "]",
+        "{",
+        "true",
+        "null",
+        "2020-01-01",
+        "(all)",
+        "e\u0301",
+        "\u2212",
+    ),
 )
 """Texts in the place of others."""
 
