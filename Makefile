@@ -1,6 +1,6 @@
 # The two commands: `make report` (the main job) and `make test`. Both build .venv when it is missing or stale.
 .DELETE_ON_ERROR:
-.PHONY: setup report test lint types unit mutants advisories clean
+.PHONY: setup report test lint types unit fuzz mutants advisories clean
 
 STAMP := .venv/.installed
 BIN := .venv/bin
@@ -27,6 +27,13 @@ types: $(STAMP)
 # A worker per core, and a thread per worker: with more they wait for each other.
 unit: $(STAMP)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# Mutants of every file that is read, and of every option: so many of each, from a seed; hours, once before a release.
+CBEC_BAYES_FUZZ ?= 5000
+CBEC_BAYES_FUZZ_SEED ?= 1
+fuzz: $(STAMP)
+	CBEC_BAYES_FUZZ=$(CBEC_BAYES_FUZZ) CBEC_BAYES_FUZZ_SEED=$(CBEC_BAYES_FUZZ_SEED) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+		nice -n 15 $(BIN)/python -m pytest tests/test_fuzz.py
 
 # Changes the numerical core in a few thousand places, one at a time: an hour or two on two cores, once before a release.
 mutants: $(STAMP)

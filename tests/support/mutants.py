@@ -1,4 +1,4 @@
-"""Mutants of files of every kind, from a seed: bytes, lines, cells and tokens that are changed, repeated or left out."""
+"""Mutants of files of every kind, from a seed: bytes, lines and tokens that are changed, repeated or left out."""
 
 from __future__ import annotations
 

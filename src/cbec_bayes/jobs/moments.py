@@ -80,36 +80,40 @@ def pieces_of(path: Path) -> list[Piece]:
 
 
 def _parquet(file: Path) -> Any:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     require_file(file)
     try:
         return pq.ParquetFile(file, read_dictionary=texts_of(pq.ParquetFile(file)))
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"not readable as Parquet ({reason})", file=file) from None
+    except Exception as error:  # what is made of a damaged file fails in every way there is
+        raise unreadable(error, file) from None
+
+
+def unreadable(error: Exception, file: Path) -> InputError:
+    """Return what is said of a Parquet file that Arrow cannot read, whose own words have many lines."""
+    if isinstance(error, InputError):
+        return error
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return InputError(f"not readable as Parquet ({reason})", file=file)
 
 
 def frames_of(piece: Piece, roles: Roles) -> Iterator[pd.DataFrame]:
     """Yield the rows of a piece, batch by batch where its format allows it; the index has their numbers."""
-    import pyarrow as pa
-
     path = Path(piece.path)
     if piece.row_groups is None:
         yield read_frame(path, labelled=[name for name in (roles.unit, roles.group) if name is not None])
         return
     file = _parquet(path)
-    names = [name for name in roles.columns if name in file.schema_arrow.names]
-    require_texts(file, path, names, piece.row_groups)
     at = piece.start + 2
     try:
+        names = [name for name in roles.columns if name in file.schema_arrow.names]
+        require_texts(file, path, names, piece.row_groups)
         for batch in file.iter_batches(BATCH, row_groups=list(piece.row_groups), columns=names):
             frame = plain_batch(batch, path).to_pandas()
             yield frame.set_axis(pd.RangeIndex(at, at + len(frame), name="row"))
             at += len(frame)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"not readable as Parquet ({str(error).strip()})", file=path) from None
+    except Exception as error:
+        raise unreadable(error, path) from None
 
 
 def gather_piece(roles: Roles, origin: Origin, piece: Piece) -> Gathering:
