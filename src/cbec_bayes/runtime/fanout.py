@@ -7,6 +7,7 @@ runs it, on how many others there are, or on the order in which they end.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -67,7 +68,7 @@ class Processes:
         GateError
             A process was killed, as happens where memory runs out.
         """
-        waiting = {self.pool.submit(single_threaded, work, piece): position for position, piece in pieces}
+        waiting = {self.pool.submit(silently, work, piece): position for position, piece in pieces}
         try:
             while waiting:
                 for done in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -108,6 +109,13 @@ def single_threaded[T, R](work: Callable[[T], R], piece: T) -> R:
     """Run a piece with one thread of linear algebra, for threads would change the last digits."""
     with threadpool_limits(limits=1):
         return work(piece)
+
+
+def silently[T, R](work: Callable[[T], R], piece: T) -> R:
+    """Run a piece as `single_threaded` does, in a process of ours whose warnings would reach the user's terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return single_threaded(work, piece)
 
 
 def cores() -> int:
