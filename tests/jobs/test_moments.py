@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from cbec_bayes.jobs.moments import gather, pieces_of
 from cbec_bayes.jobs.moments_file import SEAL, load_moments, moments_bytes
 from cbec_bayes.panel import Roles, make_panel, read_panel
 from cbec_bayes.panel.design import make_design
+from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import open_executor
 from cbec_bayes.runtime.staging import write_files
@@ -111,6 +114,74 @@ def _without_between(found: PanelMoments) -> PanelMoments:
 
 def sealed(content: bytes) -> bytes:
     return content + SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def altered(name: str, change: Callable[[Array], Array]) -> bytes:
+    """Return a file of moments one of whose arrays was changed, sealed again."""
+    with xr.open_dataset(
+        BytesIO(moments_bytes(gather([table()], ROLES)).rpartition(SEAL)[0]), engine="h5netcdf"
+    ) as held:
+        whole = held.load()
+    new = change(whole[name].to_numpy().copy())
+    if name in whole.coords:
+        whole = whole.assign_coords({name: new})
+    else:
+        whole[name] = (whole[name].dims, new)
+    return sealed(bytes(whole.to_netcdf(engine="h5netcdf")))
+
+
+def first(value: object) -> Callable[[Array], Array]:
+    """Return what puts a value in the place of an array's first."""
+
+    def change(held: Array) -> Array:
+        held = held.astype(object) if isinstance(value, str) else held
+        held[(0,) * held.ndim] = value
+        return held
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("group", first("(all)"), "cannot name a group"),
+        ("group", first("mining"), "there twice"),
+        ("group", first(""), "blank"),
+        ("group", first("\x1b[31mred"), r"U\+001B"),
+        ("measured", first("d"), "there twice"),
+        ("measured", first("y\u202e"), r"U\+202E"),
+        ("time", first(np.nan), "not finite"),
+        ("time", first(3000.0), "periods or counts"),
+        ("size", first(0), "periods or counts"),
+        ("counts", first(-1), "periods or counts"),
+        ("counts", first(7), "do not add up"),
+        ("counts", lambda held: held + 0.5, "not whole"),
+        ("period_counts", first(99), "do not add up"),
+        ("within", first(np.inf), "not finite"),
+        ("within", first(-1e3), "cross-products"),
+        ("within", lambda held: np.triu(held), "cross-products"),
+        ("between", first(-1e12), "cross-products"),
+        ("squares", first(-1.0), "cross-products"),
+        ("mean", first(np.nan), "not finite"),
+        ("period_sums", first(-np.inf), "not finite"),
+    ],
+)
+def test_moments_that_no_panel_has_are_refused_though_sealed(name, change, reason, tmp_path):
+    (tmp_path / "m.nc").write_bytes(altered(name, lambda held: held))
+    assert load_moments(tmp_path / "m.nc").n_obs == len(table().dropna())
+    (tmp_path / "m.nc").write_bytes(altered(name, change))
+    with pytest.raises(InputError, match=rf"m\.nc: the file of moments is damaged \(.*{reason}") as refused:
+        load_moments(tmp_path / "m.nc")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["str", "object", "category"])
+@pytest.mark.parametrize(("column", "label"), [("sector", "(all)"), ("sector", "a\u202eb"), ("firm", "\x1b[2J")])
+def test_labels_that_cannot_be_names_are_refused(kind, column, label):
+    frame = table().astype({column: "object"})
+    frame.loc[3, column] = label
+    with pytest.raises(InputError, match=f"row 5, column '{column}'"):
+        gather([frame.astype({column: kind})], ROLES)
 
 
 def test_what_is_no_file_of_moments(tmp_path):

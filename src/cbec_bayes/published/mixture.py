@@ -77,7 +77,7 @@ class Mixture:
             return low
         if self.cdf(high) <= probability:
             return high
-        tolerance = max(self._middle(scale) * 1e-12, math.ulp(0.0))
+        tolerance = max(float(scale.min()) * 1e-12, math.ulp(0.0))
         return float(
             optimize.brentq(lambda x: self.cdf(x) - probability, low, high, xtol=tolerance, rtol=1e-12, maxiter=5000)
         )

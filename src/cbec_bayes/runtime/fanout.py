@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -70,7 +71,7 @@ class Processes:
         GateError
             A process was killed, as happens where memory runs out.
         """
-        waiting = {self.pool.submit(single_threaded, work, piece): position for position, piece in pieces}
+        waiting = {self.pool.submit(silently, work, piece): position for position, piece in pieces}
         try:
             while waiting:
                 for done in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -111,6 +112,13 @@ def single_threaded[T, R](work: Callable[[T], R], piece: T) -> R:
     """Run a piece with one thread of linear algebra, for threads would change the last digits."""
     with threadpool_limits(limits=1):
         return work(piece)
+
+
+def silently[T, R](work: Callable[[T], R], piece: T) -> R:
+    """Run a piece as `single_threaded` does, in a process of ours whose warnings would reach the user's terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return single_threaded(work, piece)
 
 
 def cores() -> int:
