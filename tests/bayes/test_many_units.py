@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from cbec_bayes.bayes.likelihood.tabulated_errors import TabulatedErrors
 from cbec_bayes.bayes.many_units import TOLERANCE, collapsed_of
 from cbec_bayes.bayes.model import blocks as blocks_module
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.bayes.observations import densities_given_others
 from cbec_bayes.bayes.sampling.importance import mode_of
@@ -78,6 +80,7 @@ def test_rows_and_units_are_those_of_the_exact_engine(engines):
     np.testing.assert_allclose(one["y"], two["y"], atol=1e-5)
     coefficients = exact.conditional(points).mean[:, : exact.n_coefficients]
     scales = exact.scales(points)
+    found = pickle.loads(pickle.dumps(found))  # as workers get it
     drawn = [c.errors.draw_units(blocks, coefficients, scales, np.random.default_rng(2)) for c in (found, exact)]
     assert list(drawn[0]) == list(drawn[1])
     for name, values in drawn[0].items():
@@ -96,6 +99,19 @@ def test_scales_that_data_hardly_tell_from_zero_are_in_the_box(monkeypatch):
     points = np.tile(found.start(), (6, 1))
     at = [found.names.index(name) for name in ("kappa", "xi")]
     points[:, at] -= np.array([0.0, 0.3, 1.0, 3.0, 10.0, 30.0])[:, None]
+    np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("grouped", [True, False], ids=["random walk", "without groups"])
+def test_members_without_a_correlation_or_without_groups_are_tabulated_as_well(grouped, monkeypatch):
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    design = long_panel(400, 8, gaps=True)
+    model = load_panel_model("robust").choosing(correlation="random_walk" if grouped else "ar1")
+    blocks = blocks_for(design if grouped else replace(design, group=None, groups=()), model)
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    assert found.names == exact.names
+    points = draws(found, 20)
     np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
 
 

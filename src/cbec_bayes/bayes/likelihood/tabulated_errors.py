@@ -8,7 +8,7 @@ more where there are more rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     UnitMeans,
     mean_names,
 )
-from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors, root_of
+from cbec_bayes.bayes.likelihood.unit_errors import UnitErrors, root_of, unit_errors_of
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.moments.group_rows import unpacked
@@ -110,6 +110,28 @@ class GroupTable:
         return found
 
 
+@dataclass(slots=True)
+class RowErrors:
+    """Makes the errors of all rows, without columns, when they are first asked for: of very many rows they seldom are.
+
+    Attributes
+    ----------
+    blocks
+        Of the model.
+    made
+        The errors; None before.
+    """
+
+    blocks: Blocks
+    made: UnitErrors | None = None
+
+    def __call__(self) -> UnitErrors:
+        """Return the errors."""
+        if self.made is None:
+            self.made = unit_errors_of(self.blocks, np.empty((self.blocks.design.n_obs, 0)))
+        return self.made
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TabulatedErrors:
     """Errors as in `UnitErrors` with flat unit effects, by tables of each group.
@@ -135,7 +157,7 @@ class TabulatedErrors:
     tables: tuple[GroupTable, ...]
     averaged: tuple[tuple[str, str], ...]
     groups: tuple[str, ...]
-    rows: Callable[[], UnitErrors]
+    rows: RowErrors
 
     @property
     def other_parameters(self) -> tuple[str, ...]:

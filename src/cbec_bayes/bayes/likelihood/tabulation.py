@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,7 @@ from cbec_bayes.bayes.likelihood.elimination import (
 from cbec_bayes.bayes.likelihood.marginal import MarginalLikelihood
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.parameter import Parameter
-from cbec_bayes.bayes.likelihood.tabulated_errors import GroupTable, TabulatedErrors
-from cbec_bayes.bayes.likelihood.unit_errors import unit_errors_of
+from cbec_bayes.bayes.likelihood.tabulated_errors import GroupTable, RowErrors, TabulatedErrors
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
 from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, SparseColumn, distinct, grams, unpacked
@@ -263,7 +261,6 @@ class Tabulation:
 
     def _density(self, tables: tuple[GroupTable, ...]) -> Collapsed:
         blocks = self.blocks
-        rows = cache(lambda: unit_errors_of(blocks, np.empty((blocks.design.n_obs, 0))))
         own = [one for one in blocks.directions if one.scale is not None]
         errors = TabulatedErrors(
             sigmas=tuple(dict.fromkeys(self.sigmas)),
@@ -271,7 +268,7 @@ class Tabulation:
             tables=tables,
             averaged=tuple((one.name, str(one.scale)) for one in own),
             groups=blocks.design.groups,
-            rows=rows,
+            rows=RowErrors(blocks),
         )
         whole = NormalEquations(errors, self.coefficients)
         parts, shared, common = coefficients_by_group(blocks, self.coefficients)
