@@ -96,7 +96,9 @@ def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def copied(one_by_one: Path, tmp_path: Path) -> Path:
+    """The same elsewhere, with the panel, which is looked for where it was as seen from the folder."""
     shutil.copytree(one_by_one, tmp_path / "fit")
+    shutil.copy(one_by_one.with_name("panel.csv"), tmp_path)
     return tmp_path / "fit"
 
 
