@@ -170,7 +170,7 @@ def test_readers_refuse_or_read_every_mutant(k, tmp_path_factory, tmp_path):
     target = every[k]
     path = tmp_path / target.name
     failed: dict[str, str] = {}
-    for n in range(TIMES or 30):
+    for n in range(TIMES or 10):
         chance = random.Random(f"{SEED} {target.name} {n}")
         mutant = target.mutate(target.content, chance)
         path.write_bytes(mutant)
@@ -210,7 +210,7 @@ COMMANDS: dict[str, list[str]] = {
     "audit": ["audit", "--tables", "tables"],
     "compare": ["compare", "fit"],
     "replicate": ["replicate", "--study", "study.toml", "--no-few"],
-    "specifications": ["specifications", "--study", "public", "--model", "no such"],
+    "specifications": ["specifications", "nowhere"],
     "check": ["check", "fit", "--scheduler", "nowhere:0"],
     "models": ["models"],
     "studies": ["studies"],
@@ -258,8 +258,8 @@ def mutated(command: str, chance: random.Random) -> list[str]:
                 if name in ("--workers", "--n", "--ensemble", "--study"):  # a number that is right would be computed
                     continue
                 found += [name, chance.choice(known[name])]
-    # What is written to is not what is tried here, and a path that is right would be written to wherever it leads.
-    return [one.replace("\0", "") for one in found]
+    # No system passes a null byte; how signs that a terminal acts on are shown has tests of its own.
+    return ["".join(sign for sign in one if sign.isprintable()) for one in found]
 
 
 @pytest.mark.slow
