@@ -25,7 +25,7 @@ import typer.main
 from cbec_bayes.bayes.model.family import read_panel_model
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.fit_settings import read_settings
-from cbec_bayes.jobs.moments import SEAL, gather, load_moments, moments_bytes
+from cbec_bayes.jobs.moments import gather, load_moments, moments_bytes
 from cbec_bayes.panel import Roles, read_frame, read_panel
 from cbec_bayes.panel.entropy import load_system
 from cbec_bayes.panel.regions import load_scheme
@@ -77,13 +77,6 @@ class Target:
 
 def moments() -> bytes:
     return moments_bytes(gather([table(n_units=24)], ROLES))
-
-
-def sealed(path: Path) -> object:
-    """Read moments whose seal was made anew, as somebody would who means harm, if they say that they are netCDF."""
-    content = path.read_bytes().rpartition(SEAL)[0]
-    path.write_bytes(content + SEAL + sha256(content).hexdigest().encode())
-    return load_moments(path)
 
 
 def journal(path: Path) -> object:
