@@ -25,7 +25,7 @@ import typer.main
 from cbec_bayes.bayes.model.family import read_panel_model
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.fit_settings import read_settings
-from cbec_bayes.jobs.moments import SEAL, gather, load_moments, moments_bytes
+from cbec_bayes.jobs.moments import gather, load_moments, moments_bytes
 from cbec_bayes.panel import Roles, read_frame, read_panel
 from cbec_bayes.panel.entropy import load_system
 from cbec_bayes.panel.regions import load_scheme
@@ -77,13 +77,6 @@ class Target:
 
 def moments() -> bytes:
     return moments_bytes(gather([table(n_units=24)], ROLES))
-
-
-def sealed(path: Path) -> object:
-    """Read moments whose seal was made anew, as somebody would who means harm, if they say that they are netCDF."""
-    content = path.read_bytes().rpartition(SEAL)[0]
-    path.write_bytes(content + SEAL + sha256(content).hexdigest().encode())
-    return load_moments(path)
 
 
 def journal(path: Path) -> object:
@@ -170,7 +163,7 @@ def test_readers_refuse_or_read_every_mutant(k, tmp_path_factory, tmp_path):
     target = every[k]
     path = tmp_path / target.name
     failed: dict[str, str] = {}
-    for n in range(TIMES or 30):
+    for n in range(TIMES or 10):
         chance = random.Random(f"{SEED} {target.name} {n}")
         mutant = target.mutate(target.content, chance)
         path.write_bytes(mutant)
@@ -210,7 +203,7 @@ COMMANDS: dict[str, list[str]] = {
     "audit": ["audit", "--tables", "tables"],
     "compare": ["compare", "fit"],
     "replicate": ["replicate", "--study", "study.toml", "--no-few"],
-    "specifications": ["specifications", "--study", "public", "--model", "no such"],
+    "specifications": ["specifications", "nowhere"],
     "check": ["check", "fit", "--scheduler", "nowhere:0"],
     "models": ["models"],
     "studies": ["studies"],
@@ -258,8 +251,8 @@ def mutated(command: str, chance: random.Random) -> list[str]:
                 if name in ("--workers", "--n", "--ensemble", "--study"):  # a number that is right would be computed
                     continue
                 found += [name, chance.choice(known[name])]
-    # What is written to is not what is tried here, and a path that is right would be written to wherever it leads.
-    return [one.replace("\0", "") for one in found]
+    # No system passes a null byte; how signs that a terminal acts on are shown has tests of its own.
+    return ["".join(sign for sign in one if sign.isprintable()) for one in found]
 
 
 @pytest.mark.slow
