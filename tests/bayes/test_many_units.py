@@ -20,6 +20,7 @@ from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.bayes.observations import densities_given_others
 from cbec_bayes.bayes.sampling.importance import mode_of
+from cbec_bayes.panel.design import Design
 from tests.support.long_panels import long_panel
 
 N_UNITS, N_TIMES = 300, 10
@@ -113,6 +114,30 @@ def test_members_without_a_correlation_or_without_groups_are_tabulated_as_well(g
     assert found.names == exact.names
     points = draws(found, 20)
     np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+
+
+def adopted_by_few(design: Design) -> Design:
+    """An exposure of zeros and ones that begins in one unit of twenty."""
+    rng = np.random.default_rng(1)
+    n = len(design.units)
+    begins = np.where(rng.random(n) < 0.05, rng.integers(2001, 2005, n), 9999)
+    x = design.x.copy()
+    x[:, 0] = np.asarray(design.times)[design.time] >= begins[design.unit]
+    return replace(design, x=x, y=design.y + rng.normal(0.3, 0.5, n)[design.unit] * x[:, 0])
+
+
+def in_large_numbers(design: Design) -> Design:
+    return replace(design, x=100 * design.x + 1e4, y=1e3 * design.y + 1e6)
+
+
+@pytest.mark.parametrize("changed", [adopted_by_few, in_large_numbers])
+def test_exposures_that_few_units_have_and_large_means_cost_no_digits(changed, monkeypatch):
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    blocks = blocks_for(changed(long_panel(1_500, 6, gaps=True)), "robust")
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    points = draws(found, 6)
+    np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=2 * TOLERANCE)
 
 
 def test_where_no_table_holds_the_posterior_the_rows_do(monkeypatch):

@@ -31,11 +31,12 @@ SAMPLED = 300
 PART = 5_000
 """Units that say how fine a table has to be, where there are more than twice as many."""
 
-_COARSE, _COARSER, _TRIAL, _FINEST = 6, 4, 7, 22  # nodes of each variable
+_COARSE, _COARSER, _TRIAL = 6, 4, 7  # nodes of each variable
+_FINEST = 8_000  # nodes of a table that still costs little where the density is asked for
 _REACH_OF_FEWER, _REACH = 6.0, 6.0  # half of a box, in posterior standard deviations of what it is made from
 _BOUND = 30.0  # terms of all signs add up to far less than their sizes do
-_FURTHER = 1.3  # how much further a box reaches that cut something off
-_ATTEMPTS = 6
+_FURTHER = 1.5  # how much further a box reaches that cut something off
+_ATTEMPTS = 10
 _CHECKS = 4
 _EDGE = 0.9  # share of a half box beyond which a point counts as near its face
 _FAR_DOWN = 12.0  # log density below its maximum at which a face cuts nothing off
@@ -147,7 +148,7 @@ def _fine(whole: Tabulation, mode: _Mode, part: tuple[Tabulation, float]) -> Col
     box = whole.box_about(mode.point, mode.covariance, reach)
     nodes = _tried(part, box, mode)
     for _ in range(_ATTEMPTS):
-        if max(nodes) > _FINEST:
+        if math.prod(nodes) > _FINEST:
             return None
         made = whole.collapsed(box, nodes, checks=_CHECKS)
         if not made.error <= TOLERANCE:

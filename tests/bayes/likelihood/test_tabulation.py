@@ -123,11 +123,13 @@ def test_tables_are_as_exact_as_they_say(gaps, monkeypatch):
 
 def test_outside_the_tables_there_is_no_density(monkeypatch):
     _, made = both_ways(False, ("ar1", "common", "pooled", "pooled"), monkeypatch)
-    box = Box(np.tile([0.2, 0.5, 0.0], (3, 1)), np.tile([0.6, 0.9, 0.9], (3, 1)))
-    engine = made.collapsed(box, [4] * 3).collapsed
-    values = {name: np.asarray(0.4) for name in engine.names}
-    points = np.array([engine.point(values | {"xi": np.asarray(0.1), "rho": np.asarray(rho)}) for rho in (0.4, 0.7)])
-    assert np.isfinite(engine.log_posterior(points)).tolist() == [True, False]
+    point = np.full(len(made.parameters), np.log(0.4))
+    point[[one.name for one in made.parameters].index("rho")] = 0.4
+    engine = made.collapsed(made.box_about(point, 0.05**2 * np.eye(len(point)), 3.0), [4] * 3).collapsed
+    points = np.array([point, point, point])
+    points[1, engine.names.index("rho")] += 0.2
+    points[2, engine.names.index("xi")] += 0.5
+    assert np.isfinite(engine.log_posterior(points)).tolist() == [True, False, False]
     assert engine.gradient(points[1])[0] == -np.inf
 
 

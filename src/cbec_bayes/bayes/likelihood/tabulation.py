@@ -25,7 +25,6 @@ from cbec_bayes.bayes.likelihood.tabulated_errors import GroupTable, RowErrors, 
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
 from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, SparseColumn, distinct, grams, unpacked
-from cbec_bayes.bayes.moments.unit_directions import directions_of
 from cbec_bayes.panel.within import Array, Codes
 
 HELD_MAX = 2**25
@@ -41,10 +40,6 @@ _TOLD = 1.5
 
 _SKEW = 1.5
 """How much further than its curvature says the posterior of a squared ratio reaches that is hardly told from zero."""
-
-
-_SOME = 2_000
-"""Units of a group that say how large a direction is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,10 +358,14 @@ def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, tuple[int, ...]]
 
 
 def _typical(group: GroupRows) -> Array:
-    """Return units over the squares of each pooled direction, as far as levels leave it, shape (m,): of some units."""
-    rows = slice(0, int(np.searchsorted(group.unit, _SOME)))
-    own = [replace(one, regressor=one.regressor[rows]) for one in group.directions]
-    found = directions_of(group.unit[rows], own)
-    squares = (found.columns[:, found.n_flat :] ** 2).sum(axis=0)
-    n_units = min(group.n_units, _SOME)
-    return np.asarray(n_units / np.maximum(squares, np.finfo(float).tiny * n_units))
+    """Return one over the squares of each pooled direction in a unit in which it varies, shape (m,).
+
+    Levels are taken out. Where it varies in few units these are what the scale is told by.
+    """
+    sizes, found = np.bincount(group.unit), []
+    for one in group.directions:
+        if one.scale is not None:
+            sums, squares = (np.bincount(group.unit, one.regressor**k) for k in (1, 2))
+            own = np.maximum(squares - sums**2 / sizes, 0.0)
+            found.append(own.sum() / max(float(own @ own), np.finfo(float).tiny))
+    return np.array(found)
