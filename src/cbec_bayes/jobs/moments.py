@@ -163,7 +163,7 @@ def _labels(source: Source, column: str) -> pd.Index:
         return numbers
     text: pd.Series
     if isinstance(series.dtype, pd.StringDtype) and not series.hasnans:
-        text = series.str.strip().astype("str")
+        text = series.str.normalize("NFC").str.strip().astype("str")
         if not (text == "").any():
             return pd.Index(text)
     text = pd.Series(source.labels(column), dtype="str")

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_complex_dtype, is_integer_dtype, is_numeric_dtype
 
+from cbec_bayes.panel.names import name_of
 from cbec_bayes.runtime.errors import InputError, suggest
 
 ROW = "row"
@@ -100,9 +101,11 @@ class Source:
             raise InputError("the table has no rows", file=self.file)
 
     def labels(self, column: str) -> list[str]:
-        """Return names as stripped text; whole numbers are written without a point. Blank is an `InputError`."""
-        blank = self.frame[column].isna().to_numpy(dtype=bool)
-        names = ["" if gone else _label(cell) for cell, gone in zip(self.frame[column], blank, strict=True)]
+        """Return names as text, see `cbec_bayes.panel.names.name_of`. Blank is an `InputError`."""
+        series = self.frame[column]
+        cells = series.to_numpy() if series.dtype == np.float32 else series  # else Python widens 1.1 to 1.100000024
+        blank = series.isna().to_numpy(dtype=bool)
+        names = ["" if gone else name_of(cell) for cell, gone in zip(cells, blank, strict=True)]
         if "" in names:
             raise self.wrong(names.index(""), column, "the cell is blank")
         odd = next((name for name in names if not name.isprintable()), None)
@@ -211,13 +214,6 @@ class Source:
         if missing.size:
             raise self.wrong(int(missing[0]), column, "the cell is blank")
         return times, dated
-
-
-def _label(cell: object) -> str:
-    # Codes pass through formats that only know floats; 11.0 and 11 are the same province.
-    if isinstance(cell, float | np.floating) and float(cell).is_integer():
-        return str(int(cell))
-    return str(cell).strip()
 
 
 def _year(cell: object) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cbec_bayes.panel.alike import look_alike
 from cbec_bayes.panel.cells import count, period_text, some
 from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.within import Array, Codes
@@ -41,7 +42,14 @@ def describe(
     n_dropped, n_filled
         Rows of the input that were left out, and cells that were filled.
     """
-    return (*_shape(codes), *_clusters(codes), *_slopes(codes, regressors, names), *_changes(n_dropped, n_filled))
+    return (
+        *_shape(codes),
+        *look_alike(codes.units, "units"),
+        *look_alike(codes.groups, "groups"),
+        *_clusters(codes),
+        *_slopes(codes, regressors, names),
+        *_changes(n_dropped, n_filled),
+    )
 
 
 def _shape(codes: RowCodes) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.panel.cells import ROW, is_number
+from cbec_bayes.panel.names import as_written, tidy
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import memory, read_rows
 
@@ -40,7 +41,9 @@ def read_frame(path: Path | str, *, sheet: str | None = None, labelled: Sequence
     sheet
         Sheet of an Excel file; the first if not given.
     labelled
-        Columns of a Stata file whose value labels are wanted in place of their codes; all if not given.
+        Columns that hold names of units and groups. In a CSV file they stay text as it is written, so that 1.1 and
+        1.10 are two; of a Stata file they have value labels in the place of codes. If not given, columns of a CSV file
+        are typed by what is in them, and all of a Stata file have labels.
 
     Returns
     -------
@@ -62,8 +65,8 @@ def read_frame(path: Path | str, *, sheet: str | None = None, labelled: Sequence
         raise InputError(f"unknown kind of file '{suffix}'; {', '.join(_FORMATS)} can be read", file=path)
     if sheet is not None and suffix != ".xlsx":
         raise InputError(f"a sheet was asked for ('{sheet}'), but only .xlsx files have sheets", file=path)
-    frame = _csv(path) if suffix == ".csv" else _binary(path, suffix, sheet, labelled)
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns], dtype="str")
+    frame = _csv(path, labelled or ()) if suffix == ".csv" else _binary(path, suffix, sheet, labelled)
+    frame.columns = pd.Index([tidy(str(name)) for name in frame.columns], dtype="str")
     for name in frame.columns[frame.columns.duplicated() & (frame.columns != "")]:
         raise InputError("the column appears twice", file=path, row=1, column=name)
     if "" in frame.columns:
@@ -77,7 +80,7 @@ def _unnamed(path: Path) -> InputError:
     return InputError("the header has a column without a name; name it or remove it", file=path, row=1)
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def _csv(path: Path, labelled: Sequence[str]) -> pd.DataFrame:
     try:
         rows = read_rows(path, required=())
     except InputError as error:
@@ -87,7 +90,12 @@ def _csv(path: Path) -> pd.DataFrame:
         if len(header) == 1 and mark in header[0]:
             raise InputError(f"the columns are separated by {name}; separate them by commas", file=path, row=1)
     index = pd.Index([row.number for row in rows], dtype="int64")
-    return pd.DataFrame({name: _typed([row[name] for row in rows], index) for name in header}, index=index)
+    columns = {}
+    for name in header:
+        cells = [row[name] for row in rows]
+        named = tidy(name) in labelled
+        columns[name] = pd.Series(as_written(cells), index, dtype="str") if named else _typed(cells, index)
+    return pd.DataFrame(columns, index=index)
 
 
 def _typed(cells: Sequence[str], index: pd.Index) -> pd.Series:

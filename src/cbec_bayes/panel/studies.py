@@ -35,7 +35,7 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
     joined: pd.DataFrame | None = None
     for name in spec.files if files is None else files:
         path = asset_dir("data") / name
-        frame = read_frame(path)
+        frame = read_frame(path, labelled=[spec.unit])
         source = Source(frame, row_numbers(frame), path)
         source.require(keys)
         units, times = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import count, period_text
+from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
@@ -50,7 +51,11 @@ class Roles:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "controls", tuple(self.controls))
+        # As names of columns that are read are: a letter with an accent has one form.
+        for part in ("outcome", "exposure", "unit", "time"):
+            object.__setattr__(self, part, tidy(getattr(self, part)))
+        object.__setattr__(self, "controls", tuple(map(tidy, self.controls)))
+        object.__setattr__(self, "group", None if self.group is None else tidy(self.group))
         parts = [
             ("unit", self.unit),
             ("time", self.time),
@@ -107,6 +112,8 @@ class Panel:
         Where each measured column comes from.
     filled
         True where a cell was filled; n rows, the measured columns.
+    told
+        Those of the notes that are of the input and not of the rows: they stay whatever rows are taken.
     """
 
     frame: pd.DataFrame
@@ -115,6 +122,7 @@ class Panel:
     notes: tuple[str, ...]
     origins: Mapping[str, Origin]
     filled: pd.DataFrame
+    told: tuple[str, ...] = ()
 
     @property
     def n_obs(self) -> int:
@@ -199,7 +207,7 @@ class Panel:
             n_dropped=int((self.ledger["action"] == "dropped").sum()),
             n_filled=int(self.filled.to_numpy().sum()),
         )
-        return replace(self, notes=notes)
+        return replace(self, notes=(*self.told, *notes))
 
     def _subset(self, mask: NDArray[np.bool_]) -> Panel:
         frame, filled = (table.loc[mask].reset_index(drop=True) for table in (self.frame, self.filled))

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.panel.alike import stored_as_numbers
 from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, whole_if_possible
 from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.interpolate import Interpolation, interpolate
+from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles
@@ -76,6 +78,7 @@ def make_panel(
         groups; too few rows are left; a column does not vary, or is a combination of others, once unit and period
         effects are removed.
     """
+    frame = _with_tidy_columns(frame)
     by_scheme = groups if roles.group is None or roles.group not in frame.columns else None
     if by_scheme is not None and roles.group is None:
         roles = replace(roles, group=by_scheme.name)
@@ -106,10 +109,22 @@ def make_panel(
         notes=(),
         origins=_origins(origins, roles, frame, file),
         filled=given[measured].isna().iloc[order].reset_index(drop=True),
+        told=_told(frame, roles),
     )
     _check_size(panel, ledger, file)
     _check_slopes(panel, file)
     return panel.annotated()
+
+
+def _with_tidy_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    names = [tidy(name) if isinstance(name, str) else name for name in frame.columns]
+    return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)
+
+
+def _told(frame: pd.DataFrame, roles: Roles) -> tuple[str, ...]:
+    """Return sentences on how the input is stored that no row of the panel shows any more."""
+    names = [name for name in (roles.unit, roles.group) if name is not None and name in frame.columns]
+    return tuple(sentence for name in names for sentence in stored_as_numbers(frame[name], name))
 
 
 def _scheme_groups(source: Source, roles: Roles, units: Sequence[str], scheme: Scheme) -> list[str]:
