@@ -11,16 +11,23 @@ import typer
 from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_table, show, spare, work
 from cbec_bayes.commands.options import (
     Ci,
+    Collinearity,
+    Control,
     Controls,
     Convention,
+    Decimal,
+    Encoding,
     Engine,
     Exposure,
     ExposureIfAny,
     FitFolder,
     FitSeed,
+    Frequency,
     Fresh,
     Group,
+    GroupAt,
     Json,
+    Missing,
     ModelIfAny,
     MomentsFile,
     Neighbours,
@@ -33,11 +40,13 @@ from cbec_bayes.commands.options import (
     Rope,
     Scheduler,
     Seed,
+    Sheet,
     Time,
     TimeIfAny,
     Unit,
     UnitIfAny,
     UnitSlopes,
+    Where,
     Workers,
     names,
 )
@@ -61,6 +70,7 @@ def fit(
     unit: UnitIfAny = None,
     time: TimeIfAny = None,
     controls: Controls = "",
+    control: Control = None,
     group: Group = None,
     model: ModelIfAny = None,
     engine: Engine = "auto",
@@ -71,6 +81,14 @@ def fit(
     ci: Ci = CI_PROB,
     unit_slopes: UnitSlopes = False,
     neighbours: Neighbours = True,
+    where: Where = None,
+    missing: Missing = "",
+    frequency: Frequency = None,
+    group_at: GroupAt = None,
+    collinearity: Collinearity = "refuse",
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     out: Out = None,
     seed: Seed = 1,
     fresh: Fresh = False,
@@ -79,7 +97,12 @@ def fit(
 ) -> None:
     """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
     named = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
-    _one_panel(named, {"--controls": controls or None, "--group": group}, moments)
+    read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
+    read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
+    regressors = [*names(controls), *(control or ())]
+    further: dict[str, object] = {"--controls": regressors or None, "--group": group}
+    further |= {f"--{name.replace('_', '-')}": value for name, value in read.items() if name != "collinearity"}
+    _one_panel(named, further, moments)
     request = Request(
         command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, reads=[data, moments], n_steps=3
     )
@@ -87,9 +110,9 @@ def fit(
     if moments is not None:
         _fit_moments(request, moments, {"model": model, "seed": seed}, more)
         return
-    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
+    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "engine": engine, "ssc": convention, "seed": seed}
-    _fit_panel(request, Path(str(data)), asked, more)
+    _fit_panel(request, Path(str(data)), {**asked, "read": read}, more)
 
 
 def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments: Path | None) -> None:
@@ -99,7 +122,7 @@ def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments
         if missing:
             raise InputError(f"missing option {', '.join(missing)}; or give --moments")
         return
-    given = [name for name, value in {**needed, **more}.items() if value is not None]
+    given = [name for name, value in {**needed, **more}.items() if value not in (None, ())]
     if given:
         raise InputError(f"moments have their columns already: leave out {', '.join(given)}")
 
@@ -107,8 +130,10 @@ def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments
 def _fit_panel(request: Request, data: Path, asked: dict[str, Any], more: Mapping[str, Any]) -> None:
     from cbec_bayes.jobs.fit import fit_file
     from cbec_bayes.jobs.fit_settings import FitOptions, content, settings_of
+    from cbec_bayes.panel.reading import Reading
 
     asked = {**asked, "options": FitOptions(**more)}
+    asked["reading"] = Reading(**asked.pop("read"))
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         return _found_of_fit(fit_file(data, **asked, on_progress=on_progress), written=request.out is not None)

@@ -23,6 +23,7 @@ from cbec_bayes.jobs.fit_settings import (
     content,
     options_of,
     read_settings,
+    reading_of,
     settings_of,
 )
 from cbec_bayes.jobs.fit_tables import DIAGNOSTICS, POSTERIOR, FittedPanel, read_tree, tabulate
@@ -30,6 +31,7 @@ from cbec_bayes.jobs.moments import load_moments
 from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
 from cbec_bayes.panel import Roles, read_panel
 from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -57,6 +59,7 @@ def fit_file(
     engine: str = "auto",
     ssc: str = "reghdfe",
     seed: int = 1,
+    reading: Reading = READING,
     options: FitOptions = OPTIONS,
     kept: Path | None = None,
     on_progress: OnProgress = ignore_progress,
@@ -77,6 +80,8 @@ def fit_file(
         Convention of the clustered standard errors.
     seed
         Of everything random.
+    reading
+        How the file is to be read.
     options
         What else is asked for.
     kept
@@ -97,9 +102,8 @@ def fit_file(
     convention(ssc)
     options.of(asked_model(model))
     on_progress(Progress("reading the panel"))
-    panel = read_panel(
-        file, Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
-    )
+    roles = Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
+    panel = read_panel(file, roles, reading=reading)
     design = make_design(panel)
     _require_errors(design, file)
     told = _member(model, design)
@@ -130,6 +134,7 @@ def fit_file(
         engine=engine,
         ssc=ssc,
         seed=seed,
+        reading=reading,
         options=options,
     )
     return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, neighbours=beside)
@@ -235,9 +240,11 @@ def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress
     settings = read_settings(folder, seed=seed)
     holds = receipts.read(folder, "fit", receipts.digest("fit", content(settings))) is not None
     options = options_of(settings)
-    left_out = ("data", "sha256", *asdict(options))
+    left_out = ("data", "sha256", "reading", *asdict(options))
     asked = {name: value for name, value in settings.items() if name not in left_out}
     kept = folder if holds else None
-    found = fit_file(Path(settings["data"]), **asked, options=options, kept=kept, on_progress=on_progress)
+    reading = reading_of(settings)
+    file = Path(settings["data"])
+    found = fit_file(file, **asked, reading=reading, options=options, kept=kept, on_progress=on_progress)
     found.fit.diagnostics.require()
     return found

@@ -12,6 +12,7 @@ from typing import Any
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
+from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
 
@@ -112,7 +113,13 @@ def asked_model(model: str | None, *, rows: bool = True) -> PanelModel:
 
 
 def settings_of(
-    file: Path, *, model: str | None, controls: Sequence[str], options: FitOptions = OPTIONS, **asked: Any
+    file: Path,
+    *,
+    model: str | None,
+    controls: Sequence[str],
+    reading: Reading = READING,
+    options: FitOptions = OPTIONS,
+    **asked: Any,
 ) -> dict[str, Any]:
     """Return what fit.json holds: the arguments of `fit_file`, with files by where they are and what is in them.
 
@@ -132,7 +139,12 @@ def settings_of(
         raise InputError(f"cannot be read ({error.strerror})", file=file) from None
     named = model if model is None or model in panel_model_names() else Path(model).resolve().as_posix()
     held = {"data": file.resolve().as_posix(), "sha256": digest, **asked, "controls": list(controls), "model": named}
-    return {name: held[name] for name in _ASKED} | asdict(options)
+    return {name: held[name] for name in _ASKED} | {"reading": reading.as_dict()} | asdict(options)
+
+
+def reading_of(settings: Mapping[str, Any]) -> Reading:
+    """Return how the fit's file is read, as fit.json holds it."""
+    return Reading.from_dict(settings.get("reading", {}))
 
 
 def content(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +195,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
         if "moments" in held:
             raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in _OPTIONS.items()}
+        settings["reading"] = held.get("reading", {})
     except (OSError, ValueError, KeyError, TypeError):
         settings = {}
     if not _is_settings(settings):
@@ -203,6 +216,10 @@ def options_of(settings: Mapping[str, Any]) -> FitOptions:
 def _is_settings(held: Mapping[str, Any]) -> bool:
     """Return whether each of the settings has its type: the file may have been written, or edited, by anyone."""
     if not held:
+        return False
+    try:
+        reading_of(held)
+    except (InputError, TypeError, AttributeError):
         return False
     seed, controls = held["seed"], held["controls"]
     words = [held[name] for name in _ASKED if name not in ("seed", "controls", "group", "model")]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
-from cbec_bayes.jobs.fit_settings import asked_model, content, options_of, read_settings, settings_of
+from cbec_bayes.jobs.fit_settings import asked_model, content, options_of, read_settings, reading_of, settings_of
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel import Roles, load_study_panel, read_panel
 from cbec_bayes.panel.design import Design, make_design
@@ -160,7 +160,8 @@ def question_of_study(study: str | Path, *, seed: int) -> Question:
 
 def _design_of(file: Path, settings: Mapping[str, Any]) -> Design:
     names = {name: settings[name] for name in ("outcome", "exposure", "unit", "time", "group")}
-    return make_design(read_panel(file, Roles(controls=tuple(settings["controls"]), **names)))
+    roles = Roles(controls=tuple(settings["controls"]), **names)
+    return make_design(read_panel(file, roles, reading=reading_of(settings)))
 
 
 def specify(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cbec_bayes.panel.interpolate import Interpolation, interpolate
 from cbec_bayes.panel.readers import read_frame
+from cbec_bayes.panel.reading import Reading
 from cbec_bayes.panel.studies import load_study_panel, panel_of, study_frame
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.validate import make_panel, read_panel
@@ -11,6 +12,7 @@ from cbec_bayes.panel.validate import make_panel, read_panel
 __all__ = [
     "Interpolation",
     "Panel",
+    "Reading",
     "Roles",
     "interpolate",
     "load_study_panel",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cbec_bayes.panel import Panel
+from cbec_bayes.panel.periods import Frequency
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
 from cbec_bayes.panel.within import Array, Codes, TwoWay
 from cbec_bayes.runtime.errors import InputError, suggest
@@ -60,6 +61,8 @@ class Design:
     held_spread
         Standard deviations that priors are measured in, where these are not the rows' own: a part of a panel, or
         another outcome on its regressors, is fitted under the same priors.
+    frequency
+        How often a period comes: what the numbers of `times` count.
     counted
         Numbers of rows and units, where the rows themselves are not there; None where they are.
     """
@@ -77,6 +80,7 @@ class Design:
     effects: TwoWay
     origin: Origin
     held_spread: Spread | None = None
+    frequency: Frequency = Frequency.NUMBER
     counted: Counts | None = None
 
     @property
@@ -180,6 +184,7 @@ def make_design(panel: Panel) -> Design:
         groups=panel.groups,
         effects=TwoWay(panel.unit_codes, panel.time_codes),
         origin=panel.origin,
+        frequency=panel.frequency,
     )
 
 

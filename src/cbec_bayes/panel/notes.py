@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cbec_bayes.panel.alike import look_alike
-from cbec_bayes.panel.cells import count, period_text, some
+from cbec_bayes.panel.cells import count, some
 from cbec_bayes.panel.identify import unidentified
+from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.within import Array, Codes
 
 FEW_CLUSTERS = 10
@@ -26,6 +27,7 @@ class RowCodes:
     units: tuple[str, ...]
     times: tuple[float, ...]
     groups: tuple[str, ...]
+    frequency: Frequency = Frequency.NUMBER
 
 
 def describe(
@@ -53,7 +55,7 @@ def describe(
 
 
 def _shape(codes: RowCodes) -> list[str]:
-    units, times = codes.units, [period_text(time) for time in codes.times]
+    units, times = codes.units, [period_text(time, codes.frequency) for time in codes.times]
     there = np.zeros((len(units), len(times)), dtype=bool)
     there[codes.unit, codes.time] = True
     if there.all():

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.panel.cells import count, period_text
+from cbec_bayes.panel.cells import count
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
+from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
 
@@ -88,8 +89,8 @@ class Roles:
         return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.measured)
 
     def role(self, column: str) -> str:
-        """Return what a measured column is: outcome, exposure or control."""
-        return {self.outcome: "outcome", self.exposure: "exposure"}.get(column, "control")
+        """Return what a column other than unit and time is: outcome, exposure, control or group."""
+        return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +115,8 @@ class Panel:
         True where a cell was filled; n rows, the measured columns.
     told
         Those of the notes that are of the input and not of the rows: they stay whatever rows are taken.
+    frequency
+        How often a period comes: what the numbers of `times` count, see `cbec_bayes.panel.periods`.
     """
 
     frame: pd.DataFrame
@@ -123,6 +126,7 @@ class Panel:
     origins: Mapping[str, Origin]
     filled: pd.DataFrame
     told: tuple[str, ...] = ()
+    frequency: Frequency = Frequency.NUMBER
 
     @property
     def n_obs(self) -> int:
@@ -136,8 +140,13 @@ class Panel:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """The periods, ascending; int when all are whole."""
+        """The periods, ascending, counted one by one at their frequency; int when all are whole."""
         return tuple(np.unique(self.frame[self.roles.time]).tolist())
+
+    @property
+    def periods(self) -> tuple[str, ...]:
+        """The periods as people write them, ascending: 2015, 2014Q1."""
+        return tuple(period_text(time, self.frequency) for time in self.times)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -183,10 +192,8 @@ class Panel:
         times = self.frame[self.roles.time].to_numpy()
         mask = (times >= first) & (times <= last)
         if not mask.any():
-            start, end = period_text(self.times[0]), period_text(self.times[-1])
-            raise InputError(
-                f"no rows from {period_text(first)} to {period_text(last)}; the panel has {start} to {end}"
-            )
+            asked = " to ".join(period_text(time, self.frequency) for time in (first, last))
+            raise InputError(f"no rows from {asked}; the panel has {self.periods[0]} to {self.periods[-1]}")
         return self._subset(mask)
 
     def annotated(self) -> Panel:
@@ -198,6 +205,7 @@ class Panel:
             units=self.units,
             times=self.times,
             groups=self.groups,
+            frequency=self.frequency,
         )
         names = self.roles.regressors
         notes = describe(
@@ -220,10 +228,10 @@ class Panel:
         return f"<ul>{lines}</ul>{self.frame.head(_SHOWN).to_html(index=False, na_rep='')}{rest}"
 
     def __str__(self) -> str:
-        roles, times = self.roles, self.times
+        roles, periods = self.roles, self.periods
         lines = [
             f"{count(self.n_obs, 'observation')}: {count(len(self.units), 'unit')} ({roles.unit}), "
-            f"{count(len(times), 'period')} ({roles.time}, {period_text(times[0])} to {period_text(times[-1])})",
+            f"{count(len(periods), 'period')} ({roles.time}, {periods[0]} to {periods[-1]})",
             f"outcome {roles.outcome}; exposure {roles.exposure}; controls {', '.join(roles.controls) or 'none'}",
             f"origin: {self.origin}",
         ]

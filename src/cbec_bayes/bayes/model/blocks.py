@@ -252,6 +252,7 @@ def blocks_of_moments(gathered: PanelMoments, model: str | PanelModel) -> Blocks
         effects=TwoWay(none, none),
         origin=gathered.origin,
         held_spread=gathered.spread,
+        frequency=gathered.frequency,
         counted=counts,
     )
     return make_blocks(design, chosen, gathered)
