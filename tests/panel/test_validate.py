@@ -225,6 +225,7 @@ def test_a_combination_names_its_columns_and_no_others():
         make_panel(frame.assign(v=frame["x"] - 0.2 * frame["z"]), roles)
     with pytest.raises(InputError, match="'v' is a linear combination of 'x', 'w' and 'z' once"):
         make_panel(frame.assign(v=frame["x"] - 0.2 * frame["z"] + 1e3 * frame["w"]), roles)
+    frame[["x", "z"]] = np.random.default_rng(3).normal(size=(30, 2))  # with all their digits
     nearly = frame["x"] - 0.2 * frame["z"] + 1e-6 * np.random.default_rng(2).normal(size=30)
     assert make_panel(frame.assign(v=nearly), roles).n_obs == 30
 

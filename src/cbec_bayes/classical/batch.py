@@ -154,7 +154,7 @@ def prepare(
     used = sample(part, ssc)
     rows = used.y.astype(np.intp)
     within = used.effects.within(used.x)
-    kept = identified(used.x, within)
+    kept = identified(used.x, within, rounding=used.rounding_norms)
     if not kept:
         raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
     n_obs, rank, n_units = used.n_obs, used.effects.rank, len(used.units)

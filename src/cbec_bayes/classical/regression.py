@@ -204,7 +204,7 @@ def twfe(
     """
     ssc = convention(ssc) if isinstance(ssc, str) else ssc
     used = sample(design if terms is None else design.keeping(terms), ssc)
-    kept = identified(used.x, used.effects.within(used.x))
+    kept = identified(used.x, used.effects.within(used.x), rounding=used.rounding_norms)
     if not kept:
         raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
     free = used.n_obs - len(kept) - used.effects.rank

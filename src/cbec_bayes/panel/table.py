@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
@@ -195,6 +195,19 @@ class Panel:
             asked = " to ".join(period_text(time, self.frequency) for time in (first, last))
             raise InputError(f"no rows from {asked}; the panel has {self.periods[0]} to {self.periods[-1]}")
         return self._subset(mask)
+
+    def without(self, controls: Sequence[str], told: Sequence[str]) -> Panel:
+        """Return the panel without some of its controls, with sentences that say why."""
+        kept = [name for name in self.roles.measured if name not in controls]
+        names = tuple(name for name in self.roles.controls if name not in controls)
+        return replace(
+            self,
+            roles=replace(self.roles, controls=names),
+            frame=self.frame.drop(columns=list(controls)),
+            filled=self.filled[kept],
+            origins={name: self.origins[name] for name in kept},
+            told=(*self.told, *told),
+        )
 
     def annotated(self) -> Panel:
         """Return the panel with its notes computed anew."""

@@ -19,7 +19,7 @@ from cbec_bayes.panel.interpolate import Interpolation, interpolate
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.periods import NAMES, Frequency, Periods, period_text
 from cbec_bayes.panel.readers import read_frame
-from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.panel.reading import DROP, READING, Reading
 from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.where import rows_where
@@ -129,8 +129,7 @@ def make_panel(
         frequency=periods.frequency,
     )
     _check_size(panel, ledger, file)
-    _check_slopes(panel, file)
-    return panel.annotated()
+    return _identified(panel, reading.collinearity, file).annotated()
 
 
 def _with_tidy_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -228,11 +227,29 @@ def _check_size(panel: Panel, ledger: pd.DataFrame, file: Path | str | None) -> 
         raise InputError(f"every unit is seen once{after}; slopes need units seen in two periods", file=file)
 
 
-def _check_slopes(panel: Panel, file: Path | str | None) -> None:
-    for columns, verdict in (
-        ((panel.roles.outcome,), "there is nothing to explain"),
-        (panel.roles.regressors, "its slope cannot be estimated"),
-    ):
-        values = panel.frame[list(columns)].to_numpy(dtype=float)
-        for column, sentence in unidentified(values, columns, panel.unit_codes, panel.time_codes):
-            raise InputError(f"{sentence}; {verdict}", file=file, column=column)
+def _identified(panel: Panel, collinearity: str, file: Path | str | None) -> Panel:
+    """Return a panel whose regressors all have slopes, without controls that others explain where these may be dropped.
+
+    Raises
+    ------
+    InputError
+        The outcome does not vary; a regressor that may not be dropped has no slope.
+    """
+    unit, time, roles = panel.unit_codes, panel.time_codes, panel.roles
+
+    def found(columns: tuple[str, ...]) -> list[tuple[str, str]]:
+        return unidentified(panel.frame[list(columns)].to_numpy(dtype=float), columns, unit, time)
+
+    for column, sentence in found((roles.outcome,)):
+        raise InputError(f"{sentence}; there is nothing to explain", file=file, column=column)
+    lost: list[str] = []
+    told: list[str] = []
+    while wrong := found(tuple(name for name in roles.regressors if name not in lost)):
+        for column, sentence in wrong:
+            control = roles.role(column) == "control"
+            if collinearity != DROP or not control:
+                advice = "; --collinearity drop leaves it out" if control else ""
+                raise InputError(f"{sentence}; its slope cannot be estimated{advice}", file=file, column=column)
+            lost.append(column)
+            told.append(f"{sentence}, and is left out (--collinearity drop)")
+    return panel.without(lost, told) if lost else panel

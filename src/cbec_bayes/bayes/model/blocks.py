@@ -173,7 +173,7 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         blocks = _of_many_rows(laid_out)
         if blocks is not None:
             return blocks
-    return replace(laid_out, flat=identified_by_rows(flat, laid_out.within))
+    return replace(laid_out, flat=identified_by_rows(flat, laid_out.within, design))
 
 
 def _told(blocks: Blocks) -> Blocks:

@@ -10,7 +10,7 @@ import numpy as np
 from cbec_bayes.bayes.model.block import Block, Role, names_of
 from cbec_bayes.bayes.model.from_moments import scale_of
 from cbec_bayes.bayes.moments.by_unit import Moments
-from cbec_bayes.panel.design import identified, identified_by_moments
+from cbec_bayes.panel.design import Design, identified, identified_by_moments
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 
@@ -18,7 +18,7 @@ from cbec_bayes.runtime.errors import InputError
 _PRIORITY: dict[Role, int] = {"effect": 0, "slope": 1, "mean": 2}
 
 
-def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array]) -> tuple[Block, ...]:
+def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array], design: Design) -> tuple[Block, ...]:
     """Leave out what unit effects, or the flat columns before, already span: reference periods, repeated means.
 
     Parameters
@@ -27,6 +27,8 @@ def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array]) 
         Blocks without a scale.
     within
         Returns what flat effects, and flat trends, of units leave of columns: only that counts.
+    design
+        Whose regressors they are: how these are rounded tells what is nothing.
 
     Raises
     ------
@@ -35,7 +37,20 @@ def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array]) 
     """
     order = _order(flat)
     columns = np.column_stack([flat[i].columns for i in order])
-    return _keeping(flat, order, identified(columns, within(columns), about_mean=False))
+    rounding = np.concatenate([_rounding(flat[i], design) for i in order])
+    return _keeping(flat, order, identified(columns, within(columns), about_mean=False, rounding=rounding))
+
+
+def _rounding(block: Block, design: Design) -> Array:
+    """Return the norm of the rounding of a block's columns, shape (q,); zero of what is none of its regressors."""
+    found = np.zeros((block.regressors.shape[1], block.width))
+    if design.rounding is not None and block.role == "slope":
+        code = np.zeros(design.n_obs, dtype=np.intp) if block.code is None else block.code
+        rows = np.bincount(code, minlength=block.width)
+        for k, column in enumerate(block.regressors.T):
+            own = np.flatnonzero((design.x == column[:, None]).all(axis=0))
+            found[k] = design.rounding[own[0]] * np.sqrt(rows) if own.size else 0.0
+    return found.ravel()
 
 
 def identified_in_moments(
