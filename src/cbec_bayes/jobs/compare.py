@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.model.carried import carried
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
 from cbec_bayes.estimands.groups import effects as effects_of
@@ -193,12 +195,15 @@ def compare(
             )
             continue
         try:
-            limit = fit(design, name, seed=seed, on_progress=on_progress)
+            told = carried(load_panel_model(name), design)
+            limit = fit(design, told.model, seed=seed, on_progress=on_progress)
             limit.diagnostics.require()
         except (InputError, GateError) as error:
             reasons[name] = str(error)
             continue
         effects[name] = effects_of(limit, ssc)
+        if told.left_out:
+            reasons[name] = " ".join(told.left_out).rstrip(".")
     columns = own_columns(design, MOST_GROUPS)
     options = {"replications": replications, "seed": seed}
     few = few_cluster_columns(design, columns, ssc, bootstrapped=design.terms[:1], on_progress=on_progress, **options)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cbec_bayes.panel import Panel
+from cbec_bayes.panel.identify import explained
 from cbec_bayes.panel.periods import Frequency
 from cbec_bayes.panel.precision import SLACK, norms
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
@@ -170,6 +171,15 @@ class Design:
             groups=groups,
             effects=TwoWay(unit, time),
         )
+
+
+def exact_groups(design: Design) -> tuple[str, ...]:
+    """Return the groups whose outcome is explained without an error by their own regressors and effects."""
+    if design.group is None or design.counted is not None:
+        return ()
+    rows = [design.group == g for g in range(len(design.groups))]
+    exact = [explained(design.y[own], design.x[own], design.unit[own], design.time[own]) for own in rows]
+    return tuple(label for label, is_exact in zip(design.groups, exact, strict=True) if is_exact)
 
 
 def _recode[Label](codes: Codes, labels: tuple[Label, ...]) -> tuple[Codes, tuple[Label, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
-from cbec_bayes.panel.precision import SLACK, norms
+from cbec_bayes.panel.precision import SLACK, is_rounding, norms
 from cbec_bayes.panel.within import TwoWay
 
 TOLERANCE = 1e-9
@@ -71,6 +71,34 @@ def unidentified(values: Array, names: Sequence[str], unit: Codes, time: Codes) 
         up_to = _UP_TO if rounded else ""
         found.append((last, f"'{last}' is {kind} of {listed} once unit and time effects are removed{up_to}"))
     return found
+
+
+def explained(outcome: Array, x: Array, unit: Codes, time: Codes) -> bool:
+    """Say whether regressors and two-way effects explain an outcome without an error, as far as numbers are precise.
+
+    Parameters
+    ----------
+    outcome, x
+        Shapes (n,) and (n, K).
+    unit, time
+        Codes, shape (n,); holes are allowed.
+
+    Returns
+    -------
+    bool
+        False where there are no more rows than coefficients, which explain anything.
+    """
+    unit, time = (np.unique(codes, return_inverse=True)[1] for codes in (unit, time))
+    effects = TwoWay(unit, time)
+    left = effects.within(np.column_stack([outcome, x]))
+    size = _norm(left[:, 1:])
+    told = size > np.maximum(TOLERANCE * _norm(x - x.mean(axis=0)), _ROUNDING * _norm(x))
+    columns = left[:, 1:][:, told] / size[told]
+    weights, _, rank, _ = np.linalg.lstsq(columns, left[:, 0], rcond=TOLERANCE)
+    if len(outcome) - effects.rank - rank < 1:
+        return False
+    residual = left[:, 0] - columns @ weights
+    return is_rounding(residual, outcome, weights / size[told], norms(x[:, told]))
 
 
 def _norm(columns: Array) -> Array:

@@ -22,6 +22,8 @@ _DOUBLE, _SINGLE = 2.0**-53, 2.0**-24
 _CERTAIN = math.log(1e-9)
 _MOST_DECIMALS, _MOST_DIGITS = 12, 15
 _DIGITS_OF_SINGLE = (8, 9)
+_EXACT, _LEVEL = 1e-12, 1e-13  # of what varies, and of its level
+_SURELY_LEFT = 0.01
 _FIFTEEN_DIGITS = 1e-14  # which spreadsheets keep of a number
 
 
@@ -47,6 +49,25 @@ def rounding_of(values: Array) -> Array:
     if digits is not None and not single:
         stored = np.maximum(stored, 0.5 * _unit_of_digits(size, digits))
     return np.asarray(stored / math.sqrt(3))
+
+
+def is_rounding(residual: Array, outcome: Array, slopes: Array, rounding: Array) -> bool:
+    """Say whether a regression's residuals are no more than the rounding of what it is made of.
+
+    Parameters
+    ----------
+    residual, outcome
+        Shape (n,).
+    slopes, rounding
+        Of the regressors, and the norm of the rounding of each, shape (K,).
+    """
+    left, centred = float(np.linalg.norm(residual)), float(np.linalg.norm(outcome - outcome.mean()))
+    if left <= max(_EXACT * centred, _LEVEL * float(np.linalg.norm(outcome))):
+        return True
+    if left > _SURELY_LEFT * centred:
+        return False
+    rough = math.hypot(float(np.linalg.norm(rounding_of(outcome))), float(np.linalg.norm(slopes * rounding)))
+    return left <= SLACK * rough
 
 
 def _printed_single(values: Array) -> bool:

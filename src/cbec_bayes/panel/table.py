@@ -223,6 +223,7 @@ class Panel:
         names = self.roles.regressors
         notes = describe(
             codes,
+            (self.roles.outcome, self.frame[self.roles.outcome].to_numpy(dtype=float)),
             self.frame[list(names)].to_numpy(dtype=float),
             names,
             n_dropped=int((self.ledger["action"] == "dropped").sum()),
