@@ -132,8 +132,8 @@ def few_clusters(
 
     Notes
     -----
-    With more than `MOST_CLUSTERS` clusters there is CRV1 alone, and NaN for the rest; of residuals that are rounding there
-    is nothing but the slopes.
+    With more than `MOST_CLUSTERS` clusters there is CRV1 alone, and NaN for the rest; where residuals
+    are rounding there are slopes alone.
 
     CRV3 and the restricted wild cluster bootstrap: MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and
     bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38; Webb (2023) for six-point

@@ -195,15 +195,13 @@ def compare(
             )
             continue
         try:
-            told = carried(load_panel_model(name), design)
-            limit = fit(design, told.model, seed=seed, on_progress=on_progress)
+            member = carried(load_panel_model(name), design).model  # a spread that is none cannot be sampled
+            limit = fit(design, member, seed=seed, on_progress=on_progress)
             limit.diagnostics.require()
         except (InputError, GateError) as error:
             reasons[name] = str(error)
             continue
         effects[name] = effects_of(limit, ssc)
-        if told.left_out:
-            reasons[name] = " ".join(told.left_out).rstrip(".")
     columns = own_columns(design, MOST_GROUPS)
     options = {"replications": replications, "seed": seed}
     few = few_cluster_columns(design, columns, ssc, bootstrapped=design.terms[:1], on_progress=on_progress, **options)

@@ -121,8 +121,8 @@ def _outcomes(codes: RowCodes, name: str, y: Array, x: Array) -> list[str]:
         else:
             if explained(y[rows], x[rows], unit, time):
                 notes.append(
-                    f"in group '{group}', regressors, unit and period effects explain '{name}' without an error: its own "
-                    "regression has no standard errors"
+                    f"in group '{group}', regressors, unit and period effects explain '{name}' without an error: its "
+                    "own regression has no standard errors"
                 )
     return notes
 
