@@ -124,3 +124,26 @@ def test_a_group_with_as_many_coefficients_as_rows_is_not_one_without_errors():
     frame = panel(lambda frame: frame["y"]).frame
     few = frame[(frame["group"] != "g2") | ((frame["unit"].astype(int) < 6) & (frame["time"] < 2))]
     assert exact_groups(make_design(make_panel(few, ROLES))) == ()
+
+
+@pytest.mark.parametrize("store", [np.asarray, single])
+def test_a_group_in_which_a_control_goes_with_the_exposure_has_no_slope_of_its_own_in_any_table(store):
+    found = panel(lambda frame: frame["y"])
+    frame = found.frame.assign(z=lambda f: f["z"].where(f["group"] != "g2", 2.5 * f["x"]))
+    found = make_panel(frame.assign(**{name: store(frame[name].to_numpy()) for name in ("x", "z")}), ROLES)
+    assert any("in group 'g2', 'z' is a multiple of 'x'" in note for note in found.notes)
+    design = make_design(found)
+    table = classical_frame(fit_columns(design, own_columns(design), "reghdfe"), design.origin)
+    assert set(table["column"]) == {"(all)", "g0", "g1"}
+    fitted = fit(design, "partial_pooling_all", draws=200)
+    own = effects(fitted).set_index("group")["no_pooling"]
+    assert own[["g0", "g1"]].notna().all()
+    assert np.isnan(own["g2"])
+    compared = compare(fitted, replications=99).set_index("group")
+    assert np.isnan(compared.loc["g2", "estimate"])
+    assert compared["no_mean"].isna().all()
+    assert "not identified" in compared.loc["g2", "note"]
+    plain = frame.assign(z=frame["z"].where(frame["group"] != "g2", 1.0))  # a control that does not vary is none
+    assert np.isfinite(
+        effects(fit(make_design(make_panel(plain, ROLES)), "partial_pooling", draws=200))["no_pooling"][1:4]
+    ).all()

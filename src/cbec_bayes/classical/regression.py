@@ -49,6 +49,8 @@ class Regression:
         What the standard errors and p-values follow.
     is_exact
         Whether residuals are no more than rounding: there are then no standard errors.
+    is_tangled
+        Whether the slope of the first term is one only because a term that goes with it was left out.
     """
 
     outcome: str
@@ -69,6 +71,7 @@ class Regression:
     rss: float
     convention: Convention
     is_exact: bool = False
+    is_tangled: bool = False
 
     @property
     def t(self) -> Array:
@@ -172,6 +175,14 @@ def sample(design: Design, ssc: Convention) -> Design:
     return used
 
 
+def _is_tangled(design: Design) -> bool:
+    """Return whether the other regressors explain the first one, which would then be left out if it came last."""
+    last = design.keeping((*design.terms[1:], design.terms[0]))
+    kept = identified(last.x, last.effects.within(last.x), rounding=last.rounding_norms)
+    varies = identified(last.x[:, -1:], last.effects.within(last.x[:, -1:]))
+    return len(varies) == 1 and len(last.terms) - 1 not in kept
+
+
 MANY = 50
 """Regressions from which on they are run directly where a table has so many."""
 
@@ -262,4 +273,5 @@ def twfe(
         rss=rss,
         convention=ssc,
         is_exact=exact,
+        is_tangled=len(kept) < len(used.terms) and _is_tangled(used),
     )
