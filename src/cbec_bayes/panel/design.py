@@ -59,7 +59,8 @@ class Design:
     effects
         Projection off the unit and time effects of these rows.
     rounding
-        Root mean square of the rounding of each regressor as it is stored, shape (K,); None where that is not known.
+        Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
+        whatever unit. None where that is not known.
     origin
         Of the data; every result says it.
     held_spread
@@ -116,7 +117,7 @@ class Design:
     @property
     def rounding_norms(self) -> Array | None:
         """Norm of the rounding of each regressor over these rows, shape (K,); None where it is not known."""
-        return None if self.rounding is None else np.asarray(self.rounding * math.sqrt(self.n_obs))
+        return None if self.rounding is None else np.asarray(self.rounding * np.linalg.norm(self.x, axis=0))
 
     @property
     def group_of_unit(self) -> Codes:
@@ -206,7 +207,7 @@ def make_design(panel: Panel) -> Design:
         effects=TwoWay(panel.unit_codes, panel.time_codes),
         origin=panel.origin,
         frequency=panel.frequency,
-        rounding=norms(x) / math.sqrt(len(x)),
+        rounding=norms(x) / np.maximum(np.linalg.norm(x, axis=0), np.finfo(float).tiny),
     )
 
 

@@ -45,11 +45,10 @@ def _rounding(block: Block, design: Design) -> Array:
     """Return the norm of the rounding of a block's columns, shape (q,); zero of what is none of its regressors."""
     found = np.zeros((block.regressors.shape[1], block.width))
     if design.rounding is not None and block.role == "slope":
-        code = np.zeros(design.n_obs, dtype=np.intp) if block.code is None else block.code
-        rows = np.bincount(code, minlength=block.width)
+        sizes = np.linalg.norm(block.columns, axis=0).reshape(found.shape)
         for k, column in enumerate(block.regressors.T):
             own = np.flatnonzero((design.x == column[:, None]).all(axis=0))
-            found[k] = design.rounding[own[0]] * np.sqrt(rows) if own.size else 0.0
+            found[k] = design.rounding[own[0]] * sizes[k] if own.size else 0.0
     return found.ravel()
 
 
