@@ -1,4 +1,4 @@
-"""The panel: a long table with roles, read from four formats, validated, with a ledger of every change."""
+"""The panel: a long table with roles, read from files of many kinds, validated, with a ledger of every change."""
 
 from __future__ import annotations
 
