@@ -17,6 +17,9 @@ from cbec_bayes.estimands import UNIT_EFFECT_COLUMNS
 from cbec_bayes.estimands.contrasts import ranks
 from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors
 from cbec_bayes.estimands.shrinkage import shrinkage_path
+from cbec_bayes.jobs.fit import fit_folder
+from cbec_bayes.jobs.fit_settings import read_settings
+from cbec_bayes.runtime.errors import InputError
 from tests.support.regressions import load
 
 PANEL = ["--outcome", "gross product", "--exposure", "pcap", "--controls", "pc,emp", "--unit", "州", "--time", "year"]
@@ -78,10 +81,56 @@ def test_without_groups_there_is_one_slope(program, tmp_path):
     ],
 )
 def test_bad_input_is_one_line(program, tmp_path, arguments, message):
-    status, out, err = program("--data", "panel.csv", *PANEL, *arguments, "--out", "o")
+    options = dict(zip([*PANEL, *arguments][::2], [*PANEL, *arguments][1::2], strict=True))
+    given = [part for option in options.items() for part in option]
+    status, out, err = program("--data", "panel.csv", *given, "--out", "o")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
     assert not (tmp_path / "o").exists()
+
+
+def test_an_option_that_is_given_twice_is_refused(program, tmp_path):
+    for twice, said in ((["--group", "region", "--group", "year"], "--group"), (["--unit", "x"], "--unit")):
+        status, out, err = program("--data", "panel.csv", *PANEL, *twice, "--out", "o")
+        assert (status, out, err) == (2, "", f"error: {said} is given 2 times; give it once\n")
+    assert not (tmp_path / "o").exists()
+
+
+def test_what_is_said_of_the_file_is_kept_with_the_fit(program, tmp_path):
+    frame = pd.read_csv("panel.csv").rename(columns={"emp": "emp, in thousands"}).replace({"region": {"r6": "r/6"}})
+    frame.loc[3, "pc"] = -99
+    frame.to_csv("own.csv", index=False, sep=";", decimal=",", encoding="latin-1", errors="replace")
+    frame.rename(columns={"州": "state"}).to_csv("own.csv", index=False, sep=";", decimal=",", encoding="latin-1")
+    columns = [
+        "--outcome",
+        "gross product",
+        "--exposure",
+        "pcap",
+        "--unit",
+        "state",
+        "--time",
+        "year",
+        "--group",
+        "region",
+    ]
+    regressors = ["--controls", "pc", "--control", "emp, in thousands"]
+    said = ["--encoding", "latin-1", "--missing", "-9,-99", "--where", "year >= 1975", "--frequency", "year"]
+    status, out, err = program(
+        "--data", "own.csv", *columns, *regressors, *said, "--model", "complete_pooling", "--out", "o"
+    )
+    assert (status, err) == (0, "")
+    kept = frame[(frame["year"] >= 1975) & (frame["pc"] != -99)]
+    assert f"{(frame['year'] >= 1975).sum()} of {len(frame)} rows meet --where year >= 1975" in out
+    held = read_settings(tmp_path / "o")
+    assert held["reading"] == {
+        "encoding": "latin-1", "missing": ["-9", "-99"], "where": "year >= 1975", "frequency": "year"
+    }  # fmt: skip
+    assert held["controls"] == ["pc", "emp, in thousands"]
+    assert fit_folder(tmp_path / "o").fit.design.n_obs == len(kept)
+    for wrong in ({"where": 3}, {"frequency": "yearly"}, {"x": "y"}, [1], {"missing": "-9"}):
+        (tmp_path / "o" / "fit.json").write_text(json.dumps(held | {"reading": wrong}))
+        with pytest.raises(InputError, match="no folder of a fit"):
+            read_settings(tmp_path / "o")
 
 
 def test_the_path_runs_from_one_table_to_the_other():

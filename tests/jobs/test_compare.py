@@ -105,7 +105,7 @@ def test_a_limit_in_which_a_group_cannot_stand_alone_has_a_reason(capsys):
 def test_a_limit_that_misses_a_gate_is_blank_and_has_a_reason(found, compared, monkeypatch, limit):
     def with_divergences(design, model, **options):
         made = fit(design, model, **options)
-        missed = replace(made.diagnostics, divergences=7) if model == limit else made.diagnostics
+        missed = replace(made.diagnostics, divergences=7) if model.name == limit else made.diagnostics
         return replace(made, diagnostics=missed)
 
     monkeypatch.setattr("cbec_bayes.jobs.compare.fit", with_divergences)

@@ -228,7 +228,6 @@ def test_moments_are_open_netcdf_of_a_version(tmp_path):
     ("change", "message"),
     [
         ({"firm": None}, "the cell is blank"),
-        ({"sector": None}, "the cell is blank"),
         ({"year": None}, "the cell is blank"),
         ({"y": "many"}, "'many' is not a number"),
         ({"y": np.inf}, "the value is infinite"),
@@ -242,6 +241,15 @@ def test_rows_that_cannot_be_used(tmp_path, change, message):
         frame.loc[40, column] = value
     with pytest.raises(InputError, match=message):
         gather([frame.iloc[:30], frame.iloc[30:]], ROLES)
+
+
+def test_a_row_without_a_group_is_left_out(tmp_path):
+    frame = table()
+    without = frame.assign(sector=frame["sector"].astype(object))
+    without.loc[40, "sector"] = None
+    found, expected = (gather([one.iloc[:30], one.iloc[30:]], ROLES) for one in (without, frame.drop(index=40)))
+    assert (found.dropped, found.n_obs) == (expected.dropped + 1, expected.n_obs)
+    np.testing.assert_allclose(found.within, expected.within)
 
 
 def test_datasets_that_cannot_be_read(tmp_path):

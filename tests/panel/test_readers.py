@@ -80,7 +80,7 @@ def test_csv_rows_are_lines_of_the_file(tmp_path):
 def test_csv_columns_become_numbers_only_without_loss(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(
-        "code,firm,whole,real,mixed,date,none\n007,91110000600037341,1,0.1,1,2015-01-01,\n010,2,-2,1e-3,NA,2016-01-01,\n"
+        "code,firm,whole,real,mixed,date,none\n007,91110000600037341,1,0.1,1,2015-01-01,\n010,2,-2,1e-3,n/a,2016-01-01,\n"
     )
     frame = read_frame(path)
     assert [frame[name].tolist() for name in ("code", "firm", "whole", "real", "mixed", "date")] == [
@@ -88,7 +88,7 @@ def test_csv_columns_become_numbers_only_without_loss(tmp_path):
         ["91110000600037341", "2"],
         [1, -2],
         [0.1, 1e-3],
-        ["1", "NA"],
+        ["1", "n/a"],
         ["2015-01-01", "2016-01-01"],
     ]
     assert frame["none"].isna().all()
@@ -97,7 +97,11 @@ def test_csv_columns_become_numbers_only_without_loss(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.xls", b"x", r"unknown kind of file '.xls'; .csv, .parquet, .xlsx, .dta can be read"),
+        (
+            "t.xls",
+            b"x",
+            r"unknown kind of file '.xls'; .csv, .tsv, .parquet, .xlsx, .dta, .csv.gz, .tsv.gz can be read",
+        ),
         ("t", b"x", "unknown kind of file ''"),
         ("t.csv", b"", "the file is empty"),
         ("t.csv", b"a,b\n", "a header but no rows"),
@@ -105,8 +109,8 @@ def test_csv_columns_become_numbers_only_without_loss(tmp_path):
         ("t.csv", b",b\n1,2\n", "row 1: the header has a column without a name"),
         ("t.csv", b"b,,\n1,2,3\n", "row 1: the header has a column without a name"),
         ("t.csv", "省份,b\n1,2\n".encode("gbk"), "row 1: not UTF-8"),
-        ("t.csv", b"a;b\n1;2\n", "row 1: the columns are separated by semicolons"),
-        ("t.csv", b"a\tb\n1\t2\n", "row 1: the columns are separated by tabs"),
+        ("t.csv.gz", b"a,b\n1,2\n", "not readable as gzip"),
+        ("t.gz", b"a,b\n1,2\n", "unknown kind of file '.gz'"),
         ("t.parquet", b"", "the file is empty"),
         ("t.parquet", b"nonsense", "not readable as Parquet"),
         ("t.xlsx", b"", "the file is empty"),

@@ -109,9 +109,9 @@ case("nothing", 2, "the file is empty", text(lambda _: ""))
 case("blank lines alone", 2, "the file is empty", text(lambda _: "\n\n\n"))
 case("a header alone", 2, "a header but no rows", lines(lambda rows: rows[:1]))
 case("no header", 2, "no such column", lines(lambda rows: rows[1:]))
-case("semicolons", 2, "separated by semicolons", text(lambda t: t.replace(",", ";")))
-case("tabs", 2, "separated by tabs", text(lambda t: t.replace(",", "\t")))
-case("pipes", 2, "no such column", text(lambda t: t.replace(",", "|")))
+case("semicolons", 0, "separated by semicolons", text(lambda t: t.replace(",", ";")))
+case("tabs", 0, "Origin: observed", text(lambda t: t.replace(",", "\t")))
+case("pipes", 0, "separated by vertical bars", text(lambda t: t.replace(",", "|")))
 case("an open quote", 2, "not readable as CSV", lines(lambda rows: [*rows[:4], '"' + rows[4], *rows[5:]]))
 case(
     "a short line",
@@ -137,7 +137,6 @@ for bad in (
     "$3",
     "(3)",
     "3-",
-    "NA",
     "n/a",
     "-",
     "?",
@@ -156,15 +155,24 @@ case("nan", 0, "59 of 60", cell("x", "nan"))
 case("a blank cell", 0, "59 of 60", cell("y", ""))
 case("a blank unit", 2, "the cell is blank", cell("city", ""))
 case("a blank period", 2, "the cell is blank", cell("year", ""))
-case("a blank group", 2, "the cell is blank", cell("region", ""))
-case("a period that is text", 2, "is not a number", cell("year", "first"))
+case("a blank group", 0, "59 of 60", cell("region", ""))
+case("NA for a number", 0, "59 of 60", cell("x", "NA"))
+case("a point for a number", 0, "59 of 60", cell("y", "."))
+case("a code for a missing cell", 0, "59 of 60", cell("y", -99), missing="-9,-99")
+case("a period that is text", 2, "is no period", cell("year", "first"))
 case("a period that is infinite", 2, "infinite", cell("year", "inf"))
 case("dates for years", 0, "Origin: observed", csv(lambda f: f.assign(year=[f"{y}-12-31" for y in f["year"]])))
 case(
+    "dates for months",
+    0,
+    "read as months, 2010M01 to 2010M05",
+    csv(lambda f: f.assign(year=[f"2010-{1 + k % 5:02d}-01" for k in range(len(f))])),
+)
+case(
     "several dates in a year",
     2,
-    "several dates",
-    csv(lambda f: f.assign(year=[f"2010-{1 + k % 5:02d}-01" for k in range(len(f))])),
+    "several dates in 2011",
+    csv(lambda f: f.assign(year=["2011-06-30" if k == 12 else f"{y}-12-31" for k, y in enumerate(f["year"])])),
 )
 case("a date among years", 2, "is not a date", cell("year", "2011-01-01"))
 case("a row twice", 2, "twice", csv(lambda f: pd.concat([f, f.iloc[[4]]])))

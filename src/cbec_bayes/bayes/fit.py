@@ -27,7 +27,7 @@ from cbec_bayes.bayes.posterior import store
 from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
-from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.design import Design, exact_groups
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -136,6 +136,23 @@ class PanelFit:
         return tuple(found)
 
 
+def _require_errors(blocks: Blocks) -> None:
+    """Raise `InputError` where the scale of errors would be zero: what samples it would go on without an end."""
+    model, design = blocks.model, blocks.design
+    slopes = model.choice("group_slope") != "off"
+    if not (slopes or model.residuals.by_group):
+        return
+    exact = exact_groups(design)
+    named = "group" + (f" '{exact[0]}'" if len(exact) == 1 else f"s {', '.join(exact)}") if exact else ""
+    explains = "regressors, unit and period effects explain the outcome without an error"
+    if exact and model.residuals.by_group:
+        raise InputError(
+            f"in {named}, {explains}: no spread of its errors is known, and '{model.name}' has one by group"
+        )
+    if slopes and len(exact) == len(design.groups) > 0:
+        raise InputError(f"in every group ({', '.join(exact)}) {explains}: nothing is left to estimate from")
+
+
 def fit(
     design: Design | PanelMoments,
     model: str | PanelModel | None = None,
@@ -188,6 +205,7 @@ def fit(
     moments = isinstance(design, PanelMoments)
     blocks = blocks_of_moments(design, model) if isinstance(design, PanelMoments) else blocks_for(design, model)
     chosen = blocks.model
+    _require_errors(blocks)
     priors = resolve(chosen, blocks.design)
     attrs = {"model": chosen.name, "question": chosen.question}
     if moments and engine == "pymc":

@@ -37,6 +37,13 @@ def row_coordinates(design: Design) -> dict[str, tuple[str, list[str]]]:
     }
 
 
+def observed(design: Design) -> Any:
+    """Return the outcome as a dataset, as the group ``observed_data`` has it."""
+    import xarray as xr
+
+    return xr.Dataset({design.outcome: ("obs", design.y)}, {"obs": np.arange(design.n_obs)})
+
+
 def regressors(design: Design) -> Any:
     """Return exposure and controls as a dataset, as the group ``constant_data`` has them."""
     import xarray as xr

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.model.blocks import Blocks, time_labels
+from cbec_bayes.bayes.model.blocks import Blocks, stored, time_labels
 from cbec_bayes.bayes.model.densities import log_density
 from cbec_bayes.bayes.observations import (
     GIVEN_EFFECTS,
     densities_given_others,
     density_group,
     located,
+    observed,
     regressors,
     with_groups,
 )
@@ -180,21 +181,17 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     if len(collapsed.sigmas) > 1:
         dims["sigma"] = ["group"]
     dims |= {name: ["group"] for name in posterior if name.startswith(("group_mean_", "group_total_slope"))}
-    log_prior = {name: shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
+    log_prior = {stored(name): shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
     content: dict[str, Any] = {
         "posterior": posterior,
         "sample_stats": {"lp": shaped(collapsed.log_posterior(points)) if drawn.lp is None else drawn.lp},
         "log_prior": log_prior,
     }
-    if design.counted is None:
-        content["observed_data"] = {design.outcome: design.y}
-        dims[design.outcome] = ["obs"]
     coords: dict[str, Any] = {
         "unit": list(design.units),
         "time": list(time_labels(design)),
         "group": list(design.groups),
         "coef": list(design.terms[1:]),
-        "obs": np.arange(len(design.y)),
     }
     for block in blocks.variables:
         coords |= {dim: list(labels) for dim, labels in zip(block.dims, block.labels, strict=True)}
@@ -206,8 +203,10 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         coords={name: labels for name, labels in coords.items() if name in used},
         dims={name: names for name, names in dims.items() if names},
     )
+    if design.counted is None:  # apart from the draws: the outcome may have the name of one of their variables
+        with_groups(tree, {"observed_data": observed(design)})
     if design.counted is None and len(points) * design.n_obs <= POINTWISE_MAX:
-        data = {"observed_data": tree["observed_data"].to_dataset(), "constant_data": regressors(design)}
+        data = {"observed_data": observed(design), "constant_data": regressors(design)}
         with_groups(tree, {name: located(dataset, design) for name, dataset in data.items()})
         densities = _densities(blocks, collapsed, points, everything, (chains, draws))
         with_groups(tree, {} if densities is None else {"log_likelihood": densities})

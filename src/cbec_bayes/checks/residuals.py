@@ -122,7 +122,7 @@ def statistics(design: Design, outcomes: Array) -> dict[tuple[str, str], Array]:
     """Return every statistic of outcomes, shape (S, n): by name and what it is of, each of shape (S,)."""
     within = design.effects.within(np.column_stack([design.x, outcomes.T]))
     x, y = within[:, : design.x.shape[1]], within[:, design.x.shape[1] :]
-    q = np.linalg.qr(x[:, list(identified(design.x, x))])[0]
+    q = np.linalg.qr(x[:, list(identified(design.x, x, rounding=design.rounding_norms))])[0]
     e = (y - q @ (q.T @ y)).T
     sd = np.sqrt((e**2).mean(axis=1))
     found = {

@@ -44,7 +44,8 @@ class BatchFit:
     @property
     def t(self) -> Array:
         """Estimate over standard error, shape (S, K)."""
-        return self.estimate / self.se
+        with np.errstate(divide="ignore", invalid="ignore"):  # nor has its slope of zero an error
+            return np.asarray(self.estimate / self.se)
 
     @property
     def p(self) -> Array:
@@ -122,8 +123,9 @@ class PreparedRegression:
             constant[block] = mean - self.means @ slopes
             of_mean = np.einsum("k,kgs->gs", self.means, by_cluster)
             constant_se[block] = np.sqrt(self.factor * np.einsum("gs,gs->s", of_mean, of_mean))
-            r2[block] = 1 - rss / np.einsum("ms,ms->s", y, y)
-            r2_within[block] = 1 - rss / tss_within
+            with np.errstate(divide="ignore", invalid="ignore"):  # an outcome that does not vary has no share explained
+                r2[block] = 1 - rss / np.einsum("ms,ms->s", y, y)
+                r2_within[block] = 1 - rss / tss_within
         return BatchFit(
             estimate=estimate, se=se, constant=constant, constant_se=constant_se, r2=r2, r2_within=r2_within, df=self.df
         )
@@ -154,7 +156,7 @@ def prepare(
     used = sample(part, ssc)
     rows = used.y.astype(np.intp)
     within = used.effects.within(used.x)
-    kept = identified(used.x, within)
+    kept = identified(used.x, within, rounding=used.rounding_norms)
     if not kept:
         raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
     n_obs, rank, n_units = used.n_obs, used.effects.rank, len(used.units)

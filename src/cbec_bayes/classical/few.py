@@ -132,7 +132,8 @@ def few_clusters(
 
     Notes
     -----
-    With more than `MOST_CLUSTERS` clusters there is CRV1 alone, and NaN for the rest.
+    With more than `MOST_CLUSTERS` clusters there is CRV1 alone, and NaN for the rest; where residuals
+    are rounding there are slopes alone.
 
     CRV3 and the restricted wild cluster bootstrap: MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and
     bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38; Webb (2023) for six-point
@@ -141,7 +142,7 @@ def few_clusters(
     """
     ssc = convention(ssc) if isinstance(ssc, str) else ssc
     fit = twfe(design, terms, ssc=ssc)
-    if fit.n_units > MOST_CLUSTERS:
+    if fit.n_units > MOST_CLUSTERS or fit.is_exact:
         none = np.full(len(fit.terms), np.nan)
         weights = weights_for(fit.n_units, replications)
         unknown = dict.fromkeys(("cr2_se", "cr2_df", "cr2_p", "crv3_se", "crv3_p", "wild_p"), none)

@@ -14,6 +14,7 @@ from scipy import stats
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fits import crv1, crv1_directly
 from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.precision import is_rounding
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
@@ -46,6 +47,10 @@ class Regression:
         Sum of squared residuals.
     convention
         What the standard errors and p-values follow.
+    is_exact
+        Whether residuals are no more than rounding: there are then no standard errors.
+    is_tangled
+        Whether the slope of the first term is one only because a term that goes with it was left out.
     """
 
     outcome: str
@@ -65,6 +70,8 @@ class Regression:
     r2_within_adjusted: float
     rss: float
     convention: Convention
+    is_exact: bool = False
+    is_tangled: bool = False
 
     @property
     def t(self) -> Array:
@@ -168,6 +175,14 @@ def sample(design: Design, ssc: Convention) -> Design:
     return used
 
 
+def _is_tangled(design: Design) -> bool:
+    """Return whether the other regressors explain the first one, which would then be left out if it came last."""
+    last = design.keeping((*design.terms[1:], design.terms[0]))
+    kept = identified(last.x, last.effects.within(last.x), rounding=last.rounding_norms)
+    varies = identified(last.x[:, -1:], last.effects.within(last.x[:, -1:]))
+    return len(varies) == 1 and len(last.terms) - 1 not in kept
+
+
 MANY = 50
 """Regressions from which on they are run directly where a table has so many."""
 
@@ -204,7 +219,7 @@ def twfe(
     """
     ssc = convention(ssc) if isinstance(ssc, str) else ssc
     used = sample(design if terms is None else design.keeping(terms), ssc)
-    kept = identified(used.x, used.effects.within(used.x))
+    kept = identified(used.x, used.effects.within(used.x), rounding=used.rounding_norms)
     if not kept:
         raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
     free = used.n_obs - len(kept) - used.effects.rank
@@ -219,6 +234,13 @@ def twfe(
     at = list(kept)
     rank = used.effects.rank
     estimate[at] = slopes
+    rounding = np.zeros(len(at)) if used.rounding_norms is None else used.rounding_norms[at]
+    within = used.effects.within(used.y)
+    exact = is_rounding(residual, used.y, slopes, rounding)
+    if exact:  # what is left has the size of rounding, and so would standard errors
+        root = np.full_like(root, np.nan)
+        if is_rounding(within, used.y, slopes[:0], rounding[:0]):  # and so would slopes
+            estimate[at] = slopes = np.zeros_like(slopes)
     if len(used.units) == 2:  # two clusters' scores add up to nothing each: what is left is rounding, no variance
         root = np.full_like(root, np.nan)
     root = root * np.sqrt(ssc.factor(used.n_obs, len(kept), len(used.units), rank))
@@ -226,8 +248,10 @@ def twfe(
     se[at] = np.linalg.norm(root, axis=1)
     rss = float(residual @ residual)
     tss = float(((used.y - used.y.mean()) ** 2).sum())
-    within = used.effects.within(used.y)
     tss_within = float(within @ within)
+    # Shares of what does not vary are not defined.
+    share = rss / tss if tss > 0 else math.nan
+    share_within = rss / tss_within if tss_within > 0 and slopes.any() else math.nan
     means = used.x[:, at].mean(axis=0)
     return Regression(
         outcome=used.outcome,
@@ -242,10 +266,12 @@ def twfe(
         n_obs=used.n_obs,
         n_units=len(used.units),
         n_times=len(used.times),
-        r2=1 - rss / tss,
-        r2_adjusted=1 - rss / tss * (used.n_obs - 1) / free,
-        r2_within=1 - rss / tss_within,
-        r2_within_adjusted=1 - rss / tss_within * (used.n_obs - rank) / free,
+        r2=1 - share,
+        r2_adjusted=1 - share * (used.n_obs - 1) / free,
+        r2_within=1 - share_within,
+        r2_within_adjusted=1 - share_within * (used.n_obs - rank) / free,
         rss=rss,
         convention=ssc,
+        is_exact=exact,
+        is_tangled=len(kept) < len(used.terms) and _is_tangled(used),
     )

@@ -82,10 +82,16 @@ def fit_columns(
         on_progress(Progress("regressions", done, len(columns)))
         part = design if column.group is None else design.of_group(column.group)
         try:
-            fitted.append(FittedColumn(column, twfe(part, column.terms, ssc=ssc, directly=len(columns) > MANY), ""))
+            fit = twfe(part, column.terms, ssc=ssc, directly=len(columns) > MANY)
         except InputError as error:
             fitted.append(FittedColumn(column, None, error.message))
+            continue
+        untold = fit.is_tangled and not column.printed
+        fitted.append(FittedColumn(column, None if untold else fit, _TANGLED if untold else ""))
     return tuple(fitted)
+
+
+_TANGLED = "the exposure and the controls that go with it have no slopes of their own"
 
 
 def few_cluster_columns(
@@ -108,9 +114,11 @@ def few_cluster_columns(
         on_progress(Progress("few-cluster methods", done, len(columns)))
         part = design if column.group is None else design.of_group(column.group)
         try:
-            found[column.key] = few_clusters(part, column.terms, ssc=ssc, **options)
+            few = few_clusters(part, column.terms, ssc=ssc, **options)
         except InputError:
             continue
+        if column.printed or not few.regression.is_tangled:
+            found[column.key] = few
     return found
 
 

@@ -13,16 +13,23 @@ from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_tab
 from cbec_bayes.commands.folders import content_of, fit_of, itself, places, read_from
 from cbec_bayes.commands.options import (
     Ci,
+    Collinearity,
+    Control,
     Controls,
     Convention,
+    Decimal,
+    Encoding,
     Engine,
     Exposure,
     ExposureIfAny,
     FitFolder,
     FitSeed,
+    Frequency,
     Fresh,
     Group,
+    GroupAt,
     Json,
+    Missing,
     ModelIfAny,
     MomentsFile,
     Neighbours,
@@ -35,6 +42,7 @@ from cbec_bayes.commands.options import (
     Rope,
     Scheduler,
     Seed,
+    Sheet,
     Time,
     TimeIfAny,
     TlsCa,
@@ -43,6 +51,7 @@ from cbec_bayes.commands.options import (
     Unit,
     UnitIfAny,
     UnitSlopes,
+    Where,
     Workers,
     cluster,
     names,
@@ -67,6 +76,7 @@ def fit(
     unit: UnitIfAny = None,
     time: TimeIfAny = None,
     controls: Controls = "",
+    control: Control = None,
     group: Group = None,
     model: ModelIfAny = None,
     engine: Engine = "auto",
@@ -77,6 +87,14 @@ def fit(
     ci: Ci = CI_PROB,
     unit_slopes: UnitSlopes = False,
     neighbours: Neighbours = True,
+    where: Where = None,
+    missing: Missing = "",
+    frequency: Frequency = None,
+    group_at: GroupAt = None,
+    collinearity: Collinearity = "refuse",
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     out: Out = None,
     seed: Seed = 1,
     fresh: Fresh = False,
@@ -85,15 +103,20 @@ def fit(
 ) -> None:
     """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
     named = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
-    _one_panel(named, {"--controls": controls or None, "--group": group}, moments)
+    read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
+    read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
+    regressors = [*names(controls), *(control or ())]
+    further: dict[str, object] = {"--controls": regressors or None, "--group": group}
+    further |= {f"--{name.replace('_', '-')}": value for name, value in read.items() if name != "collinearity"}
+    _one_panel(named, further, moments)
     request = Request(command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, n_steps=3)
     more = {"rope": rope, "prior_scale": prior_scale, "ci": ci, "unit_slopes": unit_slopes, "neighbours": neighbours}
     if moments is not None:
         _fit_moments(request, moments, {"model": model, "seed": seed}, more)
         return
-    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
+    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "engine": engine, "ssc": convention, "seed": seed}
-    _fit_panel(request, Path(str(data)), asked, more)
+    _fit_panel(request, Path(str(data)), {**asked, "read": read}, more)
 
 
 def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments: Path | None) -> None:
@@ -103,7 +126,7 @@ def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments
         if missing:
             raise InputError(f"missing option {', '.join(missing)}; or give --moments")
         return
-    given = [name for name, value in {**needed, **more}.items() if value is not None]
+    given = [name for name, value in {**needed, **more}.items() if value not in (None, ())]
     if given:
         raise InputError(f"moments have their columns already: leave out {', '.join(given)}")
 
@@ -112,8 +135,10 @@ def _fit_panel(request: Request, data: Path, asked: dict[str, Any], more: Mappin
     from cbec_bayes.jobs.fit import fit_file
     from cbec_bayes.jobs.fit_settings import FitOptions, content, model_files, settings_of
     from cbec_bayes.jobs.fit_tables import FILES
+    from cbec_bayes.panel.reading import Reading
 
     asked = {**asked, "options": FitOptions(**more), "folder": request.out}
+    asked["reading"] = Reading(**asked.pop("read"))
 
     def depends() -> Mapping[str, Any]:
         return content(settings_of(data, **asked), request.out)

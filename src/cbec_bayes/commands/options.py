@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from cbec_bayes.runtime.cluster import Cluster
 from cbec_bayes.runtime.errors import InputError
@@ -99,6 +100,18 @@ def cluster(address: str | None, ca: Path | None, certificate: Path | None, key:
     return None
 
 
+class GivenOnce(TyperCommand):
+    """A command that refuses an option which is given twice, instead of taking the last one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments; an option that comes twice, and is not one of several, is an `InputError`."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for one in order:
+            if order.count(one) > 1 and one.param_type_name == "option" and not getattr(one, "multiple", False):
+                raise InputError(f"{one.opts[0]} is given {order.count(one)} times; give it once")
+        return super().parse_args(ctx, args)
+
+
 def names(text: str) -> list[str]:
     """Return the names in a text that are separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
@@ -107,7 +120,9 @@ def names(text: str) -> list[str]:
 _OUTCOME = typer.Option("--outcome", metavar="COLUMN", help="What is explained.", autocompletion=column_names)
 _EXPOSURE = typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.", autocompletion=column_names)
 _UNIT = typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...", autocompletion=column_names)
-_TIME = typer.Option("--time", metavar="COLUMN", help="Year or other numeric period.", autocompletion=column_names)
+_TIME = typer.Option(
+    "--time", metavar="COLUMN", help="Year, quarter, month, date or number of the period.", autocompletion=column_names
+)
 
 Outcome = Annotated[str, _OUTCOME]
 Exposure = Annotated[str, _EXPOSURE]
@@ -118,6 +133,50 @@ ExposureIfAny = Annotated[str | None, _EXPOSURE]
 UnitIfAny = Annotated[str | None, _UNIT]
 TimeIfAny = Annotated[str | None, _TIME]
 Controls = Annotated[str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")]
+Control = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control", metavar="COLUMN", help="One further regressor, whatever signs its name has; may be given again."
+    ),
+]
+Sheet = Annotated[
+    str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", metavar="NAME", help="Of a text file, as latin-1; default utf-8.")
+]
+Decimal = Annotated[
+    str | None,
+    typer.Option("--decimal", metavar="SIGN", help="Sign before decimals of a text file; default what its cells show."),
+]
+Missing = Annotated[
+    str, typer.Option("--missing", metavar="CODES", help="Codes of missing cells, separated by commas, as -9,-99.")
+]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", metavar="CONDITION", help='Rows to take, as "year >= 2000 and sector in (3, 4)".'),
+]
+Frequency = Annotated[
+    str | None,
+    typer.Option(
+        "--frequency",
+        metavar="NAME",
+        help="How often a period comes: year, half, quarter, month, week, day, or number for numbers as they are; "
+        "default what the cells say.",
+    ),
+]
+GroupAt = Annotated[
+    str | None,
+    typer.Option("--group-at", metavar="WHEN", help="Group of a unit that changes it: the first or the last."),
+]
+Collinearity = Annotated[
+    str,
+    typer.Option(
+        "--collinearity",
+        metavar="CHOICE",
+        help="What becomes of a control that others explain: refuse or drop, with a sentence.",
+    ),
+]
 Group = Annotated[
     str | None,
     typer.Option(
@@ -125,7 +184,8 @@ Group = Annotated[
     ),
 ]
 PanelFile = Annotated[
-    Path | None, typer.Option("--data", metavar="FILE", help="The panel: .csv, .parquet, .xlsx or .dta.")
+    Path | None,
+    typer.Option("--data", metavar="FILE", help="The panel: .csv or .tsv (also .gz), .parquet, .xlsx or .dta."),
 ]
 MomentsFile = Annotated[
     Path | None, typer.Option("--moments", metavar="FILE", help="What `moments` wrote, in the place of the panel.")

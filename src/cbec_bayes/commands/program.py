@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cbec_bayes.commands import calibration, fitting, lists, printed, specifications, studies
-from cbec_bayes.commands.options import check_arguments
+from cbec_bayes.commands.options import GivenOnce, check_arguments
 from cbec_bayes.commands.terminal import (
     DEBUG,
     asks_for_tracebacks,
@@ -46,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _command in COMMANDS:
-    app.command()(_command)
+    app.command(cls=GivenOnce)(_command)
 
 
 @app.callback(invoke_without_command=True)

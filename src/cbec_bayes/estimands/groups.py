@@ -354,4 +354,6 @@ def _regression(fit: PanelFit, group: str | None, ssc: str) -> tuple[float | Non
         if group is None:
             raise
         return None, None
+    if found.is_tangled:  # its slope is one with that of a control, and not its own
+        return None, None
     return float(found.estimate[0]), float(found.se[0])

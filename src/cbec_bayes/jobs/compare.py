@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.model.carried import carried
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
 from cbec_bayes.estimands.groups import effects as effects_of
@@ -193,7 +195,8 @@ def compare(
             )
             continue
         try:
-            limit = fit(design, name, seed=seed, on_progress=on_progress)
+            member = carried(load_panel_model(name), design).model  # a spread that is none cannot be sampled
+            limit = fit(design, member, seed=seed, on_progress=on_progress)
             limit.diagnostics.require()
         except (InputError, GateError) as error:
             reasons[name] = str(error)

@@ -25,6 +25,7 @@ from cbec_bayes.jobs.fit_settings import (
     model_of,
     options_of,
     read_settings,
+    reading_of,
     seen_from,
     settings_of,
 )
@@ -33,6 +34,7 @@ from cbec_bayes.jobs.moments_file import load_moments
 from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
 from cbec_bayes.panel import Roles, read_panel
 from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.opening import file_digest, read_json
@@ -61,6 +63,7 @@ def fit_file(
     engine: str = "auto",
     ssc: str = "reghdfe",
     seed: int = 1,
+    reading: Reading = READING,
     options: FitOptions = OPTIONS,
     folder: Path | None = None,
     kept: Path | None = None,
@@ -82,6 +85,8 @@ def fit_file(
         Convention of the clustered standard errors.
     seed
         Of everything random.
+    reading
+        How the file is to be read.
     options
         What else is asked for.
     folder
@@ -104,9 +109,8 @@ def fit_file(
     convention(ssc)
     options.of(asked_model(model))
     on_progress(Progress("reading the panel"))
-    panel = read_panel(
-        file, Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
-    )
+    roles = Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
+    panel = read_panel(file, roles, reading=reading)
     design = make_design(panel)
     _require_errors(design, file)
     told = _member(model, design)
@@ -137,6 +141,7 @@ def fit_file(
         engine=engine,
         ssc=ssc,
         seed=seed,
+        reading=reading,
         options=options,
         folder=folder,
     )
@@ -246,12 +251,13 @@ def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress
     settings = read_settings(folder, seed=seed)
     holds = receipts.read(folder, "fit", receipts.digest("fit", content(settings, folder))) is not None
     options = options_of(settings)
-    left_out = ("data", "sha256", "model", "model_sha256", *asdict(options))
+    left_out = ("data", "sha256", "model", "model_sha256", "reading", *asdict(options))
     asked = {name: value for name, value in settings.items() if name not in left_out}
     found = fit_file(
         data_of(settings, folder),
         **asked,
         model=model_of(settings, folder),
+        reading=reading_of(settings),
         options=options,
         folder=folder,
         kept=folder if holds else None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
+from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import CI_PROB, LARGEST_SEED
@@ -120,6 +121,7 @@ def settings_of(
     *,
     model: str | None,
     controls: Sequence[str],
+    reading: Reading = READING,
     options: FitOptions = OPTIONS,
     folder: Path | None = None,
     **asked: Any,
@@ -153,6 +155,11 @@ def seen_from(folder: Path | None, file: Path) -> str:
         return Path(os.path.relpath(at, (folder or Path()).resolve())).as_posix()
     except ValueError:
         return at.as_posix()
+
+
+def reading_of(settings: Mapping[str, Any]) -> Reading:
+    """Return how the fit's file is read, as fit.json holds it."""
+    return Reading.from_dict(settings.get("reading", {}))
 
 
 def content(settings: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
@@ -263,7 +270,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
         raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
     settings = {}
     if isinstance(held, dict) and held.keys() >= set(_ASKED):
-        more = {"model_sha256": None, **_OPTIONS}
+        more = {"model_sha256": None, "reading": {}, **_OPTIONS}
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
@@ -279,6 +286,10 @@ def options_of(settings: Mapping[str, Any]) -> FitOptions:
 def _is_settings(held: Mapping[str, Any]) -> bool:
     """Return whether each of the settings has its type: the file may have been written, or edited, by anyone."""
     if not held:
+        return False
+    try:
+        reading_of(held)
+    except (InputError, TypeError, AttributeError):
         return False
     seed, controls = held["seed"], held["controls"]
     words = [held[name] for name in _ASKED if name not in ("seed", "controls", "group", "model")]

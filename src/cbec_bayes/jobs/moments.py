@@ -18,8 +18,7 @@ from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.jobs.moments_file import SEAL
 from cbec_bayes.panel import Roles, read_frame
 from cbec_bayes.panel.bounds import plain_batch, require_texts, texts_of
-from cbec_bayes.panel.cells import Source, row_numbers
-from cbec_bayes.panel.within import Array
+from cbec_bayes.panel.cells import BLANK_NAMES, Source, row_numbers
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.folder import spare
@@ -130,45 +129,53 @@ def begin(roles: Roles, origin: Origin) -> Gathering:
 
 
 def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | str | None = None) -> None:
-    """Add a frame's rows; those with a missing cell are counted and left out.
+    """Add a frame's rows; those with a missing cell, or no group, are counted and left out.
 
     Raises
     ------
     InputError
-        A column is missing or has text where numbers belong; a unit has a period twice, or two groups; a unit, a period
-        or a group is blank, or cannot be named so.
+        A column is missing or has text where numbers belong; a unit has a period twice, or two groups; a unit or a
+        period is blank, or a name cannot be one.
     """
     if frame.empty:
         return
     source = Source(frame, row_numbers(frame), file)
     source.require(roles.columns)
     values = np.column_stack([source.measured(name) for name in roles.measured])
-    times = _periods(source, roles.time)
+    periods = source.periods(roles.time)
+    times = periods.times
     units = _labels(source, roles.unit)
-    groups = None if roles.group is None else _labels(source, roles.group, fault_of_group)
+    groups = None if roles.group is None else _labels(source, roles.group, fault_of_group, required=False)
     kept = ~np.isnan(values).any(axis=1)
+    kept &= True if groups is None else np.asarray(groups != "")
     found.dropped += int((~kept).sum())
     if not kept.all():
         values, times, units = values[kept], times[kept], units[kept]
         groups = None if groups is None else groups[kept]
     try:
+        found.counted_by(periods.frequency)
         found.add(units, times, values, groups)
     except InputError as error:
         raise InputError(error.message, file=file) from None
 
 
-def _labels(source: Source, column: str, fault_of: Callable[[str], str] = fault_of_name) -> pd.Index:
-    """Return labels as integers where they are, else as text without blanks around it; see `fault_of_name`."""
+def _labels(
+    source: Source, column: str, fault_of: Callable[[str], str] = fault_of_name, *, required: bool = True
+) -> pd.Index:
+    """Return labels as integers where they are, else as text; see `fault_of_name`.
+
+    Where none is required, a blank one is empty.
+    """
     series = source.frame[column]
     if pd.api.types.is_integer_dtype(series.dtype) and not series.hasnans:
         numbers: pd.Index = pd.Index(series.to_numpy(dtype=np.int64))
         return numbers
     text: pd.Series
     if isinstance(series.dtype, pd.StringDtype) and not series.hasnans:
-        text = series.str.strip().astype("str")
-        if not (text == "").any():
+        text = series.str.normalize("NFC").str.strip().astype("str")
+        if not text.str.casefold().isin(BLANK_NAMES).any():
             return _named(source, column, pd.Index(text), fault_of)
-    text = pd.Series(source.labels(column), dtype="str")
+    text = pd.Series(source.labels(column, required=required), dtype="str")
     return _named(source, column, pd.Index(text), fault_of)
 
 
@@ -180,13 +187,6 @@ def _named(source: Source, column: str, labels: pd.Index, fault_of: Callable[[st
         if fault:
             raise source.wrong(int(np.argmax(codes == code)), column, fault)
     return labels
-
-
-def _periods(source: Source, column: str) -> Array:
-    series = source.frame[column]
-    if pd.api.types.is_numeric_dtype(series.dtype) and not series.hasnans:
-        return source.numbers(column)
-    return source._periods(column)[0]
 
 
 def gather(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.panel.periods import Frequency
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import memory
@@ -59,6 +60,7 @@ def moments_bytes(moments: PanelMoments) -> bytes:
             "grouped": int(bool(moments.groups)),
             "dropped": moments.dropped,
             "origin": str(moments.origin),
+            "frequency": str(moments.frequency),
         },
     )
     packed = {name: {"zlib": True} for name in ("within", "between") if name in fields}
@@ -120,6 +122,7 @@ def _moments_of(held: Any) -> PanelMoments:
         period_sums=held["period_sums"].to_numpy().astype(float),
         dropped=int(held.attrs["dropped"]),
         origin=Origin(held.attrs["origin"]),
+        frequency=Frequency(held.attrs.get("frequency", Frequency.NUMBER)),
     )
 
 

@@ -21,6 +21,7 @@ from cbec_bayes.jobs.fit_settings import (
     model_of,
     options_of,
     read_settings,
+    reading_of,
     settings_of,
 )
 from cbec_bayes.jobs.inputs import input_hashes
@@ -229,7 +230,8 @@ def question_of_study(
 
 def _design_of(file: Path, settings: Mapping[str, Any]) -> Design:
     names = {name: settings[name] for name in ("outcome", "exposure", "unit", "time", "group")}
-    return make_design(read_panel(file, Roles(controls=tuple(settings["controls"]), **names)))
+    roles = Roles(controls=tuple(settings["controls"]), **names)
+    return make_design(read_panel(file, roles, reading=reading_of(settings)))
 
 
 def specify(

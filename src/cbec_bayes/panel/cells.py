@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_complex_dtype, is_integer_dtype, is_numeric_dtype
 
+from cbec_bayes.panel.names import name_of, tidy
+from cbec_bayes.panel.periods import PeriodError, Periods, period_text, read_periods
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import fault_of_name
 
@@ -27,18 +28,21 @@ LEDGER = ("row", "unit", "time", "column", "action", "value", "reason")
 type Entry = tuple[int, str, float, str, str, float, str]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# What R, Stata, SQL, pandas and their users write for a missing cell, in whatever case. In a column of names NA is one:
+# it is the code of Namibia, and stands for North America.
+_MISSING = frozenset({"", "na", "nan", "null", "<na>", ".", *(f".{chr(ord('a') + k)}" for k in range(26))})
+BLANK_NAMES = frozenset({"", "nan", "null", "<na>", "."})
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
-_DATE = re.compile(r"(\d{4})(年|[-/](0?[1-9]|1[0-2])([-/](0?[1-9]|[12]\d|3[01])([T ].*)?)?)", re.ASCII)
+
+
+def is_missing(text: str) -> bool:
+    """Say whether a text stands for a missing number: blank, NA, NaN, NULL, a point, or .a to .z of Stata."""
+    return text.strip().casefold() in _MISSING
 
 
 def is_number(text: str) -> bool:
     """Say whether a text is a plain decimal number: no separators, no signs of percent, no words."""
     return _NUMBER.fullmatch(text) is not None
-
-
-def period_text(time: float) -> str:
-    """Return a period as people write it: 2015, not 2015.0."""
-    return str(int(time)) if float(time).is_integer() else repr(float(time))
 
 
 def some(names: Sequence[str], limit: int = 5) -> str:
@@ -73,17 +77,20 @@ def row_numbers(frame: pd.DataFrame) -> NDArray[np.int64]:
     return np.arange(2, len(frame) + 2)
 
 
+_TRUTH: tuple[dict[str, float], ...] = ({"true": 1.0, "false": 0.0}, {"yes": 1.0, "no": 0.0})
+
 LARGEST = 1e20
 """Largest number of a panel, up to which results only change their unit (tests/bayes/test_fit.py)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A raw table, its row numbers and the file it came from, if any."""
+    """A raw table, its row numbers, the file it came from, if any, and codes that stand for a missing cell."""
 
     frame: pd.DataFrame
     rows: NDArray[np.int64]
     file: Path | str | None = None
+    missing: tuple[str, ...] = ()
 
     def wrong(self, position: int, column: str, message: str) -> InputError:
         """Return the error that names the row at a position."""
@@ -100,11 +107,36 @@ class Source:
         if self.frame.empty:
             raise InputError("the table has no rows", file=self.file)
 
-    def labels(self, column: str) -> list[str]:
-        """Return names as stripped text; whole numbers are written without a point. Blank is an `InputError`."""
-        blank = self.frame[column].isna().to_numpy(dtype=bool)
-        names = ["" if gone else _label(cell) for cell, gone in zip(self.frame[column], blank, strict=True)]
-        if "" in names:
+    def coded(self, column: str) -> NDArray[np.bool_]:
+        """Return which cells have one of the codes for a missing cell, shape (n,); numbers by value, not digits."""
+        series = self.frame[column]
+        found = np.zeros(len(series), dtype=bool)
+        if not self.missing:
+            return found
+        numbers = [float(code) for code in self.missing if is_number(code)]
+        if is_numeric_dtype(series.dtype) and not is_complex_dtype(series.dtype):
+            return np.isin(series.to_numpy(dtype=float, na_value=np.nan), numbers)
+        for i, cell in enumerate(series):
+            text = tidy(str(cell))
+            found[i] = text in self.missing or (is_number(text) and float(text) in numbers)
+        return found
+
+    def labels(self, column: str, *, required: bool = True) -> list[str]:
+        """Return names as text, see `cbec_bayes.panel.names.name_of`.
+
+        Parameters
+        ----------
+        column
+            Of names.
+        required
+            Whether a blank cell is an `InputError`; otherwise its name is empty.
+        """
+        series = self.frame[column]
+        cells = series.to_numpy() if series.dtype == np.float32 else series  # else Python widens 1.1 to 1.100000024
+        blank = series.isna().to_numpy(dtype=bool) | self.coded(column)
+        names = ["" if gone else name_of(cell) for cell, gone in zip(cells, blank, strict=True)]
+        names = ["" if name.casefold() in BLANK_NAMES else name for name in names]
+        if required and "" in names:
             raise self.wrong(names.index(""), column, "the cell is blank")
         odd = next((name for name in names if fault_of_name(name)), None)
         if odd is not None:
@@ -123,15 +155,27 @@ class Source:
         if is_numeric_dtype(series.dtype) and not is_complex_dtype(series.dtype):
             values = series.to_numpy(dtype=float, na_value=np.nan)
         else:
-            blank = series.isna().to_numpy(dtype=bool)
+            blank = series.isna().to_numpy(dtype=bool) | self.coded(column)
             values = np.full(len(series), np.nan)
+            words = self.words(column)
             for i, cell in enumerate(series):
                 if not blank[i]:
-                    values[i] = self._number(cell, i, column)
+                    word = words.get(str(cell).strip().casefold()) if words else None
+                    values[i] = self._number(cell, i, column) if word is None else word
+        values = np.where(self.coded(column), np.nan, values) if self.missing else values
         infinite = np.flatnonzero(np.isinf(values))
         if infinite.size:
             raise self.wrong(int(infinite[0]), column, "the value is infinite")
         return values
+
+    def words(self, column: str) -> dict[str, float]:
+        """Return what the words of a column of true and false, or of yes and no, mean; nothing of another column."""
+        series = self.frame[column]
+        if is_numeric_dtype(series.dtype):
+            return {}
+        found = {cell.strip().casefold() for cell in series if isinstance(cell, str) and not is_missing(cell)}
+        plain = all(isinstance(cell, str) for cell, gone in zip(series, series.isna(), strict=True) if not gone)
+        return next((words for words in _TRUTH if plain and found and found <= words.keys()), {})
 
     def measured(self, column: str) -> NDArray[np.float64]:
         """Return `numbers` of a size that can be computed with.
@@ -157,75 +201,62 @@ class Source:
             return float(cell)
         if isinstance(cell, str):
             text = cell.strip()
-            if text == "" or text.lower() == "nan":
+            if is_missing(text):
                 return math.nan
             if is_number(text) or _INFINITE.fullmatch(text):
                 return float(text)
         raise self.wrong(
             position,
             column,
-            f"'{_shown(cell)}' is not a number; write it plainly (1234.5, 0.035), and leave a missing cell blank",
+            f"'{_shown(cell)}' is not a number; write it plainly (1234.5, 0.035); a missing cell is blank, NA, NaN, "
+            "NULL or a point, and --missing names other codes",
         )
 
-    def keys(self, unit: str, time: str) -> tuple[list[str], NDArray[np.float64]]:
+    def keys(self, unit: str, time: str, frequency: str | None = None) -> tuple[list[str], Periods]:
         """Return units and periods, which together name each row once.
 
-        A date stands for its year, so that annual panels can be given with dates; more than one date of a unit in a
-        year would need a guess at the frequency, and is refused.
+        Parameters
+        ----------
+        unit, time
+            Columns.
+        frequency
+            See `cbec_bayes.panel.periods.read_periods`.
 
         Raises
         ------
         InputError
-            A blank cell, a period that is no number, a unit that has a period twice.
+            A blank cell, a cell that is no period, a unit that has a period twice.
         """
         units = self.labels(unit)
-        times, dated = self._periods(time)
-        keys = pd.DataFrame({"unit": units, "time": times})
+        periods = self.periods(time, pd.factorize(np.array(units, dtype=object))[0], frequency)
+        keys = pd.DataFrame({"unit": units, "time": periods.times})
         twice = np.flatnonzero(keys.duplicated())
         if twice.size:
             i = int(twice[0])
-            j = int(np.flatnonzero((keys["unit"] == units[i]) & (keys["time"] == times[i]))[0])
-            name, also = units[i], f"also in row {self.rows[j]}"
-            raw = self.frame[time]
-            if dated and raw.iloc[i] != raw.iloc[j]:
-                message = f"'{name}' has several dates in {times[i]:.0f}, {also}; give a column of numeric periods"
-            else:
-                message = f"'{name}' has the period {period_text(times[i])} twice, {also}"
-            raise self.wrong(i, time, message)
-        return units, times
+            j = int(np.flatnonzero((keys["unit"] == units[i]) & (keys["time"] == periods.times[i]))[0])
+            raise self.wrong(i, time, self._twice(units[i], periods, i, j, self.frame[time]))
+        return units, periods
 
-    def _periods(self, column: str) -> tuple[NDArray[np.float64], bool]:
-        """Return periods, shape (n,), and whether they are the years of dates."""
+    def _twice(self, name: str, periods: Periods, i: int, j: int, raw: pd.Series) -> str:
+        period = period_text(periods.times[i], periods.frequency)
+        if not periods.dated or raw.iloc[i] == raw.iloc[j]:
+            return f"'{name}' has the period {period} twice, also in row {self.rows[j]}"
+        return (
+            f"'{name}' has several dates in {period}, also in row {self.rows[j]}; correct them, or say with "
+            "--frequency (half, quarter, month, week or day) how often a period comes"
+        )
+
+    def periods(self, column: str, unit: NDArray[np.intp] | None = None, frequency: str | None = None) -> Periods:
+        """Return the periods of rows; parameters and errors as `keys`, `unit` being codes of units."""
         series = self.frame[column]
-        years = np.array([_year(cell) for cell in series], dtype=float)
-        blank = series.isna().to_numpy(dtype=bool)
-        dated = not np.isnan(years).all()
-        if dated:
-            undated = np.flatnonzero(np.isnan(years) & ~blank)
-            if undated.size:
-                i = int(undated[0])
-                raise self.wrong(i, column, f"'{_shown(series.iloc[i])}' is not a date, other periods are")
-            times = years
-        else:
-            times = self.numbers(column)
-        missing = np.flatnonzero(np.isnan(times))
-        if missing.size:
-            raise self.wrong(int(missing[0]), column, "the cell is blank")
-        return times, dated
-
-
-def _label(cell: object) -> str:
-    # Codes pass through formats that only know floats; 11.0 and 11 are the same province.
-    if isinstance(cell, float | np.floating) and float(cell).is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def _year(cell: object) -> float:
-    if isinstance(cell, str):
-        match = _DATE.fullmatch(cell.strip())
-        return float(match[1]) if match else math.nan
-    return float(cell.year) if isinstance(cell, dt.date | pd.Period) else math.nan
+        blank = np.flatnonzero(series.isna().to_numpy(dtype=bool) | (series.astype(object) == "").to_numpy(dtype=bool))
+        if blank.size:
+            raise self.wrong(int(blank[0]), column, "the cell is blank")
+        code, cells = pd.factorize(series)
+        try:
+            return read_periods(list(cells), code, unit, frequency)
+        except PeriodError as error:
+            raise self.wrong(int(np.flatnonzero(code == error.at)[0]), column, error.message) from None
 
 
 def _shown(cell: object) -> str:

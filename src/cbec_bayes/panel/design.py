@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cbec_bayes.panel import Panel
+from cbec_bayes.panel.identify import explained
+from cbec_bayes.panel.periods import Frequency
+from cbec_bayes.panel.precision import SLACK, norms
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
 from cbec_bayes.panel.within import Array, Codes, TwoWay
 from cbec_bayes.runtime.errors import InputError, suggest
@@ -55,11 +58,16 @@ class Design:
         Labels of the codes.
     effects
         Projection off the unit and time effects of these rows.
+    rounding
+        Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
+        whatever unit. None where that is not known.
     origin
         Of the data; every result says it.
     held_spread
         Standard deviations that priors are measured in, where these are not the rows' own: a part of a panel, or
         another outcome on its regressors, is fitted under the same priors.
+    frequency
+        How often a period comes: what the numbers of `times` count.
     counted
         Numbers of rows and units, where the rows themselves are not there; None where they are.
     """
@@ -77,6 +85,8 @@ class Design:
     effects: TwoWay
     origin: Origin
     held_spread: Spread | None = None
+    rounding: Array | None = None
+    frequency: Frequency = Frequency.NUMBER
     counted: Counts | None = None
 
     @property
@@ -105,6 +115,11 @@ class Design:
         return np.asarray(when - when.mean())
 
     @property
+    def rounding_norms(self) -> Array | None:
+        """Norm of the rounding of each regressor over these rows, shape (K,); None where it is not known."""
+        return None if self.rounding is None else np.asarray(self.rounding * np.linalg.norm(self.x, axis=0))
+
+    @property
     def group_of_unit(self) -> Codes:
         """Code of every unit's group, shape (N,); zeros where there are no groups."""
         if self.group is None:
@@ -123,11 +138,12 @@ class Design:
                 raise InputError(f"unknown regressor '{term}'; {suggest(term, self.terms)}")
         at = [self.terms.index(term) for term in terms]
         held = None if self.held_spread is None else self.held_spread.of([0, *(1 + k for k in at)])
-        return replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held)
+        rounding = None if self.rounding is None else self.rounding[at]
+        return replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held, rounding=rounding)
 
     def with_regressors(self, terms: Sequence[str], x: Array) -> Design:
         """Return the same rows with other regressors, shape (n, K)."""
-        return replace(self, terms=tuple(terms), x=x, held_spread=None)
+        return replace(self, terms=tuple(terms), x=x, held_spread=None, rounding=None)
 
     def holding_spread(self) -> Design:
         """Return the design with its spread held, whatever becomes of its rows."""
@@ -158,6 +174,15 @@ class Design:
         )
 
 
+def exact_groups(design: Design) -> tuple[str, ...]:
+    """Return the groups whose outcome is explained without an error by their own regressors and effects."""
+    if design.group is None or design.counted is not None:
+        return ()
+    rows = [design.group == g for g in range(len(design.groups))]
+    exact = [explained(design.y[own], design.x[own], design.unit[own], design.time[own]) for own in rows]
+    return tuple(label for label, is_exact in zip(design.groups, exact, strict=True) if is_exact)
+
+
 def _recode[Label](codes: Codes, labels: tuple[Label, ...]) -> tuple[Codes, tuple[Label, ...]]:
     present, recoded = np.unique(codes, return_inverse=True)
     return recoded.astype(np.intp), tuple(labels[code] for code in present)
@@ -167,11 +192,12 @@ def make_design(panel: Panel) -> Design:
     """Return the design of a panel's own roles."""
     roles, frame = panel.roles, panel.frame
     terms = (roles.exposure, *roles.controls)
+    x = frame[list(terms)].to_numpy(dtype=float)
     return Design(
         outcome=roles.outcome,
         terms=terms,
         y=frame[roles.outcome].to_numpy(dtype=float),
-        x=frame[list(terms)].to_numpy(dtype=float),
+        x=x,
         unit=panel.unit_codes,
         time=panel.time_codes,
         group=panel.group_codes if panel.groups else None,
@@ -180,10 +206,12 @@ def make_design(panel: Panel) -> Design:
         groups=panel.groups,
         effects=TwoWay(panel.unit_codes, panel.time_codes),
         origin=panel.origin,
+        frequency=panel.frequency,
+        rounding=norms(x) / np.maximum(np.linalg.norm(x, axis=0), np.finfo(float).tiny),
     )
 
 
-def identified(x: Array, within: Array, *, about_mean: bool = True) -> tuple[int, ...]:
+def identified(x: Array, within: Array, *, about_mean: bool = True, rounding: Array | None = None) -> tuple[int, ...]:
     """Return the regressors that are not collinear with the effects and those before them.
 
     Parameters
@@ -192,6 +220,8 @@ def identified(x: Array, within: Array, *, about_mean: bool = True) -> tuple[int
         Regressors, raw and after the within transformation, shape (n, K).
     about_mean
         Measure what is left against the spread about the mean; False where a constant is a regressor like another.
+    rounding
+        Norm of the rounding of each regressor as it is stored, shape (K,); None for numbers that are exact.
 
     Returns
     -------
@@ -200,18 +230,45 @@ def identified(x: Array, within: Array, *, about_mean: bool = True) -> tuple[int
     """
     spread = np.linalg.norm(x - about_mean * x.mean(axis=0), axis=0)
     nothing = np.maximum(COLLINEAR * spread, _EPSILON * np.linalg.norm(x, axis=0))  # a constant has no spread
+    rough = np.zeros(x.shape[1]) if rounding is None else SLACK * rounding
+    nothing = np.maximum(nothing, rough)
     size = np.linalg.norm(within, axis=0)
     kept = list(np.flatnonzero(size > nothing))
     while kept:
         # The diagonal of R is what is left of each column after those before it; a column that is spent is taken out,
         # and the rest decomposed anew, for it leaves a direction of pure rounding behind.
-        own = np.abs(np.diag(np.linalg.qr(within[:, kept] / size[kept], mode="r")))
-        own = np.r_[own, np.zeros(len(kept) - len(own))]
-        spent = np.flatnonzero(own * size[kept] <= nothing[kept])
+        root = np.linalg.qr(within[:, kept] / size[kept], mode="r")
+        own = np.abs(np.diag(root))
+        own = np.r_[own, np.zeros(len(kept) - len(own))] * size[kept]
+        spent = np.flatnonzero(own <= nothing[kept])
+        if spent.size == 0 and rough.any():
+            spent = _spent_by_rounding(root, own, size[kept], rough[kept])
         if spent.size == 0:
             break
         del kept[int(spent[0])]
     return tuple(int(k) for k in kept)
+
+
+_SURELY_LEFT = 0.1
+
+
+def _spent_by_rounding(root: Array, own: Array, size: Array, rough: Array) -> Codes:
+    """Return the first column of which those before it leave no more than their rounding and its own, or none.
+
+    Parameters
+    ----------
+    root
+        Of the columns of unit norm, as QR has it, shape (k, k).
+    own, size
+        What is left of each column after those before it, and its norm, shape (k,).
+    rough
+        Norm that the rounding of each may have, shape (k,).
+    """
+    for j in np.flatnonzero(own < _SURELY_LEFT * size):
+        weights = linalg.solve_triangular(root[:j, :j], root[:j, j]) * size[j] / size[:j]
+        if own[j] <= math.hypot(rough[j], float(np.linalg.norm(weights * rough[:j]))):
+            return np.array([j], dtype=np.intp)
+    return np.zeros(0, dtype=np.intp)
 
 
 SURE = 1e-8

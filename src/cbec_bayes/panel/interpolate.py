@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.panel.cells import Source, ledger_of, period_text, row_numbers
+from cbec_bayes.panel.cells import Source, ledger_of, row_numbers
+from cbec_bayes.panel.periods import Frequency, period_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,13 @@ class Interpolation:
 
 
 def interpolate(
-    frame: pd.DataFrame, *, unit: str, time: str, columns: Sequence[str], edges: bool = False
+    frame: pd.DataFrame,
+    *,
+    unit: str,
+    time: str,
+    columns: Sequence[str],
+    edges: bool = False,
+    frequency: Frequency | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fill missing cells between two observed values of the same unit, linearly in the value of time.
 
@@ -38,6 +45,8 @@ def interpolate(
         Columns to fill.
     edges
         Also carry the nearest observed value before the first and after the last one.
+    frequency
+        Of times that are counted already; None where these are to be read from the cells.
 
     Returns
     -------
@@ -53,7 +62,8 @@ def interpolate(
     """
     source = Source(frame, row_numbers(frame))
     source.require([unit, time, *columns])
-    units, times = source.keys(unit, time)
+    units, periods = source.keys(unit, time, None if frequency is None else Frequency.NUMBER)
+    times, shown = periods.times, frequency or periods.frequency
     codes, names = pd.factorize(np.array(units, dtype=object))
     order = np.lexsort((times, codes))
     spans = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
@@ -61,7 +71,7 @@ def interpolate(
     for column in columns:
         values = source.numbers(column).copy()
         for span in spans:
-            filled, reasons = _fill(times[span], values[span], edges)
+            filled, reasons = _fill(times[span], values[span], edges, shown)
             for i, value, reason in zip(span, filled, reasons, strict=True):
                 if reason:
                     entries.append(
@@ -73,7 +83,7 @@ def interpolate(
 
 
 def _fill(
-    times: NDArray[np.float64], values: NDArray[np.float64], edges: bool
+    times: NDArray[np.float64], values: NDArray[np.float64], edges: bool, shown: Frequency
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Fill one unit's series, sorted by time; the reason is empty where nothing was filled."""
     known = np.flatnonzero(~np.isnan(values))
@@ -86,9 +96,10 @@ def _fill(
             left, right = known[after - 1], known[after]
             share = (times[i] - times[left]) / (times[right] - times[left])
             out[i] = values[left] + share * (values[right] - values[left])
-            reasons[i] = f"linear between {period_text(times[left])} and {period_text(times[right])}"
+            between = f"{period_text(times[left], shown)} and {period_text(times[right], shown)}"
+            reasons[i] = f"linear between {between}"
         elif edges:
             nearest = known[min(after, known.size - 1)]
             out[i] = values[nearest]
-            reasons[i] = f"nearest observed, {period_text(times[nearest])}"
+            reasons[i] = f"nearest observed, {period_text(times[nearest], shown)}"
     return out, reasons

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbec_bayes.panel.cells import count, period_text, some
-from cbec_bayes.panel.identify import unidentified
+from cbec_bayes.panel.alike import look_alike
+from cbec_bayes.panel.cells import count, some
+from cbec_bayes.panel.identify import explained, unidentified
+from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.within import Array, Codes
 
 FEW_CLUSTERS = 10
@@ -25,10 +27,17 @@ class RowCodes:
     units: tuple[str, ...]
     times: tuple[float, ...]
     groups: tuple[str, ...]
+    frequency: Frequency = Frequency.NUMBER
 
 
 def describe(
-    codes: RowCodes, regressors: Array, names: Sequence[str], *, n_dropped: int, n_filled: int
+    codes: RowCodes,
+    outcome: tuple[str, Array],
+    regressors: Array,
+    names: Sequence[str],
+    *,
+    n_dropped: int,
+    n_filled: int,
 ) -> tuple[str, ...]:
     """Return the notes of a panel, most general first.
 
@@ -36,16 +45,26 @@ def describe(
     ----------
     codes
         Of the rows.
+    outcome
+        Its name, and its values, shape (n,).
     regressors, names
         Shape (n, K), and their K names.
     n_dropped, n_filled
         Rows of the input that were left out, and cells that were filled.
     """
-    return (*_shape(codes), *_clusters(codes), *_slopes(codes, regressors, names), *_changes(n_dropped, n_filled))
+    return (
+        *_shape(codes),
+        *look_alike(codes.units, "units"),
+        *look_alike(codes.groups, "groups"),
+        *_clusters(codes),
+        *_outcomes(codes, *outcome, regressors),
+        *_slopes(codes, regressors, names),
+        *_changes(n_dropped, n_filled),
+    )
 
 
 def _shape(codes: RowCodes) -> list[str]:
-    units, times = codes.units, [period_text(time) for time in codes.times]
+    units, times = codes.units, [period_text(time, codes.frequency) for time in codes.times]
     there = np.zeros((len(units), len(times)), dtype=bool)
     there[codes.unit, codes.time] = True
     if there.all():
@@ -82,6 +101,29 @@ def _clusters(codes: RowCodes) -> list[str]:
             notes.append(f"within groups, clustered standard errors from so few clusters are unreliable: {some(few)}")
         if single:
             notes.append(f"{count(len(single), 'group')} with one unit ({some(single)}), which alone has no slope")
+    return notes
+
+
+def _outcomes(codes: RowCodes, name: str, y: Array, x: Array) -> list[str]:
+    """Say in which groups the outcome has no errors, so that their own regressions have no standard errors."""
+    notes = []
+    sizes = _units_of(codes) if len(codes.groups) > 1 else {}
+    for g, group in enumerate(codes.groups if sizes else ()):
+        rows = codes.group == g
+        unit, time = codes.unit[rows], codes.time[rows]
+        if sizes[group] == 1:
+            continue
+        for _, sentence in unidentified(y[rows, None], [name], unit, time):
+            notes.append(
+                f"in group '{group}', {sentence}: its own regression has slopes of zero, and no standard errors"
+            )
+            break
+        else:
+            if explained(y[rows], x[rows], unit, time):
+                notes.append(
+                    f"in group '{group}', regressors, unit and period effects explain '{name}' without an error: its "
+                    "own regression has no standard errors"
+                )
     return notes
 
 

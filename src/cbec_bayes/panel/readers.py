@@ -1,34 +1,43 @@
-"""Tables from CSV, Parquet, Excel and Stata files, with the row numbers that messages name."""
+"""Tables from text, Parquet, Excel and Stata files, with the row numbers that messages name."""
 
 from __future__ import annotations
 
-import re
+import gzip
+import zlib
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cbec_bayes.panel.bounds import require_cells, require_excel, require_parquet, require_size, require_stata, texts_of
-from cbec_bayes.panel.cells import ROW, is_number
+from cbec_bayes.panel.cells import ROW
+from cbec_bayes.panel.delimited import read_delimited, unnamed
+from cbec_bayes.panel.names import tidy
+from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.panel.stata import read_stata
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import read_rows
-from cbec_bayes.runtime.opening import read_bytes
+from cbec_bayes.runtime.opening import LARGEST, read_bytes
 
 _FORMATS = {
     ".csv": ("CSV", ""),
+    ".tsv": ("CSV", ""),
     ".parquet": ("Parquet", "pyarrow"),
     ".xlsx": ("Excel", "openpyxl"),
     ".dta": ("Stata", ""),
 }
 
-# 007 is a name, and so is an integer that a float cannot hold.
-_NAME = re.compile(r"[+-]?(0\d.*|\d{16,})", re.ASCII)
+_TEXTS = (".csv", ".tsv")
 
 
-def read_frame(path: Path | str, *, sheet: str | None = None, labelled: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table by the ending of its file's name: .csv (UTF-8), .parquet, .xlsx or .dta.
+def read_frame(
+    path: Path | str,
+    *,
+    sheet: str | None = None,
+    labelled: Sequence[str] | None = None,
+    reading: Reading = READING,
+) -> pd.DataFrame:
+    """Read a table by the ending of its file's name: .csv, .tsv (also with .gz behind), .parquet, .xlsx or .dta.
 
     Parameters
     ----------
@@ -37,67 +46,66 @@ def read_frame(path: Path | str, *, sheet: str | None = None, labelled: Sequence
     sheet
         Sheet of an Excel file; the first if not given.
     labelled
-        Columns of a Stata file whose value labels are wanted in place of their codes; all if not given.
+        Columns that hold names of units and groups. In a CSV file they stay text as it is written, so that 1.1 and
+        1.10 are two; of a Stata file they have value labels in the place of codes. If not given, columns of a CSV file
+        are typed by what is in them, and all of a Stata file have labels.
+    reading
+        Encoding and decimal sign of a text file, and the sheet if that is not given by itself.
 
     Returns
     -------
     DataFrame
         The columns of the file in their order. The index is named ``row`` and counts rows as a spreadsheet does, the
         header being row 1; in a CSV or Excel file it is the line or row itself, blank ones counted but left out. A
-        CSV column becomes numeric when every cell is a number and none would lose digits (007 stays text).
+        CSV column becomes numeric when every cell is a number or stands for a missing one (NA, a point), and none would
+        lose digits (007 stays text).
 
     Raises
     ------
     InputError
         Unknown ending, no such file, a folder, unreadable content, no rows, a column without a name or named twice.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _FORMATS:
+    path, sheet = Path(path), sheet or reading.sheet
+    packed = path.suffix.lower() == ".gz"
+    suffix = (path.with_suffix("") if packed else path).suffix.lower()
+    if suffix not in _FORMATS or (packed and suffix not in _TEXTS):
         if not path.exists():
             raise InputError("no such file", file=path)
-        raise InputError(f"unknown kind of file '{suffix}'; {', '.join(_FORMATS)} can be read", file=path)
+        kinds = ", ".join([*_FORMATS, *(f"{one}.gz" for one in _TEXTS)])
+        raise InputError(f"unknown kind of file '{path.suffix.lower()}'; {kinds} can be read", file=path)
     if sheet is not None and suffix != ".xlsx":
         raise InputError(f"a sheet was asked for ('{sheet}'), but only .xlsx files have sheets", file=path)
-    frame = _csv(path) if suffix == ".csv" else _binary(path, suffix, sheet, labelled)
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns], dtype="str")
+    for option, value in (("--encoding", reading.encoding), ("--decimal", reading.decimal)):
+        if value is not None and suffix not in _TEXTS:
+            raise InputError(f"{option} is of text files, and a {_FORMATS[suffix][0]} file says it itself", file=path)
+    content = read_bytes(path)
+    if suffix in _TEXTS:
+        text = _unpacked(content, path) if packed else content
+        frame = read_delimited(text, path, reading=reading, labelled=labelled or ())
+    else:
+        frame = _binary(content, path, suffix, sheet, labelled)
+    frame.columns = pd.Index([tidy(str(name)) for name in frame.columns], dtype="str")
     for name in frame.columns[frame.columns.duplicated() & (frame.columns != "")]:
         raise InputError("the column appears twice", file=path, row=1, column=name)
     if "" in frame.columns:
-        raise _unnamed(path)
+        raise unnamed(path)
     if frame.empty:
         raise InputError("the file has a header but no rows", file=path)
     return frame.rename_axis(index=ROW)
 
 
-def _unnamed(path: Path) -> InputError:
-    return InputError("the header has a column without a name; name it or remove it", file=path, row=1)
-
-
-def _csv(path: Path) -> pd.DataFrame:
+def _unpacked(content: bytes, path: Path) -> bytes:
     try:
-        rows = read_rows(path, required=())
-    except InputError as error:
-        raise _unnamed(path) if error.column == "" else error from None
-    header = list(rows[0].cells)
-    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and mark in header[0]:
-            raise InputError(f"the columns are separated by {name}; separate them by commas", file=path, row=1)
-    index = pd.Index([row.number for row in rows], dtype="int64")
-    return pd.DataFrame({name: _typed([row[name] for row in rows], index) for name in header}, index=index)
+        with gzip.open(BytesIO(content)) as file:
+            text = file.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"not readable as gzip ({error})", file=path) from None
+    if len(text) > LARGEST:
+        raise InputError(f"would unpack to more than {LARGEST / 1e6:.0f} MB", file=path)
+    return text
 
 
-def _typed(cells: Sequence[str], index: pd.Index) -> pd.Series:
-    given = [cell for cell in cells if cell]
-    if given and all(is_number(cell) and not _NAME.fullmatch(cell) for cell in given):
-        if len(given) == len(cells) and all(cell.lstrip("+-").isdigit() for cell in given):
-            return pd.Series([int(cell) for cell in cells], index, dtype="int64")
-        return pd.Series([float(cell) if cell else np.nan for cell in cells], index, dtype="float64")
-    return pd.Series([cell or None for cell in cells], index, dtype="str")
-
-
-def _binary(path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] | None) -> pd.DataFrame:
-    content = read_bytes(path)
+def _binary(content: bytes, path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] | None) -> pd.DataFrame:
     if not content:
         raise InputError("the file is empty", file=path)
     name, package = _FORMATS[suffix]
@@ -106,7 +114,7 @@ def _binary(path: Path, suffix: str, sheet: str | None, labelled: Sequence[str] 
             require_stata(content, path)
         if suffix == ".xlsx":
             return _excel(content, path, sheet)
-        frame = _parquet(content, path) if suffix == ".parquet" else _stata(content, labelled)
+        frame = _parquet(content, path) if suffix == ".parquet" else read_stata(content, labelled)
         # Parquet files of pandas often keep unit and time in a named index.
         frame = frame.reset_index(drop=all(level is None for level in frame.index.names))
         return frame.set_axis(pd.RangeIndex(2, len(frame) + 2), axis=0)
@@ -125,15 +133,6 @@ def _parquet(content: bytes, path: Path) -> pd.DataFrame:
     texts = texts_of(ParquetFile(BytesIO(content)))
     require_parquet(ParquetFile(BytesIO(content), read_dictionary=texts), path)
     return pd.read_parquet(BytesIO(content))
-
-
-def _stata(content: bytes, labelled: Sequence[str] | None) -> pd.DataFrame:
-    if labelled is None:
-        return pd.read_stata(BytesIO(content))
-    # A dummy that is labelled no and yes must stay 0 and 1, so only the columns that are names are labelled.
-    frame = pd.read_stata(BytesIO(content), convert_categoricals=False)
-    names = [name for name in frame.columns if name in labelled]
-    return frame.assign(**pd.read_stata(BytesIO(content), columns=names)) if names else frame
 
 
 def _excel(content: bytes, path: Path, sheet: str | None) -> pd.DataFrame:

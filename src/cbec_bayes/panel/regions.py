@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cbec_bayes.panel.names import tidy
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir, read_rows
 from cbec_bayes.runtime.labels import fault_of_name
@@ -87,7 +88,7 @@ def load_scheme(scheme: str | Path) -> Scheme:
         raise InputError(f"results are named after the file, and {fault}", file=path)
     group_of: dict[str, str] = {}
     for row in read_rows(path, required=("unit", "group")):
-        unit, group = row["unit"], row["group"]
+        unit, group = tidy(row["unit"]), tidy(row["group"])
         if not unit or not group:
             raise InputError("the cell is blank", file=path, row=row.number, column="unit" if not unit else "group")
         if unit in group_of:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import ROW, Source, row_numbers, whole_if_possible
+from cbec_bayes.panel.periods import NAMES, Frequency, Periods
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.regions import load_scheme
 from cbec_bayes.panel.study import PanelSpec, Study, load_study
@@ -35,11 +38,11 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
     joined: pd.DataFrame | None = None
     for name in spec.files if files is None else files:
         path = asset_dir("data") / name
-        frame = read_frame(path)
+        frame = read_frame(path, labelled=[spec.unit])
         source = Source(frame, row_numbers(frame), path)
         source.require(keys)
-        units, times = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file
-        frame[spec.unit], frame[spec.time] = units, whole_if_possible(times)
+        units, periods = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file
+        frame[spec.unit], frame[spec.time] = units, _comparable(periods, path)
         if joined is None:
             joined = frame
             continue
@@ -60,6 +63,15 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
     )
     # One file keeps its row numbers, which messages name; joined rows have none of their own.
     return joined[kept] if joined.index.name == ROW else joined[kept].reset_index(drop=True)
+
+
+def _comparable(periods: Periods, file: Path) -> NDArray[Any]:
+    """Return the periods of a study's file as numbers that `first` and `last` are compared with."""
+    if periods.frequency not in (Frequency.NUMBER, Frequency.YEAR):
+        raise InputError(
+            f"periods of a study are years or numbers, and these are {NAMES[periods.frequency]}", file=file
+        )
+    return whole_if_possible(periods.times)
 
 
 def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.panel.cells import count, period_text
+from cbec_bayes.panel.cells import count
+from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
+from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin, fault_of_name
 
@@ -50,7 +52,11 @@ class Roles:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "controls", tuple(self.controls))
+        # As names of columns that are read are: a letter with an accent has one form.
+        for part in ("outcome", "exposure", "unit", "time"):
+            object.__setattr__(self, part, tidy(getattr(self, part)))
+        object.__setattr__(self, "controls", tuple(map(tidy, self.controls)))
+        object.__setattr__(self, "group", None if self.group is None else tidy(self.group))
         parts = [
             ("unit", self.unit),
             ("time", self.time),
@@ -85,8 +91,8 @@ class Roles:
         return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.measured)
 
     def role(self, column: str) -> str:
-        """Return what a measured column is: outcome, exposure or control."""
-        return {self.outcome: "outcome", self.exposure: "exposure"}.get(column, "control")
+        """Return what a column other than unit and time is: outcome, exposure, control or group."""
+        return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,6 +115,10 @@ class Panel:
         Where each measured column comes from.
     filled
         True where a cell was filled; n rows, the measured columns.
+    told
+        Those of the notes that are of the input and not of the rows: they stay whatever rows are taken.
+    frequency
+        How often a period comes: what the numbers of `times` count, see `cbec_bayes.panel.periods`.
     """
 
     frame: pd.DataFrame
@@ -117,6 +127,8 @@ class Panel:
     notes: tuple[str, ...]
     origins: Mapping[str, Origin]
     filled: pd.DataFrame
+    told: tuple[str, ...] = ()
+    frequency: Frequency = Frequency.NUMBER
 
     @property
     def n_obs(self) -> int:
@@ -130,8 +142,13 @@ class Panel:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """The periods, ascending; int when all are whole."""
+        """The periods, ascending, counted one by one at their frequency; int when all are whole."""
         return tuple(np.unique(self.frame[self.roles.time]).tolist())
+
+    @property
+    def periods(self) -> tuple[str, ...]:
+        """The periods as people write them, ascending: 2015, 2014Q1."""
+        return tuple(period_text(time, self.frequency) for time in self.times)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -177,11 +194,22 @@ class Panel:
         times = self.frame[self.roles.time].to_numpy()
         mask = (times >= first) & (times <= last)
         if not mask.any():
-            start, end = period_text(self.times[0]), period_text(self.times[-1])
-            raise InputError(
-                f"no rows from {period_text(first)} to {period_text(last)}; the panel has {start} to {end}"
-            )
+            asked = " to ".join(period_text(time, self.frequency) for time in (first, last))
+            raise InputError(f"no rows from {asked}; the panel has {self.periods[0]} to {self.periods[-1]}")
         return self._subset(mask)
+
+    def without(self, controls: Sequence[str], told: Sequence[str]) -> Panel:
+        """Return the panel without some of its controls, with sentences that say why."""
+        kept = [name for name in self.roles.measured if name not in controls]
+        names = tuple(name for name in self.roles.controls if name not in controls)
+        return replace(
+            self,
+            roles=replace(self.roles, controls=names),
+            frame=self.frame.drop(columns=list(controls)),
+            filled=self.filled[kept],
+            origins={name: self.origins[name] for name in kept},
+            told=(*self.told, *told),
+        )
 
     def annotated(self) -> Panel:
         """Return the panel with its notes computed anew."""
@@ -192,16 +220,18 @@ class Panel:
             units=self.units,
             times=self.times,
             groups=self.groups,
+            frequency=self.frequency,
         )
         names = self.roles.regressors
         notes = describe(
             codes,
+            (self.roles.outcome, self.frame[self.roles.outcome].to_numpy(dtype=float)),
             self.frame[list(names)].to_numpy(dtype=float),
             names,
             n_dropped=int((self.ledger["action"] == "dropped").sum()),
             n_filled=int(self.filled.to_numpy().sum()),
         )
-        return replace(self, notes=notes)
+        return replace(self, notes=(*self.told, *notes))
 
     def _subset(self, mask: NDArray[np.bool_]) -> Panel:
         frame, filled = (table.loc[mask].reset_index(drop=True) for table in (self.frame, self.filled))
@@ -214,10 +244,10 @@ class Panel:
         return f"<ul>{lines}</ul>{self.frame.head(_SHOWN).to_html(index=False, na_rep='')}{rest}"
 
     def __str__(self) -> str:
-        roles, times = self.roles, self.times
+        roles, periods = self.roles, self.periods
         lines = [
             f"{count(self.n_obs, 'observation')}: {count(len(self.units), 'unit')} ({roles.unit}), "
-            f"{count(len(times), 'period')} ({roles.time}, {period_text(times[0])} to {period_text(times[-1])})",
+            f"{count(len(periods), 'period')} ({roles.time}, {periods[0]} to {periods[-1]})",
             f"outcome {roles.outcome}; exposure {roles.exposure}; controls {', '.join(roles.controls) or 'none'}",
             f"origin: {self.origin}",
         ]

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.panel.alike import stored_as_numbers
 from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, whole_if_possible
+from cbec_bayes.panel.delimited import TOLD
+from cbec_bayes.panel.groups import groups_by_column, groups_by_scheme
 from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.interpolate import Interpolation, interpolate
+from cbec_bayes.panel.names import tidy
+from cbec_bayes.panel.periods import NAMES, Frequency, Periods, period_text
 from cbec_bayes.panel.readers import read_frame
+from cbec_bayes.panel.reading import DROP, READING, Reading
 from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles
+from cbec_bayes.panel.where import rows_where
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.labels import Origin, fault_of_group
+from cbec_bayes.runtime.labels import Origin
 
 
 def read_panel(
     path: Path | str,
     roles: Roles,
     *,
-    sheet: str | None = None,
+    reading: Reading = READING,
     origins: Mapping[str, Origin] | None = None,
     groups: Scheme | None = None,
     fill: Interpolation | None = None,
 ) -> Panel:
     """Read a file with `read_frame` and make a panel of it with `make_panel`; messages name the file."""
     names = [name for name in (roles.unit, roles.group) if name is not None]
-    frame = read_frame(path, sheet=sheet, labelled=names)
-    return make_panel(frame, roles, origins=origins, groups=groups, fill=fill, file=path)
+    frame = read_frame(path, labelled=names, reading=reading)
+    return make_panel(frame, roles, reading=reading, origins=origins, groups=groups, fill=fill, file=path)
 
 
 def make_panel(
     frame: pd.DataFrame,
     roles: Roles,
     *,
+    reading: Reading = READING,
     origins: Mapping[str, Origin] | None = None,
     groups: Scheme | None = None,
     fill: Interpolation | None = None,
@@ -54,6 +61,9 @@ def make_panel(
         (`read_frame` makes it); otherwise rows are counted as in a spreadsheet, the first being row 2.
     roles
         What the columns are.
+    reading
+        What is said of the table: conditions on rows, codes of missing cells, how often a period comes, the group of a
+        unit that changes it, what becomes of controls that others explain.
     origins
         Where columns come from; `Origin.OBSERVED` for those not named.
     groups
@@ -72,30 +82,39 @@ def make_panel(
     Raises
     ------
     InputError
-        A column is missing; a cell is blank, text or infinite where it may not be; a unit has a period twice or two
+        A column is missing; a cell is text, infinite or, of a unit or period, blank; a unit has a period twice or two
         groups; too few rows are left; a column does not vary, or is a combination of others, once unit and period
         effects are removed.
     """
+    as_read = frame.attrs.get(TOLD, ())
+    frame, met = _rows_met(_with_tidy_columns(frame), reading.where, file)
     by_scheme = groups if roles.group is None or roles.group not in frame.columns else None
     if by_scheme is not None and roles.group is None:
         roles = replace(roles, group=by_scheme.name)
-    source = Source(frame, row_numbers(frame), file)
+    source = Source(frame, row_numbers(frame), file, reading.missing)
     source.require([name for name in roles.columns if by_scheme is None or name != roles.group])
-    units, times = source.keys(roles.unit, roles.time)
+    units, periods = source.keys(roles.unit, roles.time, reading.frequency)
+    times = periods.times
+    told = (*as_read, *met, *_told(source, roles, periods))
     table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
     if roles.group is not None:
-        names = source.labels(roles.group) if by_scheme is None else _scheme_groups(source, roles, units, by_scheme)
-        _check_groups(source, roles, units, names)
-        table[roles.group] = pd.Series(names, dtype="str")
+        grouped = (
+            groups_by_column(source, roles.group, units, times, reading.group_at)
+            if by_scheme is None
+            else groups_by_scheme(source, roles.unit, units, by_scheme, roles.group)
+        )
+        table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
+        told += grouped.told
     for column in roles.measured:
         table[column] = source.measured(column)
     table.index = pd.Index(source.rows, name=ROW)
 
     given = table
-    table, fills = _filled(table, roles, fill, file)
-    missing = table[list(roles.measured)].isna()
+    table, fills = _filled(table, roles, fill, periods.frequency, file)
+    needed = [*([roles.group] if roles.group is not None else []), *roles.measured]
+    missing = table[needed].isna()
     kept = ~missing.any(axis=1).to_numpy()
-    ledger = _ledger(fills, table, roles, missing, kept)
+    ledger = _with_periods(_ledger(fills, table, roles, missing, kept), periods.frequency)
     order = np.lexsort((times, pd.factorize(np.array(units, dtype=object))[0]))
     order = order[kept[order]]
     measured = list(roles.measured)
@@ -106,34 +125,56 @@ def make_panel(
         notes=(),
         origins=_origins(origins, roles, frame, file),
         filled=given[measured].isna().iloc[order].reset_index(drop=True),
+        told=told,
+        frequency=periods.frequency,
     )
     _check_size(panel, ledger, file)
-    _check_slopes(panel, file)
-    return panel.annotated()
+    return _identified(panel, reading.collinearity, file).annotated()
 
 
-def _scheme_groups(source: Source, roles: Roles, units: Sequence[str], scheme: Scheme) -> list[str]:
-    for i, unit in enumerate(units):
-        if unit not in scheme.group_of:
-            close = difflib.get_close_matches(unit, list(scheme.group_of), n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
-            raise source.wrong(i, roles.unit, f"'{unit}' is not in the scheme '{scheme.name}'{hint}")
-    return [scheme.group_of[unit] for unit in units]
+def _with_tidy_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    names = [tidy(str(name)) for name in frame.columns]
+    return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)
 
 
-def _check_groups(source: Source, roles: Roles, units: Sequence[str], names: Sequence[str]) -> None:
-    column = str(roles.group)
-    first: dict[str, int] = {}
-    sound: set[str] = set()
-    for i, (unit, name) in enumerate(zip(units, names, strict=True)):
-        if name not in sound and (fault := fault_of_group(name)):
-            raise source.wrong(i, column, fault)
-        sound.add(name)
-        j = first.setdefault(unit, i)
-        if names[j] != name:
-            raise source.wrong(
-                i, column, f"'{unit}' is in group '{name}' here and in group '{names[j]}' in row {source.rows[j]}"
-            )
+def _rows_met(frame: pd.DataFrame, where: str | None, file: Path | str | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the rows that meet a condition, with their numbers in the source, and a sentence on how many do."""
+    if where is None:
+        return frame, ()
+    try:
+        rows = rows_where(frame, where)
+    except InputError as error:
+        raise InputError(error.message, file=file, column=error.column) from None
+    if not rows.any():
+        raise InputError(f"no row meets --where {where}", file=file)
+    numbered = frame.set_axis(pd.Index(row_numbers(frame), name=ROW))
+    return numbered[rows], (f"{int(rows.sum())} of {len(rows)} rows meet --where {where}",)
+
+
+def _told(source: Source, roles: Roles, periods: Periods) -> tuple[str, ...]:
+    """Return sentences on how the input is stored that no row of the panel shows any more."""
+    frame = source.frame
+    names = [name for name in (roles.unit, roles.group) if name is not None and name in frame.columns]
+    stored = [sentence for name in names for sentence in stored_as_numbers(frame[name], name)]
+    words = {name: " and ".join(source.words(name)) for name in roles.measured if source.words(name)}
+    stored += [f"'{name}' has {said}, taken as 1 and 0" for name, said in words.items()]
+    if source.missing:
+        coded = {name: int(source.coded(name).sum()) for name in roles.columns if name in frame.columns}
+        listed = ", ".join(f"{n} of '{name}'" for name, n in coded.items() if n)
+        stored.append(
+            f"cells that are {' or '.join(source.missing)} are missing (--missing): {listed or 'there are none'}"
+        )
+    if periods.frequency is Frequency.NUMBER:
+        return tuple(stored)
+    ends = " to ".join(period_text(time, periods.frequency) for time in (periods.times.min(), periods.times.max()))
+    return (f"'{roles.time}' is read as {NAMES[periods.frequency]}, {ends}", *stored)
+
+
+def _with_periods(ledger: pd.DataFrame, frequency: Frequency) -> pd.DataFrame:
+    """Return a ledger with its periods as people write them, where they are no years or numbers."""
+    if frequency in (Frequency.NUMBER, Frequency.YEAR):
+        return ledger
+    return ledger.assign(time=pd.Series([period_text(time, frequency) for time in ledger["time"]], dtype="str"))
 
 
 def _origins(
@@ -148,14 +189,14 @@ def _origins(
 
 
 def _filled(
-    table: pd.DataFrame, roles: Roles, fill: Interpolation | None, file: Path | str | None
+    table: pd.DataFrame, roles: Roles, fill: Interpolation | None, frequency: Frequency, file: Path | str | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = fill.columns if fill is not None else ()
     for column in columns:
         if column not in roles.measured:
             raise InputError(f"only {', '.join(roles.measured)} can be filled", file=file, column=column)
     edges = fill is not None and fill.edges
-    return interpolate(table, unit=roles.unit, time=roles.time, columns=columns, edges=edges)
+    return interpolate(table, unit=roles.unit, time=roles.time, columns=columns, edges=edges, frequency=frequency)
 
 
 def _ledger(
@@ -165,7 +206,7 @@ def _ledger(
     rows = table.index.to_numpy()
     entries = list(fills[fills["row"].isin(rows[kept])].itertuples(index=False, name=None))
     for i in np.flatnonzero(~kept):
-        lacking = [name for name in roles.measured if missing[name].iloc[i]]
+        lacking = [name for name in missing.columns if missing[name].iloc[i]]
         reason = "; ".join(f"{roles.role(name)} '{name}' is missing" for name in lacking)
         unit, time = table[roles.unit].iloc[i], table[roles.time].iloc[i]
         entries.append((int(rows[i]), unit, time, lacking[0], "dropped", math.nan, reason))
@@ -181,16 +222,34 @@ def _check_size(panel: Panel, ledger: pd.DataFrame, file: Path | str | None) -> 
     if len(panel.units) < 2:
         raise InputError(f"there is one unit, '{panel.units[0]}'{after}; two are needed", file=file)
     if len(panel.times) < 2:
-        raise InputError(f"there is one period, {panel.times[0]}{after}; two are needed", file=file)
+        raise InputError(f"there is one period, {panel.periods[0]}{after}; two are needed", file=file)
     if panel.n_obs == len(panel.units):
         raise InputError(f"every unit is seen once{after}; slopes need units seen in two periods", file=file)
 
 
-def _check_slopes(panel: Panel, file: Path | str | None) -> None:
-    for columns, verdict in (
-        ((panel.roles.outcome,), "there is nothing to explain"),
-        (panel.roles.regressors, "its slope cannot be estimated"),
-    ):
-        values = panel.frame[list(columns)].to_numpy(dtype=float)
-        for column, sentence in unidentified(values, columns, panel.unit_codes, panel.time_codes):
-            raise InputError(f"{sentence}; {verdict}", file=file, column=column)
+def _identified(panel: Panel, collinearity: str, file: Path | str | None) -> Panel:
+    """Return a panel whose regressors all have slopes, without controls that others explain where these may be dropped.
+
+    Raises
+    ------
+    InputError
+        The outcome does not vary; a regressor that may not be dropped has no slope.
+    """
+    unit, time, roles = panel.unit_codes, panel.time_codes, panel.roles
+
+    def found(columns: tuple[str, ...]) -> list[tuple[str, str]]:
+        return unidentified(panel.frame[list(columns)].to_numpy(dtype=float), columns, unit, time)
+
+    for column, sentence in found((roles.outcome,)):
+        raise InputError(f"{sentence}; there is nothing to explain", file=file, column=column)
+    lost: list[str] = []
+    told: list[str] = []
+    while wrong := found(tuple(name for name in roles.regressors if name not in lost)):
+        for column, sentence in wrong:
+            control = roles.role(column) == "control"
+            if collinearity != DROP or not control:
+                advice = "; --collinearity drop leaves it out" if control else ""
+                raise InputError(f"{sentence}; its slope cannot be estimated{advice}", file=file, column=column)
+            lost.append(column)
+            told.append(f"{sentence}, and is left out (--collinearity drop)")
+    return panel.without(lost, told) if lost else panel

@@ -92,8 +92,15 @@ def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str] = 
         The file is missing, empty, not UTF-8, lacks a column, repeats one, has a line of another length, or a
         control sign.
     """
-    lines = read_text(path).splitlines(keepends=True)
-    reader = csv.reader(lines, strict=True)
+    return rows_of_text(read_text(path), path, required=required, optional=optional)
+
+
+def rows_of_text(
+    text: str, path: Path, *, required: Sequence[str], optional: Sequence[str] = (), delimiter: str = ","
+) -> list[Row]:
+    """Return the lines of a CSV file's text, as `read_rows` does, with any sign between the cells."""
+    lines = text.splitlines(keepends=True)
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
     rows: list[Row] = []
     header: list[str] | None = None
     try:

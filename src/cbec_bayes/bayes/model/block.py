@@ -11,6 +11,7 @@ import numpy as np
 
 from cbec_bayes.bayes.moments.coded import Coded
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.periods import period_text
 from cbec_bayes.panel.within import Array, Codes
 
 type Role = Literal["effect", "slope", "mean"]
@@ -127,4 +128,4 @@ def names_of(block: Block) -> tuple[str, ...]:
 
 def time_labels(design: Design) -> tuple[str, ...]:
     """Return the periods as text, all different."""
-    return tuple(str(int(time)) if float(time).is_integer() else repr(float(time)) for time in design.times)
+    return tuple(period_text(time, design.frequency) for time in design.times)

@@ -186,7 +186,7 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         blocks = _of_many_rows(laid_out)
         if blocks is not None:
             return blocks
-    return replace(laid_out, flat=identified_by_rows(flat, laid_out.within, design.terms[0]))
+    return replace(laid_out, flat=identified_by_rows(flat, laid_out.within, design))
 
 
 def _told(blocks: Blocks) -> Blocks:
@@ -237,7 +237,7 @@ def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
     of `make_blocks` and `load_panel_model`.
     """
     chosen = load_panel_model(model) if isinstance(model, str) else model
-    design = replace(design, outcome=_stored(design.outcome), terms=tuple(map(_stored, design.terms)))
+    design = replace(design, outcome=stored(design.outcome), terms=tuple(map(stored, design.terms)))
     if len(design.groups) < 2:
         chosen, design = chosen.without_groups(), replace(design, group=None, groups=())
     return make_blocks(design, chosen)
@@ -246,7 +246,7 @@ def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
 def blocks_of_moments(gathered: PanelMoments, model: str | PanelModel) -> Blocks:
     """Lay out a model on moments as `blocks_for` does on a design, with its errors; moments may not be enough."""
     chosen = load_panel_model(model) if isinstance(model, str) else model
-    gathered = replace(gathered, outcome=_stored(gathered.outcome), terms=tuple(map(_stored, gathered.terms)))
+    gathered = replace(gathered, outcome=stored(gathered.outcome), terms=tuple(map(stored, gathered.terms)))
     groups = gathered.groups if len(gathered.groups) > 1 else ()
     chosen = chosen if groups else chosen.without_groups()
     none = np.zeros(0, dtype=np.intp)
@@ -265,12 +265,13 @@ def blocks_of_moments(gathered: PanelMoments, model: str | PanelModel) -> Blocks
         effects=TwoWay(none, none),
         origin=gathered.origin,
         held_spread=gathered.spread,
+        frequency=gathered.frequency,
         counted=counts,
     )
     return make_blocks(design, chosen, gathered)
 
 
-def _stored(name: str) -> str:
+def stored(name: str) -> str:
     """Return a column's name as a DataTree can hold it: a slash parts groups there, and dimensions have names too."""
     return f"{name}_" if name in DIMENSIONS else name.replace("/", "\N{DIVISION SLASH}")
 
@@ -309,5 +310,6 @@ __all__ = [
     "location_priors",
     "make_blocks",
     "names_of",
+    "stored",
     "time_labels",
 ]

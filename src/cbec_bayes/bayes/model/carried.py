@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.terms import TERMS
-from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.design import Design, exact_groups
 from cbec_bayes.panel.spread import COLLINEAR
 from cbec_bayes.panel.within import means_by
 
@@ -74,7 +74,7 @@ def carried(model: PanelModel, design: Design) -> Carried:
       of `SHARE` at least. A unit of two rows has one change, in which trend, correlation and error are one.
     - Any correlation of errors: periods that are whole numbers. One that is estimated: some step of an odd number of
       periods, for the sign of a correlation is not known from even ones.
-    - A spread by group: `CHANGES` rows in each group, one less for each of its units.
+    - A spread by group: `CHANGES` rows in each group, one less for each of its units; and errors in each.
     """
     facts, found, said = _Facts(design), model, []
     for key, needs in _NEEDS.items():
@@ -214,6 +214,13 @@ def _listed(labels: Sequence[str]) -> str:
     return " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
 
 
+def _groups_have_errors(facts: _Facts, choice: str) -> str:
+    exact = exact_groups(facts.design)
+    if not exact:
+        return ""
+    return f"the outcome of {_listed(exact)} is explained without an error, and so has no spread of its own"
+
+
 _NEEDS: dict[str, tuple[Callable[[_Facts, str], str], ...]] = {
     "group_slope": (_exposure_varies,),
     "group_control_slope": (_controls_vary,),
@@ -221,6 +228,6 @@ _NEEDS: dict[str, tuple[Callable[[_Facts, str], str], ...]] = {
     "unit_slope": (_units_have_slopes,),
     "unit_trend": (_units_have_rows,),
     "correlation": (_periods_are_whole, _steps_tell_signs),
-    "spread": (_groups_have_changes,),
+    "spread": (_groups_have_changes, _groups_have_errors),
 }
 """By the key of a term, functions that say why a panel cannot carry it, or nothing where it can."""

@@ -10,7 +10,7 @@ import numpy as np
 from cbec_bayes.bayes.model.block import Block, Role, names_of
 from cbec_bayes.bayes.model.from_moments import scale_of
 from cbec_bayes.bayes.moments.by_unit import Moments
-from cbec_bayes.panel.design import identified, identified_by_moments
+from cbec_bayes.panel.design import Design, identified, identified_by_moments
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 
@@ -18,7 +18,7 @@ from cbec_bayes.runtime.errors import InputError
 _PRIORITY: dict[Role, int] = {"effect": 0, "slope": 1, "mean": 2}
 
 
-def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array], exposure: str) -> tuple[Block, ...]:
+def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array], design: Design) -> tuple[Block, ...]:
     """Leave out what unit effects, or the flat columns before, already span: reference periods, repeated means.
 
     Parameters
@@ -27,8 +27,9 @@ def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array], 
         Blocks without a scale.
     within
         Returns what flat effects, and flat trends, of units leave of columns: only that counts.
-    exposure
-        Name of the column that slopes without a name of their own are of.
+    design
+        Whose regressors they are: the first is that of slopes without a name of their own, and how they are rounded
+        tells what is nothing.
 
     Raises
     ------
@@ -37,7 +38,21 @@ def identified_by_rows(flat: Sequence[Block], within: Callable[[Array], Array], 
     """
     order = _order(flat)
     columns = np.column_stack([flat[i].columns for i in order])
-    return _keeping(flat, order, identified(columns, within(columns), about_mean=False), exposure)
+    rounding = np.concatenate([_rounding(flat[i], design) for i in order])
+    return _keeping(
+        flat, order, identified(columns, within(columns), about_mean=False, rounding=rounding), design.terms[0]
+    )
+
+
+def _rounding(block: Block, design: Design) -> Array:
+    """Return the norm of the rounding of a block's columns, shape (q,); zero of what is none of its regressors."""
+    found = np.zeros((block.regressors.shape[1], block.width))
+    if design.rounding is not None and block.role == "slope":
+        sizes = np.linalg.norm(block.columns, axis=0).reshape(found.shape)
+        for k, column in enumerate(block.regressors.T):
+            own = np.flatnonzero((design.x == column[:, None]).all(axis=0))
+            found[k] = design.rounding[own[0]] * sizes[k] if own.size else 0.0
+    return found.ravel()
 
 
 def identified_in_moments(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.moments.panel_moments import ALONE, PanelMoments
-from cbec_bayes.panel.cells import period_text
+from cbec_bayes.panel.periods import NAMES, Frequency, period_text
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin
@@ -42,6 +42,7 @@ class Gathering:
     def __init__(self, outcome: str, terms: Sequence[str], *, grouped: bool, origin: Origin = Origin.OBSERVED) -> None:
         self.outcome, self.terms, self.grouped, self.origin = outcome, tuple(terms), grouped, origin
         q = 1 + len(self.terms)
+        self.frequency = Frequency.NUMBER
         self.units: pd.Index = pd.Index([], dtype="int64")
         self.times: list[float] = []
         self.groups: list[str] = [] if grouped else [ALONE]
@@ -96,7 +97,7 @@ class Gathering:
             twice = pd.Series(cell).duplicated().to_numpy()
         if twice.any():
             i = int(np.flatnonzero(twice)[0])
-            raise InputError(f"'{units[i]}' has the period {period_text(times[i])} twice")
+            raise InputError(f"'{units[i]}' has the period {period_text(times[i], self.frequency)} twice")
         self._accumulate(unit, time, values - self.first[unit])
 
     def _accumulate(self, unit: Codes, time: Codes, left: Array) -> None:
@@ -123,6 +124,7 @@ class Gathering:
         if (self.outcome, self.terms, self.grouped) != (other.outcome, other.terms, other.grouped):
             raise InputError("gatherings of different columns cannot be merged")
         self.dropped += other.dropped
+        self.counted_by(other.frequency)
         if len(other.units) == 0:
             return
         unit = self._unit_codes(other.units)
@@ -139,7 +141,7 @@ class Gathering:
         twice = there & self.present[unit]
         if twice.any():
             i, t = (int(k[0]) for k in np.nonzero(twice))
-            raise InputError(f"'{other.units[i]}' has the period {period_text(self.times[t])} twice")
+            raise InputError(f"'{other.units[i]}' has the period {period_text(self.times[t], self.frequency)} twice")
         self.present[unit] |= there
         moved = other.first - self.first[unit]
         count = other.count[:, None]
@@ -214,7 +216,21 @@ class Gathering:
             period_sums=period_sums,
             dropped=self.dropped,
             origin=self.origin,
+            frequency=self.frequency,
         )
+
+    def counted_by(self, frequency: Frequency) -> None:
+        """Take note of how often the periods of rows that are added come.
+
+        Raises
+        ------
+        InputError
+            Other rows have periods of another frequency: the numbers that count them do not go together.
+        """
+        numbers = (Frequency.NUMBER, Frequency.YEAR)
+        if self.times and frequency != self.frequency and not {frequency, self.frequency} <= set(numbers):
+            raise InputError(f"periods are {NAMES[frequency]} here and {NAMES[self.frequency]} in other rows")
+        self.frequency = frequency
 
     def _unit_codes(self, labels: pd.Index) -> Codes:
         codes, distinct = pd.factorize(labels)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cbec_bayes.panel.cells import period_text, some
+from cbec_bayes.panel.cells import some
+from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.spread import Spread
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
@@ -51,6 +52,8 @@ class PanelMoments:
         Rows that had a missing cell and were left out.
     origin
         Of the data.
+    frequency
+        How often a period comes.
     """
 
     outcome: str
@@ -68,6 +71,7 @@ class PanelMoments:
     period_sums: Array
     dropped: int
     origin: Origin
+    frequency: Frequency = Frequency.NUMBER
 
     @property
     def n_columns(self) -> int:
@@ -199,7 +203,7 @@ class PanelMoments:
                 if 0 < there < least or 0 < units - there < least:
                     some = there if there < least else units - there
                     lacking = "" if there < least else "all but "
-                    found.append(f"{name} in {period_text(time)} has {lacking}{_units(some)}")
+                    found.append(f"{name} in {period_text(time, self.frequency)} has {lacking}{_units(some)}")
             if self.between is None:
                 continue
             for m, size in enumerate(self.sizes):
