@@ -19,7 +19,7 @@ from cbec_bayes.commands.options import (
     Fresh,
     Group,
     Json,
-    Model,
+    ModelIfAny,
     Out,
     OutcomeIfAny,
     PanelFile,
@@ -56,7 +56,7 @@ def specifications(
     time: TimeIfAny = None,
     controls: Controls = "",
     group: Group = None,
-    model: Model = "robust",
+    model: ModelIfAny = None,
     convention: Convention = "reghdfe",
     prior_scale: PriorScale = 1.0,
     ci: Ci = CI_PROB,
@@ -75,11 +75,15 @@ def specifications(
     """Ask under which assumptions a slope holds; writes specifications.csv, mixture.csv, conclusions.csv, a figure."""
     from cbec_bayes.jobs.specifications import FILES, UNFINISHED, forget, specify
     from cbec_bayes.reporting.specifications import CURVES
+    from cbec_bayes.specifications.lattice import BASE
 
     needed = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
     _one_source(folder, study, needed)
     if folder is not None and (prior_scale, ci) != (1.0, CI_PROB):
         raise InputError("--prior-scale and --ci are those of the fit: fit with them, or name the panel by --data")
+    if model is not None and data is None:
+        raise InputError("--model says whose priors hold for --data; a fit and a study have their own")
+    model = model or BASE
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
     place = out or folder

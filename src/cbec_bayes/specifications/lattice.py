@@ -134,7 +134,7 @@ REDUCED: Mapping[str, tuple[str, ...]] = {
 }
 """Values of the assumptions in the reduced lattice, for panels of which there are many: those that move slopes most."""
 
-_BASE = "robust"
+BASE = "robust"
 """Member whose priors are those of the lattice, where the base has none: it has every scale."""
 
 
@@ -200,7 +200,7 @@ def lattice_base(model: PanelModel | None = None) -> PanelModel:
     model
         Whose priors come before those of the member that ships.
     """
-    shipped = load_panel_model(_BASE)
+    shipped = load_panel_model(BASE)
     own = {} if model is None else {name: prior for name, prior in model.priors.items() if name in shipped.priors}
     return replace(shipped, priors={**shipped.priors, **own})
 
