@@ -211,7 +211,7 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ),
     ("settings a path with a NUL", setting("data", "a\0b"), ["compare", "fit"], "no longer there"),
     ("settings a seed of 128 bits", setting("seed", 2**128), ["compare", "fit"], "fit.json"),
-    ("settings an escape code", setting("outcome", "y\x1b[2J"), ["compare", "fit"], "U+001B"),
+    ("settings that were edited", setting("outcome", "y\x1b[2J"), ["compare", "fit"], "another fit is in this folder"),
     ("study absent", nothing, ["run", "--study", "papers"], "'papers'"),
     ("study a folder", nothing, ["replicate", "--study", "fit"], "fit"),
     ("audit absent", nothing, ["audit", "none"], "none"),

@@ -245,9 +245,9 @@ def test_too_few_rows_for_the_regressors_are_refused():
         fit(design, "complete_pooling")
 
 
-def test_a_column_that_does_not_vary_is_refused():
+def test_an_outcome_that_leaves_no_error_is_refused():
     design = panel("balanced")
-    with pytest.raises(InputError, match="does not vary"):
+    with pytest.raises(InputError, match="nothing is left to estimate from"):
         fit(replace(design, y=np.ones(design.n_obs)), "partial_pooling")
 
 

@@ -145,7 +145,7 @@ def settings_of(
     held = {"data": seen_from(folder, file), "sha256": file_digest(file), **asked, "controls": list(controls)}
     held["model"] = model if own is None else seen_from(folder, own)
     of_model = {"model_sha256": None if own is None else file_digest(own)}
-    return {name: held[name] for name in _ASKED} | of_model | asdict(options)
+    return {name: held[name] for name in _ASKED} | of_model | {"reading": reading.as_dict()} | asdict(options)
 
 
 def seen_from(folder: Path | None, file: Path) -> str:
