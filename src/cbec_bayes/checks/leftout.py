@@ -11,9 +11,10 @@ import numpy as np
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.loo import NOT_IDENTIFIED, Fold, LooTask, leave_one_out, parts
 from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.checks.result import there_are
-from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.design import Design, exact_groups
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
@@ -126,6 +127,12 @@ def affordable(model: PanelModel, design: Design, what: Fold) -> bool:
     return work <= MAX_WORK and n_scales(model, design) <= (MAX_SCALES_OF_GROUPS if what == "group" else MAX_SCALES)
 
 
+def _beside(name: str, design: Design) -> PanelModel:
+    """Return a member that ships, without the spread of groups that have no errors: it has no size there."""
+    model = load_panel_model(name)
+    return carried(model, design).model if exact_groups(design) else model
+
+
 def predictions(
     found: PanelFit,
     models: Sequence[str],
@@ -151,7 +158,7 @@ def predictions(
         As in `cbec_bayes.runtime.fanout.fan_out`.
     """
     own = found.model
-    members = {own.name: own} | {name: load_panel_model(name) for name in models if name != own.name}
+    members = {own.name: own} | {name: _beside(name, found.design) for name in models if name != own.name}
     kinds = [what for what in QUESTIONS if not why_not(found, what)]
     predicted: dict[tuple[str, Fold], Predicted] = {}
     asked = []
