@@ -16,6 +16,7 @@ from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.folder import OutFolder
 from cbec_bayes.runtime.manifest import FILE, read_manifest
 from cbec_bayes.runtime.staging import digest_of
+from tests.support.arguments import once
 from tests.support.bad_inputs import COLUMNS, table
 from tests.support.studies import make_study
 
@@ -42,7 +43,7 @@ def here(tmp_path, monkeypatch):
 def program(capsys):
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
-            cli.main([str(argument) for argument in arguments])
+            cli.main(once(arguments))
         captured = capsys.readouterr()
         return int(stopped.value.code or 0), captured.out, captured.err
 
@@ -226,8 +227,8 @@ def test_a_fit_by_a_model_that_has_changed_is_not_checked_by_it(here, program):
     refused(program("compare", "out"), "the fit's model is no longer there")
 
 
-class VettedError(Exception):
-    pass
+class VettedError(SystemExit):
+    """Ends the program where it would begin to compute."""
 
 
 INPUTS = {
@@ -275,7 +276,7 @@ def test_every_command_names_what_it_reads_before_it_computes(inputs, monkeypatc
     monkeypatch.setattr("cbec_bayes.jobs.calibrate.digests", dict)  # of how the code behaves: seconds
     asked, expected = INPUTS[command]
     with pytest.raises(VettedError):
-        cli.main([command, *asked, "--out", "nothing"])
+        cli.main(once([command, *asked, "--out", "nothing"]))
     (place,) = seen
     named = {path.resolve() for path in place.reads}
     assert {(inputs / name).resolve() for name in expected} <= named

@@ -24,7 +24,7 @@ def checked(table: pd.DataFrame) -> CheckedFit:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder that is read as that of a fit."""
-    monkeypatch.setattr(fitting, "_of_folder", lambda *_: dict)
+    monkeypatch.setattr(fitting, "content_of", lambda *_: dict)
     monkeypatch.setattr("cbec_bayes.reporting.comparison.compare_table", lambda *_: SHOWN)
     return tmp_path
 

@@ -28,6 +28,7 @@ from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.files import asset_dir
+from tests.support.arguments import once
 from tests.support.members import panel
 
 OUTCOME, EXPOSURE, CONTROL, UNIT, GROUP = "商业 流通", "cross-border (e-commerce), %", "人均GDP [log]", "省 份", "地区"
@@ -64,7 +65,7 @@ def program(capsys, tmp_path, monkeypatch):
 
     def run(*arguments: str, data: str = "面板.csv") -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
-            cli.main(["fit", "--data", data, *arguments])
+            cli.main(once(["fit", "--data", data, *arguments]))
         captured = capsys.readouterr()
         return int(stopped.value.code or 0), captured.out, captured.err
 

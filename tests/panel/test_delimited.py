@@ -111,7 +111,7 @@ def test_a_damaged_or_endless_gzip_is_refused(tmp_path, monkeypatch):
     (tmp_path / "t.csv.gz").write_bytes(whole[:-20])
     with pytest.raises(InputError, match="not readable as gzip"):
         read_frame(tmp_path / "t.csv.gz")
-    monkeypatch.setattr("cbec_bayes.panel.readers.MOST_UNPACKED", 100)
+    monkeypatch.setattr("cbec_bayes.panel.readers.LARGEST", 100)
     (tmp_path / "t.csv.gz").write_bytes(whole)
     with pytest.raises(InputError, match="would unpack to more than"):
         read_frame(tmp_path / "t.csv.gz")

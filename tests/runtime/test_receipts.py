@@ -13,6 +13,7 @@ from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import fit as panelfit
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.runtime import receipts
+from tests.support.arguments import once
 from tests.support.simulated import simulated
 
 
@@ -35,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 def program(capsys):
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
-            cli.main([str(argument) for argument in arguments])
+            cli.main(once(arguments))
         captured = capsys.readouterr()
         return int(stopped.value.code or 0), captured.out, captured.err
 

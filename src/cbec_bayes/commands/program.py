@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cbec_bayes.commands import calibration, fitting, lists, printed, specifications, studies
+from cbec_bayes.commands import calibration, fitting, gathering, lists, printed, specifications, studies
 from cbec_bayes.commands.options import GivenOnce, check_arguments
 from cbec_bayes.commands.terminal import (
     DEBUG,
@@ -25,7 +25,7 @@ COMMANDS = (
     printed.audit,
     printed.published,
     fitting.fit,
-    fitting.moments,
+    gathering.moments,
     fitting.check,
     fitting.compare,
     fitting.report,

@@ -88,7 +88,7 @@ def specifications(
     asked |= {"time": time, "group": group, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
     place = out or folder
     more = {"prior_scale": prior_scale, "ci": ci}
-    question = _asks(folder, study, data, {**asked, "folder": place}, seed, more, reduced=reduced)
+    question = _asks(folder, study, {**asked, "data": data, "folder": place}, given=seed, more=more, reduced=reduced)
     request = Request(
         command="specifications",
         out=place,
@@ -127,11 +127,10 @@ def _one_source(folder: Path | None, study: str | None, needed: Mapping[str, obj
 def _asks(
     folder: Path | None,
     study: str | None,
-    data: Path | None,
     asked: Mapping[str, Any],
-    seed: int | None,
-    more: Mapping[str, Any],
     *,
+    given: int | None,
+    more: Mapping[str, Any],
     reduced: bool,
 ) -> Callable[[], Question]:
     """Return what reads the panel that was named."""
@@ -142,10 +141,12 @@ def _asks(
 
     def question() -> Question:
         if folder is not None:
-            return question_of_folder(folder, seed=seed, reduced=reduced)
+            return question_of_folder(folder, seed=given, reduced=reduced)
         if study is not None:
             return question_of_study(study, seed=asked["seed"], options=options, reduced=reduced)
-        return question_of_file(Path(str(data)), **asked, options=options, reduced=reduced)
+        file = Path(str(asked["data"]))
+        columns = {name: value for name, value in asked.items() if name != "data"}
+        return question_of_file(file, **columns, options=options, reduced=reduced)
 
     return question
 

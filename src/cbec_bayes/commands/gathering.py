@@ -1,0 +1,107 @@
+"""The command `moments`: a panel's moments, to be fitted or shared without a row of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cbec_bayes.commands.console import Found, Request, show, work
+from cbec_bayes.commands.options import (
+    Controls,
+    Exposure,
+    Group,
+    Json,
+    Outcome,
+    Quiet,
+    Scheduler,
+    Time,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    Unit,
+    Workers,
+    cluster,
+    names,
+)
+from cbec_bayes.runtime.progress import OnProgress
+
+if TYPE_CHECKING:
+    from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+    from cbec_bayes.runtime.fanout import Executor
+
+
+def moments(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A Parquet file or folder of them, read in batches; or any panel.")
+    ],
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write, by custom with the ending .nc.")],
+    outcome: Outcome,
+    exposure: Exposure,
+    unit: Unit,
+    time: Time,
+    controls: Controls = "",
+    group: Group = None,
+    least: Annotated[
+        int, typer.Option("--min-units", metavar="N", min=1, help="Units that a cell needs, or nothing is written.")
+    ] = 3,
+    disclose: Annotated[bool, typer.Option("--disclose", help="Write them whatever they disclose.")] = False,
+    between: Annotated[
+        bool, typer.Option("--between/--no-between", help="Also what random unit effects need, by size of unit.")
+    ] = True,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Gather a panel's moments in one pass, to be fitted or shared without a row of it; writes one file."""
+    from cbec_bayes.jobs.moments import prepare_moments, require_place
+    from cbec_bayes.jobs.moments_file import moments_bytes
+    from cbec_bayes.panel import Roles
+    from cbec_bayes.runtime.staging import write_files
+
+    roles = Roles(
+        outcome=outcome, exposure=exposure, controls=tuple(names(controls)), unit=unit, time=time, group=group
+    )
+    require_place(file, data)
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = prepare_moments(
+            data,
+            roles,
+            between=between,
+            least=None if disclose else least,
+            executor=executor,
+            on_progress=on_progress,
+        )
+        said = str(found)[0].upper() + str(found)[1:] + "."
+        return Found(said=said, tables={"moments": _counts(found)}, files={file.name: moments_bytes(found)})
+
+    request = Request(
+        command="moments",
+        out=file.parent,
+        quiet=quiet,
+        as_json=as_json,
+        workers=workers,
+        scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
+    )
+    found = work(request, find)
+    require_place(file, data)
+    write_files(file.parent, found.files)
+    show(request, found.said, found.tables, [file.name])
+
+
+def _counts(found: PanelMoments) -> dict[str, Any]:
+    return {
+        "rows": found.n_obs,
+        "units": int(found.group_units.sum()),
+        "periods": len(found.times),
+        "groups": list(found.groups),
+        "dropped": found.dropped,
+        "between": found.between is not None,
+        "origin": str(found.origin),
+    }
