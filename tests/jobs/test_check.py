@@ -18,13 +18,15 @@ OTHER = pd.DataFrame({"a": pd.Series(["x", None], dtype="string")})
 
 
 def checked(table: pd.DataFrame) -> CheckedFit:
-    return CheckedFit("nested", "x", (CheckResult("loo", Severity.FINE, table, None, "All is well."),))
+    return CheckedFit("nested", "x", (CheckResult("agreement", Severity.FINE, table, None, "All is well."),))
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder that is read as that of a fit."""
     monkeypatch.setattr(fitting, "content_of", lambda *_: dict)
+    monkeypatch.setattr(fitting, "read_from", lambda *_: tuple)
+    monkeypatch.setattr(fitting, "fit_of", lambda *_: None)
     monkeypatch.setattr("cbec_bayes.reporting.comparison.compare_table", lambda *_: SHOWN)
     return tmp_path
 
@@ -45,7 +47,7 @@ def test_what_was_computed_is_written_whether_or_not_a_receipt_can_keep_it(comma
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, str(folder), "-q"])
     assert not stopped.value.code
-    written = {"check": {"checks.csv", "check_loo.csv"}, "compare": {"compare.csv"}}[command]
+    written = {"check": {"checks.csv", "check_agreement.csv"}, "compare": {"compare.csv"}}[command]
     assert written <= {path.name for path in folder.iterdir()}
     line = (folder / f".{command}.receipt").read_text().splitlines()[0]
     results = json.loads(line)["results"]
