@@ -20,7 +20,6 @@ from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import read_settings
 from cbec_bayes.runtime.errors import InputError
-from tests.support.arguments import once
 from tests.support.regressions import load
 
 PANEL = ["--outcome", "gross product", "--exposure", "pcap", "--controls", "pc,emp", "--unit", "州", "--time", "year"]
@@ -38,7 +37,7 @@ def program(capsys, tmp_path, monkeypatch):
 
     def run(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
-            cli.main(once(["fit", *arguments]))
+            cli.main(["fit", *arguments])
         captured = capsys.readouterr()
         return int(stopped.value.code or 0), captured.out, captured.err
 

@@ -259,7 +259,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(asset_dir("models") / "published_half_normal.toml", folder / "summary.toml")
     asked = [*FIT, "--data", folder / "panel.csv", "--model", folder / "model.toml", "--out", folder / "fitted"]
     with pytest.raises(SystemExit):
-        cli.main([str(one) for one in asked])
+        cli.main(once(asked))
     return folder
 
 
