@@ -27,8 +27,8 @@ from cbec_bayes.bayes.model.densities import RHO, resolve
 from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, SparseColumn, distinct, grams, unpacked
 from cbec_bayes.panel.within import Array, Codes
 
-HELD_MAX = 2**25
-"""Numbers of cross-products of units that are kept from one pass over the rows to the next: a quarter of a gigabyte."""
+HELD_MAX = 2**26
+"""Numbers of cross-products of units that are kept from one pass over the rows to the next: half a gigabyte."""
 
 _LARGEST = 1 - 1e-7
 """Greatest size of a correlation that a table reaches to."""
