@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.commands import program as cli
+from tests.support.arguments import once
 from tests.support.bad_inputs import COLUMNS, table
 
 ROLES = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
@@ -236,7 +237,7 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
 def test_bad_input_of_each_command_is_refused_in_one_line(change, asked, said, copied, capsys):
     change(copied)
     before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
-    status, out, err = program(capsys, *asked)
+    status, out, err = program(capsys, *once(asked))
     assert status == 2, out + err
     assert out == ""
     assert err.startswith("error: ")

@@ -36,8 +36,6 @@ MOST_DIGITS = 15
 SMALLEST_DF = Decimal("0.1")
 """Smallest degrees of freedom: a regression has one or more, and below this |t| has no upper quantile in floats."""
 
-_DIGITS = 16  # of a count: from there a float would change it
-
 Scenario = Literal["as_printed", "coherent", "stars"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 SCENARIO_TEXTS: Mapping[Scenario, str] = {
@@ -211,10 +209,10 @@ def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
             raise wrong(column, str(error)) from None
 
     def count(column: str) -> int | None:
-        if row[column] and not (row[column].isdecimal() and len(row[column]) < _DIGITS):
-            raise wrong(column, f"'{row[column]}' is not a whole number")
         if len(row[column]) > MOST_DIGITS:
             raise wrong(column, f"a number of {len(row[column])} digits cannot be a count")
+        if row[column] and not row[column].isdecimal():
+            raise wrong(column, f"'{row[column]}' is not a whole number")
         return int(row[column]) if row[column] else None
 
     if not row["label"]:
