@@ -94,7 +94,7 @@ def test_a_limit_in_which_a_group_cannot_stand_alone_has_a_reason(capsys):
     assert frame[["no_mean", "no_low", "no_high", "no_mcse"]].isna().all().all()
     assert frame.loc[1:, ["complete_mean", "partial_mean"]].notna().all().all()
     (note,) = set(frame[of_groups]["note"])
-    assert note.startswith("no pooling: the slope group_total_slope[solo] is not identified")
+    assert note.startswith("no pooling: column 'x0': the slope group_total_slope[solo] is not identified")
     assert set(frame[~of_groups]["note"]) == {""}
     caption = compare_table("t", frame).caption
     reason = note.removeprefix("no pooling: ")
