@@ -80,8 +80,8 @@ def one_by_one(fitted: Path) -> Path:
     return folder
 
 
-class ComputedAgainError(Exception):
-    pass
+class ComputedAgainError(SystemExit):
+    """Ends the program where something would be computed."""
 
 
 @pytest.fixture
