@@ -43,7 +43,7 @@ def address(certificate: Path) -> Iterator[str]:
     own = {f"tls_{role}_{part}": path for role in ("client", "scheduler", "worker") for part, path in files.items()}
     security = Security(tls_ca_file=files["cert"], require_encryption=True, **own)
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, security=security, protocol="tls://", processes=False
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", security=security, protocol="tls://", processes=False
     ) as started:
         yield started.scheduler_address
 

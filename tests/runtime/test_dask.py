@@ -53,7 +53,7 @@ def cluster():
     from distributed import LocalCluster
 
     with (
-        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as started,
+        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0") as started,
         open_executor(scheduler=started.scheduler_address) as executor,
     ):
         yield executor
