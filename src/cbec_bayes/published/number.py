@@ -58,6 +58,8 @@ class PrintedNumber:
             raise ValueError(f"'{plain[:20]}…' has {len(plain)} characters, more than any number that is printed")
         if not _NUMBER.fullmatch(plain) or not re.search(r"\d", plain.split("e")[0].split("E")[0]):
             raise ValueError(f"'{text}' is not a number")
+        if re.match(r"[+-]?0+,", plain):  # no thousands begin with a zero
+            raise ValueError(f"'{text}' has a comma before its decimals; write them behind a point")
         # Before there is a fraction: that of 0e999999999 would have as many digits, and Decimal knows no more.
         # The power of a zero is that of its last digit.
         exponent = plain.lower().partition("e")[2].lstrip("+-0")
