@@ -25,7 +25,8 @@ import typer.main
 from cbec_bayes.bayes.model.family import read_panel_model
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.fit_settings import read_settings
-from cbec_bayes.jobs.moments import gather, load_moments, moments_bytes
+from cbec_bayes.jobs.moments import gather
+from cbec_bayes.jobs.moments_file import load_moments, moments_bytes
 from cbec_bayes.panel import Roles, read_frame, read_panel
 from cbec_bayes.panel.entropy import load_system
 from cbec_bayes.panel.regions import load_scheme

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def load_paper(folder: Path | str | None = None) -> Paper:
     if not folder.is_dir():
         raise InputError("no such folder" if not folder.exists() else "not a folder", file=folder)
     sidecar = folder / "paper.toml"
-    facts = read_facts(sidecar) if sidecar.is_file() else Facts()
+    facts = read_facts(sidecar) if os.path.lexists(sidecar) else Facts()
     beside = folder.resolve()  # as a scheme beside paper.toml is named
     files = [path for path in sorted(folder.glob("*.csv")) if str(beside / path.name) != facts.scheme]
     if not files:

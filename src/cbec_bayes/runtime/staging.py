@@ -17,6 +17,7 @@ from typing import Any
 
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import is_inside
+from cbec_bayes.runtime.opening import LARGEST_RESULT
 
 OURS = ".cbec_bayes"
 """What the names of all files begin with that this program keeps for itself in a folder."""
@@ -330,8 +331,17 @@ def _indices(folder: Path, prefix: str) -> list[tuple[Path, str]]:
 
 
 def digest_of(path: Path) -> str | None:
-    """Return the SHA-256 of what is in a file, through a link too; None where there is nothing to be read."""
+    """Return the SHA-256 of what is in a file, through a link too; None where there is nothing to be read.
+
+    What is no plain file (a pipe, a device), or larger than any result, is not read: it has the digest "", which no
+    file has, so that it counts as changed by somebody else.
+    """
     try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            return None
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_RESULT:
+            return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
