@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import cbec_bayes
+from tests.support.bad_inputs import COLUMNS, table
 from tests.support.shape import circles, long_calls, long_functions, long_modules, positional_dataclasses
 
 SOURCE = Path(cbec_bayes.__file__).parent
@@ -43,6 +44,8 @@ BAYES = (
     "fit",
     "refit",
     "predictive",
+    "before_data",
+    "predictions",
     "whole_units",
     "loo",
 )
@@ -222,6 +225,20 @@ def test_import_is_cheap(command):
     code = f"import sys; {command}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_fit_imports_only_what_it_needs(tmp_path):
+    """Regressions are run directly there, and nothing is drawn: each of these takes a third of a second to a second."""
+    table().to_csv(tmp_path / "panel.csv", index=False)
+    named = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
+    asked = ["fit", "--data", "panel.csv", *named, "--model", "partial_pooling", "--draws", "1000", "-q"]
+    heavy = "{'pymc', 'pyfixest', 'matplotlib.pyplot', 'arviz_plots', 'numba'}"
+    code = (
+        "import sys\nfrom cbec_bayes.commands.program import main\n"
+        f"try:\n    main({asked})\nexcept SystemExit as end:\n    print(end.code, sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_every_public_name_resolves():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cbec_bayes.bayes.fit import fit as fit
+    from cbec_bayes.bayes.predictions import with_predictions as with_predictions
     from cbec_bayes.bayes.pymc.twin import build_pymc as build_pymc
     from cbec_bayes.checks.suite import check as check
     from cbec_bayes.classical.few import few_clusters as few_clusters
@@ -83,6 +84,7 @@ _HOMES = {
     "replicate": "cbec_bayes.replication",
     "sensitivity_table": "cbec_bayes.published.results",
     "summarise": "cbec_bayes.published.results",
+    "with_predictions": "cbec_bayes.bayes.predictions",
     "twfe": "cbec_bayes.classical.regression",
     "under_reading": "cbec_bayes.published.estimates",
 }

@@ -308,7 +308,7 @@ def draw_scales(
 
 
 def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, float]) -> SamplingDiagnostics:
-    import arviz as az
+    import arviz_stats as az
 
     posterior = tree["posterior"].dataset
     # What single units have follows from all else by one normal draw, and there may be very many of them.

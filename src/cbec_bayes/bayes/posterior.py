@@ -165,7 +165,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     and, where they fit into memory, ``constant_data`` (the regressors) and ``log_likelihood`` (of every row given all
     others and the scales; see `cbec_bayes.bayes.observations.densities_given_others`).
     """
-    import arviz as az
+    from arviz_base import from_dict
 
     chains, draws, k = drawn.points.shape
     points = drawn.points.reshape(chains * draws, k)
@@ -198,7 +198,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     # Labels are copied several times on the way: those of a million units only where something has them.
     dims = {name: names for name, names in dims.items() if any(name in group for group in content.values())}
     used = {dim for names in dims.values() for dim in names}
-    tree = az.from_dict(
+    tree = from_dict(
         content,
         coords={name: labels for name, labels in coords.items() if name in used},
         dims={name: names for name, names in dims.items() if names},

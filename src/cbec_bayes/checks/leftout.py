@@ -182,7 +182,7 @@ def predictions(
 def _given_effects(fit: PanelFit) -> Predicted:
     import warnings
 
-    import arviz as az
+    import arviz_stats as az
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of shapes above the limit, which are reported

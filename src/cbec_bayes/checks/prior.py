@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.bayes.before_data import before_data
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.model.blocks import Block, location_priors
-from cbec_bayes.bayes.model.densities import draw
-from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.model.terms import is_scale
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks.cells import Place
 from cbec_bayes.checks.refits import fitted_slopes
@@ -70,7 +66,7 @@ def prior_predictive(
         The panel is too large; see `predictive_outcomes`.
     """
     design = found.design
-    outcomes = predictive_outcomes(_before_data(found, draws, seed), own_levels=False, draws=draws, seed=seed)
+    outcomes = predictive_outcomes(before_data(found, draws, seed), own_levels=False, draws=draws, seed=seed)
     rows: list[tuple[object, ...]] = []
     posterior = fitted_slopes(found).shown
     against_data = False
@@ -116,44 +112,3 @@ def _row(statistic: str, of: str, replicated: Array, values: tuple[float, float]
     out = any(np.isfinite(value) and one.p[0] < EXCLUDED for value, one in zip(values, held, strict=True))
     moments = float(held[0].mean[0]), float(held[0].low[0]), float(held[0].high[0])
     return (statistic, of, *values, *moments, "excluded" if out else "possible")
-
-
-def _before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
-    """Return the fit with draws from its priors in the place of the posterior's."""
-    rng = np.random.default_rng([seed, 4])
-    posterior = found.tree["posterior"].to_dataset()
-    one = posterior.isel(chain=slice(0, 1), draw=slice(0, 1))
-    own = one.isel(draw=np.zeros(draws, dtype=int)).assign_coords(draw=np.arange(draws)).copy(deep=True)
-    for name, prior in found.priors.items():
-        if name in own and is_scale(name):
-            own[name] = own[name].dims, draw(prior, rng, own[name].shape)
-    for name, values in found.model.residuals.draw_parameters(rng, draws).items():
-        own[name] = own[name].dims, values.reshape(own[name].shape)
-    scale_of = {block.name: block.scale for block in found.blocks.variables}
-    if found.model.choice("unit_effect") != "fixed":
-        scale_of["unit_effect"] = "sigma_mu"
-    normal = {block.name: _normal(block, found.priors) for block in found.blocks.flat}
-    for name in [*dict.fromkeys([*scale_of, "unit_effect"])]:
-        scale = scale_of.get(name)
-        if scale is None:
-            mean = posterior[name].mean(("chain", "draw"))
-            values = mean.broadcast_like(own[name]).transpose(*own[name].dims).copy(deep=True)
-            if name in normal:
-                informed, location, sd = normal[name]
-                noise = location + sd * rng.standard_normal(values.shape)
-                values.data = np.where(informed, noise, values.data)
-            own[name] = values
-        else:
-            noise = own[name].copy(data=rng.standard_normal(own[name].shape))
-            own[name] = (own[scale] * noise).transpose(*own[name].dims)
-    tree = found.tree.copy()
-    tree["posterior"] = type(tree)(own)
-    return replace(found, tree=tree)
-
-
-def _normal(block: Block, priors: Mapping[str, Prior]) -> tuple[Array, Array, Array]:
-    """Return which of a flat block's coefficients have a normal prior, its means and its sds, in the block's shape."""
-    own = location_priors(block, priors)
-    informed = np.array([prior.dist == "normal" for prior in own]).reshape(block.shape)
-    mean, sd = (np.array([prior.params.get(key, 0.0) for prior in own]).reshape(block.shape) for key in ("mean", "sd"))
-    return informed, mean, sd

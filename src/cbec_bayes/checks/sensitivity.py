@@ -267,7 +267,7 @@ def _log_priors(found: PanelFit) -> Any:
 
 def _sensitivity(found: PanelFit, slopes: dict[str, Array], priors: Any) -> dict[str, tuple[float, float, str]]:
     """Return prior and likelihood sensitivity of each slope, with a diagnosis; NaN where rows are too many."""
-    import arviz as az
+    import arviz_stats as az
     import xarray as xr
 
     posterior = found.tree["posterior"].dataset

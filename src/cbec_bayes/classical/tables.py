@@ -71,18 +71,24 @@ class FittedColumn:
 
 
 def fit_columns(
-    design: Design, columns: Sequence[ColumnSpec], ssc: str, *, on_progress: OnProgress = ignore_progress
+    design: Design,
+    columns: Sequence[ColumnSpec],
+    ssc: str,
+    *,
+    directly: bool = False,
+    on_progress: OnProgress = ignore_progress,
 ) -> tuple[FittedColumn, ...]:
     """Run the regression of every column; one that its rows cannot carry keeps the reason instead.
 
-    `on_progress` is called with how many are done, as "regressions 3 of 9".
+    `directly` gives the same numbers without pyfixest, whose import alone takes a second; very many columns are always
+    run so. `on_progress` is called with how many are done, as "regressions 3 of 9".
     """
     fitted = []
     for done, column in enumerate(columns):
         on_progress(Progress("regressions", done, len(columns)))
         part = design if column.group is None else design.of_group(column.group)
         try:
-            fit = twfe(part, column.terms, ssc=ssc, directly=len(columns) > MANY)
+            fit = twfe(part, column.terms, ssc=ssc, directly=directly or len(columns) > MANY)
         except InputError as error:
             fitted.append(FittedColumn(column, None, error.message))
             continue

@@ -17,7 +17,7 @@ from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.refit import Refit
-from cbec_bayes.classical.regression import MANY, twfe
+from cbec_bayes.classical.regression import twfe
 from cbec_bayes.estimands.jackknife import jackknife_sds
 from cbec_bayes.estimands.summary import (
     UNIT_EFFECT_COLUMNS,
@@ -341,7 +341,8 @@ def unit_slopes(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
 def _regression(fit: PanelFit, group: str | None, ssc: str) -> tuple[float | None, float | None]:
     """Return slope and clustered standard error of a group's regression, or of all rows'; None where there is none.
 
-    Moments give the slope; scores of units, which clustered errors are made of, are not among them.
+    Moments give the slope; scores of units, which clustered errors are made of, are not among them. The regression is
+    run directly: the same numbers as pyfixest's, without the second that its import takes at every fit.
     """
     design, gathered = fit.design, fit.blocks.gathered
     if gathered is not None:
@@ -349,7 +350,7 @@ def _regression(fit: PanelFit, group: str | None, ssc: str) -> tuple[float | Non
         return (None if slopes is None else float(slopes[0])), None
     try:
         part = design if group is None else design.of_group(group)
-        found = twfe(part, ssc=ssc, directly=group is not None and len(design.groups) > MANY)
+        found = twfe(part, ssc=ssc, directly=True)
     except InputError:
         if group is None:
             raise

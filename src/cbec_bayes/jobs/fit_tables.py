@@ -15,6 +15,7 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.bayes.predictions import with_predictions
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
@@ -169,7 +170,7 @@ class FittedPanel:
         if self.neighbours is not None and len(self.neighbours.table):
             frames["neighbours"] = self.neighbours.table
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
-        files[POSTERIOR] = netcdf_bytes(self.fit.tree)
+        files[POSTERIOR] = netcdf_bytes(with_predictions(self.fit, self.seed).tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
             text = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
             files[SETTINGS] = text.encode("utf-8", "backslashreplace")  # the name of a file may be no UTF-8
@@ -261,7 +262,7 @@ def tabulate(
         panel=panel,
         fit=found,
         effects=effects(found, ssc, prob=ci),
-        classical=classical_frame(fit_columns(design, own_columns(design), ssc), design.origin, ci)
+        classical=classical_frame(fit_columns(design, own_columns(design), ssc, directly=True), design.origin, ci)
         if gathered is None
         else moments_frame(gathered),
         contrasts=contrasts(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),

@@ -203,7 +203,7 @@ def agreement(exact: SummaryResult, tree: Any) -> Agreement:
     tree
         Draws of the twin, from `fit_pymc`.
     """
-    import arviz as az
+    import arviz_stats as az
 
     posterior = tree["posterior"].dataset[["slope", "between", "group_slope"]]
     errors = {moment: az.mcse(posterior, method=moment) for moment in ("mean", "sd")}

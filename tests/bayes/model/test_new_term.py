@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbec_bayes.bayes.before_data import before_data
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.block import Block, make_block
@@ -21,7 +22,6 @@ from cbec_bayes.bayes.model.terms.term import Choices, Parameter, Term
 from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.calibration.simulate import from_prior
-from cbec_bayes.checks.prior import _before_data
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.spread import Spread
 from cbec_bayes.panel.within import Array
@@ -171,7 +171,7 @@ def test_a_fit_and_what_it_predicts_have_the_new_term():
     posterior = found.tree["posterior"]
     assert {KEY, "zeta"} <= set(posterior.data_vars)
     assert posterior[KEY].dims == ("chain", "draw", "unit")
-    before = _before_data(found, 400, 1).tree["posterior"]
+    before = before_data(found, 400, 1).tree["posterior"]
     spread = (before[KEY] / before["zeta"]).to_numpy().std()
     assert spread == pytest.approx(1, rel=0.1)
     same, new = (predictive_outcomes(found, new_units=new, draws=100) for new in (False, True))

@@ -51,7 +51,7 @@ def sample(
     KeyboardInterrupt
         The user stopped it.
     """
-    import arviz as az
+    import arviz_stats as az
     import nutpie
     import xarray as xr
     from pymc.backends.arviz import patch_nutpie_idata
