@@ -232,7 +232,7 @@ def test_fit_imports_only_what_it_needs(tmp_path):
     """Regressions are run directly there, and nothing is drawn: each of these takes a third of a second to a second."""
     table().to_csv(tmp_path / "panel.csv", index=False)
     named = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
-    asked = ["fit", "--data", "panel.csv", *named, "--model", "partial_pooling", "--draws", "1000", "-q"]
+    asked = ["fit", "--data", "panel.csv", *named, "--model", "partial_pooling", "-q"]
     heavy = "{'pymc', 'pyfixest', 'matplotlib.pyplot', 'arviz_plots', 'numba'}"
     code = (
         "import sys\nfrom cbec_bayes.commands.program import main\n"
