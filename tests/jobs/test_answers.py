@@ -85,11 +85,11 @@ def test_sentences_name_each_group_once_and_as_the_table_has_it():
     table = answers(analysis_of(signs), ensemble_of(p))
     first, *rest = answer_sentences(table)
     assert "signs of the slopes of east (positive) and north (negative)" in first
-    assert "in at least 95% of 100 panels that print the same tables, under each of 2 specifications" in first
+    assert "in at least 95 % of 100 panels that print the same tables, under each of 2 specifications" in first
     assert len(rest) == 2
     assert rest[0] == (
-        "The sign of central is open: it is positive beyond doubt in only 60% of 100 panels that print the same tables "
-        "under the specification ar1, where 95% are asked for."
+        "The sign of central is open: it is positive beyond doubt in only 60 % of 100 panels that print the same "
+        "tables under the specification ar1, where 95 % are asked for."
     )
     assert rest[1].startswith("The sign of west is open: its 95 % interval reaches zero under 1 of 3")
     for group, verdict in zip(table["group"], table["verdict"], strict=True):

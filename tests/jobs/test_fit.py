@@ -99,7 +99,7 @@ def test_every_file_of_a_fit_with_groups(program, tmp_path, design):
     assert sorted(path.name for path in (tmp_path / "结果").iterdir()) == names
     assert all(f"结果/{name}" in out for name in names[2:])
     assert "partial_pooling: How far do groups differ" in out
-    assert "Intervals are 95%, equal-tailed. Origin: observed." in out
+    assert "Intervals are 95 %, equal-tailed. Origin: observed." in out
     assert re.search(
         r"collapsed-importance: 4000 draws, smallest effective size \d+, Pareto k -?\d\.\d\d\. All gates passed\.", out
     )

@@ -55,7 +55,7 @@ def test_every_interval_of_the_fits_own_tables_has_the_probability(fitted):
     half = own["se"] * stats.t.ppf(0.75, own["df"])
     np.testing.assert_allclose(own["ci_high"] - own["estimate"], half, rtol=1e-10)
     assert (narrow.diagnostics()["ci_prob"], usual.diagnostics()["ci_prob"]) == (0.5, 0.95)
-    assert any("Intervals are 50%, equal-tailed" in note for note in narrow.notes)
+    assert any("Intervals are 50 %, equal-tailed" in note for note in narrow.notes)
 
 
 def test_the_half_width_is_a_tenth_of_the_ratio_within_unless_it_is_given(fitted):

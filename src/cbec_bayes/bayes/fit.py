@@ -29,7 +29,7 @@ from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
 from cbec_bayes.panel.design import Design, exact_groups
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import CI_PROB
+from cbec_bayes.runtime.labels import CI_PROB, level
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 Engine = Literal["auto", "collapsed", "pymc"]
@@ -113,7 +113,7 @@ class PanelFit:
         gates = f"<strong>Not to be used: {escape(failed)}.</strong>" if failed else "All gates passed."
         assumed = f" Assumed: {self.model.assumes}" if self.model.assumes else ""
         assumed += "".join(f" {sentence}" for sentence in self.left_out)
-        said = f"{self.model.name}: {self.model.question}{assumed} Intervals are {CI_PROB:.0%}, equal-tailed."
+        said = f"{self.model.name}: {self.model.question}{assumed} Intervals are {level(CI_PROB)}, equal-tailed."
         return (
             f"<p>{escape(said)} Origin: {self.design.origin}. {gates}</p>"
             f"{table.to_html(index=False, float_format='{:.4g}'.format)}"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from cbec_bayes.jobs.ensemble import SURVIVES, Ensemble
 from cbec_bayes.jobs.reanalysis import Reanalysis
-from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.labels import Origin, level
 
 POSITIVE, NEGATIVE, OPEN = "positive", "negative", "open"
 """Verdicts: the sign follows from what was printed under everything that was tried, or it does not."""
@@ -95,8 +95,8 @@ def _verdict(row: dict[str, object], survives: str) -> tuple[str, str]:
         sign, share = (POSITIVE, row["lowest"]) if above >= below else (NEGATIVE, row["no_lowest"])
         under = f" under the specification {row['lowest_under']}" if sign == POSITIVE else ""
         reasons.append(
-            f"it is {sign} beyond doubt in only {float(str(share)):.0%} of {row['panels']} panels that print the same "
-            f"tables{under}, where {SURVIVES:.0%} are asked for"
+            f"it is {sign} beyond doubt in only {100 * float(str(share)):.0f} % of {row['panels']} panels that print "
+            f"the same tables{under}, where {level(SURVIVES)} are asked for"
         )
     if not reasons:
         reasons.append("the printed slopes and the panels that print them have different signs")
@@ -112,8 +112,8 @@ def answer_sentences(table: pd.DataFrame) -> tuple[str, ...]:
     if table["panels"].notna().any():
         row = table.iloc[0]
         under += (
-            f", and in at least {SURVIVES:.0%} of {row['panels']:.0f} panels that print the same tables, under each of "
-            f"{row['specifications']:.0f} specifications of the panel regression"
+            f", and in at least {level(SURVIVES)} of {row['panels']:.0f} panels that print the same tables, under each "
+            f"of {row['specifications']:.0f} specifications of the panel regression"
         )
     if settled.empty:
         first = f"What the paper prints settles the sign of no region's slope: for none is it the same {under}."

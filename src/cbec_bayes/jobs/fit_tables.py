@@ -24,7 +24,7 @@ from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTIN
 from cbec_bayes.jobs.neighbours import Neighbours
 from cbec_bayes.panel import Panel
 from cbec_bayes.runtime.files import csv_text
-from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS
+from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS, level
 
 _TABLES = ("effects", "classical", "contrasts", "ranks", "estimands", "ledger", "unit_slopes", "neighbours")
 
@@ -120,7 +120,7 @@ class FittedPanel:
             ),
             _evidence_note(self.fit),
             f"{found.engine}: {found.draws} draws, smallest effective size {found.ess_bulk_min:.0f}, {trust}. "
-            f"{passed} Intervals are {100 * self.options.ci:g}%, equal-tailed. Origin: {self.fit.design.origin}.",
+            f"{passed} Intervals are {level(self.options.ci)}, equal-tailed. Origin: {self.fit.design.origin}.",
         )
 
     def shown(self) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summa
 from cbec_bayes.published.summary_model import SummaryModel, load_summary_model, model_names
 from cbec_bayes.runtime.errors import GateError, InputError, suggest
 from cbec_bayes.runtime.files import csv_text
-from cbec_bayes.runtime.labels import CI_PROB, Origin
+from cbec_bayes.runtime.labels import CI_PROB, Origin, level
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 ENGINES = ("quadrature", "pymc")
@@ -217,7 +217,7 @@ def _sensitivity(
 def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
     notes = [
         f"Between-group scale τ: mean {_text(result.tau.mean) or 'undefined'}, "
-        f"{CI_PROB:.0%} interval {_text(result.tau.ci_low)} to {_text(result.tau.ci_high)}. Origin: printed."
+        f"{level(CI_PROB)} interval {_text(result.tau.ci_low)} to {_text(result.tau.ci_high)}. Origin: printed."
     ]
     if len(estimates.labels) > MAX_CONTRASTED:
         notes.append(

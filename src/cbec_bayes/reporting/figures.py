@@ -301,6 +301,6 @@ def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, 
         return as_svg(
             figure,
             "Sensitivity",
-            f"{CI_PROB:.0%} intervals of each region's slope under {len(readings)} readings of the parentheses and "
+            f"{level(CI_PROB)} intervals of each region's slope under {len(readings)} readings of the parentheses and "
             f"{len(models)} priors; the numbers are in sensitivity.csv",
         )
