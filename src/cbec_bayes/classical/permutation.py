@@ -24,6 +24,9 @@ PERMUTATIONS = 1_999
 MAX_WORK = 2e10
 """Multiplications that a test may take."""
 
+MOST_UNITS = 2_000
+"""Units up to which groups are permuted."""
+
 LEAST_SHARE = 0.5
 """Share of the relabellings that have to give every group a slope."""
 
@@ -262,8 +265,8 @@ def permutation_test(
     order = {r: k for k, r in enumerate(names)}
     sample_labels = np.array([order.get(int(r), -1) for r in part.group], dtype=np.intp)
     n_groups, draws = len(names), int(min(permutations, MAX_WORK / _work(part, len(names), controls)))
-    if draws < min(FEWEST, permutations):
-        raise InputError(f"permutations would take too long for {len(kept)} units")
+    if draws < min(FEWEST, permutations) or len(kept) > MOST_UNITS:
+        raise InputError(f"permutations would take too long for {len(kept)} units and {n_groups} groups")
     moving = np.flatnonzero((sample_labels >= 0) & (sample_labels < len(groups)))
     labels = np.tile(sample_labels, (draws + 1, 1))
     rng = np.random.default_rng(seed)
