@@ -11,7 +11,7 @@ from cbec_bayes.classical.fewbatch import draw_weights, prepare_few
 from cbec_bayes.classical.group_slopes import CONTROLS, group_slopes
 from cbec_bayes.classical.joint_bootstrap import FEWEST, joint_bootstrap, wald_of_equality
 from cbec_bayes.runtime.errors import InputError
-from tests.classical.test_wald import grouped
+from tests.support.regressions import grouped
 
 
 @pytest.mark.parametrize("n_units", [6, 20])

@@ -13,7 +13,7 @@ from cbec_bayes.classical.joint_bootstrap import wald_of_equality
 from cbec_bayes.classical.permutation import permutation_test, slopes_under, unit_moments
 from cbec_bayes.panel.within import sums_by
 from cbec_bayes.runtime.errors import InputError
-from tests.classical.test_wald import grouped
+from tests.support.regressions import grouped
 
 
 def crv1(slopes):

@@ -16,16 +16,9 @@ from cbec_bayes.classical.tables import interacted
 from cbec_bayes.classical.wald import contrasts_of, difference, pair_contrast, wald_test
 from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.runtime.errors import InputError
-from tests.support.regressions import FOLDER, load, random_design
+from tests.support.regressions import FOLDER, grouped, load
 
 HTZ = json.loads((FOLDER / "htz.json").read_text(encoding="utf-8"))["cases"]
-
-
-def grouped(seed=0, n_units=15, n_times=6, n_groups=3, share=1.0):
-    """A random panel, balanced or with holes, in groups of equal size."""
-    design = random_design(seed, n_units, n_times, share=share)
-    codes = np.arange(len(design.units)) % n_groups
-    return replace(design, group=codes[design.unit], groups=tuple(f"g{r}" for r in range(n_groups)))
 
 
 @pytest.mark.parametrize("controls", CONTROLS)

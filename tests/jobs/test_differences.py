@@ -15,6 +15,8 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.equal_slopes import MOST_PAIRED, EqualityOptions, equality_rows, holm
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.group_slopes import CONTROLS, group_slopes
+from cbec_bayes.classical.joint_bootstrap import joint_bootstrap
+from cbec_bayes.classical.permutation import permutation_test, unit_moments
 from cbec_bayes.classical.wald import contrasts_of, wald_test
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.contrasts import contrasts
@@ -22,8 +24,8 @@ from cbec_bayes.estimands.groups import group_slopes as posterior_slopes
 from cbec_bayes.jobs.difference_sentences import NOTHING_TO_COMPARE, difference_sentences
 from cbec_bayes.jobs.differences import DIFFERENCE_COLUMNS, differences, evidence_row
 from cbec_bayes.reporting.differences import difference_tables
-from tests.classical.test_wald import grouped
 from tests.support.members import member, panel
+from tests.support.regressions import grouped
 
 QUICK = EqualityOptions(replications=499, permutations=199, pair_permutations=99)
 
@@ -199,6 +201,7 @@ def test_sentences_of_a_fit_agree_with_its_rows(found, table):
     assert ("one slope for all groups" in said) is bool(rows_of(table, "log_bayes_factor")["statistic"] > 0)
 
 
+@pytest.mark.slow
 def test_the_commands_write_it(tmp_path, capsys):
     golden = Path(__file__).parents[1] / "golden/grunfeld.csv"
     data = pd.read_csv(golden)
@@ -218,3 +221,44 @@ def test_the_commands_write_it(tmp_path, capsys):
     frame = pd.read_csv(tmp_path / "fit" / "differences.csv", keep_default_na=False)
     assert tuple(frame.columns) == DIFFERENCE_COLUMNS
     assert set(frame["groups"]) == {"(all)", "even", "odd/x", "odd/x - even"}
+
+
+def test_names_of_groups_are_shown_as_they_are():
+    """Signs that separate pairs elsewhere, or that HTML reads, are part of a name."""
+    base = panel("balanced")
+    named = replace(base, groups=("a - b", "<c>", "d/e"))
+    frame = differences(fit(named, "partial_pooling", draws=250), QUICK)
+    pairs = frame[(frame["minus"] != "") & (frame["test"] == "posterior")]
+    assert list(zip(pairs["group"], pairs["minus"], strict=True)) == list(combinations(named.groups, 2))
+    joint, own = difference_tables("", frame)
+    assert [row[0] for row in own.rows] == ["a - b - <c>", "a - b - d/e", "<c> - d/e"]
+    assert len(own.rows[0]) == len(own.columns)
+    assert {len(row) for row in joint.rows} == {len(joint.columns)}
+
+
+def test_an_exposure_of_zeros_and_ones():
+    """Every number there is is finite, and what is not there has a note."""
+    base = grouped(5, 24, 8, 3)
+    onset = np.random.default_rng(2).integers(2, 10, size=24)
+    treated = (base.time >= onset[base.unit]).astype(float)
+    design = base.with_regressors(("x0",), treated[:, None])
+    for row in equality_rows(design, QUICK):
+        assert row["note"] or np.isfinite(row["p"])
+
+
+@pytest.mark.slow
+def test_each_test_keeps_its_size():
+    """Shares of p-values of at most 5 % where slopes are equal, in units of their Monte Carlo error."""
+    n, level, found = 400, 0.05, []
+    for seed in range(n):
+        base = grouped(seed, 24, 6, 3)
+        rng = np.random.default_rng(seed)
+        errors = np.cumsum(rng.normal(size=(24, 6)), axis=1)[base.unit, base.time]
+        design = replace(base, y=base.x.sum(axis=1) + errors)
+        slopes = group_slopes(design, "common")
+        permuted, _ = permutation_test(unit_moments(design), [0, 1, 2], "common", permutations=99, seed=seed)
+        wald, wild = wald_test(slopes, contrasts_of(3)), joint_bootstrap(slopes, replications=99, seed=seed)
+        found.append((wald.p, wild.p, permuted.p))
+    error = math.sqrt(level * (1 - level) / n)
+    shares = (np.array(found) <= level).mean(axis=0)
+    assert (np.abs(shares - level) < 3.5 * error).all(), shares
