@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cbec_bayes.estimands.contrasts import contrasts as contrasts
     from cbec_bayes.estimands.groups import effects as effects
     from cbec_bayes.jobs.compare import compare as compare
+    from cbec_bayes.jobs.differences import differences as differences
     from cbec_bayes.jobs.moments import gather as gather
     from cbec_bayes.jobs.moments_file import load_moments as load_moments
     from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
@@ -62,6 +63,7 @@ _HOMES = {
     "contrasts": "cbec_bayes.estimands.contrasts",
     "contrasts_table": "cbec_bayes.published.results",
     "entropy_index": "cbec_bayes.panel.entropy",
+    "differences": "cbec_bayes.jobs.differences",
     "effects": "cbec_bayes.estimands.groups",
     "effects_table": "cbec_bayes.published.results",
     "fit": "cbec_bayes.bayes.fit",

@@ -11,6 +11,7 @@ from cbec_bayes.checks import CheckResult, Severity
 from cbec_bayes.commands import fitting
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.check import CheckedFit
+from cbec_bayes.jobs.compare import Compared
 from cbec_bayes.runtime.exact import unpack
 
 OTHER = pd.DataFrame({"a": pd.Series(["x", None], dtype="string")})
@@ -31,6 +32,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def compared(table: pd.DataFrame) -> Compared:
+    return Compared(table, pd.DataFrame(), ())
+
+
 class SHOWN:
     caption = "Compared."
 
@@ -43,7 +48,7 @@ class SHOWN:
 @pytest.mark.parametrize(("table", "kept"), [(OTHER, False), (pd.DataFrame({"n": [1]}, dtype="int32"), True)])
 def test_what_was_computed_is_written_whether_or_not_a_receipt_can_keep_it(command, table, kept, folder, monkeypatch):
     monkeypatch.setattr("cbec_bayes.jobs.check.check_folder", lambda *_, **__: checked(table))
-    monkeypatch.setattr("cbec_bayes.jobs.compare.compare_folder", lambda *_, **__: table)
+    monkeypatch.setattr("cbec_bayes.jobs.compare.compare_folder", lambda *_, **__: compared(table))
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, str(folder), "-q"])
     assert not stopped.value.code
@@ -54,5 +59,5 @@ def test_what_was_computed_is_written_whether_or_not_a_receipt_can_keep_it(comma
     assert (results is not None) is kept
     if kept:
         found = unpack(results)
-        found = found["results"][0]["table"] if command == "check" else found
+        found = found["results"][0]["table"] if command == "check" else found["table"]
         pd.testing.assert_frame_equal(found, table)

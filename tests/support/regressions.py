@@ -102,6 +102,13 @@ def random_design(seed: int, n_units: int, n_times: int, n_terms: int = 2, share
     return design_of(0.3 * x.sum(axis=1) + 2 * a[unit] - b[time] + noise, x, unit, time)
 
 
+def grouped(seed: int = 0, n_units: int = 15, n_times: int = 6, n_groups: int = 3, share: float = 1.0) -> Design:
+    """Return a random panel, balanced or with holes, in groups of equal size."""
+    design = random_design(seed, n_units, n_times, share=share)
+    codes = np.arange(len(design.units)) % n_groups
+    return replace(design, group=codes[design.unit], groups=tuple(f"g{r}" for r in range(n_groups)))
+
+
 def with_outcome(design: Design, y: Array) -> Design:
     """Return the design with another outcome."""
     return replace(design, y=y)

@@ -10,9 +10,10 @@ from threadpoolctl import threadpool_limits
 
 from cbec_bayes.classical.batch import PreparedRegression, prepare
 from cbec_bayes.classical.conventions import Convention
+from cbec_bayes.classical.linearised import NOTHING, SINGULAR, bias_reduced, off_units, period_columns, span, sum_by
 from cbec_bayes.classical.regression import two_sided
 from cbec_bayes.panel.design import Design
-from cbec_bayes.panel.within import Array, Codes, means_by
+from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.labels import CI_PROB
 
 WEBB_UP_TO = 12
@@ -21,9 +22,6 @@ WEBB_UP_TO = 12
 TIE = 1e-9
 """Draws with the same weight for all clusters have the sample's own |t|, up to rounding: they are not beyond it."""
 
-_SINGULAR = 1e-11
-_SPENT = 1e-12  # eigenvalues of I - H_gg below it are directions that a cluster has to itself, as in clubSandwich
-_NOTHING = 1e-20  # share of a sum of squares that is rounding
 _CHUNK = 2**22  # numbers held per block of outcomes, times a handful of temporaries
 
 # The ends of an interval, in standard errors: first step from the estimate, its growth, where to give up, tolerance.
@@ -202,7 +200,7 @@ class PreparedFew:
     def _sums(self, weights: Array, values: Array) -> Array:
         """Return the sums within units of weights (k, m) times columns (m, s), shape (k, N, s)."""
         unit = self.regression.effects.unit
-        return np.stack([_sum_by(unit, row[:, None] * values) for row in weights])
+        return np.stack([sum_by(unit, row[:, None] * values) for row in weights])
 
     def _curves(
         self, outcomes: Array, k: int, replications: int, seed: int
@@ -218,15 +216,15 @@ class PreparedFew:
         # The restricted residual is that of the full regression plus d a / a'a, d = estimate less hypothesised value.
         # With c_g the score of cluster g and F, K_d the sums of basis times a and times that residual, draw v has
         # the numerator c_d'v and the cluster scores (diag(c_d) - F K_d') v. All three are linear in d.
-        f = _sum_by(unit, a[:, None] * self.basis)
-        share = _sum_by(unit, a[:, None] ** 2)[:, 0] / (a @ a)
+        f = sum_by(unit, a[:, None] * self.basis)
+        share = sum_by(unit, a[:, None] ** 2)[:, 0] / (a @ a)
         slope = (np.diag(share) - f @ f.T / (a @ a)) @ v
         # Draws without a slope, those with the same weight for all clusters, must tie however far the hypothesis is.
-        slope[:, (slope**2).sum(axis=0) <= _NOTHING * (v**2).sum(axis=0)] = 0.0
+        slope[:, (slope**2).sum(axis=0) <= NOTHING * (v**2).sum(axis=0)] = 0.0
         for block, residual, slopes in self._blocks(outcomes, max(len(a), n_units * replications)):
             score = self._sums(a[None], residual)[0]
             scale = np.sqrt(np.einsum("gs,gs->s", score, score))
-            of_rounding = scale**2 <= _NOTHING * (a @ a) * np.einsum("ms,ms->s", residual, residual)
+            of_rounding = scale**2 <= NOTHING * (a @ a) * np.einsum("ms,ms->s", residual, residual)
             scale[of_rounding] = np.nan
             score = score / scale
             start = -np.einsum("gr,rhs->sgh", f, self._sums(self.basis.T, residual / scale))
@@ -313,12 +311,10 @@ def prepare_few(
     regression = prepare(design, terms, group=group, ssc=ssc)
     x, unit, time = regression.within, regression.effects.unit, regression.effects.time
     raw = (design if terms is None else design.keeping(terms)).x[regression.rows][:, list(regression.kept)]
-    periods = _off_units(unit, (time[:, None] == np.arange(regression.effects.n_times)).astype(float))
-    values, vectors = np.linalg.eigh(periods.T @ periods)
-    there = values > _SINGULAR * values.max(initial=1.0)
-    basis = np.hstack([np.linalg.qr(x)[0], periods @ (vectors[:, there] / np.sqrt(values[there]))])
-    reduced, df = _bias_reduced(regression.solve, basis, unit)
-    size = np.linalg.norm(_off_units(unit, raw - raw.mean(axis=0)), axis=0)
+    periods = period_columns(unit, time)
+    basis = span(x, periods)
+    reduced, df = bias_reduced(regression.solve, basis, unit)
+    size = np.linalg.norm(off_units(unit, raw - raw.mean(axis=0)), axis=0)
     return PreparedFew(regression, basis, _jackknife(x, periods, unit, size), reduced, df)
 
 
@@ -346,37 +342,10 @@ def _jackknife(x: Array, periods: Array, unit: Codes, size: Array) -> Array:
         own = unit == g
         mine = periods[own]
         # x is orthogonal to the periods over all units, so what the others have of them is minus the unit's own.
-        effects = np.linalg.pinv(whole - mine.T @ mine, rcond=_SINGULAR, hermitian=True) @ (mine.T @ x[own])
+        effects = np.linalg.pinv(whole - mine.T @ mine, rcond=SINGULAR, hermitian=True) @ (mine.T @ x[own])
         alone = (x + periods @ effects) / size
         _, singular, v = np.linalg.svd(alone[~own], full_matrices=False)
-        if len(singular) < len(size) or singular[-1] ** 2 < _SINGULAR:
+        if len(singular) < len(size) or singular[-1] ** 2 < SINGULAR:
             return np.full_like(moves, np.nan)
         moves[:, own] = ((v.T / singular**2) @ v @ alone[own].T) / size[:, None]
     return moves
-
-
-def _bias_reduced(solve: Array, basis: Array, unit: Codes) -> tuple[Array, Array]:
-    """Return rows of (X'X)^-1 X_g' (I - H_gg)^(-1/2), shape (k, m), and their degrees of freedom, shape (k,)."""
-    reduced = np.empty_like(solve)
-    for g in range(int(unit.max()) + 1):
-        own = unit == g
-        values, vectors = np.linalg.eigh(np.eye(int(own.sum())) - basis[own] @ basis[own].T)
-        root = np.where(values > _SPENT, 1 / np.sqrt(np.maximum(values, _SPENT)), 0.0)
-        reduced[:, own] = solve[:, own] @ (vectors * root) @ vectors.T
-    reduced[(reduced**2).sum(axis=1) <= _NOTHING * (solve**2).sum(axis=1)] = np.nan
-    df = np.empty(len(solve))
-    for k, row in enumerate(reduced):
-        # Covariances of the clusters' scores where errors are independent and alike; unit effects add nothing to it.
-        f = _sum_by(unit, row[:, None] * basis)
-        across = np.diag(_sum_by(unit, row[:, None] ** 2)[:, 0]) - f @ f.T
-        df[k] = np.trace(across) ** 2 / (across**2).sum()
-    return reduced, df
-
-
-def _off_units(unit: Codes, columns: Array) -> Array:
-    return np.asarray(columns - means_by(unit, columns)[unit])
-
-
-def _sum_by(unit: Codes, columns: Array) -> Array:
-    """Return the sums of columns, shape (m, s), over the rows of each unit, shape (N, s)."""
-    return means_by(unit, columns) * np.bincount(unit)[:, None]

@@ -55,9 +55,8 @@ from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cbec_bayes.jobs.check import CheckedFit
+    from cbec_bayes.jobs.compare import Compared
     from cbec_bayes.jobs.fit_tables import FittedPanel
     from cbec_bayes.runtime.fanout import Executor
 
@@ -217,8 +216,8 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Set a fit beside its two limits and the classical regressions; writes compare.csv."""
-    from cbec_bayes.jobs.compare import compare_folder
+    """Set a fit beside its limits and the regressions, and test whether slopes differ; writes compare.csv and more."""
+    from cbec_bayes.jobs.compare import COMPARE_FILES, compare_folder
 
     request = Request(
         command="compare",
@@ -226,7 +225,7 @@ def compare(
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
-        names=["compare.csv"],
+        names=COMPARE_FILES,
         reads=read_from(folder),
         fit=fit_of(folder),
     )
@@ -253,6 +252,7 @@ def report(
 ) -> None:
     """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""
     from cbec_bayes.jobs.check import CHECK_FILES
+    from cbec_bayes.jobs.compare import COMPARE_FILES
     from cbec_bayes.jobs.specifications import FILES
     from cbec_bayes.reporting.panelpage import PAGE_FILES
     from cbec_bayes.reporting.specifications import CURVES
@@ -263,7 +263,7 @@ def report(
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
-        names=[*PAGE_FILES, "compare.csv", *CHECK_FILES, *FILES, *CURVES],
+        names=[*PAGE_FILES, *COMPARE_FILES, *CHECK_FILES, *FILES, *CURVES],
         reads=read_from(folder),
         fit=fit_of(folder),
         workers=workers,
@@ -300,7 +300,8 @@ def _report_of(request: Request, folder: Path, seed: int | None) -> Find:
         tables = {
             "answer": list(sentences),
             "effects": found.fitted.effects,
-            "compare": found.compared,
+            "compare": found.compared.table,
+            "differences": found.compared.differences,
             "checks": checks_frame(found.checks.results),
         }
         files = {**page, **{name: content for part in parts.values() for name, content in part.files.items()}}
@@ -321,17 +322,15 @@ def _found_of_checks(found: CheckedFit, figures: Mapping[str, str | bytes]) -> F
     )
 
 
-def _found_of_comparison(found: pd.DataFrame) -> Found:
+def _found_of_comparison(found: Compared) -> Found:
     from cbec_bayes.reporting.comparison import compare_table
-    from cbec_bayes.runtime.exact import pack_or_none
-    from cbec_bayes.runtime.files import csv_text
 
-    table = compare_table("compare", found)
+    table = compare_table("compare", found.table)
     return Found(
-        said=plain_table(table.frame(), table.caption),
-        tables={"compare": found},
-        files={"compare.csv": csv_text(found)},
-        results=pack_or_none(found),
+        said="\n".join([plain_table(table.frame(), table.caption), *found.said]),
+        tables={"compare": found.table, "differences": found.differences, "answer": list(found.said)},
+        files=found.files(),
+        results=found.packed(),
     )
 
 

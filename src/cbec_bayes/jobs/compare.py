@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.classical.equal_slopes import EqualityOptions
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
 from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.jobs.difference_sentences import difference_sentences
+from cbec_bayes.jobs.differences import DIFFERENCE_COLUMNS, differences
+from cbec_bayes.jobs.differences import FILE as DIFFERENCES
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import content, read_settings
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.exact import unpack
+from cbec_bayes.runtime.exact import pack_or_none, unpack
+from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -208,13 +215,45 @@ def compare(
     return side_by_side(design, columns, few, effects, found.model.name, reasons=reasons)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What `cbec-bayes compare` finds.
+
+    Attributes
+    ----------
+    table
+        The fit beside its limits and the regressions; see `compare`.
+    differences
+        Whether its slopes differ; see `cbec_bayes.jobs.differences.differences`.
+    said
+        The same in sentences.
+    """
+
+    table: pd.DataFrame
+    differences: pd.DataFrame
+    said: tuple[str, ...]
+
+    def files(self) -> dict[str, str | bytes]:
+        """Return the files to write, by name; of fewer than two groups there are no differences."""
+        files: dict[str, str | bytes] = {"compare.csv": csv_text(self.table)}
+        return files if self.differences.empty else {**files, DIFFERENCES: csv_text(self.differences)}
+
+    def packed(self) -> Any:
+        """Return the results as a receipt keeps them."""
+        return pack_or_none({"table": self.table, "differences": self.differences, "said": self.said})
+
+
+COMPARE_FILES = ("compare.csv", DIFFERENCES)
+"""Files that `compare` may write."""
+
+
 def compare_folder(
     folder: Path,
     *,
     seed: int | None = None,
     reuse: Sequence[Path] = (),
     on_progress: OnProgress = ignore_progress,
-) -> pd.DataFrame:
+) -> Compared:
     """Set the fit of a folder of `cbec-bayes fit` beside its limits and the regressions.
 
     Parameters
@@ -232,13 +271,19 @@ def compare_folder(
     )
 
 
-def compare_fit(found: FittedPanel, *, on_progress: OnProgress = ignore_progress) -> pd.DataFrame:
-    """Set a tabulated fit beside its limits and the regressions, with its own seed; see `compare`."""
+def compare_fit(found: FittedPanel, *, on_progress: OnProgress = ignore_progress) -> Compared:
+    """Set a tabulated fit beside its limits and the regressions, with its own seed, and say whether slopes differ."""
     on_progress(Progress("the two limits, and the regressions"))
-    return compare(found.fit, found.ssc, seed=found.seed, on_progress=on_progress)
+    table = compare(found.fit, found.ssc, seed=found.seed, on_progress=on_progress)
+    ci = found.options.ci
+    asked = EqualityOptions(ssc=found.ssc, seed=found.seed, prob=ci, on_progress=on_progress)
+    half_width = float(found.estimands["rope_half_width"].iloc[0])
+    differ = differences(found.fit, asked, half_width=half_width)
+    said = difference_sentences(differ, found.fit.design.terms[0], found.fit.model.name, ci)
+    return Compared(table, differ, said)
 
 
-def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None = None) -> pd.DataFrame | None:
+def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None = None) -> Compared | None:
     """Return the comparison that `compare` or `report` left in one of several folders; None where no receipt holds.
 
     Parameters
@@ -252,9 +297,17 @@ def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | 
         return None
     for packed in receipts.results(places, "compare", content(read_settings(folder, seed=seed), folder)):
         try:
-            found = unpack(packed)
+            held = unpack(packed)
+            found = Compared(held["table"], held["differences"], tuple(held["said"]))
         except (KeyError, TypeError, ValueError):
             continue
-        if isinstance(found, pd.DataFrame) and tuple(found.columns) == COMPARE_COLUMNS:
+        if _is_comparison(found):
             return found
     return None
+
+
+def _is_comparison(found: Any) -> bool:
+    """Return whether what a receipt kept is a comparison of this version: its tables have the columns of today."""
+    columns = {"table": COMPARE_COLUMNS, "differences": DIFFERENCE_COLUMNS}
+    tables = {name: getattr(found, name) for name in columns}
+    return all(isinstance(one, pd.DataFrame) and tuple(one.columns) == columns[name] for name, one in tables.items())

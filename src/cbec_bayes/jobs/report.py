@@ -11,7 +11,7 @@ import pandas as pd
 from cbec_bayes.estimands.prior_posterior import prior_posterior
 from cbec_bayes.estimands.shrinkage import ShrinkagePath
 from cbec_bayes.jobs.check import CheckedFit, check_fit, checks_of_receipts
-from cbec_bayes.jobs.compare import compare_fit, comparison_of_receipts
+from cbec_bayes.jobs.compare import Compared, compare_fit, comparison_of_receipts
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.jobs.specifications import Question, Specified, specified_of_receipts, specify
@@ -33,7 +33,7 @@ class ReportedFit:
     fitted
         The fit and its tables.
     compared
-        Beside its limits and the regressions; see `cbec_bayes.jobs.compare.compare`.
+        Beside its limits and the regressions, and whether slopes differ; see `cbec_bayes.jobs.compare.Compared`.
     checks
         Every check.
     path
@@ -47,7 +47,7 @@ class ReportedFit:
     """
 
     fitted: FittedPanel
-    compared: pd.DataFrame
+    compared: Compared
     checks: CheckedFit
     path: ShrinkagePath | None
     tau_density: Array | None
@@ -92,7 +92,7 @@ def report_folder(
 def report_fit(
     found: FittedPanel,
     *,
-    compared: pd.DataFrame | None = None,
+    compared: Compared | None = None,
     checks: CheckedFit | None = None,
     specified: Specified | None = None,
     executor: Executor = SERIAL,

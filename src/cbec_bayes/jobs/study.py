@@ -13,12 +13,14 @@ from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
 from cbec_bayes.checks.cells import Place
 from cbec_bayes.checks.suite import CHECKS, CheckInputs, predictive_checks, run_checks
+from cbec_bayes.classical.equal_slopes import EqualityOptions
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.estimands import Summary, summarise_draws
 from cbec_bayes.estimands.contrasts import contrasts
 from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.estimands.prior_posterior import prior_posterior
 from cbec_bayes.estimands.shrinkage import ShrinkagePath, shrinkage_path
+from cbec_bayes.jobs.differences import differences
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.fanout import SERIAL, Executor
@@ -55,8 +57,9 @@ class StudyFits:
         Model to the question that it answers.
     effects
         effects.csv of every model, with a column `model`.
-    contrasts
-        Of the headline model.
+    contrasts, differences
+        Of the headline model; the second says whether slopes differ, by tests too, see
+        `cbec_bayes.jobs.differences.differences`.
     diagnostics
         One row per model: model, engine, draws, ess_bulk_min, ess_tail_min, rhat_max, khat, divergences, origin.
     path
@@ -83,6 +86,7 @@ class StudyFits:
     questions: Mapping[str, str]
     effects: pd.DataFrame
     contrasts: pd.DataFrame
+    differences: pd.DataFrame
     diagnostics: pd.DataFrame
     path: ShrinkagePath
     tau_density: Array
@@ -178,6 +182,7 @@ def fit_models(
         questions={name: found.model.question for name, found in fits.items()},
         effects=pd.concat(effects, ignore_index=True),
         contrasts=contrasts(headline),
+        differences=differences(headline, EqualityOptions(ssc=ssc, seed=seed, on_progress=on_progress)),
         diagnostics=pd.DataFrame(rows, columns=names),
         path=path,
         tau_density=density,

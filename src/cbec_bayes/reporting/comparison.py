@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.jobs.compare import LIMITS
-from cbec_bayes.reporting.tables import ReportTable, number, probability, with_interval
+from cbec_bayes.reporting.tables import ReportTable, number, p_value, probability, with_interval
 from cbec_bayes.runtime.labels import GROUP_ALL, Origin
 
 _LIMIT = re.compile(rf"(?:^|; )({'|'.join(LIMITS.values())}): ")
@@ -39,7 +39,7 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
                 *((row["printed"] or "not printed",) if printed else ()),
                 number(row["estimate"], digits) or "–",
                 errors,
-                _p(row["wild_p"]),
+                p_value(row["wild_p"]),
                 *(_slope(row, kind) for kind in ("complete", "no", "partial")),
                 probability(row["p_positive"]) or "–",
                 number(row["pooling_factor"], 2) or "–",
@@ -92,8 +92,3 @@ def _rows_of(row: Mapping[Hashable, Any]) -> str:
 
 def _slope(row: Mapping[Hashable, Any], kind: str) -> str:
     return with_interval(row[f"{kind}_mean"], row[f"{kind}_low"], row[f"{kind}_high"], row[f"{kind}_mcse"])
-
-
-def _p(value: float) -> str:
-    text = number(value, 3)
-    return "–" if not text else "< 0.001" if value < 0.0005 else text

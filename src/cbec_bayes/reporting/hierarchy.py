@@ -9,6 +9,7 @@ import pandas as pd
 
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting import figures
+from cbec_bayes.reporting.differences import difference_tables
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, whole, with_interval
 from cbec_bayes.runtime.files import asset_dir
@@ -39,6 +40,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
         _effects_table(name, own, digits, fits.origin),
         _members_table(name, fits, list(own["group"])),
         contrasts,
+        *difference_tables(f"{name}_", fits.differences, digits),
         _diagnostics_table(name, fits),
     ]
 

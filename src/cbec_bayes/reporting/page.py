@@ -11,6 +11,7 @@ from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.estimands import Summary
 from cbec_bayes.jobs.answers import answer_sentences, answers
 from cbec_bayes.jobs.calibrate import Shown
+from cbec_bayes.jobs.difference_sentences import difference_sentences
 from cbec_bayes.jobs.ensemble import Ensemble
 from cbec_bayes.jobs.reanalysis import Reanalysis
 from cbec_bayes.jobs.results import StudyResults
@@ -126,13 +127,15 @@ def _classical_part(replication: Replication, tables: Sequence[ReportTable]) -> 
 
 
 def _hierarchical_part(name: str, found: StudyResults, tables: StudyTables, drawn: Mapping[str, str]) -> dict[str, Any]:
-    fits = found.hierarchical[name]
+    fits, replication = found.hierarchical[name], found.classical[name]
+    exposure = label_of(replication)(replication.panel.roles.exposure)
     return {
         "name": name,
-        "title": found.classical[name].study.title,
+        "title": replication.study.title,
         "origin": fits.origin,
         "specified": _specified_part(name, found, tables, drawn),
         "tau": tau_sentence(fits),
+        "differ": difference_sentences(fits.differences, exposure, next(iter(fits.questions))),
         "priors": fits.priors,
         "tables": tables.hierarchical[name],
         "questions": fits.questions,

@@ -12,6 +12,7 @@ from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands import leaves_zero_out
 from cbec_bayes.jobs.check import CHECK_FILES
+from cbec_bayes.jobs.compare import COMPARE_FILES
 from cbec_bayes.jobs.fit_settings import POSTERIOR
 from cbec_bayes.jobs.fit_tables import FILES, FittedPanel, tabulate
 from cbec_bayes.jobs.report import ReportedFit, report_fit
@@ -26,7 +27,6 @@ from cbec_bayes.reporting.specifications import CURVES, curve_files
 from cbec_bayes.reporting.tables import probability, slope_decimals, with_interval
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
-from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.folder import OutFolder
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS, level
 from cbec_bayes.runtime.manifest import FIT
@@ -87,7 +87,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
     )
     return {
         FILE: html,
-        "compare.csv": csv_text(found.compared),
+        **found.compared.files(),
         **found.checks.files(),
         **figure_files(drawn | checks),
         **({} if specified is None else specified.files() | curves),
@@ -170,7 +170,7 @@ def report(
     place = OutFolder(
         path=Path(out),
         commands=("report", FIT, "check", "compare", COMMAND),
-        names=[*PAGE_FILES, "compare.csv", *CHECK_FILES, *FILES, *SPECIFICATION_FILES],
+        names=[*PAGE_FILES, *COMPARE_FILES, *CHECK_FILES, *FILES, *SPECIFICATION_FILES],
         of=content_digest(files[POSTERIOR]),
     )
     place.vet()
@@ -182,13 +182,15 @@ def report(
 
 
 def panel_answer(found: ReportedFit) -> tuple[str, ...]:
-    """Say what holds under every specification, what the fitted member says, what checks say, and how groups differ.
+    """Say what holds under every specification, what the fitted member says, what checks say, and if groups differ.
 
     Each paragraph says under which model its numbers are, so that no two contradict each other.
     """
     beside = () if found.fitted.neighbours is None else found.fitted.neighbours.said
     first = " ".join([_average_sentence(found.fitted), *beside])
-    return *_lattice_sentence(found), first, _checks_sentence(found), _groups_sentence(found.fitted)
+    groups = _groups_sentence(found.fitted)
+    differ = () if found.compared.differences.empty else (" ".join(found.compared.said),)
+    return *_lattice_sentence(found), first, _checks_sentence(found), groups, *differ
 
 
 def _lattice_sentence(found: ReportedFit) -> tuple[str, ...]:

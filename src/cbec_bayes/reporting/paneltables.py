@@ -15,6 +15,7 @@ from cbec_bayes.jobs.neighbours import NOT_LEFT_OUT
 from cbec_bayes.jobs.report import ReportedFit
 from cbec_bayes.reporting.checks import checks_table
 from cbec_bayes.reporting.comparison import compare_table
+from cbec_bayes.reporting.differences import difference_tables
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.hierarchy import contrast_table, own_slope
 from cbec_bayes.reporting.spectables import specification_tables
@@ -37,7 +38,8 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     effects = _effects_table(known, digits, ci, origin)
     largest = fitted.contrasts.sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
     tables = (
-        compare_table("compare", found.compared, digits),
+        compare_table("compare", found.compared.table, digits),
+        *difference_tables("", found.compared.differences, digits, fitted.options.ci),
         *_ends_tables(effects, known),
         effects,
         contrast_table(

@@ -124,6 +124,7 @@ def _of_fits(name: str, fits: StudyFits) -> dict[str, pd.DataFrame]:
     return {
         f"{name}_hierarchical_effects": fits.effects,
         f"{name}_hierarchical_contrasts": fits.contrasts,
+        f"{name}_differences": fits.differences,
         f"{name}_diagnostics": fits.diagnostics,
         f"{name}_unit_effects": fits.unit_effects,
         f"{name}_learned": fits.learned,

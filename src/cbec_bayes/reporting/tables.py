@@ -178,6 +178,12 @@ def probability(value: float) -> str:
     return "< 0.01" if value < 0.005 else f"{value:.2f}"
 
 
+def p_value(p: float) -> str:
+    """Write a p-value with three decimals, never as 0; a dash where there is none."""
+    text = number(p, 3)
+    return "–" if not text else "< 0.001" if p < 0.0005 else text
+
+
 def percent(share: float) -> str:
     """Write a share as a whole percentage."""
     return f"{100 * share:.0f} %"
