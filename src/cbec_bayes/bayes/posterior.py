@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.row_densities import Visit
 from cbec_bayes.bayes.model.blocks import Blocks, stored, time_labels
 from cbec_bayes.bayes.model.densities import log_density
 from cbec_bayes.bayes.observations import (
@@ -30,8 +31,13 @@ POINTWISE_MAX = 40_000_000
 
 _CHUNK = 2**19
 
+type Walk = Callable[[Visit], None]
+"""Something else that goes through the coefficients given all points, and shows them to what it is called with."""
 
-def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
+
+def draw_effects(
+    blocks: Blocks, collapsed: Collapsed, points: Array, seed: int, walk: Walk | None = None
+) -> dict[str, Array]:
     """Draw every location parameter given scales.
 
     Parameters
@@ -42,6 +48,8 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
         Log scales, shape (S, k).
     seed
         Of the draws.
+    walk
+        Draws are made on its way, if it goes any, so that what is drawn from is not computed twice.
 
     Returns
     -------
@@ -54,8 +62,12 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     each_unit = (
         blocks.design.counted is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX
     )
-    # Means over units follow from draws of every unit where there are these.
-    drawn = [part.draw(rng) for part in collapsed.conditionals(points, means=not each_unit)]
+    drawn: list[Array] = []
+    if walk is not None and each_unit:
+        walk(lambda conditional: drawn.append(conditional.draw(rng)))
+    if not drawn:
+        # Means over units follow from draws of every unit where there are these.
+        drawn = [part.draw(rng) for part in collapsed.conditionals(points, means=not each_unit)]
     coefficients = np.concatenate(drawn) if drawn else np.empty((n, p))
     means, coefficients = coefficients[:, p:], coefficients[:, :p]
     found: dict[str, Array] = {}
@@ -129,12 +141,14 @@ def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapp
     return found
 
 
-def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
+def posterior_draws(
+    blocks: Blocks, collapsed: Collapsed, points: Array, seed: int, walk: Walk | None = None
+) -> dict[str, Array]:
     """Draw everything that a posterior holds, given draws of the scales.
 
     Parameters
     ----------
-    blocks, collapsed, points, seed
+    blocks, collapsed, points, seed, walk
         As for `draw_effects`.
 
     Returns
@@ -143,7 +157,7 @@ def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
         Variable to draws of shape (S, ...): effects, scales, and of pooled group slopes ``group_total_slope`` and
         ``new_group_slope``.
     """
-    effects = draw_effects(blocks, collapsed, points, seed)
+    effects = draw_effects(blocks, collapsed, points, seed, walk)
     scales = collapsed.scales(points)
     found = dict(effects)
     if len(collapsed.sigmas) > 1:
@@ -169,9 +183,17 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
 
     chains, draws, k = drawn.points.shape
     points = drawn.points.reshape(chains * draws, k)
-    everything = posterior_draws(blocks, collapsed, points, seed)
+    design, densities = blocks.design, None
+    by_row = design.counted is None and len(points) * design.n_obs <= POINTWISE_MAX
+
+    def rows_given_others(visit: Visit) -> None:
+        nonlocal densities
+        densities = densities_given_others(blocks, collapsed, points, (chains, draws), visit)
+
+    # Where every scale is held the density of a row given the others is one number, of which ArviZ makes nothing.
+    walk = rows_given_others if by_row and collapsed.names else None
+    everything = posterior_draws(blocks, collapsed, points, seed, walk)
     scales = collapsed.scales(points)
-    design = blocks.design
 
     def shaped(values: Any) -> Array:
         return np.asarray(values).reshape(chains, draws, *np.shape(values)[1:])
@@ -205,10 +227,12 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     )
     if design.counted is None:  # apart from the draws: the outcome may have the name of one of their variables
         with_groups(tree, {"observed_data": observed(design)})
-    if design.counted is None and len(points) * design.n_obs <= POINTWISE_MAX:
+    if by_row:
         data = {"observed_data": observed(design), "constant_data": regressors(design)}
         with_groups(tree, {name: located(dataset, design) for name, dataset in data.items()})
-        densities = _densities(blocks, collapsed, points, everything, (chains, draws))
+        if walk is None:  # it finds the same from densities given the effects
+            given_effects = pointwise(blocks, collapsed, points, everything).reshape(chains, draws, -1)
+            densities = density_group(design, given_effects, np.arange(design.n_obs), GIVEN_EFFECTS)
         with_groups(tree, {} if densities is None else {"log_likelihood": densities})
     for node in tree.subtree:
         node.attrs.pop("created_at", None)  # the same seed makes the same file
@@ -223,16 +247,3 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     }
     return tree
 
-
-def _densities(
-    blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapping[str, Array], shape: tuple[int, int]
-) -> Any:
-    """Return the group ``log_likelihood``: given the other rows, unless nothing of that varies over the draws.
-
-    Where every scale is held the density of a row given the others is one number, of which ArviZ makes nothing; it then
-    finds the same from densities given the effects.
-    """
-    if collapsed.names:
-        return densities_given_others(blocks, collapsed, points, shape)
-    densities = pointwise(blocks, collapsed, points, effects).reshape(*shape, -1)
-    return density_group(blocks.design, densities, np.arange(blocks.design.n_obs), GIVEN_EFFECTS)
