@@ -23,6 +23,7 @@ from cbec_bayes.bayes.observations import (
     with_groups,
 )
 from cbec_bayes.bayes.sampling.importance import Draws
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, sums_by
 from cbec_bayes.runtime.versions import versions
 
@@ -203,11 +204,11 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     if len(collapsed.sigmas) > 1:
         dims["sigma"] = ["group"]
     dims |= {name: ["group"] for name in posterior if name.startswith(("group_mean_", "group_total_slope"))}
-    log_prior = {stored(name): shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
+    priors = collapsed.priors
     content: dict[str, Any] = {
         "posterior": posterior,
         "sample_stats": {"lp": shaped(collapsed.log_posterior(points)) if drawn.lp is None else drawn.lp},
-        "log_prior": log_prior,
+        "log_prior": {stored(name): shaped(log_density(own, scales[name])[0]) for name, own in priors.items()},
     }
     coords: dict[str, Any] = {
         "unit": list(design.units),
@@ -220,20 +221,12 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     # Labels are copied several times on the way: those of a million units only where something has them.
     dims = {name: names for name, names in dims.items() if any(name in group for group in content.values())}
     used = {dim for names in dims.values() for dim in names}
-    tree = az.from_dict(
-        content,
-        coords={name: labels for name, labels in coords.items() if name in used},
-        dims={name: names for name, names in dims.items() if names},
-    )
-    if design.counted is None:  # apart from the draws: the outcome may have the name of one of their variables
-        with_groups(tree, {"observed_data": observed(design)})
-    if by_row:
-        data = {"observed_data": observed(design), "constant_data": regressors(design)}
-        with_groups(tree, {name: located(dataset, design) for name, dataset in data.items()})
-        if walk is None:  # it finds the same from densities given the effects
-            given_effects = pointwise(blocks, collapsed, points, everything).reshape(chains, draws, -1)
-            densities = density_group(design, given_effects, np.arange(design.n_obs), GIVEN_EFFECTS)
-        with_groups(tree, {} if densities is None else {"log_likelihood": densities})
+    coords = {name: labels for name, labels in coords.items() if name in used}
+    tree = az.from_dict(content, coords=coords, dims={name: names for name, names in dims.items() if names})
+    if by_row and walk is None:  # ArviZ finds the same from densities given the effects
+        given_effects = pointwise(blocks, collapsed, points, everything).reshape(chains, draws, -1)
+        densities = density_group(design, given_effects, np.arange(design.n_obs), GIVEN_EFFECTS)
+    with_groups(tree, _groups_of_rows(design, densities, labelled=by_row))
     for node in tree.subtree:
         node.attrs.pop("created_at", None)  # the same seed makes the same file
     tree.attrs |= {
@@ -241,9 +234,19 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         "sampler": drawn.method,
         "origin": str(design.origin),
         "seed": seed,
-        "priors": json.dumps({name: str(prior) for name, prior in collapsed.priors.items()}),
+        "priors": json.dumps({name: str(prior) for name, prior in priors.items()}),
         "versions": json.dumps(versions()),
         **attrs,
     }
     return tree
 
+
+def _groups_of_rows(design: Design, densities: Any, *, labelled: bool) -> dict[str, Any]:
+    """Return what a posterior has of rows, if there are any, apart from the draws: names may be those of variables."""
+    if design.counted is not None:
+        return {}
+    if not labelled:
+        return {"observed_data": observed(design)}
+    data = {"observed_data": observed(design), "constant_data": regressors(design)}
+    found = {name: located(dataset, design) for name, dataset in data.items()}
+    return found | ({} if densities is None else {"log_likelihood": densities})

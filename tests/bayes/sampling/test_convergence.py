@@ -78,4 +78,3 @@ def test_pieces_do_not_change_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = convergence(draws)
     for name in ("rhat", "bulk", "tail"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
-

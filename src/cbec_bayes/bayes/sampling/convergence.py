@@ -38,19 +38,20 @@ def convergence(draws: Array) -> Convergence:
     """Measure chains of k quantities, shape (k, chain, draw): one quantity, two chains and four draws at the least."""
     step = max(1, _CHUNK // math.prod(draws.shape[1:]))
     parts = [_convergence(draws[start : start + step]) for start in range(0, len(draws), step)]
-    return Convergence(*(np.concatenate(own) for own in zip(*parts, strict=True)))
+    return Convergence(*np.concatenate(parts, axis=1))
 
 
-def _convergence(draws: Array) -> tuple[Array, Array, Array]:
+def _convergence(draws: Array) -> Array:
+    """Return the three measures, shape (3, k)."""
     halves = _halved(np.asarray(draws, dtype=float))
     ranks = _normal_scores(halves)
     folded = _normal_scores(np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True)))
     bulk = _sizes(ranks)
     ends = np.quantile(draws, sorted((TAIL, 1 - TAIL)), axis=(1, 2))
     low, high = (_sizes(_halved((draws <= end[:, None, None]).astype(float))) for end in ends)
-    found = np.fmax(_rhat(ranks), _rhat(folded)), bulk, np.minimum(low, high)
-    unknown = np.isnan(draws).any(axis=(1, 2))
-    return tuple(np.where(unknown, np.nan, one) for one in found)
+    found = np.stack([np.fmax(_rhat(ranks), _rhat(folded)), bulk, np.minimum(low, high)])
+    found[:, np.isnan(draws).any(axis=(1, 2))] = np.nan
+    return found
 
 
 def _halved(draws: Array) -> Array:
