@@ -37,6 +37,7 @@ BAYES = (
     "likelihood",
     "sampling",
     "many_units",
+    "of_controls",
     "observations",
     "posterior",
     "pymc",

@@ -23,6 +23,7 @@ from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale, scale_symbols
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.bayes.of_controls import unstacked
 from cbec_bayes.bayes.posterior import store
 from cbec_bayes.bayes.sampling.convergence import convergence
 from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence
@@ -96,6 +97,11 @@ class PanelFit:
         """The design that it was fitted to."""
         return self.blocks.design
 
+    @property
+    def posterior(self) -> Any:
+        """The draws as a dataset with a variable for each block and scale: those of every control by themselves."""
+        return unstacked(self.tree["posterior"].to_dataset())
+
     def _repr_html_(self) -> str:
         """Return slopes and scales as a table: posterior mean, sd and 95 % equal-tailed interval."""
         posterior = self.tree["posterior"].dataset
@@ -126,7 +132,7 @@ class PanelFit:
 
         Mundlak terms of more regressors than there are periods, for one, leave nothing to the scale of time effects.
         """
-        posterior = self.tree["posterior"].dataset
+        posterior = self.posterior
         found = []
         for name, prior in self.priors.items():
             if not is_scale(name) or name not in posterior or prior.dist == "fixed":

@@ -60,11 +60,10 @@ def points_of(collapsed: Collapsed, posterior: Any) -> Array:
     """Return the points of the scales that a stored posterior, a dataset, has draws of, shape (S, k)."""
     values = {}
     for name in collapsed.names:
-        if name.startswith("sigma["):
-            own = posterior["sigma"].sel(group=name.removeprefix("sigma[").removesuffix("]"))
-        else:
-            own = posterior[name]
-        values[name] = own.to_numpy().ravel()
+        variable, bracket, label = name.partition("[")
+        own = posterior[variable]
+        # A scale of each group, or of each control, is one variable over these.
+        values[name] = (own.sel({own.dims[-1]: label.removesuffix("]")}) if bracket else own).to_numpy().ravel()
     return collapsed.point(values) if values else np.zeros((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
 
 

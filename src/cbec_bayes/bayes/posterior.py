@@ -22,6 +22,7 @@ from cbec_bayes.bayes.observations import (
     regressors,
     with_groups,
 )
+from cbec_bayes.bayes.of_controls import stacked
 from cbec_bayes.bayes.sampling.importance import Draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, sums_by
@@ -226,6 +227,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     if by_row and walk is None:  # ArviZ finds the same from densities given the effects
         given_effects = pointwise(blocks, collapsed, points, everything).reshape(chains, draws, -1)
         densities = density_group(design, given_effects, np.arange(design.n_obs), GIVEN_EFFECTS)
+    with_groups(tree, {name: stacked(tree[name].to_dataset()) for name in ("posterior", "log_prior")})
     with_groups(tree, _groups_of_rows(design, densities, labelled=by_row))
     for node in tree.subtree:
         node.attrs.pop("created_at", None)  # the same seed makes the same file
