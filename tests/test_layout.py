@@ -38,6 +38,7 @@ BAYES = (
     "likelihood",
     "sampling",
     "many_units",
+    "of_controls",
     "observations",
     "posterior",
     "pymc",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from cbec_bayes.estimands.summary import Mixed
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, Origin
@@ -82,6 +83,14 @@ def test_what_changes_sign_is_named_where_it_has_weight():
     assert list(frame["group"]) == list(names)
     assert set(frame["sign_changes"]) == {"trends"}
     assert frame["mean"].to_numpy() == pytest.approx(0.6)
+    outcome, exposure = design.spread.within[:2]
+    assert frame["rope_half_width"].to_numpy() == pytest.approx(0.1 * outcome / exposure)
+    near = [(0.8, 1.0), (0.2, -1.0)]  # of a mixture of normals the share within the half-width that was asked for
+    asked = mixture_frame(members, weight, design, "reghdfe", rope=0.95)
+    spread = members[0].slopes[names[0]].sd
+    inside = sum(w * (norm.cdf(0.95, m, spread) - norm.cdf(-0.95, m, spread)).mean() for w, m in near)
+    assert asked["rope_half_width"].to_numpy() == pytest.approx(0.95)
+    assert asked["p_rope"].to_numpy() == pytest.approx(inside, rel=1e-8)
     assert frame.loc[frame["group"] == "g0", "n_obs"].item() == int((design.group == 0).sum())
     assert mixtures([a_member(up, "lost")], np.zeros(1)) == {}
 

@@ -12,6 +12,7 @@ from cbec_bayes.bayes.model.blocks import Block, location_priors
 from cbec_bayes.bayes.model.densities import draw
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale
+from cbec_bayes.bayes.of_controls import stacked
 from cbec_bayes.panel.within import Array
 
 
@@ -34,7 +35,7 @@ def before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
         Its tree has the posterior's variables, of dimensions chain (one) and draw.
     """
     rng = np.random.default_rng([seed, 4])
-    posterior = found.tree["posterior"].to_dataset()
+    posterior = found.posterior
     one = posterior.isel(chain=slice(0, 1), draw=slice(0, 1))
     own = one.isel(draw=np.zeros(draws, dtype=int)).assign_coords(draw=np.arange(draws)).copy(deep=True)
     for name, prior in found.priors.items():
@@ -60,7 +61,7 @@ def before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
             noise = own[name].copy(data=rng.standard_normal(own[name].shape))
             own[name] = (own[scale] * noise).transpose(*own[name].dims)
     tree = found.tree.copy()
-    tree["posterior"] = type(tree)(own)
+    tree["posterior"] = type(tree)(stacked(own))
     return replace(found, tree=tree)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from html import escape
@@ -23,7 +23,9 @@ from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import is_scale, scale_symbols
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.bayes.of_controls import unstacked
 from cbec_bayes.bayes.posterior import store
+from cbec_bayes.bayes.sampling.convergence import convergence
 from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
@@ -95,6 +97,11 @@ class PanelFit:
         """The design that it was fitted to."""
         return self.blocks.design
 
+    @property
+    def posterior(self) -> Any:
+        """The draws as a dataset with a variable for each block and scale: those of every control by themselves."""
+        return unstacked(self.tree["posterior"].to_dataset())
+
     def _repr_html_(self) -> str:
         """Return slopes and scales as a table: posterior mean, sd and 95 % equal-tailed interval."""
         posterior = self.tree["posterior"].dataset
@@ -125,7 +132,7 @@ class PanelFit:
 
         Mundlak terms of more regressors than there are periods, for one, leave nothing to the scale of time effects.
         """
-        posterior = self.tree["posterior"].dataset
+        posterior = self.posterior
         found = []
         for name, prior in self.priors.items():
             if not is_scale(name) or name not in posterior or prior.dist == "fixed":
@@ -308,33 +315,22 @@ def draw_scales(
 
 
 def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, float]) -> SamplingDiagnostics:
-    import arviz_stats as az
-
     posterior = tree["posterior"].dataset
+    chains, draws = drawn.points.shape[:2]
     # What single units have follows from all else by one normal draw, and there may be very many of them.
-    names: Sequence[str] = [
-        name for name, own in posterior.items() if "unit" not in own.dims and np.ptp(own.to_numpy()) > 0
-    ]
-    dataset = posterior[list(names)]
-
-    def worst(measured: Any, reduce: Any) -> float:
-        return float(reduce([reduce(measured[name].to_numpy()) for name in names]))
-
+    every = [own.to_numpy() for own in posterior.data_vars.values() if "unit" not in own.dims]
     # A coefficient that is zero by convention does not vary: its R-hat is 0 / 0, and no number of the report.
-    with np.errstate(invalid="ignore"):
-        rhat = worst(az.rhat(dataset), np.nanmax)
-
-    total = drawn.points.shape[0] * drawn.points.shape[1]
-    importance = drawn.method == "importance"
-    bulk = worst(az.ess(dataset, method="bulk"), np.nanmin)
+    moving = [np.moveaxis(own.reshape(chains, draws, -1), 2, 0) for own in every if np.ptp(own) > 0]
+    found = convergence(np.concatenate(moving))
+    bulk, importance = float(np.nanmin(found.bulk)), drawn.method == "importance"
     return SamplingDiagnostics(
         engine=f"collapsed-{drawn.method}",
-        rhat_max=rhat,
+        rhat_max=float(np.nanmax(found.rhat)),
         ess_bulk_min=min(bulk, drawn.ess) if importance else bulk,
-        ess_tail_min=worst(az.ess(dataset, method="tail"), np.nanmin),
+        ess_tail_min=float(np.nanmin(found.tail)),
         divergences=drawn.divergences,
         ebfmi_min=drawn.ebfmi,
         seconds=seconds,
-        draws=total,
+        draws=chains * draws,
         khat=drawn.khat if importance else None,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.row_densities import row_densities
+from cbec_bayes.bayes.likelihood.row_densities import Visit, row_densities
 from cbec_bayes.bayes.model.blocks import Blocks, time_labels
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
@@ -60,15 +60,16 @@ def points_of(collapsed: Collapsed, posterior: Any) -> Array:
     """Return the points of the scales that a stored posterior, a dataset, has draws of, shape (S, k)."""
     values = {}
     for name in collapsed.names:
-        if name.startswith("sigma["):
-            own = posterior["sigma"].sel(group=name.removeprefix("sigma[").removesuffix("]"))
-        else:
-            own = posterior[name]
-        values[name] = own.to_numpy().ravel()
+        variable, bracket, label = name.partition("[")
+        own = posterior[variable]
+        # A scale of each group, or of each control, is one variable over these.
+        values[name] = (own.sel({own.dims[-1]: label.removesuffix("]")}) if bracket else own).to_numpy().ravel()
     return collapsed.point(values) if values else np.zeros((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
 
 
-def densities_given_others(blocks: Blocks, collapsed: Collapsed, points: Array, shape: tuple[int, int]) -> Any:
+def densities_given_others(
+    blocks: Blocks, collapsed: Collapsed, points: Array, shape: tuple[int, int], visit: Visit | None = None
+) -> Any:
     """Return the group ``log_likelihood`` of a Gaussian member as a dataset.
 
     Parameters
@@ -79,6 +80,9 @@ def densities_given_others(blocks: Blocks, collapsed: Collapsed, points: Array, 
         Draws of the scales, shape (S, k).
     shape
         Chains and draws, of which there are S.
+    visit
+        Called with the coefficients given the scales, where there are densities; see
+        `cbec_bayes.bayes.likelihood.row_densities.distances`.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def densities_given_others(blocks: Blocks, collapsed: Collapsed, points: Array, 
     """
     if len(points) * blocks.design.n_obs * float(collapsed.likelihood.conditional_size) > WORK_MAX:
         return None
-    densities, rows = row_densities(blocks, collapsed, points)
+    densities, rows = row_densities(blocks, collapsed, points, visit)
     return density_group(blocks.design, densities.reshape(*shape, -1), rows, GIVEN_OTHERS) if len(rows) else None
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.row_densities import Visit
 from cbec_bayes.bayes.model.blocks import Blocks, stored, time_labels
 from cbec_bayes.bayes.model.densities import log_density
 from cbec_bayes.bayes.observations import (
@@ -21,7 +22,9 @@ from cbec_bayes.bayes.observations import (
     regressors,
     with_groups,
 )
+from cbec_bayes.bayes.of_controls import stacked
 from cbec_bayes.bayes.sampling.importance import Draws
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, sums_by
 from cbec_bayes.runtime.versions import versions
 
@@ -30,8 +33,13 @@ POINTWISE_MAX = 40_000_000
 
 _CHUNK = 2**19
 
+type Walk = Callable[[Visit], None]
+"""Something else that goes through the coefficients given all points, and shows them to what it is called with."""
 
-def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
+
+def draw_effects(
+    blocks: Blocks, collapsed: Collapsed, points: Array, seed: int, walk: Walk | None = None
+) -> dict[str, Array]:
     """Draw every location parameter given scales.
 
     Parameters
@@ -42,6 +50,8 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
         Log scales, shape (S, k).
     seed
         Of the draws.
+    walk
+        Draws are made on its way, if it goes any, so that what is drawn from is not computed twice.
 
     Returns
     -------
@@ -54,8 +64,12 @@ def draw_effects(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int)
     each_unit = (
         blocks.design.counted is None and n * max(len(blocks.design.units), blocks.design.n_obs) <= POINTWISE_MAX
     )
-    # Means over units follow from draws of every unit where there are these.
-    drawn = [part.draw(rng) for part in collapsed.conditionals(points, means=not each_unit)]
+    drawn: list[Array] = []
+    if walk is not None and each_unit:
+        walk(lambda conditional: drawn.append(conditional.draw(rng)))
+    if not drawn:
+        # Means over units follow from draws of every unit where there are these.
+        drawn = [part.draw(rng) for part in collapsed.conditionals(points, means=not each_unit)]
     coefficients = np.concatenate(drawn) if drawn else np.empty((n, p))
     means, coefficients = coefficients[:, p:], coefficients[:, :p]
     found: dict[str, Array] = {}
@@ -129,12 +143,14 @@ def pointwise(blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapp
     return found
 
 
-def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: int) -> dict[str, Array]:
+def posterior_draws(
+    blocks: Blocks, collapsed: Collapsed, points: Array, seed: int, walk: Walk | None = None
+) -> dict[str, Array]:
     """Draw everything that a posterior holds, given draws of the scales.
 
     Parameters
     ----------
-    blocks, collapsed, points, seed
+    blocks, collapsed, points, seed, walk
         As for `draw_effects`.
 
     Returns
@@ -143,7 +159,7 @@ def posterior_draws(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
         Variable to draws of shape (S, ...): effects, scales, and of pooled group slopes ``group_total_slope`` and
         ``new_group_slope``.
     """
-    effects = draw_effects(blocks, collapsed, points, seed)
+    effects = draw_effects(blocks, collapsed, points, seed, walk)
     scales = collapsed.scales(points)
     found = dict(effects)
     if len(collapsed.sigmas) > 1:
@@ -169,9 +185,17 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
 
     chains, draws, k = drawn.points.shape
     points = drawn.points.reshape(chains * draws, k)
-    everything = posterior_draws(blocks, collapsed, points, seed)
+    design, densities = blocks.design, None
+    by_row = design.counted is None and len(points) * design.n_obs <= POINTWISE_MAX
+
+    def rows_given_others(visit: Visit) -> None:
+        nonlocal densities
+        densities = densities_given_others(blocks, collapsed, points, (chains, draws), visit)
+
+    # Where every scale is held the density of a row given the others is one number, of which ArviZ makes nothing.
+    walk = rows_given_others if by_row and collapsed.names else None
+    everything = posterior_draws(blocks, collapsed, points, seed, walk)
     scales = collapsed.scales(points)
-    design = blocks.design
 
     def shaped(values: Any) -> Array:
         return np.asarray(values).reshape(chains, draws, *np.shape(values)[1:])
@@ -181,11 +205,11 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     if len(collapsed.sigmas) > 1:
         dims["sigma"] = ["group"]
     dims |= {name: ["group"] for name in posterior if name.startswith(("group_mean_", "group_total_slope"))}
-    log_prior = {stored(name): shaped(log_density(prior, scales[name])[0]) for name, prior in collapsed.priors.items()}
+    priors = collapsed.priors
     content: dict[str, Any] = {
         "posterior": posterior,
         "sample_stats": {"lp": shaped(collapsed.log_posterior(points)) if drawn.lp is None else drawn.lp},
-        "log_prior": log_prior,
+        "log_prior": {stored(name): shaped(log_density(own, scales[name])[0]) for name, own in priors.items()},
     }
     coords: dict[str, Any] = {
         "unit": list(design.units),
@@ -198,18 +222,13 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     # Labels are copied several times on the way: those of a million units only where something has them.
     dims = {name: names for name, names in dims.items() if any(name in group for group in content.values())}
     used = {dim for names in dims.values() for dim in names}
-    tree = from_dict(
-        content,
-        coords={name: labels for name, labels in coords.items() if name in used},
-        dims={name: names for name, names in dims.items() if names},
-    )
-    if design.counted is None:  # apart from the draws: the outcome may have the name of one of their variables
-        with_groups(tree, {"observed_data": observed(design)})
-    if design.counted is None and len(points) * design.n_obs <= POINTWISE_MAX:
-        data = {"observed_data": observed(design), "constant_data": regressors(design)}
-        with_groups(tree, {name: located(dataset, design) for name, dataset in data.items()})
-        densities = _densities(blocks, collapsed, points, everything, (chains, draws))
-        with_groups(tree, {} if densities is None else {"log_likelihood": densities})
+    coords = {name: labels for name, labels in coords.items() if name in used}
+    tree = from_dict(content, coords=coords, dims={name: names for name, names in dims.items() if names})
+    if by_row and walk is None:  # ArviZ finds the same from densities given the effects
+        given_effects = pointwise(blocks, collapsed, points, everything).reshape(chains, draws, -1)
+        densities = density_group(design, given_effects, np.arange(design.n_obs), GIVEN_EFFECTS)
+    with_groups(tree, {name: stacked(tree[name].to_dataset()) for name in ("posterior", "log_prior")})
+    with_groups(tree, _groups_of_rows(design, densities, labelled=by_row))
     for node in tree.subtree:
         node.attrs.pop("created_at", None)  # the same seed makes the same file
     tree.attrs |= {
@@ -217,22 +236,19 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         "sampler": drawn.method,
         "origin": str(design.origin),
         "seed": seed,
-        "priors": json.dumps({name: str(prior) for name, prior in collapsed.priors.items()}),
+        "priors": json.dumps({name: str(prior) for name, prior in priors.items()}),
         "versions": json.dumps(versions()),
         **attrs,
     }
     return tree
 
 
-def _densities(
-    blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapping[str, Array], shape: tuple[int, int]
-) -> Any:
-    """Return the group ``log_likelihood``: given the other rows, unless nothing of that varies over the draws.
-
-    Where every scale is held the density of a row given the others is one number, of which ArviZ makes nothing; it then
-    finds the same from densities given the effects.
-    """
-    if collapsed.names:
-        return densities_given_others(blocks, collapsed, points, shape)
-    densities = pointwise(blocks, collapsed, points, effects).reshape(*shape, -1)
-    return density_group(blocks.design, densities, np.arange(blocks.design.n_obs), GIVEN_EFFECTS)
+def _groups_of_rows(design: Design, densities: Any, *, labelled: bool) -> dict[str, Any]:
+    """Return what a posterior has of rows, if there are any, apart from the draws: names may be those of variables."""
+    if design.counted is not None:
+        return {}
+    if not labelled:
+        return {"observed_data": observed(design)}
+    data = {"observed_data": observed(design), "constant_data": regressors(design)}
+    found = {name: located(dataset, design) for name, dataset in data.items()}
+    return found | ({} if densities is None else {"log_likelihood": densities})

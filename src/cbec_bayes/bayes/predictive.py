@@ -47,7 +47,7 @@ def predictive_outcomes(
     InputError
         The panel is so large that the posterior holds no unit effects.
     """
-    posterior = fit.tree["posterior"].dataset
+    posterior = fit.posterior
     if "unit_effect" not in posterior:
         raise InputError("replicated outcomes need unit effects, which the posterior of so large a panel does not hold")
     total = posterior.sizes["chain"] * posterior.sizes["draw"]

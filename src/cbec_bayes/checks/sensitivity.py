@@ -301,12 +301,12 @@ def _given_effects(found: PanelFit) -> Any:
 
     if not found.model.is_gaussian:
         return found.tree["log_likelihood"].to_dataset()
-    posterior = found.tree["posterior"].dataset
+    posterior = found.posterior
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     total = shape[0] * shape[1]
     if "unit_effect" not in posterior or total * found.design.n_obs > POINTWISE_MAX:
         return None
     collapsed = make_collapsed(found.blocks) if found.collapsed is None else found.collapsed
     effects = {str(name): v.to_numpy().reshape(total, *v.shape[2:]) for name, v in posterior.data_vars.items()}
-    densities = pointwise(found.blocks, collapsed, points_of(collapsed, posterior), effects)
+    densities = pointwise(found.blocks, collapsed, points_of(collapsed, found.tree["posterior"].dataset), effects)
     return xr.Dataset({found.design.outcome: (("chain", "draw", "obs"), densities.reshape(*shape, -1))})

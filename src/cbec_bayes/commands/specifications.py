@@ -26,6 +26,7 @@ from cbec_bayes.commands.options import (
     PriorScale,
     Quiet,
     Reduced,
+    Rope,
     Scheduler,
     StudyIfAny,
     TimeIfAny,
@@ -58,6 +59,7 @@ def specifications(
     group: Group = None,
     model: ModelIfAny = None,
     convention: Convention = "reghdfe",
+    rope: Rope = None,
     prior_scale: PriorScale = 1.0,
     ci: Ci = CI_PROB,
     reduced: Reduced = False,
@@ -79,15 +81,17 @@ def specifications(
 
     needed = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
     _one_source(folder, study, needed)
-    if folder is not None and (prior_scale, ci) != (1.0, CI_PROB):
-        raise InputError("--prior-scale and --ci are those of the fit: fit with them, or name the panel by --data")
+    if folder is not None and (rope, prior_scale, ci) != (None, 1.0, CI_PROB):
+        raise InputError(
+            "--rope, --prior-scale and --ci are those of the fit: fit with them, or name the panel by --data"
+        )
     if model is not None and data is None:
         raise InputError("--model says whose priors hold for --data; a fit and a study have their own")
     model = model or BASE
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
     place = out or folder
-    more = {"prior_scale": prior_scale, "ci": ci}
+    more = {"rope": rope, "prior_scale": prior_scale, "ci": ci}
     question = _asks(folder, study, {**asked, "data": data, "folder": place}, given=seed, more=more, reduced=reduced)
     request = Request(
         command="specifications",

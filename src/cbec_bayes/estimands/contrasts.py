@@ -11,9 +11,19 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.estimands.groups import group_slopes, log_scales, min_ess, slope_loadings, slope_quantities
 from cbec_bayes.estimands.summary import CONTRAST_COLUMNS, Drawn, Mixed, Quantity
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW
+
+ROPE = 0.1
+"""Half-width of what is practically zero, in ratios of the standard deviations of outcome and exposure within units."""
+
+
+def rope_width(design: Design, rope: float | None = None) -> float:
+    """Return the half-width of what is practically zero: what was asked for, or `ROPE` in the outcome's unit."""
+    within = design.spread.within
+    return ROPE * float(within[0] / within[1]) if rope is None else rope
 
 
 def contrasts(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def prior_posterior(fit: PanelFit, points: int = 128) -> pd.DataFrame:
     """
     from arviz_stats.base import array_stats
 
-    posterior = fit.tree["posterior"].dataset
+    posterior = fit.posterior
     frames = []
     for name, prior in fit.priors.items():
         if not is_scale(name) or name not in posterior or prior.dist == "fixed":

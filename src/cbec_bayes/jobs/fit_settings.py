@@ -46,7 +46,8 @@ class FitOptions:
     Attributes
     ----------
     rope
-        Half-width of "practically zero", in the outcome's unit per unit of the exposure; None for `ROPE`.
+        Half-width of "practically zero", in the outcome's unit per unit of the exposure; None for a
+        tenth of the ratio of their standard deviations within units.
     prior_scale
         Factor of the priors of the scales between groups and between units; see `PanelModel.widened`.
     ci

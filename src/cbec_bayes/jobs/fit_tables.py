@@ -18,7 +18,7 @@ from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.predictions import with_predictions
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
-from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
+from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks, rope_width
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
 from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTINGS, FitOptions
 from cbec_bayes.jobs.neighbours import Neighbours
@@ -30,9 +30,6 @@ _TABLES = ("effects", "classical", "contrasts", "ranks", "estimands", "ledger", 
 
 FILES = (*(f"{name}.csv" for name in _TABLES), POSTERIOR, SETTINGS, DIAGNOSTICS)
 """Files that `fit` may write."""
-
-ROPE = 0.1
-"""Half-width of the region of practical equivalence to zero, in units of sd(outcome) / sd(exposure) within."""
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
@@ -256,8 +253,7 @@ def tabulate(
         "seed": seed,
         **asdict(options),
     }
-    ci, within = options.ci, design.spread.within
-    half_width = ROPE * float(within[0] / within[1]) if options.rope is None else options.rope
+    ci = options.ci
     return FittedPanel(
         panel=panel,
         fit=found,
@@ -267,7 +263,7 @@ def tabulate(
         else moments_frame(gathered),
         contrasts=contrasts(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks=ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands=estimands(found, half_width, ci),
+        estimands=estimands(found, rope_width(design, options.rope), ci),
         seed=seed,
         settings=asked if settings is None else settings,
         options=options,

@@ -72,6 +72,8 @@ class Question:
         Whether the lattice is the reduced one, of eight members.
     ci
         Probability of the intervals.
+    rope
+        Half-width of what is practically zero, of the outcome in levels; None for a tenth of the ratio of spreads.
     content
         What the answer depends on.
     """
@@ -83,6 +85,7 @@ class Question:
     logarithms: bool = False
     reduced: bool = False
     ci: float = CI_PROB
+    rope: float | None = None
     content: Mapping[str, Any]
 
 
@@ -154,6 +157,7 @@ def question_of_folder(folder: Path, *, seed: int | None = None, reduced: bool =
         seed=settings["seed"],
         reduced=reduced,
         ci=options.ci,
+        rope=options.rope,
         content=content_of_question(settings, folder, reduced=reduced),
     )
 
@@ -187,7 +191,7 @@ def question_of_file(
     folder
         That the results are for.
     options
-        Of these the width of the priors and the probability of the intervals count.
+        Of these the width of the priors, the probability of the intervals and what is practically zero count.
     reduced
         As in `Question`.
     **asked
@@ -203,6 +207,7 @@ def question_of_file(
         seed=seed,
         reduced=reduced,
         ci=options.ci,
+        rope=options.rope,
         content=content_of_question(settings, folder, reduced=reduced),
     )
 
@@ -223,8 +228,9 @@ def question_of_study(
         logarithms=found.panel.logarithm,
         reduced=reduced,
         ci=options.ci,
+        rope=options.rope,
         content={"inputs": input_hashes(found), "seed": seed, "reduced": reduced}
-        | {"ci": options.ci, "prior_scale": options.prior_scale},
+        | {"ci": options.ci, "prior_scale": options.prior_scale, "rope": options.rope},
     )
 
 
@@ -335,8 +341,9 @@ def _tables(
     question: Question, design: Design, members: Sequence[Member]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     weighed: Weighed = weigh(members, seed=question.seed)
+    rope = question.rope if design is question.design else None  # a width of levels is none of logarithms
     return (
         specifications_frame(weighed, classical_slopes(design, members), design.origin, question.ci),
-        mixture_frame(members, weighed.weight, design, question.ssc, question.ci),
+        mixture_frame(members, weighed.weight, design, question.ssc, prob=question.ci, rope=rope),
         conclusions(members, weighed.weight, design.origin, question.ci),
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import optimize
 
 from cbec_bayes.classical.regression import twfe
+from cbec_bayes.estimands.contrasts import rope_width
 from cbec_bayes.estimands.summary import UNIT_EFFECT_COLUMNS, Mixed, Summary, effects_frame
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
@@ -21,8 +22,9 @@ from cbec_bayes.specifications.members import Member
 WEIGHTY = 0.01
 """Weight from which on a member counts."""
 
-MIXTURE_COLUMNS = (*UNIT_EFFECT_COLUMNS, "sign_changes", "outcome_scale")
-"""Those of effects.csv, the members with weight under which the sign is another, and the scale of the outcome."""
+MIXTURE_COLUMNS = (*UNIT_EFFECT_COLUMNS, "sign_changes", "outcome_scale", "rope_half_width", "p_rope")
+"""Those of effects.csv, the members with weight under which the sign is another, the scale of the outcome, and the
+half-width of what is practically zero with the probability of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,13 @@ def mixtures(members: Sequence[Member], weight: Array) -> dict[str, Mixture]:
 
 
 def mixture_frame(
-    members: Sequence[Member], weight: Array, design: Design, ssc: str, prob: float = CI_PROB
+    members: Sequence[Member],
+    weight: Array,
+    design: Design,
+    ssc: str,
+    *,
+    prob: float = CI_PROB,
+    rope: float | None = None,
 ) -> pd.DataFrame:
     """Return mixture.csv: the rows of effects.csv under the mixture of members, with columns `MIXTURE_COLUMNS`.
 
@@ -114,14 +122,19 @@ def mixture_frame(
         Convention of the clustered standard errors beside.
     prob
         Of the intervals.
+    rope
+        Half-width of what is practically zero; see `cbec_bayes.estimands.contrasts.rope_width`.
     """
+    width = rope_width(design, rope)
     own, averages = mixtures(members, weight), _averages(members, weight)
     counts = design.counts
     complete, _ = _slope(design, ssc)
     rows: list[dict[str, object]] = []
     changes: list[str] = []
+    practically_zero: list[float] = []
     for name, one in own.items():
         row: dict[str, object] = {"group": name, "complete_pooling": complete, **asdict(one.summary(prob))}
+        practically_zero.append(one.below(width) - one.below(-width))
         changes.append("; ".join(sign_changes(members, weight, name, one)))
         if name in (GROUP_AVERAGE, GROUP_ALL):
             row |= {"n_units": counts.n_units, "n_obs": counts.n_obs}
@@ -135,7 +148,8 @@ def mixture_frame(
         rows.append(row)
     frame = effects_frame(rows, UNIT_EFFECT_COLUMNS).assign(origin=str(design.origin))
     scale = members[0].specification.outcome_scale if members else ""
-    return frame.assign(sign_changes=changes, outcome_scale=scale)[list(MIXTURE_COLUMNS)]
+    frame = frame.assign(sign_changes=changes, outcome_scale=scale, rope_half_width=width, p_rope=practically_zero)
+    return frame[list(MIXTURE_COLUMNS)]
 
 
 def _averages(members: Sequence[Member], weight: Array) -> dict[str, Mixture]:

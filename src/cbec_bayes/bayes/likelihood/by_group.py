@@ -20,7 +20,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     RowsGivenOthers,
     UnitMeans,
 )
-from cbec_bayes.bayes.likelihood.triangular import forward
+from cbec_bayes.bayes.likelihood.triangular import forward, squared
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
@@ -57,13 +57,15 @@ class OwnPart:
         """Return the equations of the group's own coefficients at every point."""
         found, o = self.errors.cross_products(scales), len(self.scales)
         width = np.stack([scales[name] for name in self.scales], axis=1)
-        own = found.gram[:, -o:, -o:] * width[:, :, None] * width[:, None, :]
+        own = found.gram[:, -o:, -o:] * width[:, :, None]
+        own *= width[:, None, :]
         diagonal = np.einsum("sii->si", own)
         weight = diagonal.max(axis=1)
         diagonal += 1.0
         root = np.linalg.cholesky(own)
         half = forward(root, found.gram[:, -o:, :-o] * width[:, :, None])
-        left = found.gram[:, :-o, :-o] - np.swapaxes(half, 1, 2) @ half
+        left = squared(half)
+        np.subtract(found.gram[:, :-o, :-o], left, out=left)
         log_det = np.log(np.einsum("sii->si", root)).sum(axis=1)
         products = CrossProducts(left, [*found.constant, -log_det])
         return OwnSystems(products=products, weight=weight, width=width, root=root, half=half)
@@ -229,7 +231,10 @@ class ByGroup:
 def _added_up(every: Sequence[OwnSystems]) -> CrossProducts:
     """Return the cross-products of all groups, with the constants of each."""
     constant = [term for one in every for term in one.products.constant]
-    return CrossProducts(np.sum([one.products.gram for one in every], axis=0), constant)
+    gram = every[0].products.gram.copy()
+    for one in every[1:]:
+        gram += one.products.gram
+    return CrossProducts(gram, constant)
 
 
 @dataclass(frozen=True, slots=True)

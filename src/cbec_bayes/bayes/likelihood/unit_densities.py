@@ -187,15 +187,19 @@ class ChangesOfUnits:
         np.einsum("sii->si", precision)[...] += prior
         pull = np.einsum("smp,sm->sp", x, y) + self.location[0] * self.location[1]
         root = np.linalg.cholesky(precision)
-        solved = forward(root, np.concatenate([pull[:, :, None], np.swapaxes(x, 1, 2)], axis=2))
-        own = np.swapaxes(solved[:, :, 1:], 1, 2)
-        residual = y - np.einsum("smp,sp->sm", own, solved[:, :, 0])
+        units = [self.units[u].at for u in asked]
+        ends = np.cumsum([0, *(at.stop - at.start for at in units)])
+        rows = np.concatenate([np.arange(at.start, at.stop) for at in units]) if units else np.zeros(0, dtype=np.intp)
+        solved = forward(root, np.concatenate([pull[:, :, None], np.swapaxes(x[:, rows], 1, 2)], axis=2))
+        every = np.swapaxes(solved[:, :, 1:], 1, 2)
+        residual = y[:, rows] - np.einsum("smp,sp->sm", every, solved[:, :, 0])
         found = constant[:, asked]
-        for k, unit in enumerate(self.units[u] for u in asked):
-            left = np.eye(unit.at.stop - unit.at.start) - own[:, unit.at] @ np.swapaxes(own[:, unit.at], 1, 2)
+        for k, at in enumerate(map(slice, ends, ends[1:])):
+            own = every[:, at]
+            left = np.eye(own.shape[1]) - own @ np.swapaxes(own, 1, 2)
             with np.errstate(invalid="ignore", divide="ignore"):
                 values, vectors = np.linalg.eigh(left)
-                turned = np.einsum("smk,sm->sk", vectors, residual[:, unit.at])
+                turned = np.einsum("smk,sm->sk", vectors, residual[:, at])
                 found[:, k] += (np.log(values) - turned**2 / values).sum(axis=1) / 2
         return found
 
@@ -210,13 +214,19 @@ class ChangesOfUnits:
     def whitened(self, scales: Scales, sigma: Array) -> tuple[Array, Array]:
         """Return the changes over the root of their covariance, (S, m, 1 + p), and each unit's constant, (S, N)."""
         white, constant = np.empty((len(sigma), *self.changes.shape)), np.zeros(sigma.shape)
+        errors: dict[tuple[bytes, bytes], Array] = {}
         for u, unit in enumerate(self.units):
-            half = unit.turn @ _root_of_errors(self.step, unit.gap, scales)
-            covariance = sigma[:, u, None, None] ** 2 * (half @ np.swapaxes(half, 1, 2))
+            periods = unit.gap.tobytes(), unit.turn.tobytes()
+            if periods not in errors:  # units of the same periods share them
+                half = unit.turn @ _root_of_errors(self.step, unit.gap, scales)
+                errors[periods] = half @ np.swapaxes(half, 1, 2)
+            covariance = sigma[:, u, None, None] ** 2 * errors[periods]
             for scale, own in unit.directions:
                 covariance = covariance + scales[scale][:, None, None] ** 2 * np.outer(own, own)
             root = np.linalg.cholesky(covariance)
-            white[:, unit.at] = forward(root, np.broadcast_to(self.changes[unit.at], white[:, unit.at].shape))
+            # All points have the same changes, so that few columns are solved for and many multiplied.
+            inverse = forward(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
+            white[:, unit.at] = inverse @ self.changes[unit.at]
             log_root = np.log(np.einsum("sii->si", root)).sum(axis=1)
             constant[:, u] = -log_root - len(unit.turn) / 2 * LOG_2PI
         return white, constant

@@ -18,6 +18,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import (
     mean_names,
 )
 from cbec_bayes.bayes.likelihood.rows import sigma_of_rows, stepwise_log_density
+from cbec_bayes.bayes.likelihood.triangular import squared
 from cbec_bayes.bayes.likelihood.unit_rows import unit_rows
 from cbec_bayes.bayes.likelihood.unit_systems import UnitSystems, unit_systems
 from cbec_bayes.bayes.model.blocks import Blocks
@@ -118,32 +119,40 @@ class UnitErrors:
         inner = [[weights @ own[:, j, k] for k in range(j + 1)] for j in range(len(ratios))]
         return unit_systems(ratios, inner, of.is_there[: of.n_flat])
 
-    def _whitened(self, scales: Scales, systems: UnitSystems) -> Array:
+    def _whitened(self, weights: Array, systems: UnitSystems) -> Array:
         """Return L^-1 D W'C^-1 Z, shape (m - first, S, N, q); directions of one point stand together in memory."""
         a, *shape = self.products.across.shape
-        flat = self._weights(scales) @ self.products.across.reshape(a, math.prod(shape))
+        flat = weights @ self.products.across.reshape(a, math.prod(shape))
         by_point = flat.reshape(len(flat), *shape)
         return systems.whiten(np.swapaxes(by_point, 0, 1), self.products.first)
 
     def _by_stratum(self, scales: Scales) -> tuple[Array, Array]:
         """Return Z'V^-1 Z of every stratum, shape (S, K, q, q), and half of ln|M| over all units, shape (S,)."""
         weights, systems = self._weights(scales), self._systems(scales)
-        gram = np.tensordot(weights, self.products.columns, 1)
-        by_point = np.swapaxes(self._whitened(scales, systems), 0, 1)
+        own = self.products.columns
+        if len(self.sigmas) == 1:
+            # One scale weighs all: its square goes into a few weights in the place of many products.
+            sigma = scales[self.sigmas[0]][:, None]
+            gram = ((weights / sigma**2) @ own.reshape(len(own), -1)).reshape(-1, *own.shape[1:])
+            gram[:, 0] -= squared(_by_point(self._whitened(weights / sigma, systems)))
+            return gram, systems.log_det()
+        gram = np.tensordot(weights, own, 1)
+        whitened = self._whitened(weights, systems)
         for k, name in enumerate(self.sigmas):
-            own = by_point if len(self.sigmas) == 1 else by_point[:, :, self.stratum == k]
-            own = own.reshape(len(own), own.shape[1] * own.shape[2], own.shape[3])
-            gram[:, k] -= np.swapaxes(own, 1, 2) @ own
+            gram[:, k] -= squared(_by_point(whitened[:, :, self.stratum == k]))
             gram[:, k] /= scales[name][:, None, None] ** 2
         return gram, systems.log_det()
 
     def cross_products(self, scales: Scales) -> CrossProducts:
         """See `ResidualCovariance`."""
-        grams, dets = zip(*(self._by_stratum(part) for part in self._parts(scales)), strict=True)
-        gram, log_det = np.concatenate(grams), np.concatenate(dets)
+        parts = [self._by_stratum(part) for part in self._parts(scales)]
+        # Sums of one and joins of one are copies, of which each takes as long as a product of these matrices.
+        grams = [one[:, 0] if one.shape[1] == 1 else one.sum(axis=1) for one, _ in parts]
+        gram = grams[0] if len(grams) == 1 else np.concatenate(grams)
+        log_det = np.concatenate([own for _, own in parts])
         constant = [-log_det, -self.lags.log_det(scales.get(RHO), len(log_det))]
         constant += [-n * (np.log(scales[s]) + LOG_2PI / 2) for n, s in zip(self._free, self.sigmas, strict=True)]
-        return CrossProducts(gram.sum(axis=1), constant)
+        return CrossProducts(gram, constant)
 
     def _parts(self, scales: Scales) -> Iterator[Scales]:
         """Yield some of the points after others, as many as fit into a processor's cache."""
@@ -160,16 +169,20 @@ class UnitErrors:
         outcome, E = M^-1 D W'C^-1 Z and S the spread. A scale's derivative is the sum over units of B_jj - 1.
         """
         points = {name: np.array([value]) for name, value in scales.items()}
-        first, systems = self.products.first, self._systems(points)
+        first, systems, weights = self.products.first, self._systems(points), self._weights(points)
         variance = self._sigma(points)[0] ** 2
-        solved = systems.back(list(self._whitened(points, systems)), first)
-        moved = [one[0] @ spread for one in solved]
+        whitened = self._whitened(weights, systems)
+        pulled = whitened @ spread
+        solved, moved = (systems.back(list(one), first) for one in (whitened, pulled))
+        moved = [one[0] for one in moved]
         second = systems.inverse()[0, :, first:, first:]
         for j, one in enumerate(moved):
             for k, other in enumerate(solved):
                 second[:, j, k] += (one * other[0]).sum(axis=1) / variance
-        gram = self._by_stratum(points)[0][0]
-        found = {s: float(np.sum(spread * own) - n) for s, own, n in zip(self.sigmas, gram, self._free, strict=True)}
+        fixed = self.products.columns.reshape(*self.products.columns.shape[:2], -1) @ spread.ravel()
+        taken = np.bincount(self.stratum, (pulled * whitened).sum(axis=(0, 1, 3)), len(self.sigmas))
+        squares = (weights[0] @ fixed - taken) / np.array([scales[name] for name in self.sigmas]) ** 2
+        found = {s: float(own - n) for s, own, n in zip(self.sigmas, squares, self._free, strict=True)}
         for j, scale in enumerate(self.directions.scales[first:]):
             if scale is None:
                 continue
@@ -178,20 +191,18 @@ class UnitErrors:
             for k, name in enumerate(self.sigmas):
                 found[name] -= float(excess[self.stratum == k].sum())
         if self.lags.has_rho:
-            ratios = [one[0] for one in systems.ratios]
-            found[RHO] = self._slope_in_rho(spread, scales, ratios, (moved, second)) * (1 - scales[RHO] ** 2)
+            found[RHO] = self._slope_in_rho(fixed, scales, systems, (moved, second)) * (1 - scales[RHO] ** 2)
         return found
 
     def _slope_in_rho(
-        self, spread: Array, scales: Mapping[str, float], ratios: list[Array], moments: tuple[list[Array], Array]
+        self, fixed: Array, scales: Mapping[str, float], systems: UnitSystems, moments: tuple[list[Array], Array]
     ) -> float:
-        """Return the derivative in rho, from E S and B of `slopes`."""
+        """Return the derivative in rho, from the fixed products times S, shape (A, K), and E S and B of `slopes`."""
         change = self.lags.weight_slopes(scales[RHO])
         variances = np.array([scales[name] for name in self.sigmas]) ** 2
-        found = -2 * self.lags.log_det_slope(scales[RHO])
-        found -= float((np.tensordot(change, self.products.columns, 1) * spread).sum(axis=(1, 2)) @ (1 / variances))
+        found = -2 * self.lags.log_det_slope(scales[RHO]) - float((change @ fixed) @ (1 / variances))
         across, own = (np.tensordot(change, one, 1) for one in (self.products.across, self.products.own))
-        moved, second = moments
+        ratios, (moved, second) = [one[0] for one in systems.ratios], moments
         for j, one in enumerate(moved):
             pull = (across[j] * one).sum(axis=1) / variances[self.stratum]
             found += 2 * float((ratios[j] * pull).sum())
@@ -209,7 +220,7 @@ class UnitErrors:
 
     def _means_over_units(self, scales: Scales) -> tuple[Array, Array]:
         systems, first, at = self._systems(scales), self.products.first, self._averaged
-        solved = systems.back(list(self._whitened(scales, systems)), first)
+        solved = systems.back(list(self._whitened(self._weights(scales), systems)), first)
         sizes = np.bincount(self.group)
         pull = np.concatenate([self._by_group(systems.ratios[j][:, :, None] * solved[j - first]) for j in at], axis=1)
         pull /= np.tile(sizes, len(at))[:, None]
@@ -285,6 +296,12 @@ class UnitErrors:
                 every = own.given_others(self._weights(here), self._systems(here), variance, known)
                 found[:, piece] = np.stack(every)[:, :, at]
         return RowsGivenOthers(*found)
+
+
+def _by_point(whitened: Array) -> Array:
+    """Return what is whitened of m directions and N units, shape (m, S, N, q), as rows of points, shape (S, m N, q)."""
+    m, n_points, n_units, q = whitened.shape
+    return np.swapaxes(whitened, 0, 1).reshape(n_points, m * n_units, q)
 
 
 def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:

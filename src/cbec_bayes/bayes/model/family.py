@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -177,9 +178,22 @@ def load_panel_model(model: str | Path) -> PanelModel:
     InputError
         No such model (with a suggestion), or the file is malformed.
     """
-    return read_panel_model(find_toml(model, asset_dir("models"), "model", kind=_KIND))
+    if Path(model).suffix == ".toml":
+        return read_panel_model(Path(model))
+    return _shipped(str(model), asset_dir("models"), tuple(TERMS))
 
 
 def panel_model_names() -> tuple[str, ...]:
     """Return the names of the models of panels that ship with the package."""
-    return shipped_names(asset_dir("models"), kind=_KIND)
+    return _names(asset_dir("models"))
+
+
+@cache
+def _shipped(model: str, folder: Path, terms: tuple[str, ...]) -> PanelModel:
+    """Read a model that ships, once for the terms that there are: refits ask for the same ones again and again."""
+    return read_panel_model(find_toml(model, folder, "model", kind=_KIND))
+
+
+@cache
+def _names(folder: Path) -> tuple[str, ...]:
+    return shipped_names(folder, kind=_KIND)

@@ -27,6 +27,7 @@ from cbec_bayes.bayes.observations import (
     points_of,
     with_groups,
 )
+from cbec_bayes.bayes.of_controls import stacked
 from cbec_bayes.bayes.posterior import POINTWISE_MAX, means_over_units
 from cbec_bayes.bayes.pymc.coordinates import (
     CONDITIONING,
@@ -254,6 +255,7 @@ def fit_twin(
     tree["constant_data"] = xr.DataTree(data)
     held = {name: tree["constant_data"][name] for name, prior in priors.items() if prior.dist == "fixed"}
     tree["posterior"] = xr.DataTree(_posterior(tree["posterior"].to_dataset(), held, blocks, seed))
+    with_groups(tree, {name: stacked(tree[name].to_dataset()) for name in ("posterior", "log_prior") if name in tree})
     with_groups(tree, _of_rows(tree, blocks, collapsed))
     diagnostics.seconds["pointwise"] = time.perf_counter() - begun
     tree.attrs |= {

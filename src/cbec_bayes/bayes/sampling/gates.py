@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from cbec_bayes.bayes.sampling.convergence import convergence
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError
 
@@ -165,19 +166,15 @@ def chain_diagnostics(points: Array, *, divergences: int, ebfmi: float) -> Refit
     divergences, ebfmi
         Of the sampler.
     """
-    from arviz_stats.base import array_stats
-
     chains, draws, k = points.shape
     half = draws // _HALVES
     halved = points if chains > 1 else points[:, : _HALVES * half].reshape(_HALVES, half, k)
-    axes = {"chain_axis": 0, "draw_axis": 1}
-    with np.errstate(invalid="ignore"):  # draws that do not move at all: 0 / 0, which no gate lets through
-        rhats = [float(array_stats.rhat(halved[:, :, j], **axes)) for j in range(k)]
-    sizes = [float(array_stats.ess(points[:, :, j], **axes)) for j in range(k)] if chains > 1 else []
+    # Draws that do not move at all have no R-hat, which no gate lets through.
+    found = convergence(np.moveaxis(halved, 2, 0))
     return RefitDiagnostics(
         draws=chains * draws,
-        ess=_worst(sizes, min) if sizes else None,
-        rhat=_worst(rhats, max),
+        ess=float(found.bulk.min()) if chains > 1 else None,
+        rhat=float(found.rhat.max()),
         rhat_max=RHAT_MAX if chains > 1 else rhat_limit(draws, k),
         divergences=divergences,
         ebfmi=ebfmi,
@@ -194,10 +191,6 @@ def rhat_limit(draws: int, quantities: int) -> float:
     pieces = _HALVES * _SPLIT
     ratio = float(stats.chi2.isf(_CHANCE / (2 * max(quantities, 1)), pieces - 1)) / (pieces - 1)
     return max(RHAT_MAX, math.sqrt(1 + (ratio - 1) / max(draws // pieces, 1)))
-
-
-def _worst(measured: list[float], reduce: Any) -> float:
-    return math.nan if any(math.isnan(value) for value in measured) else float(reduce(measured))
 
 
 def sentence(total: int, refused: Mapping[str, str], what: str = "refits", *, tabled: bool = False) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cbec_bayes.bayes.sampling.convergence import convergence
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -51,7 +52,6 @@ def sample(
     KeyboardInterrupt
         The user stopped it.
     """
-    import arviz_stats as az
     import nutpie
     import xarray as xr
     from pymc.backends.arviz import patch_nutpie_idata
@@ -79,16 +79,13 @@ def sample(
     # The messages are objects, which netCDF refuses; that a transition diverged is kept in `diverging`.
     kept = tree["sample_stats"].to_dataset().drop_vars("divergence_message", errors="ignore")
     tree["sample_stats"] = xr.DataTree(kept)
-    posterior = tree["posterior"].dataset[list(variables)]
-
-    def worst(dataset: Any, reduce: Any) -> float:
-        return float(reduce([reduce(dataset[name].values) for name in variables]))
-
+    every = [tree["posterior"][name].to_numpy() for name in variables]
+    found = convergence(np.concatenate([np.moveaxis(own.reshape(*own.shape[:2], -1), 2, 0) for own in every]))
     diagnostics = SamplingDiagnostics(
         engine="pymc-nutpie",
-        rhat_max=worst(az.rhat(posterior), np.max),
-        ess_bulk_min=worst(az.ess(posterior, method="bulk"), np.min),
-        ess_tail_min=worst(az.ess(posterior, method="tail"), np.min),
+        rhat_max=float(found.rhat.max()),
+        ess_bulk_min=float(found.bulk.min()),
+        ess_tail_min=float(found.tail.min()),
         divergences=int(tree["sample_stats"]["diverging"].sum()),
         ebfmi_min=float(np.min(ebfmi(tree["sample_stats"]["energy"].values))),
         seconds=seconds,
