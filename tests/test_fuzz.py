@@ -1,7 +1,9 @@
 """Mutants of every file that is read, and of every option: exit status 0, 1 or 2, one line of refusal, nothing left.
 
 A small share of them is tried with every run of the tests; `make fuzz` tries as many as CBEC_BAYES_FUZZ says, from the
-seed CBEC_BAYES_FUZZ_SEED. A mutant that fails is kept beside the test's temporary files, and named.
+seed CBEC_BAYES_FUZZ_SEED. Every mutant is read, or run through the program, in a child of a process that has imported
+everything (`tests.support.forks`), below two gibibytes and a minute. One that fails is kept beside the test's temporary
+files, and named.
 """
 
 from __future__ import annotations
@@ -10,182 +12,74 @@ import json
 import os
 import random
 import shutil
-import signal
-import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import typer.main
 
-from cbec_bayes.bayes.model.family import read_panel_model
 from cbec_bayes.commands import program as cli
-from cbec_bayes.jobs.fit_settings import read_settings
-from cbec_bayes.jobs.moments import gather
-from cbec_bayes.jobs.moments_file import load_moments, moments_bytes
-from cbec_bayes.panel import Roles, read_frame, read_panel
-from cbec_bayes.panel.entropy import load_system
-from cbec_bayes.panel.regions import load_scheme
-from cbec_bayes.panel.study import read_study
-from cbec_bayes.published.estimates import read_estimates
-from cbec_bayes.published.printed import load_paper
-from cbec_bayes.published.summary_model import read_summary_model
-from cbec_bayes.runtime import receipts
-from cbec_bayes.runtime.errors import CbecBayesError, InputError
-from cbec_bayes.runtime.files import asset_dir
-from cbec_bayes.runtime.journal import Journal
+from cbec_bayes.runtime.errors import InputError
 from tests.support import mutants
-from tests.support.bad_inputs import COLUMNS, table
+from tests.support.bad_inputs import table
+from tests.support.forks import MOST, Ended, ForkServer
+from tests.support.fuzz import ASKED, DATA, MODELS, NAMES, moments, mutant_of, refused_well, targets
+from tests.support.processes import needs_proc
 
-DATA, MODELS = asset_dir("data"), asset_dir("models")
 TIMES = int(os.environ.get("CBEC_BAYES_FUZZ", "0"))
 SEED = int(os.environ.get("CBEC_BAYES_FUZZ_SEED", "1"))
-ROLES = Roles(outcome="y", exposure="d", controls=("x",), unit="city", time="year", group="region")
-ASKED = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
-PATIENCE = 60
+PATIENCE = 60.0
 """Seconds that a mutant may take."""
 
+BATCH = 200
+"""Mutants of a file that one child reads."""
 
-@contextmanager
-def bounded() -> Iterator[None]:
-    """Raise where what is inside takes longer than it may."""
-
-    def stop(*_: object) -> None:
-        raise AssertionError(f"took more than {PATIENCE} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(PATIENCE)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+pytestmark = needs_proc
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A file that is read: its content, what makes mutants of it, and what reads it in the place of a path."""
-
-    name: str
-    content: bytes
-    mutate: mutants.Mutate
-    read: Callable[[Path], object]
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    with ForkServer() as found:
+        yield found
 
 
-def moments() -> bytes:
-    return moments_bytes(gather([table(n_units=24)], ROLES))
+def test_everything_that_is_read_has_its_mutants(tmp_path):
+    assert tuple(sorted(one.name for one in targets(tmp_path))) == tuple(sorted(NAMES))
 
 
-def journal(path: Path) -> object:
-    return Journal(path, "what").read()
+@pytest.mark.parametrize("name", NAMES)
+def test_readers_refuse_or_read_every_mutant(name, server, tmp_path):
+    failed: dict[str, int] = {}
+    n, last = 0, TIMES or 10
+    while n < last:
+        end = min(n + BATCH, last)
+        folder = tmp_path / f"{n}"
+        folder.mkdir()
+        ended = server("read", folder, PATIENCE * 5, name, SEED, n, end)
+        *found, counts = ended.out.splitlines() or [""]
+        if ended.status == 0:
+            for at, wrong in map(json.loads, found):
+                failed.setdefault(wrong, at)
+            if wrong := _too_much(ended):
+                failed.setdefault(wrong, n)
+            assert sum(json.loads(counts)) == end - n
+            n = end
+        else:  # the mutant that it was at ended it
+            at = int((folder / "at").read_text())
+            failed.setdefault(f"status {ended.status}: {ended.err[-500:]}", at)
+            n = at + 1
+        shutil.rmtree(folder)
+    for at in failed.values():
+        (tmp_path / f"failed-{at}-{name}").write_bytes(mutant_of(name, SEED, at))
+    assert not failed, "\n".join(f"mutant {at} of {name}: {wrong}" for wrong, at in failed.items())
 
 
-@cache
-def targets(folder: Path) -> tuple[Target, ...]:
-    """Return everything that is read, made once."""
-    paper = DATA / "published" / "cbec_circulation"
-    frame = table()
-    for kind, write in (("parquet", frame.to_parquet), ("xlsx", frame.to_excel), ("dta", frame.to_stata)):
-        write(folder / f"p.{kind}", **({"index": False} if kind == "xlsx" else {}))
-    written = Journal(folder / "j", "what")
-    write = written.open()
-    for k in range(3):
-        write(k, {"slope": [0.1 * k, None], "name": "x"})
-    written.close()
-    kept = receipts.make("depends", {"a.csv": "a"}, said="said", found={"x": [1]}, results={"tuple": [1, 2.5]})
-    (folder / "a.csv").write_text("a")
-    (folder / "panel.csv").write_text("a")
-    held = {"data": (folder / "panel.csv").as_posix(), "sha256": sha256(b"a").hexdigest(), "outcome": "y"}
-    held |= {"exposure": "d", "controls": ["x"], "unit": "city", "time": "year", "group": None, "model": None}
-    held |= {"engine": "auto", "ssc": "reghdfe", "seed": 1, "rope": None, "prior_scale": 1.0, "ci": 0.95}
-    held |= {"unit_slopes": False, "neighbours": True}
-    printed = b"label,estimate,se,stars,df,n_units,n_obs\na,0.10,0.05,**,30,10,100\nb,-.2,0.1,*,30,9,90\nc,,,,,,\n"
-
-    def paper_with(name: str) -> Callable[[Path], object]:
-        def read(path: Path) -> object:
-            beside = path.parent / "paper"
-            shutil.copytree(paper, beside, dirs_exist_ok=True)
-            shutil.copy(path, beside / name)
-            return load_paper(beside)
-
-        return read
-
-    tables = sorted(paper.glob("*.csv"))
-    model, study = MODELS / "nested.toml", DATA / "studies" / "paper.toml"
-    summary, system = MODELS / "published_half_normal.toml", DATA / "indicators" / "cbec.toml"
-    text, archive, raw = mutants.of_text, mutants.of_archive, mutants.of_bytes
-    return (
-        Target("panel.csv", frame.to_csv(index=False).encode(), text, lambda path: read_panel(path, ROLES)),
-        Target("frame.csv", frame.to_csv(index=False).encode(), text, read_frame),
-        Target("packed.csv", frame.to_csv(index=False).encode(), mutants.of_gzip, read_frame),
-        Target("panel.xlsx", (folder / "p.xlsx").read_bytes(), archive, lambda path: read_panel(path, ROLES)),
-        Target("panel.parquet", (folder / "p.parquet").read_bytes(), raw, lambda path: read_panel(path, ROLES)),
-        Target("batches.parquet", (folder / "p.parquet").read_bytes(), raw, lambda path: gather(path, ROLES)),
-        Target("panel.dta", (folder / "p.dta").read_bytes(), raw, lambda path: read_panel(path, ROLES)),
-        Target("printed.csv", printed, text, read_estimates),
-        *(Target(one.name, one.read_bytes(), text, paper_with(one.name)) for one in tables),
-        Target("paper.toml", (paper / "paper.toml").read_bytes(), text, paper_with("paper.toml")),
-        Target("model.toml", model.read_bytes(), text, read_panel_model),
-        Target("summary.toml", summary.read_bytes(), text, read_summary_model),
-        Target("study.toml", study.read_bytes(), text, read_study),
-        Target("system.toml", system.read_bytes(), text, load_system),
-        Target("scheme.csv", (DATA / "regions" / "four_regions.csv").read_bytes(), text, load_scheme),
-        Target(
-            "fit.json", json.dumps(held, indent=1).encode(), mutants.of_json, lambda path: read_settings(path.parent)
-        ),
-        Target(
-            ".fit.receipt",
-            kept.text().encode(),
-            raw,
-            lambda path: (shutil.copy(folder / "a.csv", path.parent), receipts.read(path.parent, "fit", "depends")),
-        ),
-        Target("journal.jsonl", (folder / "j").read_bytes(), raw, journal),
-        Target("moments.nc", moments(), raw, load_moments),
-    )
-
-
-def refused_well(error: BaseException) -> str:
-    """Return what is wrong with how a mutant was refused; blank where nothing is."""
-    if not isinstance(error, CbecBayesError):
-        return "".join(traceback.format_exception(error)[-3:])
-    return "more than a line" if len(str(error).splitlines()) > 1 else ""
-
-
-@pytest.mark.parametrize("k", range(22))
-def test_readers_refuse_or_read_every_mutant(k, tmp_path_factory, tmp_path):
-    every = targets(made(tmp_path_factory))
-    assert len(every) <= 22
-    if k >= len(every):
-        return
-    target = every[k]
-    path = tmp_path / target.name
-    failed: dict[str, str] = {}
-    for n in range(TIMES or 10):
-        chance = random.Random(f"{SEED} {target.name} {n}")
-        mutant = target.mutate(target.content, chance)
-        path.write_bytes(mutant)
-        try:
-            with bounded():
-                target.read(path)
-        except Exception as error:
-            wrong = refused_well(error)
-            if wrong:
-                failed.setdefault(wrong, f"mutant {n}")
-                (tmp_path / f"failed-{n}-{target.name}").write_bytes(mutant)
-    assert not failed, "\n".join(f"{where} of {target.name}: {wrong}" for wrong, where in failed.items())
-
-
-FOLDERS: dict[str, Path] = {}
-
-
-def made(factory: pytest.TempPathFactory) -> Path:
-    if "made" not in FOLDERS:
-        FOLDERS["made"] = factory.mktemp("made")
-    return FOLDERS["made"]
+def _too_much(ended: Ended) -> str:
+    """Say what a child took or left that it may not, or return a blank."""
+    if ended.memory >= MOST:
+        return f"{ended.memory / 2**30:.2f} GiB"
+    return "a process is left" if ended.left else ""
 
 
 def options_of(command: str) -> Mapping[str, list[str]]:
@@ -196,13 +90,24 @@ def options_of(command: str) -> Mapping[str, list[str]]:
     }
 
 
+type Change = Callable[[Path, str, random.Random], object]
+"""What changes a file of a folder."""
+
+QUICK = ["--model", "partial_pooling", "--no-neighbours"]
+
 COMMANDS: dict[str, list[str]] = {
-    "fit": ["fit", "--data", "panel.csv", *ASKED, "--model", "partial_pooling", "--no-neighbours"],
+    "fit": ["fit", "--data", "panel.csv", *ASKED, *QUICK],
+    **{
+        f"fit of {kind}": ["fit", "--data", f"panel.{ending}", *ASKED, *QUICK]
+        for kind, ending in (("Excel", "xlsx"), ("Parquet", "parquet"), ("Stata", "dta"))
+    },
+    "fit of a model": ["fit", "--data", "panel.csv", *ASKED, "--model", "mine.toml", "--no-neighbours"],
     "fit of moments": ["fit", "--moments", "panel.nc", "--no-neighbours"],
     "moments": ["moments", "panel.csv", *ASKED, "--out", "out/m.nc"],
+    "moments of Parquet": ["moments", "panel.parquet", *ASKED, "--out", "out/m.nc"],
     "published": ["published", "printed.csv"],
     "audit": ["audit", "--tables", "tables"],
-    "compare": ["compare", "fit"],
+    **{f"compare{what}": ["compare", "fit"] for what in ("", " of a posterior", " of diagnostics", " of a receipt")},
     "replicate": ["replicate", "--study", "study.toml", "--no-few"],
     "specifications": ["specifications", "nowhere"],
     "check": ["check", "fit", "--scheduler", "nowhere:0"],
@@ -211,14 +116,42 @@ COMMANDS: dict[str, list[str]] = {
 }
 """What is run; where a whole run takes minutes, options are read and then something is refused."""
 
-FILES: dict[str, tuple[str, mutants.Mutate]] = {
-    "fit": ("panel.csv", mutants.of_text),
-    "fit of moments": ("panel.nc", mutants.of_bytes),
-    "moments": ("panel.csv", mutants.of_text),
-    "published": ("printed.csv", mutants.of_text),
-    "audit": ("tables/paper.toml", mutants.of_text),
-    "replicate": ("study.toml", mutants.of_text),
-    "compare": ("fit/fit.json", mutants.of_json),
+
+def file(mutate: mutants.Mutate) -> Change:
+    """Return what puts a mutant in the place of a file."""
+    return lambda here, name, chance: (here / name).write_bytes(mutate((here / name).read_bytes(), chance))
+
+
+def kept(mutate: mutants.Mutate) -> Change:
+    """Return what puts a mutant in the place of a file of a fit's folder, and says in its receipt that it is right."""
+
+    def change(here: Path, name: str, chance: random.Random) -> None:
+        path = here / name
+        old = sha256(path.read_bytes()).hexdigest()
+        path.write_bytes(mutate(path.read_bytes(), chance))
+        receipt = path.parent / ".fit.receipt"
+        line = receipt.read_text().splitlines()[0].replace(old, sha256(path.read_bytes()).hexdigest())
+        receipt.write_text(f"{line}\n{sha256(line.encode()).hexdigest()}\n")
+
+    return change
+
+
+FILES: dict[str, tuple[str, Change]] = {
+    "fit": ("panel.csv", file(mutants.of_text)),
+    "fit of Excel": ("panel.xlsx", file(mutants.of_archive)),
+    "fit of Parquet": ("panel.parquet", file(mutants.of_bytes)),
+    "fit of Stata": ("panel.dta", file(mutants.of_bytes)),
+    "fit of a model": ("mine.toml", file(mutants.of_text)),
+    "fit of moments": ("panel.nc", file(mutants.of_sealed)),
+    "moments": ("panel.csv", file(mutants.of_text)),
+    "moments of Parquet": ("panel.parquet", file(mutants.of_bytes)),
+    "published": ("printed.csv", file(mutants.of_text)),
+    "audit": ("tables/paper.toml", file(mutants.of_text)),
+    "replicate": ("study.toml", file(mutants.of_text)),
+    "compare": ("fit/fit.json", file(mutants.of_json)),
+    "compare of a posterior": ("fit/posterior.nc", kept(mutants.of_netcdf)),
+    "compare of diagnostics": ("fit/diagnostics.json", kept(mutants.of_json)),
+    "compare of a receipt": ("fit/.compare.receipt", file(mutants.of_receipt)),
 }
 
 
@@ -227,13 +160,19 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that the commands are run on."""
     folder = tmp_path_factory.mktemp("sources")
     table().to_csv(folder / "panel.csv", index=False)
+    table().to_excel(folder / "panel.xlsx", index=False)
+    table().to_parquet(folder / "panel.parquet")
+    table().to_stata(folder / "panel.dta", write_index=False)
+    shutil.copy(MODELS / "partial_pooling.toml", folder / "mine.toml")
     (folder / "panel.nc").write_bytes(moments())
     (folder / "printed.csv").write_text("label,estimate,se,stars\na,0.10,0.05,**\nb,-.2,0.1,*\nc,0.3,0.2,\n")
     shutil.copytree(DATA / "published" / "cbec_circulation", folder / "tables")
     shutil.copy(DATA / "studies" / "public.toml", folder / "study.toml")
     asked = ["fit", "--data", str(folder / "panel.csv"), *ASKED, "--model", "partial_pooling", "--no-neighbours"]
-    with pytest.raises(SystemExit):
-        cli.main([*asked, "--out", str(folder / "fit"), "-q"])
+    for each in ([*asked, "--out", str(folder / "fit"), "-q"], ["compare", str(folder / "fit"), "-q"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(each)
+        assert not stopped.value.code
     return folder
 
 
@@ -258,49 +197,114 @@ def mutated(command: str, chance: random.Random) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_refuse_or_answer_every_mutant(command, sources, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("cbec_bayes.runtime.fanout.PATIENCE", "100ms")
+def test_commands_refuse_or_answer_every_mutant(command, server, sources, tmp_path):
     failed: dict[str, str] = {}
-    for n in range(max(TIMES // 100, 2)):
+    for n in range(max(TIMES // 20, 4)):
         chance = random.Random(f"{SEED} {command} {n}")
         here = tmp_path / f"{n}"
         shutil.copytree(sources, here)
-        monkeypatch.chdir(here)
         if command in FILES and n % 2:
             name, mutate = FILES[command]
-            (here / name).write_bytes(mutate((here / name).read_bytes(), chance))
+            mutate(here, name, chance)
             asked = list(COMMANDS[command])
         else:
             asked = mutated(command, chance)
         asked += [] if command in ("models", "studies", "moments") else ["--out", "out"]
-        if wrong := _wrong(asked, here / "out", capsys):
+        before = _content(here)
+        if wrong := _wrong(server("program", here, PATIENCE, *asked), before, _content(here)):
             failed.setdefault(wrong, f"mutant {n}: {' '.join(asked)[:300]!r}")
         else:
             shutil.rmtree(here)
     assert not failed, "\n".join(f"{where}: {wrong}" for wrong, where in failed.items())
 
 
-def _wrong(asked: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command and return what is wrong with how it ended."""
-    status: object
-    try:
-        with bounded(), pytest.raises(SystemExit) as stopped:
-            cli.main(asked)
-        status = stopped.value.code or 0
-    except Exception as error:
-        capsys.readouterr()
-        return "".join(traceback.format_exception(error)[-3:])
-    said = capsys.readouterr().err
-    if status not in (0, 1, 2):
-        return f"exit status {status}"
-    if status == 2 and (said.count("\n") != 1 or not said.startswith("error: ")):
-        return f"not one line: {said[:300]!r}"
-    if status == 2 and out.exists() and any(out.iterdir()):
-        return "something is left"
-    return ""
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_fault_would_be_found(tmp_path):
+def _wrong(ended: Ended, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
+    """Say what is wrong with how a run of the program ended, or return a blank."""
+    if ended.status not in (0, 1, 2):
+        return f"exit status {ended.status}: {ended.err[-500:]}"
+    if ended.status == 0 and ended.err:
+        return f"a word on standard error: {ended.err[:300]!r}"
+    if ended.status == 2 and (ended.err.count("\n") != 1 or not ended.err.startswith("error: ")):
+        return f"not one line: {ended.err[:300]!r}"
+    if ended.status == 2 and ended.out:
+        return f"something was said before it was refused: {ended.out[:300]!r}"
+    if ended.status == 2 and after != before:
+        return f"something is left, or lost: {sorted(before.items() ^ after.items())[:3]!r}"
+    if any(after.get(name) != held for name, held in before.items() if not name.startswith("out")):
+        return "an input is changed"
+    return _too_much(ended)
+
+
+NUMBERS = ("1e-999999999", "1e999999999", "0e999999999", "9" * 5_000, "0." + "0" * 5_000 + "1")
+"""Numbers that stand for a billion digits, and some that have thousands."""
+
+
+def numbers_of(command: str) -> list[str]:
+    """Return a command's options that take a number."""
+    known = typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
+    return [one.opts[0] for one in known if one.type.name.split()[0] in ("integer", "float")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["fit", "moments", "published", "audit", "compare", "replicate", "check"])
+def test_options_of_a_billion_digits_are_refused_or_answered(command, server, sources, tmp_path):
+    """Of a decimal number with such an exponent, a library may write out the digits."""
+    asked = ["check", "nowhere"] if command == "check" else COMMANDS[command]
+    for option in numbers_of(command):
+        for number in NUMBERS:
+            here = tmp_path / "here"
+            shutil.copytree(sources, here)
+            before = _content(here)
+            out = [] if command == "moments" else ["--out", "out"]
+            given = [*asked, option, number, *out]
+            wrong = _wrong(server("program", here, PATIENCE, *given), before, _content(here))
+            assert not wrong, (option, number[:20], wrong)
+            shutil.rmtree(here)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "said"),
+    [
+        ("read", ["nothing", 1, 0, 1], "exit status 99"),
+        ("program", ["models", "--no-such-option"], ""),
+        ("program", ["models"], ""),
+    ],
+)
+def test_the_server_tells_how_a_child_ended(name, asked, said, server, tmp_path):
+    ended = server(name, tmp_path, PATIENCE, *asked)
+    assert _wrong(ended, {}, {}).startswith(said)
+    assert bool(_wrong(ended, {}, {})) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ({}, ""),
+        ({"status": 70}, "exit status 70"),
+        ({"status": None}, "exit status None"),
+        ({"status": -6}, "exit status -6"),
+        ({"err": "Warning"}, "a word on standard error"),
+        ({"status": 2, "err": "error: x\ny\n"}, "not one line"),
+        ({"status": 2, "err": "x\n"}, "not one line"),
+        ({"status": 2, "err": "error: x\n", "out": "x"}, "something was said"),
+        ({"status": 2, "err": "error: x\n"}, "something is left"),
+        ({"memory": MOST}, "2.00 GiB"),
+        ({"left": True}, "a process is left"),
+    ],
+)
+def test_a_fault_of_a_run_would_be_found(ended, said):
+    plain = {"status": 0, "seconds": 1.0, "memory": 1, "left": False, "out": "", "err": ""}
+    found = _wrong(Ended(**{**plain, **ended}), {"a": b"1"}, {"a": b"1", "out/b": b"1"})
+    assert found.startswith(said)
+    assert bool(found) is bool(said)
+    assert _wrong(Ended(**plain), {"a": b"1"}, {"a": b"2"}) == "an input is changed"
+
+
+def test_a_fault_of_a_reader_would_be_found():
     """The harness itself: what is neither read nor refused in a line is named."""
     assert refused_well(ValueError("x"))
     assert refused_well(InputError("two\nlines"))

@@ -23,6 +23,8 @@ from tests.support.bad_inputs import table
 
 SOURCES = sorted(Path(cbec_bayes.__file__).parent.rglob("*.py"))
 MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "subprocess", "ctypes", "code"}
+BEGINS_PYTHON = {"trial.py": {"subprocess"}}
+"""A module that begins a Python of ours, with arguments of its own (see the test of it)."""
 NAMES = {"eval", "exec", "compile", "__import__", "breakpoint", "input"}
 ATTRIBUTES = {"system", "popen", "spawnl", "execv", "read_pickle", "to_pickle", "allow_pickle", "query", "urlopen"}
 
@@ -33,7 +35,9 @@ def test_no_source_runs_what_it_reads(path):
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
-                assert not {name.name.partition(".")[0] for name in names} & MODULES
+                assert not {name.name.partition(".")[0] for name in names} & MODULES - BEGINS_PYTHON.get(
+                    path.name, set()
+                )
             case ast.ImportFrom(module=str(module)):
                 assert module.partition(".")[0] not in MODULES
             case ast.Call(func=ast.Name(id=name)):

@@ -296,6 +296,28 @@ def test_a_folder_is_not_written_to_where_an_input_would_be_lost_by_another_name
     assert Path("out/effects.csv").read_text() == SLOPES
 
 
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        (("report", "fit"), "figures/forest.svg"),
+        (("report", "fit"), "tables/effects.md"),
+        (("run", "--study", "public"), "figures/forest.svg"),
+        (("run", "--study", "public"), "tables/answers.csv"),
+        (("reconstruct", "--n", "1"), "panels/province_panel_1.csv"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_in_a_sub_folder_is_said_before_anything_is_computed(asked, name, here, program, monkeypatch):
+    if asked[0] == "report":
+        assert program(*FIT, "--data", "panel.csv", "--out", "fit")[0] == 0
+    own = Path("out", name)
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    monkeypatch.setattr("cbec_bayes.commands.console.work", lambda *_: pytest.fail("something was computed"))
+    refused(program(*asked, "--out", "out"), f"{name}: a file of this name is here")
+    assert content(here / "out") == {name: b"mine"}
+
+
 @pytest.mark.parametrize("name", ["reports", "data/calibration"])
 def test_what_is_committed_can_be_made_again_in_a_clone(name):
     """Its list of files is committed with it; without, its own files would be taken for somebody else's."""

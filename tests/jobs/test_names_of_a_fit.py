@@ -13,7 +13,8 @@ from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.checks.sensitivity import _log_priors
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs.compare import compare
-from cbec_bayes.jobs.fit_tables import netcdf_bytes, read_tree
+from cbec_bayes.jobs.fit_tables import netcdf_bytes
+from cbec_bayes.jobs.kept import read_tree
 from tests.support.simulated import simulated
 
 GROUPS = ("Wholesale/retail", "a/b/c", "/")

@@ -128,16 +128,41 @@ def test_a_sub_folder_that_is_a_link_is_written_through(tmp_path):
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     out.mkdir()
     scratch.mkdir()
-    (scratch / "mine.svg").write_text("mine")
+    (scratch / "mine.txt").write_text("mine")
     (out / "figures").symlink_to(scratch)
     place(out).vet()
     place(out).write({"fit": {"effects.csv": "1", "figures/a.svg": "1", "figures/b.svg": "1"}})
+    place(out).vet()
     place(out).write({"fit": {"effects.csv": "2", "figures/a.svg": "2"}})
-    assert content(scratch) == {"mine.svg": "mine", "a.svg": "2"}
+    assert content(scratch) == {"mine.txt": "mine", "a.svg": "2"}
     assert (out / "figures").is_symlink()
-    with pytest.raises(InputError, match=r"figures/mine\.svg: a file of this name is here"):
-        place(out).write({"fit": {"effects.csv": "3", "figures/mine.svg": "3"}})
-    assert content(scratch) == {"mine.svg": "mine", "a.svg": "2"}
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link", "folder", "of another command"])
+def test_what_no_run_made_is_refused_at_once_where_names_are_known_by_a_pattern(tmp_path, kind):
+    out = tmp_path / "out"
+    (out / "figures").mkdir(parents=True)
+    target = out / "figures" / "mine.svg"
+    match kind:
+        case "file":
+            target.write_text("mine")
+        case "link":
+            (tmp_path / "store.svg").write_text("mine")
+            target.symlink_to(tmp_path / "store.svg")
+        case "dangling link":
+            target.symlink_to(tmp_path / "store.svg")
+        case "folder":
+            target.mkdir()
+        case "of another command":
+            place(out, "run").write({"run": {"figures/mine.svg": "1"}})
+    (out / "figures" / "mine.svg.edited").write_text("mine")
+    (out / "figures" / "notes.txt").write_text("mine")
+    before = content(tmp_path)
+    said = r"figures/mine\.svg: (a (file|link) of this name is here|a folder is where|this is what `run` made)"
+    for refused in (place(out).vet, lambda: place(out).write({"fit": {"figures/mine.svg": "new"}})):
+        with pytest.raises(InputError, match=said):
+            refused()
+    assert content(tmp_path) == before
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="a second disk is needed")

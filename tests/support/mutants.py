@@ -8,9 +8,16 @@ import json
 import random
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
+
+import h5py
+import numpy as np
+
+from cbec_bayes.jobs.moments_file import SEAL
 
 ODD = (
     *("", " ", "0", "-1", "1e999", "-0", "nan", "inf", "1e-320", "9" * 30, "9" * 400, "0x1F", "1_0", "1,5", "\u0663"),
+    *("1e-999999999", "1e999999999", "0e999999999", "-1e-999999999"),
     *(
         "x" * 5_000,
         "\u202e",
@@ -149,6 +156,104 @@ def _of_xml(held: bytes, chance: random.Random) -> bytes:
 def of_gzip(held: bytes, chance: random.Random) -> bytes:
     """Return a file packed as another program packs it, which no reader here expects."""
     return gzip.compress(of_text(held, chance), 1)
+
+
+def of_netcdf(held: bytes, chance: random.Random) -> bytes:
+    """Return a netCDF file with a part of it made in another way, or with some bytes changed."""
+    if chance.random() < 0.4:
+        return of_bytes(held, chance)
+    out = io.BytesIO(held)
+    try:
+        with h5py.File(out, "r+") as file:
+            for _ in range(chance.choice((1, 1, 2))):
+                _change_part(file, chance)
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError):  # HDF5 itself would not have it
+        return of_bytes(held, chance)
+    return out.getvalue()
+
+
+def _parts(file: h5py.File) -> list[str]:
+    found: list[str] = []
+    file.visit(found.append)
+    return [name for name in found if isinstance(file[name], h5py.Dataset)]
+
+
+def _change_part(file: h5py.File, chance: random.Random) -> None:
+    name = chance.choice(_parts(file))
+    part, group = file[name], file[name].parent
+    other, leaf = chance.choice(_parts(file)), name.rpartition("/")[2]
+    match chance.randrange(13):
+        case 0:
+            _change_value(part, chance)
+        case 1:
+            del file[name]
+        case 2:
+            file.move(name, f"{name}_")
+        case 3:  # another shape: shorter, longer by far, or of other dimensions
+            del file[name]
+            shape = chance.choice(((0,), (1,), (10**9,), (10**5, 10**5), (), (3, 0), (2**40,)))
+            packed = {"chunks": (1,) * len(shape), "compression": "gzip"} if shape and chance.random() < 0.5 else {}
+            group.create_dataset(leaf, shape, dtype="f8", **packed)
+        case 4:  # values of another kind
+            values = chance.choice(
+                (b"x", "text", 1, True, 1 + 2j, np.float16(1), np.zeros(3, "i1"), np.zeros((2, 2), "u8"))
+            )
+            del file[name]
+            group[leaf] = values
+        case 5:
+            group["round"] = chance.choice((file["/"], group, part))
+        case 6:
+            group["elsewhere"] = chance.choice((h5py.SoftLink("/nowhere"), h5py.ExternalLink("/dev/zero", "/")))
+        case 7:
+            del file[name]
+            group.create_dataset(leaf, (10,), "f8", external=[("/dev/zero", 0, 80)])
+        case 8:
+            layout = h5py.VirtualLayout((4,), "f8")
+            layout[:] = h5py.VirtualSource("/dev/zero", "x", (4,))
+            del file[name]
+            group.create_virtual_dataset(leaf, layout)
+        case 9:  # one piece that is larger than all there is
+            del file[name]
+            group.create_dataset(leaf, (4,), "f8", chunks=(2**28,), maxshape=(None,), compression="gzip")
+        case 10:
+            for one in list(part.attrs):
+                if chance.random() < 0.5:
+                    del part.attrs[one]
+        case 11:
+            at = chance.choice((file, part))
+            key = chance.choice([*file.attrs, *part.attrs, "new"])
+            at.attrs[key] = chance.choice((*ODD[:20], 0, -1, 2**40, np.nan, np.zeros(3), "x" * 60_000))
+        case _:
+            values = file[other][()]
+            del file[name]
+            group[leaf] = values
+
+
+def _change_value(part: h5py.Dataset, chance: random.Random) -> None:
+    if part.size and part.shape:
+        at = tuple(chance.randrange(length) for length in part.shape)
+        if part.dtype.kind in "OS":
+            part[at] = chance.choice((*ODD[:20], "(all)", "x\ny"))
+        elif part.dtype.kind == "f":
+            part[at] = chance.choice((np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 0.5))
+        else:
+            part[at] = chance.choice((0, -1, 1, 2**31 - 1))
+
+
+def sealed(content: bytes) -> bytes:
+    """Return a netCDF file as a file of moments, with the seal that belongs to it."""
+    return content + SEAL + sha256(content).hexdigest().encode()
+
+
+def of_sealed(held: bytes, chance: random.Random) -> bytes:
+    """Return a file of moments that is damaged below its seal, which is made anew."""
+    return sealed(of_netcdf(held.rpartition(SEAL)[0], chance))
+
+
+def of_receipt(held: bytes, chance: random.Random) -> bytes:
+    """Return a receipt of which something is changed, with the seal that belongs to it."""
+    line = of_json(held.splitlines()[0], chance)
+    return line + b"\n" + sha256(line).hexdigest().encode() + b"\n"
 
 
 type Mutate = Callable[[bytes, random.Random], bytes]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.jobs.fit_tables import netcdf_bytes, read_tree
+from cbec_bayes.jobs.fit_tables import netcdf_bytes
+from cbec_bayes.jobs.kept import read_tree
 
 
 def assert_survives(tree: Any, path: Path) -> None:

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cbec_bayes.bayes.fit import ENGINES, Engine, fit, restore
+from cbec_bayes.bayes.fit import ENGINES, Engine, fit
 from cbec_bayes.bayes.model.carried import Carried, carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.jobs.fit_settings import (
-    DIAGNOSTICS,
     OPTIONS,
-    POSTERIOR,
     FitOptions,
     asked_model,
     content,
@@ -29,7 +27,8 @@ from cbec_bayes.jobs.fit_settings import (
     seen_from,
     settings_of,
 )
-from cbec_bayes.jobs.fit_tables import FittedPanel, read_tree, tabulate
+from cbec_bayes.jobs.fit_tables import FittedPanel, tabulate
+from cbec_bayes.jobs.kept import read_kept
 from cbec_bayes.jobs.moments_file import load_moments
 from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
 from cbec_bayes.panel import Roles, read_panel
@@ -37,7 +36,7 @@ from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.opening import file_digest, read_json
+from cbec_bayes.runtime.opening import file_digest
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 EXACT = 1e-12
@@ -121,8 +120,7 @@ def fit_file(
         found = fit(design, spec, engine=engines[engine], seed=seed, on_progress=on_progress)
     else:
         on_progress(Progress("reading the posterior"))
-        diagnostics = read_json(kept / DIAGNOSTICS)
-        found = restore(design, spec, read_tree(kept / POSTERIOR), diagnostics)
+        found = read_kept(kept, design, spec)
     found = replace(found, left_out=told.left_out)
     beside = None
     if options.neighbours:

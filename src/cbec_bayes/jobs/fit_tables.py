@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,14 +186,6 @@ def _evidence_note(found: PanelFit) -> str:
 
 def _no_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def read_tree(path: Path) -> Any:
-    """Return the DataTree of a netCDF file, all of it in memory."""
-    import xarray as xr
-
-    with xr.open_datatree(path, engine="h5netcdf") as tree:
-        return tree.load()
 
 
 def netcdf_bytes(tree: Any) -> bytes:

@@ -17,7 +17,7 @@ from cbec_bayes.bayes.moments.gathering import Gathering
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.jobs.moments_file import SEAL
 from cbec_bayes.panel import Roles, read_frame
-from cbec_bayes.panel.bounds import plain_batch, require_texts, texts_of
+from cbec_bayes.panel.bounds import MOST_HELD, plain_batch, require_texts, texts_of
 from cbec_bayes.panel.cells import BLANK_NAMES, Source, row_numbers
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
@@ -25,6 +25,7 @@ from cbec_bayes.runtime.folder import spare
 from cbec_bayes.runtime.labels import Origin, fault_of_group, fault_of_name
 from cbec_bayes.runtime.opening import read_bytes, require_file
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+from cbec_bayes.runtime.trial import require_sound
 
 BATCH = 2**18
 """Rows that are in memory at once where a file can be read in batches."""
@@ -67,6 +68,9 @@ def pieces_of(path: Path) -> list[Piece]:
     if path.suffix.lower() != ".parquet" and not path.is_dir():
         return [Piece(str(path))]
     found = []
+    for file in files:
+        require_file(file)
+    require_sound("parquet footer", files, MOST_HELD, "not readable as Parquet")
     for file in files:
         start = 0
         meta = _parquet(file).metadata

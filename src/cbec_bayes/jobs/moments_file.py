@@ -16,9 +16,13 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import memory
 from cbec_bayes.runtime.labels import Origin, fault_of_group, fault_of_name
 from cbec_bayes.runtime.opening import read_bytes
+from cbec_bayes.runtime.trial import require_sound
 
 FORMAT, VERSION = "cbec_bayes moments", 1
 """What a file of moments says it is."""
+
+LARGEST_MOMENTS = 2**30
+"""Bytes of the numbers of a file of moments: ten thousand groups with a hundred columns and periods."""
 
 SEAL = b"\nsha256:"
 """What follows the netCDF, with the digest of all before it: what HDF5 makes of a damaged file may never end."""
@@ -28,7 +32,13 @@ ROUNDING = 1e-6
 
 
 def moments_bytes(moments: PanelMoments) -> bytes:
-    """Return moments as the content of a netCDF file, with a seal behind it that readers of netCDF pass over."""
+    """Return moments as the content of a netCDF file, with a seal behind it that readers of netCDF pass over.
+
+    Raises
+    ------
+    InputError
+        They would be more than `load_moments` reads.
+    """
     import xarray as xr
 
     groups = moments.groups or ("",)
@@ -63,6 +73,8 @@ def moments_bytes(moments: PanelMoments) -> bytes:
             "frequency": str(moments.frequency),
         },
     )
+    if dataset.nbytes > LARGEST_MOMENTS:
+        raise InputError(f"the moments have {dataset.nbytes / 1e9:.3g} GB, more than can be read again")
     packed = {name: {"zlib": True} for name in ("within", "between") if name in fields}
     content = bytes(dataset.to_netcdf(engine="h5netcdf", encoding=packed))
     return content + SEAL + sha256(content).hexdigest().encode()
@@ -84,6 +96,7 @@ def load_moments(path: Path | str) -> PanelMoments:
             "damaged or cut" if sealed.startswith(b"\x89HDF") and FORMAT.encode() in sealed else "not a file of moments"
         )
         raise InputError(f"{what}: `cbec-bayes moments` writes them", file=path)
+    require_sound("netcdf", [path], LARGEST_MOMENTS, "not a file of moments")
     try:
         held = _unpacked(content, path)
     except InputError:
@@ -109,21 +122,26 @@ def _moments_of(held: Any) -> PanelMoments:
     outcome, *terms = (str(name) for name in held["measured"].to_numpy())
     counted = {name: held[name].to_numpy() for name in ("sizes", "counts", "period_counts") if name in held}
     counted["sizes"] = held["size"].to_numpy()
-    if not all(np.issubdtype(numbers.dtype, np.integer) for numbers in counted.values()):
+    if not all(np.issubdtype(one.dtype, np.integer) for one in counted.values()):
         raise ValueError("counts that are not whole")
+    numbers: dict[str, Any] = {name: _numbers(held, name) for name in ("centre", "mean", "squares", "within")}
     return PanelMoments(
         outcome=outcome,
         terms=tuple(terms),
         groups=tuple(str(group) for group in held["group"].to_numpy()) if held.attrs["grouped"] else (),
         times=tuple(float(time) for time in held["time"].to_numpy()),
-        **{name: held[name].to_numpy().astype(float) for name in ("centre", "mean", "squares", "within")},
+        **numbers,
         **counted,
-        between=held["between"].to_numpy().astype(float) if "between" in held else None,
-        period_sums=held["period_sums"].to_numpy().astype(float),
+        between=_numbers(held, "between") if "between" in held else None,
+        period_sums=_numbers(held, "period_sums"),
         dropped=int(held.attrs["dropped"]),
         origin=Origin(held.attrs["origin"]),
         frequency=Frequency(held.attrs.get("frequency", Frequency.NUMBER)),
     )
+
+
+def _numbers(held: Any, name: str) -> Array:
+    return np.asarray(held[name].to_numpy(), dtype=float)
 
 
 def _fault_of(found: PanelMoments) -> str:

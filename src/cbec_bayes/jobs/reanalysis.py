@@ -166,7 +166,8 @@ def reanalyse(
     printed, unit = heterogeneity(paper), prior_unit(paper)
     estimates = under_reading(printed, reading)
     model = load_summary_model(study.model).resolved(unit)
-    others = tuple(load_summary_model(name) for name in study.sensitivity)
+    # Where none is named, the headline's own prior is tried under every reading.
+    others = tuple(load_summary_model(name) for name in study.sensitivity or (study.model,))
     clock.begin(STEPS[1])
     findings = audit(paper, observed)
     clock.begin(STEPS[2])

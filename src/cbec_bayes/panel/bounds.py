@@ -58,6 +58,7 @@ def require_parquet(file: Any, path: Path) -> None:
     require_texts(file, path, texts, range(held.num_row_groups))
     size = 0
     for batch in file.iter_batches(2**16, columns=texts) if texts else ():
+        batch.validate(full=True)  # Arrow does not look whether texts are UTF-8, and Python would stumble much later
         size += text_bytes(batch)
         _require(size, path)
 
@@ -76,6 +77,7 @@ def plain_batch(batch: Any, path: Path) -> Any:
     """Return a batch with its texts written out, unless these would take too much memory."""
     import pyarrow as pa
 
+    batch.validate(full=True)
     packed = [pa.types.is_dictionary(column.type) for column in batch.columns]
     _require(text_bytes(batch), path)
     columns = [column.dictionary_decode() if one else column for column, one in zip(batch.columns, packed, strict=True)]

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from cbec_bayes.panel.bounds import require_cells, require_excel, require_parquet, require_size, require_stata, texts_of
+from cbec_bayes.panel.bounds import (
+    MOST_HELD,
+    require_cells,
+    require_excel,
+    require_parquet,
+    require_size,
+    require_stata,
+    texts_of,
+)
 from cbec_bayes.panel.cells import ROW
 from cbec_bayes.panel.delimited import read_delimited, unnamed
 from cbec_bayes.panel.names import tidy
@@ -18,6 +26,7 @@ from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.panel.stata import read_stata
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.opening import LARGEST, read_bytes
+from cbec_bayes.runtime.trial import require_sound
 
 _FORMATS = {
     ".csv": ("CSV", ""),
@@ -130,6 +139,7 @@ def _binary(content: bytes, path: Path, suffix: str, sheet: str | None, labelled
 def _parquet(content: bytes, path: Path) -> pd.DataFrame:
     from pyarrow.parquet import ParquetFile
 
+    require_sound("parquet", [path], MOST_HELD, "not readable as Parquet")
     texts = texts_of(ParquetFile(BytesIO(content)))
     require_parquet(ParquetFile(BytesIO(content), read_dictionary=texts), path)
     return pd.read_parquet(BytesIO(content))

@@ -94,7 +94,7 @@ class Published(Table):
     model
         Headline model: a name, or a TOML file beside the study's.
     sensitivity
-        Models that it is held against, likewise.
+        Models that it is held against, likewise; none for the headline alone, under every reading.
     """
 
     tables: PathText

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from cbec_bayes.reporting.tables import ReportTable
 from cbec_bayes.runtime.files import csv_text
 
+TABLE_FILES = ("tables/*.csv", "tables/*.md", "tables/*.tex")
+"""Files that tables are written to, by pattern."""
+
 
 def figure_files(drawn: Mapping[str, str | None]) -> dict[str, str]:
     """Return the files of figures, SVG text by name; those that have nothing to draw are left out."""

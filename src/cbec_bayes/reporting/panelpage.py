@@ -21,7 +21,7 @@ from cbec_bayes.jobs.specifications import FILES as TABLES
 from cbec_bayes.panel import Panel
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
-from cbec_bayes.reporting.files import figure_files, table_files
+from cbec_bayes.reporting.files import TABLE_FILES, figure_files, table_files
 from cbec_bayes.reporting.paneltables import MOST_DRAWN, own_regressions, panel_tables, shown_groups
 from cbec_bayes.reporting.specifications import CURVES, curve_files
 from cbec_bayes.reporting.tables import probability, slope_decimals, with_interval
@@ -39,7 +39,7 @@ FILE = "report.html"
 SPECIFICATION_FILES = (*TABLES, *CURVES)
 """Files that the command `specifications` writes as well."""
 
-PAGE_FILES = (FILE, "figures/*.svg", "tables/*")
+PAGE_FILES = (FILE, "figures/*.svg", *TABLE_FILES)
 """Files that the page brings, by name or by pattern."""
 
 

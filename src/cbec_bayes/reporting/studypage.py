@@ -11,6 +11,7 @@ from cbec_bayes.jobs.reanalysis import Reanalysis
 from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.jobs.run import STEPS, UNFINISHED, run_study
 from cbec_bayes.panel.study import load_study
+from cbec_bayes.reporting.files import TABLE_FILES
 from cbec_bayes.reporting.page import render
 from cbec_bayes.runtime.folder import OutFolder
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -18,7 +19,7 @@ from cbec_bayes.runtime.staging import locked
 
 PAGE = "reanalysis.html"
 
-STUDY_FILES = (PAGE, "manifest.json", "figures/*.svg", "tables/*")
+STUDY_FILES = (PAGE, "manifest.json", "figures/*.svg", *TABLE_FILES)
 """Files of a study's report, by name or by pattern."""
 
 

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from cbec_bayes.runtime.labels import fault_of_name
+
 
 class CbecBayesError(Exception):
     """Base of every error that the package raises on purpose."""
@@ -61,7 +63,11 @@ MOST_NAMED = 24
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
-    """Say what there is, up to `MOST_NAMED`, and which of it was probably meant, in whatever case it was written."""
+    """Say what there is, up to `MOST_NAMED`, and which of it was probably meant, in whatever case it was written.
+
+    Names that could not be used have their invisible signs spelled out, so that the message stays one line.
+    """
+    known = [repr(one)[1:-1] if fault_of_name(one) else one for one in known]
     folded = {one.casefold(): one for one in reversed(known)}
     close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
     hint = f"did you mean '{folded[close[0]]}'? " if close else ""

@@ -48,7 +48,8 @@ class OutFolder:
     def vet(self) -> None:
         """See that every file can be written, before anything is computed.
 
-        Files that are known by a pattern alone are looked at once they are written.
+        Which of the files of a pattern are written is known only afterwards, so that every file counts that is there
+        and has such a name.
 
         Raises
         ------
@@ -61,7 +62,7 @@ class OutFolder:
         for parent in dict.fromkeys(Path(name).parent for name in self.names):
             _require_room(self.path, parent, self.reads)
         manifest = read_manifest(self.path)
-        self._require_own(manifest, named)
+        self._require_own(manifest, [*named, *self._of_patterns()])
         self._require_receipts(manifest)
         for name in self.journals:
             Journal(self.path / name, "").require_own()
@@ -137,6 +138,16 @@ class OutFolder:
             kept[name] = next(one for one in _endings(name) if one not in taken and not _is_there(self.path / one))
             taken.add(kept[name])
         return Change(files=files, removed=gone, kept=kept)
+
+    def _of_patterns(self) -> Iterator[str]:
+        """Yield what is in the folder under a name that one of the patterns has."""
+        for pattern in filter(_is_pattern, self.names):
+            parent = Path(pattern).parent
+            try:
+                there = sorted(path.name for path in (self.path / parent).iterdir())
+            except OSError:  # the sub-folder is not there yet
+                continue
+            yield from (name for one in there if fnmatchcase(name := (parent / one).as_posix(), pattern))
 
     def _require_own(self, manifest: Manifest, names: Iterable[str]) -> None:
         for name in names:
