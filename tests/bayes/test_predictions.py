@@ -14,7 +14,8 @@ from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.model.densities import cumulative
 from cbec_bayes.bayes.predictions import with_predictions
 from cbec_bayes.bayes.predictive import predictive_outcomes
-from cbec_bayes.jobs.fit_tables import netcdf_bytes, read_tree
+from cbec_bayes.jobs.fit_tables import netcdf_bytes
+from cbec_bayes.jobs.kept import read_tree
 from tests.support.members import grouped
 from tests.support.regressions import random_design
 

@@ -15,10 +15,9 @@ from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.bayes.sampling.evidence import Evidence
 from cbec_bayes.classical.equal_slopes import MOST_PAIRED, EqualityOptions, equality_rows, pair_name
-from cbec_bayes.estimands.contrasts import contrasts
+from cbec_bayes.estimands.contrasts import contrasts, rope_width
 from cbec_bayes.estimands.groups import group_slopes, min_ess
 from cbec_bayes.estimands.summary import summarise_draws
-from cbec_bayes.jobs.fit_tables import ROPE
 from cbec_bayes.jobs.neighbours import MAX_WORK
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import GROUP_ALL
@@ -89,8 +88,7 @@ def differences(
     design = found.design
     rows: list[dict[str, Any]] = []
     if len(design.groups) > 1 and design.counted is None:
-        within = design.spread.within
-        half = ROPE * float(within[0] / within[1]) if half_width is None else half_width
+        half = rope_width(design, half_width)
         rows = [*equality_rows(design, asked), *_posterior_rows(found, half, asked)]
         asked.on_progress(Progress("evidence for one slope"))
         rows.append(evidence_row(found, asked.seed))

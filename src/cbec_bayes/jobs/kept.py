@@ -15,6 +15,7 @@ from cbec_bayes.bayes.model.blocks import stored
 from cbec_bayes.bayes.model.densities import log_density
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.observations import points_of
+from cbec_bayes.bayes.of_controls import unstacked
 from cbec_bayes.bayes.posterior import store
 from cbec_bayes.bayes.sampling.importance import Draws
 from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, POSTERIOR
@@ -115,7 +116,7 @@ def _fault_of_tree(found: PanelFit) -> str:
     if math.prod(sizes) != found.diagnostics.draws:
         return "another number of draws"
     if found.collapsed is None:
-        missing = [block.name for block in found.blocks.variables if block.name not in posterior.dataset]
+        missing = [block.name for block in found.blocks.variables if block.name not in found.posterior]
         return f"'{missing[0]}' is missing" if missing else _fault_of_numbers(posterior.dataset)
     two = np.zeros((1, 2, len(found.collapsed.names)))
     drawn = Draws(points=two, method="importance", khat=0.0, ess=2.0, proposals=2, divergences=0, ebfmi=math.nan)
@@ -134,8 +135,9 @@ def _fault_of_scales(found: PanelFit, collapsed: Collapsed) -> str:
     """Say which scale has draws that its prior does not give the stored density, or return a blank."""
     with np.errstate(all="ignore"):
         scales = collapsed.scales(points_of(collapsed, found.tree["posterior"].dataset))
+        densities = unstacked(found.tree["log_prior"].dataset)
         for name, prior in collapsed.priors.items():
-            held = found.tree["log_prior"][stored(name)].to_numpy().ravel()
+            held = densities[stored(name)].to_numpy().ravel()
             if not np.allclose(log_density(prior, scales[name])[0], held, rtol=1e-6, atol=1e-6):
                 return f"'{name}' has draws of another density"
     return ""
