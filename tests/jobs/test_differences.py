@@ -262,3 +262,26 @@ def test_each_test_keeps_its_size():
     error = math.sqrt(level * (1 - level) / n)
     shares = (np.array(found) <= level).mean(axis=0)
     assert (np.abs(shares - level) < 3.5 * error).all(), shares
+
+
+def test_very_many_units_have_the_wald_test_alone():
+    """The others say why they are left out, and nothing is laid out that grows with units and periods squared."""
+    design = grouped(2, 2_100, 4, 3)
+    frame = pd.DataFrame(equality_rows(design, QUICK))
+    joint = frame[frame["groups"] == "(all)"]
+    assert joint[joint["test"] == "wald"]["p"].notna().all()
+    assert set(joint[joint["test"] == "wald"]["vcov"]) == {"CRV1"}
+    rest = joint[joint["test"] != "wald"]
+    assert len(rest) == 4
+    assert rest["p"].isna().all()
+    assert all("would take too long for 2100 units" in note for note in rest["note"])
+    pairs = frame[(frame["test"] == "wald") & frame["minus"].notna()]
+    assert pairs["p_holm"].notna().all()
+
+
+def test_a_hundred_groups():
+    frame = pd.DataFrame(equality_rows(grouped(2, 300, 5, 100), replace(QUICK, replications=99)))
+    assert frame[frame["test"] == "slope"]["p"].notna().all()
+    joint = frame[frame["groups"] == "(all)"]
+    assert joint[joint["test"].isin(["permutation", "wild_bootstrap"])]["p"].notna().all()
+    assert all(note for note in joint[joint["test"] == "wald"]["note"])

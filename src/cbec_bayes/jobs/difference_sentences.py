@@ -162,7 +162,7 @@ def _posterior(rows: _Rows, model: str, ci: str) -> list[str]:
     if evidence is not None and np.isfinite(evidence["statistic"]):
         said.append(_evidence(evidence))
     elif evidence is not None:
-        said.append(f"There is no evidence for one slope against several: {evidence['note']}.")
+        said.append(f"The evidence for one slope against several is not known: {evidence['note']}.")
     return said
 
 
