@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from cbec_bayes.classical.group_slopes import CONTROLS, GroupSlopes, group_slopes
+from cbec_bayes.classical.group_slopes import CONTROLS, GroupSlopes, covariance_of, group_slopes
 from cbec_bayes.classical.joint_bootstrap import joint_bootstrap, wald_of_equality
 from cbec_bayes.classical.permutation import permutation_test, unit_moments
 from cbec_bayes.classical.wald import contrasts_of, wald_test
@@ -72,8 +72,8 @@ def simulate(
 
 def usual(slopes: GroupSlopes) -> float:
     """Return the p-value of the Wald test with CRV1 and the number of clusters less one as degrees of freedom."""
-    crv1 = replace(slopes, blocks=tuple(replace(block, reduced=None) for block in slopes.blocks))
-    statistic = wald_of_equality(slopes.estimate[None], crv1.covariance()[None])[0]
+    crv1 = covariance_of([replace(block, reduced=None) for block in slopes.blocks], len(slopes.groups))
+    statistic = wald_of_equality(slopes.estimate[None], crv1[None])[0]
     q = len(slopes.groups) - 1
     return float(stats.f.sf(statistic / q, q, slopes.n_clusters - 1))
 

@@ -32,7 +32,7 @@ def test_it_is_that_of_clubsandwich(name, controls):
     slopes, theirs = group_slopes(design, controls, ssc="fixest"), case[controls.replace(" ", "_")]
     at = [slopes.groups.index(str(region)) for region in case["regions"]]
     np.testing.assert_allclose(slopes.estimate[at], theirs["estimate"], rtol=1e-8)
-    covariance, own = np.array(theirs["covariance"]), slopes.covariance()[np.ix_(at, at)]
+    covariance, own = np.array(theirs["covariance"]), slopes.covariance[np.ix_(at, at)]
     np.testing.assert_allclose(own, covariance, rtol=1e-7, atol=1e-9 * np.abs(covariance).max())
     n = len(slopes.groups)
     pairs = combinations(at, 2)
@@ -114,7 +114,7 @@ def test_one_contrast_is_a_t_test_with_satterthwaite_degrees_of_freedom():
 def test_slopes_of_their_own_have_no_covariance_and_welch_degrees_of_freedom():
     design = grouped(8, 15, 6, 3)
     slopes = group_slopes(design, "by group")
-    covariance = slopes.covariance()
+    covariance = slopes.covariance
     assert np.count_nonzero(covariance) == 3
     few = [prepare_few(design, group=group) for group in design.groups]
     se = np.array([one.fit(design.y[None]).cr2_se[0, 0] for one in few])
@@ -167,7 +167,7 @@ def test_very_many_units_have_the_f_test_with_crv1(monkeypatch):
     assert (found.df, found.df2) == (2, 29)
     bread = prepare_few(interacted(design), ssc="fixest").regression
     se = bread.fit(design.y[None]).se[0, :3]
-    np.testing.assert_allclose(np.sqrt(np.diag(slopes.covariance())), se, rtol=1e-9)
+    np.testing.assert_allclose(np.sqrt(np.diag(slopes.covariance)), se, rtol=1e-9)
 
 
 def test_an_outcome_without_an_error_has_no_test():

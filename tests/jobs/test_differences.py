@@ -185,7 +185,7 @@ def test_pairs_are_named_by_holm():
     own = {"a": 0.5, "b": 0.6, "c": 0.7}
     frame = table_of((0.2, 0.3, 0.4), own, [0.01, 0.2, 0.3], [0.03, 0.4, 0.4])
     (pairs,) = [s for s in difference_sentences(frame, "x", "m") if s.startswith("Pair by pair")]
-    assert "a - b (p = 0.030) of 3 pairs differs" in pairs
+    assert "1 of 3 pairs differs, a and b (p = 0.030)" in pairs
     frame = table_of((0.2, 0.3, 0.4), own, [0.02, 0.2, 0.3], [0.06, 0.4, 0.4])
     (pairs,) = [s for s in difference_sentences(frame, "x", "m") if s.startswith("Pair by pair")]
     assert pairs.count("none of 3 pairs differs") == 2
@@ -198,7 +198,10 @@ def test_sentences_of_a_fit_agree_with_its_rows(found, table):
     assert (f"none of {len(p)} tests says so" in said) is (beyond == 0)
     assert f"with probability {rows_of(table, 'within_rope')['probability']:.2f}" in said
     assert f"is {rows_of(table, 'log_bayes_factor')['statistic']:.2f}" in said
-    assert ("one slope for all groups" in said) is bool(rows_of(table, "log_bayes_factor")["statistic"] > 0)
+    assert "hardly tells one slope" in said  # it is below one
+    for value, words in ((2.0, "somewhat for one slope for all groups"), (-4.0, "strongly for slopes that differ")):
+        other = table.assign(statistic=table["statistic"].where(table["test"] != "log_bayes_factor", value))
+        assert words in " ".join(difference_sentences(other, "x", "m"))
 
 
 @pytest.mark.slow
@@ -231,7 +234,7 @@ def test_names_of_groups_are_shown_as_they_are():
     pairs = frame[(frame["minus"] != "") & (frame["test"] == "posterior")]
     assert list(zip(pairs["group"], pairs["minus"], strict=True)) == list(combinations(named.groups, 2))
     joint, own = difference_tables("", frame)
-    assert [row[0] for row in own.rows] == ["a - b - <c>", "a - b - d/e", "<c> - d/e"]
+    assert [row[0] for row in own.rows] == ["a - b − <c>", "a - b − d/e", "<c> − d/e"]
     assert len(own.rows[0]) == len(own.columns)
     assert {len(row) for row in joint.rows} == {len(joint.columns)}
 
@@ -262,3 +265,26 @@ def test_each_test_keeps_its_size():
     error = math.sqrt(level * (1 - level) / n)
     shares = (np.array(found) <= level).mean(axis=0)
     assert (np.abs(shares - level) < 3.5 * error).all(), shares
+
+
+def test_very_many_units_have_the_wald_test_alone():
+    """The others say why they are left out, and nothing is laid out that grows with units and periods squared."""
+    design = grouped(2, 2_100, 4, 3)
+    frame = pd.DataFrame(equality_rows(design, QUICK))
+    joint = frame[frame["groups"] == "(all)"]
+    assert joint[joint["test"] == "wald"]["p"].notna().all()
+    assert set(joint[joint["test"] == "wald"]["vcov"]) == {"CRV1"}
+    rest = joint[joint["test"] != "wald"]
+    assert len(rest) == 4
+    assert rest["p"].isna().all()
+    assert all("would take too long for 2100 units" in note for note in rest["note"])
+    pairs = frame[(frame["test"] == "wald") & frame["minus"].notna()]
+    assert pairs["p_holm"].notna().all()
+
+
+def test_a_hundred_groups():
+    frame = pd.DataFrame(equality_rows(grouped(2, 300, 5, 100), replace(QUICK, replications=99)))
+    assert frame[frame["test"] == "slope"]["p"].notna().all()
+    joint = frame[frame["groups"] == "(all)"]
+    assert joint[joint["test"].isin(["permutation", "wild_bootstrap"])]["p"].notna().all()
+    assert all(note for note in joint[joint["test"] == "wald"]["note"])

@@ -12,6 +12,7 @@ import pytest
 
 from cbec_bayes.checks import CheckResult, Severity
 from cbec_bayes.commands import program as cli
+from cbec_bayes.jobs.difference_sentences import difference_sentences
 from cbec_bayes.reporting.panelpage import FILE, _checks_sentence
 from cbec_bayes.reporting.tables import sampled
 from tests.support.pages import COMPARED, Reader
@@ -100,6 +101,19 @@ def test_it_says_what_the_tables_say(made):
     assert {"compare.csv", "checks.csv", "effects.csv", "fit.json"} <= {path.name for path in folder.iterdir()}
     assert (folder / "figures" / "forest.svg").is_file()
     assert (folder / "tables" / "compare.tex").is_file()
+
+
+@pytest.mark.slow
+def test_whether_slopes_differ_is_said_as_its_table_has_it(made):
+    folder, reader = made
+    text = " ".join(" ".join(reader.text).replace("\u00a0", " ").split())
+    table = pd.read_csv(folder / "differences.csv")
+    texts = ["controls", "group", "minus", "note", "vcov"]
+    table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
+    sentences = difference_sentences(table, "x", "robust")
+    assert len(sentences) >= 3
+    assert text.count(" ".join(sentences)) == 1
+    assert {"differences", "table-differences", "table-difference_pairs"} <= set(reader.ids)
 
 
 @pytest.fixture(scope="module")

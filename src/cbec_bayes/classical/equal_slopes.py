@@ -13,7 +13,7 @@ from scipy import stats
 from cbec_bayes.classical.few import REPLICATIONS
 from cbec_bayes.classical.group_slopes import CONTROLS, Controls, GroupSlopes, group_slopes
 from cbec_bayes.classical.joint_bootstrap import joint_bootstrap
-from cbec_bayes.classical.permutation import PERMUTATIONS, Permutation, permutation_test, unit_moments
+from cbec_bayes.classical.permutation import PERMUTATIONS, Permutation, UnitMoments, permutation_test, unit_moments
 from cbec_bayes.classical.wald import WaldTest, contrasts_of, pair_contrast, wald_test
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
@@ -114,7 +114,7 @@ def _estimate(slopes: GroupSlopes, contrast: Array, prob: float) -> dict[str, An
     """Return the test of one contrast with its value, standard error and interval."""
     tested = wald_test(slopes, contrast)
     value = float(contrast[0] @ slopes.estimate)
-    se = float(np.sqrt(contrast[0] @ slopes.covariance() @ contrast[0]))
+    se = float(np.sqrt(contrast[0] @ slopes.covariance @ contrast[0]))
     half = se * float(stats.t.isf((1 - prob) / 2, tested.df2))
     ends = {"estimate": value, "se": se, "ci_low": value - half, "ci_high": value + half}
     return {**_of_wald(tested), **ends, "n_clusters": slopes.n_clusters, "vcov": _vcov(slopes)}
@@ -161,7 +161,7 @@ def _pair_rows(design: Design, slopes: GroupSlopes, asked: EqualityOptions) -> l
     """Return the tests of every two groups, with Holm's correction within a test."""
     n, rows = len(slopes.groups), list[dict[str, Any]]()
     pairs = list(combinations(range(n), 2))
-    moments = unit_moments(design, _apart(design, slopes), asked.ssc)
+    moments: UnitMoments | None = None
     for k, (i, j) in enumerate(pairs):
         asked.on_progress(Progress("pairs of groups", k, len(pairs)))
         first, second = slopes.groups[i], slopes.groups[j]
@@ -170,6 +170,7 @@ def _pair_rows(design: Design, slopes: GroupSlopes, asked: EqualityOptions) -> l
         difference = {name: rows[-1][name] for name in ("estimate", "n_clusters")}
         of, many = _codes(design, (first, second)), asked.pair_permutations
         try:
+            moments = moments or unit_moments(design, _apart(design, slopes), asked.ssc)
             found = permutation_test(moments, of, slopes.controls, permutations=many, seed=asked.seed)
         except InputError as error:
             rows.append(_row(PERMUTED, slopes.controls, **{**named, **difference, "note": error.message}))

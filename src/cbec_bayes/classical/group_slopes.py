@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,8 +79,8 @@ class GroupSlopes:
         Whether everything else is the same in all groups.
     groups
         Their R labels.
-    estimate
-        Shape (R,).
+    estimate, covariance
+        Of the slopes, shapes (R,) and (R, R); the covariance is clustered, CR2 or, with very many clusters, CRV1.
     blocks
         One regression, or one for each group.
     n_clusters
@@ -92,6 +92,7 @@ class GroupSlopes:
     controls: Controls
     groups: tuple[str, ...]
     estimate: Array
+    covariance: Array
     blocks: tuple[SlopeBlock, ...]
     n_clusters: int
     left_out: Mapping[str, str]
@@ -101,13 +102,14 @@ class GroupSlopes:
         """Whether covariances are CR2; with very many clusters they are CRV1."""
         return all(block.reduced is not None for block in self.blocks)
 
-    def covariance(self) -> Array:
-        """Return the clustered covariance of the slopes, CR2 or CRV1, shape (R, R)."""
-        found = np.zeros((len(self.groups),) * 2)
-        for block in self.blocks:
-            scores = block.scores()
-            found[np.ix_(block.at, block.at)] += scores @ scores.T
-        return found
+
+def covariance_of(blocks: Sequence[SlopeBlock], n_groups: int) -> Array:
+    """Return the clustered covariance of slopes of several blocks, CR2 or CRV1, shape (R, R)."""
+    found = np.zeros((n_groups, n_groups))
+    for block in blocks:
+        scores = block.scores()
+        found[np.ix_(block.at, block.at)] += scores @ scores.T
+    return found
 
 
 def group_slopes(design: Design, controls: Controls, ssc: str = "reghdfe") -> GroupSlopes:
@@ -169,11 +171,13 @@ def _together(design: Design, ssc: str) -> GroupSlopes:
             rows.append((r, k))
     at = [k for _, k in rows]
     estimate = (prepared.solve @ prepared.effects.within(whole.y[prepared.rows]))[at]
+    blocks = (_of_slopes(block, at, np.arange(len(at))),)
     return GroupSlopes(
         controls="common",
         groups=tuple(design.groups[r] for r, _ in rows),
         estimate=estimate,
-        blocks=(_of_slopes(block, at, np.arange(len(at))),),
+        covariance=covariance_of(blocks, len(at)),
+        blocks=blocks,
         n_clusters=prepared.effects.n_units,
         left_out=left_out,
     )
@@ -210,6 +214,7 @@ def _apart(design: Design, ssc: str) -> GroupSlopes:
         controls="by group",
         groups=tuple(groups),
         estimate=np.array(estimates),
+        covariance=covariance_of(blocks, len(groups)),
         blocks=tuple(blocks),
         n_clusters=sum(len(block.units) for block in blocks),
         left_out=left_out,

@@ -30,6 +30,7 @@ MOST_UNITS = 2_000
 LEAST_SHARE = 0.5
 """Share of the relabellings that have to give every group a slope."""
 
+_MOST_NUMBERS = 5e7
 _NUMBERS = 2**22  # held per block of relabellings, times a handful of temporaries
 _RIDGE = 1e-9
 _IDENTIFIED = 1e-9
@@ -93,8 +94,16 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
         Groups that are not compared, whose exposure is a column beside the controls.
     ssc
         Convention, which says which rows are used.
+
+    Raises
+    ------
+    InputError
+        There are more than `MOST_UNITS` units, or too many periods and regressors.
     """
     labelled = sample(design, convention(ssc))
+    q = len(apart) + len(labelled.terms) - 1 + len(labelled.times)
+    if len(labelled.units) > MOST_UNITS or len(labelled.units) * q**2 > _MOST_NUMBERS:
+        raise InputError(f"permutations would take too long for {len(labelled.units)} units and {q} columns")
     assert labelled.group is not None
     group = np.array([design.groups.index(label) for label in labelled.groups])[labelled.group]
     d = labelled.x[:, 0]
@@ -265,7 +274,7 @@ def permutation_test(
     order = {r: k for k, r in enumerate(names)}
     sample_labels = np.array([order.get(int(r), -1) for r in part.group], dtype=np.intp)
     n_groups, draws = len(names), int(min(permutations, MAX_WORK / _work(part, len(names), controls)))
-    if draws < min(FEWEST, permutations) or len(kept) > MOST_UNITS:
+    if draws < min(FEWEST, permutations):
         raise InputError(f"permutations would take too long for {len(kept)} units and {n_groups} groups")
     moving = np.flatnonzero((sample_labels >= 0) & (sample_labels < len(groups)))
     labels = np.tile(sample_labels, (draws + 1, 1))

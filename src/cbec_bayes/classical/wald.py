@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,14 +78,15 @@ def wald_test(slopes: GroupSlopes, contrasts: Array) -> WaldTest:
     """
     q = len(contrasts)
     gap = contrasts @ slopes.estimate
-    quadratic = float(gap @ np.linalg.pinv(contrasts @ slopes.covariance() @ contrasts.T, hermitian=True) @ gap)
+    quadratic = float(gap @ np.linalg.pinv(contrasts @ slopes.covariance @ contrasts.T, hermitian=True) @ gap)
     if not slopes.is_bias_reduced:
         return _f_test(quadratic / q, q, slopes.n_clusters - 1.0)
-    if _work(slopes) > MAX_WORK:
+    parts = [_in_few_coordinates(one, contrasts) for one in slopes.blocks if contrasts[:, one.at].any()]
+    if sum(_work(block, weights) for block, weights, _ in parts) > MAX_WORK:
         return _none(q, "degrees of freedom would take too long for so many groups and units")
-    expected = sum(_embedded(block, len(slopes.groups)) for block in slopes.blocks)
-    metric = np.linalg.pinv(contrasts @ expected @ contrasts.T, hermitian=True)
-    total = sum(_total_variance(block, contrasts, metric) for block in slopes.blocks)
+    expected = sum(turn @ _expected(block, weights) @ turn.T for block, weights, turn in parts)
+    metric = np.linalg.pinv(expected, hermitian=True)
+    total = sum(_total_variance(block, weights, turn.T @ metric @ turn) for block, weights, turn in parts)
     eta = q * (q + 1) / total
     if not eta - q + 1 > 0:
         return _none(q, f"{slopes.n_clusters} units are too few for {q} contrasts at once")
@@ -96,7 +96,7 @@ def wald_test(slopes: GroupSlopes, contrasts: Array) -> WaldTest:
 def difference(slopes: GroupSlopes, first: int, second: int) -> tuple[float, float]:
     """Return the difference of two slopes and its clustered standard error."""
     contrast = pair_contrast(len(slopes.groups), first, second)[0]
-    return float(contrast @ slopes.estimate), math.sqrt(float(contrast @ slopes.covariance() @ contrast))
+    return float(contrast @ slopes.estimate), math.sqrt(float(contrast @ slopes.covariance @ contrast))
 
 
 def _f_test(statistic: float, df: int, df2: float) -> WaldTest:
@@ -107,52 +107,54 @@ def _none(df: int, reason: str) -> WaldTest:
     return WaldTest(statistic=math.nan, df=df, df2=math.nan, p=math.nan, reason=reason)
 
 
-def _work(slopes: GroupSlopes) -> float:
-    found = 0.0
-    for block in slopes.blocks:
-        k, n = float(len(block.at)), len(block.units)
-        found += (k * n) ** 2 * (k + _basis(block).shape[1])
-    return found
+def _in_few_coordinates(block: SlopeBlock, contrasts: Array) -> tuple[SlopeBlock, Array, Array]:
+    """Return a block, weights that give scores of its slopes or of the contrasts, and what turns these into contrasts.
 
-
-def _embedded(block: SlopeBlock, n_slopes: int) -> Array:
-    """Return the mean of CR2 under independent errors of variance one, shape (R, R)."""
-    found = np.zeros((n_slopes, n_slopes))
-    found[np.ix_(block.at, block.at)] = sum(
-        own[:, g].reshape(len(block.at), -1) for g, own in _covariances(block, _reduced(block))
-    )
-    return found
-
-
-def _covariances(block: SlopeBlock, weights: Array) -> Iterator[tuple[int, Array]]:
-    """Yield each cluster g with the covariances of its scores and those of every cluster h, shape (k, n, k).
-
-    Scores are weights, shape (k, m), times residuals, summed within clusters. Under independent errors of variance one
-    entry (s, h, t) is the covariance of cluster g's score s and cluster h's score t; unit effects add nothing to it.
+    Few contrasts of many slopes have fewer scores than the slopes, and many contrasts of one slope have more.
     """
-    k, n, basis = len(weights), len(block.units), _basis(block)
-    parts = np.stack([sum_by(block.unit, row[:, None] * basis) for row in weights])
-    own = np.stack([sum_by(block.unit, (row * weights).T) for row in weights])
-    flat = np.ascontiguousarray(parts.transpose(1, 0, 2)).reshape(n * k, -1)
-    for g in range(n):
-        across = -(parts[:, g] @ flat.T).reshape(k, n, k)
-        across[:, g] += own[:, g]
-        yield g, across
+    assert block.reduced is not None
+    there = contrasts[:, block.at]
+    if len(there) < len(block.at):
+        return block, there @ block.reduced, np.eye(len(there))
+    return block, block.reduced, there
 
 
-def _total_variance(block: SlopeBlock, contrasts: Array, metric: Array) -> float:
+def _work(block: SlopeBlock, weights: Array) -> float:
+    """Return how many multiplications the covariances of scores take."""
+    k, n = len(weights), len(block.units)
+    return float(k * n) ** 2 * float(k + _basis(block).shape[1])
+
+
+def _fitted(block: SlopeBlock, weights: Array) -> Array:
+    """Return what regressors and periods take of each cluster's scores, in their basis, shape (k, n, r)."""
+    return np.stack([sum_by(block.unit, row[:, None] * _basis(block)) for row in weights])
+
+
+def _expected(block: SlopeBlock, weights: Array) -> Array:
+    """Return the mean of the scores' sum of squares under independent errors of variance one, shape (k, k)."""
+    flat = _fitted(block, weights).reshape(len(weights), -1)
+    return np.asarray(weights @ weights.T - flat @ flat.T)
+
+
+def _total_variance(block: SlopeBlock, weights: Array, metric: Array) -> float:
     """Return what a block adds to the variance of all entries of W: sum of tr(M M) + tr(M)^2 over pairs of clusters.
 
     M is the covariance of two clusters' scores in the coordinates of W. Both traces are those of the covariance in any
-    other coordinates times the metric in these.
+    other coordinates times the metric in these, shape (k, k). Under independent errors of variance one that covariance
+    is of what the regression leaves of the scores' weights; unit effects add nothing to it.
     """
-    there = contrasts[:, block.at]
-    weights, inner = _reduced(block), there.T @ metric @ there
-    if len(there) < len(block.at):  # few contrasts of many slopes: their own scores are fewer
-        weights, inner = there @ weights, metric
+    k, n = len(weights), len(block.units)
+    parts = _fitted(block, weights)
+    own = np.stack([sum_by(block.unit, (row * weights).T) for row in weights])
+    if k == 1:
+        across = np.diag(own[0, :, 0]) - parts[0] @ parts[0].T
+        return 2 * float((across**2).sum()) * float(metric[0, 0]) ** 2
+    flat = np.ascontiguousarray(parts.transpose(1, 0, 2)).reshape(n * k, -1)
     total = 0.0
-    for _, across in _covariances(block, weights):
-        moved = across @ inner
+    for g in range(n):
+        across = -(parts[:, g] @ flat.T).reshape(k, n, k)
+        across[:, g] += own[:, g]
+        moved = across @ metric
         total += float(np.einsum("sht,ths->", moved, moved)) + float((np.einsum("shs->h", moved) ** 2).sum())
     return total
 
@@ -160,8 +162,3 @@ def _total_variance(block: SlopeBlock, contrasts: Array, metric: Array) -> float
 def _basis(block: SlopeBlock) -> Array:
     assert block.basis is not None
     return block.basis
-
-
-def _reduced(block: SlopeBlock) -> Array:
-    assert block.reduced is not None
-    return block.reduced

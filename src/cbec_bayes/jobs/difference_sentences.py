@@ -31,8 +31,9 @@ WHERE: Mapping[str, str] = {
     "by group": "with controls and periods by group",
 }
 
-_WEIGHT = ((1.0, "hardly"), (3.0, "somewhat"), (5.0, "strongly"), (np.inf, "very strongly"))
-"""How strongly a log Bayes factor speaks, below a size (Kass and Raftery 1995)."""
+_WEIGHT = ((3.0, "somewhat"), (5.0, "strongly"), (np.inf, "very strongly"))
+_NO_WEIGHT = 1.0
+"""How strongly a log Bayes factor speaks, below a size, and below which it says nothing (Kass and Raftery 1995)."""
 
 NOTHING_TO_COMPARE = "There are no two groups whose slopes could be compared."
 
@@ -110,9 +111,9 @@ def _pairs(rows: _Rows) -> list[str]:
         if len(told) < 2:
             continue
         differ = sorted((r for r in told if r["p_holm"] < SIGNIFICANT), key=lambda r: r["p_holm"])
-        named = ", ".join(f"{r['groups']} ({p_text(r['p_holm'])})" for r in differ[:MOST_NAMED])
+        named = ", ".join(f"{r['group']} and {r['minus']} ({p_text(r['p_holm'])})" for r in differ[:MOST_NAMED])
         more = f" and {len(differ) - MOST_NAMED} more" if len(differ) > MOST_NAMED else ""
-        many = f"{named}{more} of {len(told)} pairs differ{'s' if len(differ) == 1 else ''}" if differ else ""
+        many = f"{len(differ)} of {len(told)} pairs differ{'s' * (len(differ) == 1)}, {named}{more}" if differ else ""
         found.append(f"{WHERE[controls]} {many or f'none of {len(told)} pairs differs'}")
     return [f"Pair by pair, by the Wald test with Holm's correction: {'; '.join(found)}."] if found else []
 
@@ -162,16 +163,19 @@ def _posterior(rows: _Rows, model: str, ci: str) -> list[str]:
     if evidence is not None and np.isfinite(evidence["statistic"]):
         said.append(_evidence(evidence))
     elif evidence is not None:
-        said.append(f"There is no evidence for one slope against several: {evidence['note']}.")
+        said.append(f"The evidence for one slope against several is not known: {evidence['note']}.")
     return said
 
 
 def _evidence(row: Mapping[Hashable, Any]) -> str:
     value = float(row["statistic"])
-    how = next(word for size, word in _WEIGHT if abs(value) < size)
     which = "one slope for all groups" if value > 0 else "slopes that differ"
+    how = next((word for size, word in _WEIGHT if abs(value) < size), "")
+    said = f"The evidence speaks {how} for {which}"
+    if not abs(value) >= _NO_WEIGHT:
+        said = "The evidence hardly tells one slope for all groups from several"
     return (
-        f"The evidence speaks {how} for {which}: the log Bayes factor of one slope against several is {value:.2f}, "
+        f"{said}: the log Bayes factor of one slope against several is {value:.2f}, "
         f"with a Monte Carlo error of {row['mcse']:.1g}; it depends on the prior of that sd."
     )
 

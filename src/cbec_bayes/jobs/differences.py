@@ -90,7 +90,7 @@ def differences(
     if len(design.groups) > 1 and design.counted is None:
         half = rope_width(design, half_width)
         rows = [*equality_rows(design, asked), *_posterior_rows(found, half, asked)]
-        asked.on_progress(Progress("evidence for one slope"))
+        asked.on_progress(Progress("evidence for one slope", 0, 1))
         rows.append(evidence_row(found, asked.seed))
     frame = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).assign(origin=str(design.origin))
     texts = frame[list(_TEXT)].astype(object)

@@ -88,14 +88,14 @@ def _pairs_table(name: str, frame: pd.DataFrame, digits: int, prob: float) -> Re
         for row in pairs.to_dict("records")  # one row for each
     }
     rows = []
-    for pair in dict.fromkeys(pairs["groups"]):
+    for pair, first, second in dict.fromkeys(zip(pairs["groups"], pairs["group"], pairs["minus"], strict=True)):
         own: list[str] = []
         for controls in CONTROLS:
             wald, permuted = (cells.get((pair, test, controls)) for test in (WALD, PERMUTED))
             own += [_difference(wald, digits), _p_of(wald, "p"), _p_of(wald, "p_holm"), _p_of(permuted, "p_holm")]
         posterior = cells.get((pair, POSTERIOR, ""))
         own += ["–", "–"] if posterior is None else [_posterior(posterior), probability(posterior["probability"])]
-        rows.append((str(pair), *own))
+        rows.append((f"{first} − {second}", *own))
     ci = level(prob)
     heads = [
         f"{head}, controls {_CONTROLS[controls]}"
