@@ -10,6 +10,7 @@ import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
 from cbec_bayes.commands.options import (
+    MOST_PIECES,
     Fresh,
     Json,
     Out,
@@ -32,7 +33,14 @@ if TYPE_CHECKING:
 
 def calibrate(
     n: Annotated[
-        int, typer.Option("--n", metavar="N", min=1, help="Replications of each model; a fifth where PyMC samples.")
+        int,
+        typer.Option(
+            "--n",
+            metavar="N",
+            min=1,
+            max=MOST_PIECES,
+            help="Replications of each model; a fifth where PyMC samples.",
+        ),
     ] = 1_000,
     out: Out = None,
     workers: Workers = None,

@@ -17,6 +17,9 @@ from cbec_bayes.runtime.labels import LARGEST_SEED
 MOST_WORKERS = 1024
 """Processes of one machine that can be asked for."""
 
+MOST_PIECES = 100_000
+"""Panels of an ensemble, and replications, that can be asked for: each has a seed from the beginning."""
+
 
 def check_arguments(given: Sequence[str]) -> None:
     """Raise `InputError` where an argument is blank, but for a list, or holds a NUL, which no name and no path has.

@@ -10,6 +10,7 @@ import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
 from cbec_bayes.commands.options import (
+    MOST_PIECES,
     Fresh,
     Json,
     Out,
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
 def run(
     study: StudyName = "paper",
     members: Annotated[
-        int, typer.Option("--ensemble", metavar="N", min=0, help="Panels of the ensemble of reconstructions; 0: none.")
+        int,
+        typer.Option(
+            "--ensemble",
+            metavar="N",
+            min=0,
+            max=MOST_PIECES,
+            help="Panels of the ensemble of reconstructions; 0: none.",
+        ),
     ] = 30,
     out: Out = None,
     workers: Workers = None,
@@ -87,7 +95,7 @@ def replicate(
         typer.Option("--few/--no-few", help="Also the few-cluster methods: CR2, CRV3 and the wild cluster bootstrap."),
     ] = True,
     out: Out = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the wild cluster bootstrap.")] = 1,
+    seed: Annotated[int, seed_option("Seed of the wild cluster bootstrap.")] = 1,
     fresh: Fresh = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -119,7 +127,9 @@ def reconstruct(
     study: StudyName = "paper",
     n: Annotated[
         int | None,
-        typer.Option("--n", metavar="N", min=1, help="Members of an ensemble. Default: the one central panel."),
+        typer.Option(
+            "--n", metavar="N", min=1, max=MOST_PIECES, help="Members of an ensemble. Default: the one central panel."
+        ),
     ] = None,
     out: Out = None,
     workers: Workers = None,
