@@ -262,6 +262,8 @@ def _unknown_columns(panel: PanelSpec) -> Iterator[tuple[str, str]]:
     for key, how in panel.derived.items():
         if not how.is_one:
             yield f"derived.{key}", "exactly one of log, ratio and index is needed"
+    if panel.logarithm and panel.is_logarithm:
+        yield "logarithm", f"the outcome '{panel.outcome}' is a logarithm already"
     names = [one.name for one in panel.alternatives]
     for place, name in enumerate(names):
         if name == MAIN or name in names[:place]:

@@ -16,13 +16,14 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, NO_GROUPS
+from cbec_bayes.specifications.lattice import ALTERNATIVE, OUTCOME_SCALE
 from cbec_bayes.specifications.members import Member
 
 WEIGHTY = 0.01
 """Weight from which on a member counts."""
 
-MIXTURE_COLUMNS = (*UNIT_EFFECT_COLUMNS, "sign_changes", "outcome_scale")
-"""Those of effects.csv, the members with weight under which the sign is another, and the scale of the outcome."""
+MIXTURE_COLUMNS = (*UNIT_EFFECT_COLUMNS, "sign_changes", OUTCOME_SCALE, ALTERNATIVE)
+"""Those of effects.csv, the members with weight under which the sign is another, the outcome's scale, and the panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,11 @@ def mixture_frame(
             row |= {f"units_{key}": found[key] for key in ("mean", "sd", "ci_low", "ci_high")}
         rows.append(row)
     frame = effects_frame(rows, UNIT_EFFECT_COLUMNS).assign(origin=str(design.origin))
-    scale = members[0].specification.outcome_scale if members else ""
-    return frame.assign(sign_changes=changes, outcome_scale=scale)[list(MIXTURE_COLUMNS)]
+    of_all = {OUTCOME_SCALE: "", ALTERNATIVE: ""}
+    if members:
+        first = members[0].specification
+        of_all = {OUTCOME_SCALE: first.outcome_scale, ALTERNATIVE: first.alternative}
+    return frame.assign(sign_changes=changes, **of_all)[list(MIXTURE_COLUMNS)]
 
 
 def _averages(members: Sequence[Member], weight: Array) -> dict[str, Mixture]:
