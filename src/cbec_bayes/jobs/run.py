@@ -92,7 +92,7 @@ def run_study(
     if chosen.published is None:
         raise InputError(
             f"the study '{chosen.name}' has no printed tables to reanalyse; `cbec-bayes replicate --study {study}` "
-            "makes its classical tables"
+            "makes its classical tables, and `cbec-bayes specifications` with the same study asks what survives"
         )
     observed = observed_rows(chosen, load_paper(asset_dir("data") / "published" / chosen.published.tables))
     analysis = reanalyse(chosen.published, observed=observed, seed=seed, on_progress=on_progress)
