@@ -16,8 +16,8 @@ from cbec_bayes.replication.alternatives import (
     WEIGHT_COLUMNS,
     alternatives_frame,
     alternatives_sentence,
+    index_weights_frame,
     shown_alternatives,
-    weights_frame,
 )
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import CI_PROB
@@ -159,7 +159,7 @@ def test_a_slope_in_standard_deviations_is_that_of_residuals(found, files):
 
 
 def test_weights_stand_beside_what_is_missing():
-    table = weights_frame(load_study("circulation"))
+    table = index_weights_frame(load_study("circulation"))
     assert tuple(table.columns) == WEIGHT_COLUMNS
     own = table[table["alternative"] == "index"]
     there, lacking = own[~own["missing"].astype(bool)], own[own["missing"].astype(bool)]
@@ -167,7 +167,7 @@ def test_weights_stand_beside_what_is_missing():
     assert (len(there), len(lacking)) == (5, 5)
     assert lacking["weight"].isna().all()
     assert set(table["origin"]) == {"observed (index)"}
-    assert weights_frame(load_study("public")).empty
+    assert index_weights_frame(load_study("public")).empty
 
 
 def test_only_a_study_with_alternatives_writes_them():

@@ -11,7 +11,7 @@ import pandas as pd
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.replication import Replication, replicate
-from cbec_bayes.replication.alternatives import alternatives_frame, weights_frame
+from cbec_bayes.replication.alternatives import alternatives_frame, index_weights_frame
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -71,7 +71,7 @@ def replicate_study(
     replication = replicate(found, few=few, seed=seed, on_progress=on_progress)
     several = found.panel is not None and bool(found.panel.alternatives)
     others = alternatives_frame(found) if several else pd.DataFrame()
-    return ReplicatedStudy(replication, few, others, weights_frame(found) if several else pd.DataFrame())
+    return ReplicatedStudy(replication, few, others, index_weights_frame(found) if several else pd.DataFrame())
 
 
 def content(study: str | Path, *, few: bool, seed: int) -> dict[str, Any]:

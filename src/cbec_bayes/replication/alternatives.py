@@ -114,7 +114,7 @@ def _slopes(design: Design, convention: str) -> list[dict[str, object]]:
     ]
 
 
-def weights_frame(study: Study) -> pd.DataFrame:
+def index_weights_frame(study: Study) -> pd.DataFrame:
     """Return the weights of every index that a panel of a study has, with columns `WEIGHT_COLUMNS`.
 
     The weights are of the rows of that panel. Indicators that the index lacks stand beside, marked as missing.
