@@ -32,6 +32,7 @@ def test_there_are_notebooks():
         "02_the_hierarchical_reanalysis",
         "03_only_a_printed_table",
         "04_your_own_panel",
+        "05_what_public_statistics_say",
     ]
 
 

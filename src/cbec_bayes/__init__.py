@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from cbec_bayes.published.summary_model import load_summary_model as load_summary_model
     from cbec_bayes.published.twin import build_summary_pymc as build_summary_pymc
     from cbec_bayes.replication import replicate as replicate
+    from cbec_bayes.replication.alternatives import alternatives_frame as alternatives_frame
+    from cbec_bayes.replication.alternatives import index_weights_frame as index_weights_frame
     from cbec_bayes.reporting.panelpage import report as report
     from cbec_bayes.runtime.errors import GateError as GateError
     from cbec_bayes.runtime.errors import InputError as InputError
@@ -54,6 +56,7 @@ _HOMES = {
     "InputError": "cbec_bayes.runtime.errors",
     "Panel": "cbec_bayes.panel",
     "Roles": "cbec_bayes.panel",
+    "alternatives_frame": "cbec_bayes.replication.alternatives",
     "audit": "cbec_bayes.published.audit",
     "build_pymc": "cbec_bayes.bayes.pymc.twin",
     "build_summary_pymc": "cbec_bayes.published.twin",
@@ -71,6 +74,7 @@ _HOMES = {
     "fit_summary": "cbec_bayes.published.summary",
     "gather": "cbec_bayes.jobs.moments",
     "heterogeneity": "cbec_bayes.published.estimates",
+    "index_weights_frame": "cbec_bayes.replication.alternatives",
     "load_moments": "cbec_bayes.jobs.moments_file",
     "load_paper": "cbec_bayes.published.printed",
     "load_study": "cbec_bayes.panel.study",

@@ -256,7 +256,8 @@ def test_lists(program):
     assert program("models", "--out", "o", "--quiet") == (0, "", "")
     assert list(pd.read_csv("o/models.csv").columns) == ["name", "line"]
     status, out, _ = program("studies")
-    assert (status, out.split()[0]) == (0, "paper")
+    assert status == 0
+    assert {line.split()[0] for line in out.splitlines()} >= {"circulation", "paper", "public"}
     assert program("--version")[:2] == (0, "0.1.0\n")
 
 
@@ -285,6 +286,16 @@ def test_replicate_the_public_study(program, tmp_path):
     first = (tmp_path / "o" / "few.csv").read_bytes()
     assert program("replicate", "--study", "public", "--out", "again", "--quiet") == (0, "", "")
     assert (tmp_path / "again" / "few.csv").read_bytes() == first
+
+
+def test_replicate_a_study_with_other_panels(program, tmp_path):
+    status, out, _ = program("replicate", "--study", "circulation", "--no-few", "--out", "o")
+    assert status == 0
+    assert "Slope in every panel of the study. Of 16 panels that ask the same question" in out
+    assert re.search(r"trillion_yuan: outcome in trillion yuan +0\.0338 \(0\.0066\) +-0\.00483 \(0\.0052\)", out)
+    table = pd.read_csv(tmp_path / "o" / "alternatives.csv")
+    assert set(table["origin"]) == {"observed", "observed (index)"}
+    assert set(pd.read_csv(tmp_path / "o" / "index_weights.csv")["alternative"]) == {"index", "index_trillion_yuan"}
 
 
 def test_a_study_of_ones_own(program, tmp_path):

@@ -17,7 +17,7 @@ from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs import neighbours as module
 from cbec_bayes.jobs.neighbours import DIFFERENCES, FITTED, TRENDS, neighbours, read_neighbours, said_of_sign
-from cbec_bayes.jobs.specifications import question_of_folder
+from cbec_bayes.jobs.questions import question_of_folder
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.labels import GROUP_AVERAGE

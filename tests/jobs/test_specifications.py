@@ -11,10 +11,14 @@ import pytest
 from cbec_bayes.commands.program import main
 from cbec_bayes.estimands.summary import UNIT_EFFECT_COLUMNS
 from cbec_bayes.jobs import specifications as job
-from cbec_bayes.jobs.specifications import UNFINISHED, Question, forget, specify
+from cbec_bayes.jobs.questions import OtherPanel, Question, question_of_study
+from cbec_bayes.jobs.specifications import UNFINISHED, forget, specify
+from cbec_bayes.panel.study import MAIN
+from cbec_bayes.reporting.specifications import curve_files
+from cbec_bayes.reporting.spectables import specification_tables
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
-from cbec_bayes.specifications.lattice import AXES, Lattice, lattice
+from cbec_bayes.specifications.lattice import ALTERNATIVE, AXES, LEVELS, LOGARITHMS, Lattice, lattice
 from cbec_bayes.specifications.tables import SPECIFICATION_COLUMNS
 from tests.support.simulated import simulated
 
@@ -57,7 +61,7 @@ def test_every_member_has_its_rows_and_weights_add_up(few):
     assert shown["elpd_unit"].idxmin() == "random_walk"
     assert abs(shown.loc["plain", "classical"] - shown.loc["plain", "mean"]) < 2 * shown.loc["plain", "sd"]
     assert table["classical"].isna().sum() == len(one)
-    assert set(found.mixture.columns) == {*UNIT_EFFECT_COLUMNS, "sign_changes", "outcome_scale"}
+    assert set(found.mixture.columns) == {*UNIT_EFFECT_COLUMNS, "sign_changes", "outcome_scale", "alternative"}
     assert list(found.conclusions["group"]) == groups
     assert found.sentences[0].startswith("d, average over units: the slope is positive under ")
 
@@ -114,6 +118,49 @@ def test_logarithms_have_weights_of_their_own(few):
     assert any("different units" in said for said in found.sentences)
     with pytest.raises(InputError, match="logarithm"):
         specify(a_question(logarithms=True), draws=100)
+
+
+def test_other_panels_have_the_reduced_lattice_and_weights_of_their_own(few):
+    """Of the same rows the members are the same; what is said of the main panel does not depend on the others."""
+    design = simulated()
+    doubled = OtherPanel("doubled", "outcome twice as large", replace(design, y=2 * design.y), LEVELS)
+    same = OtherPanel("same", "nothing", design, LOGARITHMS)
+    alone, found = specify(a_question(), draws=100), specify(a_question(alternatives=(doubled, same)), draws=100)
+    for name in ("specifications", "mixture", "conclusions"):
+        whole = getattr(found, name)
+        assert list(whole.columns)[-1] == ALTERNATIVE
+        assert list(whole[ALTERNATIVE].unique()) == [MAIN, "doubled", "same"]
+        pd.testing.assert_frame_equal(getattr(found.of_main, name), getattr(alone, name))
+    table = found.specifications
+    own = {name: part.set_index(["member", "group"]) for name, part in table.groupby(ALTERNATIVE)}
+    assert set(own["same"].index.get_level_values("member")) == {"plain", "controls", "trends"}
+    shared = own["same"].index
+    for column in ("mean", "sd", "log_evidence", "elpd_unit", "classical"):
+        np.testing.assert_allclose(own["same"][column], own[MAIN].loc[shared, column], rtol=1e-12)
+    np.testing.assert_allclose(own["doubled"]["mean"], 2 * own["same"]["mean"], rtol=1e-6)
+    np.testing.assert_allclose(own["doubled"]["classical"], 2 * own["same"]["classical"], rtol=1e-8)
+    for part in own.values():
+        assert part["weight"].groupby("member").first().sum() == pytest.approx(1)
+    assert set(own["same"]["outcome_scale"]) == {LOGARITHMS}
+    said = [one for one in found.sentences if one not in alone.sentences]
+    assert said[0].startswith("The average slope in 3 panels that ask the same question, the main one included: in 3 ")
+    assert said[1].startswith("doubled (outcome twice as large): it is positive, and each interval leaves out zero;")
+    assert len(said) == 3
+    tables = {one.name: one for one in specification_tables("", found)}
+    assert [row[0] for row in tables["alternatives"].rows] == ["outcome twice as large", "nothing"]
+    assert len(specification_tables("", alone)) == 2
+    assert list(curve_files(table, "d")) == ["specifications.svg"]
+
+
+def test_a_study_asks_all_its_panels():
+    question = question_of_study("circulation", seed=1)
+    assert question.outcome_scale == LOGARITHMS
+    found = {one.name: one for one in question.alternatives}
+    assert found["trillion_yuan"].outcome_scale == LEVELS
+    assert found["per_head"].outcome_scale == LOGARITHMS
+    assert str(found["index"].design.origin) == "observed (index)"
+    np.testing.assert_allclose(np.log(found["trillion_yuan"].design.y), question.design.y, atol=1e-12)
+    assert question_of_study("public", seed=1).alternatives == ()
 
 
 @pytest.fixture

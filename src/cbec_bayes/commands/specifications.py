@@ -43,7 +43,8 @@ from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
-    from cbec_bayes.jobs.specifications import Question, Specified
+    from cbec_bayes.jobs.questions import Question
+    from cbec_bayes.jobs.specifications import Specified
     from cbec_bayes.runtime.fanout import Executor
 
 
@@ -139,7 +140,7 @@ def _asks(
 ) -> Callable[[], Question]:
     """Return what reads the panel that was named."""
     from cbec_bayes.jobs.fit_settings import FitOptions
-    from cbec_bayes.jobs.specifications import question_of_file, question_of_folder, question_of_study
+    from cbec_bayes.jobs.questions import question_of_file, question_of_folder, question_of_study
 
     options = FitOptions(**more)
 

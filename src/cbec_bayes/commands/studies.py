@@ -100,15 +100,22 @@ def replicate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute a study's classical tables beside its printed cells; writes replication.csv, classical.csv, few.csv."""
+    """Compute a study's classical tables beside its printed cells; writes replication.csv, classical.csv, few.csv.
+
+    Of a study that names other panels it also writes alternatives.csv, the slope in each, and index_weights.csv.
+    """
     from cbec_bayes.jobs.replicate import FILES, content, replicate_study
     from cbec_bayes.replication import match_sentence, shown_tables
+    from cbec_bayes.replication.alternatives import alternatives_sentence, shown_alternatives
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         done = replicate_study(study, few=few, seed=seed, on_progress=on_progress)
         found = done.replication
         shown = [plain_table(table, title) for title, table in shown_tables(found)]
         origin = f"Origin: {found.panel.origin}." + (f" {match_sentence(found)}" if found.paper else "")
+        if len(done.alternatives):
+            title = f"Slope in every panel of the study. {alternatives_sentence(done.alternatives)}"
+            shown.append(plain_table(shown_alternatives(done.alternatives), title))
         return Found(said="\n".join([*shown, origin]), tables=done.tables(), files=done.files())
 
     request = Request(

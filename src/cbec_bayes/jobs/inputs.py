@@ -7,6 +7,7 @@ from typing import Any
 
 from cbec_bayes.jobs.calibrate import FILES, FOLDER
 from cbec_bayes.jobs.study import STUDY_MODELS
+from cbec_bayes.panel.entropy import system_file
 from cbec_bayes.panel.study import Study, load_study
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.runtime.errors import InputError
@@ -37,7 +38,10 @@ def input_files(study: Study) -> set[Path]:
             own |= {models / f"{name.removesuffix('.toml')}.toml" for name in named}
         if one.panel is not None:
             own |= {models / f"{name}.toml" for name in STUDY_MODELS}
-            own |= {data / name for name in (*one.panel.files, one.panel.scheme or "")}
+            own |= {data / (one.panel.scheme or "")}
+            for panel in one.panel.panels.values():
+                own |= {data / name for name in panel.files}
+                own |= {system_file(how.index) for how in panel.derived_here.values() if how.index is not None}
     for kind in ("regions", "maps"):
         own |= set((data / kind).glob("*.csv"))
     own |= {data / FOLDER / name for name in FILES}

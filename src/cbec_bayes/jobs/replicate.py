@@ -11,10 +11,11 @@ import pandas as pd
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.replication import Replication, replicate
+from cbec_bayes.replication.alternatives import alternatives_frame, index_weights_frame
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
-FILES = ("replication.csv", "classical.csv", "few.csv")
+FILES = ("replication.csv", "classical.csv", "few.csv", "alternatives.csv", "index_weights.csv")
 """Files that `replicate` may write."""
 
 
@@ -28,16 +29,21 @@ class ReplicatedStudy:
         The classical tables, cell by cell.
     few
         Whether the few-cluster methods were run.
+    alternatives, index_weights
+        The slope in every panel of the study, and the weights of the indices in them; empty where there is one panel.
     """
 
     replication: Replication
     few: bool
+    alternatives: pd.DataFrame
+    index_weights: pd.DataFrame
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return the tables, by name."""
         found = self.replication
         tables = {"replication": found.frame(), "classical": found.classical()}
-        return tables | ({"few": found.few_frame()} if self.few else {})
+        more = {"alternatives": self.alternatives, "index_weights": self.index_weights}
+        return tables | ({"few": found.few_frame()} if self.few else {}) | {k: v for k, v in more.items() if len(v)}
 
     def files(self) -> dict[str, str]:
         """Return the files to write, by name."""
@@ -61,7 +67,11 @@ def replicate_study(
         Called with how much is done.
     """
     on_progress(Progress("regressions, jackknife and bootstrap" if few else "regressions"))
-    return ReplicatedStudy(replicate(load_study(study), few=few, seed=seed, on_progress=on_progress), few)
+    found = load_study(study)
+    replication = replicate(found, few=few, seed=seed, on_progress=on_progress)
+    several = found.panel is not None and bool(found.panel.alternatives)
+    others = alternatives_frame(found) if several else pd.DataFrame()
+    return ReplicatedStudy(replication, few, others, index_weights_frame(found) if several else pd.DataFrame())
 
 
 def content(study: str | Path, *, few: bool, seed: int) -> dict[str, Any]:

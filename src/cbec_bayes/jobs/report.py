@@ -14,7 +14,8 @@ from cbec_bayes.jobs.check import CheckedFit, check_fit, checks_of_receipts
 from cbec_bayes.jobs.compare import Compared, compare_fit, comparison_of_receipts
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_tables import FittedPanel
-from cbec_bayes.jobs.specifications import Question, Specified, specified_of_receipts, specify
+from cbec_bayes.jobs.questions import Question
+from cbec_bayes.jobs.specifications import Specified, specified_of_receipts, specify
 from cbec_bayes.jobs.study import posterior_path
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.fanout import SERIAL, Executor

@@ -14,11 +14,12 @@ from cbec_bayes.jobs.calibrate import committed
 from cbec_bayes.jobs.compare import side_by_side
 from cbec_bayes.jobs.ensemble import MEMBERS, run_ensemble
 from cbec_bayes.jobs.inputs import manifest, together
+from cbec_bayes.jobs.questions import Question, other_panels, scale_of
 from cbec_bayes.jobs.reanalysis import STEPS as REANALYSIS_STEPS
 from cbec_bayes.jobs.reanalysis import reanalyse
 from cbec_bayes.jobs.reconstruct import load_problem
 from cbec_bayes.jobs.results import StudyResults
-from cbec_bayes.jobs.specifications import Question, Specified, specify
+from cbec_bayes.jobs.specifications import Specified, specify
 from cbec_bayes.jobs.study import STUDY_MODELS, StudyFits, fit_models
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.printed import load_paper
@@ -91,7 +92,7 @@ def run_study(
     if chosen.published is None:
         raise InputError(
             f"the study '{chosen.name}' has no printed tables to reanalyse; `cbec-bayes replicate --study {study}` "
-            "makes its classical tables"
+            "makes its classical tables, and `cbec-bayes specifications` with the same study asks what survives"
         )
     observed = observed_rows(chosen, load_paper(asset_dir("data") / "published" / chosen.published.tables))
     analysis = reanalyse(chosen.published, observed=observed, seed=seed, on_progress=on_progress)
@@ -145,6 +146,8 @@ def specify_study(replication: Replication, *, seed: int, reduced: bool, **optio
         ssc=panel.convention,
         seed=seed,
         logarithms=panel.logarithm,
+        outcome_scale=scale_of(panel),
+        alternatives=other_panels(panel),
         reduced=reduced or replication.panel.origin is Origin.RECONSTRUCTED,
         content={},
     )

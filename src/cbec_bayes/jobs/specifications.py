@@ -11,23 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
-from cbec_bayes.jobs.fit_settings import (
-    OPTIONS,
-    FitOptions,
-    asked_model,
-    content,
-    data_of,
-    model_of,
-    options_of,
-    read_settings,
-    reading_of,
-    settings_of,
-)
-from cbec_bayes.jobs.inputs import input_hashes
-from cbec_bayes.panel import Roles, load_study_panel, read_panel
-from cbec_bayes.panel.design import Design, make_design
-from cbec_bayes.panel.study import load_study
+from cbec_bayes.jobs.fit_settings import read_settings
+from cbec_bayes.jobs.questions import Question, content_of_question
+from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.study import MAIN
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.exact import pack_or_none, unpack
@@ -36,8 +23,19 @@ from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
-from cbec_bayes.specifications.conclusions import ABOUT_WEIGHTS, conclusion_sentences, conclusions
-from cbec_bayes.specifications.lattice import LEVELS, LOGARITHMS, Lattice, lattice, lattice_base
+from cbec_bayes.specifications.conclusions import (
+    ABOUT_WEIGHTS,
+    alternative_sentences,
+    conclusion_sentences,
+    conclusions,
+)
+from cbec_bayes.specifications.lattice import (
+    ALTERNATIVE,
+    LOGARITHMS,
+    OUTCOME_SCALE,
+    Lattice,
+    lattice,
+)
 from cbec_bayes.specifications.members import DRAWS, Member, MemberTask, fit_member, member_of
 from cbec_bayes.specifications.mixture import mixture_frame
 from cbec_bayes.specifications.tables import Weighed, classical_slopes, specifications_frame, weigh
@@ -50,43 +48,6 @@ FILES = ("specifications.csv", "mixture.csv", "conclusions.csv")
 
 UNFINISHED = "unfinished-specifications.jsonl"
 """Where finished members are kept until all are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A panel of which the slopes under all specifications are asked.
-
-    Attributes
-    ----------
-    design
-        Its rows.
-    base
-        Member whose priors hold throughout; None for those that ship.
-    ssc
-        Convention of the clustered standard errors beside.
-    seed
-        Of everything random.
-    logarithms
-        Whether the logarithm of the outcome is asked about as well.
-    reduced
-        Whether the lattice is the reduced one, of eight members.
-    ci
-        Probability of the intervals.
-    rope
-        Half-width of what is practically zero, of the outcome in levels; None for a tenth of the ratio of spreads.
-    content
-        What the answer depends on.
-    """
-
-    design: Design
-    base: PanelModel | None
-    ssc: str
-    seed: int
-    logarithms: bool = False
-    reduced: bool = False
-    ci: float = CI_PROB
-    rope: float | None = None
-    content: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +66,8 @@ class Specified:
         Sentences about terms that the panel cannot carry.
     missed
         Members that missed a gate, and which.
+    alternatives
+        Name of each other panel that was asked to what differs in it.
     """
 
     exposure: str
@@ -114,13 +77,24 @@ class Specified:
     conclusions: pd.DataFrame
     left_out: tuple[str, ...]
     missed: Mapping[str, str]
+    alternatives: Mapping[str, str]
+
+    @property
+    def of_main(self) -> Specified:
+        """What was found in the main panel alone."""
+        tables = {name: getattr(self, name) for name in ("specifications", "mixture", "conclusions")}
+        return replace(self, **{name: table[table[ALTERNATIVE] == MAIN] for name, table in tables.items()})
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What is found, conclusions first, and what it does not say."""
-        n = int(self.specifications[["member", "outcome_scale"]].drop_duplicates().shape[0])
-        found = [*conclusion_sentences(self.conclusions, self.exposure, self.ci), ABOUT_WEIGHTS]
-        if len(set(self.conclusions["outcome_scale"])) > 1:
+        n = int(self.specifications[["member", OUTCOME_SCALE, ALTERNATIVE]].drop_duplicates().shape[0])
+        found = [
+            *conclusion_sentences(self.conclusions, self.exposure, self.ci),
+            *alternative_sentences(self.conclusions, self.alternatives, self.ci),
+            ABOUT_WEIGHTS,
+        ]
+        if len(set(self.of_main.conclusions[OUTCOME_SCALE])) > 1:
             found.append(
                 "Slopes of the outcome and of its logarithm have different units, and their predictions are not "
                 "comparable: each scale has weights of its own."
@@ -144,100 +118,6 @@ class Specified:
         """Raise `GateError` where no member passed its gates."""
         if self.conclusions.empty:
             raise GateError("no specification passed its gates")
-
-
-def question_of_folder(folder: Path, *, seed: int | None = None, reduced: bool = False) -> Question:
-    """Return the question about the fit of a folder, with the options of the fit; errors as `read_settings`."""
-    settings = read_settings(folder, seed=seed)
-    options = options_of(settings)
-    return Question(
-        design=_design_of(data_of(settings, folder), settings),
-        base=options.of(asked_model(model_of(settings, folder))),
-        ssc=settings["ssc"],
-        seed=settings["seed"],
-        reduced=reduced,
-        ci=options.ci,
-        rope=options.rope,
-        content=content_of_question(settings, folder, reduced=reduced),
-    )
-
-
-def content_of_question(settings: Mapping[str, Any], folder: Path | None, *, reduced: bool) -> dict[str, Any]:
-    """Return what the answer about a panel depends on: as `cbec_bayes.jobs.fit_settings.content`, and which lattice."""
-    return {**content(settings, folder), "reduced": reduced}
-
-
-def question_of_file(
-    file: Path,
-    *,
-    ssc: str,
-    seed: int,
-    model: str,
-    folder: Path | None = None,
-    options: FitOptions = OPTIONS,
-    reduced: bool = False,
-    **asked: Any,
-) -> Question:
-    """Return the question about a file's panel.
-
-    Parameters
-    ----------
-    file
-        The panel.
-    ssc, seed
-        As in `Question`.
-    model
-        Name or file of the member whose priors hold throughout.
-    folder
-        That the results are for.
-    options
-        Of these the width of the priors, the probability of the intervals and what is practically zero count.
-    reduced
-        As in `Question`.
-    **asked
-        Names of columns, as for `cbec_bayes.jobs.fit.fit_file`.
-    """
-    settings = settings_of(
-        file, model=model, ssc=ssc, seed=seed, engine="auto", folder=folder, options=options, **asked
-    )
-    return Question(
-        design=_design_of(file, settings),
-        base=options.of(load_panel_model(model)),
-        ssc=ssc,
-        seed=seed,
-        reduced=reduced,
-        ci=options.ci,
-        rope=options.rope,
-        content=content_of_question(settings, folder, reduced=reduced),
-    )
-
-
-def question_of_study(
-    study: str | Path, *, seed: int, options: FitOptions = OPTIONS, reduced: bool = False
-) -> Question:
-    """Return the question about a study's panel; a study of printed tables alone raises `InputError`."""
-    options.require()
-    found = load_study(study)
-    if found.panel is None:
-        raise InputError("the study has printed tables alone, and no panel", file=found.path)
-    return Question(
-        design=make_design(load_study_panel(found)),
-        base=None if options.prior_scale == 1 else options.widened(lattice_base()),
-        ssc=found.panel.convention,
-        seed=seed,
-        logarithms=found.panel.logarithm,
-        reduced=reduced,
-        ci=options.ci,
-        rope=options.rope,
-        content={"inputs": input_hashes(found), "seed": seed, "reduced": reduced}
-        | {"ci": options.ci, "prior_scale": options.prior_scale, "rope": options.rope},
-    )
-
-
-def _design_of(file: Path, settings: Mapping[str, Any]) -> Design:
-    names = {name: settings[name] for name in ("outcome", "exposure", "unit", "time", "group")}
-    roles = Roles(controls=tuple(settings["controls"]), **names)
-    return make_design(read_panel(file, roles, reading=reading_of(settings)))
 
 
 def specify(
@@ -287,8 +167,14 @@ def specify(
         mixture=mixture,
         conclusions=concluded,
         left_out=tuple(dict.fromkeys(said for _, found in lattices for said in found.left_out)),
-        missed={one.specification.name: one.gate for one in members if not one.passed},
+        missed={_name_of(one): one.gate for one in members if not one.passed},
+        alternatives={one.name: one.label for one in question.alternatives},
     )
+
+
+def _name_of(member: Member) -> str:
+    one = member.specification
+    return one.name if one.alternative == MAIN else f"{one.name} of {one.alternative}"
 
 
 def specified_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None = None) -> Specified | None:
@@ -326,14 +212,17 @@ def forget(kept_in: Path) -> None:
 
 
 def _lattices(question: Question) -> Sequence[tuple[Design, Lattice]]:
-    """Return the designs, of each scale of the outcome one, and their lattices."""
+    """Return the designs, of each scale of the outcome and each other panel one, and their lattices."""
     design = question.design
-    found = [(design, lattice(design, question.base, LEVELS, reduced=question.reduced))]
+    found = [(design, lattice(design, question.base, question.outcome_scale, reduced=question.reduced))]
     if question.logarithms:
         if not (design.y > 0).all():
             raise InputError(f"{design.outcome} is not positive throughout, so that it has no logarithm")
         logged = replace(design, y=np.log(design.y))
         found.append((logged, lattice(logged, question.base, LOGARITHMS, reduced=question.reduced)))
+    for one in question.alternatives:
+        members = lattice(one.design, question.base, one.outcome_scale, reduced=True, alternative=one.name)
+        found.append((one.design, members))
     return found
 
 

@@ -21,6 +21,7 @@ from cbec_bayes.runtime.toml import (
     PositiveNumber,
     Table,
     Text,
+    Texts,
     find_toml,
     one_of,
     otherwise,
@@ -68,6 +69,8 @@ class IndicatorSystem:
         The index lies in [0, scale].
     indicators
         In file order.
+    missing
+        Labels of what the index would have if it could be had; such a gap is to be named wherever the index is shown.
     """
 
     name: str
@@ -77,6 +80,7 @@ class IndicatorSystem:
     shift: float
     scale: float
     indicators: tuple[Indicator, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -136,6 +140,7 @@ class _SystemFile(Table):
     zero: Annotated[str, one_of(ZEROS, "value")] = "limit"
     shift: Number | None = None
     scale: PositiveNumber = 1.0
+    missing: Texts = ()
     indicators: Annotated[
         tuple[Indicator, ...], Field(min_length=1), otherwise("at least one table [[indicators]] is needed")
     ]
@@ -150,6 +155,11 @@ def indicator_systems() -> tuple[str, ...]:
     return shipped_names(_folder())
 
 
+def system_file(system: str | Path) -> Path:
+    """Return the file of an indicator system, by its name or path."""
+    return find_toml(system, _folder(), "indicator system")
+
+
 def load_system(system: str | Path) -> IndicatorSystem:
     """Load an indicator system by name, or from any TOML file by path.
 
@@ -159,7 +169,7 @@ def load_system(system: str | Path) -> IndicatorSystem:
         No such system (with a suggestion), or the file is malformed: the message names the file and the key, where
         ``indicators[2]`` is the second indicator.
     """
-    path = find_toml(system, _folder(), "indicator system")
+    path = system_file(system)
     file = read_table(path, _SystemFile)
     shift = file.shift
     if file.zero == "limit":
@@ -184,6 +194,7 @@ def load_system(system: str | Path) -> IndicatorSystem:
         shift=shift,
         scale=file.scale,
         indicators=file.indicators,
+        missing=file.missing,
     )
 
 

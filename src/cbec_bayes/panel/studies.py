@@ -5,44 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import ROW, Source, row_numbers, whole_if_possible
+from cbec_bayes.panel.derived import derive
 from cbec_bayes.panel.periods import NAMES, Frequency, Periods
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.regions import load_scheme
 from cbec_bayes.panel.study import PanelSpec, Study, load_study
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.validate import make_panel
-from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import asset_dir
+from cbec_bayes.runtime.labels import Origin
 
 
 def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.DataFrame:
-    """Return every column of a study's files, joined on unit and time, for the periods that it uses.
+    """Return every column of a study's files, joined on unit and time, and those derived that it needs.
+
+    Only rows of the periods and units that the study uses are joined.
 
     Parameters
     ----------
     spec
         The study's panel.
     files
-        Only these of its files; all if not given.
+        Only these of its files, without derived columns; all if not given.
 
     Raises
     ------
     InputError
-        A file cannot be read; two files share a column; a unit and time are in one file and not in another.
+        A file cannot be read; two files share a column; a unit and time are in one file and not in another; a unit that
+        is to be left out is in no file; or see `cbec_bayes.panel.derived.derive`.
     """
     keys = [spec.unit, spec.time]
     joined: pd.DataFrame | None = None
+    left_out: set[str] = set()
+    units: set[str] = set()
     for name in spec.files if files is None else files:
         path = asset_dir("data") / name
-        frame = read_frame(path, labelled=[spec.unit])
-        source = Source(frame, row_numbers(frame), path)
-        source.require(keys)
-        units, periods = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file
-        frame[spec.unit], frame[spec.time] = units, _comparable(periods, path)
+        frame = _rows(spec, path)
+        units |= {str(one) for one in frame[spec.unit]}
+        left_out |= units & set(spec.without)
+        frame = frame[~frame[spec.unit].isin(spec.without)]
         if joined is None:
             joined = frame
             continue
@@ -57,12 +64,24 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
         joined = joined.merge(frame, on=keys, how="left")
     if joined is None:
         raise InputError("the study names no files")
-    time = joined[spec.time]
-    kept = (time >= (time.min() if spec.first is None else spec.first)) & (
-        time <= (time.max() if spec.last is None else spec.last)
-    )
+    for unit in spec.without:
+        if unit not in left_out:
+            raise InputError(f"the unit '{unit}', to be left out, is in no file; {suggest(unit, sorted(units))}")
     # One file keeps its row numbers, which messages name; joined rows have none of their own.
-    return joined[kept] if joined.index.name == ROW else joined[kept].reset_index(drop=True)
+    whole = joined if joined.index.name == ROW else joined.reset_index(drop=True)
+    return whole if files is not None else derive(whole, spec.derived_here, unit=spec.unit, time=spec.time)
+
+
+def _rows(spec: PanelSpec, path: Path) -> pd.DataFrame:
+    """Return the rows of a study's file in the periods that the study uses."""
+    frame = read_frame(path, labelled=[spec.unit])
+    source = Source(frame, row_numbers(frame), path)
+    source.require([spec.unit, spec.time])
+    units, periods = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file
+    frame[spec.unit], frame[spec.time] = units, _comparable(periods, path)
+    time = frame[spec.time]
+    first, last = (-np.inf if spec.first is None else spec.first), (np.inf if spec.last is None else spec.last)
+    return frame[(time >= first) & (time <= last)]
 
 
 def _comparable(periods: Periods, file: Path) -> NDArray[Any]:
@@ -77,9 +96,9 @@ def _comparable(periods: Periods, file: Path) -> NDArray[Any]:
 def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
     """Return a table with the study's columns as its panel; see `make_panel` for what is checked."""
     roles = Roles(outcome=spec.outcome, exposure=spec.exposure, controls=spec.controls, unit=spec.unit, time=spec.time)
-    origins = {column: origin for column, origin in spec.origins.items() if column in roles.measured}
+    made = {column: origin for column in roles.measured if (origin := spec.origin_of(column)) is not Origin.OBSERVED}
     groups = load_scheme(spec.scheme) if spec.scheme is not None else None
-    return make_panel(frame, roles, origins=origins, groups=groups)
+    return make_panel(frame, roles, origins=made, groups=groups)
 
 
 def load_study_panel(study: str | Path | Study | PanelSpec) -> Panel:

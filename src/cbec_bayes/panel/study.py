@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+from cbec_bayes.panel.derived import Derived, origin_of
 from cbec_bayes.runtime.errors import suggest
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import Origin
@@ -33,6 +34,33 @@ from cbec_bayes.runtime.toml import (
 
 ROLES = ("outcome", "exposure")
 
+MAIN = "main"
+"""Name of the panel that a study asks about first, among its alternatives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative(Table):
+    """Another panel that answers the question of a study: what it says in place of the study's own.
+
+    Attributes
+    ----------
+    name
+        As tables have it.
+    label
+        What differs from the study's own panel, in a few words.
+    files, outcome, exposure, controls, first, last
+        As in `PanelSpec`; None for those of the study.
+    """
+
+    name: Text
+    label: Text
+    files: SomePaths | None = None
+    outcome: Text | None = None
+    exposure: Text | None = None
+    controls: Texts | None = None
+    first: Number | None = None
+    last: Number | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelSpec(Table):
@@ -48,6 +76,12 @@ class PanelSpec(Table):
         Scheme that sorts units into groups, None for no groups.
     first, last
         Periods used, None for all there are.
+    without
+        Units of the files that are left out.
+    derived
+        Name of a column to how it is computed from others, in the order in which they are computed.
+    alternatives
+        Other panels that the same question is asked of, each as what differs.
     origins
         Column to origin; a column that is not named is observed.
     convention
@@ -71,6 +105,9 @@ class PanelSpec(Table):
     scheme: CsvPath | None = None
     first: Number | None = None
     last: Number | None = None
+    without: Texts = ()
+    derived: Annotated[Mapping[str, Derived], otherwise("a table of tables is needed")] = field(default_factory=dict)
+    alternatives: Annotated[tuple[Alternative, ...], otherwise("a list of tables is needed")] = ()
     origins: Annotated[
         Mapping[str, Annotated[Origin, one_of(tuple(Origin), "origin")]], otherwise("a table of texts is needed")
     ] = field(default_factory=dict)
@@ -79,6 +116,46 @@ class PanelSpec(Table):
     labels: TextTable = field(default_factory=dict)
     proxies: Annotated[Mapping[str, SomeTexts], otherwise("a table is needed")] = field(default_factory=dict)
     rounding: TextTable = field(default_factory=dict)
+
+    @property
+    def panels(self) -> Mapping[str, PanelSpec]:
+        """The panel and its alternatives by name, the panel itself first; none has alternatives of its own."""
+        return {MAIN: replace(self, alternatives=())} | {one.name: self.under(one) for one in self.alternatives}
+
+    @property
+    def labels_of_panels(self) -> Mapping[str, str]:
+        """What differs in each of `panels`, by name; of the panel itself, that it is the one that is asked about."""
+        return {MAIN: "as asked"} | {one.name: one.label for one in self.alternatives}
+
+    @property
+    def is_logarithm(self) -> bool:
+        """Whether the outcome is the logarithm of another column."""
+        return self.outcome in self.derived and self.derived[self.outcome].log is not None
+
+    def under(self, one: Alternative) -> PanelSpec:
+        """Return the panel of an alternative; rounding is kept of the columns that it still has."""
+        names = ("files", "outcome", "exposure", "controls", "first", "last")
+        changed = replace(self, alternatives=(), **{k: v for k in names if (v := getattr(one, k)) is not None})
+        columns = changed.measured
+        return replace(changed, rounding={k: v for k, v in self.rounding.items() if k in columns})
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Columns of the outcome, the exposure and the controls."""
+        return (self.outcome, self.exposure, *self.controls)
+
+    @property
+    def derived_here(self) -> Mapping[str, Derived]:
+        """The derived columns that this panel needs, in the order in which they are computed."""
+        needed = set(self.measured)
+        for name in reversed(tuple(self.derived)):
+            if name in needed:
+                needed |= set(self.derived[name].sources)
+        return {name: how for name, how in self.derived.items() if name in needed}
+
+    def origin_of(self, column: str) -> Origin:
+        """Return where a column comes from; see `cbec_bayes.panel.derived.origin_of`."""
+        return origin_of(column, self.derived, self.origins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +253,18 @@ def read_study(path: Path) -> Study:
 
 def _unknown_columns(panel: PanelSpec) -> Iterator[tuple[str, str]]:
     """Yield the keys of a panel's tables that are no column or role of it, and what is wrong with each."""
-    columns = (panel.outcome, panel.exposure, *panel.controls)
-    for name, known in (("origins", columns), ("rounding", columns), ("proxies", ROLES)):
+    columns = tuple(dict.fromkeys(column for one in panel.panels.values() for column in one.measured))
+    sources = (*columns, *(source for how in panel.derived.values() if how.index is None for source in how.sources))
+    for name, known in (("origins", sources), ("rounding", columns), ("proxies", ROLES)):
         for key in getattr(panel, name):
             if key not in known:
                 yield f"{name}.{key}", f"unknown key; {suggest(key, known)}"
+    for key, how in panel.derived.items():
+        if not how.is_one:
+            yield f"derived.{key}", "exactly one of log, ratio and index is needed"
+    if panel.logarithm and panel.is_logarithm:
+        yield "logarithm", f"the outcome '{panel.outcome}' is a logarithm already"
+    names = [one.name for one in panel.alternatives]
+    for place, name in enumerate(names):
+        if name == MAIN or name in names[:place]:
+            yield f"alternatives[{place + 1}].name", f"'{name}' is the name of another panel of the study"

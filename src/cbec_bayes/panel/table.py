@@ -15,12 +15,11 @@ from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.labels import Origin, fault_of_name
+from cbec_bayes.runtime.labels import FROM_OBSERVED, Origin, fault_of_name
 
 Codes = NDArray[np.intp]
 
 _SHOWN = 5  # rows in a notebook
-_FROM_OBSERVED = (Origin.OBSERVED, Origin.PRINTED, Origin.RECONSTRUCTED, Origin.SIMULATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +179,7 @@ class Panel:
     @property
     def origin(self) -> Origin:
         """The origin of the panel: that of its least observed column."""
-        return max((self.origins[name] for name in self.roles.measured), key=_FROM_OBSERVED.index)
+        return max((self.origins[name] for name in self.roles.measured), key=FROM_OBSERVED.index)
 
     def of_group(self, group: str) -> Panel:
         """Return the panel of one group with the whole ledger; its own notes say what it cannot estimate."""

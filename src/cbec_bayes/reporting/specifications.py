@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.panel.study import MAIN
 from cbec_bayes.reporting.drawing import BLUE, GREY, GROUP_TITLES, INK, as_svg, new_figure
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW, level
-from cbec_bayes.specifications.lattice import AXES, LEVELS, LOGARITHMS, OUTCOME_SCALE
+from cbec_bayes.specifications.lattice import ALTERNATIVE, AXES, LEVELS, LOGARITHMS, OUTCOME_SCALE
 
 CURVES = ("specifications.svg", *(f"specifications_{scale}.svg" for scale in (LEVELS, LOGARITHMS)))
 """Files that `curve_files` may return."""
@@ -22,10 +23,11 @@ _PANEL, _ROW, _REST = 1.5, 0.19, 1.2  # inches
 
 
 def curve_files(table: pd.DataFrame, exposure: str, study: str = "", prob: float = CI_PROB) -> dict[str, str | bytes]:
-    """Return the figures of specifications.csv, one for each scale of the outcome, as SVG by name.
+    """Return the figures of specifications.csv, one for each scale of the main panel's outcome, as SVG by name.
 
     Where a page shows the curves of several studies the name of each tells their elements apart.
     """
+    table = table[table[ALTERNATIVE] == MAIN]
     scales = list(dict.fromkeys(table[OUTCOME_SCALE]))
     found: dict[str, str | bytes] = {}
     for scale in scales:

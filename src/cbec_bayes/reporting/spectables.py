@@ -11,7 +11,8 @@ import pandas as pd
 from cbec_bayes.jobs.specifications import Specified
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.tables import ReportTable, number, percent, probability, sampled, with_interval
-from cbec_bayes.runtime.labels import GROUP_NEW, Origin, level
+from cbec_bayes.runtime.labels import FROM_OBSERVED, GROUP_AVERAGE, GROUP_NEW, Origin, level
+from cbec_bayes.specifications.lattice import ALTERNATIVE
 from cbec_bayes.specifications.mixture import WEIGHTY
 
 SHOWN = 8
@@ -28,7 +29,9 @@ def specification_tables(name: str, found: Specified) -> list[ReportTable]:
     found
         What `cbec_bayes.jobs.specifications.specify` found.
     """
-    return [_mixture_table(name, found), _members_table(name, found)]
+    main = found.of_main
+    tables = [_mixture_table(name, main), _members_table(name, main)]
+    return [*tables, _alternatives_table(name, found)] if found.alternatives else tables
 
 
 def _mixture_table(name: str, found: Specified) -> ReportTable:
@@ -101,6 +104,44 @@ def _members_table(name: str, found: Specified) -> ReportTable:
             "Log evidence",
             "Units left out",
             *(GROUP_TITLES.get(group, group) for group in groups),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _alternatives_table(name: str, found: Specified) -> ReportTable:
+    average = found.mixture[found.mixture["group"] == GROUP_AVERAGE]
+    concluded = found.conclusions[found.conclusions["group"] == GROUP_AVERAGE].set_index(ALTERNATIVE)
+    rows = []
+    for row in average[average[ALTERNATIVE].isin(found.alternatives)].to_dict("records"):
+        own = concluded.loc[row[ALTERNATIVE]]
+        rows.append(
+            (
+                found.alternatives[row[ALTERNATIVE]],
+                *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
+                probability(row["p_positive"]),
+                number(row["complete_pooling"], 3),
+                f"{own['positive']} / {own['negative']}",
+                f"{own['lattice_positive']} / {own['lattice'] - own['lattice_positive']}",
+            )
+        )
+    return ReportTable(
+        name=f"{name}_alternatives" if name else "alternatives",
+        caption=(
+            "The average slope in other panels that ask the same question, each under the mixture of its own "
+            "specifications, eight at most: what differs from the main panel, mean, interval, probability of a "
+            "positive slope, the two-way regression, and how many specifications with weight, and how many of all, "
+            "have a positive and a negative mean. Slopes of different outcomes and exposures have different units."
+        ),
+        origin=max((Origin(one) for one in average["origin"]), key=FROM_OBSERVED.index),
+        columns=(
+            "What differs",
+            "Mean",
+            f"{level(found.ci)} interval",
+            "P(slope > 0)",
+            "Regression",
+            "With weight, + / −",
+            "All, + / −",
         ),
         rows=tuple(rows),
     )

@@ -44,8 +44,13 @@ class Origin(StrEnum):
 
     PRINTED = "printed"
     OBSERVED = "observed"
+    INDEX = "observed (index)"
     RECONSTRUCTED = "reconstructed"
     SIMULATED = "simulated"
+
+
+FROM_OBSERVED = (Origin.OBSERVED, Origin.INDEX, Origin.PRINTED, Origin.RECONSTRUCTED, Origin.SIMULATED)
+"""Origins from the most to the least observed; what is made of several columns has the last that one of them has."""
 
 
 def level(prob: float) -> str:

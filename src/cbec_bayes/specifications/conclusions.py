@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.panel.study import MAIN
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, Origin, level
-from cbec_bayes.specifications.lattice import AXES, choice_of
+from cbec_bayes.specifications.lattice import ALTERNATIVE, AXES, choice_of
 from cbec_bayes.specifications.members import Member
 from cbec_bayes.specifications.mixture import WEIGHTY, mixtures
 
@@ -41,6 +42,7 @@ CONCLUSION_COLUMNS = (
     "p_positive",
     "weight_positive",
     "origin",
+    ALTERNATIVE,
 )
 """Of conclusions.csv.
 
@@ -112,6 +114,7 @@ def conclusions(members: Sequence[Member], weight: Array, origin: Origin, prob: 
                 "p_positive": own.p_positive,
                 "weight_positive": sum(w for (_, w, s) in found if s.mean > 0),
                 "origin": str(origin),
+                ALTERNATIVE: members[0].specification.alternative,
             }
         )
     return pd.DataFrame(rows, columns=list(CONCLUSION_COLUMNS))
@@ -167,7 +170,7 @@ def separating_term(members: Sequence[Member], positive: Sequence[bool]) -> dict
 
 
 def conclusion_sentences(table: pd.DataFrame, exposure: str, prob: float = CI_PROB) -> tuple[str, ...]:
-    """Return what a table of conclusions says, a sentence or two for each slope, signs before sizes.
+    """Return what a table of conclusions says of the main panel, a sentence or two for each slope, signs before sizes.
 
     Parameters
     ----------
@@ -179,12 +182,49 @@ def conclusion_sentences(table: pd.DataFrame, exposure: str, prob: float = CI_PR
         Of the intervals.
     """
     ci = level(prob)
+    table = table[table[ALTERNATIVE] == MAIN]
     scales = table["outcome_scale"].nunique()
     found = []
     for row in table[table["group"] != GROUP_NEW].to_dict("records"):
         where = _named(str(row["group"]))
         within = f" ({row['outcome_scale']})" if scales > 1 else ""
         found.append(f"{exposure}, {where}{within}: {_sign(row, ci)} {_size(row, ci)}")
+    return tuple(found)
+
+
+def alternative_sentences(table: pd.DataFrame, labels: Mapping[str, str], prob: float = CI_PROB) -> tuple[str, ...]:
+    """Return what a table of conclusions says of the average slope in other panels that ask the same question.
+
+    The first sentence counts in how many panels the sign is the same; then comes one for each panel but the main one.
+
+    Parameters
+    ----------
+    table
+        With columns `CONCLUSION_COLUMNS`.
+    labels
+        Name of each other panel to what differs in it.
+    prob
+        Of the intervals.
+    """
+    ci = level(prob)
+    average = table[table["group"] == GROUP_AVERAGE]
+    rows = [row for row in average.to_dict("records") if row[ALTERNATIVE] in labels]
+    if not rows:
+        return ()
+    holds = Counter(str(row["holds"]) for row in average.to_dict("records"))
+    n, words = len(average), {CHANGES: "it changes sign between specifications that have weight"}
+    words |= {sign: f"it is {sign}, and each interval leaves out zero" for sign in (POSITIVE, NEGATIVE)}
+    words |= {one: f"it {one}, but not every interval leaves out zero" for one in (LEANS_POSITIVE, LEANS_NEGATIVE)}
+    counted = "; ".join(f"in {holds[one]} {words[one]}" for one in words if holds[one])
+    found = [
+        f"The average slope in {n} panels that ask the same question, the main one included: {counted}. "
+        "Where outcomes or exposures differ so do units: signs compare, and sizes do not."
+    ]
+    found += [
+        f"{row[ALTERNATIVE]} ({labels[row[ALTERNATIVE]]}): {words[row['holds']]}; under the mixture the mean is "
+        f"{row['mean']:.3g} ({ci} interval {row['ci_low']:.3g} to {row['ci_high']:.3g})."
+        for row in rows
+    ]
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ from itertools import product
 from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.study import MAIN
 
 LEVELS, LOGARITHMS = "levels", "logarithms"
 """Scales of the outcome."""
@@ -125,6 +126,9 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
 OUTCOME_SCALE = "outcome_scale"
 """Column of the scale of the outcome, an assumption too; its values cannot be weighed against each other."""
 
+ALTERNATIVE = "alternative"
+"""Column of the panel: `cbec_bayes.panel.study.MAIN`, or one that a study names. Each has weights of its own."""
+
 REDUCED: Mapping[str, tuple[str, ...]] = {
     "correlation": ("off", "ar1"),
     "trends": ("off", "pooled"),
@@ -152,12 +156,15 @@ class Specification:
         The member.
     outcome_scale
         `LEVELS` or `LOGARITHMS`.
+    alternative
+        Name of the panel that it is fitted to, among those that ask the same question.
     """
 
     name: str
     chosen: Mapping[str, str]
     model: PanelModel
     outcome_scale: str = LEVELS
+    alternative: str = MAIN
 
     @property
     def assumes(self) -> str:
@@ -206,7 +213,12 @@ def lattice_base(model: PanelModel | None = None) -> PanelModel:
 
 
 def lattice(
-    design: Design, base: PanelModel | None = None, outcome_scale: str = LEVELS, *, reduced: bool = False
+    design: Design,
+    base: PanelModel | None = None,
+    outcome_scale: str = LEVELS,
+    *,
+    reduced: bool = False,
+    alternative: str = MAIN,
 ) -> Lattice:
     """Return the lattice of a panel.
 
@@ -220,6 +232,8 @@ def lattice(
         Of the design's outcome.
     reduced
         Whether the members are those of `REDUCED` alone, eight at the most.
+    alternative
+        As in `Specification`.
 
     Notes
     -----
@@ -234,7 +248,7 @@ def lattice(
             continue
         if reduced and any(value not in REDUCED[axis] for axis, value in values.items()):
             continue
-        one = specification(start, values, outcome_scale)
+        one = replace(specification(start, values, outcome_scale), alternative=alternative)
         told = carried(one.model, design)
         left_out |= dict.fromkeys(told.left_out)
         if all(told.model.choice(key) == term for choice in chosen for key, term in choice.terms.items()):

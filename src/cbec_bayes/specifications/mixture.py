@@ -17,14 +17,22 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, NO_GROUPS
+from cbec_bayes.specifications.lattice import ALTERNATIVE, OUTCOME_SCALE
 from cbec_bayes.specifications.members import Member
 
 WEIGHTY = 0.01
 """Weight from which on a member counts."""
 
-MIXTURE_COLUMNS = (*UNIT_EFFECT_COLUMNS, "sign_changes", "outcome_scale", "rope_half_width", "p_rope")
-"""Those of effects.csv, the members with weight under which the sign is another, the scale of the outcome, and the
-half-width of what is practically zero with the probability of that."""
+MIXTURE_COLUMNS = (
+    *UNIT_EFFECT_COLUMNS,
+    "sign_changes",
+    OUTCOME_SCALE,
+    "rope_half_width",
+    "p_rope",
+    ALTERNATIVE,
+)
+"""Those of effects.csv, the members with weight under which the sign is another, the scale of the outcome, the
+half-width of what is practically zero with the probability of that, and the panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +155,11 @@ def mixture_frame(
             row |= {f"units_{key}": found[key] for key in ("mean", "sd", "ci_low", "ci_high")}
         rows.append(row)
     frame = effects_frame(rows, UNIT_EFFECT_COLUMNS).assign(origin=str(design.origin))
-    scale = members[0].specification.outcome_scale if members else ""
-    frame = frame.assign(sign_changes=changes, outcome_scale=scale, rope_half_width=width, p_rope=practically_zero)
+    of_all = {OUTCOME_SCALE: "", ALTERNATIVE: ""}
+    if members:
+        first = members[0].specification
+        of_all = {OUTCOME_SCALE: first.outcome_scale, ALTERNATIVE: first.alternative}
+    frame = frame.assign(sign_changes=changes, rope_half_width=width, p_rope=practically_zero, **of_all)
     return frame[list(MIXTURE_COLUMNS)]
 
 

@@ -13,7 +13,7 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, Origin
-from cbec_bayes.specifications.lattice import AXES, OUTCOME_SCALE
+from cbec_bayes.specifications.lattice import ALTERNATIVE, AXES, OUTCOME_SCALE
 from cbec_bayes.specifications.members import Member
 from cbec_bayes.specifications.stacking import Probabilities, Stacked, probabilities, stacked
 
@@ -46,6 +46,7 @@ SPECIFICATION_COLUMNS = (
     "classical_se",
     "gate",
     "assumes",
+    ALTERNATIVE,
 )
 """Of specifications.csv.
 
@@ -54,7 +55,7 @@ over units, `elpd_unit_se`, and that of its computation, `elpd_unit_mcse`; `elpd
 member. `weight` is by stacking, `probability` by the evidence, blank where that is not comparable. `units_moved` are
 units for which weighting draws did not do, `units_unsure` those for which moving them did not either. `classical` is
 the regression that makes the same assumptions, with CR2. `gate` says which gate was missed; such a member has neither
-slopes nor weight.
+slopes nor weight. `alternative` is the panel that the rows are of; weights and probabilities add up to one within it.
 """
 
 _TRANSFORMATIONS: Mapping[tuple[str, str], Transformation] = {
@@ -126,6 +127,7 @@ def specifications_frame(
         one, beside = member.specification, classical[k]
         shared: dict[str, object] = {"member": one.name, **one.chosen, OUTCOME_SCALE: one.outcome_scale}
         shared |= {"gate": member.gate, "assumes": one.assumes, "origin": str(origin)}
+        shared |= {ALTERNATIVE: one.alternative}
         if k in at:
             shared |= _of_member(weighed, at[k], member)
         for name in member.slopes or [*beside]:
@@ -138,7 +140,7 @@ def specifications_frame(
                 row |= dict(zip(("classical", "classical_se"), beside[name], strict=True))
             rows.append(row)
     frame = pd.DataFrame(rows, columns=list(SPECIFICATION_COLUMNS))
-    texts = ("member", *AXES, OUTCOME_SCALE, "group", "origin", "gate", "assumes")
+    texts = ("member", *AXES, OUTCOME_SCALE, "group", "origin", "gate", "assumes", ALTERNATIVE)
     return frame.astype({name: float for name in SPECIFICATION_COLUMNS if name not in texts})
 
 
