@@ -179,7 +179,8 @@ def missing(page: str) -> list[str]:
         for name in re.findall(r"`([\w./-]+(?:\.py|/))`", "|".join(row)):
             there = [folder / name for folder in folders if (folder / name).exists()]
             found += [] if there else [name]
-            folders += [path if path.is_dir() else path.parent for path in there]
+            further = [path if path.is_dir() else path.parent for path in there]
+            folders += [folder for folder in dict.fromkeys(further) if folder not in folders]
     return found
 
 
