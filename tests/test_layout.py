@@ -40,6 +40,7 @@ BAYES = (
     "observations",
     "posterior",
     "pymc",
+    "shown",
     "fit",
     "refit",
     "predictive",

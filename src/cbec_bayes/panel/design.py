@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cbec_bayes.panel import Panel
+from cbec_bayes.panel.cells import count, some
 from cbec_bayes.panel.identify import explained
-from cbec_bayes.panel.periods import Frequency
+from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.precision import SLACK, norms
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
 from cbec_bayes.panel.within import Array, Codes, TwoWay
@@ -20,6 +21,7 @@ from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
 
 _EPSILON = float(np.finfo(float).eps)
+_CONTROLS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Counts:
     group_units: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Design:
     """Outcome, regressors and codes of a panel.
 
@@ -130,6 +132,21 @@ class Design:
     def n_obs(self) -> int:
         """Number of rows."""
         return len(self.y) if self.counted is None else self.counted.n_obs
+
+    def __str__(self) -> str:
+        first, last = (period_text(self.times[at], self.frequency) for at in (0, -1))
+        sizes = [count(self.n_obs, "row"), count(len(self.units), "unit")]
+        sizes.append(f"{count(len(self.times), 'period')} ({first} to {last})")
+        if self.groups:
+            sizes.append(f"{count(len(self.groups), 'group')} ({some(self.groups)})")
+        exposure, *controls = self.terms or ("none",)
+        return (
+            f"Design of {', '.join(sizes)}\n"
+            f"outcome {self.outcome}; exposure {exposure}; controls {some(controls, _CONTROLS_SHOWN) or 'none'}; "
+            f"origin: {self.origin}"
+        )
+
+    __repr__ = __str__
 
     def keeping(self, terms: Sequence[str]) -> Design:
         """Return the design with some of its regressors, in the order given."""

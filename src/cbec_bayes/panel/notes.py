@@ -16,6 +16,9 @@ from cbec_bayes.panel.within import Array, Codes
 FEW_CLUSTERS = 10
 """Below this many units, clustered standard errors are said to be unreliable."""
 
+SMALL_COUNT = 10
+"""Whole numbers of which the least is below this are so near to zero that a linear model of counts is doubtful."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCodes:
@@ -57,6 +60,7 @@ def describe(
         *look_alike(codes.units, "units"),
         *look_alike(codes.groups, "groups"),
         *_clusters(codes),
+        *_kind(*outcome),
         *_outcomes(codes, *outcome, regressors),
         *_slopes(codes, regressors, names),
         *_changes(n_dropped, n_filled),
@@ -102,6 +106,17 @@ def _clusters(codes: RowCodes) -> list[str]:
         if single:
             notes.append(f"{count(len(single), 'group')} with one unit ({some(single)}), which alone has no slope")
     return notes
+
+
+def _kind(name: str, y: Array) -> list[str]:
+    """Say what slopes of an outcome mean that is no measurement: one of zeros and ones, or of small counts."""
+    if set(np.unique(y)) == {0.0, 1.0}:
+        return [
+            f"'{name}' is 0 or 1: slopes are those of a linear probability model, which may predict below 0 and above 1"
+        ]
+    if np.all((y == np.round(y)) & (y >= 0)) and y.min() < SMALL_COUNT:
+        return [f"'{name}' has whole numbers near 0, as counts are: consider its logarithm or a Poisson regression"]
+    return []
 
 
 def _outcomes(codes: RowCodes, name: str, y: Array, x: Array) -> list[str]:

@@ -31,10 +31,10 @@ class Roles:
     ----------
     outcome, exposure
         Numeric columns: what is explained, and the regressor of interest.
-    controls
-        Further regressors.
     unit, time
         Columns that together name a row.
+    controls
+        Further regressors, if there are any.
     group
         Column that sorts units into groups, if there are groups.
 
@@ -46,9 +46,9 @@ class Roles:
 
     outcome: str
     exposure: str
-    controls: tuple[str, ...]
     unit: str
     time: str
+    controls: tuple[str, ...] = ()
     group: str | None = None
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class Roles:
         return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Panel:
     """A validated long table, balanced or not. Made by `make_panel`, which says what is guaranteed.
 
@@ -254,3 +254,5 @@ class Panel:
         if roles.group is not None:
             lines.insert(1, f"groups ({roles.group}): {', '.join(self.groups)}")
         return "\n".join([*lines, *(f"- {note}" for note in self.notes)])
+
+    __repr__ = __str__

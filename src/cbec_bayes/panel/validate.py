@@ -57,8 +57,9 @@ def make_panel(
     Parameters
     ----------
     frame
-        One row per unit and period, in any order. An integer index named ``row`` holds the row numbers of the source
-        (`read_frame` makes it); otherwise rows are counted as in a spreadsheet, the first being row 2.
+        One row per unit and period, in any order; these are columns, or the levels of its index. An integer index named
+        ``row`` holds the row numbers of the source (`read_frame` makes it); otherwise rows are counted as in a
+        spreadsheet, the first being row 2.
     roles
         What the columns are.
     reading
@@ -87,7 +88,7 @@ def make_panel(
         effects are removed.
     """
     as_read = frame.attrs.get(TOLD, ())
-    frame, met = _rows_met(_with_tidy_columns(frame), reading.where, file)
+    frame, met = _rows_met(_with_tidy_columns(_with_index_as_columns(frame, roles)), reading.where, file)
     by_scheme = groups if roles.group is None or roles.group not in frame.columns else None
     if by_scheme is not None and roles.group is None:
         roles = replace(roles, group=by_scheme.name)
@@ -130,6 +131,18 @@ def make_panel(
     )
     _check_size(panel, ledger, file)
     return _identified(panel, reading.collinearity, file).annotated()
+
+
+def _with_index_as_columns(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    """Return a table with the levels of an index of units and periods as columns, by their own names or those asked."""
+    if not isinstance(frame.index, pd.MultiIndex):
+        return frame
+    named = [level for level in frame.index.names if level is not None]
+    if not named and frame.index.nlevels == 2:
+        named = [roles.unit, roles.time]
+        frame = frame.set_axis(frame.index.set_names(named), axis=0)
+    absent = [level for level in named if level not in frame.columns]
+    return (frame.reset_index(level=absent) if absent else frame).reset_index(drop=True)
 
 
 def _with_tidy_columns(frame: pd.DataFrame) -> pd.DataFrame:
