@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.jobs.asked import columns_of
 from cbec_bayes.jobs.fit_settings import (
     OPTIONS,
     FitOptions,
@@ -25,7 +26,7 @@ from cbec_bayes.jobs.fit_settings import (
     settings_of,
 )
 from cbec_bayes.jobs.inputs import input_hashes
-from cbec_bayes.panel import Roles, load_study_panel, read_panel
+from cbec_bayes.panel import load_study_panel, read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.runtime import receipts
@@ -229,9 +230,7 @@ def question_of_study(
 
 
 def _design_of(file: Path, settings: Mapping[str, Any]) -> Design:
-    names = {name: settings[name] for name in ("outcome", "exposure", "unit", "time", "group")}
-    roles = Roles(controls=tuple(settings["controls"]), **names)
-    return make_design(read_panel(file, roles, reading=reading_of(settings)))
+    return make_design(read_panel(file, columns_of(settings), reading=reading_of(settings)))
 
 
 def specify(

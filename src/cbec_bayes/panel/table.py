@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
@@ -21,6 +21,11 @@ Codes = NDArray[np.intp]
 
 _SHOWN = 5  # rows in a notebook
 _FROM_OBSERVED = (Origin.OBSERVED, Origin.PRINTED, Origin.RECONSTRUCTED, Origin.SIMULATED)
+
+
+def least_observed(origins: Iterable[Origin]) -> Origin:
+    """Return the origin that is farthest from observation; each must be one of a panel."""
+    return max(origins, key=_FROM_OBSERVED.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,16 @@ class Roles:
     def measured(self) -> tuple[str, ...]:
         """The numeric columns: outcome, exposure, controls."""
         return (self.outcome, *self.regressors)
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """The columns that are read as numbers: the measured ones."""
+        return self.measured
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that hold names: they stay text as it is written."""
+        return (self.unit, *((self.group,) if self.group is not None else ()))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -180,7 +195,7 @@ class Panel:
     @property
     def origin(self) -> Origin:
         """The origin of the panel: that of its least observed column."""
-        return max((self.origins[name] for name in self.roles.measured), key=_FROM_OBSERVED.index)
+        return least_observed(self.origins[name] for name in self.roles.measured)
 
     def of_group(self, group: str) -> Panel:
         """Return the panel of one group with the whole ledger; its own notes say what it cannot estimate."""

@@ -1,0 +1,333 @@
+"""A regression as users of fixest and pyfixest write it: "log(y) ~ x + log(z) + i(sector) | firm + year"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cbec_bayes.panel.expressions import Piece
+from cbec_bayes.panel.names import tidy
+from cbec_bayes.panel.table import Roles
+from cbec_bayes.runtime.errors import InputError, suggest
+
+LONGEST = 2_000
+"""Signs that a formula may have: beyond, parsers may run out of depth."""
+
+MOST_PRODUCTS = 6
+"""Signs ``*`` that a formula may have: each of them may double the number of terms."""
+
+MOST_SHIFTS = 50
+"""Lags, and leads, of the exposure that can be asked for."""
+
+_OPERATORS = ("~", "+", "-", ":", "*", "|", "^")
+_WRITTEN = '"log(y) ~ x + log(z) + i(sector) | firm + year"'
+
+type Term = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """What a formula asks of a table.
+
+    Attributes
+    ----------
+    outcome
+        What is explained.
+    terms
+        The regressors, each a product of one piece or several; the exposure first.
+    unit, time
+        Columns that together name a row, and have effects.
+    group
+        Column that sorts units into groups, if there are groups.
+    told
+        Sentences on what was taken that the formula does not say.
+    """
+
+    outcome: Piece
+    terms: tuple[Term, ...]
+    unit: str
+    time: str
+    group: str | None = None
+    told: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Outcome and all factors of regressors, each once."""
+        return tuple(dict.fromkeys([self.outcome, *(piece for term in self.terms for piece in term)]))
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Columns of the table that are read as numbers."""
+        return tuple(dict.fromkeys(name for piece in self.pieces for name in piece.columns()))
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Columns of the table that are read as categories."""
+        found = (piece.category for piece in self.pieces)
+        return tuple(dict.fromkeys(one.name for one in found if one is not None))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns that hold names: they stay text as it is written."""
+        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories)
+        return tuple(dict.fromkeys(own))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of the table that are read."""
+        return tuple(dict.fromkeys([*self.names, self.time, *self.numeric]))
+
+    def of_one_row(self) -> Roles:
+        """Return the columns of a formula whose values each row alone tells, by their names.
+
+        Raises
+        ------
+        InputError
+            A value depends on other rows.
+        """
+        for piece in self.pieces:
+            if not piece.is_of_one_row:
+                raise InputError(
+                    f"'{piece.text}' needs other rows, and these are read in batches; fit the panel itself"
+                )
+        exposure, *controls = (label(term) for term in self.terms)
+        return Roles(
+            outcome=self.outcome.text,
+            exposure=exposure,
+            controls=tuple(controls),
+            unit=self.unit,
+            time=self.time,
+            group=self.group,
+        )
+
+
+def label(term: Term) -> str:
+    """Return a term as it is written: x, log(x), x:z."""
+    return ":".join(piece.text for piece in term)
+
+
+def read_formula(
+    text: str,
+    *,
+    exposure: str | None = None,
+    unit: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    lags: int = 0,
+    leads: int = 0,
+) -> Formula:
+    """Read a formula.
+
+    Parameters
+    ----------
+    text
+        Outcome ~ regressors | effects.
+    exposure
+        Which regressor is the exposure; None for the first.
+    unit, time
+        Which of the effects is which; where one is not given, the first effect is that of units.
+    group
+        Column of groups.
+    lags, leads
+        How many of the exposure stand beside it.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or has what a formula may not have.
+    """
+    main, effects = _parts(text)
+    outcome, terms = _terms(main)
+    unit, time, told = _effects(effects, unit, time)
+    first = terms[0] if exposure is None else _named(exposure, terms)
+    if any(piece.category is not None for piece in first):
+        raise InputError(f"the exposure must be a number, and {label(first)} has categories; --exposure names another")
+    found = Formula(
+        outcome=outcome,
+        terms=(first, *(term for term in terms if term != first)),
+        unit=unit,
+        time=time,
+        group=None if group is None else tidy(group),
+        told=told,
+    )
+    return with_shifts(found, lags=lags, leads=leads)
+
+
+def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
+    """Return columns that have roles as a formula, with lags and leads of the exposure."""
+    terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
+    outcome = Piece(roles.outcome, is_name=True)
+    found = Formula(outcome=outcome, terms=terms, unit=roles.unit, time=roles.time, group=roles.group)
+    return with_shifts(found, lags=lags, leads=leads)
+
+
+def with_shifts(formula: Formula, *, lags: int, leads: int) -> Formula:
+    """Return a formula with lags and leads of its exposure beside it; those that it has already stay where they are."""
+    for option, count in (("--lags", lags), ("--leads", leads)):
+        if not 0 <= count <= MOST_SHIFTS:
+            raise InputError(f"{option}: between 0 and {MOST_SHIFTS} can be asked for, not {count}")
+    if not lags and not leads:
+        return formula
+    first, *others = formula.terms
+    if len(first) > 1:
+        raise InputError(f"--lags and --leads are of one column, and the exposure is {label(first)}")
+    shifts = [("f", k) for k in range(1, leads + 1)] + [("l", k) for k in range(1, lags + 1)]
+    wanted = [(Piece(f"{name}({first[0].quoted}, {k})", is_name=False),) for name, k in shifts]
+    return replace(formula, terms=tuple(dict.fromkeys((first, *wanted, *others))))
+
+
+def _named(exposure: str, terms: Sequence[Term]) -> Term:
+    """Return the term that is named, however many blanks stand in it."""
+    known = {_close(label(term)): term for term in terms}
+    if _close(exposure) not in known:
+        raise InputError(f"--exposure: the formula has no '{exposure}'; {suggest(exposure, [label(t) for t in terms])}")
+    return known[_close(exposure)]
+
+
+def _close(text: str) -> str:
+    return "".join(tidy(text).replace("`", "").split())
+
+
+def _tokens(text: str) -> list[Any]:
+    """Return the tokens of a formula, all of them of a kind that a formula may have."""
+    from formulaic.errors import FormulaSyntaxError
+    from formulaic.parser.algos.tokenize import tokenize
+
+    if len(text) > LONGEST:
+        raise InputError(f"the formula has more than {LONGEST} signs")
+    try:
+        found = list(tokenize(text))
+    except (FormulaSyntaxError, SyntaxError) as error:
+        raise _unreadable(text, error) from None
+    for token in found:
+        kind, sign = token.kind.value, str(token.token)
+        if kind == "operator" and sign not in _OPERATORS:
+            raise InputError(f"'{sign}' cannot stand between the terms of a formula; I(x / z) computes")
+        if kind == "value" and sign not in ("0", "1"):
+            raise InputError(f"'{sign}' cannot stand in a formula by itself; I(2 * x) computes")
+        if kind == "context" and sign not in "()":
+            raise InputError(f"'{sign}' cannot stand in a formula")
+    if sum(str(token.token) == "*" and token.kind.value == "operator" for token in found) > MOST_PRODUCTS:
+        raise InputError(f"the formula has more than {MOST_PRODUCTS} signs *; write the products that are meant as x:z")
+    return found
+
+
+def _unreadable(text: str, error: Exception) -> InputError:
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    shown = text if len(text) <= 80 else f"{text[:79]}…"
+    return InputError(f"the formula '{shown}' cannot be read ({reason}); write it as {_WRITTEN}")
+
+
+def _parts(text: str) -> tuple[str, list[Any]]:
+    """Return what stands before the effects, and the tokens of these."""
+    tokens = _tokens(text)
+
+    def at(sign: str) -> list[int]:
+        return [k for k, token in enumerate(tokens) if token.kind.value == "operator" and str(token.token) == sign]
+
+    bars, tildes = at("|"), at("~")
+    if len(tildes) != 1 or tildes[0] == 0:
+        several = len(bars) > 1 or len(tildes) > 1
+        what = "instruments are not taken" if several else "an outcome and a ~ are needed"
+        raise InputError(f"the formula '{text}' cannot be read: {what}; write it as {_WRITTEN}")
+    if len(bars) > 1:
+        raise InputError("the formula has two parts after |: instruments are not taken")
+    if any(at_power < (bars[0] if bars else len(tokens)) for at_power in at("^")):
+        raise InputError("'^' cannot stand between the terms of a formula; I(x**2) computes, and * makes products")
+    if not bars:
+        return text, []
+    if bars[0] < tildes[0]:
+        raise InputError(f"the formula '{text}' cannot be read; write it as {_WRITTEN}")
+    return text[: tokens[bars[0]].source_start], tokens[bars[0] + 1 :]
+
+
+def _terms(text: str) -> tuple[Piece, list[Term]]:
+    """Return the outcome and the regressors of what stands before the effects, as formulaic reads them."""
+    from formulaic import Formula as Parsed
+    from formulaic.parser import DefaultFormulaParser
+
+    try:
+        parsed = Parsed(text, _parser=DefaultFormulaParser(), _ordering="none")
+        left, right = list(parsed.lhs), list(parsed.rhs)
+    except Exception as error:  # a formula can be wrong in every way there is
+        raise _unreadable(text.strip(), error) from None
+    terms = [term for term in map(_pieces, right) if term]
+    outcomes = [term for term in map(_pieces, left) if term]
+    if len(outcomes) != 1 or len(outcomes[0]) != 1:
+        raise InputError("the formula has several outcomes; one is needed before ~")
+    if not terms:
+        raise InputError("the formula has no regressor after ~; the first is the exposure")
+    outcome = outcomes[0][0]
+    if outcome.category is not None:
+        raise InputError(f"the outcome must be a number, and {outcome.text} has categories")
+    for piece in (outcome, *(piece for term in terms for piece in term)):
+        _ = piece.columns()
+    for term in terms:
+        for piece in term if len(term) > 1 else ():
+            if piece.category is not None and (piece.category.by or piece.category.ref):
+                raise InputError(f"'{piece.text}' cannot be part of a product; write C({piece.category.name})")
+    return outcome, list(dict.fromkeys(terms))
+
+
+def _pieces(term: Any) -> Term:
+    """Return the factors of a term of formulaic; none of an intercept, which effects have in them."""
+    found = [
+        Piece(tidy(str(one.expr)), is_name=one.eval_method.value == "lookup")
+        for one in term.factors
+        if one.eval_method.value != "literal"
+    ]
+    return tuple(found)
+
+
+def _effects(tokens: Sequence[Any], unit: str | None, time: str | None) -> tuple[str, str, tuple[str, ...]]:
+    """Return which columns are units and periods, and a sentence where the formula does not say so."""
+    unit, time = (None if name is None else tidy(name) for name in (unit, time))
+    found = list(_effect_names(tokens))
+    effects = ["^".join(names) for names in found]
+    if not effects:
+        if unit is None or time is None:
+            raise InputError("the formula has no effects: write | firm + year, or give --unit and --time")
+        return unit, time, (f"the formula has no effects after |: those of '{unit}' and '{time}' are taken",)
+    if len(effects) > 2 or any(len(names) > 1 for names in found):
+        raise InputError(
+            f"effects of {' + '.join(effects)} are more than those of units and periods; of periods within groups, "
+            "--group names the groups and the model says how"
+        )
+    for option, name in (("--unit", unit), ("--time", time)):
+        if name is not None and name not in effects:
+            raise InputError(f"{option} is '{name}', and the formula's effects are {' + '.join(effects)}")
+    if len(effects) == 1:
+        raise InputError(
+            f"effects of '{effects[0]}' alone are not taken, as every member of the family has those of units and "
+            "periods: write | unit + time"
+        )
+    first = unit or next(name for name in effects if name != time)
+    second = time or next(name for name in effects if name != first)
+    if first == second:
+        raise InputError(f"--unit and --time are both '{first}'")
+    return first, second, ()
+
+
+def _effect_names(tokens: Iterable[Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the columns of each effect: one, or those of an interaction."""
+    open_name = False
+    joined: list[str] = []
+    for token in tokens:
+        kind, sign = token.kind.value, str(token.token)
+        if kind == "operator" and sign == "+" and not open_name and joined:
+            yield tuple(joined)
+            joined, open_name = [], True
+        elif kind == "operator" and sign == "^" and not open_name and joined:
+            open_name = True
+        elif kind == "name" and (open_name or not joined):
+            joined.append(tidy(sign))
+            open_name = False
+        elif kind == "value" and sign in ("0", "1") and not joined:
+            continue
+        else:
+            raise InputError(f"'{sign}' cannot stand among the effects of a formula; write | firm + year")
+    if open_name:
+        raise InputError("the effects of the formula end in a sign; write | firm + year")
+    if joined:
+        yield tuple(joined)
