@@ -79,10 +79,18 @@ def test_a_fit_of_before_there_were_formulas_is_read(program, tmp_path):
         json.dumps({name: value for name, value in held.items() if name not in ("formula", "lags", "leads")})
     )
     assert read_settings(tmp_path / "o") == held
-    for wrong in ({"formula": "y ~ eval(x) | firm + year"}, {"lags": -1}, {"lags": "1"}, {"outcome": None}):
+    for wrong in ({"formula": 1}, {"lags": "1"}, {"leads": None}, {"outcome": None}):
         path.write_text(json.dumps({**held, **wrong}))
         with pytest.raises(InputError, match="no folder of a fit"):
             read_settings(tmp_path / "o")
+    bare = {"outcome": None, "controls": [], "formula": "y ~ eval(x) | firm + year"}
+    for wrong, message in (
+        (bare, r"'eval\(x\)' cannot stand in a formula"),
+        ({"lags": -1}, "--lags: between 0 and 50"),
+    ):
+        path.write_text(json.dumps({**held, **wrong}))
+        with pytest.raises(InputError, match=message):
+            fit_folder(tmp_path / "o")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.panel import Reading, Roles, make_panel, read_panel
@@ -15,6 +18,7 @@ from cbec_bayes.panel.computed import row_values
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.panel.expressions import Piece, Values
 from cbec_bayes.panel.formula import formula_of_roles, label, read_formula
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin
 
@@ -50,6 +54,10 @@ FORMULAS = [
     "y ~ log(z):x + x + exp(-z) - 1 | firm + year",
     "y ~ x + C(s)*C(sector) | firm + year",
     "log(y) ~ x + {z + 1} + i(year) + i(region) | firm + year",
+    "log(y) ~ x + log(z) + I((year - 2000)**2) | firm",
+    "log(y) ~ x + log(z) + i(year) | firm",
+    "log(y) ~ x + log(z) | firm + region^year",
+    "log(y) ~ x + C(s) | firm + year + year^region",
 ]
 
 
@@ -70,7 +78,7 @@ def by_pyfixest(formula: str, table: pd.DataFrame):
 def test_slopes_and_rows_are_those_of_pyfixest(formula, holes):
     table = frame(holes=holes)
     other = by_pyfixest(formula, table)
-    panel = make_panel(table, read_formula(formula))
+    panel = make_panel(table, read_formula(formula, time="year", group="region" if "^" in formula else None))
     assert panel.n_obs == other._N
     own = twfe(make_design(panel))
     found, expected = dict(zip(own.terms, own.estimate, strict=True)), other.coef().to_dict()
@@ -149,8 +157,8 @@ def test_categories_that_effects_explain_are_left_out_with_one_sentence_and_numb
     panel = make_panel(frame(), read_formula("y ~ x + i(year) + C(region) | firm + year"))
     assert panel.roles.regressors == ("x",)
     assert [note for note in panel.notes if "left out" in note] == [
-        "8 columns of categories (year::2001, year::2002, year::2003, year::2004, year::2005 and 3 more): effects or "
-        "other regressors explain them, and they are left out"
+        "effects or other regressors explain 8 columns of categories (year::2001, year::2002, year::2003, year::2004, "
+        "year::2005 and 3 more): left out"
     ]
     twice = read_formula("y ~ x + I(2 * x) | firm + year")
     with pytest.raises(InputError, match=r"'I\(2 \* x\)' is a multiple of 'x'"):
@@ -200,6 +208,29 @@ def test_which_effect_is_which_and_which_regressor_is_the_exposure():
     assert none.told[0] in make_panel(frame(), none).notes
 
 
+def test_effects_of_units_alone_and_of_periods_within_groups():
+    one = read_formula("y ~ x | firm", time="year")
+    assert (one.unit, one.time, one.period_effects) == ("firm", "year", PeriodEffects.NONE)
+    panel = make_panel(frame(), one)
+    assert "the formula has effects of 'firm' alone: no effects of periods are taken, in any model" in panel.notes
+    same = frame().assign(x=lambda d: d["year"] ** 1.5)  # the same for all units, and identified all the same
+    assert make_design(make_panel(same, one)).effect_names == "unit"
+    with pytest.raises(InputError, match="'x' is the same for all units in each period"):
+        make_panel(same, read_formula("y ~ x | firm + year"))
+    for effects in ("firm + region^year", "year^region + firm", "firm + year + region^year"):
+        found = read_formula(f"y ~ x | {effects}", group="region")
+        assert (found.unit, found.time, found.period_effects) == ("firm", "year", PeriodEffects.BY_GROUP)
+    panel = make_panel(frame(), found)
+    assert make_design(panel).effect_names == "unit+group^time"
+    assert panel.of_group("west").effect_codes.max() == 7
+    within = frame().assign(x=lambda d: d["year"] ** 1.5 * (d["region"] == "west"))
+    with pytest.raises(InputError, match="'x' is the same for all units of a group in each period"):
+        make_panel(within, found)
+    for asked in (one, found):
+        with pytest.raises(InputError, match="moments are of effects of units and of periods, and of no others"):
+            asked.of_one_row()
+
+
 def test_lags_and_leads_as_options_stand_beside_the_exposure():
     found = read_formula("y ~ `my col` + l(`my col`, 1) + z | firm + year", lags=2, leads=1)
     assert [label(term) for term in found.terms] == [
@@ -245,9 +276,10 @@ REFUSED = [
     ("~ x | a + b", "an outcome and a ~ are needed"),
     ("y ~ x | a + b | w ~ q", "instruments are not taken"),
     ("y ~ x", "no effects: write"),
-    ("y ~ x | a", "effects of 'a' alone are not taken"),
-    ("y ~ x | a + b + c", r"effects of a \+ b \+ c are more than"),
-    ("y ~ x | a + b^c", r"effects of a \+ b\^c are more than"),
+    ("y ~ x | a", "effects of 'a' alone: --time must name the periods"),
+    ("y ~ x | a + b + c", r"effects of a \+ b \+ c are not taken"),
+    ("y ~ x | a + b^c", r"effects of a \+ b\^c are not taken: .* as region\^year with --group region"),
+    ("y ~ x | a + b^c + b^d", r"effects of a \+ b\^c \+ b\^d are not taken"),
     ("y ~ x | C(a) + b", r"'C\(a\)' cannot stand among the effects"),
     ("y ~ x | a +", "end in a sign"),
     ("y ~ x + ( | a + b", "cannot be read"),
@@ -275,6 +307,14 @@ def test_options_that_do_not_go_with_the_formula_are_refused(options, message):
         read_formula("y ~ x | firm + year", **options)
 
 
+def test_options_that_do_not_go_with_other_effects_are_refused():
+    with pytest.raises(InputError, match="--unit is 'state', and the formula has effects of 'firm' alone"):
+        read_formula("y ~ x | firm", unit="state", time="year")
+    for options in ({"group": "state"}, {}, {"group": "region", "time": "month"}, {"group": "region", "unit": "year"}):
+        with pytest.raises(InputError, match=r"effects of firm \+ region\^year are not taken"):
+            read_formula("y ~ x | firm + region^year", **options)
+
+
 def test_numbers_without_a_bound_are_not_computed():
     with pytest.raises(InputError, match="no value in any row"):
         make_panel(frame(), read_formula("y ~ I(9**9**9**9 * x) | firm + year"))
@@ -300,3 +340,30 @@ def test_values_of_one_row_are_told_without_the_others():
     for text in ("l(x)", "f(x, 2)", "i(s)", "C(s)", "scale(x)", "I(1 + center(x))"):
         with pytest.raises(InputError, match="needs other rows, and these are read in batches"):
             read_formula(f"y ~ x + {text} | firm + year").of_one_row()
+
+
+PIECES = [
+    "x",
+    "z",
+    "log(z)",
+    "i(s)",
+    "`my col`",
+    "l(x, 1)",
+    "C(s)",
+    "firm",
+    "year",
+    "region^year",
+    "y",
+    "log(",
+    "I(x**",
+]
+PIECES += [*"()~|+-*:^10'`{}[.,é9", '"', "**", "\\", "\n"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
+def test_whatever_is_written_is_read_or_refused_in_one_line(pieces):
+    for text in (" ".join(pieces), "y ~ x + " + "".join(pieces) + " | firm + year", "y ~ x | " + " ".join(pieces)):
+        with suppress(InputError):
+            found = read_formula(text, group="region")
+            assert found.outcome.text
+            assert found.numeric

@@ -142,7 +142,7 @@ def test_a_panel_and_its_design_are_printed_in_a_few_lines():
     assert repr(panel) == str(panel)
     assert repr(make_design(panel)).splitlines() == [
         "Design of 12 rows, 4 units, 3 periods (2015 to 2017), 2 groups (west, east)",
-        "outcome y; exposure x; controls z; origin: observed",
+        "outcome y; exposure x; controls z; effects unit+time; origin: observed",
     ]
     quarters = table().assign(time=[f"2014Q{t + 1}" for t in range(3)] * 4)
     assert "3 periods (2014Q1 to 2014Q3)" in repr(make_design(make_panel(quarters, ROLES)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
-from cbec_bayes.jobs.asked import COLUMNS, columns_of
+from cbec_bayes.jobs.asked import COLUMNS
 from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
@@ -308,6 +308,7 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
     seed, controls = held["seed"], held["controls"]
     words = [held[name] for name in ("data", "sha256", "engine", "ssc")]
     maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "model", "model_sha256")
+    columns = [held[name] for name in ("outcome", "exposure", "unit", "time")]
     counts = (seed, held["lags"], held["leads"])
     numbers = [held["prior_scale"], held["ci"], *([] if held["rope"] is None else [held["rope"]])]
     return (
@@ -319,13 +320,5 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         and isinstance(controls, list)
         and all(isinstance(value, str) for value in (*words, *controls))
         and all(held[name] is None or isinstance(held[name], str) for name in maybe)
-        and _names_columns(held)
+        and (held["formula"] is not None or None not in columns)
     )
-
-
-def _names_columns(held: Mapping[str, Any]) -> bool:
-    try:
-        columns_of(held)
-    except InputError:
-        return False
-    return True

@@ -15,7 +15,7 @@ from cbec_bayes.panel.expressions import Category, Piece, Values
 from cbec_bayes.panel.formula import Formula, Term, label
 from cbec_bayes.panel.periods import Periods
 from cbec_bayes.panel.table import Roles
-from cbec_bayes.panel.within import Array
+from cbec_bayes.panel.within import Array, PeriodEffects
 from cbec_bayes.runtime.errors import InputError, suggest
 
 Mask = NDArray[np.bool_]
@@ -60,12 +60,15 @@ class Computed:
         Why; nothing of columns that are as they were read.
     categories
         Columns that stand for a category, which nobody asked for one by one.
+    period_effects
+        Which effects of periods are asked for.
     """
 
     roles: Roles
     columns: Mapping[str, Array]
     lost: tuple[Lost, ...] = ()
     categories: frozenset[str] = frozenset()
+    period_effects: PeriodEffects = PeriodEffects.COMMON
 
 
 def computed_of(source: Source, asked: Roles | Formula, units: list[str], periods: Periods) -> Computed:
@@ -105,7 +108,7 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         group=asked.group,
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
-    return Computed(roles=roles, columns=columns, lost=lost, categories=categories)
+    return Computed(roles=roles, columns=columns, lost=lost, categories=categories, period_effects=asked.period_effects)
 
 
 def row_values(source: Source, asked: Roles | Formula) -> Array:

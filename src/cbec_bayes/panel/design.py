@@ -16,7 +16,7 @@ from cbec_bayes.panel.identify import explained
 from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.precision import SLACK, norms
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
-from cbec_bayes.panel.within import Array, Codes, TwoWay
+from cbec_bayes.panel.within import Array, Codes, PeriodEffects, TwoWay, period_codes
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
 
@@ -59,7 +59,9 @@ class Design:
     units, times, groups
         Labels of the codes.
     effects
-        Projection off the unit and time effects of these rows.
+        Projection off the unit and period effects of these rows; its codes of periods are those of the effects.
+    period_effects
+        Which effects of periods there are.
     rounding
         Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
         whatever unit. None where that is not known.
@@ -90,6 +92,16 @@ class Design:
     rounding: Array | None = None
     frequency: Frequency = Frequency.NUMBER
     counted: Counts | None = None
+    period_effects: PeriodEffects = PeriodEffects.COMMON
+
+    @property
+    def effect_names(self) -> str:
+        """What is absorbed, as fixest writes it."""
+        return {
+            PeriodEffects.COMMON: "unit+time",
+            PeriodEffects.NONE: "unit",
+            PeriodEffects.BY_GROUP: "unit+group^time" if self.groups else "unit+time",
+        }[self.period_effects]
 
     @property
     def counts(self) -> Counts:
@@ -143,7 +155,7 @@ class Design:
         return (
             f"Design of {', '.join(sizes)}\n"
             f"outcome {self.outcome}; exposure {exposure}; controls {some(controls, _CONTROLS_SHOWN) or 'none'}; "
-            f"origin: {self.origin}"
+            f"effects {self.effect_names}; origin: {self.origin}"
         )
 
     __repr__ = __str__
@@ -187,7 +199,7 @@ class Design:
             units=units,
             times=times,
             groups=groups,
-            effects=TwoWay(unit, time),
+            effects=TwoWay(unit, period_codes(time, group, self.period_effects)),
         )
 
 
@@ -196,7 +208,8 @@ def exact_groups(design: Design) -> tuple[str, ...]:
     if design.group is None or design.counted is not None:
         return ()
     rows = [design.group == g for g in range(len(design.groups))]
-    exact = [explained(design.y[own], design.x[own], design.unit[own], design.time[own]) for own in rows]
+    time = period_codes(design.time, design.group, design.period_effects)
+    exact = [explained(design.y[own], design.x[own], design.unit[own], time[own]) for own in rows]
     return tuple(label for label, is_exact in zip(design.groups, exact, strict=True) if is_exact)
 
 
@@ -221,7 +234,8 @@ def make_design(panel: Panel) -> Design:
         units=panel.units,
         times=panel.times,
         groups=panel.groups,
-        effects=TwoWay(panel.unit_codes, panel.time_codes),
+        effects=TwoWay(panel.unit_codes, panel.effect_codes),
+        period_effects=panel.period_effects,
         origin=panel.origin,
         frequency=panel.frequency,
         rounding=norms(x) / np.maximum(np.linalg.norm(x, axis=0), np.finfo(float).tiny),

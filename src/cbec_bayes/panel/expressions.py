@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,8 @@ class Piece:
     @property
     def quoted(self) -> str:
         """The text as it can stand within another expression."""
-        return f"`{self.text}`" if self.is_name and not self.text.isidentifier() else self.text
+        is_word = self.text.isidentifier() and not iskeyword(self.text)
+        return f"`{self.text}`" if self.is_name and not is_word else self.text
 
     @property
     def category(self) -> Category | None:

@@ -9,6 +9,7 @@ from typing import Any
 from cbec_bayes.panel.expressions import Piece
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.table import Roles
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError, suggest
 
 LONGEST = 2_000
@@ -42,6 +43,8 @@ class Formula:
         Column that sorts units into groups, if there are groups.
     told
         Sentences on what was taken that the formula does not say.
+    period_effects
+        Which effects of periods there are.
     """
 
     outcome: Piece
@@ -50,6 +53,7 @@ class Formula:
     time: str
     group: str | None = None
     told: tuple[str, ...] = ()
+    period_effects: PeriodEffects = PeriodEffects.COMMON
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -86,6 +90,8 @@ class Formula:
         InputError
             A value depends on other rows.
         """
+        if self.period_effects is not PeriodEffects.COMMON:
+            raise InputError("moments are of effects of units and of periods, and of no others: write | firm + year")
         for piece in self.pieces:
             if not piece.is_of_one_row:
                 raise InputError(
@@ -126,9 +132,10 @@ def read_formula(
     exposure
         Which regressor is the exposure; None for the first.
     unit, time
-        Which of the effects is which; where one is not given, the first effect is that of units.
+        Which of the effects is which; where neither is given, the first effect is that of units. Where there is one
+        effect alone, it is that of units, and `time` is needed.
     group
-        Column of groups.
+        Column of groups; effects of periods within them stand as ``group^year``.
     lags, leads
         How many of the exposure stand beside it.
 
@@ -139,17 +146,19 @@ def read_formula(
     """
     main, effects = _parts(text)
     outcome, terms = _terms(main)
-    unit, time, told = _effects(effects, unit, time)
+    unit, time, group = (None if name is None else tidy(name) for name in (unit, time, group))
+    absorbed = _effects(effects, unit, time, group)
     first = terms[0] if exposure is None else _named(exposure, terms)
     if any(piece.category is not None for piece in first):
         raise InputError(f"the exposure must be a number, and {label(first)} has categories; --exposure names another")
     found = Formula(
         outcome=outcome,
         terms=(first, *(term for term in terms if term != first)),
-        unit=unit,
-        time=time,
-        group=None if group is None else tidy(group),
-        told=told,
+        unit=absorbed.unit,
+        time=absorbed.time,
+        group=group,
+        told=absorbed.told,
+        period_effects=absorbed.periods,
     )
     return with_shifts(found, lags=lags, leads=leads)
 
@@ -280,33 +289,68 @@ def _pieces(term: Any) -> Term:
     return tuple(found)
 
 
-def _effects(tokens: Sequence[Any], unit: str | None, time: str | None) -> tuple[str, str, tuple[str, ...]]:
-    """Return which columns are units and periods, and a sentence where the formula does not say so."""
-    unit, time = (None if name is None else tidy(name) for name in (unit, time))
+@dataclass(frozen=True, slots=True)
+class _Effects:
+    """Columns of units and periods, which effects of periods there are, and a sentence on them, if there is one."""
+
+    unit: str
+    time: str
+    periods: PeriodEffects = PeriodEffects.COMMON
+    told: tuple[str, ...] = ()
+
+
+def _effects(tokens: Sequence[Any], unit: str | None, time: str | None, group: str | None) -> _Effects:
+    """Return what stands after the |, given what options name."""
     found = list(_effect_names(tokens))
-    effects = ["^".join(names) for names in found]
-    if not effects:
+    single = [names[0] for names in found if len(names) == 1]
+    joint = [names for names in found if len(names) > 1]
+    shown = " + ".join("^".join(names) for names in found)
+    if not found:
         if unit is None or time is None:
             raise InputError("the formula has no effects: write | firm + year, or give --unit and --time")
-        return unit, time, (f"the formula has no effects after |: those of '{unit}' and '{time}' are taken",)
-    if len(effects) > 2 or any(len(names) > 1 for names in found):
-        raise InputError(
-            f"effects of {' + '.join(effects)} are more than those of units and periods; of periods within groups, "
-            "--group names the groups and the model says how"
-        )
+        said = f"the formula has no effects after |: those of '{unit}' and '{time}' are taken"
+        return _Effects(unit, time, told=(said,))
+    if joint:
+        return _by_group(single, joint, _Effects(unit or "", time or ""), group)
+    if len(single) > 2:
+        raise InputError(f"effects of {shown} are not taken: those of units and of periods are, and {_OF_GROUPS}")
+    if len(single) == 1:
+        return _of_units(single[0], unit, time)
     for option, name in (("--unit", unit), ("--time", time)):
-        if name is not None and name not in effects:
-            raise InputError(f"{option} is '{name}', and the formula's effects are {' + '.join(effects)}")
-    if len(effects) == 1:
-        raise InputError(
-            f"effects of '{effects[0]}' alone are not taken, as every member of the family has those of units and "
-            "periods: write | unit + time"
-        )
-    first = unit or next(name for name in effects if name != time)
-    second = time or next(name for name in effects if name != first)
+        if name is not None and name not in single:
+            raise InputError(f"{option} is '{name}', and the formula's effects are {shown}")
+    first = unit or next(name for name in single if name != time)
+    second = time or next(name for name in single if name != first)
     if first == second:
         raise InputError(f"--unit and --time are both '{first}'")
-    return first, second, ()
+    return _Effects(first, second)
+
+
+_OF_GROUPS = "those of periods within groups, as region^year with --group region"
+
+
+def _of_units(effect: str, unit: str | None, time: str | None) -> _Effects:
+    """Return the effects of units alone."""
+    if unit not in (None, effect):
+        raise InputError(f"--unit is '{unit}', and the formula has effects of '{effect}' alone")
+    if time is None:
+        raise InputError(f"the formula has effects of '{effect}' alone: --time must name the periods")
+    said = f"the formula has effects of '{effect}' alone: no effects of periods are taken, in any model"
+    return _Effects(effect, time, PeriodEffects.NONE, (said,))
+
+
+def _by_group(single: list[str], joint: list[tuple[str, ...]], given: _Effects, group: str | None) -> _Effects:
+    """Return effects of units, and of periods within groups; those of periods alone add nothing to these."""
+    shown = " + ".join([*single, *("^".join(names) for names in joint)])
+    refused = InputError(f"effects of {shown} are not taken: beside those of units and periods there are {_OF_GROUPS}")
+    if len(joint) > 1 or len(joint[0]) != 2 or group is None or group not in joint[0]:
+        raise refused
+    time = next((name for name in joint[0] if name != group), group)
+    others = [name for name in single if name != time]
+    if len(others) != 1 or given.unit not in ("", others[0]) or given.time not in ("", time):
+        raise refused
+    said = f"effects of '{time}' are those of each group of '{group}', flat, as the formula says, in any model"
+    return _Effects(others[0], time, PeriodEffects.BY_GROUP, (said,))
 
 
 def _effect_names(tokens: Iterable[Any]) -> Iterator[tuple[str, ...]]:

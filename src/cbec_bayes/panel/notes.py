@@ -22,10 +22,14 @@ SMALL_COUNT = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCodes:
-    """Unit, period and group of every row: codes of shape (n,), and the labels that they are positions of."""
+    """Unit, period and group of every row: codes of shape (n,), and the labels that they are positions of.
+
+    `effect` has the codes of the effects of periods, which may be other ones than those of periods.
+    """
 
     unit: Codes
     time: Codes
+    effect: Codes
     group: Codes
     units: tuple[str, ...]
     times: tuple[float, ...]
@@ -125,7 +129,7 @@ def _outcomes(codes: RowCodes, name: str, y: Array, x: Array) -> list[str]:
     sizes = _units_of(codes) if len(codes.groups) > 1 else {}
     for g, group in enumerate(codes.groups if sizes else ()):
         rows = codes.group == g
-        unit, time = codes.unit[rows], codes.time[rows]
+        unit, time = codes.unit[rows], codes.effect[rows]
         if sizes[group] == 1:
             continue
         for _, sentence in unidentified(y[rows, None], [name], unit, time):
@@ -144,7 +148,7 @@ def _outcomes(codes: RowCodes, name: str, y: Array, x: Array) -> list[str]:
 
 def _slopes(codes: RowCodes, values: Array, names: Sequence[str]) -> list[str]:
     notes = []
-    unit, time, group = codes.unit, codes.time, codes.group
+    unit, time, group = codes.unit, codes.effect, codes.group
     grouped = len(codes.groups) > 1
     sizes = _units_of(codes) if grouped else {}
     for g, name in enumerate(codes.groups if grouped else ("",)):
@@ -161,7 +165,7 @@ def _slopes(codes: RowCodes, values: Array, names: Sequence[str]) -> list[str]:
 def _changes(n_dropped: int, n_filled: int) -> list[str]:
     notes = []
     if n_dropped:
-        notes.append(f"{count(n_dropped, 'row')} of the input dropped for missing cells (see the ledger)")
+        notes.append(f"{count(n_dropped, 'row')} of the input dropped for missing values (see the ledger)")
     if n_filled:
         notes.append(f"{count(n_filled, 'cell')} filled by interpolation (see the ledger)")
     return notes

@@ -14,6 +14,7 @@ from cbec_bayes.panel.cells import count
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
+from cbec_bayes.panel.within import PeriodEffects, period_codes
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin, fault_of_name
 
@@ -134,6 +135,8 @@ class Panel:
         Those of the notes that are of the input and not of the rows: they stay whatever rows are taken.
     frequency
         How often a period comes: what the numbers of `times` count, see `cbec_bayes.panel.periods`.
+    period_effects
+        Which effects of periods its regressions have.
     """
 
     frame: pd.DataFrame
@@ -144,6 +147,7 @@ class Panel:
     filled: pd.DataFrame
     told: tuple[str, ...] = ()
     frequency: Frequency = Frequency.NUMBER
+    period_effects: PeriodEffects = PeriodEffects.COMMON
 
     @property
     def n_obs(self) -> int:
@@ -193,6 +197,12 @@ class Panel:
         return pd.factorize(self.frame[self.roles.group])[0]
 
     @property
+    def effect_codes(self) -> Codes:
+        """Codes of the effects of periods, shape (n,); see `cbec_bayes.panel.within.period_codes`."""
+        group = None if self.roles.group is None else self.group_codes
+        return period_codes(self.time_codes, group, self.period_effects)
+
+    @property
     def origin(self) -> Origin:
         """The origin of the panel: that of its least observed column."""
         return least_observed(self.origins[name] for name in self.roles.measured)
@@ -231,6 +241,7 @@ class Panel:
         codes = RowCodes(
             unit=self.unit_codes,
             time=self.time_codes,
+            effect=self.effect_codes,
             group=self.group_codes,
             units=self.units,
             times=self.times,

@@ -25,6 +25,7 @@ from cbec_bayes.panel.reading import DROP, READING, Reading
 from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles, least_observed
 from cbec_bayes.panel.where import rows_where
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
 
@@ -131,6 +132,7 @@ def make_panel(
         filled=given[measured].isna().iloc[order].reset_index(drop=True),
         told=told,
         frequency=periods.frequency,
+        period_effects=computed.period_effects,
     )
     _check_size(panel, ledger, file)
     return _identified(panel, computed.categories, reading.collinearity, file).annotated()
@@ -269,10 +271,12 @@ def _identified(panel: Panel, categories: Collection[str], collinearity: str, fi
     InputError
         The outcome does not vary; a regressor that may not be dropped has no slope.
     """
-    unit, time, roles = panel.unit_codes, panel.time_codes, panel.roles
+    unit, time, roles = panel.unit_codes, panel.effect_codes, panel.roles
+    alike = "all units of a group" if panel.period_effects is PeriodEffects.BY_GROUP else "all units"
 
     def found(columns: tuple[str, ...]) -> list[tuple[str, str]]:
-        return unidentified(panel.frame[list(columns)].to_numpy(dtype=float), columns, unit, time)
+        values = panel.frame[list(columns)].to_numpy(dtype=float)
+        return unidentified(values, columns, unit, time, alike=alike)
 
     for column, sentence in found((roles.outcome,)):
         raise InputError(f"{sentence}; there is nothing to explain", file=file, column=column)
@@ -292,5 +296,5 @@ def _identified(panel: Panel, categories: Collection[str], collinearity: str, fi
     of_categories = [name for name in lost if name in categories]
     if of_categories:
         few = f"{count(len(of_categories), 'column')} of categories ({some(of_categories)})"
-        told.append(f"{few}: effects or other regressors explain them, and they are left out")
+        told.append(f"effects or other regressors explain {few}: left out")
     return panel.without(lost, told) if lost else panel
