@@ -42,6 +42,7 @@ BAYES = (
     "observations",
     "posterior",
     "pymc",
+    "shown",
     "fit",
     "refit",
     "predictive",

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cbec_bayes.bayes.fit import fit as fit
     from cbec_bayes.bayes.predictions import with_predictions as with_predictions
     from cbec_bayes.bayes.pymc.twin import build_pymc as build_pymc
     from cbec_bayes.checks.suite import check as check
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from cbec_bayes.estimands.groups import effects as effects
     from cbec_bayes.jobs.compare import compare as compare
     from cbec_bayes.jobs.differences import differences as differences
+    from cbec_bayes.jobs.frames import fit as fit
     from cbec_bayes.jobs.moments import gather as gather
     from cbec_bayes.jobs.moments_file import load_moments as load_moments
     from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cbec_bayes.panel.design import make_design as make_design
     from cbec_bayes.panel.entropy import entropy_index as entropy_index
     from cbec_bayes.panel.entropy import load_system as load_system
+    from cbec_bayes.panel.formula import read_formula as read_formula
     from cbec_bayes.panel.study import load_study as load_study
     from cbec_bayes.published.audit import audit as audit
     from cbec_bayes.published.estimates import heterogeneity as heterogeneity
@@ -69,7 +70,7 @@ _HOMES = {
     "differences": "cbec_bayes.jobs.differences",
     "effects": "cbec_bayes.estimands.groups",
     "effects_table": "cbec_bayes.published.results",
-    "fit": "cbec_bayes.bayes.fit",
+    "fit": "cbec_bayes.jobs.frames",
     "few_clusters": "cbec_bayes.classical.few",
     "fit_summary": "cbec_bayes.published.summary",
     "gather": "cbec_bayes.jobs.moments",
@@ -84,6 +85,7 @@ _HOMES = {
     "make_design": "cbec_bayes.panel.design",
     "make_panel": "cbec_bayes.panel",
     "read_estimates": "cbec_bayes.published.estimates",
+    "read_formula": "cbec_bayes.panel.formula",
     "read_panel": "cbec_bayes.panel",
     "reconstruct": "cbec_bayes.jobs.reconstruct",
     "report": "cbec_bayes.reporting.panelpage",

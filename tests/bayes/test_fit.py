@@ -486,3 +486,19 @@ def test_a_unit_is_a_unit(power, what):
         np.testing.assert_allclose(two[column] * back, one[column], rtol=1e-6)
     for column in ("p_positive", "pooling_factor"):
         np.testing.assert_allclose(two[column], one[column], rtol=1e-6)
+
+
+def test_a_fit_is_printed_in_a_few_lines():
+    found = fit(simulated(0.3, n_groups=14, n_units=28, n_times=4), "partial_pooling", draws=100)
+    lines = str(found).splitlines()
+    assert repr(found) == str(found)
+    assert lines[0].startswith("partial_pooling: ")
+    assert lines[1].startswith("Design of 112 rows, 28 units, 4 periods")
+    slopes = [line for line in lines if "group_total_slope[" in line]
+    assert len(slopes) == 12
+    assert any("... and 2 more of group_total_slope" in line for line in lines)
+    drawn = flat_draws(found, "slope")
+    own = next(line.split() for line in lines if line.split()[0] == "slope")
+    expected = [drawn.mean(), drawn.std(ddof=1), *np.quantile(drawn, [0.025, 0.975])]
+    assert [float(cell) for cell in own[1:]] == pytest.approx(expected, rel=1e-3)
+    assert lines[-1].startswith("Intervals are 95%, equal-tailed. ")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.panel import Roles, make_panel
+from cbec_bayes.panel.design import make_design
 from cbec_bayes.runtime.errors import InputError
 from tests.support.panels import GROUPED, ROLES, table, with_cell
 
@@ -128,3 +129,53 @@ def test_the_text_of_a_panel_is_plain():
         "- clustered standard errors from 4 clusters are unreliable",
         "- within groups, clustered standard errors from so few clusters are unreliable: 2 in 'west', 2 in 'east'",
     ]
+
+
+def test_no_controls_are_needed():
+    roles = Roles(outcome="y", exposure="x", unit="unit", time="time")
+    assert roles.regressors == ("x",)
+    assert make_design(make_panel(table(), roles)).terms == ("x",)
+
+
+def test_a_panel_and_its_design_are_printed_in_a_few_lines():
+    panel = make_panel(table(), GROUPED)
+    assert repr(panel) == str(panel)
+    assert repr(make_design(panel)).splitlines() == [
+        "Design of 12 rows, 4 units, 3 periods (2015 to 2017), 2 groups (west, east)",
+        "outcome y; exposure x; controls z; effects unit+time; origin: observed",
+    ]
+    quarters = table().assign(time=[f"2014Q{t + 1}" for t in range(3)] * 4)
+    assert "3 periods (2014Q1 to 2014Q3)" in repr(make_design(make_panel(quarters, ROLES)))
+
+
+@pytest.mark.parametrize("names", [("unit", "time"), (None, None)])
+def test_unit_and_time_may_be_an_index(names):
+    frame = with_cell(table(), 3, "x", None)
+    indexed = frame.set_index(["unit", "time"]).rename_axis(index=names)
+    found, same = make_panel(indexed, GROUPED), make_panel(frame, GROUPED)
+    pd.testing.assert_frame_equal(found.frame, same.frame)
+    pd.testing.assert_frame_equal(found.ledger, same.ledger)
+
+
+def test_an_index_of_other_names_is_no_unit_and_time():
+    with pytest.raises(InputError, match="column 'unit': no such column"):
+        make_panel(table().rename(columns={"unit": "u"}).set_index(["u", "time"]), ROLES)
+    both = table().set_index(["unit", "time"], drop=False)
+    pd.testing.assert_frame_equal(make_panel(both, ROLES).frame, make_panel(table(), ROLES).frame)
+
+
+def test_an_outcome_that_is_no_measurement_has_one_note():
+    frame = table()
+
+    def noted(y: np.ndarray) -> list[str]:
+        return [note for note in make_panel(frame.assign(y=y), ROLES).notes if note.startswith("'y'")]
+
+    assert noted((frame["y"] > 0) * 1) == [
+        "'y' is 0 or 1: slopes are those of a linear probability model, which may predict below 0 and above 1"
+    ]
+    counts = np.random.default_rng(1).poisson(3, 12)
+    assert noted(counts) == [
+        "'y' has whole numbers near 0, as counts are: consider its logarithm or a Poisson regression"
+    ]
+    for other in (counts + 10, counts - 5, counts + 0.5, frame["y"]):
+        assert noted(other) == []

@@ -85,7 +85,7 @@ def test_blank_cells_are_missing_and_their_rows_dropped_into_the_ledger(value):
             "reason": "exposure 'x' is missing",
         }
     ]
-    assert "1 row of the input dropped for missing cells (see the ledger)" in panel.notes
+    assert "1 row of the input dropped for missing values (see the ledger)" in panel.notes
 
 
 def test_a_dropped_row_has_one_entry_that_names_all_it_lacks():

@@ -10,18 +10,17 @@ from html import escape
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
 from cbec_bayes.bayes.many_units import collapsed_of
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, blocks_of_moments
-from cbec_bayes.bayes.model.densities import RHO, cumulative, resolve
+from cbec_bayes.bayes.model.densities import cumulative, resolve
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.model.terms import is_scale, scale_symbols
+from cbec_bayes.bayes.model.terms import is_scale
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.of_controls import unstacked
 from cbec_bayes.bayes.posterior import store
@@ -29,6 +28,7 @@ from cbec_bayes.bayes.sampling.convergence import convergence
 from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
+from cbec_bayes.bayes.shown import MOST, slopes_and_scales
 from cbec_bayes.panel.design import Design, exact_groups
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, level
@@ -40,7 +40,7 @@ SAME = 0.05
 ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PanelFit:
     """A fitted model.
 
@@ -102,27 +102,28 @@ class PanelFit:
         """The draws as a dataset with a variable for each block and scale: those of every control by themselves."""
         return unstacked(self.tree["posterior"].to_dataset())
 
+    def __str__(self) -> str:
+        table = slopes_and_scales(self.tree, MOST)
+        lines = table.to_string(index=False, float_format="{:.4g}".format, na_rep="", justify="right")
+        return "\n".join([f"{self.model.name}: {self.model.question}", str(self.design), lines, self._trusted()])
+
+    __repr__ = __str__
+
+    def _trusted(self) -> str:
+        """Return whether the draws can be used, and what the intervals are."""
+        failed = "; ".join(self.diagnostics.failures)
+        gates = f"Not to be used: {failed}." if failed else "All gates passed."
+        return f"Intervals are {level(CI_PROB)}, equal-tailed. {gates}"
+
     def _repr_html_(self) -> str:
         """Return slopes and scales as a table: posterior mean, sd and 95 % equal-tailed interval."""
-        posterior = self.tree["posterior"].dataset
-        shown = ["slope", "group_total_slope", "new_group_slope", "control_slope", *scale_symbols(), RHO]
-        rows = []
-        for name in (name for name in shown if name in posterior and posterior[name].size):
-            values = posterior[name].to_numpy()
-            values = values.reshape(values.shape[0] * values.shape[1], -1)
-            labels = [""] if posterior[name].ndim == 2 else posterior[name][posterior[name].dims[-1]].to_numpy()
-            low, high = np.quantile(values, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], axis=0)
-            for k, label in enumerate(labels):
-                named = f"{name}[{label}]" if len(str(label)) else name
-                rows.append((named, values[:, k].mean(), values[:, k].std(ddof=1), low[k], high[k]))
-        table = pd.DataFrame(rows, columns=["", "mean", "sd", "ci_low", "ci_high"])
-        failed = "; ".join(self.diagnostics.failures)
-        gates = f"<strong>Not to be used: {escape(failed)}.</strong>" if failed else "All gates passed."
+        table = slopes_and_scales(self.tree)
         assumed = f" Assumed: {self.model.assumes}" if self.model.assumes else ""
         assumed += "".join(f" {sentence}" for sentence in self.left_out)
-        said = f"{self.model.name}: {self.model.question}{assumed} Intervals are {level(CI_PROB)}, equal-tailed."
+        said = f"{self.model.name}: {self.model.question}{assumed} Origin: {self.design.origin}."
+        trusted = escape(self._trusted())
         return (
-            f"<p>{escape(said)} Origin: {self.design.origin}. {gates}</p>"
+            f"<p>{escape(said)} {f'<strong>{trusted}</strong>' if self.diagnostics.failures else trusted}</p>"
             f"{table.to_html(index=False, float_format='{:.4g}'.format)}"
         )
 

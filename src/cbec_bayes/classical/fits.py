@@ -72,7 +72,7 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     columns[:, 1:] = linalg.solve_triangular(turn, columns[:, 1:].T, trans="T").T
     names = [f"x{k}" for k in kept]
     frame = pd.DataFrame(columns, columns=["y", *names])
-    frame["unit"], frame["time"] = design.unit, design.time
+    frame["unit"], frame["time"] = design.effects.unit, design.effects.time
     # With two clusters the variance is nothing but rounding, and may be none at all.
     with quiet(), np.errstate(divide="ignore", invalid="ignore"):
         fit = pf.feols(

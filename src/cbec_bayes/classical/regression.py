@@ -51,6 +51,8 @@ class Regression:
         Whether residuals are no more than rounding: there are then no standard errors.
     is_tangled
         Whether the slope of the first term is one only because a term that goes with it was left out.
+    effects
+        What is absorbed, as fixest writes it.
     """
 
     outcome: str
@@ -72,6 +74,7 @@ class Regression:
     convention: Convention
     is_exact: bool = False
     is_tangled: bool = False
+    effects: str = "unit+time"
 
     @property
     def t(self) -> Array:
@@ -132,7 +135,7 @@ class Regression:
 
     @property
     def __maketables_fixef_string__(self) -> str:
-        return "unit+time"
+        return self.effects
 
     @property
     def __maketables_vcov_info__(self) -> dict[str, str]:
@@ -158,8 +161,8 @@ def two_sided(t: Array, df: float | Array) -> Array:
 def without_singletons(design: Design) -> Design:
     """Leave out units and periods seen once, and those that thereby come to be seen once, as reghdfe does."""
     while True:
-        units, times = np.bincount(design.unit), np.bincount(design.time)
-        kept: NDArray[np.bool_] = (units[design.unit] > 1) & (times[design.time] > 1)
+        unit, time = design.effects.unit, design.effects.time
+        kept: NDArray[np.bool_] = (np.bincount(unit)[unit] > 1) & (np.bincount(time)[time] > 1)
         if kept.all():
             return design
         if not kept.any():
@@ -274,4 +277,5 @@ def twfe(
         convention=ssc,
         is_exact=exact,
         is_tangled=len(kept) < len(used.terms) and _is_tangled(used),
+        effects=used.effect_names,
     )

@@ -59,7 +59,8 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     if len(design.units) < 2:
         raise InputError(f"clustered standard errors need two units or more; there is one, {design.units[0]}")
     n_terms = len(design.terms)
-    periods = (design.time[:, None] == np.arange(len(design.times))).astype(float)
+    n_periods = design.effects.n_times
+    periods = (design.effects.time[:, None] == np.arange(n_periods)).astype(float)
     rows = np.column_stack([design.y, periods, design.x])
     unit, left = (
         _differences(design, rows)
@@ -68,7 +69,7 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     )
     x = left[:, 1:]
     kept = identified(rows[:, 1:] if len(rows) == len(left) else _of_size(rows[:, 1:], len(left)), x, about_mean=False)
-    at = [k - len(design.times) for k in kept if k >= len(design.times)]
+    at = [k - n_periods for k in kept if k >= n_periods]
     if not at:
         raise InputError(f"no regressor varies beyond what is taken out: {', '.join(design.terms)}")
     slopes, errors = clustered(x[:, list(kept)], left[:, 0], unit)

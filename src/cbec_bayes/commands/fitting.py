@@ -21,11 +21,14 @@ from cbec_bayes.commands.options import (
     ExposureIfAny,
     FitFolder,
     FitSeed,
+    FormulaText,
     Frequency,
     Fresh,
     Group,
     GroupAt,
     Json,
+    Lags,
+    Leads,
     Missing,
     ModelIfAny,
     MomentsFile,
@@ -69,6 +72,9 @@ def fit(
     time: TimeIfAny = None,
     controls: Controls = "",
     control: Control = None,
+    formula: FormulaText = None,
+    lags: Lags = 0,
+    leads: Leads = 0,
     group: Group = None,
     model: ModelIfAny = None,
     engine: Engine = "auto",
@@ -94,31 +100,35 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Fit a hierarchical model to a panel; writes effects.csv, classical.csv, posterior.nc, diagnostics.json."""
-    named = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
+    from cbec_bayes.jobs.asked import asked_columns
+
+    named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time, "--formula": formula}
     read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
     regressors = [*names(controls), *(control or ())]
-    further: dict[str, object] = {"--controls": regressors or None, "--group": group}
+    further: dict[str, object] = {"--data": data, **named, "--controls": regressors or None, "--group": group}
+    further |= {"--lags": lags or None, "--leads": leads or None}
     further |= {f"--{name.replace('_', '-')}": value for name, value in read.items() if name != "collinearity"}
-    _one_panel(named, further, moments)
+    _one_panel(data, further, moments)
     request = Request(command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, n_steps=3)
     more = {"rope": rope, "prior_scale": prior_scale, "ci": ci, "unit_slopes": unit_slopes, "neighbours": neighbours}
     if moments is not None:
         _fit_moments(request, moments, {"model": model, "seed": seed}, more)
         return
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
-    asked |= {"time": time, "group": group, "model": model, "engine": engine, "ssc": convention, "seed": seed}
+    asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
+    asked_columns(**asked)
+    asked |= {"model": model, "engine": engine, "ssc": convention, "seed": seed}
     _fit_panel(request, Path(str(data)), {**asked, "read": read}, more)
 
 
-def _one_panel(needed: Mapping[str, object], more: Mapping[str, object], moments: Path | None) -> None:
-    """Raise unless there is a panel with its columns, or moments, which have their columns named."""
+def _one_panel(data: Path | None, of_panel: Mapping[str, object], moments: Path | None) -> None:
+    """Raise unless there is a panel, or moments, which have their columns named."""
     if moments is None:
-        missing = [name for name, value in needed.items() if value is None]
-        if missing:
-            raise InputError(f"missing option {', '.join(missing)}; or give --moments")
+        if data is None:
+            raise InputError("missing option --data; or give --moments")
         return
-    given = [name for name, value in {**needed, **more}.items() if value not in (None, ())]
+    given = [name for name, value in of_panel.items() if value not in (None, ())]
     if given:
         raise InputError(f"moments have their columns already: leave out {', '.join(given)}")
 

@@ -10,17 +10,18 @@ import typer
 from cbec_bayes.commands.console import Found, Request, show, work
 from cbec_bayes.commands.options import (
     Controls,
-    Exposure,
+    ExposureIfAny,
+    FormulaText,
     Group,
     Json,
-    Outcome,
+    OutcomeIfAny,
     Quiet,
     Scheduler,
-    Time,
+    TimeIfAny,
     TlsCa,
     TlsCert,
     TlsKey,
-    Unit,
+    UnitIfAny,
     Workers,
     cluster,
     names,
@@ -37,11 +38,12 @@ def moments(
         Path, typer.Argument(metavar="DATA", help="A Parquet file or folder of them, read in batches; or any panel.")
     ],
     file: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write, by custom with the ending .nc.")],
-    outcome: Outcome,
-    exposure: Exposure,
-    unit: Unit,
-    time: Time,
+    outcome: OutcomeIfAny = None,
+    exposure: ExposureIfAny = None,
+    unit: UnitIfAny = None,
+    time: TimeIfAny = None,
     controls: Controls = "",
+    formula: FormulaText = None,
     group: Group = None,
     least: Annotated[
         int, typer.Option("--min-units", metavar="N", min=1, help="Units that a cell needs, or nothing is written.")
@@ -59,14 +61,13 @@ def moments(
     quiet: Quiet = False,
 ) -> None:
     """Gather a panel's moments in one pass, to be fitted or shared without a row of it; writes one file."""
+    from cbec_bayes.jobs.asked import asked_columns
     from cbec_bayes.jobs.moments import prepare_moments, require_place
     from cbec_bayes.jobs.moments_file import moments_bytes
-    from cbec_bayes.panel import Roles
     from cbec_bayes.runtime.staging import write_files
 
-    roles = Roles(
-        outcome=outcome, exposure=exposure, controls=tuple(names(controls)), unit=unit, time=time, group=group
-    )
+    columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
+    roles = asked_columns(**columns, time=time, group=group, formula=formula)
     require_place(file, data)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:

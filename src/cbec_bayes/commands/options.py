@@ -127,10 +127,6 @@ _TIME = typer.Option(
     "--time", metavar="COLUMN", help="Year, quarter, month, date or number of the period.", autocompletion=column_names
 )
 
-Outcome = Annotated[str, _OUTCOME]
-Exposure = Annotated[str, _EXPOSURE]
-Unit = Annotated[str, _UNIT]
-Time = Annotated[str, _TIME]
 OutcomeIfAny = Annotated[str | None, _OUTCOME]
 ExposureIfAny = Annotated[str | None, _EXPOSURE]
 UnitIfAny = Annotated[str | None, _UNIT]
@@ -142,6 +138,17 @@ Control = Annotated[
         "--control", metavar="COLUMN", help="One further regressor, whatever signs its name has; may be given again."
     ),
 ]
+FormulaText = Annotated[
+    str | None,
+    typer.Option(
+        "--formula",
+        metavar="TEXT",
+        help='In the place of columns, as "log(y) ~ x + log(z) + i(sector) | firm + year". The first regressor is the '
+        "exposure, unless --exposure says which.",
+    ),
+]
+Lags = Annotated[int, typer.Option("--lags", metavar="N", help="Lags of the exposure beside it, over elapsed periods.")]
+Leads = Annotated[int, typer.Option("--leads", metavar="N", help="Leads of the exposure beside it.")]
 Sheet = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
 ]

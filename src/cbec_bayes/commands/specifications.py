@@ -16,9 +16,12 @@ from cbec_bayes.commands.options import (
     ExposureIfAny,
     FitFolderIfAny,
     FitSeed,
+    FormulaText,
     Fresh,
     Group,
     Json,
+    Lags,
+    Leads,
     ModelIfAny,
     Out,
     OutcomeIfAny,
@@ -57,6 +60,9 @@ def specifications(
     unit: UnitIfAny = None,
     time: TimeIfAny = None,
     controls: Controls = "",
+    formula: FormulaText = None,
+    lags: Lags = 0,
+    leads: Leads = 0,
     group: Group = None,
     model: ModelIfAny = None,
     convention: Convention = "reghdfe",
@@ -80,8 +86,9 @@ def specifications(
     from cbec_bayes.reporting.specifications import CURVES
     from cbec_bayes.specifications.lattice import BASE
 
-    needed = {"--data": data, "--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
-    _one_source(folder, study, needed)
+    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
+    asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
+    _one_source(folder, study, {"data": data, **asked})
     if folder is not None and (rope, prior_scale, ci) != (None, 1.0, CI_PROB):
         raise InputError(
             "--rope, --prior-scale and --ci are those of the fit: fit with them, or name the panel by --data"
@@ -89,8 +96,7 @@ def specifications(
     if model is not None and data is None:
         raise InputError("--model says whose priors hold for --data; a fit and a study have their own")
     model = model or BASE
-    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
-    asked |= {"time": time, "group": group, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
+    asked |= {"model": model, "ssc": convention, "seed": 1 if seed is None else seed}
     place = out or folder
     more = {"rope": rope, "prior_scale": prior_scale, "ci": ci}
     question = _asks(folder, study, {**asked, "data": data, "folder": place}, given=seed, more=more, reduced=reduced)
@@ -116,17 +122,20 @@ def specifications(
     deliver(request, find, lambda: question().content)
 
 
-def _one_source(folder: Path | None, study: str | None, needed: Mapping[str, object]) -> None:
+def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any]) -> None:
     """Raise unless the panel is named in one way, and wholly."""
-    given = [name for name, value in needed.items() if value is not None]
+    from cbec_bayes.jobs.asked import asked_columns
+
+    given = [f"--{name}" for name, value in panel.items() if value]
     sources = [*(["FOLDER"] if folder else []), *(["--study"] if study else []), *(given[:1])]
     if len(sources) > 1:
         raise InputError(f"a panel is named once: {' and '.join(sources)} name several")
     if not sources:
         raise InputError("no panel is named: give the FOLDER of a fit, --study, or --data with its columns")
-    missing = [name for name in needed if name not in given]
-    if given and missing:
-        raise InputError(f"missing option {', '.join(missing)}")
+    if given and panel["data"] is None:
+        raise InputError("missing option --data")
+    if given:
+        asked_columns(**{name: value for name, value in panel.items() if name != "data"})
 
 
 def _asks(

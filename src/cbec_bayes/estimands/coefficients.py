@@ -10,6 +10,7 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.estimands.summary import summarise_draws
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.labels import CI_PROB
 
 COEFFICIENT_COLUMNS = ("mean", "sd", "ci_low", "ci_high", "p_positive")
@@ -110,6 +111,8 @@ def coefficients(found: PanelFit) -> Coefficients:
         rows[name] = (s.mean, s.sd, s.ci_low, s.ci_high, s.p_positive)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COEFFICIENT_COLUMNS))
     kinds = {"unit": "unit_effect", "time": "time_effect", "unit trends": "unit_trend"}
+    if design.period_effects is PeriodEffects.NONE:
+        del kinds["time"]
     effects = "+".join(name for name, term in kinds.items() if model.choice(term) == "fixed") or None
     return Coefficients(
         outcome=design.outcome,

@@ -14,6 +14,7 @@ from cbec_bayes.bayes.model.carried import Carried, carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.classical.conventions import convention
+from cbec_bayes.jobs.asked import asked_columns
 from cbec_bayes.jobs.fit_settings import (
     OPTIONS,
     FitOptions,
@@ -31,7 +32,7 @@ from cbec_bayes.jobs.fit_tables import FittedPanel, tabulate
 from cbec_bayes.jobs.kept import read_kept
 from cbec_bayes.jobs.moments_file import load_moments
 from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
-from cbec_bayes.panel import Roles, read_panel
+from cbec_bayes.panel import read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime import receipts
@@ -52,12 +53,15 @@ MAX_GROUPS = 3_000
 def fit_file(
     file: Path,
     *,
-    outcome: str,
-    exposure: str,
-    controls: Sequence[str],
-    unit: str,
-    time: str,
-    group: str | None,
+    outcome: str | None = None,
+    exposure: str | None = None,
+    controls: Sequence[str] = (),
+    unit: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    formula: str | None = None,
+    lags: int = 0,
+    leads: int = 0,
     model: str | None = None,
     engine: str = "auto",
     ssc: str = "reghdfe",
@@ -74,8 +78,8 @@ def fit_file(
     ----------
     file
         Of one of the formats of `cbec_bayes.panel.read_frame`.
-    outcome, exposure, controls, unit, time, group
-        Names of columns.
+    outcome, exposure, controls, unit, time, group, formula, lags, leads
+        Which columns are meant; see `cbec_bayes.jobs.asked.asked_columns`.
     model
         Name of a panel model, or its TOML file; None for `cbec_bayes.bayes.model.headline.headline`.
     engine
@@ -107,9 +111,11 @@ def fit_file(
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
     convention(ssc)
     options.of(asked_model(model))
+    columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": controls, "unit": unit}
+    columns |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
+    asked = asked_columns(**columns)
     on_progress(Progress("reading the panel"))
-    roles = Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
-    panel = read_panel(file, roles, reading=reading)
+    panel = read_panel(file, asked, reading=reading)
     design = make_design(panel)
     _require_errors(design, file)
     told = _member(model, design)
@@ -129,12 +135,7 @@ def fit_file(
     on_progress(Progress("tables"))
     settings = settings_of(
         file,
-        outcome=outcome,
-        exposure=exposure,
-        controls=controls,
-        unit=unit,
-        time=time,
-        group=group,
+        **columns,
         model=model,
         engine=engine,
         ssc=ssc,

@@ -11,6 +11,7 @@ from typing import Any
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import HEADLINE, HEADLINE_OF_MOMENTS
+from cbec_bayes.jobs.asked import COLUMNS
 from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
@@ -37,6 +38,8 @@ _ASKED = (
     "ssc",
     "seed",
 )
+_FURTHER = ("formula", "lags", "leads")
+"""What says which columns are meant that a fit.json of an earlier version does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def settings_of(
     file: Path,
     *,
     model: str | None,
-    controls: Sequence[str],
+    controls: Sequence[str] = (),
     reading: Reading = READING,
     options: FitOptions = OPTIONS,
     folder: Path | None = None,
@@ -143,10 +146,21 @@ def settings_of(
     """
     options.of(asked_model(model))
     own = None if model is None or model in panel_model_names() else Path(model)
-    held = {"data": seen_from(folder, file), "sha256": file_digest(file), **asked, "controls": list(controls)}
+    held = {
+        "data": seen_from(folder, file),
+        "sha256": file_digest(file),
+        **COLUMNS,
+        **asked,
+        "controls": list(controls),
+    }
     held["model"] = model if own is None else seen_from(folder, own)
     of_model = {"model_sha256": None if own is None else file_digest(own)}
-    return {name: held[name] for name in _ASKED} | of_model | {"reading": reading.as_dict()} | asdict(options)
+    return (
+        {name: held[name] for name in (*_ASKED, *_FURTHER)}
+        | of_model
+        | {"reading": reading.as_dict()}
+        | asdict(options)
+    )
 
 
 def seen_from(folder: Path | None, file: Path) -> str:
@@ -271,7 +285,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
         raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
     settings = {}
     if isinstance(held, dict) and held.keys() >= set(_ASKED):
-        more = {"model_sha256": None, "reading": {}, **_OPTIONS}
+        more = {"model_sha256": None, "reading": {}, **{name: COLUMNS[name] for name in _FURTHER}, **_OPTIONS}
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
@@ -293,15 +307,19 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
     except (InputError, TypeError, AttributeError):
         return False
     seed, controls = held["seed"], held["controls"]
-    words = [held[name] for name in _ASKED if name not in ("seed", "controls", "group", "model")]
-    of_model = (held["model"] or "", held["model_sha256"] or "")
+    words = [held[name] for name in ("data", "sha256", "engine", "ssc")]
+    maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "model", "model_sha256")
+    columns = [held[name] for name in ("outcome", "exposure", "unit", "time")]
+    counts = (seed, held["lags"], held["leads"])
     numbers = [held["prior_scale"], held["ci"], *([] if held["rope"] is None else [held["rope"]])]
     return (
         all(type(value) in (int, float) for value in numbers)
         and type(held["unit_slopes"]) is bool
         and type(held["neighbours"]) is bool
-        and type(seed) is int
+        and all(type(value) is int for value in counts)
         and 0 <= seed <= LARGEST_SEED
         and isinstance(controls, list)
-        and all(isinstance(value, str) for value in (*words, *controls, held["group"] or "", *of_model))
+        and all(isinstance(value, str) for value in (*words, *controls))
+        and all(held[name] is None or isinstance(held[name], str) for name in maybe)
+        and (held["formula"] is not None or None not in columns)
     )

@@ -19,6 +19,8 @@ from cbec_bayes.jobs.moments_file import SEAL
 from cbec_bayes.panel import Roles, read_frame
 from cbec_bayes.panel.bounds import MOST_HELD, plain_batch, require_texts, texts_of
 from cbec_bayes.panel.cells import BLANK_NAMES, Source, row_numbers
+from cbec_bayes.panel.computed import row_values
+from cbec_bayes.panel.formula import Formula
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.folder import spare
@@ -26,6 +28,8 @@ from cbec_bayes.runtime.labels import Origin, fault_of_group, fault_of_name
 from cbec_bayes.runtime.opening import read_bytes, require_file
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 from cbec_bayes.runtime.trial import require_sound
+
+type Asked = Roles | Formula
 
 BATCH = 2**18
 """Rows that are in memory at once where a file can be read in batches."""
@@ -100,16 +104,16 @@ def unreadable(error: Exception, file: Path) -> InputError:
     return InputError(f"not readable as Parquet ({reason})", file=file)
 
 
-def frames_of(piece: Piece, roles: Roles) -> Iterator[pd.DataFrame]:
+def frames_of(piece: Piece, asked: Asked) -> Iterator[pd.DataFrame]:
     """Yield the rows of a piece, batch by batch where its format allows it; the index has their numbers."""
     path = Path(piece.path)
     if piece.row_groups is None:
-        yield read_frame(path, labelled=[name for name in (roles.unit, roles.group) if name is not None])
+        yield read_frame(path, labelled=asked.names)
         return
     file = _parquet(path)
     at = piece.start + 2
     try:
-        names = [name for name in roles.columns if name in file.schema_arrow.names]
+        names = [name for name in asked.columns if name in file.schema_arrow.names]
         require_texts(file, path, names, piece.row_groups)
         for batch in file.iter_batches(BATCH, row_groups=list(piece.row_groups), columns=names):
             frame = plain_batch(batch, path).to_pandas()
@@ -119,20 +123,21 @@ def frames_of(piece: Piece, roles: Roles) -> Iterator[pd.DataFrame]:
         raise unreadable(error, path) from None
 
 
-def gather_piece(roles: Roles, origin: Origin, piece: Piece) -> Gathering:
+def gather_piece(asked: Asked, origin: Origin, piece: Piece) -> Gathering:
     """Gather the moments of a piece; a piece of work for `cbec_bayes.runtime.fanout`."""
-    found = begin(roles, origin)
-    for frame in frames_of(piece, roles):
-        add_frame(found, frame, roles, piece.path)
+    found = begin(asked, origin)
+    for frame in frames_of(piece, asked):
+        add_frame(found, frame, asked, piece.path)
     return found
 
 
-def begin(roles: Roles, origin: Origin) -> Gathering:
-    """Return a gathering that has no rows yet."""
+def begin(asked: Asked, origin: Origin) -> Gathering:
+    """Return a gathering that has no rows yet; a formula whose values are not of one row raises `InputError`."""
+    roles = asked if isinstance(asked, Roles) else asked.of_one_row()
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 
-def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | str | None = None) -> None:
+def add_frame(found: Gathering, frame: pd.DataFrame, asked: Asked, file: Path | str | None = None) -> None:
     """Add a frame's rows; those with a missing cell, or no group, are counted and left out.
 
     Raises
@@ -144,12 +149,12 @@ def add_frame(found: Gathering, frame: pd.DataFrame, roles: Roles, file: Path | 
     if frame.empty:
         return
     source = Source(frame, row_numbers(frame), file)
-    source.require(roles.columns)
-    values = np.column_stack([source.measured(name) for name in roles.measured])
-    periods = source.periods(roles.time)
+    source.require(asked.columns)
+    values = row_values(source, asked)
+    periods = source.periods(asked.time)
     times = periods.times
-    units = _labels(source, roles.unit)
-    groups = None if roles.group is None else _labels(source, roles.group, fault_of_group, required=False)
+    units = _labels(source, asked.unit)
+    groups = None if asked.group is None else _labels(source, asked.group, fault_of_group, required=False)
     kept = ~np.isnan(values).any(axis=1)
     kept &= True if groups is None else np.asarray(groups != "")
     found.dropped += int((~kept).sum())
@@ -195,7 +200,7 @@ def _named(source: Source, column: str, labels: pd.Index, fault_of: Callable[[st
 
 def gather(
     source: Path | str | Iterable[pd.DataFrame],
-    roles: Roles,
+    roles: Asked,
     *,
     origin: Origin = Origin.OBSERVED,
     executor: Executor = SERIAL,
@@ -210,7 +215,8 @@ def gather(
         reads; or frames, of which one is in memory at a time. Rows may come in any order, and a unit's rows in any
         number of pieces.
     roles
-        What the columns are.
+        What the columns are; or a formula, from `cbec_bayes.panel.formula.read_formula`, of which each row alone tells
+        the values.
     origin
         Of the data.
     executor
@@ -250,7 +256,7 @@ def gather(
 
 def prepare_moments(
     source: Path,
-    roles: Roles,
+    roles: Asked,
     *,
     between: bool = True,
     least: int | None = SMALLEST,

@@ -22,6 +22,7 @@ from cbec_bayes.checks.severity import Change, Severity, Slope, numbers_of
 from cbec_bayes.estimands.groups import mixed_slopes, slope_quantities
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_AVERAGE
 from cbec_bayes.runtime.opening import read_json
@@ -108,7 +109,7 @@ def neighbours(
     if found.collapsed is None or found.blocks.gathered is not None:
         return None
     persistent = _persistent(found)
-    asked = [*without_each_term(found.model), *(_instead(found) if persistent > LIKELY else ())]
+    asked = [*without_each_term(found), *(_instead(found) if persistent > LIKELY else ())]
     if not asked:
         return None
     if found.design.n_obs * float(found.blocks.n_coefficients) > MAX_WORK:
@@ -143,15 +144,17 @@ def read_neighbours(folder: Path) -> Neighbours | None:
     return Neighbours(table.reindex(columns=list(COLUMNS)), tuple(map(str, said))) if said else None
 
 
-def without_each_term(model: PanelModel) -> tuple[_Neighbour, ...]:
+def without_each_term(fit: PanelFit) -> tuple[_Neighbour, ...]:
     """Return the member without each of the terms that `neighbours` speaks of, in the order of the sentences."""
-    found = []
+    model, found = fit.model, []
     for key, choice, said in _TERMS:
         default = model.reduced(**{key: str(TERMS[key].default)})
         has = model.choice(key) == choice if choice else model.choice(key) != default.choice(key)
         if has:
             found.append(_Neighbour(said, _named(model, default, [key])))
     keys = [key for key in _OF_GROUPS if model.choice(key) != "off"]
+    if fit.design.period_effects is PeriodEffects.BY_GROUP:  # of the regression that is asked for, and not a term
+        keys = [key for key in keys if key != "group_time_effect"]
     if keys:
         said = f"{' and '.join(_OF_GROUPS[key] for key in keys)} by group"
         found.append(_Neighbour(said, _named(model, model.reduced(**dict.fromkeys(keys, "off")), keys)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
+from cbec_bayes.jobs.asked import columns_of
 from cbec_bayes.jobs.fit_settings import (
     OPTIONS,
     FitOptions,
@@ -21,7 +22,7 @@ from cbec_bayes.jobs.fit_settings import (
     settings_of,
 )
 from cbec_bayes.jobs.inputs import input_hashes
-from cbec_bayes.panel import Roles, load_study_panel, read_panel
+from cbec_bayes.panel import load_study_panel, read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.study import MAIN, PanelSpec, load_study
 from cbec_bayes.runtime.errors import InputError
@@ -198,6 +199,4 @@ def scale_of(spec: PanelSpec) -> str:
 
 
 def _design_of(file: Path, settings: Mapping[str, Any]) -> Design:
-    names = {name: settings[name] for name in ("outcome", "exposure", "unit", "time", "group")}
-    roles = Roles(controls=tuple(settings["controls"]), **names)
-    return make_design(read_panel(file, roles, reading=reading_of(settings)))
+    return make_design(read_panel(file, columns_of(settings), reading=reading_of(settings)))

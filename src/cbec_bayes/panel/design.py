@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cbec_bayes.panel import Panel
+from cbec_bayes.panel.cells import count, some
 from cbec_bayes.panel.identify import explained
-from cbec_bayes.panel.periods import Frequency
+from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.precision import SLACK, norms
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
-from cbec_bayes.panel.within import Array, Codes, TwoWay
+from cbec_bayes.panel.within import Array, Codes, PeriodEffects, TwoWay, period_codes
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
 
 _EPSILON = float(np.finfo(float).eps)
+_CONTROLS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Counts:
     group_units: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Design:
     """Outcome, regressors and codes of a panel.
 
@@ -57,7 +59,9 @@ class Design:
     units, times, groups
         Labels of the codes.
     effects
-        Projection off the unit and time effects of these rows.
+        Projection off the unit and period effects of these rows; its codes of periods are those of the effects.
+    period_effects
+        Which effects of periods there are.
     rounding
         Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
         whatever unit. None where that is not known.
@@ -88,6 +92,16 @@ class Design:
     rounding: Array | None = None
     frequency: Frequency = Frequency.NUMBER
     counted: Counts | None = None
+    period_effects: PeriodEffects = PeriodEffects.COMMON
+
+    @property
+    def effect_names(self) -> str:
+        """What is absorbed, as fixest writes it."""
+        return {
+            PeriodEffects.COMMON: "unit+time",
+            PeriodEffects.NONE: "unit",
+            PeriodEffects.BY_GROUP: "unit+group^time" if self.groups else "unit+time",
+        }[self.period_effects]
 
     @property
     def counts(self) -> Counts:
@@ -131,6 +145,21 @@ class Design:
         """Number of rows."""
         return len(self.y) if self.counted is None else self.counted.n_obs
 
+    def __str__(self) -> str:
+        first, last = (period_text(self.times[at], self.frequency) for at in (0, -1))
+        sizes = [count(self.n_obs, "row"), count(len(self.units), "unit")]
+        sizes.append(f"{count(len(self.times), 'period')} ({first} to {last})")
+        if self.groups:
+            sizes.append(f"{count(len(self.groups), 'group')} ({some(self.groups)})")
+        exposure, *controls = self.terms or ("none",)
+        return (
+            f"Design of {', '.join(sizes)}\n"
+            f"outcome {self.outcome}; exposure {exposure}; controls {some(controls, _CONTROLS_SHOWN) or 'none'}; "
+            f"effects {self.effect_names}; origin: {self.origin}"
+        )
+
+    __repr__ = __str__
+
     def keeping(self, terms: Sequence[str]) -> Design:
         """Return the design with some of its regressors, in the order given."""
         for term in terms:
@@ -170,7 +199,7 @@ class Design:
             units=units,
             times=times,
             groups=groups,
-            effects=TwoWay(unit, time),
+            effects=TwoWay(unit, period_codes(time, group, self.period_effects)),
         )
 
 
@@ -179,7 +208,8 @@ def exact_groups(design: Design) -> tuple[str, ...]:
     if design.group is None or design.counted is not None:
         return ()
     rows = [design.group == g for g in range(len(design.groups))]
-    exact = [explained(design.y[own], design.x[own], design.unit[own], design.time[own]) for own in rows]
+    time = period_codes(design.time, design.group, design.period_effects)
+    exact = [explained(design.y[own], design.x[own], design.unit[own], time[own]) for own in rows]
     return tuple(label for label, is_exact in zip(design.groups, exact, strict=True) if is_exact)
 
 
@@ -204,7 +234,8 @@ def make_design(panel: Panel) -> Design:
         units=panel.units,
         times=panel.times,
         groups=panel.groups,
-        effects=TwoWay(panel.unit_codes, panel.time_codes),
+        effects=TwoWay(panel.unit_codes, panel.effect_codes),
+        period_effects=panel.period_effects,
         origin=panel.origin,
         frequency=panel.frequency,
         rounding=norms(x) / np.maximum(np.linalg.norm(x, axis=0), np.finfo(float).tiny),

@@ -32,7 +32,9 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 
-def unidentified(values: Array, names: Sequence[str], unit: Codes, time: Codes) -> list[tuple[str, str]]:
+def unidentified(
+    values: Array, names: Sequence[str], unit: Codes, time: Codes, *, alike: str = "all units"
+) -> list[tuple[str, str]]:
     """Name the columns whose slopes two-way effects leave unidentified, as far as the numbers are precise.
 
     Parameters
@@ -43,6 +45,8 @@ def unidentified(values: Array, names: Sequence[str], unit: Codes, time: Codes) 
         The k columns.
     unit, time
         Codes, shape (n,); holes are allowed.
+    alike
+        Who has the effects of periods in common, in words.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def unidentified(values: Array, names: Sequence[str], unit: Codes, time: Codes) 
     for k, name in enumerate(names):
         if not varies[k]:
             up_to = _UP_TO if size[k] > exact[k] else ""
-            how = _how(values[:, k], nothing[k], unit, time)
+            how = _how(values[:, k], nothing[k], unit, time).format(alike=alike)
             found.append((name, f"'{name}' {_IMPRECISE if imprecise[k] and not up_to else how + up_to}"))
     kept = np.flatnonzero(varies)
     together, rounded = _dependent(left[:, kept] / size[kept], exact[kept] / size[kept], rough[kept] / size[kept])
@@ -123,7 +127,7 @@ def _how(values: Array, nothing: float, unit: Codes, time: Codes) -> str:
     if explained_by(unit):
         return "does not vary over time within any unit"
     if explained_by(time):
-        return "is the same for all units in each period"
+        return "is the same for {alike} in each period"
     return "is the sum of a unit and a period effect, and does not vary beyond them"
 
 

@@ -16,13 +16,20 @@ from cbec_bayes.panel.within import Array, Codes
 FEW_CLUSTERS = 10
 """Below this many units, clustered standard errors are said to be unreliable."""
 
+SMALL_COUNT = 10
+"""Whole numbers of which the least is below this are so near to zero that a linear model of counts is doubtful."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCodes:
-    """Unit, period and group of every row: codes of shape (n,), and the labels that they are positions of."""
+    """Unit, period and group of every row: codes of shape (n,), and the labels that they are positions of.
+
+    `effect` has the codes of the effects of periods, which may be other ones than those of periods.
+    """
 
     unit: Codes
     time: Codes
+    effect: Codes
     group: Codes
     units: tuple[str, ...]
     times: tuple[float, ...]
@@ -57,6 +64,7 @@ def describe(
         *look_alike(codes.units, "units"),
         *look_alike(codes.groups, "groups"),
         *_clusters(codes),
+        *_kind(*outcome),
         *_outcomes(codes, *outcome, regressors),
         *_slopes(codes, regressors, names),
         *_changes(n_dropped, n_filled),
@@ -104,13 +112,24 @@ def _clusters(codes: RowCodes) -> list[str]:
     return notes
 
 
+def _kind(name: str, y: Array) -> list[str]:
+    """Say what slopes of an outcome mean that is no measurement: one of zeros and ones, or of small counts."""
+    if set(np.unique(y)) == {0.0, 1.0}:
+        return [
+            f"'{name}' is 0 or 1: slopes are those of a linear probability model, which may predict below 0 and above 1"
+        ]
+    if np.all((y == np.round(y)) & (y >= 0)) and y.min() < SMALL_COUNT:
+        return [f"'{name}' has whole numbers near 0, as counts are: consider its logarithm or a Poisson regression"]
+    return []
+
+
 def _outcomes(codes: RowCodes, name: str, y: Array, x: Array) -> list[str]:
     """Say in which groups the outcome has no errors, so that their own regressions have no standard errors."""
     notes = []
     sizes = _units_of(codes) if len(codes.groups) > 1 else {}
     for g, group in enumerate(codes.groups if sizes else ()):
         rows = codes.group == g
-        unit, time = codes.unit[rows], codes.time[rows]
+        unit, time = codes.unit[rows], codes.effect[rows]
         if sizes[group] == 1:
             continue
         for _, sentence in unidentified(y[rows, None], [name], unit, time):
@@ -129,7 +148,7 @@ def _outcomes(codes: RowCodes, name: str, y: Array, x: Array) -> list[str]:
 
 def _slopes(codes: RowCodes, values: Array, names: Sequence[str]) -> list[str]:
     notes = []
-    unit, time, group = codes.unit, codes.time, codes.group
+    unit, time, group = codes.unit, codes.effect, codes.group
     grouped = len(codes.groups) > 1
     sizes = _units_of(codes) if grouped else {}
     for g, name in enumerate(codes.groups if grouped else ("",)):
@@ -146,7 +165,7 @@ def _slopes(codes: RowCodes, values: Array, names: Sequence[str]) -> list[str]:
 def _changes(n_dropped: int, n_filled: int) -> list[str]:
     notes = []
     if n_dropped:
-        notes.append(f"{count(n_dropped, 'row')} of the input dropped for missing cells (see the ledger)")
+        notes.append(f"{count(n_dropped, 'row')} of the input dropped for missing values (see the ledger)")
     if n_filled:
         notes.append(f"{count(n_filled, 'cell')} filled by interpolation (see the ledger)")
     return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
@@ -14,12 +14,18 @@ from cbec_bayes.panel.cells import count
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
+from cbec_bayes.panel.within import PeriodEffects, period_codes
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import FROM_OBSERVED, Origin, fault_of_name
 
 Codes = NDArray[np.intp]
 
 _SHOWN = 5  # rows in a notebook
+
+
+def least_observed(origins: Iterable[Origin]) -> Origin:
+    """Return the origin that is farthest from observation; each must be one of a panel."""
+    return max(origins, key=FROM_OBSERVED.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +36,10 @@ class Roles:
     ----------
     outcome, exposure
         Numeric columns: what is explained, and the regressor of interest.
-    controls
-        Further regressors.
     unit, time
         Columns that together name a row.
+    controls
+        Further regressors, if there are any.
     group
         Column that sorts units into groups, if there are groups.
 
@@ -45,9 +51,9 @@ class Roles:
 
     outcome: str
     exposure: str
-    controls: tuple[str, ...]
     unit: str
     time: str
+    controls: tuple[str, ...] = ()
     group: str | None = None
 
     def __post_init__(self) -> None:
@@ -85,6 +91,16 @@ class Roles:
         return (self.outcome, *self.regressors)
 
     @property
+    def numeric(self) -> tuple[str, ...]:
+        """The columns that are read as numbers: the measured ones."""
+        return self.measured
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that hold names: they stay text as it is written."""
+        return (self.unit, *((self.group,) if self.group is not None else ()))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """All columns, in the order a panel has them: unit, time, group, outcome, exposure, controls."""
         return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.measured)
@@ -94,7 +110,7 @@ class Roles:
         return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Panel:
     """A validated long table, balanced or not. Made by `make_panel`, which says what is guaranteed.
 
@@ -118,6 +134,8 @@ class Panel:
         Those of the notes that are of the input and not of the rows: they stay whatever rows are taken.
     frequency
         How often a period comes: what the numbers of `times` count, see `cbec_bayes.panel.periods`.
+    period_effects
+        Which effects of periods its regressions have.
     """
 
     frame: pd.DataFrame
@@ -128,6 +146,7 @@ class Panel:
     filled: pd.DataFrame
     told: tuple[str, ...] = ()
     frequency: Frequency = Frequency.NUMBER
+    period_effects: PeriodEffects = PeriodEffects.COMMON
 
     @property
     def n_obs(self) -> int:
@@ -177,9 +196,15 @@ class Panel:
         return pd.factorize(self.frame[self.roles.group])[0]
 
     @property
+    def effect_codes(self) -> Codes:
+        """Codes of the effects of periods, shape (n,); see `cbec_bayes.panel.within.period_codes`."""
+        group = None if self.roles.group is None else self.group_codes
+        return period_codes(self.time_codes, group, self.period_effects)
+
+    @property
     def origin(self) -> Origin:
         """The origin of the panel: that of its least observed column."""
-        return max((self.origins[name] for name in self.roles.measured), key=FROM_OBSERVED.index)
+        return least_observed(self.origins[name] for name in self.roles.measured)
 
     def of_group(self, group: str) -> Panel:
         """Return the panel of one group with the whole ledger; its own notes say what it cannot estimate."""
@@ -215,6 +240,7 @@ class Panel:
         codes = RowCodes(
             unit=self.unit_codes,
             time=self.time_codes,
+            effect=self.effect_codes,
             group=self.group_codes,
             units=self.units,
             times=self.times,
@@ -253,3 +279,5 @@ class Panel:
         if roles.group is not None:
             lines.insert(1, f"groups ({roles.group}): {', '.join(self.groups)}")
         return "\n".join([*lines, *(f"- {note}" for note in self.notes)])
+
+    __repr__ = __str__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.panel.alike import stored_as_numbers
-from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, whole_if_possible
+from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, some, whole_if_possible
+from cbec_bayes.panel.computed import Computed, Lost, computed_of
 from cbec_bayes.panel.delimited import TOLD
+from cbec_bayes.panel.formula import Formula
 from cbec_bayes.panel.groups import groups_by_column, groups_by_scheme
 from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.interpolate import Interpolation, interpolate
@@ -21,15 +23,16 @@ from cbec_bayes.panel.periods import NAMES, Frequency, Periods, period_text
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.reading import DROP, READING, Reading
 from cbec_bayes.panel.regions import Scheme
-from cbec_bayes.panel.table import Panel, Roles
+from cbec_bayes.panel.table import Panel, Roles, least_observed
 from cbec_bayes.panel.where import rows_where
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
 
 
 def read_panel(
     path: Path | str,
-    roles: Roles,
+    roles: Roles | Formula,
     *,
     reading: Reading = READING,
     origins: Mapping[str, Origin] | None = None,
@@ -37,14 +40,13 @@ def read_panel(
     fill: Interpolation | None = None,
 ) -> Panel:
     """Read a file with `read_frame` and make a panel of it with `make_panel`; messages name the file."""
-    names = [name for name in (roles.unit, roles.group) if name is not None]
-    frame = read_frame(path, labelled=names, reading=reading)
+    frame = read_frame(path, labelled=roles.names, reading=reading)
     return make_panel(frame, roles, reading=reading, origins=origins, groups=groups, fill=fill, file=path)
 
 
 def make_panel(
     frame: pd.DataFrame,
-    roles: Roles,
+    roles: Roles | Formula,
     *,
     reading: Reading = READING,
     origins: Mapping[str, Origin] | None = None,
@@ -57,10 +59,11 @@ def make_panel(
     Parameters
     ----------
     frame
-        One row per unit and period, in any order. An integer index named ``row`` holds the row numbers of the source
-        (`read_frame` makes it); otherwise rows are counted as in a spreadsheet, the first being row 2.
+        One row per unit and period, in any order; these are columns, or the levels of its index. An integer index named
+        ``row`` holds the row numbers of the source (`read_frame` makes it); otherwise rows are counted as in a
+        spreadsheet, the first being row 2.
     roles
-        What the columns are.
+        What the columns are; or a formula of them, from `cbec_bayes.panel.formula.read_formula`.
     reading
         What is said of the table: conditions on rows, codes of missing cells, how often a period comes, the group of a
         unit that changes it, what becomes of controls that others explain.
@@ -87,7 +90,7 @@ def make_panel(
         effects are removed.
     """
     as_read = frame.attrs.get(TOLD, ())
-    frame, met = _rows_met(_with_tidy_columns(frame), reading.where, file)
+    frame, met = _rows_met(_with_tidy_columns(_with_index_as_columns(frame, roles)), reading.where, file)
     by_scheme = groups if roles.group is None or roles.group not in frame.columns else None
     if by_scheme is not None and roles.group is None:
         roles = replace(roles, group=by_scheme.name)
@@ -96,6 +99,9 @@ def make_panel(
     units, periods = source.keys(roles.unit, roles.time, reading.frequency)
     times = periods.times
     told = (*as_read, *met, *_told(source, roles, periods))
+    computed = computed_of(source, roles, units, periods)
+    origins = _origins(origins, roles, computed.roles, frame, file)
+    roles = computed.roles
     table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
     if roles.group is not None:
         grouped = (
@@ -105,16 +111,15 @@ def make_panel(
         )
         table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
         told += grouped.told
-    for column in roles.measured:
-        table[column] = source.measured(column)
+    for column, values in computed.columns.items():
+        table[column] = values
     table.index = pd.Index(source.rows, name=ROW)
 
     given = table
     table, fills = _filled(table, roles, fill, periods.frequency, file)
-    needed = [*([roles.group] if roles.group is not None else []), *roles.measured]
-    missing = table[needed].isna()
-    kept = ~missing.any(axis=1).to_numpy()
-    ledger = _with_periods(_ledger(fills, table, roles, missing, kept), periods.frequency)
+    lost = _lost(table, roles, computed)
+    kept = ~np.logical_or.reduce([one.rows for one in lost])
+    ledger = _with_periods(_ledger(fills, table, roles, lost), periods.frequency)
     order = np.lexsort((times, pd.factorize(np.array(units, dtype=object))[0]))
     order = order[kept[order]]
     measured = list(roles.measured)
@@ -123,13 +128,26 @@ def make_panel(
         roles=roles,
         ledger=ledger,
         notes=(),
-        origins=_origins(origins, roles, frame, file),
+        origins=origins,
         filled=given[measured].isna().iloc[order].reset_index(drop=True),
         told=told,
         frequency=periods.frequency,
+        period_effects=computed.period_effects,
     )
     _check_size(panel, ledger, file)
-    return _identified(panel, reading.collinearity, file).annotated()
+    return _identified(panel, computed.categories, reading.collinearity, file).annotated()
+
+
+def _with_index_as_columns(frame: pd.DataFrame, roles: Roles | Formula) -> pd.DataFrame:
+    """Return a table with the levels of an index of units and periods as columns, by their own names or those asked."""
+    if not isinstance(frame.index, pd.MultiIndex):
+        return frame
+    named = [level for level in frame.index.names if level is not None]
+    if not named and frame.index.nlevels == 2:
+        named = [roles.unit, roles.time]
+        frame = frame.set_axis(frame.index.set_names(named), axis=0)
+    absent = [level for level in named if level not in frame.columns]
+    return (frame.reset_index(level=absent) if absent else frame).reset_index(drop=True)
 
 
 def _with_tidy_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -151,12 +169,12 @@ def _rows_met(frame: pd.DataFrame, where: str | None, file: Path | str | None) -
     return numbered[rows], (f"{int(rows.sum())} of {len(rows)} rows meet --where {where}",)
 
 
-def _told(source: Source, roles: Roles, periods: Periods) -> tuple[str, ...]:
+def _told(source: Source, roles: Roles | Formula, periods: Periods) -> tuple[str, ...]:
     """Return sentences on how the input is stored that no row of the panel shows any more."""
     frame = source.frame
-    names = [name for name in (roles.unit, roles.group) if name is not None and name in frame.columns]
+    names = [name for name in roles.names if name in frame.columns]
     stored = [sentence for name in names for sentence in stored_as_numbers(frame[name], name)]
-    words = {name: " and ".join(source.words(name)) for name in roles.measured if source.words(name)}
+    words = {name: " and ".join(source.words(name)) for name in roles.numeric if source.words(name)}
     stored += [f"'{name}' has {said}, taken as 1 and 0" for name, said in words.items()]
     if source.missing:
         coded = {name: int(source.coded(name).sum()) for name in roles.columns if name in frame.columns}
@@ -164,6 +182,7 @@ def _told(source: Source, roles: Roles, periods: Periods) -> tuple[str, ...]:
         stored.append(
             f"cells that are {' or '.join(source.missing)} are missing (--missing): {listed or 'there are none'}"
         )
+    stored += [] if isinstance(roles, Roles) else roles.told
     if periods.frequency is Frequency.NUMBER:
         return tuple(stored)
     ends = " to ".join(period_text(time, periods.frequency) for time in (periods.times.min(), periods.times.max()))
@@ -178,13 +197,21 @@ def _with_periods(ledger: pd.DataFrame, frequency: Frequency) -> pd.DataFrame:
 
 
 def _origins(
-    origins: Mapping[str, Origin] | None, roles: Roles, frame: pd.DataFrame, file: Path | str | None
+    origins: Mapping[str, Origin] | None,
+    asked: Roles | Formula,
+    roles: Roles,
+    frame: pd.DataFrame,
+    file: Path | str | None,
 ) -> dict[str, Origin]:
+    """Return where each measured column comes from; of a formula, each from where the least observed column does."""
     given = origins or {}
     for column in given:
         if column not in frame.columns:
             known = [str(name) for name in frame.columns]
             raise InputError(f"an origin is given for no column; {suggest(column, known)}", file=file, column=column)
+    if isinstance(asked, Formula):
+        worst = least_observed(Origin(given.get(name, Origin.OBSERVED)) for name in asked.columns)
+        return dict.fromkeys(roles.measured, worst)
     return {name: Origin(given.get(name, Origin.OBSERVED)) for name in roles.measured}
 
 
@@ -199,17 +226,24 @@ def _filled(
     return interpolate(table, unit=roles.unit, time=roles.time, columns=columns, edges=edges, frequency=frequency)
 
 
-def _ledger(
-    fills: pd.DataFrame, table: pd.DataFrame, roles: Roles, missing: pd.DataFrame, kept: np.ndarray
-) -> pd.DataFrame:
+def _lost(table: pd.DataFrame, roles: Roles, computed: Computed) -> list[Lost]:
+    """Return which rows are left out, and why: those without a group, and those without a number."""
+    found = [] if roles.group is None else [roles.group]
+    found += [] if computed.lost else roles.measured
+    missing = [Lost(name, table[name].isna().to_numpy(), f"{roles.role(name)} '{name}' is missing") for name in found]
+    return [*missing, *computed.lost]
+
+
+def _ledger(fills: pd.DataFrame, table: pd.DataFrame, roles: Roles, lost: Sequence[Lost]) -> pd.DataFrame:
     """Join what was filled, in rows that are kept, with the rows that are dropped."""
     rows = table.index.to_numpy()
-    entries = list(fills[fills["row"].isin(rows[kept])].itertuples(index=False, name=None))
-    for i in np.flatnonzero(~kept):
-        lacking = [name for name in missing.columns if missing[name].iloc[i]]
-        reason = "; ".join(f"{roles.role(name)} '{name}' is missing" for name in lacking)
+    gone = np.logical_or.reduce([one.rows for one in lost])
+    entries = list(fills[fills["row"].isin(rows[~gone])].itertuples(index=False, name=None))
+    for i in np.flatnonzero(gone):
+        why = list(dict.fromkeys((one.column, one.reason) for one in lost if one.rows[i]))
         unit, time = table[roles.unit].iloc[i], table[roles.time].iloc[i]
-        entries.append((int(rows[i]), unit, time, lacking[0], "dropped", math.nan, reason))
+        reason = "; ".join(reason for _, reason in why)
+        entries.append((int(rows[i]), unit, time, why[0][0], "dropped", math.nan, reason))
     return ledger_of(entries)
 
 
@@ -227,18 +261,22 @@ def _check_size(panel: Panel, ledger: pd.DataFrame, file: Path | str | None) -> 
         raise InputError(f"every unit is seen once{after}; slopes need units seen in two periods", file=file)
 
 
-def _identified(panel: Panel, collinearity: str, file: Path | str | None) -> Panel:
+def _identified(panel: Panel, categories: Collection[str], collinearity: str, file: Path | str | None) -> Panel:
     """Return a panel whose regressors all have slopes, without controls that others explain where these may be dropped.
+
+    Columns that stand for categories may always be: nobody has asked for the slope of one.
 
     Raises
     ------
     InputError
         The outcome does not vary; a regressor that may not be dropped has no slope.
     """
-    unit, time, roles = panel.unit_codes, panel.time_codes, panel.roles
+    unit, time, roles = panel.unit_codes, panel.effect_codes, panel.roles
+    alike = "all units of a group" if panel.period_effects is PeriodEffects.BY_GROUP else "all units"
 
     def found(columns: tuple[str, ...]) -> list[tuple[str, str]]:
-        return unidentified(panel.frame[list(columns)].to_numpy(dtype=float), columns, unit, time)
+        values = panel.frame[list(columns)].to_numpy(dtype=float)
+        return unidentified(values, columns, unit, time, alike=alike)
 
     for column, sentence in found((roles.outcome,)):
         raise InputError(f"{sentence}; there is nothing to explain", file=file, column=column)
@@ -247,9 +285,16 @@ def _identified(panel: Panel, collinearity: str, file: Path | str | None) -> Pan
     while wrong := found(tuple(name for name in roles.regressors if name not in lost)):
         for column, sentence in wrong:
             control = roles.role(column) == "control"
+            if column in categories:
+                lost.append(column)
+                continue
             if collinearity != DROP or not control:
                 advice = "; --collinearity drop leaves it out" if control else ""
                 raise InputError(f"{sentence}; its slope cannot be estimated{advice}", file=file, column=column)
             lost.append(column)
             told.append(f"{sentence}, and is left out (--collinearity drop)")
+    of_categories = [name for name in lost if name in categories]
+    if of_categories:
+        few = f"{count(len(of_categories), 'column')} of categories ({some(of_categories)})"
+        told.append(f"effects or other regressors explain {few}: left out")
     return panel.without(lost, told) if lost else panel

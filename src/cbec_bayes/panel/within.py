@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,33 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 _RANK_TOLERANCE = 1e-10
+
+
+class PeriodEffects(StrEnum):
+    """Which effects of periods a regression has: of all rows, none, or of each group by itself."""
+
+    COMMON = "common"
+    NONE = "none"
+    BY_GROUP = "by_group"
+
+
+def period_codes(time: Codes, group: Codes | None, effects: PeriodEffects) -> Codes:
+    """Return the codes of the effects of periods, shape (n,), from 0 without holes.
+
+    Parameters
+    ----------
+    time, group
+        Codes of periods and of groups, shape (n,); without groups, effects by group are those of all rows.
+    effects
+        Which there are; where there are none, all rows have one code, which the unit effects span.
+    """
+    if effects is PeriodEffects.NONE:
+        return np.zeros_like(time)
+    if effects is PeriodEffects.COMMON or group is None:
+        return time
+    both = group * (int(time.max(initial=-1)) + 1) + time
+    codes: Codes = np.unique(both, return_inverse=True)[1].astype(np.intp)
+    return codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +116,7 @@ class TwoWay:
         schur -= np.asarray((counts @ sparse.diags_array(1 / sizes) @ counts.T).todense())
         values, vectors = np.linalg.eigh(schur)
         kept = values > _RANK_TOLERANCE * values.max(initial=1.0)
+        kept &= len(schur) > 1  # one period alone is spanned by the units, and what is left is rounding
         basis = vectors[:, kept]
         solve = (basis / values[kept]) @ basis.T
         return _Elimination(sum_large, sum_small, sizes, solve, len(sizes) + int(kept.sum()))

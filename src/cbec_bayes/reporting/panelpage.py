@@ -19,6 +19,7 @@ from cbec_bayes.jobs.report import ReportedFit, report_fit
 from cbec_bayes.jobs.specifications import COMMAND
 from cbec_bayes.jobs.specifications import FILES as TABLES
 from cbec_bayes.panel import Panel
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
 from cbec_bayes.reporting.files import TABLE_FILES, figure_files, table_files
@@ -63,6 +64,7 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         outcome=design.outcome,
         exposure=design.terms[0],
         model=fitted.fit.model,
+        period_effects=_period_effects(fitted),
         origin=design.origin,
         n_obs=design.n_obs,
         n_units=len(design.units),
@@ -93,6 +95,16 @@ def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
         **({} if specified is None else specified.files() | curves),
         **table_files(tables),
     }
+
+
+def _period_effects(fitted: FittedPanel) -> str:
+    """Say which effects of periods the model has."""
+    match fitted.fit.design.period_effects:
+        case PeriodEffects.NONE:
+            return "none"
+        case PeriodEffects.BY_GROUP:
+            return "fixed, of each group"
+    return fitted.fit.model.choice("time_effect")
 
 
 def _forest(fitted: FittedPanel) -> str:

@@ -156,7 +156,7 @@ def _estimands_table(fitted: FittedPanel, digits: int) -> ReportTable:
     estimands, options = fitted.estimands, fitted.options
     half = number(estimands["rope_half_width"].iloc[0], digits)
     source = (
-        "a tenth of the ratio of the standard deviations that unit and period effects leave of outcome and exposure"
+        "a tenth of the ratio of the standard deviations that the effects leave of outcome and exposure"
         if options.rope is None
         else "as was asked for"
     )

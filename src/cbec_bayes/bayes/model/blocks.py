@@ -20,7 +20,7 @@ from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.moments.unit_directions import Direction, Directions, directions_of
 from cbec_bayes.panel.design import Counts, Design
-from cbec_bayes.panel.within import Array, TwoWay, means_by
+from cbec_bayes.panel.within import Array, PeriodEffects, TwoWay, means_by
 from cbec_bayes.runtime.errors import InputError
 
 FLAT = Prior("flat", {})
@@ -240,7 +240,9 @@ def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
     design = replace(design, outcome=stored(design.outcome), terms=tuple(map(stored, design.terms)))
     if len(design.groups) < 2:
         chosen, design = chosen.without_groups(), replace(design, group=None, groups=())
-    return make_blocks(design, chosen)
+        if design.period_effects is PeriodEffects.BY_GROUP:
+            design = replace(design, period_effects=PeriodEffects.COMMON)
+    return make_blocks(design, chosen.with_period_effects(design.period_effects))
 
 
 def blocks_of_moments(gathered: PanelMoments, model: str | PanelModel) -> Blocks:

@@ -13,7 +13,7 @@ from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.terms import TERMS
 from cbec_bayes.panel.design import Design, exact_groups
 from cbec_bayes.panel.spread import COLLINEAR
-from cbec_bayes.panel.within import means_by
+from cbec_bayes.panel.within import PeriodEffects, means_by
 
 ROWS = 3
 """Rows of a unit from which on it tells more than its level and one change: a trend, a slope, a correlation."""
@@ -77,12 +77,16 @@ def carried(model: PanelModel, design: Design) -> Carried:
     - A spread by group: `CHANGES` rows in each group, one less for each of its units; and errors in each.
     """
     facts, found, said = _Facts(design), model, []
+    if design.period_effects is not PeriodEffects.COMMON and found.choice("time_effect") != "fixed":
+        found = found.reduced(time_effect="fixed")
+        said.append("A spread of effects of periods is left out: the regression asked for says which there are.")
     for key, needs in _NEEDS.items():
         choice, term = found.choice(key), TERMS[key]
         assert term.default is not None
         if choice == term.default:
             continue
         reason = _without_groups(design) if term.without_groups(choice) != choice else ""
+        reason = reason or (_of_regression(design, choice) if key == "group_time_effect" else "")
         if choice != "fixed" and not reason:
             reason = next((reason for need in needs if (reason := need(facts, choice))), "")
         if reason:
@@ -122,6 +126,15 @@ class _Facts:
         when = np.asarray(self.design.times, dtype=float)[self.design.time]
         order = np.lexsort((when, self.design.unit))
         return np.asarray(np.diff(when[order])[np.diff(self.design.unit[order]) == 0])
+
+
+def _of_regression(design: Design, choice: str) -> str:
+    """Say why effects of groups in periods are what the regression that was asked for has, and not a model's."""
+    if design.period_effects is PeriodEffects.NONE:
+        return "the regression asked for has no effects of periods"
+    if design.period_effects is PeriodEffects.BY_GROUP and choice != "fixed":
+        return "the regression asked for has flat ones in their place"
+    return ""
 
 
 def _without_groups(design: Design) -> str:

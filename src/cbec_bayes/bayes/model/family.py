@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from cbec_bayes.bayes.model.likelihoods import NORMAL, Likelihood, Residuals, residuals_of
 from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
 from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols, scales_between
+from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.toml import (
     Text,
@@ -139,6 +140,12 @@ class PanelModel:
     def without_groups(self) -> PanelModel:
         """Return what the member reduces to where a panel has no groups, or one: the common slope."""
         return self.reduced(**self._choices_without_groups())
+
+    def with_period_effects(self, effects: PeriodEffects) -> PanelModel:
+        """Return what the member is where a regression has no effects of periods, or flat ones of each group."""
+        if effects is PeriodEffects.COMMON:
+            return self
+        return self.reduced(time_effect="fixed", group_time_effect="off" if effects is PeriodEffects.NONE else "fixed")
 
     def reduced(self, **choices: str) -> PanelModel:
         """Return the member with other choices of some terms, and without the priors of scales that it loses."""

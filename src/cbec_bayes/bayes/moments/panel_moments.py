@@ -21,7 +21,7 @@ ALONE = ""
 """Label of the group of a panel without groups."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PanelMoments:
     """Closed moments of a panel: of q = 1 + K columns (outcome, then regressors) and T period indicators, p = q + T.
 
@@ -119,6 +119,8 @@ class PanelMoments:
             f"outcome {self.outcome}; regressors {some(self.terms)}; {groups}"
             f"{self.dropped} rows with missing cells left out; origin: {self.origin}"
         )
+
+    __repr__ = __str__
 
     def __add__(self, other: PanelMoments) -> PanelMoments:
         """Return the moments of two panels without a unit in common, which nothing in them can tell."""

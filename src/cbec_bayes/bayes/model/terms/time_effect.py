@@ -12,6 +12,7 @@ from cbec_bayes.bayes.model.terms.mundlak import mundlak, period_means, regresso
 from cbec_bayes.bayes.model.terms.term import Choices, EffectTerm, Parameter
 from cbec_bayes.bayes.moments.columns import Column, GroupColumns
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import PeriodEffects
 
 
 class TimeEffect(EffectTerm):
@@ -24,7 +25,9 @@ class TimeEffect(EffectTerm):
 
     def blocks(self, design: Design, choices: Choices) -> tuple[Block, ...]:
         """Return the Mundlak terms and the effects."""
-        found = []
+        found: list[Block] = []
+        if design.period_effects is PeriodEffects.NONE:
+            return ()
         if choices[self.key] == "correlated":
             found.append(mundlak(design, choices, "time", design.time))
         if choices["group_time_effect"] != "fixed":

@@ -1,0 +1,69 @@
+"""Which columns a user asks for: by options, or by a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cbec_bayes.panel import Roles
+from cbec_bayes.panel.formula import Formula, formula_of_roles, read_formula
+from cbec_bayes.runtime.errors import InputError
+
+COLUMNS: Mapping[str, Any] = {
+    "outcome": None,
+    "exposure": None,
+    "controls": (),
+    "unit": None,
+    "time": None,
+    "group": None,
+    "formula": None,
+    "lags": 0,
+    "leads": 0,
+}
+"""What says which columns are meant, and what each is where it is not given."""
+
+
+def asked_columns(
+    *,
+    outcome: str | None = None,
+    exposure: str | None = None,
+    controls: Sequence[str] = (),
+    unit: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    formula: str | None = None,
+    lags: int = 0,
+    leads: int = 0,
+) -> Roles | Formula:
+    """Return the columns that options name.
+
+    Parameters
+    ----------
+    outcome, exposure, controls, unit, time, group
+        Columns; with a formula, the exposure is one of its regressors, and unit and time are two of its effects.
+    formula
+        See `cbec_bayes.panel.formula.read_formula`.
+    lags, leads
+        How many of the exposure stand beside it.
+
+    Raises
+    ------
+    InputError
+        A column that is needed is not named, or one is named twice; the formula cannot be read.
+    """
+    if formula is not None:
+        twice = [name for name, value in {"--outcome": outcome, "--controls": controls}.items() if value]
+        if twice:
+            raise InputError(f"the formula names these already: leave out {', '.join(twice)}")
+        return read_formula(formula, exposure=exposure, unit=unit, time=time, group=group, lags=lags, leads=leads)
+    if outcome is None or exposure is None or unit is None or time is None:
+        named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
+        lacking = ", ".join(name for name, value in named.items() if value is None)
+        raise InputError(f"missing option {lacking}; or give --formula")
+    roles = Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
+    return formula_of_roles(roles, lags=lags, leads=leads) if lags or leads else roles
+
+
+def columns_of(settings: Mapping[str, Any]) -> Roles | Formula:
+    """Return the columns that fit.json names; errors as `asked_columns`."""
+    return asked_columns(**{name: settings.get(name, default) for name, default in COLUMNS.items()})

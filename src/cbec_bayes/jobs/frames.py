@@ -1,0 +1,89 @@
+"""A fit from Python: of a design, of a panel, or of a formula and a frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cbec_bayes.bayes import fit as engines
+from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.bayes.moments.panel_moments import PanelMoments
+from cbec_bayes.panel import Panel, make_panel, read_panel
+from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.panel.formula import Formula, read_formula
+from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.runtime.errors import InputError
+
+
+def fit(
+    what: Design | PanelMoments | Panel | Formula | str,
+    model: str | PanelModel | None = None,
+    *,
+    data: pd.DataFrame | Path | str | None = None,
+    exposure: str | None = None,
+    unit: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    reading: Reading = READING,
+    **sampling: Any,
+) -> PanelFit:
+    """Fit a member of the family.
+
+    Parameters
+    ----------
+    what
+        A formula, as ``"log(y) ~ x + log(z) + i(sector) | firm + year"``, see `cbec_bayes.read_formula`; a panel; its
+        design, from `cbec_bayes.make_design`; or its moments, from `cbec_bayes.gather`.
+    model
+        A model or the name of one; see `cbec_bayes.bayes.model.family`. Default `robust` as far as the panel carries
+        it, and `partial_pooling` of moments; see `cbec_bayes.bayes.model.headline`.
+    data
+        Of a formula: a frame, or a file. Units and periods that the formula does not name are those of its index.
+    exposure, unit, time, group
+        Of a formula; see `cbec_bayes.read_formula`.
+    reading
+        How the data is to be read; see `cbec_bayes.panel.Reading`.
+    **sampling
+        ``engine``, ``draws``, ``chains``, ``seed`` and ``on_progress``, as in `cbec_bayes.bayes.fit.fit`.
+
+    Returns
+    -------
+    PanelFit
+        Its gates are not yet enforced: call ``fit.diagnostics.require()``.
+
+    Raises
+    ------
+    InputError
+        The formula or the data cannot be used; a slope is not identified; the engine cannot carry the model.
+    GateError
+        The posterior of the scales has no mode.
+    """
+    given = {"data": data, "exposure": exposure, "unit": unit, "time": time, "group": group}
+    if isinstance(what, str):
+        unit, time = _of_index(data, unit, time)
+        what = read_formula(what, exposure=exposure, unit=unit, time=time, group=group)
+        given = {}
+    if isinstance(what, Formula):
+        named = [name for name, value in given.items() if value is not None and name != "data"]
+        if named:
+            raise InputError(f"the formula is read already, and says what {', '.join(named)} would say")
+        if data is None:
+            raise InputError("a formula needs its data: fit(formula, data=frame)")
+        if isinstance(data, pd.DataFrame):
+            what = make_panel(data, what, reading=reading)
+        else:
+            what = read_panel(data, what, reading=reading)
+    elif any(value is not None for value in given.values()):
+        raise InputError("data, exposure, unit, time and group are of a formula, and there is none")
+    return engines.fit(make_design(what) if isinstance(what, Panel) else what, model, **sampling)
+
+
+def _of_index(data: object, unit: str | None, time: str | None) -> tuple[str | None, str | None]:
+    """Return units and periods as they are named, or as the levels of a frame's index are."""
+    if not isinstance(data, pd.DataFrame) or not isinstance(data.index, pd.MultiIndex) or data.index.nlevels != 2:
+        return unit, time
+    first, second = (None if name is None else str(name) for name in data.index.names)
+    return unit or first, time or second

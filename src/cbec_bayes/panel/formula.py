@@ -1,0 +1,377 @@
+"""A regression as users of fixest and pyfixest write it: "log(y) ~ x + log(z) + i(sector) | firm + year"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cbec_bayes.panel.expressions import Piece
+from cbec_bayes.panel.names import tidy
+from cbec_bayes.panel.table import Roles
+from cbec_bayes.panel.within import PeriodEffects
+from cbec_bayes.runtime.errors import InputError, suggest
+
+LONGEST = 2_000
+"""Signs that a formula may have: beyond, parsers may run out of depth."""
+
+MOST_PRODUCTS = 6
+"""Signs ``*`` that a formula may have: each of them may double the number of terms."""
+
+MOST_SHIFTS = 50
+"""Lags, and leads, of the exposure that can be asked for."""
+
+_OPERATORS = ("~", "+", "-", ":", "*", "|", "^")
+_WRITTEN = '"log(y) ~ x + log(z) + i(sector) | firm + year"'
+
+type Term = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """What a formula asks of a table.
+
+    Attributes
+    ----------
+    outcome
+        What is explained.
+    terms
+        The regressors, each a product of one piece or several; the exposure first.
+    unit, time
+        Columns that together name a row, and have effects.
+    group
+        Column that sorts units into groups, if there are groups.
+    told
+        Sentences on what was taken that the formula does not say.
+    period_effects
+        Which effects of periods there are.
+    """
+
+    outcome: Piece
+    terms: tuple[Term, ...]
+    unit: str
+    time: str
+    group: str | None = None
+    told: tuple[str, ...] = ()
+    period_effects: PeriodEffects = PeriodEffects.COMMON
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Outcome and all factors of regressors, each once."""
+        return tuple(dict.fromkeys([self.outcome, *(piece for term in self.terms for piece in term)]))
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Columns of the table that are read as numbers."""
+        return tuple(dict.fromkeys(name for piece in self.pieces for name in piece.columns()))
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Columns of the table that are read as categories."""
+        found = (piece.category for piece in self.pieces)
+        return tuple(dict.fromkeys(one.name for one in found if one is not None))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns that hold names: they stay text as it is written."""
+        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories)
+        return tuple(dict.fromkeys(own))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of the table that are read."""
+        return tuple(dict.fromkeys([*self.names, self.time, *self.numeric]))
+
+    def of_one_row(self) -> Roles:
+        """Return the columns of a formula whose values each row alone tells, by their names.
+
+        Raises
+        ------
+        InputError
+            A value depends on other rows.
+        """
+        if self.period_effects is not PeriodEffects.COMMON:
+            raise InputError("moments are of effects of units and of periods, and of no others: write | firm + year")
+        for piece in self.pieces:
+            if not piece.is_of_one_row:
+                raise InputError(
+                    f"'{piece.text}' needs other rows, and these are read in batches; fit the panel itself"
+                )
+        exposure, *controls = (label(term) for term in self.terms)
+        return Roles(
+            outcome=self.outcome.text,
+            exposure=exposure,
+            controls=tuple(controls),
+            unit=self.unit,
+            time=self.time,
+            group=self.group,
+        )
+
+
+def label(term: Term) -> str:
+    """Return a term as it is written: x, log(x), x:z."""
+    return ":".join(piece.text for piece in term)
+
+
+def read_formula(
+    text: str,
+    *,
+    exposure: str | None = None,
+    unit: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    lags: int = 0,
+    leads: int = 0,
+) -> Formula:
+    """Read a formula.
+
+    Parameters
+    ----------
+    text
+        Outcome ~ regressors | effects.
+    exposure
+        Which regressor is the exposure; None for the first.
+    unit, time
+        Which of the effects is which; where neither is given, the first effect is that of units. Where there is one
+        effect alone, it is that of units, and `time` is needed.
+    group
+        Column of groups; effects of periods within them stand as ``group^year``.
+    lags, leads
+        How many of the exposure stand beside it.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or has what a formula may not have.
+    """
+    main, effects = _parts(text)
+    outcome, terms = _terms(main)
+    unit, time, group = (None if name is None else tidy(name) for name in (unit, time, group))
+    absorbed = _effects(effects, unit, time, group)
+    first = terms[0] if exposure is None else _named(exposure, terms)
+    if any(piece.category is not None for piece in first):
+        raise InputError(f"the exposure must be a number, and {label(first)} has categories; --exposure names another")
+    found = Formula(
+        outcome=outcome,
+        terms=(first, *(term for term in terms if term != first)),
+        unit=absorbed.unit,
+        time=absorbed.time,
+        group=group,
+        told=absorbed.told,
+        period_effects=absorbed.periods,
+    )
+    return with_shifts(found, lags=lags, leads=leads)
+
+
+def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
+    """Return columns that have roles as a formula, with lags and leads of the exposure."""
+    terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
+    outcome = Piece(roles.outcome, is_name=True)
+    found = Formula(outcome=outcome, terms=terms, unit=roles.unit, time=roles.time, group=roles.group)
+    return with_shifts(found, lags=lags, leads=leads)
+
+
+def with_shifts(formula: Formula, *, lags: int, leads: int) -> Formula:
+    """Return a formula with lags and leads of its exposure beside it; those that it has already stay where they are."""
+    for option, count in (("--lags", lags), ("--leads", leads)):
+        if not 0 <= count <= MOST_SHIFTS:
+            raise InputError(f"{option}: between 0 and {MOST_SHIFTS} can be asked for, not {count}")
+    if not lags and not leads:
+        return formula
+    first, *others = formula.terms
+    if len(first) > 1:
+        raise InputError(f"--lags and --leads are of one column, and the exposure is {label(first)}")
+    shifts = [("f", k) for k in range(1, leads + 1)] + [("l", k) for k in range(1, lags + 1)]
+    wanted = [(Piece(f"{name}({first[0].quoted}, {k})", is_name=False),) for name, k in shifts]
+    return replace(formula, terms=tuple(dict.fromkeys((first, *wanted, *others))))
+
+
+def _named(exposure: str, terms: Sequence[Term]) -> Term:
+    """Return the term that is named, however many blanks stand in it."""
+    known = {_close(label(term)): term for term in terms}
+    if _close(exposure) not in known:
+        raise InputError(f"--exposure: the formula has no '{exposure}'; {suggest(exposure, [label(t) for t in terms])}")
+    return known[_close(exposure)]
+
+
+def _close(text: str) -> str:
+    return "".join(tidy(text).replace("`", "").split())
+
+
+def _tokens(text: str) -> list[Any]:
+    """Return the tokens of a formula, all of them of a kind that a formula may have."""
+    from formulaic.errors import FormulaSyntaxError
+    from formulaic.parser.algos.tokenize import tokenize
+
+    if len(text) > LONGEST:
+        raise InputError(f"the formula has more than {LONGEST} signs")
+    try:
+        found = list(tokenize(text))
+    except (FormulaSyntaxError, SyntaxError) as error:
+        raise _unreadable(text, error) from None
+    for token in found:
+        kind, sign = token.kind.value, str(token.token)
+        if kind == "operator" and sign not in _OPERATORS:
+            raise InputError(f"'{sign}' cannot stand between the terms of a formula; I(x / z) computes")
+        if kind == "value" and sign not in ("0", "1"):
+            raise InputError(f"'{sign}' cannot stand in a formula by itself; I(2 * x) computes")
+        if kind == "context" and sign not in "()":
+            raise InputError(f"'{sign}' cannot stand in a formula")
+    if sum(str(token.token) == "*" and token.kind.value == "operator" for token in found) > MOST_PRODUCTS:
+        raise InputError(f"the formula has more than {MOST_PRODUCTS} signs *; write the products that are meant as x:z")
+    return found
+
+
+def _unreadable(text: str, error: Exception) -> InputError:
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    shown = text if len(text) <= 80 else f"{text[:79]}…"
+    return InputError(f"the formula '{shown}' cannot be read ({reason}); write it as {_WRITTEN}")
+
+
+def _parts(text: str) -> tuple[str, list[Any]]:
+    """Return what stands before the effects, and the tokens of these."""
+    tokens = _tokens(text)
+
+    def at(sign: str) -> list[int]:
+        return [k for k, token in enumerate(tokens) if token.kind.value == "operator" and str(token.token) == sign]
+
+    bars, tildes = at("|"), at("~")
+    if len(tildes) != 1 or tildes[0] == 0:
+        several = len(bars) > 1 or len(tildes) > 1
+        what = "instruments are not taken" if several else "an outcome and a ~ are needed"
+        raise InputError(f"the formula '{text}' cannot be read: {what}; write it as {_WRITTEN}")
+    if len(bars) > 1:
+        raise InputError("the formula has two parts after |: instruments are not taken")
+    if any(at_power < (bars[0] if bars else len(tokens)) for at_power in at("^")):
+        raise InputError("'^' cannot stand between the terms of a formula; I(x**2) computes, and * makes products")
+    if not bars:
+        return text, []
+    if bars[0] < tildes[0]:
+        raise InputError(f"the formula '{text}' cannot be read; write it as {_WRITTEN}")
+    return text[: tokens[bars[0]].source_start], tokens[bars[0] + 1 :]
+
+
+def _terms(text: str) -> tuple[Piece, list[Term]]:
+    """Return the outcome and the regressors of what stands before the effects, as formulaic reads them."""
+    from formulaic import Formula as Parsed
+    from formulaic.parser import DefaultFormulaParser
+
+    try:
+        parsed = Parsed(text, _parser=DefaultFormulaParser(), _ordering="none")
+        left, right = list(parsed.lhs), list(parsed.rhs)
+    except Exception as error:  # a formula can be wrong in every way there is
+        raise _unreadable(text.strip(), error) from None
+    terms = [term for term in map(_pieces, right) if term]
+    outcomes = [term for term in map(_pieces, left) if term]
+    if len(outcomes) != 1 or len(outcomes[0]) != 1:
+        raise InputError("the formula has several outcomes; one is needed before ~")
+    if not terms:
+        raise InputError("the formula has no regressor after ~; the first is the exposure")
+    outcome = outcomes[0][0]
+    if outcome.category is not None:
+        raise InputError(f"the outcome must be a number, and {outcome.text} has categories")
+    for piece in (outcome, *(piece for term in terms for piece in term)):
+        _ = piece.columns()
+    for term in terms:
+        for piece in term if len(term) > 1 else ():
+            if piece.category is not None and (piece.category.by or piece.category.ref):
+                raise InputError(f"'{piece.text}' cannot be part of a product; write C({piece.category.name})")
+    return outcome, list(dict.fromkeys(terms))
+
+
+def _pieces(term: Any) -> Term:
+    """Return the factors of a term of formulaic; none of an intercept, which effects have in them."""
+    found = [
+        Piece(tidy(str(one.expr)), is_name=one.eval_method.value == "lookup")
+        for one in term.factors
+        if one.eval_method.value != "literal"
+    ]
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Effects:
+    """Columns of units and periods, which effects of periods there are, and a sentence on them, if there is one."""
+
+    unit: str
+    time: str
+    periods: PeriodEffects = PeriodEffects.COMMON
+    told: tuple[str, ...] = ()
+
+
+def _effects(tokens: Sequence[Any], unit: str | None, time: str | None, group: str | None) -> _Effects:
+    """Return what stands after the |, given what options name."""
+    found = list(_effect_names(tokens))
+    single = [names[0] for names in found if len(names) == 1]
+    joint = [names for names in found if len(names) > 1]
+    shown = " + ".join("^".join(names) for names in found)
+    if not found:
+        if unit is None or time is None:
+            raise InputError("the formula has no effects: write | firm + year, or give --unit and --time")
+        said = f"the formula has no effects after |: those of '{unit}' and '{time}' are taken"
+        return _Effects(unit, time, told=(said,))
+    if joint:
+        return _by_group(single, joint, _Effects(unit or "", time or ""), group)
+    if len(single) > 2:
+        raise InputError(f"effects of {shown} are not taken: those of units and of periods are, and {_OF_GROUPS}")
+    if len(single) == 1:
+        return _of_units(single[0], unit, time)
+    for option, name in (("--unit", unit), ("--time", time)):
+        if name is not None and name not in single:
+            raise InputError(f"{option} is '{name}', and the formula's effects are {shown}")
+    first = unit or next(name for name in single if name != time)
+    second = time or next(name for name in single if name != first)
+    if first == second:
+        raise InputError(f"--unit and --time are both '{first}'")
+    return _Effects(first, second)
+
+
+_OF_GROUPS = "those of periods within groups, as region^year with --group region"
+
+
+def _of_units(effect: str, unit: str | None, time: str | None) -> _Effects:
+    """Return the effects of units alone."""
+    if unit not in (None, effect):
+        raise InputError(f"--unit is '{unit}', and the formula has effects of '{effect}' alone")
+    if time is None:
+        raise InputError(f"the formula has effects of '{effect}' alone: --time must name the periods")
+    said = f"the formula has effects of '{effect}' alone: no effects of periods are taken, in any model"
+    return _Effects(effect, time, PeriodEffects.NONE, (said,))
+
+
+def _by_group(single: list[str], joint: list[tuple[str, ...]], given: _Effects, group: str | None) -> _Effects:
+    """Return effects of units, and of periods within groups; those of periods alone add nothing to these."""
+    shown = " + ".join([*single, *("^".join(names) for names in joint)])
+    refused = InputError(f"effects of {shown} are not taken: beside those of units and periods there are {_OF_GROUPS}")
+    if len(joint) > 1 or len(joint[0]) != 2 or group is None or group not in joint[0]:
+        raise refused
+    time = next((name for name in joint[0] if name != group), group)
+    others = [name for name in single if name != time]
+    if len(others) != 1 or given.unit not in ("", others[0]) or given.time not in ("", time):
+        raise refused
+    said = f"effects of '{time}' are those of each group of '{group}', flat, as the formula says, in any model"
+    return _Effects(others[0], time, PeriodEffects.BY_GROUP, (said,))
+
+
+def _effect_names(tokens: Iterable[Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the columns of each effect: one, or those of an interaction."""
+    open_name = False
+    joined: list[str] = []
+    for token in tokens:
+        kind, sign = token.kind.value, str(token.token)
+        if kind == "operator" and sign == "+" and not open_name and joined:
+            yield tuple(joined)
+            joined, open_name = [], True
+        elif kind == "operator" and sign == "^" and not open_name and joined:
+            open_name = True
+        elif kind == "name" and (open_name or not joined):
+            joined.append(tidy(sign))
+            open_name = False
+        elif kind == "value" and sign in ("0", "1") and not joined:
+            continue
+        else:
+            raise InputError(f"'{sign}' cannot stand among the effects of a formula; write | firm + year")
+    if open_name:
+        raise InputError("the effects of the formula end in a sign; write | firm + year")
+    if joined:
+        yield tuple(joined)
