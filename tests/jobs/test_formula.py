@@ -12,7 +12,7 @@ import cbec_bayes as cb
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import read_settings
-from cbec_bayes.jobs.specifications import question_of_folder
+from cbec_bayes.jobs.questions import question_of_folder
 from cbec_bayes.runtime.errors import InputError
 
 FORMULA = "log(y) ~ x + log(z) + l(x, 1) | firm + year"
