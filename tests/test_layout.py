@@ -179,7 +179,8 @@ def missing(page: str) -> list[str]:
         for name in re.findall(r"`([\w./-]+(?:\.py|/))`", "|".join(row)):
             there = [folder / name for folder in folders if (folder / name).exists()]
             found += [] if there else [name]
-            folders += [path if path.is_dir() else path.parent for path in there]
+            new = {path if path.is_dir() else path.parent for path in there} - {*folders}
+            folders += sorted(new)  # each folder once: a row of twenty modules would be looked for a million times
     return found
 
 
