@@ -139,7 +139,11 @@ def test_a_formula_and_a_frame_from_python(tmp_path):
     found = cb.fit("log(y) ~ x + log(z) + l(x, 1)", data=indexed, group="region", **given)
     panel = cb.make_panel(table(), cb.read_formula(FORMULA, group="region"))
     table().to_csv(tmp_path / "p.csv", index=False)
+    others = table().assign(id=lambda d: -d["firm"], t=lambda d: d["year"] - 2000).set_index(["id", "t"])
+    alone = cb.fit("log(y) ~ x | firm", data=indexed, **given)
+    assert (alone.design.effect_names, len(alone.design.units), alone.design.times[0]) == ("unit", 24, 2010)
     asked = [
+        cb.fit(FORMULA, data=others, group="region", **given),
         cb.fit(FORMULA, data=table(), group="region", **given),
         cb.fit(cb.read_formula(FORMULA, group="region"), data=tmp_path / "p.csv", **given),
         cb.fit(panel, **given),

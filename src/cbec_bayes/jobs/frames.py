@@ -63,7 +63,8 @@ def fit(
     """
     given = {"data": data, "exposure": exposure, "unit": unit, "time": time, "group": group}
     if isinstance(what, str):
-        unit, time = _of_index(data, unit, time)
+        first, second = _of_index(data, what)
+        unit, time = unit or first, time or second
         what = read_formula(what, exposure=exposure, unit=unit, time=time, group=group)
         given = {}
     if isinstance(what, Formula):
@@ -81,9 +82,11 @@ def fit(
     return engines.fit(make_design(what) if isinstance(what, Panel) else what, model, **sampling)
 
 
-def _of_index(data: object, unit: str | None, time: str | None) -> tuple[str | None, str | None]:
-    """Return units and periods as they are named, or as the levels of a frame's index are."""
+def _of_index(data: object, formula: str) -> tuple[str | None, str | None]:
+    """Return the levels of a frame's index as units and periods, unless the formula has other effects than these."""
     if not isinstance(data, pd.DataFrame) or not isinstance(data.index, pd.MultiIndex) or data.index.nlevels != 2:
-        return unit, time
-    first, second = (None if name is None else str(name) for name in data.index.names)
-    return unit or first, time or second
+        return None, None
+    unit, time = (None if name is None else str(name) for name in data.index.names)
+    _, bar, effects = formula.partition("|")
+    named = [name.strip(" `") for name in effects.replace("^", "+").split("+")]
+    return (unit, time) if not bar or unit in named else (None, None)
