@@ -1,12 +1,11 @@
-"""The robust member: against PyMC's twin of the same density, on a wide panel, the lattice, and by number of rows.
+"""The robust member: against PyMC's twin of the same density, on a wide panel, and by number of rows.
 
 Run with ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/robust.py [PART ...]``; parts are ``public``,
-``wide``, ``lattice`` and ``rows``, or all. Times run from arrays to posterior, imports left out; what is compared is
+``wide`` and ``rows``, or all. Times run from arrays to posterior, imports left out; what is compared is
 measured in one process.
 
 - public: 210 rows of the public study; effective draws a second of every scale, ours over nutpie's.
 - wide: 48 units, 17 periods and 9 groups, with every control's slope and effect of a period pooled.
-- lattice: every member of the lattice on the public study, one after the other.
 - rows: 10,000 to 1,000,000 rows of ten periods, units a tenth of them, over pyfixest's clustered regression; units and
   groups differ in everything (long), or in levels and in the slopes of groups alone (plain).
 """
@@ -32,8 +31,6 @@ from cbec_bayes.panel import load_study_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.runtime.labels import Origin
-from cbec_bayes.specifications.lattice import lattice
-from cbec_bayes.specifications.members import MemberTask, fit_member
 
 ROUNDS = 3
 ROWS = (10_000, 100_000, 1_000_000)
@@ -118,15 +115,9 @@ def wide() -> None:
     design = wide_panel()
     for model in ("partial_pooling_all", "robust"):
         for _ in range(ROUNDS):
-            line(f"{' x '.join(map(str, WIDE))}, {model}", *timed(lambda model=model: fit(design, model)))
-
-
-def every_member() -> None:
-    """Time the members of the lattice in this process."""
-    design = make_design(load_study_panel("public"))
-    members = lattice(design).specifications
-    seconds, _ = timed(lambda: [fit_member(MemberTask(one, design, seed=1)) for one in members])
-    print(f"lattice: {len(members)} members in {seconds:.1f} s of one core")
+            seconds, processor, found = spent(lambda model=model: fit(design, model))
+            line(f"{' x '.join(map(str, WIDE))}, {model}", seconds, found)
+            print(f"of the processor's time {processor:.2f} s")
 
 
 def long_panel(n_rows: int) -> pd.DataFrame:
@@ -166,7 +157,7 @@ def rows() -> None:
             print(f"{n_rows:,} rows, {name}: robust over pyfixest {clock:.1f}, of the processor's time {processor:.1f}")
 
 
-PARTS = {"public": public, "wide": wide, "lattice": every_member, "rows": rows}
+PARTS = {"public": public, "wide": wide, "rows": rows}
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.fits import NO_FACTORS, crv1, crv1_directly
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.transformed import clustered, regress
-from cbec_bayes.jobs.neighbours import without_each_term
+from cbec_bayes.checks.without import without_each_term
+from cbec_bayes.jobs.neighbours import 
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import PeriodEffects, TwoWay, period_codes
 from cbec_bayes.specifications.lattice import lattice
@@ -168,7 +169,7 @@ def test_a_member_that_has_other_effects_of_periods_is_fitted_without_and_says_s
     found = fit(design, "partial_pooling_all", draws=50)
     assert "sigma_omega" not in found.priors
     assert found.model.choice("group_time_effect") == ("off" if effects is PeriodEffects.NONE else "fixed")
-    assert not any("periods" in one.term for one in without_each_term(found))
+    assert not any("periods" in one.term for one in without_each_term(found.model, found.design))
     assert f"effects {design.effect_names}" in str(design)
     members = lattice(design, reduced=True).specifications
     assert len(members) >= 2

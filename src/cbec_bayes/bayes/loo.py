@@ -7,23 +7,25 @@ where leaving out changes them little, and a fit to the others where it changes 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
+from cbec_bayes.bayes.likelihood.marginal import LOG_2PI
 from cbec_bayes.bayes.likelihood.row_densities import distances
 from cbec_bayes.bayes.model.blocks import Block, Blocks, blocks_for
 from cbec_bayes.bayes.model.densities import draw
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.refit import diagnose, refit
+from cbec_bayes.bayes.refit import diagnose, refit_scales
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
-from cbec_bayes.bayes.sampling.importance import smoothed_weights
+from cbec_bayes.bayes.sampling.importance import log_sum, smoothed_weights
 from cbec_bayes.bayes.whole_units import leave_out_units
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array, Codes
@@ -100,7 +102,7 @@ def leave_one_out(task: LooTask) -> dict[str, Any]:
     blocks = blocks_for(task.design, task.model)
     rows, units = task.what == "row", task.what == "unit" and blocks.unit_scale is None
     cheap = 1 if units else max(1, round(blocks.n_coefficients / _CHEAP))
-    fitted = refit(blocks, draws=max(_LEAST, POINTS // cheap), seed=task.seed)
+    fitted = refit_scales(blocks, draws=max(_LEAST, POINTS // cheap), seed=task.seed, pilot=_PILOT)
     fitted.diagnostics.require()
     codes, labels = parts(blocks, task.what)
     if rows:
@@ -145,17 +147,17 @@ def leave_out_each_row(blocks: Blocks, collapsed: Collapsed, points: Array) -> L
     n = blocks.design.n_obs
     far, spreads = distances(blocks, collapsed, points, np.arange(n))
     elpd, khat, p = np.full((3, n), np.nan)
+    densities = -(far**2 + LOG_2PI) / 2 - np.log(spreads)
     for i in np.flatnonzero(~np.isnan(spreads).any(axis=0)):
-        density = stats.norm.logpdf(far[:, i]) - np.log(spreads[:, i])
-        weights, khat[i] = smoothed_weights(-density)
-        elpd[i] = special.logsumexp(density, b=weights)
+        weights, khat[i] = smoothed_weights(-densities[:, i])
+        elpd[i] = log_sum(densities[:, i], weights)
         p[i] = _two_sided(far[:, i], weights)
     return LooResult(elpd, khat, p)
 
 
 def _two_sided(far: Array, weights: Array | None = None) -> float:
     """Return the probability of one as far out, of a mixture of normals; weights equal where none are given."""
-    below, above = (float(np.average(tail(far), weights=weights)) for tail in (stats.norm.cdf, stats.norm.sf))
+    below, above = (float(np.average(special.ndtr(side), weights=weights)) for side in (far, -far))
     return 2 * min(below, above)
 
 
@@ -215,7 +217,7 @@ def leave_out(part: LeftOutPart) -> tuple[float, float, Array | None]:
     found = density(part.points)
     weights, khat = smoothed_weights(-found)
     if khat <= KHAT_MAX:
-        return float(special.logsumexp(found, b=weights)), khat, None
+        return log_sum(found, weights), khat, None
     rng = np.random.default_rng([part.seed, 5])
     points = np.empty((REFIT_DRAWS, len(every.names)))
     for j, one in enumerate(every.parameters):
@@ -224,7 +226,7 @@ def leave_out(part: LeftOutPart) -> tuple[float, float, Array | None]:
     drawn = draw_scales(less, draws=REFIT_DRAWS, chains=1, seed=part.seed, pilot=_PILOT)
     diagnose(drawn).require()
     points[:, at] = drawn.points[0]
-    return float(special.logsumexp(density(points)) - np.log(REFIT_DRAWS)), np.nan, points
+    return log_sum(density(points)) - math.log(REFIT_DRAWS), np.nan, points
 
 
 def _rows_of(blocks: Blocks, mask: NDArray[np.bool_], *, levels: bool) -> Blocks | None:

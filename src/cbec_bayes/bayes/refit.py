@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.many_units import collapsed_of
@@ -38,12 +40,43 @@ class Refit:
     diagnostics: RefitDiagnostics
 
 
-def refit(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> Refit:
-    """Fit by the collapsed engine; errors as `cbec_bayes.bayes.fit.fit`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefitScales:
+    """The scales of a refit alone: given these everything else is known in closed form.
+
+    Attributes
+    ----------
+    blocks, collapsed, points, diagnostics
+        As in `Refit`.
+    ess
+        How many independent draws the points are worth.
+    """
+
+    blocks: Blocks
+    collapsed: Collapsed
+    points: Array
+    diagnostics: RefitDiagnostics
+    ess: float
+
+
+def refit_scales(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> RefitScales:
+    """Draw the scales by the collapsed engine; errors as `cbec_bayes.bayes.fit.fit`."""
     collapsed = collapsed_of(blocks)
     drawn = draw_scales(collapsed, draws=draws, chains=1, seed=seed, pilot=pilot)
-    points = drawn.points[0]
-    return Refit(blocks, collapsed, points, posterior_draws(blocks, collapsed, points, seed), diagnose(drawn))
+    return RefitScales(
+        blocks=blocks,
+        collapsed=collapsed,
+        points=drawn.points[0],
+        diagnostics=diagnose(drawn),
+        ess=float(draws) if np.isnan(drawn.ess) else min(drawn.ess, float(draws)),
+    )
+
+
+def refit(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> Refit:
+    """Fit by the collapsed engine; errors as `cbec_bayes.bayes.fit.fit`."""
+    found = refit_scales(blocks, draws=draws, seed=seed, pilot=pilot)
+    everything = posterior_draws(blocks, found.collapsed, found.points, seed)
+    return Refit(blocks, found.collapsed, found.points, everything, found.diagnostics)
 
 
 def diagnose(drawn: Draws) -> RefitDiagnostics:

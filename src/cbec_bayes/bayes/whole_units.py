@@ -13,7 +13,7 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.unit_densities import unit_densities
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
-from cbec_bayes.bayes.sampling.importance import smoothed_weights
+from cbec_bayes.bayes.sampling.importance import log_sum, smoothed_weights
 from cbec_bayes.panel.within import Array
 
 _MOVES = 4
@@ -92,7 +92,7 @@ def leave_out_units(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
 
 def _averaged(density: Array, weights: Array) -> tuple[float, Array]:
     """Return the log of a weighted mean of densities, and what each draw adds to its error (the delta method)."""
-    found = float(special.logsumexp(density, b=weights))
+    found = log_sum(density, weights)
     return found, weights * np.expm1(density - found)
 
 

@@ -16,6 +16,7 @@ from cbec_bayes.checks.refits import Refitted, over_units, regression_sds
 from cbec_bayes.checks.remedies import Finding, remedy
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying
 from cbec_bayes.checks.severity import Change, Severity, Slope, instead_of, numbers_of, severest
+from cbec_bayes.checks.without import NEARER, why_apart
 from cbec_bayes.classical.few import FewClusters, few_clusters
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands.groups import group_slopes, units_per_group
@@ -113,7 +114,8 @@ def agreement(
     (`cbec_bayes.checks.severity.Change`), and at least *worth knowing*. Otherwise the check is *fine*.
 
     Where a ratio is too far off, the model is refitted with each term that could be the reason, and the text names
-    those that come nearer.
+    those that come nearer. Where that is not judged, the model is refitted without each of its terms, and the text
+    names those that make the posterior narrower or wider (`cbec_bayes.checks.without.why_apart`).
     """
     name = "agreement"
     tried = tuple(_pairs(found, ssc, replications, seed))
@@ -135,6 +137,12 @@ def agreement(
     judged = sorted(pairs, key=lambda one: (one.severity.rank, one.term != exposure))
     if judged[0].severity in (Severity.CHANGES, Severity.WIDENS):
         text += _said(found, judged, seed=seed, executor=executor, on_progress=on_progress)
+    average = [one for one in pairs if one.term == exposure and not one.is_of_group][-1:]
+    if average and average[0].is_far and average[0].legitimate:
+        first = average[0]
+        text += f" The posterior sd of {first.name} is {first.ratio:.2f} times CR2's standard error."
+        because = why_apart(found, first.ratio, first.se, seed=seed, executor=executor, on_progress=on_progress)
+        text += f" {because}" if because else ""
     return CheckResult(name, severest(one.severity for one in pairs), table, "agreement", text)
 
 
@@ -367,13 +375,9 @@ def _nearer(found: PanelFit, one: Pair, *, seed: int, executor: Executor, on_pro
     ratios = [(own[one.term] / one.se, r) for (r, _), own in zip(tried, sds, strict=True) if one.term in own]
     own = abs(math.log(one.ratio))
     nearer = sorted(
-        (pair for pair in ratios if abs(math.log(pair[0])) < own - _NEARER), key=lambda p: abs(math.log(p[0]))
+        (pair for pair in ratios if abs(math.log(pair[0])) < own - NEARER), key=lambda p: abs(math.log(p[0]))
     )
     if not nearer:
         return " No single term of the family brings the two nearer."
     said = ", ".join(f"{ratio:.2f} times with {r.said} (term {r.term})" for ratio, r in nearer)
     return f" It is {said}."
-
-
-_NEARER = 0.1
-"""What the logarithm of a ratio has to gain to be said to be nearer."""

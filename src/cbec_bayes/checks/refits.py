@@ -10,18 +10,24 @@ import numpy as np
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.refit import refit
+from cbec_bayes.bayes.refit import RefitScales, refit_scales
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Slope
-from cbec_bayes.estimands.groups import GroupSlopes, group_slopes, refitted_slopes, units_per_group
-from cbec_bayes.estimands.summary import summarise_draws
+from cbec_bayes.estimands.groups import (
+    GroupSlopes,
+    mixed_slopes,
+    slope_loadings,
+    slope_quantities,
+    units_per_group,
+)
+from cbec_bayes.estimands.summary import Quantity
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
 
-DRAWS = 4_000
-"""Draws of a refit."""
+DRAWS, PILOT = 1_000, 1_000
+"""Draws of the scales of a refit, and proposals of its pilot samples: slopes are known exactly given the scales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,18 @@ def refit_slopes(piece: Refitted) -> RefitSlopes:
         As `cbec_bayes.bayes.fit.fit`.
     """
     try:
-        found = refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed)
-        found.diagnostics.require()
+        scales = _scales(piece)
     except GateError as error:
         return RefitSlopes({}, str(error))
-    return _summarised(refitted_slopes(found))
+    slopes = mixed_slopes(scales.blocks, scales.collapsed, scales.points, scales.ess)
+    return _summarised(slopes, piece.model, piece.design)
+
+
+def _scales(piece: Refitted) -> RefitScales:
+    """Draw the scales of a model on a design, and require the gates."""
+    found = refit_scales(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed, pilot=PILOT)
+    found.diagnostics.require()
+    return found
 
 
 def refit_slopes_if_identified(piece: Refitted) -> RefitSlopes:
@@ -91,15 +104,21 @@ def regression_sds(piece: Refitted) -> dict[str, float]:
     themselves, and of the slopes of controls that rows have in common.
     """
     try:
-        found = refit(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed)
-        found.diagnostics.require()
+        scales = _scales(piece)
     except (GateError, InputError):
         return {}
+    blocks, collapsed = scales.blocks, scales.collapsed
     exposure, *controls = piece.design.terms
-    sds = {exposure: float(over_units(refitted_slopes(found), piece.design).std(ddof=1))}
-    if "control_slope" in found.draws:
-        sds |= dict(zip(controls, found.draws["control_slope"].std(axis=0, ddof=1).tolist(), strict=True))
-    return sds
+    slopes = slope_loadings(blocks, collapsed)
+    sizes = units_per_group(piece.design)
+    loadings = {exposure: sizes / sizes.sum() @ slopes[: len(sizes)] if piece.design.groups else slopes[-2]}
+    at = blocks.positions.get("control_slope")
+    if at is not None:
+        own = next(block for block in blocks.every if block.name == "control_slope").kept
+        loadings |= dict.fromkeys(controls, np.zeros(collapsed.n_conditional))
+        loadings |= {controls[k]: one for k, one in zip(own, np.eye(collapsed.n_conditional)[at], strict=True)}
+    mean, variance = collapsed.linear(scales.points, np.array(list(loadings.values())))
+    return dict(zip(loadings, np.sqrt(variance.mean(axis=0) + mean.var(axis=0)).tolist(), strict=True))
 
 
 def over_units(slopes: GroupSlopes, design: Design) -> Array:
@@ -121,11 +140,15 @@ def draws_of(slopes: GroupSlopes) -> dict[str, Array]:
 
 def fitted_slopes(found: PanelFit) -> RefitSlopes:
     """Return what a fit says of the slopes that are shown, as a refit would."""
-    return _summarised(group_slopes(found))
+    return _summarised(slope_quantities(found), found.model, found.design)
 
 
-def _summarised(slopes: GroupSlopes) -> RefitSlopes:
-    return RefitSlopes({g: list(summarise_draws(values).numbers) for g, values in draws_of(slopes).items()})
+def _summarised(slopes: Mapping[str, Quantity], model: PanelModel, design: Design) -> RefitSlopes:
+    """Summarise the slopes that are shown: the average over units where it may differ from the common one."""
+    by_group = len(design.groups) > 1 or (len(design.groups) == 1 and model.choice("group_slope") != "off")
+    differs = by_group or model.choice("unit_slope") == "pooled"
+    shown = [*design.groups, *([GROUP_AVERAGE] if differs else []), GROUP_ALL, GROUP_NEW]
+    return RefitSlopes({name: list(slopes[name].summary().numbers) for name in shown if name in slopes})
 
 
 def is_grouped(found: PanelFit) -> bool:

@@ -15,14 +15,13 @@ from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
-from cbec_bayes.bayes.model.terms import TERMS
 from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Change, Severity, Slope, numbers_of
+from cbec_bayes.checks.without import Neighbour, named, without_each_term
 from cbec_bayes.estimands.groups import mixed_slopes, slope_quantities
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.panel.design import Design
-from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_AVERAGE
 from cbec_bayes.runtime.opening import read_json
@@ -45,17 +44,6 @@ FITTED, DIFFERENCES, TRENDS = "as fitted", "first differences", "with trends of 
 NOT_LEFT_OUT = (FITTED, DIFFERENCES, TRENDS)
 """Terms of the rows that lack none: the fitted member, and what else errors that hardly fade may be."""
 
-_TERMS: Sequence[tuple[str, str, str]] = (
-    ("correlation", "ar1", "AR(1) errors"),
-    ("correlation", "random_walk", "errors that are a random walk"),
-    ("unit_trend", "", "trends of units"),
-    ("spread", "", "a spread by group"),
-    ("unit_slope", "", "slopes of units"),
-)
-"""Key of a term, its choice or any but the default, and what a sentence calls it."""
-
-_OF_GROUPS: Mapping[str, str] = {"group_control_slope": "controls", "group_time_effect": "periods"}
-
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
@@ -71,15 +59,6 @@ class Neighbours:
 
     table: pd.DataFrame
     said: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Neighbour:
-    """A member that differs by a term: what the term is called, and whether it is one that the fitted member has."""
-
-    term: str
-    model: PanelModel
-    is_without: bool = True
 
 
 def neighbours(
@@ -109,7 +88,7 @@ def neighbours(
     if found.collapsed is None or found.blocks.gathered is not None:
         return None
     persistent = _persistent(found)
-    asked = [*without_each_term(found), *(_instead(found) if persistent > LIKELY else ())]
+    asked = [*without_each_term(found.model, found.design), *(_instead(found) if persistent > LIKELY else ())]
     if not asked:
         return None
     if found.design.n_obs * float(found.blocks.n_coefficients) > MAX_WORK:
@@ -144,42 +123,19 @@ def read_neighbours(folder: Path) -> Neighbours | None:
     return Neighbours(table.reindex(columns=list(COLUMNS)), tuple(map(str, said))) if said else None
 
 
-def without_each_term(fit: PanelFit) -> tuple[_Neighbour, ...]:
-    """Return the member without each of the terms that `neighbours` speaks of, in the order of the sentences."""
-    model, found = fit.model, []
-    for key, choice, said in _TERMS:
-        default = model.reduced(**{key: str(TERMS[key].default)})
-        has = model.choice(key) == choice if choice else model.choice(key) != default.choice(key)
-        if has:
-            found.append(_Neighbour(said, _named(model, default, [key])))
-    keys = [key for key in _OF_GROUPS if model.choice(key) != "off"]
-    if fit.design.period_effects is PeriodEffects.BY_GROUP:  # of the regression that is asked for, and not a term
-        keys = [key for key in keys if key != "group_time_effect"]
-    if keys:
-        said = f"{' and '.join(_OF_GROUPS[key] for key in keys)} by group"
-        found.append(_Neighbour(said, _named(model, model.reduced(**dict.fromkeys(keys, "off")), keys)))
-    return tuple(found)
-
-
-def _instead(found: PanelFit) -> tuple[_Neighbour, ...]:
+def _instead(found: PanelFit) -> tuple[Neighbour, ...]:
     """Return the members that have something else in the place of AR(1) errors that hardly fade."""
     model = found.model
     keys = ["correlation", "unit_trend"]
-    walk = _Neighbour(
-        DIFFERENCES, _named(model, model.reduced(correlation="random_walk", unit_trend="off"), keys), is_without=False
+    walk = Neighbour(
+        DIFFERENCES, named(model, model.reduced(correlation="random_walk", unit_trend="off"), keys), is_without=False
     )
     with_trends = model.choosing(unit_trend="pooled")
     if model.choice("unit_trend") != "off" or carried(with_trends, found.design).model.choice("unit_trend") == "off":
         return (walk,)
     prior = load_panel_model("unit_trends").priors["xi"]
     with_trends = replace(with_trends, priors={**model.priors, "xi": prior})
-    return (walk, _Neighbour(TRENDS, _named(model, with_trends, ["unit_trend"]), is_without=False))
-
-
-def _named(model: PanelModel, other: PanelModel, keys: Sequence[str]) -> PanelModel:
-    """Return another member under the name of the first with what it changes, as a model file says it."""
-    changed = [f'{key} = "{other.choice(key)}"' for key in keys if other.choice(key) != model.choice(key)]
-    return replace(other, name=f"{model.name} with {', '.join(changed)}")
+    return (walk, Neighbour(TRENDS, named(model, with_trends, ["unit_trend"]), is_without=False))
 
 
 def _persistent(found: PanelFit) -> float:
@@ -255,7 +211,7 @@ def said_of_sign(own: Slope, changes: Mapping[str, Change], terms: Sequence[str]
 
 
 def _said_of_persistence(
-    found: PanelFit, persistent: float, changes: Mapping[str, Change], asked: Sequence[_Neighbour]
+    found: PanelFit, persistent: float, changes: Mapping[str, Change], asked: Sequence[Neighbour]
 ) -> str:
     """Say what errors that hardly fade may be, and what the average slope is then."""
     said = (
