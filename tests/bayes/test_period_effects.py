@@ -15,12 +15,11 @@ from cbec_bayes.bayes.model.blocks import blocks_for, coefficient_names
 from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
+from cbec_bayes.checks.without import without_each_term
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.fits import NO_FACTORS, crv1, crv1_directly
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.transformed import clustered, regress
-from cbec_bayes.checks.without import without_each_term
-from cbec_bayes.jobs.neighbours import 
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import PeriodEffects, TwoWay, period_codes
 from cbec_bayes.specifications.lattice import lattice
