@@ -101,7 +101,8 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
         There are more than `MOST_UNITS` units, or too many periods and regressors.
     """
     labelled = sample(design, convention(ssc))
-    q = len(apart) + len(labelled.terms) - 1 + len(labelled.times)
+    time = labelled.effects.time  # not the design's: a regression may have no effects of periods, or some within groups
+    q = len(apart) + len(labelled.terms) - 1 + int(time.max()) + 1
     if len(labelled.units) > MOST_UNITS or len(labelled.units) * q**2 > _MOST_NUMBERS:
         raise InputError(f"permutations would take too long for {len(labelled.units)} units and {q} columns")
     assert labelled.group is not None
@@ -116,7 +117,7 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     columns = columns / np.where(size > 0, size, 1.0)
     columns[:, -1] *= size[-1] or 1.0
     columns[:, 0] *= size[0] or 1.0
-    z = np.column_stack([columns[:, :-1], period_columns(unit, labelled.time), columns[:, -1]])
+    z = np.column_stack([columns[:, :-1], period_columns(unit, time), columns[:, -1]])
     order = np.argsort(unit, kind="stable")
     ends = np.cumsum(np.bincount(unit))[:-1]
     moments = np.stack([rows.T @ rows for rows in np.split(z[order], ends)])
