@@ -134,7 +134,7 @@ def test_compare_of_a_folder_follows_its_fit(folder, program):
     assert status == 0
     first = json.loads(out)
     assert first["compare"][0]["group"] == "(all)"
-    assert first["written"] == ["out/compare.csv"]
+    assert first["written"] == ["out/compare.csv", "out/differences.csv"]
     assert json.loads(program("compare", "out", "--json")[1]) == first
     assert "Nothing has changed" in program("compare", "out")[1]
     program("fit", *ASKED, "--seed", "3")
