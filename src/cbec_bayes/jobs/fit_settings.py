@@ -219,7 +219,7 @@ def model_of(settings: Mapping[str, Any], folder: Path | None = None) -> str | N
 
 def _found(name: str, digest: str, folder: Path | None, what: str) -> Path:
     """Return the file that is named from a folder, or lies in it under the same name, with the content it had."""
-    places = [path for path in (_from(folder, name), _from(folder, Path(name).name)) if path.is_file()]
+    places = [path for path in (_from(folder, name), _from(folder, Path(name).name)) if os.path.isfile(path)]
     for path in places:
         if file_digest(path) == digest:
             return path
@@ -257,7 +257,7 @@ def content_of_moments(file: Path, *, model: str | None, seed: int, options: Fit
     """
     spec = asked_model(model, rows=False)
     options.of(spec, rows=False)
-    held = file_digest(file) if file.is_file() else ""
+    held = file_digest(file) if os.path.isfile(file) else ""
     return {"moments": held, "model": repr(spec), "named": model is not None, "seed": seed} | asdict(options)
 
 

@@ -66,10 +66,10 @@ def pieces_of(path: Path) -> list[Piece]:
         There is nothing of that name, or no Parquet file in the folder; a file is not readable as Parquet.
     """
     # A part of a dataset may itself be a folder of that name, whose files are found beside it.
-    files = sorted(one for one in path.rglob("*.parquet") if not one.is_dir()) if path.is_dir() else [path]
+    files = sorted(one for one in path.rglob("*.parquet") if not one.is_dir()) if os.path.isdir(path) else [path]
     if not files:
         raise InputError("the folder has no .parquet file", file=path)
-    if path.suffix.lower() != ".parquet" and not path.is_dir():
+    if path.suffix.lower() != ".parquet" and not os.path.isdir(path):
         return [Piece(str(path))]
     found = []
     for file in files:
@@ -306,12 +306,12 @@ def require_place(file: Path, data: Path) -> None:
         What is there is something else, or what the moments are gathered from.
     """
     spare(file.parent, [file.name], [Path(piece.path) for piece in pieces_of(data)])
-    if data.is_dir() and file.suffix == ".parquet" and file.resolve().is_relative_to(data.resolve()):
+    if os.path.isdir(data) and file.suffix == ".parquet" and file.resolve().is_relative_to(data.resolve()):
         raise InputError("the result would be read as data the next time; name another place", file=file)
-    if file.is_dir():
+    if os.path.isdir(file):
         raise InputError("a folder is where a file was to be written", file=file)
     if not os.path.lexists(file):
         return
-    content, _, digest = read_bytes(file).rpartition(SEAL) if file.is_file() else (b"", b"", b"")
+    content, _, digest = read_bytes(file).rpartition(SEAL) if os.path.isfile(file) else (b"", b"", b"")
     if file.is_symlink() or digest != sha256(content).hexdigest().encode():
         raise InputError("a file is here that `moments` did not write; name another", file=file)

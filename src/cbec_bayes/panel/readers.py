@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
@@ -78,7 +79,7 @@ def read_frame(
     packed = path.suffix.lower() == ".gz"
     suffix = (path.with_suffix("") if packed else path).suffix.lower()
     if suffix not in _FORMATS or (packed and suffix not in _TEXTS):
-        if not path.exists():
+        if not os.path.exists(path):
             raise InputError("no such file", file=path)
         kinds = ", ".join([*_FORMATS, *(f"{one}.gz" for one in _TEXTS)])
         raise InputError(f"unknown kind of file '{path.suffix.lower()}'; {kinds} can be read", file=path)

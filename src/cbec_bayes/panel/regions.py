@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def load_scheme(scheme: str | Path) -> Scheme:
     path = Path(scheme)
     if path.suffix != ".csv":
         path = folder / f"{scheme}.csv"
-        if not path.is_file():
+        if not os.path.isfile(path):
             names = sorted(file.stem for file in folder.glob("*.csv") if file.stem != "provinces")
             raise InputError(f"unknown scheme '{scheme}'; there are {', '.join(names)}, or give a CSV file")
     if fault := fault_of_name(path.stem):

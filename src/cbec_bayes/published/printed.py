@@ -140,8 +140,8 @@ def load_paper(folder: Path | str | None = None) -> Paper:
         A file is malformed; the message names file, row and column.
     """
     folder = asset_dir("data") / "published" / "cbec_circulation" if folder is None else Path(folder)
-    if not folder.is_dir():
-        raise InputError("no such folder" if not folder.exists() else "not a folder", file=folder)
+    if not os.path.isdir(folder):
+        raise InputError("no such folder" if not os.path.exists(folder) else "not a folder", file=folder)
     sidecar = folder / "paper.toml"
     facts = read_facts(sidecar) if os.path.lexists(sidecar) else Facts()
     beside = folder.resolve()  # as a scheme beside paper.toml is named

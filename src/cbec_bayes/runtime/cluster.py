@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Cluster:
                 raise InputError(f"certificates are for a tls:// address, and '{self.address}' is none")
             return None
         for option, path in files.items():
-            if path is not None and not path.is_file():
+            if path is not None and not os.path.isfile(path):
                 raise InputError(f"{option}: no such file", file=path)
         given = {"tls_ca_file": self.ca, "tls_client_cert": self.certificate, "tls_client_key": self.key}
         security = Security(require_encryption=True, **{name: str(path) for name, path in given.items() if path})

@@ -6,6 +6,7 @@ module carry their own message, so that nothing of pydantic's wording reaches th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, make_dataclass
 from functools import lru_cache
@@ -94,7 +95,7 @@ def _beside(own: str | None) -> Callable[[str, ValidationInfo], str]:
             raise wrong(f"'{name}' leads out of its folder")
         folder: Path = info.context["folder"]  # type: ignore[index]  # `validate_table` gives it
         beside = folder.resolve() / name
-        return str(beside) if beside.exists() or (own is not None and name.endswith(own)) else name
+        return str(beside) if os.path.exists(beside) or (own is not None and name.endswith(own)) else name
 
     return validate
 
