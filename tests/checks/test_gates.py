@@ -38,7 +38,7 @@ def test_refits_of_an_ordinary_panel_pass():
     ("changed", "reason"),
     [
         (WIDE, SAID["khat"]),
-        (FEW, "the importance weights are worth 7 draws of 1000 asked for"),
+        (FEW, "the importance weights are worth 7 draws of 2000 asked for"),
         (DIVERGED, SAID["divergences"]),
     ],
 )

@@ -102,7 +102,7 @@ def leave_one_out(task: LooTask) -> dict[str, Any]:
     blocks = blocks_for(task.design, task.model)
     rows, units = task.what == "row", task.what == "unit" and blocks.unit_scale is None
     cheap = 1 if units else max(1, round(blocks.n_coefficients / _CHEAP))
-    fitted = refit_scales(blocks, draws=max(_LEAST, POINTS // cheap), seed=task.seed, pilot=_PILOT)
+    fitted = refit_scales(blocks, draws=max(_LEAST, POINTS // cheap), seed=task.seed)
     fitted.diagnostics.require()
     codes, labels = parts(blocks, task.what)
     if rows:

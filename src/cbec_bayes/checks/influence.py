@@ -15,8 +15,8 @@ from cbec_bayes.checks.refits import RefitSlopes, Refitted, is_grouped, refit_sl
 from cbec_bayes.checks.remedies import Finding, term_of
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying, there_are
 from cbec_bayes.checks.severity import WIDER, Change, Severity, Slope, instead_of, severest
-from cbec_bayes.estimands.groups import GroupSlopes, group_slopes, units_per_group
-from cbec_bayes.estimands.summary import Summary, summarise_draws
+from cbec_bayes.estimands.groups import slope_quantities, units_per_group
+from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import GROUP_ALL
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -88,7 +88,7 @@ def leave_out(
     reason = _why_not(found, what, len(labels))
     if reason or codes is None:
         return not_applying(name, INFLUENCE_COLUMNS, reason)
-    full = _summaries(group_slopes(found))
+    full = _summaries(found)
     pieces = [Refitted(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
     refits = fan_out(
         executor, refit_slopes_if_identified, pieces, on_progress=on_progress, named=f"refit without a {what}"
@@ -185,9 +185,10 @@ def _moves(full: Mapping[str, Summary], refits: Mapping[str, RefitSlopes], origi
     return pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
 
 
-def _summaries(slopes: GroupSlopes) -> dict[str, Summary]:
-    draws = {group: slopes.groups[:, r] for r, group in enumerate(slopes.labels)} if len(slopes.labels) > 1 else {}
-    return {g: summarise_draws(np.asarray(v)) for g, v in ({GROUP_ALL: slopes.common} | draws).items()}
+def _summaries(found: PanelFit) -> dict[str, Summary]:
+    """Return the common slope and, of several groups, theirs, as refits know them."""
+    slopes, groups = slope_quantities(found), found.design.groups
+    return {name: slopes[name].summary() for name in (GROUP_ALL, *(groups if len(groups) > 1 else ()))}
 
 
 def _named(group: str) -> str:

@@ -26,7 +26,7 @@ from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
 
-DRAWS, PILOT = 1_000, 1_000
+DRAWS, PILOT = 2_000, 1_000
 """Draws of the scales of a refit, and proposals of its pilot samples: slopes are known exactly given the scales."""
 
 
