@@ -114,3 +114,9 @@ def test_what_would_not_come_back_is_refused(value):
 def test_what_was_never_packed_is_refused(held):
     with pytest.raises((TypeError, ValueError, KeyError)):
         unpack(held)
+
+
+@pytest.mark.parametrize("table", [True, 1, [], {"columns": True, "index": None, "rows": 1}])
+def test_a_table_that_is_none_is_said_as_one_of_the_errors_of_reading(table):
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        unpack({"table": table})

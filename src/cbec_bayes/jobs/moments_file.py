@@ -21,8 +21,8 @@ from cbec_bayes.runtime.trial import require_sound
 FORMAT, VERSION = "cbec_bayes moments", 1
 """What a file of moments says it is."""
 
-LARGEST_MOMENTS = 2**30
-"""Bytes of the numbers of a file of moments: ten thousand groups with a hundred columns and periods."""
+LARGEST_MOMENTS = 2**29
+"""Bytes of the numbers of a file of moments: six thousand groups with a hundred columns and periods."""
 
 SEAL = b"\nsha256:"
 """What follows the netCDF, with the digest of all before it: what HDF5 makes of a damaged file may never end."""

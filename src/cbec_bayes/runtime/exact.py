@@ -116,6 +116,8 @@ def _packed_column(column: pd.Series) -> dict[str, Any]:
 def _unpacked_frame(held: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
+    if not isinstance(held, Mapping) or not isinstance(held["columns"], Mapping):
+        raise TypeError("a table has its columns by name")
     labels = held["index"]
     index: pd.Index = pd.RangeIndex(held["rows"])
     if labels is not None:
