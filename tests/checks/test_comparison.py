@@ -569,7 +569,7 @@ def test_other_errors_are_not_swallowed(monkeypatch):
     def broken(*_, **__):
         raise ValueError("a mistake of ours")
 
-    monkeypatch.setattr(loo, "refit", broken)
+    monkeypatch.setattr(loo, "refit_scales", broken)
     with pytest.raises(ValueError, match="a mistake of ours"):
         predictions(fitted(), ())
 

@@ -111,8 +111,8 @@ def make_panel(
         )
         table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
         told += grouped.told
-    for column, values in computed.columns.items():
-        table[column] = values
+    # All at once: pandas warns of a hundred columns that are added one by one.
+    table = pd.concat([table, pd.DataFrame(dict(computed.columns), index=table.index)], axis=1)
     table.index = pd.Index(source.rows, name=ROW)
 
     given = table
