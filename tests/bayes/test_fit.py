@@ -501,4 +501,4 @@ def test_a_fit_is_printed_in_a_few_lines():
     own = next(line.split() for line in lines if line.split()[0] == "slope")
     expected = [drawn.mean(), drawn.std(ddof=1), *np.quantile(drawn, [0.025, 0.975])]
     assert [float(cell) for cell in own[1:]] == pytest.approx(expected, rel=1e-3)
-    assert lines[-1].startswith("Intervals are 95%, equal-tailed. ")
+    assert lines[-1].startswith("Intervals are 95 %, equal-tailed. ")

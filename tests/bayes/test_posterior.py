@@ -192,7 +192,7 @@ def mean_by_hand(values, design):
 def given_effects(found):
     """The log density of every row given the effects, by the stored draws, shape (S, n)."""
     values = found.tree["posterior"].dataset
-    effects = {name: v.to_numpy().reshape(-1, *v.shape[2:]) for name, v in values.data_vars.items()}
+    effects = {name: v.to_numpy().reshape(-1, *v.shape[2:]) for name, v in found.posterior.data_vars.items()}
     return posterior.pointwise(found.blocks, found.collapsed, points_of(found.collapsed, values), effects)
 
 

@@ -209,7 +209,7 @@ def test_a_folder_goes_on_with_its_data_wherever_they_are(here, program):
     Path("elsewhere").mkdir()
     for name in ("panel.csv", "out"):
         shutil.move(name, "elsewhere")
-    assert program("compare", "elsewhere/out")[1].endswith("elsewhere/out/compare.csv\n")
+    assert program("compare", "elsewhere/out")[1].endswith("elsewhere/out/differences.csv\n")
     assert "Nothing has changed" in program("compare", "elsewhere/out")[1]
     shutil.move("elsewhere/panel.csv", "elsewhere/out")
     again = program("compare", "elsewhere/out", "--fresh", "--json")
