@@ -200,7 +200,7 @@ def given_effects(found):
 def test_densities_given_effects_by_hand(model):
     found = fitted(model)
     design, tree = found.design, found.tree
-    values = tree["posterior"].dataset
+    values = found.posterior
     np.testing.assert_array_equal(tree["observed_data"]["y"], design.y)
     densities = given_effects(found).reshape(2, 200, -1)
     for chain, draw in ((0, 0), (0, 199), (1, 7)):

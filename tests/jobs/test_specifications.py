@@ -61,7 +61,8 @@ def test_every_member_has_its_rows_and_weights_add_up(few):
     assert shown["elpd_unit"].idxmin() == "random_walk"
     assert abs(shown.loc["plain", "classical"] - shown.loc["plain", "mean"]) < 2 * shown.loc["plain", "sd"]
     assert table["classical"].isna().sum() == len(one)
-    assert set(found.mixture.columns) == {*UNIT_EFFECT_COLUMNS, "sign_changes", "outcome_scale", "alternative"}
+    added = ["sign_changes", "outcome_scale", "rope_half_width", "p_rope", "alternative"]
+    assert list(found.mixture.columns) == [*UNIT_EFFECT_COLUMNS, *added]
     assert list(found.conclusions["group"]) == groups
     assert found.sentences[0].startswith("d, average over units: the slope is positive under ")
 
