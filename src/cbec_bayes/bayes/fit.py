@@ -24,7 +24,7 @@ from cbec_bayes.bayes.model.terms import is_scale
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.of_controls import unstacked
 from cbec_bayes.bayes.posterior import store
-from cbec_bayes.bayes.sampling.convergence import convergence
+from cbec_bayes.bayes.sampling.convergence import convergence, worst
 from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
@@ -323,12 +323,12 @@ def _diagnose(tree: Any, drawn: Draws, collapsed: Collapsed, seconds: dict[str, 
     # A coefficient that is zero by convention does not vary: its R-hat is 0 / 0, and no number of the report.
     moving = [np.moveaxis(own.reshape(chains, draws, -1), 2, 0) for own in every if np.ptp(own) > 0]
     found = convergence(np.concatenate(moving))
-    bulk, importance = float(np.nanmin(found.bulk)), drawn.method == "importance"
+    bulk, importance = worst(found.bulk, np.min), drawn.method == "importance"
     return SamplingDiagnostics(
         engine=f"collapsed-{drawn.method}",
-        rhat_max=float(np.nanmax(found.rhat)),
+        rhat_max=worst(found.rhat, np.max),
         ess_bulk_min=min(bulk, drawn.ess) if importance else bulk,
-        ess_tail_min=float(np.nanmin(found.tail)),
+        ess_tail_min=worst(found.tail, np.min),
         divergences=drawn.divergences,
         ebfmi_min=drawn.ebfmi,
         seconds=seconds,

@@ -8,7 +8,7 @@ import pytest
 from arviz_stats.base import array_stats
 
 from cbec_bayes.bayes.sampling import convergence as module
-from cbec_bayes.bayes.sampling.convergence import TAIL, convergence
+from cbec_bayes.bayes.sampling.convergence import TAIL, convergence, worst
 from cbec_bayes.panel.within import Array
 
 AXES = {"chain_axis": 0, "draw_axis": 1}
@@ -78,3 +78,11 @@ def test_pieces_do_not_change_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = convergence(draws)
     for name in ("rhat", "bulk", "tail"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("draws", [1, 2, 3])
+def test_of_fewer_than_four_draws_nothing_is_told(draws):
+    found = convergence(np.random.default_rng(1).normal(size=(2, 2, draws)))
+    for measure in (found.rhat, found.bulk, found.tail):
+        assert np.isnan(measure).all()
+        assert np.isnan(worst(measure, np.max))

@@ -8,7 +8,9 @@ numbers are computed together. The values are the same (tests/bayes/sampling/tes
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import fft, special, stats
@@ -17,6 +19,9 @@ from cbec_bayes.panel.within import Array
 
 TAIL = 0.89
 """The tail size is that of the quantiles at which this share of the draws lies below, or above: ArviZ's default."""
+
+FEWEST = 4
+"""Draws of a chain, of which each half needs two."""
 
 _CHUNK = 2**19  # draws that are held several times at once
 _SAME = float(np.finfo(float).resolution)
@@ -35,10 +40,21 @@ class Convergence:
 
 
 def convergence(draws: Array) -> Convergence:
-    """Measure chains of k quantities, shape (k, chain, draw): one quantity, two chains and four draws at the least."""
+    """Measure chains of k quantities, shape (k, chain, draw).
+
+    Of fewer than four draws a chain nothing can be told, as in ArviZ: the measures are NaN.
+    """
+    if not len(draws) or draws.shape[2] < FEWEST:
+        return Convergence(*np.full((3, len(draws)), np.nan))
     step = max(1, _CHUNK // math.prod(draws.shape[1:]))
     parts = [_convergence(draws[start : start + step]) for start in range(0, len(draws), step)]
     return Convergence(*np.concatenate(parts, axis=1))
+
+
+def worst(measure: Array, of: Callable[[Array], Any]) -> float:
+    """Return the largest or smallest of a measure's numbers; NaN where none is known."""
+    known = measure[~np.isnan(measure)]
+    return float(of(known)) if len(known) else math.nan
 
 
 def _convergence(draws: Array) -> Array:
