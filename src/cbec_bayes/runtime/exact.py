@@ -113,7 +113,7 @@ def _packed_column(column: pd.Series) -> dict[str, Any]:
     return {"type": kind, "values": values}
 
 
-def _unpacked_frame(held: Mapping[str, Any]) -> pd.DataFrame:
+def _unpacked_frame(held: Any) -> pd.DataFrame:
     import pandas as pd
 
     if not isinstance(held, Mapping) or not isinstance(held["columns"], Mapping):
