@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbec_bayes.runtime.exact import pack, pack_or_none, unpack
+from cbec_bayes.runtime.exact import named_texts_in, pack, pack_or_none, table_in, texts_in, unpack
 from cbec_bayes.runtime.labels import Origin
 
 
@@ -120,3 +120,24 @@ def test_what_was_never_packed_is_refused(held):
 def test_a_table_that_is_none_is_said_as_one_of_the_errors_of_reading(table):
     with pytest.raises((ValueError, TypeError, KeyError)):
         unpack({"table": table})
+
+
+@pytest.mark.parametrize("value", [None, "text", 3, ["a", None], {"a": "b"}])
+def test_texts_that_a_receipt_kept_are_texts(value):
+    with pytest.raises(TypeError):
+        texts_in(value)
+    assert texts_in(["a", "b"]) == ("a", "b")
+
+
+@pytest.mark.parametrize("value", [None, "text", 3, ["a"], {"a": None}])
+def test_named_texts_that_a_receipt_kept_are_texts(value):
+    with pytest.raises(TypeError):
+        named_texts_in(value)
+    assert named_texts_in({"a": "b"}) == {"a": "b"}
+
+
+@pytest.mark.parametrize("value", [None, ("a",), pd.DataFrame({"b": [1]}), pd.DataFrame({"b": [1], "a": [2]})])
+def test_a_table_that_a_receipt_kept_has_the_columns_of_today(value):
+    with pytest.raises(TypeError):
+        table_in(value, ("a", "b"))
+    assert len(table_in(pd.DataFrame({"a": [1]}), ["a"])) == 1

@@ -14,7 +14,7 @@ from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import content, read_settings
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.runtime import receipts
-from cbec_bayes.runtime.exact import pack_or_none, unpack
+from cbec_bayes.runtime.exact import pack_or_none, texts_in, unpack
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -117,7 +117,7 @@ def checks_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None
     for packed in receipts.results(places, "check", content(read_settings(folder, seed=seed), folder)):
         try:
             held = unpack(packed)
-            found = CheckedFit(held["model"], held["exposure"], _results(held["results"]))
+            found = CheckedFit(*texts_in([held["model"], held["exposure"]]), _results(held["results"]))
         except (KeyError, TypeError, ValueError):
             continue
         if [result.name for result in found.results] == [check.name for check in CHECKS]:

@@ -25,7 +25,7 @@ from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.exact import pack_or_none, unpack
+from cbec_bayes.runtime.exact import pack_or_none, table_in, texts_in, unpack
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -298,16 +298,11 @@ def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | 
     for packed in receipts.results(places, "compare", content(read_settings(folder, seed=seed), folder)):
         try:
             held = unpack(packed)
-            found = Compared(held["table"], held["differences"], tuple(held["said"]))
+            return Compared(
+                table_in(held["table"], COMPARE_COLUMNS),
+                table_in(held["differences"], DIFFERENCE_COLUMNS),
+                texts_in(held["said"]),
+            )
         except (KeyError, TypeError, ValueError):
             continue
-        if _is_comparison(found):
-            return found
     return None
-
-
-def _is_comparison(found: Any) -> bool:
-    """Return whether what a receipt kept is a comparison of this version: its tables have the columns of today."""
-    columns = {"table": COMPARE_COLUMNS, "differences": DIFFERENCE_COLUMNS}
-    tables = {name: getattr(found, name) for name in columns}
-    return all(isinstance(one, pd.DataFrame) and tuple(one.columns) == columns[name] for name, one in tables.items())

@@ -17,7 +17,7 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.study import MAIN
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.exact import pack_or_none, unpack
+from cbec_bayes.runtime.exact import named_texts_in, pack_or_none, table_in, texts_in, unpack
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.journal import Journal
@@ -25,6 +25,7 @@ from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 from cbec_bayes.specifications.conclusions import (
     ABOUT_WEIGHTS,
+    CONCLUSION_COLUMNS,
     alternative_sentences,
     conclusion_sentences,
     conclusions,
@@ -37,8 +38,14 @@ from cbec_bayes.specifications.lattice import (
     lattice,
 )
 from cbec_bayes.specifications.members import DRAWS, Member, MemberTask, fit_member, member_of
-from cbec_bayes.specifications.mixture import mixture_frame
-from cbec_bayes.specifications.tables import Weighed, classical_slopes, specifications_frame, weigh
+from cbec_bayes.specifications.mixture import MIXTURE_COLUMNS, mixture_frame
+from cbec_bayes.specifications.tables import (
+    SPECIFICATION_COLUMNS,
+    Weighed,
+    classical_slopes,
+    specifications_frame,
+    weigh,
+)
 
 COMMAND = "specifications"
 """That writes these results, and leaves a receipt of its name."""
@@ -200,7 +207,17 @@ def _kept(places: Sequence[Path], folder: Path, seed: int | None, *, reduced: bo
     asked = content_of_question(read_settings(folder, seed=seed), folder, reduced=reduced)
     for packed in receipts.results(places, COMMAND, asked):
         try:
-            return Specified(**unpack(packed))
+            held = unpack(packed)
+            return Specified(
+                exposure=str(held["exposure"]),
+                ci=float(held["ci"]),
+                specifications=table_in(held["specifications"], SPECIFICATION_COLUMNS),
+                mixture=table_in(held["mixture"], MIXTURE_COLUMNS),
+                conclusions=table_in(held["conclusions"], CONCLUSION_COLUMNS),
+                left_out=texts_in(held["left_out"]),
+                missed=named_texts_in(held["missed"]),
+                alternatives=named_texts_in(held["alternatives"]),
+            )
         except (KeyError, TypeError, ValueError):
             continue
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -83,6 +83,29 @@ def unpack(held: Any) -> Any:
         case "mapping":
             return {str(name): unpack(one) for name, one in inside}
     raise ValueError(f"unknown kind '{kind}'")
+
+
+def texts_in(value: Any) -> tuple[str, ...]:
+    """Return texts that a receipt kept as a list or a tuple; anything else raises `TypeError`."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise TypeError("a list of texts is needed")
+    return tuple(value)
+
+
+def named_texts_in(value: Any) -> dict[str, str]:
+    """Return texts that a receipt kept by name; anything else raises `TypeError`."""
+    if not isinstance(value, Mapping):
+        raise TypeError("texts by name are needed")
+    return dict(zip(value, texts_in(list(value.values())), strict=True))
+
+
+def table_in(value: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table that a receipt kept; one that has other columns raises `TypeError`."""
+    import pandas as pd
+
+    if not isinstance(value, pd.DataFrame) or tuple(value.columns) != tuple(columns):
+        raise TypeError("a table of other columns is needed")
+    return value
 
 
 def _packed_frame(frame: pd.DataFrame) -> dict[str, Any]:
