@@ -1,6 +1,6 @@
 # The two commands: `make report` (the main job) and `make test`. Both build .venv when it is missing or stale.
 .DELETE_ON_ERROR:
-.PHONY: setup report test lint types unit fuzz mutants advisories clean
+.PHONY: setup report test docs lint types unit fuzz mutants advisories clean
 
 STAMP := .venv/.installed
 BIN := .venv/bin
@@ -11,6 +11,11 @@ report: $(STAMP)
 test: lint types unit
 
 setup: $(STAMP)
+
+# The documentation as a site, from the pages of docs/ and from the program itself; needs no network.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
 
 $(STAMP): pyproject.toml constraints.txt .ci/find-python
 	python="$$(sh .ci/find-python)" && "$$python" -m venv --clear .venv
