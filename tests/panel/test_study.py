@@ -37,7 +37,7 @@ def test_every_shipped_model_and_study_loads():
             assert {study.published.model, *study.published.sensitivity} <= set(model_names())
         if study.panel is not None:
             assert study.panel.convention in CONVENTIONS
-        assert study.beside is None or study.beside in study_names()
+        assert set(study.beside) <= set(study_names())
 
 
 PANEL = {
@@ -94,10 +94,11 @@ def test_a_study_is_a_name_or_a_file(tmp_path):
     shipped = load_study("paper").path.read_text()
     path.write_text(shipped)
     study = load_study(path)
-    assert (study.name, study.beside, study.panel) == ("mine", "public", load_study("paper").panel)
+    assert (study.name, study.panel) == ("mine", load_study("paper").panel)
+    assert study.beside == ("circulation", "public")
     (tmp_path / "near.csv").write_text("unit,group\na,b\n")
     for old, new in (
-        ('beside = "public"', 'beside = "other.toml"'),
+        ('beside = ["circulation", "public"]', 'beside = "other.toml"'),
         ('scheme = "four_regions"', 'scheme = "near.csv"'),
         ('model = "published_half_normal"', 'model = "own.toml"'),
         ('sensitivity = ["published_half_normal",', 'sensitivity = ["more.toml",'),
@@ -107,7 +108,7 @@ def test_a_study_is_a_name_or_a_file(tmp_path):
     study = load_study(str(path))
     assert study.published is not None
     assert study.panel is not None
-    assert study.beside == str(tmp_path / "other.toml")
+    assert study.beside == (str(tmp_path / "other.toml"),)
     assert study.panel.scheme == str(tmp_path / "near.csv")
     assert study.published.model == str(tmp_path / "own.toml")
     assert study.published.sensitivity[:2] == (str(tmp_path / "more.toml"), "published_half_t")

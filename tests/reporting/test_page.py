@@ -12,9 +12,12 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.bayes.fit import fit
+from cbec_bayes.jobs import run
 from cbec_bayes.jobs import study as studyfit
 from cbec_bayes.jobs.answers import answer_sentences
+from cbec_bayes.jobs.evidence import evidence_sentences
 from cbec_bayes.jobs.inputs import input_hashes
+from cbec_bayes.jobs.questions import other_panels
 from cbec_bayes.jobs.run import STEPS, UNFINISHED, n_steps
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.reporting.studypage import report_study
@@ -32,12 +35,18 @@ REPORTS = Path(__file__).parents[2] / "reports"
 
 ORIGINS = {
     "paper": "reconstructed",
+    "circulation": "observed",
     "public": "observed",
+    "circulation_alternatives": "observed (index)",
+    "evidence": "observed (index)",
     "ensemble": "reconstructed",
     "calibration": "simulated",
 }
-"""Of tables, by the first word of their name; all others are printed."""
+"""Of tables, by their name or its first word; all others are printed."""
 
+
+OTHER_PANELS = 2
+"""Of the 15 that the study of public statistics has: each is fitted under eight specifications."""
 
 OPTIONS = {"seed": 1, "members": 2, "models": MODELS, "reduced": True}
 
@@ -54,6 +63,11 @@ def fit_once(design, model, **options):
     return sampled[key]
 
 
+def few_panels(spec):
+    """Return the last of the other panels, one of which has an index for its exposure."""
+    return tuple(one for one in other_panels(spec) if one.name in ("index", "gdp_alone"))
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
@@ -61,10 +75,11 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studyfit, "fit", fit_once)
         patch.setattr(COMPARED, lambda: MODELS[:4])
+        patch.setattr(run, "other_panels", few_panels)
         with open_executor(2) as two:
             analysis, paths = report_study("paper", out, executor=two, on_progress=events.append, **OPTIONS)
     assert set(STEPS) <= {event.task for event in events}
-    assert len([event for event in events if not event.is_counted]) == n_steps(MODELS)
+    assert len([event for event in events if not event.is_counted]) == n_steps(load_study("paper"), MODELS)
     assert Progress("panel", 2, 2) in events
     assert not (out / UNFINISHED).exists()
     reader = Reader()
@@ -96,7 +111,7 @@ def test_every_number_has_its_origin(made):
         assert "origin" in path.read_text().splitlines()[0].split(",")
     for path in (out / "tables").glob("*.md"):
         name = path.stem
-        origin = ORIGINS.get(name.split("_")[0], "printed")
+        origin = ORIGINS.get(name, ORIGINS.get(name.split("_")[0], "printed"))
         assert f"(Origin: {origin}.)" in path.read_text(), name
     assert analysis.agreement.worst < 5
 
@@ -117,7 +132,7 @@ def test_classical_tables_carry_their_origin(made):
     """The reconstructed tables say so as captions and badges, and in words; the public ones are observed."""
     _, out, paths, reader = made
     page = paths[0].read_text(encoding="utf-8")
-    for study, origin in (("paper", "reconstructed"), ("public", "observed")):
+    for study, origin in (("paper", "reconstructed"), ("public", "observed"), ("circulation", "observed")):
         for name in ("table2", "table3", "table4", "few") if study == "paper" else ("few",):
             caption = re.search(rf'id="caption-{study}_{name}">(.*?)</p>', page, re.DOTALL)
             assert caption
@@ -138,7 +153,8 @@ def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made
     analysis, out, paths, _ = made
     monkeypatch.setattr(studyfit, "fit", fit_once)
     monkeypatch.setattr(COMPARED, lambda: MODELS[:4])
-    monkeypatch.setattr("cbec_bayes.jobs.run.reanalyse", lambda *_, **__: analysis)
+    monkeypatch.setattr(run, "reanalyse", lambda *_, **__: analysis)
+    monkeypatch.setattr(run, "other_panels", few_panels)
     report_study("paper", tmp_path, **OPTIONS)
     for path in paths:
         assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name
@@ -166,7 +182,7 @@ def test_sentences_on_signs_are_those_of_the_table_of_answers(made):
     for sentence in answer_sentences(table):
         assert sentence in text
     page = paths[0].read_text(encoding="utf-8")
-    leads = re.findall(r'<p class="lead">(.*?)</p>', page, re.DOTALL)
+    leads = [" ".join(one.split()) for one in re.findall(r"<p[^>]*>(.*?)</p>", page, re.DOTALL)]
     for row in table.to_dict("records"):
         settled = [lead for lead in leads if f"{row['group']} ({row['verdict']})" in lead]
         left_open = [lead for lead in leads if f"The sign of {row['group']} is open" in lead]
@@ -178,16 +194,46 @@ def test_every_panel_leads_with_what_holds_under_every_specification(made):
     _, out, paths, reader = made
     text = " ".join(" ".join(reader.text).split())
     page = paths[0].read_text(encoding="utf-8")
-    for study in ("paper", "public"):
+    for study in ("paper", "public", "circulation"):
         concluded = pd.read_csv(out / "tables" / f"{study}_conclusions.csv", keep_default_na=False, na_values=[""])
         assert set(concluded["group"]) > {"(average)", "east"}
-        members = pd.read_csv(out / "tables" / f"{study}_specifications.csv").drop_duplicates("member")
+        members = pd.read_csv(out / "tables" / f"{study}_specifications.csv")
+        members = members[members["alternative"] == "main"].drop_duplicates("member")
         assert len(members) == 8
         assert members["weight"].sum() == pytest.approx(1, abs=1e-3)
         assert page.index(f"caption-{study}_mixture") < page.index(f"caption-{study}_hierarchical_effects")
         assert (out / "figures" / f"specifications_{study}.svg").is_file()
     average = concluded[concluded["group"] == "(average)"].iloc[0]
     assert f"{average['lattice']} specifications" in text
+
+
+@pytest.mark.slow
+def test_the_front_says_what_the_table_of_evidence_says(made):
+    """What public statistics say comes before what the printed table says, and the sections stand in that order."""
+    _, out, paths, _ = made
+    table = pd.read_csv(out / "tables" / "evidence.csv", keep_default_na=False, na_values=[""])
+    assert list(table["study"]) == ["circulation", *["circulation"] * OTHER_PANELS, "public"]
+    page = paths[0].read_text(encoding="utf-8")
+    leads = [" ".join(one.split()) for one in re.findall(r'<p class="lead">(.*?)</p>', page, re.DOTALL)]
+    observed = evidence_sentences(table.assign(label=table["label"].fillna("")), {})
+    assert leads[: len(observed)] == list(observed)
+    assert "What the paper prints settles" in " ".join(leads[len(observed) :])
+    order = [page.index(f'<section id="{name}">') for name in ("answer", "observed", "effects", "audit", "ensemble")]
+    assert order == sorted(order)
+
+
+@pytest.mark.slow
+def test_depths_say_what_is_done_with_a_panel(made):
+    """The first observed panel is put to everything; nothing is left out of a panel whose residuals are made."""
+    _, out, _, _ = made
+    depths = run.depths(load_study("paper"))
+    assert depths == {"paper": "printed", "circulation": "whole", "public": "brief"}
+    checks = {name: set(pd.read_csv(out / "tables" / f"{name}_checks.csv")["Check"]) for name in depths}
+    assert checks["circulation"] > checks["paper"] == checks["public"]
+    assert "One unit left out" not in checks["paper"]
+    models = {name: set(pd.read_csv(out / "tables" / f"{name}_hierarchical_effects.csv")["model"]) for name in depths}
+    assert models["circulation"] == models["paper"] == set(MODELS)
+    assert models["public"] == set(MODELS) & set(run.BRIEF)
 
 
 def test_the_committed_report_was_made_from_these_inputs():

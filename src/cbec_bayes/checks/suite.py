@@ -142,6 +142,8 @@ class Check:
         Whether a page shows its figure at once; others are folded away.
     replicates
         Whether it replicates outcomes otherwise, as from the priors.
+    leaves_out
+        Whether it fits the data again less some of them, or other members.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Check:
     predictive: bool = False
     shown: bool = False
     replicates: bool = False
+    leaves_out: bool = False
 
     def result(self, tried: CheckContext) -> CheckResult:
         """Run the check where it applies."""
@@ -196,28 +199,37 @@ CHECKS = [
         run=lambda t: between_group_prior(t.fit, **t.shared),
     ),
     Check(name="power_scaling", title="Top-level priors raised to powers", run=lambda t: power_scaling(t.fit)),
-    Check(name="leave_one_group_out", title="One group left out", run=lambda t: leave_out(t.fit, "group", **t.shared)),
+    Check(
+        name="leave_one_group_out",
+        title="One group left out",
+        run=lambda t: leave_out(t.fit, "group", **t.shared),
+        leaves_out=True,
+    ),
     Check(
         name="leave_one_unit_out",
         title="One unit left out",
         run=lambda t: leave_out(t.fit, "unit", **t.shared),
         shown=True,
+        leaves_out=True,
     ),
     Check(
         name="left_out_rows",
         title="Each row predicted from all others",
         run=lambda t: left_out_rows(t.fit, t.predicted, seed=t.trial.seed),
+        leaves_out=True,
     ),
     Check(
         name="left_out_groups",
         title="Each group predicted from the others",
         run=lambda t: left_out_groups(t.fit, t.predicted, seed=t.trial.seed),
+        leaves_out=True,
     ),
     Check(
         name="model_comparison",
         title="Other members, by what they predict",
         run=lambda t: model_comparison(t.fit, t.predicted, others=t.trial.others, **t.shared),
         shown=True,
+        leaves_out=True,
     ),
 ]
 """Every check, in the order in which they are shown; a new one is a function of a `CheckContext`, and an entry here."""
@@ -234,11 +246,25 @@ def predictive_checks(trial: CheckInputs) -> tuple[CheckResult, ...]:
     return tuple(check.result(tried) for check in CHECKS if check.predictive)
 
 
-def run_checks(trial: CheckInputs) -> tuple[CheckResult, ...]:
-    """Run every check: predictive ones, priors, agreement with the regressions, what is left out, other members."""
+def checks_asked(*, leaving_out: bool = True) -> tuple[Check, ...]:
+    """Return every check, or those alone that leave nothing out and compare with no other member."""
+    return tuple(check for check in CHECKS if leaving_out or not check.leaves_out)
+
+
+def run_checks(trial: CheckInputs, *, leaving_out: bool = True) -> tuple[CheckResult, ...]:
+    """Run every check: predictive ones, priors, agreement with the regressions, what is left out, other members.
+
+    Parameters
+    ----------
+    trial
+        A fit, and what it is tried against.
+    leaving_out
+        Whether those run as well that leave out units, groups or rows, or compare with other members; they take most of
+        the time.
+    """
     tried = CheckContext(trial)
     found = []
-    for check in CHECKS:
+    for check in checks_asked(leaving_out=leaving_out):
         trial.on_progress(Progress(check.title.lower()))
         found.append(check.result(tried))
     return tuple(found)

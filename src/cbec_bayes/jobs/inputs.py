@@ -16,13 +16,13 @@ from cbec_bayes.runtime.versions import versions
 
 
 def together(study: Study) -> tuple[Study, ...]:
-    """Return a study and the one that is shown beside it, if there is one; two of one name raise `InputError`."""
-    if study.beside is None:
-        return (study,)
-    beside = load_study(study.beside)
-    if beside.name == study.name:
-        raise InputError(f"beside: that study is called '{study.name}' as well", file=study.path)
-    return study, beside
+    """Return a study and those that are reported beside it; two of one name raise `InputError`."""
+    found = [study]
+    for one in map(load_study, study.beside):
+        if one.name in {other.name for other in found}:
+            raise InputError(f"beside: there is a study called '{one.name}' already", file=study.path)
+        found.append(one)
+    return tuple(found)
 
 
 def input_files(study: Study) -> set[Path]:

@@ -27,13 +27,18 @@ class StudyResults:
     manifest
         Versions, seed and hashes.
     classical
-        Classical tables by study: of this study's panel, and of the one shown beside it.
+        Classical tables by study: of this study's panel, and of those reported beside it.
     hierarchical
         Fitted models by study; each has classical tables too.
     compared
         Classical and hierarchical slopes side by side, by study; see `cbec_bayes.jobs.compare.side_by_side`.
     specified
         Slopes under every specification, by study.
+    alternatives
+        The classical slope in every panel of a study that has several; see
+        `cbec_bayes.replication.alternatives.alternatives_frame`.
+    evidence
+        What the observed panels say of the average slope; see `cbec_bayes.jobs.evidence.evidence`.
     ensemble
         Many reconstructions under several specifications each; None where there is none.
     calibration
@@ -48,6 +53,8 @@ class StudyResults:
     hierarchical: Mapping[str, StudyFits] = field(default_factory=dict)
     compared: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     specified: Mapping[str, Specified] = field(default_factory=dict)
+    alternatives: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
     ensemble: Ensemble | None = None
     calibration: Shown | None = None
     journal: Journal

@@ -1,18 +1,19 @@
-"""The main job: compute a study, from its printed tables to the ensemble of reconstructions."""
+"""The main job: a study's printed tables, what is observed about its question, and the ensemble of reconstructions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from cbec_bayes.checks.suite import CHECKS
+from cbec_bayes.checks.suite import checks_asked
 from cbec_bayes.jobs.calibrate import committed
 from cbec_bayes.jobs.compare import side_by_side
 from cbec_bayes.jobs.ensemble import MEMBERS, run_ensemble
+from cbec_bayes.jobs.evidence import evidence
 from cbec_bayes.jobs.inputs import manifest, together
 from cbec_bayes.jobs.questions import Question, other_panels, scale_of
 from cbec_bayes.jobs.reanalysis import STEPS as REANALYSIS_STEPS
@@ -21,9 +22,10 @@ from cbec_bayes.jobs.reconstruct import load_problem
 from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.jobs.specifications import Specified, specify
 from cbec_bayes.jobs.study import STUDY_MODELS, StudyFits, fit_models
-from cbec_bayes.panel.study import load_study
+from cbec_bayes.panel.study import Study, load_study
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.replication import Replication, observed_rows, printed_coefficients, printed_numbers, replicate
+from cbec_bayes.replication.alternatives import alternatives_frame
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import asset_dir
@@ -45,9 +47,40 @@ UNFINISHED = "unfinished-ensemble.jsonl"
 """What is kept of an ensemble that was interrupted, in the report's folder."""
 
 
-def n_steps(models: Sequence[str] = STUDY_MODELS) -> int:
+Depth = Literal["whole", "printed", "brief"]
+"""How much is done with a panel.
+
+The first observed one is the report's evidence: every member, every check (``whole``). A panel that prints a table is
+put to every check but those that leave out some of the data, for its residuals are made (``printed``). A second outcome
+or exposure is asked about the headline and its limits, in the same way (``brief``).
+"""
+
+BRIEF = STUDY_MODELS[:4]
+"""Members that are fitted to a panel of which the headline and its limits are asked."""
+
+
+def depths(study: Study) -> dict[str, Depth]:
+    """Return what is done with the panel of a study, and of each that is reported beside it, by name."""
+    found: dict[str, Depth] = {}
+    for one in together(study):
+        if one.panel is not None and one.published is not None:
+            found[one.name] = "printed"
+        elif one.panel is not None:
+            found[one.name] = "brief" if "whole" in found.values() else "whole"
+    return found
+
+
+def n_steps(study: Study, models: Sequence[str] = STUDY_MODELS) -> int:
     """Return how many steps `run` has, at most, besides its counted pieces."""
-    return len(STEPS) + 2 * (len(models) + len(CHECKS) + 1)  # of each of two panels, the last for the weights
+    asked = depths(study).values()
+    return len(STEPS) + sum(
+        len(_models(depth, models)) + len(checks_asked(leaving_out=depth == "whole")) + 1  # the last for the weights
+        for depth in asked
+    )
+
+
+def _models(depth: Depth, models: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in models if depth != "brief" or name in BRIEF)
 
 
 def run_study(
@@ -104,8 +137,15 @@ def run_study(
     }
     on_progress(Progress(STEPS[-4]))
     options: dict[str, Any] = {"seed": seed, "executor": executor, "on_progress": on_progress}
+    asked = depths(chosen)
     hierarchical = {
-        name: fit_study(one, one.study.panel.convention, models=models, **options)
+        name: fit_study(
+            one,
+            one.study.panel.convention,
+            models=_models(asked[name], models),
+            leaving_out=asked[name] == "whole",
+            **options,
+        )
         for name, one in classical.items()
         if one.study.panel is not None and len(one.design.groups) > 1
     }
@@ -117,12 +157,19 @@ def run_study(
     ensemble, journal = None, ensemble_journal(out, made, members)
     if members and chosen.panel is not None and chosen.panel.proxies:
         ensemble = run_ensemble(load_problem(chosen), n=members, journal=journal, **options)
+    alternatives = {
+        name: alternatives_frame(one.study)
+        for name, one in classical.items()
+        if one.study.panel is not None and one.study.panel.alternatives
+    }
     return StudyResults(
         analysis=analysis,
         classical=classical,
         hierarchical=hierarchical,
         compared=compared,
         specified=specified,
+        alternatives=alternatives,
+        evidence=evidence(classical, specified, alternatives),
         ensemble=ensemble,
         calibration=committed(),
         manifest=made,

@@ -44,6 +44,9 @@ STUDY_MODELS = (
 )
 """Members that a study's report fits, the headline first."""
 
+PATH_POINTS = 30
+"""Values of the between-group scale on a path, each of which takes a fit: neighbours differ by a third."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFits:
@@ -106,6 +109,7 @@ def fit_models(
     models: Sequence[str] = STUDY_MODELS,
     columns: Sequence[ColumnSpec] | None = None,
     printed: Mapping[Place, float] | None = None,
+    leaving_out: bool = True,
     seed: int = 1,
     executor: Executor = SERIAL,
     on_progress: OnProgress = ignore_progress,
@@ -122,6 +126,9 @@ def fit_models(
         Names; the first must pool group slopes.
     columns, printed
         Of the classical tables that the checks make again, and what is printed in them.
+    leaving_out
+        Whether the headline's checks leave out units, groups and rows as well; see
+        `cbec_bayes.checks.suite.run_checks`.
     seed
         Of everything random.
     executor
@@ -156,8 +163,9 @@ def fit_models(
             executor=executor,
             on_progress=on_progress,
         )
-        results = run_checks(inputs) if found is headline else predictive_checks(inputs)
-        headline_checks = results if found is headline else headline_checks
+        own = found is headline
+        results = run_checks(inputs, leaving_out=leaving_out) if own else predictive_checks(inputs)
+        headline_checks = results if own else headline_checks
         tried.append(checks_frame([result for result in results if result.name in predictive]).assign(model=name))
         effects.append(effects_of(found, ssc).assign(model=name))
         d = found.diagnostics
@@ -210,5 +218,5 @@ def posterior_path(found: PanelFit, *, seed: int = 1) -> tuple[ShrinkagePath, Ar
     """Return the path from complete to no pooling about the median of tau, and the density of log tau on it."""
     tau = found.tree["posterior"]["tau"].to_numpy().ravel()
     unit = float(np.median(tau))
-    grid = np.geomspace(unit / 50, unit * 50, 60)
+    grid = np.geomspace(unit / 50, unit * 50, PATH_POINTS)
     return shrinkage_path(found, grid, seed=seed), np.asarray(stats.gaussian_kde(np.log(tau))(np.log(grid)))

@@ -15,6 +15,7 @@ from cbec_bayes.runtime.toml import (
     CsvPath,
     Flag,
     Number,
+    OneOrMoreTomlPaths,
     PathText,
     SomePaths,
     SomeTexts,
@@ -195,14 +196,14 @@ class Study:
     panel
         The panel, None where there is none.
     beside
-        Another study, by name or file, whose classical tables are shown beside this one's, or None.
+        Other studies of the same question, by name or file, that are reported beside this one.
     """
 
     path: Path
     title: str
     published: Published | None
     panel: PanelSpec | None
-    beside: str | None
+    beside: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -215,7 +216,7 @@ class _StudyFile(Table):
     """The file of a study; see `Study`."""
 
     title: Text
-    beside: TomlPath | None = None
+    beside: OneOrMoreTomlPaths = ()
     published: Published | None = None
     panel: PanelSpec | None = None
 

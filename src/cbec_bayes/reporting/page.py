@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cbec_bayes.calibration.coverage import SCENARIOS
 from cbec_bayes.checks.suite import CHECKS, title_of
-from cbec_bayes.estimands import Summary
-from cbec_bayes.jobs.answers import answer_sentences, answers
 from cbec_bayes.jobs.calibrate import Shown
 from cbec_bayes.jobs.difference_sentences import difference_sentences
 from cbec_bayes.jobs.ensemble import Ensemble
 from cbec_bayes.jobs.reanalysis import Reanalysis
 from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.jobs.study import StudyFits
-from cbec_bayes.published.conclusions import conclude, prior_ranges
+from cbec_bayes.published.conclusions import prior_ranges
 from cbec_bayes.published.estimates import SCENARIO_TEXTS
 from cbec_bayes.published.printed import Coefficient, Paper
 from cbec_bayes.replication import Replication, label_of, match_sentence
@@ -26,14 +24,14 @@ from cbec_bayes.reporting.checks import check_figures
 from cbec_bayes.reporting.classical import jackknife_sentence
 from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences
 from cbec_bayes.reporting.files import figure_files, table_files
+from cbec_bayes.reporting.front import answer, evidence_figure, printed_details
 from cbec_bayes.reporting.hierarchy import hierarchy_path, province_map, tau_sentence, unlearned_sentences
 from cbec_bayes.reporting.reanalysis import MODEL_NAMES
 from cbec_bayes.reporting.specifications import curve_files
 from cbec_bayes.reporting.studytables import StudyTables, result_files, study_tables
-from cbec_bayes.reporting.tables import ReportTable, interval, number, probability
+from cbec_bayes.reporting.tables import interval, number, probability
 from cbec_bayes.reporting.templating import render_template
-from cbec_bayes.runtime.labels import GROUP_AVERAGE, GROUP_NEW, Origin
-from cbec_bayes.specifications.conclusions import conclusion_sentences
+from cbec_bayes.runtime.labels import GROUP_NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,10 @@ def render(found: StudyResults) -> Page:
         answer=answer(found),
         how_much_is_prior=how_much_is_prior(found.analysis),
         tables=tables.by_name(),
-        beside=tables.beside,
-        classical=[_classical_part(one, tables.classical[name]) for name, one in found.classical.items()],
         pooled=_pooled_slope(found.analysis.paper),
         figures=drawn,
-        hierarchical=[_hierarchical_part(name, found, tables, drawn) for name in found.hierarchical],
+        panels=[_panel_part(name, found, tables, drawn) for name in found.classical],
+        printed_details=printed_details(found),
         ensemble=_ensemble_part(found.ensemble, tables),
         calibration=_calibration_part(found.calibration, tables),
         scenario_texts=SCENARIO_TEXTS,
@@ -92,6 +89,9 @@ def _figures(found: StudyResults) -> dict[str, str]:
         exposure = label_of(found.classical[name])(one.exposure)
         for file, svg in curve_files(one.specifications, exposure, name).items():
             drawn[f"{file.removesuffix('.svg')}_{name}"] = str(svg)
+    observed = evidence_figure(found.evidence)
+    if observed is not None:
+        drawn["evidence"] = observed
     if found.ensemble is not None:
         drawn["ensemble"] = ensemble_figure(found.ensemble, label)
     if found.calibration is not None:
@@ -112,9 +112,12 @@ def _figures_of_fits(name: str, fits: StudyFits, replication: Replication) -> di
     return drawn | ({} if path is None else {f"path_{name}": path})
 
 
-def _classical_part(replication: Replication, tables: Sequence[ReportTable]) -> dict[str, Any]:
+def _panel_part(name: str, found: StudyResults, tables: StudyTables, drawn: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page shows of one panel: its regressions, and its hierarchical fits where it has groups."""
+    replication = found.classical[name]
     printed = replication.paper is not None
     return {
+        "name": name,
         "title": replication.study.title,
         "origin": replication.panel.origin,
         "printed": printed,
@@ -122,18 +125,17 @@ def _classical_part(replication: Replication, tables: Sequence[ReportTable]) -> 
         "notes": replication.panel.notes,
         "convention": next(c.fit.convention for c in replication.columns if c.fit is not None),
         "jackknife": jackknife_sentence(replication),
-        "tables": tables,
+        "classical": tables.classical[name],
+        "beside": tables.beside.get(name),
+        "specified": _specified_part(name, found, tables, drawn),
+        "fits": _fits_part(name, found, tables, drawn) if name in found.hierarchical else None,
     }
 
 
-def _hierarchical_part(name: str, found: StudyResults, tables: StudyTables, drawn: Mapping[str, str]) -> dict[str, Any]:
+def _fits_part(name: str, found: StudyResults, tables: StudyTables, drawn: Mapping[str, str]) -> dict[str, Any]:
     fits, replication = found.hierarchical[name], found.classical[name]
     exposure = label_of(replication)(replication.panel.roles.exposure)
     return {
-        "name": name,
-        "title": replication.study.title,
-        "origin": fits.origin,
-        "specified": _specified_part(name, found, tables, drawn),
         "tau": tau_sentence(fits),
         "differ": difference_sentences(fits.differences, exposure, next(iter(fits.questions))),
         "priors": fits.priors,
@@ -190,46 +192,6 @@ def how_much_is_prior(analysis: Reanalysis) -> str:
         for one in prior_ranges(analysis.sensitivity, analysis.study.reading, analysis.result.labels)
     ]
     return "Between the priors, under the headline reading: " + "; ".join(parts) + "."
-
-
-def answer(found: StudyResults) -> tuple[str, ...]:
-    """Say what was found and how far to trust it: signs that are settled and those that are not, then sizes.
-
-    Every sentence on a sign is made from answers.csv, or from a study's conclusions.csv.
-    """
-    analysis, result = found.analysis, found.analysis.result
-    concluded = conclude(analysis.estimates, result, analysis.sensitivity, analysis.audit)
-    sizes = [f"{g} {number(result.groups[g].mean, 2)} ({_ci(result.groups[g])})" for g in concluded.groups]
-    new = result.new
-    return (
-        *answer_sentences(answers(analysis, found.ensemble)),
-        *(_of_panel(name, found) for name in found.specified if _origin(name, found) is Origin.OBSERVED),
-        f"Partial pooling of the printed slopes gives {', '.join(sizes)} under the headline's reading and prior; other "
-        "readings and priors give other intervals.",
-        f"A region that the table does not show could lie anywhere from {number(new.ci_low, 2)} to "
-        f"{number(new.ci_high, 2)}, for {len(concluded.groups)} regions say little about how far regions differ: τ = "
-        f"{number(result.tau.mean, 2)}, 95 % interval {interval(result.tau.ci_low, result.tau.ci_high)}.",
-        f"The evidence is weaker than it looks: {concluded.contradicted} of {concluded.coefficients} coefficients have "
-        "parentheses that cannot be the standard errors they are said to be.",
-    )
-
-
-def _origin(name: str, found: StudyResults) -> Origin:
-    return found.classical[name].panel.origin
-
-
-def _of_panel(name: str, found: StudyResults) -> str:
-    """Say what an observed panel shows of the average slope under every specification."""
-    one = found.specified[name]
-    label = label_of(found.classical[name])
-    own = one.conclusions[one.conclusions["group"] == GROUP_AVERAGE]
-    outcome = label(found.classical[name].panel.roles.outcome)
-    said = " ".join(conclusion_sentences(own, label(one.exposure)))
-    return f"Observed statistics, with another outcome ({outcome}) and another exposure, say this. {said}"
-
-
-def _ci(summary: Summary) -> str:
-    return interval(summary.ci_low, summary.ci_high)
 
 
 def _exposure_label(analysis: Reanalysis) -> str:

@@ -15,6 +15,7 @@ from cbec_bayes.reporting.checks import check_tables
 from cbec_bayes.reporting.classical import classical_tables
 from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.reporting.ensemble import ensemble_tables
+from cbec_bayes.reporting.front import evidence_table
 from cbec_bayes.reporting.hierarchy import hierarchy_tables
 from cbec_bayes.reporting.reanalysis import reanalysis_tables
 from cbec_bayes.reporting.spectables import specification_frames, specification_tables
@@ -36,8 +37,10 @@ class StudyTables:
         Of the printed numbers.
     specified, classical, hierarchical, checks
         By study.
+    evidence
+        What observed panels say, where there are any.
     beside
-        Classical and hierarchical slopes side by side, one table per study.
+        Classical and hierarchical slopes side by side, by study.
     ensemble, calibration
         Empty where there is none.
     """
@@ -47,7 +50,8 @@ class StudyTables:
     classical: Mapping[str, Sequence[ReportTable]]
     hierarchical: Mapping[str, Sequence[ReportTable]]
     checks: Mapping[str, Sequence[ReportTable]]
-    beside: Sequence[ReportTable]
+    evidence: Sequence[ReportTable]
+    beside: Mapping[str, ReportTable]
     ensemble: Sequence[ReportTable]
     calibration: Sequence[ReportTable]
 
@@ -59,7 +63,8 @@ class StudyTables:
             *self.hierarchical.values(),
             *self.checks.values(),
         )
-        parts = (self.printed, *of_studies, self.beside, self.ensemble, self.calibration)
+        beside = tuple(self.beside.values())
+        parts = (self.evidence, self.printed, *of_studies, beside, self.ensemble, self.calibration)
         return {table.name: table for part in parts for table in part}
 
 
@@ -72,7 +77,8 @@ def study_tables(found: StudyResults) -> StudyTables:
         classical={name: classical_tables(one) for name, one in found.classical.items()},
         hierarchical={name: hierarchy_tables(name, fits, digits[name]) for name, fits in found.hierarchical.items()},
         checks={name: check_tables(name, fits, digits[name]) for name, fits in found.hierarchical.items()},
-        beside=[compare_table(f"{name}_compare", one, digits[name]) for name, one in found.compared.items()],
+        evidence=[] if found.evidence.empty else [evidence_table(found.evidence)],
+        beside={name: compare_table(f"{name}_compare", one, digits[name]) for name, one in found.compared.items()},
         ensemble=[] if found.ensemble is None else ensemble_tables(found.ensemble),
         calibration=[] if found.calibration is None else calibration_tables(found.calibration),
     )
@@ -100,11 +106,14 @@ def _exact(found: StudyResults) -> dict[str, pd.DataFrame]:
             f"{name}_classical": one.classical(),
             f"{name}_few": one.few_frame(),
         }
+    frames |= {f"{name}_alternatives_classical": one for name, one in found.alternatives.items()}
     return frames
 
 
 def _sampled(found: StudyResults) -> dict[str, pd.DataFrame]:
     frames = {f"{name}_compare": one for name, one in found.compared.items()}
+    if len(found.evidence):
+        frames["evidence"] = found.evidence
     if found.ensemble is not None:
         frames |= {
             "ensemble_panels": found.ensemble.panels,

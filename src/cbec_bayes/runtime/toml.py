@@ -146,6 +146,13 @@ SomePaths = Annotated[tuple[PathText, ...], otherwise(_LIST), AfterValidator(_no
 TomlPaths = Annotated[tuple[TomlPath, ...], otherwise(_LIST)]
 """Paths of TOML files, or none."""
 
+OneOrMoreTomlPaths = Annotated[
+    tuple[TomlPath, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    otherwise(_LIST),
+]
+"""The same; a text alone is a list of one."""
+
 
 class Table:
     """Base of a frozen dataclass that holds a table of a TOML file.

@@ -260,16 +260,23 @@ def _term(row: Mapping[Any, Any]) -> str:
     said = f" Over all {n} specifications the mean is positive under {positive}"
     if not row["term"]:
         return f"{said}, and no single assumption tells which."
-    under = [_values(row["term"], row[f"{sign}_under"]) for sign in (POSITIVE, NEGATIVE)]
+    under = [values_words(row["term"], row[f"{sign}_under"]) for sign in (POSITIVE, NEGATIVE)]
     which = "; ".join(f"mostly {s} {u}" for s, u in zip((POSITIVE, NEGATIVE), under, strict=True) if u)
     return f"{said}; what best tells the sign: it is {which}."
 
 
-def _values(axis: str, values: str) -> str:
-    """Say with what, of an assumption: the simplest value is to be without the others."""
+def values_words(axis: str, values: str) -> str:
+    """Say with what, of an assumption.
+
+    Parameters
+    ----------
+    axis
+        Name of the assumption, of `cbec_bayes.specifications.lattice.AXES`.
+    values
+        Of its values, those that are meant, with a comma and a space between them.
+    """
     chosen = [choice_of(axis, value) for value in values.split(", ") if value]
-    others = " and ".join(choice.label for choice in AXES[axis] if choice.label)
-    return " or ".join(f"with {choice.label}" if choice.label else f"without {others}" for choice in chosen)
+    return " or ".join(choice.without or f"with {choice.label}" for choice in chosen)
 
 
 def _size(row: Mapping[Any, Any], ci: str) -> str:

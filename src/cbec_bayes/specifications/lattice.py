@@ -27,6 +27,8 @@ class Choice:
         What a model chooses for it, by the key of the term.
     label
         What a figure and a sentence call it; blank for what is simplest.
+    without
+        What a sentence calls what is simplest; blank for the others.
     assumes
         What it assumes, and what would bias the slope under it.
     """
@@ -34,6 +36,7 @@ class Choice:
     value: str
     terms: Mapping[str, str]
     label: str
+    without: str = ""
     assumes: str
 
 
@@ -43,6 +46,7 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
             value="off",
             terms={"correlation": "off"},
             label="",
+            without="with errors that are independent over time",
             assumes="An error of one period says nothing of the next; where it does, intervals are too narrow.",
         ),
         Choice(
@@ -64,6 +68,7 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
             value="off",
             terms={"unit_trend": "off"},
             label="",
+            without="without trends of units",
             assumes="No unit drifts by itself; where units that drift are those whose exposure grows, the slope takes "
             "up the drift.",
         ),
@@ -80,6 +85,7 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
             value="common",
             terms={"spread": "common"},
             label="",
+            without="with errors that are equally large in all groups",
             assumes="Errors are equally large in all groups; where they are not, noisy groups count for too much.",
         ),
         Choice(
@@ -94,6 +100,7 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
             value="off",
             terms={"unit_slope": "off"},
             label="",
+            without="with one slope for all units of a group",
             assumes="The units of a group share one slope; where they do not, intervals are too narrow, and units "
             "whose exposure moves most speak for the group.",
         ),
@@ -109,6 +116,7 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
             value="common",
             terms={"group_control_slope": "off", "group_time_effect": "off"},
             label="",
+            without="with controls and periods that act alike in all groups",
             assumes="Controls and periods act alike in all groups; where they do not, a group's slope takes up the "
             "difference. A control that the exposure itself moves is an outcome, and takes a part of the effect away.",
         ),
