@@ -1,13 +1,15 @@
 """The robust member: against PyMC's twin of the same density, on a wide panel, and by number of rows.
 
 Run with ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/robust.py [PART ...]``; parts are ``public``,
-``wide`` and ``rows``, or all. Times run from arrays to posterior, imports left out; what is compared is
+``wide``, ``rows`` and ``members``, or all. Times run from arrays to posterior, imports left out; what is compared is
 measured in one process.
 
 - public: 210 rows of the public study; effective draws a second of every scale, ours over nutpie's.
 - wide: 48 units, 17 periods and 9 groups, with every control's slope and effect of a period pooled.
 - rows: 10,000 to 1,000,000 rows of ten periods, units a tenth of them, over pyfixest's clustered regression; units and
   groups differ in everything (long), or in levels and in the slopes of groups alone (plain).
+- members: 10,000 to 1,000,000 rows, long, by members with other terms of units: AR(1) or a random walk alone, and
+  levels with a scale.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.many_rows import PERIODS, design_of, panel
 from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.panel import load_study_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.within import TwoWay
@@ -157,7 +161,34 @@ def rows() -> None:
             print(f"{n_rows:,} rows, {name}: robust over pyfixest {clock:.1f}, of the processor's time {processor:.1f}")
 
 
-PARTS = {"public": public, "wide": wide, "rows": rows}
+def members() -> None:
+    """Time members with other terms of units as rows grow, over a clustered regression of the same rows."""
+    import pyfixest as pf
+
+    alone = {"unit_slope": "off", "unit_trend": "off"}
+    every = {
+        "AR(1) alone": alone,
+        "a random walk alone": alone | {"correlation": "random_walk"},
+        "levels with a scale, AR(1)": alone | {"unit_effect": "random"},
+        "levels with a scale, all else": {"unit_effect": "correlated"},
+    }
+    formula = "y ~ d + x1 + x2 + x3 | unit + year"
+    pf.feols(formula, panel(240, 8), vcov={"CRV1": "unit"})
+    for n_rows in ROWS:
+        frame = long_panel(n_rows)
+        for name, choices in every.items():
+            model = load_panel_model("robust").choosing(**choices)
+            model = replace(model, priors={"sigma_mu": model.priors["sigma"], **model.priors})
+            ratios = []
+            for _ in range(ROUNDS):
+                theirs = spent(lambda frame=frame: pf.feols(formula, frame, vcov={"CRV1": "unit"}))
+                ours = spent(lambda frame=frame, model=model: fit(design_of(frame), model))
+                line(f"{n_rows:,} rows, {name}", ours[0], ours[2])
+                ratios.append(ours[1] / theirs[1])
+            print(f"{n_rows:,} rows, {name}: over pyfixest {median(ratios):.1f} of the processor's time", flush=True)
+
+
+PARTS = {"public": public, "wide": wide, "rows": rows, "members": members}
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.densities import RHO, log_density, resolve
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.bayes.sampling.importance import smoothed_weights
+from cbec_bayes.bayes.sampling.weights import smoothed_weights
 from cbec_bayes.runtime.errors import InputError
 from tests.support.members import (
     HALF,

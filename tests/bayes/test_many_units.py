@@ -18,6 +18,7 @@ from cbec_bayes.bayes.model import blocks as blocks_module
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.headline import headline
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.observations import densities_given_others
 from cbec_bayes.bayes.sampling.importance import mode_of
 from cbec_bayes.panel.design import Design
@@ -114,6 +115,36 @@ def test_members_without_a_correlation_or_without_groups_are_tabulated_as_well(g
     assert found.names == exact.names
     points = draws(found, 20)
     np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+
+
+OF_ANY_KIND = {
+    "AR(1) alone": {"correlation": "ar1", "unit_slope": "off", "unit_trend": "off"},
+    "a random walk alone": {"correlation": "random_walk", "unit_slope": "off", "unit_trend": "off"},
+    "random levels": {"unit_effect": "random"},
+    "random levels and AR(1)": {"unit_effect": "random", "unit_slope": "off", "unit_trend": "off"},
+    "correlated levels, independent errors": {"unit_effect": "correlated", "correlation": "off", "unit_trend": "off"},
+}
+
+
+@pytest.mark.parametrize("choices", OF_ANY_KIND.values(), ids=OF_ANY_KIND)
+@pytest.mark.parametrize("gaps", [False, True], ids=["balanced", "gaps"])
+def test_members_of_any_kind_are_tabulated(gaps, choices, monkeypatch):
+    """Density, gradient, and coefficients with means over units are the exact ones."""
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    model = load_panel_model("robust").choosing(**choices)
+    model = replace(model, priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 3.0})})
+    blocks = blocks_for(long_panel(1_600, 6, gaps=gaps), model)
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    assert (found.names, found.unit_means) == (exact.names, exact.unit_means)
+    points = draws(found, 15)
+    np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+    (value, slope), (other, expected) = found.gradient(points[0]), exact.gradient(points[0])
+    assert abs(value - other) < TOLERANCE
+    np.testing.assert_allclose(slope, expected, atol=1e-4)
+    one, two = found.conditional(points[:2]), exact.conditional(points[:2])
+    np.testing.assert_allclose(one.mean, two.mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(one.root @ one.root.mT, two.root @ two.root.mT, rtol=1e-5, atol=1e-6)
 
 
 def adopted_by_few(design: Design) -> Design:

@@ -17,6 +17,14 @@ from cbec_bayes.runtime.labels import GROUP_AVERAGE
 from tests.support.gates import DIVERGED, FEW, SAID, WIDE, missing_gates
 from tests.support.simulated import fitted, simulated
 
+
+@pytest.fixture(autouse=True)
+def sampled_again(monkeypatch):
+    """Every refit samples: draws of the fit that are weighted anew have no such gates to miss."""
+    for module in ("influence", "sensitivity"):
+        monkeypatch.setattr(f"cbec_bayes.checks.{module}.near_draws", lambda *_, **__: None)
+
+
 NUMBERS = ["mean", "sd", "ci_low", "ci_high", "p_positive"]
 
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,9 +23,12 @@ from cbec_bayes.classical.wald import contrasts_of, wald_test
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.contrasts import contrasts
 from cbec_bayes.estimands.groups import group_slopes as posterior_slopes
+from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.jobs.difference_sentences import NOTHING_TO_COMPARE, difference_sentences
 from cbec_bayes.jobs.differences import DIFFERENCE_COLUMNS, differences, evidence_row
+from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting.differences import difference_tables
+from cbec_bayes.reporting.hierarchy import tau_sentence
 from tests.support.members import member, panel
 from tests.support.regressions import grouped
 
@@ -66,10 +71,22 @@ def test_every_number_is_that_of_its_module(found, table):
         own = rows_of(table, "posterior", "", f"{row['group']} - {row['minus']}")
         assert (own["estimate"], own["probability"]) == (row["mean"], row["p_positive"])
     tau = found.tree["posterior"]["tau"].to_numpy()
-    assert rows_of(table, "tau")["estimate"] == np.median(tau)
+    assert rows_of(table, "tau")["estimate"] == pytest.approx(tau.mean(), rel=1e-12)
     slopes = posterior_slopes(found).groups
     share = np.mean([max(draw) - min(draw) <= 0.2 for draw in slopes])
     assert rows_of(table, "within_rope")["probability"] == pytest.approx(share)
+
+
+def test_tau_is_one_number_in_every_sentence_and_table_of_a_page(found, table):
+    """The page of a study says it thrice: of the hierarchy, of differences, and in their table."""
+    drawn = found.tree["posterior"]["tau"].to_numpy().ravel()
+    fits = SimpleNamespace(tau=summarise_draws(drawn), priors={"tau": "half-normal"})
+    said = tau_sentence(cast(StudyFits, fits))
+    mean, ends = said.split("τ of ")[1].split(";")[0].rstrip(")").split(" (95 % interval ")
+    assert mean == f"{drawn.mean():.2g}"
+    assert f"has the mean {mean} (95 % interval {ends})" in " ".join(difference_sentences(table, "d", "a member"))
+    cells = [row for shown in difference_tables("one", table) for row in shown.rows if "τ" in row[0]]
+    assert [row[2] for row in cells] == [f"{mean} ({ends})"]
 
 
 def test_differences_of_pairs_are_differences_of_slopes(table):

@@ -30,6 +30,7 @@ from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws, sample_density
 from cbec_bayes.bayes.shown import MOST, slopes_and_scales
 from cbec_bayes.panel.design import Design, exact_groups
+from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, level
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -289,9 +290,10 @@ def draw_scales(
     chains: int,
     seed: int,
     pilot: int = PILOT,
+    near: Array | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Draws:
-    """Draw the sampled scales of a collapsed posterior, of shape (chain, draw, k); errors as `sample_density`."""
+    """Draw the sampled scales of a collapsed posterior, of shape (chain, draw, k), as `sample_density` does."""
     if not collapsed.names:  # every scale is held by its prior, and the evidence is the likelihood itself
         return Draws(
             points=np.zeros((chains, draws, 0)),
@@ -311,6 +313,7 @@ def draw_scales(
         chains=chains,
         seed=seed,
         pilot=pilot,
+        near=near,
         on_progress=on_progress,
     )
 

@@ -32,7 +32,7 @@ PART = 5_000
 """Units that say how fine a table has to be, where there are more than twice as many."""
 
 _COARSE, _COARSER, _TRIAL = 6, 4, 7  # nodes of each variable
-_FINEST = 8_000  # nodes of a table that still costs little where the density is asked for
+_FINEST = 20_000  # nodes of a table that still costs little where the density is asked for
 _REACH_OF_FEWER, _REACH = 6.0, 6.0  # half of a box, in posterior standard deviations of what it is made from
 _BOUND = 30.0  # terms of all signs add up to far less than their sizes do
 _FURTHER = 1.5  # how much further a box reaches that cut something off

@@ -12,9 +12,13 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.many_units import collapsed_of
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.posterior import posterior_draws
-from cbec_bayes.bayes.sampling.gates import RefitDiagnostics, chain_diagnostics
+from cbec_bayes.bayes.sampling.gates import ESS_MIN, KHAT_MAX, RefitDiagnostics, chain_diagnostics
 from cbec_bayes.bayes.sampling.importance import PILOT, Draws
+from cbec_bayes.bayes.sampling.weights import resampled, smoothed_weights
 from cbec_bayes.panel.within import Array
+
+REWEIGHTED = 1_000
+"""Draws that are taken of a similar fit's: more say little more, for all but the scales is known given these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class RefitScales:
         As in `Refit`.
     ess
         How many independent draws the points are worth.
+    is_reweighted
+        Whether they are draws of a similar fit by their weights, and nothing was sampled.
     """
 
     blocks: Blocks
@@ -57,18 +63,101 @@ class RefitScales:
     points: Array
     diagnostics: RefitDiagnostics
     ess: float
+    is_reweighted: bool = False
 
 
-def refit_scales(blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT) -> RefitScales:
-    """Draw the scales by the collapsed engine; errors as `cbec_bayes.bayes.fit.fit`."""
+@dataclass(frozen=True, slots=True)
+class Nearby:
+    """Draws of the scales of a fit, from which those of another one follow by weights where the two are similar.
+
+    Attributes
+    ----------
+    names
+        Of the scales.
+    points, densities
+        Draws, shape (S, k), and the log density of each, (S,).
+    ess
+        How many independent draws they are worth.
+    may_stand_in
+        Whether the draws, weighted, may be those of the other fit. Not where this has longer tails, of which too few
+        draws tell the size: they then show where to sample.
+    """
+
+    names: tuple[str, ...]
+    points: Array
+    densities: Array
+    ess: float
+    may_stand_in: bool = True
+
+    @classmethod
+    def of(cls, collapsed: Collapsed, points: Array, ess: float) -> Nearby:
+        """Return that of draws of a density, which are worth so many independent ones."""
+        return cls(collapsed.names, points, collapsed.log_posterior(points), min(ess, float(len(points))))
+
+    def among(self, names: tuple[str, ...]) -> Array | None:
+        """Return the draws of some of the scales, shape (S, j); None where some of these were not drawn."""
+        if not set(names) <= set(self.names):
+            return None
+        return self.points[:, [self.names.index(name) for name in names]]
+
+
+def refit_scales(
+    blocks: Blocks, *, draws: int, seed: int, pilot: int = PILOT, near: Nearby | None = None
+) -> RefitScales:
+    """Draw the scales by the collapsed engine; errors as `cbec_bayes.bayes.fit.fit`.
+
+    Parameters
+    ----------
+    blocks
+        Model and design.
+    draws, seed, pilot
+        As in `cbec_bayes.bayes.sampling.importance.sample_density`.
+    near
+        Draws of a similar fit. Where it has the same scales and its draws, weighted by the ratio of the densities, have
+        a Pareto shape that is good enough and are worth `ESS_MIN` draws, they are taken, and nothing is sampled. The
+        density of the scales has all else integrated out, so that this is exact up to Monte Carlo error. Elsewhere the
+        first proposal is fitted to them.
+    """
     collapsed = collapsed_of(blocks)
-    drawn = draw_scales(collapsed, draws=draws, chains=1, seed=seed, pilot=pilot)
+    if near is not None and near.may_stand_in and near.names == collapsed.names:
+        found = _reweighted(blocks, collapsed, near, draws=min(draws, REWEIGHTED), seed=seed)
+        if found is not None:
+            return found
+    drawn = draw_scales(
+        collapsed,
+        draws=draws,
+        chains=1,
+        seed=seed,
+        pilot=pilot,
+        near=None if near is None else near.among(collapsed.names),
+    )
     return RefitScales(
         blocks=blocks,
         collapsed=collapsed,
         points=drawn.points[0],
         diagnostics=diagnose(drawn),
         ess=float(draws) if np.isnan(drawn.ess) else min(drawn.ess, float(draws)),
+    )
+
+
+def _reweighted(blocks: Blocks, collapsed: Collapsed, near: Nearby, *, draws: int, seed: int) -> RefitScales | None:
+    """Draw from the draws of a similar fit by their weights; None where these are not good enough."""
+    ratios = collapsed.log_posterior(near.points) - near.densities
+    there = np.isfinite(ratios)
+    if not there.any():
+        return None
+    weights, khat = smoothed_weights(ratios[there])
+    ess = near.ess / len(near.points) / float(np.sum(weights**2))
+    if not (khat <= KHAT_MAX and ess >= ESS_MIN):
+        return None
+    chosen = resampled(weights, draws, np.random.default_rng([seed, 8]))
+    return RefitScales(
+        blocks=blocks,
+        collapsed=collapsed,
+        points=near.points[there][chosen],
+        diagnostics=RefitDiagnostics(draws=round(ESS_MIN), khat=khat, ess=ess),
+        ess=min(ess, float(draws)),
+        is_reweighted=True,
     )
 
 

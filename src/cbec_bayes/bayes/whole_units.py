@@ -13,7 +13,7 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.unit_densities import unit_densities
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
-from cbec_bayes.bayes.sampling.importance import log_sum, smoothed_weights
+from cbec_bayes.bayes.sampling.weights import log_sum, smoothed_weights
 from cbec_bayes.panel.within import Array
 
 _MOVES = 4

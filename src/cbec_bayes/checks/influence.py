@@ -11,7 +11,14 @@ from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.sampling.gates import PASSED, sentence
-from cbec_bayes.checks.refits import RefitSlopes, Refitted, is_grouped, refit_slopes_if_identified
+from cbec_bayes.checks.refits import (
+    RefitSlopes,
+    Refitted,
+    is_grouped,
+    near_draws,
+    refit_slopes_if_identified,
+    weighted_text,
+)
 from cbec_bayes.checks.remedies import Finding, term_of
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying, there_are
 from cbec_bayes.checks.severity import WIDER, Change, Severity, Slope, instead_of, severest
@@ -33,6 +40,7 @@ INFLUENCE_COLUMNS = (
     "origin",
     "gate",
     "z",
+    "khat",
 )
 
 MAX_LEFT_OUT = 200
@@ -72,7 +80,8 @@ def leave_out(
         change over what it would have under the model: leaving rows out moves an estimate by as much as its variance
         grows, var(m' - m) = var m' - var m, and by var m / (k - 1) at the least, where k units (or groups) have the
         slope. A refit that is not to be used has blank numbers, and the reason in `gate`: it missed a gate, or the
-        other rows do not identify a slope.
+        other rows do not identify a slope. `khat` is the Pareto shape of the weights where draws of the full fit were
+        weighted anew, and blank where they would not do and the model was sampled again.
 
     Notes
     -----
@@ -89,15 +98,19 @@ def leave_out(
     if reason or codes is None:
         return not_applying(name, INFLUENCE_COLUMNS, reason)
     full = _summaries(found)
-    pieces = [Refitted(design.rows(codes != code), found.model, seed) for code in range(len(labels))]
+    near = near_draws(found)
+    pieces = [
+        Refitted(design.rows(codes != code), found.model, seed, near, average=False) for code in range(len(labels))
+    ]
     refits = fan_out(
         executor, refit_slopes_if_identified, pieces, on_progress=on_progress, named=f"refit without a {what}"
     )
     table = _moves(full, dict(zip(labels, refits, strict=True)), str(found.design.origin))
     table["z"] = _over_expected(table, full, _sizes(found, what))
+    table["khat"] = table["left_out"].map({label: one.khat for label, one in zip(labels, refits, strict=True)})
     refused = {label: one.gate for label, one in zip(labels, refits, strict=True) if one.gate != PASSED}
     missed = any(one.fitted and one.gate != PASSED for one in refits)
-    counted = sentence(len(refits), refused, tabled=True)
+    counted = sentence(len(refits), refused, tabled=True) + weighted_text(refits)
     known = table.dropna(subset=["moved"])
     usable = len(refits) - len(refused)
     if known.empty:
@@ -179,9 +192,11 @@ def _moves(full: Mapping[str, Summary], refits: Mapping[str, RefitSlopes], origi
         for group, own in full.items():
             if group in one.slopes:
                 numbers = one.slopes[group]
-                rows.append((label, group, *numbers, (numbers[0] - own.mean) / own.sd, origin, one.gate, np.nan))
+                rows.append(
+                    (label, group, *numbers, (numbers[0] - own.mean) / own.sd, origin, one.gate, np.nan, np.nan)
+                )
             elif one.gate != PASSED and group != label:
-                rows.append((label, group, *[np.nan] * 6, origin, one.gate, np.nan))
+                rows.append((label, group, *[np.nan] * 6, origin, one.gate, np.nan, np.nan))
     return pd.DataFrame(rows, columns=list(INFLUENCE_COLUMNS))
 
 

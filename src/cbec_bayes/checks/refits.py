@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.refit import RefitScales, refit_scales
+from cbec_bayes.bayes.refit import Nearby, RefitScales, refit_scales
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Slope
 from cbec_bayes.estimands.groups import (
     GroupSlopes,
+    log_scales,
+    min_ess,
     mixed_slopes,
     slope_loadings,
     slope_quantities,
@@ -34,13 +37,31 @@ without one province that a quarter of a million proposals did not do.
 """
 
 
+NEAR = 2_000
+"""Draws of a fit, about, that are weighted for a similar one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refitted:
-    """A piece of work: a model that is fitted to a design."""
+    """A piece of work: a model that is fitted to a design.
+
+    Attributes
+    ----------
+    design, model
+        Rows and model.
+    seed
+        Of everything random.
+    near
+        Draws of a similar fit, which are weighted where that does; see `cbec_bayes.bayes.refit.refit_scales`.
+    average
+        Whether the average over units is asked for beside the slopes of groups.
+    """
 
     design: Design
     model: PanelModel
     seed: int
+    near: Nearby | None = None
+    average: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +76,14 @@ class RefitSlopes:
         `PASSED`, or the reason why the refit is not to be used.
     fitted
         Whether the model can be fitted to these rows at all: a gate may be missed all the same.
+    khat
+        Pareto shape of the weights, where draws of a similar fit were weighted; NaN where the model was sampled.
     """
 
     slopes: Mapping[str, list[float]]
     gate: str = PASSED
     fitted: bool = True
+    khat: float = math.nan
 
     @property
     def shown(self) -> dict[str, Slope]:
@@ -79,13 +103,32 @@ def refit_slopes(piece: Refitted) -> RefitSlopes:
         scales = _scales(piece)
     except GateError as error:
         return RefitSlopes({}, str(error))
-    slopes = mixed_slopes(scales.blocks, scales.collapsed, scales.points, scales.ess)
-    return _summarised(slopes, piece.model, piece.design)
+    slopes = mixed_slopes(scales.blocks, scales.collapsed, scales.points, scales.ess, average=piece.average)
+    found = _summarised(slopes, piece.model, piece.design)
+    khat = scales.diagnostics.khat if scales.is_reweighted else None
+    return found if khat is None else replace(found, khat=khat)
+
+
+def near_draws(found: PanelFit, *, may_stand_in: bool = True) -> Nearby | None:
+    """Return the draws of a fit for refits that are similar; None where it was not collapsed, or has no scales.
+
+    `may_stand_in` is that of `cbec_bayes.bayes.refit.Nearby`.
+    """
+    if found.collapsed is None or not found.collapsed.names:
+        return None
+    near = Nearby.of(found.collapsed, log_scales(found, at_most=NEAR), min_ess(found))
+    return replace(near, may_stand_in=may_stand_in)
+
+
+def weighted_text(refits: Sequence[RefitSlopes]) -> str:
+    """Say how many refits are draws of the fit by their weights; blank where none is."""
+    count = sum(not math.isnan(one.khat) for one in refits)
+    return f" {count} of them weigh{'s' if count == 1 else ''} the fit's own draws anew." if count else ""
 
 
 def _scales(piece: Refitted) -> RefitScales:
     """Draw the scales of a model on a design, and require the gates."""
-    found = refit_scales(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed)
+    found = refit_scales(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed, near=piece.near)
     found.diagnostics.require()
     return found
 

@@ -17,8 +17,8 @@ from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.posterior import POINTWISE_MAX, pointwise
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX, PASSED, sentence
-from cbec_bayes.bayes.sampling.importance import smoothed_weights
-from cbec_bayes.checks.refits import Refitted, draws_of, refit_slopes
+from cbec_bayes.bayes.sampling.weights import smoothed_weights
+from cbec_bayes.checks.refits import Refitted, draws_of, near_draws, refit_slopes
 from cbec_bayes.checks.result import CheckResult, not_applying, there_are
 from cbec_bayes.checks.severity import Change, Severity, Slope, changes, in_words, numbers_of, severest
 from cbec_bayes.estimands.groups import group_slopes
@@ -86,10 +86,11 @@ def between_group_prior(
         return not_applying(name, SENSITIVITY_COLUMNS, reason)
     tried = alternatives(model.priors["tau"])
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
+    near = near_draws(found, may_stand_in=False)
     refits = fan_out(
         executor,
         refit_slopes,
-        [Refitted(found.design, one, seed) for one in models],
+        [Refitted(found.design, one, seed, near) for one in models],
         on_progress=on_progress,
         named="prior",
     )

@@ -115,7 +115,9 @@ def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
     return dict(mixed_slopes(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit)))
 
 
-def mixed_slopes(blocks: Blocks, collapsed: Collapsed, points: Array, ess: float) -> dict[str, Mixed]:
+def mixed_slopes(
+    blocks: Blocks, collapsed: Collapsed, points: Array, ess: float, *, average: bool = True
+) -> dict[str, Mixed]:
     """Return the slopes of a model that was collapsed by name, as `slope_quantities` does.
 
     Parameters
@@ -126,10 +128,16 @@ def mixed_slopes(blocks: Blocks, collapsed: Collapsed, points: Array, ess: float
         Draws of the scales, shape (S, k).
     ess
         How many independent draws they are worth.
+    average
+        Whether the average over units is among them, which may take longer than all others.
     """
-    names = (GROUP_AVERAGE, *blocks.design.groups, GROUP_ALL)
+    names: tuple[str, ...] = (*blocks.design.groups, GROUP_ALL)
     loadings = slope_loadings(blocks, collapsed)
-    mean, variance = collapsed.linear(points, loadings[[-1, *range(len(loadings) - 1)]])
+    if average:
+        names = (GROUP_AVERAGE, *names)
+        mean, variance = collapsed.linear(points, loadings[[-1, *range(len(loadings) - 1)]])
+    else:
+        mean, variance = collapsed.linear(points, loadings[:-1, : collapsed.n_coefficients], means=False)
     found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), ess) for k, name in enumerate(names)}
     if blocks.model.choice("group_slope") == "pooled":
         k = names.index(GROUP_ALL)

@@ -145,14 +145,19 @@ def _here_not_there(rows: _Rows) -> list[str]:
     return []
 
 
+def tau_text(mean: float, low: float, high: float) -> tuple[str, str]:
+    """Write the posterior mean of tau, and its interval: with the same digits in every sentence and table of a page."""
+    return f"{mean:.2g}", f"{low:.2g} to {high:.2g}"
+
+
 def _posterior(rows: _Rows, model: str, ci: str) -> list[str]:
     """Say how far slopes differ under the model, how likely all are practically equal, and what the evidence is."""
     by_test = {row["test"]: row for row in rows if not row["controls"] and not row["minus"]}
     parts = []
     tau, rope, evidence = (by_test.get(test) for test in (TAU, WITHIN_ROPE, EVIDENCE))
     if tau is not None and np.isfinite(tau["estimate"]):
-        ends = f"{tau['ci_low']:.2g} to {tau['ci_high']:.2g}"
-        parts.append(f"the sd of slopes between groups has the median {tau['estimate']:.2g} ({ci} interval {ends})")
+        mean, ends = tau_text(tau["estimate"], tau["ci_low"], tau["ci_high"])
+        parts.append(f"the sd of slopes between groups has the mean {mean} ({ci} interval {ends})")
     elif tau is not None and rope is None:
         return [f"The posterior does not say: {tau['note']}."]
     if rope is not None:

@@ -55,7 +55,7 @@ DIFFERENCE_COLUMNS = (
 `df` and `df2` degrees of freedom, or what is compared with draws; of `EVIDENCE` it is the log Bayes factor, and of
 `WITHIN_ROPE` the half-width. `p_holm` holds for all pairs of a test at once. `controls` says whether controls and
 effects of periods are in common or by group; it is blank for the posterior. `estimate`, `se` and the interval are of a
-slope, a difference (of the posterior the mean), or tau (the median). `probability` is of the posterior. `mcse` is the
+slope, a difference, or tau, of which the posterior's is the mean. `probability` is of the posterior. `mcse` is the
 Monte Carlo error of p, of the probability, of the estimate, or of the log Bayes factor, whichever the row has.
 """
 
@@ -110,7 +110,7 @@ def _posterior_rows(found: PanelFit, half_width: float, asked: EqualityOptions) 
         tau = drawn["tau"].to_numpy().ravel()
         told = summarise_draws(tau, asked.prob, ess=ess)
         ends: dict[str, Any] = {"ci_low": told.ci_low, "ci_high": told.ci_high, "mcse": told.mcse, "draws": len(tau)}
-        yield _row(TAU, estimate=float(np.median(tau)), se=told.sd, **ends)
+        yield _row(TAU, estimate=told.mean, se=told.sd, **ends)
     else:
         yield _row(TAU, note=f"{model.name} has no scale between groups that is learned")
     slopes = group_slopes(found).groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from cbec_bayes.classical.equal_slopes import JOINT_TESTS, PERMUTED, WALD
 from cbec_bayes.classical.group_slopes import CONTROLS
-from cbec_bayes.jobs.difference_sentences import TITLES
+from cbec_bayes.jobs.difference_sentences import TITLES, tau_text
 from cbec_bayes.jobs.differences import EVIDENCE, POSTERIOR, TAU, WITHIN_ROPE
 from cbec_bayes.reporting.tables import ReportTable, interval, number, p_value, probability, with_interval
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin, level
@@ -72,8 +73,9 @@ def _joint_table(name: str, frame: pd.DataFrame, prob: float) -> ReportTable:
 def _of_posterior(row: Mapping[Hashable, Any], ci: str) -> tuple[str, str, str, str, str]:
     """Return the cells of a row of the posterior, but for its note."""
     if row["test"] == TAU:
-        value = with_interval(row["estimate"], row["ci_low"], row["ci_high"], row["mcse"])
-        return (f"posterior of τ, median ({ci} interval)", "–", value, "–", "–")
+        mean, ends = tau_text(row["estimate"], row["ci_low"], row["ci_high"])
+        value = "–" if math.isnan(row["estimate"]) else f"{mean} ({ends})"
+        return (f"posterior of τ, mean ({ci} interval)", "–", value, "–", "–")
     if row["test"] == WITHIN_ROPE:
         return ("P(all slopes practically equal)", "–", probability(row["probability"]) or "–", "–", "–")
     value = number(row["statistic"], 2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.difference_sentences import tau_text
 from cbec_bayes.jobs.study import StudyFits
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.differences import difference_tables
@@ -179,10 +180,10 @@ def province_map(name: str, fits: StudyFits, outcome: str) -> str | None:
 
 def tau_sentence(fits: StudyFits) -> str:
     """Say what the data say about the between-group scale."""
-    middle, ends = sampled(fits.tau.mean, fits.tau.ci_low, fits.tau.ci_high, fits.tau.mcse)
+    mean, ends = tau_text(fits.tau.mean, fits.tau.ci_low, fits.tau.ci_high)
     return (
-        f"Between groups the slopes differ with a standard deviation τ of {middle} (95 % interval {ends}); prior "
-        f"τ ~ {fits.priors['tau']}."
+        f"Between groups the slopes differ with a standard deviation τ of {mean} ({level(CI_PROB)} interval {ends}); "
+        f"prior τ ~ {fits.priors['tau']}."
     )
 
 

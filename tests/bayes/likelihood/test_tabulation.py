@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cbec_bayes.bayes.likelihood.tabulated_errors import TabulatedErrors
 from cbec_bayes.bayes.likelihood.tabulation import Box, Tabulation, can_tabulate, tabulation
 from cbec_bayes.bayes.model import blocks as blocks_module
 from cbec_bayes.bayes.model.blocks import Blocks, make_blocks
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments import group_rows
 from cbec_bayes.bayes.moments.group_rows import Ratios, SparseColumn, distinct, grams, unpacked
 from cbec_bayes.panel.within import Array
@@ -20,18 +22,26 @@ from tests.support.long_panels import long_panel
 from tests.support.members import member
 
 CORRELATIONS, SPREADS = ("off", "ar1", "random_walk"), ("common", "by_group")
-OF_UNITS = (("pooled", "off"), ("off", "pooled"), ("pooled", "pooled"))
+OF_UNITS = (("off", "off"), ("pooled", "off"), ("off", "pooled"), ("pooled", "pooled"))
+LEVELS = ("fixed", "random", "correlated")
+
+
+def by_tables(correlation: str, of_units: tuple[str, str], levels: str) -> bool:
+    """Whether tables are for a member: where errors are independent moments tell all of a single direction."""
+    return correlation != "off" or ("pooled" in of_units and (levels != "fixed" or "off" not in of_units))
+
+
 COMBINATIONS = [
-    (c, s, *of_units)
-    for c, s, of_units in itertools.product(CORRELATIONS, SPREADS, OF_UNITS)
-    if c != "off" or "off" not in of_units  # of one direction and independent errors moments tell all
+    (c, s, *of_units, levels)
+    for c, s, of_units, levels in itertools.product(CORRELATIONS, SPREADS, OF_UNITS, LEVELS)
+    if by_tables(c, of_units, levels)
 ]
 
 
 def both_ways(gaps: bool, combination: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[Blocks, Tabulation]:
     """The columns of a model laid out, and what tables are made of."""
-    correlation, spread, slope, trend = combination
-    choices = {"correlation": correlation, "spread": spread, "unit_slope": slope, "unit_trend": trend}
+    names = ("correlation", "spread", "unit_slope", "unit_trend", "unit_effect")
+    choices = dict(zip(names, combination, strict=False))
     model = member(group_slope="pooled", group_control_slope="pooled", group_time_effect="pooled", **choices)
     design = long_panel(24, 7, gaps=gaps)
     laid_out = make_blocks(design, model)
@@ -52,9 +62,11 @@ def by_passes(made: Tabulation, points: Array) -> tuple[Collapsed, Array]:
     assert isinstance(errors, TabulatedErrors)
     scales, products = engine.scales(points), []
     for r, (own, table) in enumerate(zip(made.groups, errors.tables, strict=True)):
-        squares = np.stack([(scales[name] / scales[made.sigmas[r]]) ** 2 for name in made.scales], axis=1)
+        ratios = [(scales[name] / scales[made.sigmas[r]]) ** 2 for name in made.scales]
+        squares = np.array([*ratios, np.zeros(len(points))]).T
         rho = scales["rho"] if made.has_rho else np.zeros(len(points))
-        packed = grams(own, Ratios(rho, squares[:, :-1], squares[:, -1:]))[:, 0]
+        last = len(ratios) - made.has_inner
+        packed = grams(own, Ratios(rho, squares[:, :last], squares[:, last : last + 1]))[:, 0]
         products.append((unpacked(packed, len(table.select)), packed[:, -1]))
     return engine, errors.log_density(products, made.coefficients, scales)
 
@@ -103,6 +115,22 @@ def test_columns_that_are_equal_are_held_once():
     assert len(columns) == 4
 
 
+@pytest.mark.parametrize("levels", ["random", "correlated"])
+def test_large_means_of_levels_with_a_scale_cost_no_digits(levels, monkeypatch):
+    """Regressors and outcome lie a hundred of their standard deviations from zero; the integral is that about zero."""
+    found = []
+    for shift in (0.0, 100.0):
+        monkeypatch.setattr(blocks_module, "MANY_UNITS", 1)
+        design = long_panel(24, 7, gaps=True)
+        design = replace(design, x=design.x + shift, y=design.y + 3 * shift)
+        model = member(unit_slope="off", correlation="ar1", unit_effect=levels, unit_trend="pooled")
+        made = tabulation(make_blocks(design, model))
+        assert made is not None
+        point = np.log(np.full((1, len(made.parameters)), 0.5))
+        found.append(by_passes(made, point)[1])
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-8)
+
+
 @pytest.mark.parametrize("gaps", [False, True])
 def test_tables_are_as_exact_as_they_say(gaps, monkeypatch):
     """At points of the tables the density and its gradient are the exact ones, within the error that was measured."""
@@ -138,5 +166,7 @@ def test_what_tables_cannot_stand_for_is_said(monkeypatch):
     monkeypatch.setattr(blocks_module, "MANY_UNITS", 1)
     pooled = {"unit_slope": "pooled", "correlation": "ar1"}
     assert can_tabulate(make_blocks(design, member(**pooled)))
-    for other in ({"unit_effect": "random"}, {"unit_trend": "fixed"}, {"unit_slope": "off"}):
-        assert not can_tabulate(make_blocks(design, member(**pooled | other)))
+    assert can_tabulate(make_blocks(design, member(**pooled | {"unit_effect": "random", "unit_slope": "off"})))
+    held = {"kappa": Prior("fixed", {"value": 0.3})}
+    for model in (member(**pooled | {"unit_trend": "fixed"}), member(held, **pooled)):
+        assert not can_tabulate(make_blocks(design, model))

@@ -10,7 +10,8 @@ from scipy import stats
 
 from cbec_bayes.bayes.sampling import importance
 from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence, evidence_of_weights
-from cbec_bayes.bayes.sampling.importance import sample_density, smoothed_weights
+from cbec_bayes.bayes.sampling.importance import sample_density
+from cbec_bayes.bayes.sampling.weights import smoothed_weights
 from tests.support.densities import WIDTH, curved
 
 ERRORS = 4.5

@@ -13,7 +13,7 @@ from cbec_bayes.panel.within import Array
 
 @dataclass(frozen=True, slots=True)
 class Chebyshev:
-    """m functions of D variables: sums of products of Chebyshev polynomials.
+    """m functions of D variables, which may be none: sums of products of Chebyshev polynomials.
 
     Attributes
     ----------
@@ -37,17 +37,18 @@ class Chebyshev:
     def values(self, x: Array) -> Array:
         """Return the functions, shape (S, m), at points, shape (S, D); outside the box those at its nearest point."""
         inside = np.clip(self.position(x), -1, 1)
-        return np.asarray(_products([_basis(u, n)[0] for u, n in self._each(inside)]) @ self.coefficients)
+        return np.asarray(_products([_basis(u, n)[0] for u, n in self._each(inside)], len(x)) @ self.coefficients)
 
     def slopes(self, x: Array) -> Array:
         """Return their derivatives in every variable, shape (D, m), at a point, shape (D,)."""
         inside = np.clip(self.position(x[None]), -1, 1)
         both = [_basis(u, n) for u, n in self._each(inside)]
         found = [
-            _products([own[1 if j == i else 0] for j, own in enumerate(both)])[0] @ self.coefficients
+            _products([own[1 if j == i else 0] for j, own in enumerate(both)], 1)[0] @ self.coefficients
             for i in range(len(both))
         ]
-        return np.array(found) * (2 / (self.high - self.low))[:, None]
+        each = np.reshape(found, (len(both), self.coefficients.shape[1]))
+        return np.asarray(each * (2 / (self.high - self.low))[:, None])
 
     def _each(self, inside: Array) -> list[tuple[Array, int]]:
         return [(inside[:, i], n) for i, n in enumerate(self.nodes)]
@@ -80,6 +81,8 @@ def _basis(u: Array, n: int) -> tuple[Array, Array]:
     return values, slopes
 
 
-def _products(factors: Sequence[Array]) -> Array:
-    """Return the products of one of each, shape (S, K), the last running fastest."""
+def _products(factors: Sequence[Array], n_points: int) -> Array:
+    """Return the products of one of each, shape (S, K), the last running fastest; ones where there is none."""
+    if not factors:
+        return np.ones((n_points, 1))
     return reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), factors)

@@ -38,6 +38,9 @@ WELL_CONDITIONED = 1e-3
 HARDLY = 1e-8
 """The same where there are no columns to go back to: six digits are left."""
 
+_TOLD = 1e-9
+"""Share of a column's squares that is left about its mean, from which on cross-products tell what this is."""
+
 _NOTHING = 100 * float(np.finfo(float).eps)
 
 
@@ -140,9 +143,27 @@ def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
 
 
 def precise_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Array, float] | None:
-    """Return transform and log volume as `_Columns` has them; None where moments do not keep enough digits."""
-    found = _orthogonal_moments(blocks, free)
-    return None if found is None else found[1:]
+    """Return transform and log volume as `_Columns` has them; None where columns are too nearly collinear.
+
+    Where levels of units have a scale there is an intercept, and columns are taken less their means first.
+    """
+    assert blocks.moments is not None
+    if blocks.unit_scale is None:
+        found = _orthogonal_moments(blocks, free)
+        return None if found is None else found[1:]
+    inner = blocks.moments.inner(demean=False)
+    one = 1 + coefficient_names(blocks).index("intercept")
+    centred = np.eye(len(inner))
+    centred[one] -= inner[one] / inner[one, one]
+    centred[one, one], centred[one, 0] = 1.0, 0.0
+    moments = blocks.moments.transformed(centred)
+    left = np.diag(moments.inner(demean=False))[1 + free]
+    if not (left > _TOLD * np.diag(inner)[1 + free]).all():
+        return None
+    about_means = orthogonal_moments(moments, free, WELL_CONDITIONED, demean=False)
+    if about_means is None:
+        return None
+    return centred[1:, 1:] @ about_means[1], about_means[2]
 
 
 def _orthogonal_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Moments, Array, float] | None:

@@ -48,18 +48,18 @@ class GroupTable:
     table
         Of rho where there is one, and of those variables.
     at
-        Positions, among the q columns, of the regressors of the pooled directions.
+        What of the q columns the regressors of the pooled directions are, shape (q, m).
     select
         What of the q columns the model's are, the outcome first, shape (q, 1 + p).
     n_free, n_units
-        Rows less the flat coefficients of units that these tell, and units.
+        Rows less the flat levels of units, and units.
     """
 
     sigma: str
     scales: tuple[str, ...]
     typical: Array
     table: Chebyshev
-    at: tuple[int, ...]
+    at: Array
     select: Array
     n_free: int
     n_units: int
@@ -68,7 +68,8 @@ class GroupTable:
         """Return the table's variables at points of the scales, shape (S, D)."""
         squares = [(scales[name] / scales[self.sigma]) ** 2 for name in self.scales]
         shares = [v / (v + typical) for v, typical in zip(squares, self.typical, strict=True)]
-        return np.stack([*([scales[RHO]] if RHO in scales else []), *shares], axis=1)
+        every = [*([scales[RHO]] if RHO in scales else []), *shares]
+        return np.stack(every, axis=1) if every else np.empty((len(scales[self.sigma]), 0))
 
     def is_inside(self, scales: Scales) -> Array:
         """Return whether points of the scales are in the table, shape (S,)."""
@@ -77,11 +78,11 @@ class GroupTable:
     def nearness(self, scales: Scales) -> Array:
         """Return how near to a face of the table points are, shape (S,): one at a face, and zero in the middle.
 
-        A ratio of zero is no face: nothing is beyond it.
+        A ratio of zero is no face: nothing is beyond it. A table without variables has none.
         """
         position, first = self.table.position(self.variables(scales)), int(RHO in scales)
         open_below = np.r_[np.zeros(first, dtype=bool), self.table.low[first:] <= 0]
-        return np.asarray(np.where(open_below, position, np.abs(position)).max(axis=1))
+        return np.asarray(np.where(open_below, position, np.abs(position)).max(axis=1, initial=0))
 
     def products(self, scales: Scales) -> tuple[Array, Array]:
         """Return the cross-products of the q columns, shape (S, q, q), and half the log determinant, shape (S,)."""
@@ -134,7 +135,7 @@ class RowErrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TabulatedErrors:
-    """Errors as in `UnitErrors` with flat unit effects, by tables of each group.
+    """Errors as in `UnitErrors`, with levels of units flat or pooled and all else pooled, by tables of each group.
 
     Attributes
     ----------
@@ -145,7 +146,7 @@ class TabulatedErrors:
     tables
         Of the groups.
     averaged
-        Pooled directions of which means over units are asked for: name, and scale.
+        Pooled directions of which means over units are asked for, levels not among them: name, and scale.
     groups
         Labels of the groups; none without.
     rows
@@ -214,10 +215,10 @@ class TabulatedErrors:
         for r, one in enumerate(self.tables):
             gram = one.products(scales)[0] / scales[one.sigma][:, None, None] ** 2
             order = [one.scales.index(scale) for _, scale in self.averaged]
-            at = [one.at[k] for k in order]
+            at = one.at[:, order]
             variance = np.stack([scales[scale] ** 2 for _, scale in self.averaged], axis=1)
-            pull[:, :, r] = variance[:, :, None] / one.n_units * (gram[:, at] @ one.select)
-            own = gram[:, at][:, :, at] * variance[:, :, None] * variance[:, None, :] / one.n_units
+            pull[:, :, r] = variance[:, :, None] / one.n_units * (at.T @ gram @ one.select)
+            own = at.T @ gram @ at * variance[:, :, None] * variance[:, None, :] / one.n_units
             covariance[:, r] = (np.eye(m) * variance[:, :, None] - own) / one.n_units
         root = root_of(covariance.reshape(-1, m, m)).reshape(covariance.shape)
         whole = root.transpose(0, 2, 1, 3)[..., None] * np.eye(n_groups)[:, None]

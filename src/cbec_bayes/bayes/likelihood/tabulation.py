@@ -79,7 +79,7 @@ class Tabulation:
     select
         What of each group's columns the model's are, shape (q, 1 + p).
     at
-        Positions of the pooled directions' regressors among each group's columns.
+        What of each group's columns the pooled directions' regressors are, shape (q, m).
     typical
         See `GroupTable`, shape (R, m).
     coefficients
@@ -91,7 +91,7 @@ class Tabulation:
     blocks: Blocks
     groups: tuple[GroupRows, ...]
     select: tuple[Array, ...]
-    at: tuple[tuple[int, ...], ...]
+    at: tuple[Array, ...]
     typical: Array
     coefficients: Coefficients
     parameters: tuple[Parameter, ...]
@@ -118,8 +118,14 @@ class Tabulation:
     @property
     def others(self) -> tuple[str, ...]:
         """Names of the errors' other parameters; see `ErrorModel`."""
-        own = (one.scale for one in self.blocks.directions if one.scale is not None)
-        return (*own, *([RHO] if self.has_rho else []))
+        level, *own = (one.scale for one in self.blocks.directions)
+        pooled = [one for one in (*own, level) if one is not None]
+        return (*pooled, *([RHO] if self.has_rho else []))
+
+    @property
+    def has_inner(self) -> bool:
+        """Whether the last variable is the ratio of a direction that is no level, of which any number costs little."""
+        return len(self.groups[0].directions) > 1
 
     @property
     def units(self) -> tuple[Codes, ...]:
@@ -164,10 +170,10 @@ class Tabulation:
             Of each variable, shape (D,).
         checks, seed
             Random values, of every variable but the last, at which the density is compared with the exact one; the last
-            has as many at each as there are nodes of it.
+            has as many at each as there are nodes of it. Where each value costs a pass there are no more than these.
         """
         rng = np.random.default_rng(seed)
-        share = rng.random((checks, nodes[-1], len(nodes)))
+        share = rng.random((checks, nodes[-1] if self.has_inner else 1, len(nodes)))
         share[..., :-1] = share[:, :1, :-1]
         points = box.low[:, None, None] + (box.high - box.low)[:, None, None] * share  # of the same rho in all groups
         tables, exact = [], []
@@ -185,12 +191,13 @@ class Tabulation:
                     table=interpolate(low, high, nodes, values),
                     at=self.at[r],
                     select=self._transformed(r),
-                    n_free=len(own.unit) - own.n_units,
+                    n_free=len(own.unit) - (0 if own.levels_have_a_scale else own.n_units),
                     n_units=own.n_units,
                 )
             )
         collapsed = self._density(tuple(tables))
-        return Checked(collapsed, self._error(collapsed, exact, points.reshape(len(points), -1, len(nodes))))
+        every = points.reshape(len(points), share.shape[0] * share.shape[1], len(nodes))
+        return Checked(collapsed, self._error(collapsed, exact, every))
 
     def _passed(self, r: int, grid: Sequence[Array], points: Array) -> tuple[Array, Array]:
         """Pass over the rows of a group.
@@ -200,13 +207,18 @@ class Tabulation:
         nodes, checked
             Packed cross-products at the nodes, the last variable's running fastest, and at points of shape (C, L, D).
         """
-        mesh = np.meshgrid(*grid[:-1], indexing="ij")
+        n_outer = len(grid) - self.has_inner
+        mesh = np.meshgrid(*grid[:n_outer], indexing="ij")
         outer = np.stack(mesh, axis=-1).reshape(-1, len(mesh)) if mesh else np.zeros((1, 0))
-        last = np.concatenate([np.broadcast_to(grid[-1], (len(outer), len(grid[-1]))), points[:, :, -1]])
-        outer = np.concatenate([outer, points[:, 0, :-1]])
+        last = np.zeros((len(outer) + len(points), 1))
+        if self.has_inner:
+            at_nodes = np.broadcast_to(grid[-1], (len(outer), len(grid[-1])))
+            last = np.concatenate([at_nodes, points[:, :, -1]])
+            last = last / (1 - last) * self.typical[r, -1]
+        outer = np.concatenate([outer, points[:, 0, :n_outer]])
         rho = outer[:, 0] if self.has_rho else np.zeros(len(outer))
         squares = [x / (1 - x) * a for x, a in zip(outer.T[int(self.has_rho) :], self.typical[r], strict=False)]
-        ratios = Ratios(rho, np.array(squares).reshape(-1, len(outer)).T, last / (1 - last) * self.typical[r, -1])
+        ratios = Ratios(rho, np.array(squares).reshape(-1, len(outer)).T, last)
         found = grams(self.groups[r], ratios)
         n, size = len(outer) - len(points), found.shape[-1]
         return found[:n].reshape(-1, size), found[n:].reshape(-1, size)
@@ -242,9 +254,11 @@ class Tabulation:
 
     def _error(self, collapsed: Collapsed, exact: Sequence[Array], at: Array) -> float:
         """Return the greatest difference of log likelihoods at points of the tables, shape (R, S, D), known exactly."""
-        if not at[0].size:
+        if at.shape[2] == 0:
+            return 0.0  # nothing varies, and nothing is interpolated
+        if not at.size:
             return np.nan
-        scales = collapsed.scales(np.tile(collapsed.start(), (len(at[0]), 1)))
+        scales = collapsed.scales(np.tile(collapsed.start(), (at.shape[1], 1)))
         errors = collapsed.errors
         assert isinstance(errors, TabulatedErrors)
         tabulated = [one.table.values(x) for one, x in zip(errors.tables, at, strict=True)]
@@ -256,7 +270,7 @@ class Tabulation:
 
     def _density(self, tables: tuple[GroupTable, ...]) -> Collapsed:
         blocks = self.blocks
-        own = [one for one in blocks.directions if one.scale is not None]
+        own = [one for one in blocks.directions[1:] if one.scale is not None]
         errors = TabulatedErrors(
             sigmas=tuple(dict.fromkeys(self.sigmas)),
             others=self.others,
@@ -279,16 +293,14 @@ class Tabulation:
 
 
 def can_tabulate(blocks: Blocks) -> bool:
-    """Whether tables can stand for the rows: levels of units alone are flat, and no scale of units is held."""
-    if blocks.mechanism != "by unit" or blocks.moments is None or not blocks.levels_alone_are_flat:
+    """Whether tables can stand for the rows: nothing of units but levels is flat, and no scale of theirs is held."""
+    if blocks.mechanism != "by unit" or blocks.moments is None or not blocks.has_flat_levels_at_most:
         return False
     design, times = blocks.design, np.asarray(blocks.design.times, dtype=float)
     if design.group is not None and not is_nested(design):
         return False
     if blocks.model.residuals.correlated and not np.all(times == np.round(times)):
         return False
-    if not blocks.eliminated:
-        return False  # units have nothing of their own but levels
     priors = resolve(blocks.model, design)
     own = ("sigma", *(one.scale for one in blocks.directions if one.scale is not None))
     return all(priors[name].dist != "fixed" for name in own)
@@ -320,8 +332,8 @@ def tabulation(blocks: Blocks) -> Tabulation | None:
     return replace(made, groups=groups, parameters=parameters, fixed=fixed)
 
 
-def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, tuple[int, ...]]:
-    """Return the rows of a group, what of its columns the model's are, and where the directions' regressors stand."""
+def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, Array]:
+    """Return the rows of a group, and what of its columns the model's and the pooled directions' regressors are."""
     design = blocks.design
     rows = np.arange(design.n_obs) if design.group is None else np.flatnonzero(design.group == r)
     when = np.round(np.asarray(design.times, dtype=float)[design.time[rows]]).astype(np.int64)
@@ -347,6 +359,9 @@ def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, tuple[int, ...]]
     n_columns = len(columns)
     columns += [SparseColumn(np.ascontiguousarray(one.regressor[rows])) for one in pooled]
     own, select = distinct(columns)
+    if blocks.unit_scale is not None:
+        own, back = _about_means(own, int(select[:, n_columns].argmax()))
+        select = back @ select
     group = GroupRows(
         unit=np.unique(design.unit[rows], return_inverse=True)[1],
         when=when,
@@ -354,18 +369,31 @@ def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, tuple[int, ...]]
         directions=tuple(replace(one, regressor=one.regressor[rows]) for one in directions),
         lags=blocks.model.residuals.lags,
     )
-    return group, select[:, :n_columns], tuple(int(k) for k in select[:, n_columns:].argmax(axis=0))
+    return group, select[:, :n_columns], select[:, n_columns:]
+
+
+def _about_means(columns: Sequence[SparseColumn], ones: int) -> tuple[tuple[SparseColumn, ...], Array]:
+    """Return columns less their means, and the map to the original ones, of which one is of ones, shape (q, q).
+
+    Levels with a scale take part of a column's mean alone, so that a large mean would cost digits.
+    """
+    found, back = list(columns), np.eye(len(columns))
+    for k, one in enumerate(columns):
+        if one.where is None and k != ones:
+            back[ones, k] = one.values.mean()
+            found[k] = SparseColumn(one.values - back[ones, k])
+    return tuple(found), back
 
 
 def _typical(group: GroupRows) -> Array:
     """Return one over the squares of each pooled direction in a unit in which it varies, shape (m,).
 
-    Levels are taken out. Where it varies in few units these are what the scale is told by.
+    Levels are taken out of the others. Where one varies in few units these are what the scale is told by.
     """
-    sizes, found = np.bincount(group.unit), []
-    for one in group.directions:
+    sizes, found = np.bincount(group.unit).astype(float), []
+    for k, one in enumerate(group.directions):
         if one.scale is not None:
-            sums, squares = (np.bincount(group.unit, one.regressor**k) for k in (1, 2))
-            own = np.maximum(squares - sums**2 / sizes, 0.0)
+            sums, squares = (np.bincount(group.unit, one.regressor**power) for power in (1, 2))
+            own = np.maximum(squares - sums**2 / sizes, 0.0) if k > 0 else sizes
             found.append(own.sum() / max(float(own @ own), np.finfo(float).tiny))
     return np.array(found)

@@ -32,7 +32,7 @@ LAID_OUT_MAX = 2**23
 """Numbers that the columns of a model may take; beyond, their moments are taken from regressors and codes."""
 
 MANY_UNITS = 2_000
-"""Units with slopes or trends of their own from which on moments are taken, whatever the number of rows.
+"""Units from which on moments are taken of a member whose errors hang together or are of units, whatever the rows.
 
 What tells of the units is then tabulated; see `cbec_bayes.bayes.many_units`.
 """
@@ -105,7 +105,12 @@ class Blocks:
     @property
     def levels_alone_are_flat(self) -> bool:
         """Whether levels of units have flat coefficients, and nothing else of units has."""
-        return self.unit_scale is None and all(block.scale is not None for block in self.eliminated)
+        return self.unit_scale is None and self.has_flat_levels_at_most
+
+    @property
+    def has_flat_levels_at_most(self) -> bool:
+        """Whether nothing of units has flat coefficients but levels, which may have a scale as well."""
+        return all(block.scale is not None for block in self.eliminated)
 
     def flat_of_units(self, *, free_levels: bool = False) -> Directions:
         """Return the directions with flat coefficients; where asked, levels that have a scale after these as well."""
@@ -181,7 +186,7 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
     laid_out = _told(Blocks(design=design, model=model, flat=flat, pooled=pooled, eliminated=own))
     many = design.n_obs * sum(block.size for block in laid_out.every) > LAID_OUT_MAX
     if laid_out.mechanism == "by unit":
-        many = len(design.units) >= MANY_UNITS and laid_out.levels_alone_are_flat and len(laid_out.eliminated) > 0
+        many = len(design.units) >= MANY_UNITS and laid_out.has_flat_levels_at_most
     if many:
         blocks = _of_many_rows(laid_out)
         if blocks is not None:

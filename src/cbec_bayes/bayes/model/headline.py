@@ -67,8 +67,8 @@ def headline(panel: Design | PanelMoments) -> Carried:
 def _takes_long(model: PanelModel, design: Design) -> bool:
     """Whether a member takes more than some minutes; see `cbec_bayes.bayes.many_units` for what many units take."""
     n_units = float(len(design.units))
-    tabulated = model.choice("unit_slope") == "pooled" or model.choice("unit_trend") == "pooled"
-    if n_units >= MANY_UNITS and tabulated:
+    own = [model.choice(key) for key in ("unit_slope", "unit_trend")]
+    if n_units >= MANY_UNITS and "fixed" not in own and (model.residuals.correlated or "pooled" in own):
         return n_units * float(2 + len(design.terms) + len(design.times)) ** 2 > MAX_TABULATED
     return n_units * float(_n_coefficients(model, design)) ** 2 > MAX_WORK
 

@@ -59,6 +59,9 @@ class _Chunk:
         As in `UnitProducts`.
     across
         As there, but with units last, which are next to each other in memory: shape (A, (m - first) q N).
+    means
+        Where levels have a scale, what levels take of the pooled directions and of the columns, shape (m - 1 + q, N):
+        all else is as if they were flat. None where they are.
     """
 
     lags: Lags
@@ -67,6 +70,7 @@ class _Chunk:
     own: Array
     columns: Array
     across: Array
+    means: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,8 @@ class GroupRows:
     columns
         The q columns that differ.
     directions
-        In which every unit has a coefficient of its own: flat ones first. The regressors of pooled ones are columns.
+        In which every unit has a coefficient of its own, levels first, flat or with a scale; all others have one. The
+        regressors of pooled ones are columns.
     lags
         How errors hang together.
     held
@@ -99,6 +104,11 @@ class GroupRows:
         """Number of units."""
         return int(self.unit[-1]) + 1
 
+    @property
+    def levels_have_a_scale(self) -> bool:
+        """Whether levels are pooled."""
+        return self.directions[0].scale is not None
+
     def among(self, units: NDArray[np.bool_]) -> GroupRows:
         """Return the rows of some units, where true, shape (N,)."""
         kept = units[self.unit]
@@ -116,7 +126,7 @@ class GroupRows:
         found: list[_Chunk] = []
         for chunk in self.chunks():
             found.append(chunk)
-            most -= chunk.across.size
+            most -= chunk.across.size + (0 if chunk.means is None else chunk.means.size)
             if most < 0:
                 return self
         return replace(self, held=tuple(found))
@@ -136,6 +146,7 @@ class GroupRows:
             unit = self.unit[rows] - self.unit[start]
             lags = self.lags.of_rows(unit, self.when[rows])
             own = [Direction(one.name, one.scale, one.regressor[rows]) for one in self.directions]
+            own[0] = replace(own[0], scale=None)
             directions = directions_of(unit, own)
             columns = np.column_stack([one.part(rows) for one in self.columns])
             found = unit_products(directions, lags, columns)
@@ -147,7 +158,14 @@ class GroupRows:
                 own=found.own,
                 columns=found.columns[:, 0],
                 across=across,
+                means=_means(directions, columns) if self.levels_have_a_scale else None,
             )
+
+
+def _means(directions: Directions, columns: Array) -> Array:
+    """Return what levels, the one flat direction, take of pooled ones and of columns, shape (m - 1 + q, N)."""
+    _, taken = directions.reduced(columns)
+    return np.concatenate([directions.shares[0, 1:], taken[0].T])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +177,10 @@ class Ratios:
     rho
         Correlations of errors, shape (K,); anything where there is none.
     outer
-        Squared ratios of the scales of all pooled directions but the last to sigma, shape (K, m - 1).
+        Squared ratios to sigma of the scale of levels, where they have one, and of those of all other pooled directions
+        but the last, in their order, shape (K, D).
     last
-        Those of the last one, shape (K, L); (K, 1), of zeros, where there is none.
+        Those of the last one, shape (K, L); (K, 1), of zeros, where nothing but levels is pooled.
     """
 
     rho: Array
@@ -186,7 +205,10 @@ def unpacked(packed: Array, q: int) -> Array:
 def grams(groups: GroupRows, points: Ratios) -> Array:
     """Return the cross-products of a group's columns under the inverse of V sigma^-2, and half of ln |V sigma^-2|.
 
-    What is flat is integrated out of units, as in `cbec_bayes.bayes.likelihood.unit_errors`.
+    What is flat is integrated out of units, as in `cbec_bayes.bayes.likelihood.unit_errors`. Levels with a scale are
+    taken out as if they were flat, which costs no digits however large they are, and what their scale leaves of them is
+    then added: with a = 1'C^-1 1 and the squared ratio v, products with V^-1 are those with flat levels plus those of
+    1'C^-1 times each column, over a (1 + v a).
 
     Returns
     -------
@@ -205,7 +227,7 @@ def grams(groups: GroupRows, points: Ratios) -> Array:
     return found[..., np.r_[rows * q + columns, q * q]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Left:
     """What flat directions leave at one correlation.
 
@@ -214,13 +236,19 @@ class _Left:
     gram, log_det
         Of the columns, shape (q, q), and of the flat directions and the correlation.
     own, across
-        Of the m pooled directions with each other, shape (m, m, N), and with the columns, (m, q, N).
+        Of the m pooled directions, levels not among them, with each other, shape (m, m, N), and with the columns,
+        (m, q, N).
+    level, pulls
+        Where levels have a scale, 1'C^-1 1 of each unit, shape (N,), and 1'C^-1 times the pooled directions and the
+        columns, shape (m + q, N); None where they are flat.
     """
 
     gram: Array
     log_det: float
     own: Array
     across: Array
+    level: Array | None = None
+    pulls: Array | None = None
 
 
 def _without_flat(chunk: _Chunk, rho: Array) -> _Left:
@@ -230,22 +258,43 @@ def _without_flat(chunk: _Chunk, rho: Array) -> _Left:
     first, n_flat = chunk.first, chunk.directions.n_flat
     across = (weights @ chunk.across).reshape(len(own) - first, len(gram), -1)
     log_det = float(chunk.lags.log_det(rho, 1)[0])
+    level = pulls = None
+    if chunk.means is not None:
+        # Positive in every unit, of one row too. What other directions have across with levels is taken out below.
+        level = own[0, 0].copy()
+        pulls = level * chunk.means
+        pulls[: len(own) - 1] += own[1:, 0]
+        if first == 0:
+            pulls[len(own) - 1 :] += across[0]
+        log_det -= float(np.log(level).sum()) / 2
     for j in range(n_flat):
         there = chunk.directions.is_there[j]
         pivot = np.where(there, own[j, j], 1.0)
         log_det += float(np.log(pivot).sum()) / 2
         if j >= first:
             _take_out(gram, own[j:, j:], across[j - first :], np.where(there, 1 / pivot, 0.0))
-    return _Left(gram, log_det, own[n_flat:, n_flat:], across[n_flat - first :])
+    return _Left(
+        gram=gram,
+        log_det=log_det,
+        own=own[n_flat:, n_flat:],
+        across=across[n_flat - first :],
+        level=level,
+        pulls=pulls,
+    )
 
 
 def _at_ratios(left: _Left, outer: Array, last: Array) -> Array:
     """Return what some units add to `grams` at L ratios of the last direction, with q^2 products in full."""
     gram, log_det, own, across = left.gram.copy(), left.log_det, left.own, left.across
     q = len(gram)
+    if len(outer):  # what is left is asked for at other ratios as well
+        own, across = own.copy(), across.copy()
+    if left.level is not None and left.pulls is not None:
+        pivot = 1 + outer[0] * left.level
+        log_det += float(np.log(pivot).sum()) / 2
+        _put_back(gram, own, across, left.pulls, 1 / (left.level * pivot))
+        outer = outer[1:]
     for j, ratio in enumerate(outer):
-        if j == 0:  # what is left is asked for at other ratios as well
-            own, across = own.copy(), across.copy()
         pivot = 1 + ratio * np.maximum(own[j, j], 0.0)
         log_det += float(np.log(pivot).sum()) / 2
         _take_out(gram, own[j:, j:], across[j:], ratio / pivot)
@@ -259,6 +308,17 @@ def _at_ratios(left: _Left, outer: Array, last: Array) -> Array:
         found[:, :-1] -= taken.reshape(len(last), -1)
         found[:, -1] += np.log(pivots).sum(axis=1) / 2
     return found
+
+
+def _put_back(gram: Array, own: Array, across: Array, pulls: Array, share: Array) -> None:
+    """Add products of pulls of some directions and the columns, each unit by its share, to all others, in place."""
+    m = len(own)
+    shared = pulls * share
+    gram += shared[m:] @ pulls[m:].T
+    for k in range(m):
+        across[k] += shared[k] * pulls[m:]
+        for i in range(m):
+            own[k, i] += shared[k] * pulls[i]
 
 
 def _take_out(gram: Array, own: Array, across: Array, share: Array) -> None:

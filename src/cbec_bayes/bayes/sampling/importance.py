@@ -19,6 +19,7 @@ from cbec_bayes.bayes.sampling.evidence import NO_EVIDENCE, Evidence, evidence_o
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.nuts import draws_of, ebfmi
 from cbec_bayes.bayes.sampling.proposal import INFLATION, Proposal, proposal_of
+from cbec_bayes.bayes.sampling.weights import resampled, smoothed_weights
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -34,11 +35,11 @@ _POOR = 0.25  # share of a sample that its weights are worth, below which it is 
 _WASTEFUL = 0.5  # the same, below which the dimensions of the proposal are bent
 _TRIALS = 4
 _LARGEST = 262_144
+_MOST_OF_A_DRAW = 32  # proposals of one sample for each draw asked for: beyond, Markov chains take less time
 _WIDER = 1.5  # inflation where one sample has to do
 _REACH = 60.0  # distance from the mode, in log scales, beyond which no density is left
 _LEVEL = 1e-2  # of the Newton decrement, and of negative curvature: below it a point may be the mode
 _FAR = 50.0
-_SAME = 1e-12
 _SEARCHES = 4  # a line search can fail far from the mode; the next one starts where it ended, with a fresh curvature
 _NO_MODE = "the posterior of the scales has no mode within reach; is a prior improper?"
 
@@ -123,6 +124,7 @@ def sample_density(
     chains: int,
     seed: int,
     pilot: int = PILOT,
+    near: Array | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Draws:
     """Draw from a smooth density.
@@ -141,6 +143,9 @@ def sample_density(
         Of everything random.
     pilot
         Proposals of a pilot sample; fewer are enough where few draws are asked for, many times over.
+    near
+        Draws of a similar density, shape (S, k), to which the first proposal is fitted in the place of pilot samples;
+        those are drawn where it does not do. None where there are none.
     on_progress
         Called with how many draws nutpie has made, where it takes over.
 
@@ -157,8 +162,14 @@ def sample_density(
     """
     rng = np.random.default_rng(seed)
     total = draws * chains
-    mode, covariance = mode_of(gradient, start)
-    weighted = _importance(log_density, mode, covariance, total=total, pilot=pilot, rng=rng)
+    weighted = None
+    if near is not None:
+        begun = proposal_of(near, np.full(len(near), 1 / len(near)), bends=True)
+        weighted = _importance(log_density, begun, near.mean(axis=0), least=1, total=total, pilot=pilot, rng=rng)
+    if weighted is None:
+        mode, covariance = mode_of(gradient, start)
+        begun = Proposal(mode, covariance * INFLATION)
+        weighted = _importance(log_density, begun, mode, least=_PILOTS, total=total, pilot=pilot, rng=rng)
     if weighted is None:
         return _nutpie(
             gradient,
@@ -170,11 +181,7 @@ def sample_density(
             integral=partial(_integral_about, log_density, proposals=pilot, seed=seed),
             on_progress=on_progress,
         )
-    # Systematic resampling adds less noise than independent draws; the order is then made random.
-    edges = np.cumsum(weighted.weights)
-    chosen = np.searchsorted(edges / edges[-1], (rng.random() + np.arange(total)) / total)
-    sample = weighted.sample
-    picked = rng.permutation(np.minimum(chosen, len(sample.points) - 1))
+    sample, picked = weighted.sample, resampled(weighted.weights, total, rng)
     return Draws(
         points=sample.points[picked].reshape(chains, draws, -1),
         lp=sample.densities[picked].reshape(chains, draws),
@@ -230,28 +237,56 @@ def _covariance_at(mode: Array, negative: Callable[[Array], tuple[float, Array]]
 
 
 def _importance(
-    log_density: LogDensity, mode: Array, covariance: Array, *, total: int, pilot: int, rng: np.random.Generator
+    log_density: LogDensity,
+    proposal: Proposal,
+    about: Array,
+    *,
+    least: int,
+    total: int,
+    pilot: int,
+    rng: np.random.Generator,
 ) -> _Weighted | None:
-    proposal, n, trials = Proposal(mode, covariance * INFLATION), pilot, 0
-    pilots: list[_Sample] = []
-    bends = counts = False
+    """Weigh samples of proposals, each fitted to all before, until one is good enough; None where none is.
+
+    Parameters
+    ----------
+    log_density
+        Of points.
+    proposal, about
+        The first one, and a point of the density that it is about.
+    least
+        Pilot samples before one may count. Where these are fewer than `_PILOTS` the first proposal has to do: of one
+        that is poor more is lost than of an ellipse about the mode.
+    total, pilot
+        Draws asked for, and proposals of a pilot sample.
+    rng
+        Of everything random.
+    """
+    most = min(_LARGEST, _MOST_OF_A_DRAW * max(total, pilot // 4))
+    n, trials, pilots = pilot, 0, list[_Sample]()
+    bends, counts = proposal.bend is not None, False
     while trials < _TRIALS:
-        sample = _proposed(log_density, proposal, mode, n=n, rng=rng)
+        sample = _proposed(log_density, proposal, about, n=n, rng=rng)
         if len(sample.points) < n // 10:
             return None
         weights, khat = smoothed_weights(sample.ratios)
         ess = 1 / float(np.sum(weights**2))
         if counts and khat <= KHAT_MAX and ess >= total:
             return _Weighted(sample=sample, weights=weights, khat=khat, ess=ess, proposals=n)
+        if khat > KHAT_MAX and least < _PILOTS and not pilots:
+            return None
         trials += counts
         pilots.append(sample)
         # The ellipse about the mode may be poor where the one that is fitted to its sample is good.
         bends = bends or (len(pilots) > 1 and (ess < _WASTEFUL * n or khat > KHAT_MAX))
         proposal = _fitted(pilots, bends=bends)
-        counts = counts or (len(pilots) >= _PILOTS and (ess >= _POOR * n or len(pilots) == _MOST_PILOTS))
+        counts = counts or (len(pilots) >= least and (ess >= _POOR * n or len(pilots) == _MOST_PILOTS))
         if counts:
             # No more than the last sample asks for: what is fitted to it and all before is nearly always better.
-            n = _enough(max(total * n / ess, 2.0 * total, n))
+            wanted = max(total * n / ess, 2.0 * total, n)
+            if trials > 0 and (n == most or wanted > 2 * most):
+                return None
+            n = min(most, _enough(wanted))
     return None
 
 
@@ -294,34 +329,6 @@ def _integral_about(log_density: LogDensity, points: Array, *, proposals: int, s
         return Evidence(None, None, reason="the density is zero where its draws would have it")
     weights, khat = smoothed_weights(ratios)
     return evidence_of_weights(ratios, weights, khat, proposals)
-
-
-def smoothed_weights(ratios: Array) -> tuple[Array, float]:
-    """Return importance weights, Pareto-smoothed and adding up to one, of log ratios, shape (S,), and the Pareto shape.
-
-    Where ratios do not differ weights are equal, and the shape is minus infinity. The method is that of Vehtari et al.
-    (2024), Journal of Machine Learning Research 25.
-    """
-    from arviz_stats.base import array_stats
-
-    if np.ptp(ratios) < _SAME * (1 + np.abs(ratios).max()):
-        return np.full(len(ratios), 1 / len(ratios)), -np.inf
-    # It takes log likelihoods, as leave-one-out has them, and smooths the weights of their inverse.
-    smoothed, khat = array_stats.psislw(-ratios)
-    return np.asarray(np.exp(smoothed - log_sum(smoothed))), float(khat)
-
-
-def log_sum(logarithms: Array, weights: Array | None = None) -> float:
-    """Return the logarithm of a sum, weighted or not, of numbers that are given by their logarithms, shape (S,).
-
-    SciPy's own is for arrays of any kind, and takes ten times as long for some hundred numbers.
-    """
-    largest = float(logarithms.max())
-    if not math.isfinite(largest):
-        return largest
-    parts = np.exp(logarithms - largest)
-    total = float(parts.sum() if weights is None else weights @ parts)
-    return largest + math.log(total) if total > 0 else -math.inf
 
 
 def _nutpie(
