@@ -149,6 +149,23 @@ FormulaText = Annotated[
 ]
 Lags = Annotated[int, typer.Option("--lags", metavar="N", help="Lags of the exposure beside it, over elapsed periods.")]
 Leads = Annotated[int, typer.Option("--leads", metavar="N", help="Leads of the exposure beside it.")]
+SlopeOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slope-on",
+        metavar="COLUMN",
+        help="Characteristic of groups, as income, on which their slopes are regressed; may be given again.",
+        autocompletion=column_names,
+    ),
+]
+SlopeOnAt = Annotated[
+    str | None,
+    typer.Option(
+        "--slope-on-at",
+        metavar="WHAT",
+        help="Of such a characteristic that varies within a group: mean takes its mean.",
+    ),
+]
 Sheet = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cbec_bayes.panel.cells import Source, is_number
 from cbec_bayes.panel.expressions import Category, Piece, Values
 from cbec_bayes.panel.formula import Formula, Term, label
+from cbec_bayes.panel.interactions import interacted
 from cbec_bayes.panel.periods import Periods
 from cbec_bayes.panel.table import Roles
 from cbec_bayes.panel.within import Array, PeriodEffects
@@ -62,6 +63,10 @@ class Computed:
         Columns that stand for a category, which nobody asked for one by one.
     period_effects
         Which effects of periods are asked for.
+    characteristics
+        Of groups, on which the slopes of groups are regressed, by name, shape (n,).
+    told
+        Sentences on what was taken for what.
     """
 
     roles: Roles
@@ -69,9 +74,13 @@ class Computed:
     lost: tuple[Lost, ...] = ()
     categories: frozenset[str] = frozenset()
     period_effects: PeriodEffects = PeriodEffects.COMMON
+    characteristics: Mapping[str, Array] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
-def computed_of(source: Source, asked: Roles | Formula, units: list[str], periods: Periods) -> Computed:
+def computed_of(
+    source: Source, asked: Roles | Formula, units: list[str], periods: Periods, groups: Sequence[str] | None = None
+) -> Computed:
     """Return the measured columns that are asked of a table.
 
     Parameters
@@ -80,8 +89,8 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         The table.
     asked
         Columns by name, or a formula of them.
-    units, periods
-        Of its rows.
+    units, periods, groups
+        Of its rows; None where there are no groups.
 
     Raises
     ------
@@ -89,9 +98,14 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         A column is not there; a cell is no number; a piece of the formula has no value in any row.
     """
     if isinstance(asked, Roles):
-        return Computed(roles=asked, columns={name: source.measured(name) for name in asked.measured})
+        columns = {name: source.measured(name) for name in asked.measured}
+        return Computed(
+            roles=asked, columns=columns, characteristics={name: source.measured(name) for name in asked.slope_on}
+        )
     codes = pd.factorize(np.array(units, dtype=object))[0]
     values = Values(source, codes, periods.times)
+    products = interacted(asked, values, groups)
+    asked = products.formula
     lost = tuple(one for piece in asked.pieces for one in _lost(values, piece))
     gone = np.logical_or.reduce([one.rows for one in lost]) if lost else np.zeros(len(units), dtype=bool)
     if gone.all():
@@ -106,9 +120,18 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         unit=asked.unit,
         time=asked.time,
         group=asked.group,
+        slope_on=tuple(products.characteristics),
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
-    return Computed(roles=roles, columns=columns, lost=lost, categories=categories, period_effects=asked.period_effects)
+    return Computed(
+        roles=roles,
+        columns=columns,
+        lost=lost,
+        categories=categories,
+        period_effects=asked.period_effects,
+        characteristics=products.characteristics,
+        told=products.told,
+    )
 
 
 def row_values(source: Source, asked: Roles | Formula) -> Array:

@@ -11,12 +11,14 @@ from cbec_bayes.runtime.errors import InputError, suggest
 
 DROP, REFUSE = "drop", "refuse"
 FIRST, LAST = "first", "last"
+MEAN = "mean"
 
 _CHOICES = {
     "frequency": CHOICES,
     "group_at": (FIRST, LAST),
     "collinearity": (REFUSE, DROP),
     "decimal": (".", ","),
+    "slope_on_at": (MEAN,),
 }
 
 
@@ -42,6 +44,9 @@ class Reading:
         Which group a unit has that changes it: ``first`` or ``last``; None where that is refused.
     collinearity
         What becomes of a control that the others explain: ``refuse`` or ``drop``.
+    slope_on_at
+        ``mean`` where a characteristic of groups that differs between rows of a group is its mean over them; None where
+        that is refused.
 
     Raises
     ------
@@ -57,6 +62,7 @@ class Reading:
     frequency: str | None = None
     group_at: str | None = None
     collinearity: str = REFUSE
+    slope_on_at: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "missing", tuple(self.missing))

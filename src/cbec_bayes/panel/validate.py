@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cbec_bayes.panel.alike import stored_as_numbers
 from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, some, whole_if_possible
+from cbec_bayes.panel.characteristics import characteristics_of
 from cbec_bayes.panel.computed import Computed, Lost, computed_of
 from cbec_bayes.panel.delimited import TOLD
 from cbec_bayes.panel.formula import Formula
@@ -99,18 +101,20 @@ def make_panel(
     units, periods = source.keys(roles.unit, roles.time, reading.frequency)
     times = periods.times
     told = (*as_read, *met, *_told(source, roles, periods))
-    computed = computed_of(source, roles, units, periods)
-    origins = _origins(origins, roles, computed.roles, frame, file)
-    roles = computed.roles
-    table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
+    grouped = None
     if roles.group is not None:
         grouped = (
             groups_by_column(source, roles.group, units, times, reading.group_at)
             if by_scheme is None
             else groups_by_scheme(source, roles.unit, units, by_scheme, roles.group)
         )
-        table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
         told += grouped.told
+    computed = computed_of(source, roles, units, periods, None if grouped is None else grouped.names)
+    origins = _origins(origins, roles, computed.roles, frame, file)
+    roles, told = computed.roles, (*told, *computed.told)
+    table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
+    if grouped is not None:
+        table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
     # All at once: pandas warns of a hundred columns that are added one by one.
     table = pd.concat([table, pd.DataFrame(dict(computed.columns), index=table.index)], axis=1)
     table.index = pd.Index(source.rows, name=ROW)
@@ -135,7 +139,20 @@ def make_panel(
         period_effects=computed.period_effects,
     )
     _check_size(panel, ledger, file)
+    panel = _with_characteristics(panel, source, computed, order, reading)
     return _identified(panel, computed.categories, reading.collinearity, file).annotated()
+
+
+def _with_characteristics(
+    panel: Panel, source: Source, computed: Computed, rows: NDArray[np.intp], reading: Reading
+) -> Panel:
+    """Return a panel with the characteristics of its groups, given which row of the source each of its rows is."""
+    if not computed.characteristics:
+        return panel
+    found, told = characteristics_of(
+        source, computed.characteristics, panel.group_codes, panel.groups, rows, at=reading.slope_on_at
+    )
+    return replace(panel, characteristics=found, told=(*panel.told, *told))
 
 
 def _with_index_as_columns(frame: pd.DataFrame, roles: Roles | Formula) -> pd.DataFrame:
