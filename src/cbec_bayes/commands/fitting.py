@@ -15,6 +15,7 @@ from cbec_bayes.commands.options import (
     Control,
     Controls,
     Convention,
+    Dates,
     Decimal,
     Encoding,
     Engine,
@@ -93,6 +94,7 @@ def fit(
     frequency: Frequency = None,
     group_at: GroupAt = None,
     slope_on_at: SlopeOnAt = None,
+    dates: Dates = None,
     collinearity: Collinearity = "refuse",
     sheet: Sheet = None,
     encoding: Encoding = None,
@@ -109,7 +111,7 @@ def fit(
     named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time, "--formula": formula}
     read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
-    read |= {"slope_on_at": slope_on_at}
+    read |= {"slope_on_at": slope_on_at, "dates": dates}
     regressors = [*names(controls), *(control or ())]
     further: dict[str, object] = {"--data": data, **named, "--controls": regressors or None, "--group": group}
     further |= {"--lags": lags or None, "--leads": leads or None, "--slope-on": slope_on or None}

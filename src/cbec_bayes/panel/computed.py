@@ -78,36 +78,55 @@ class Computed:
     told: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a table.
+
+    Attributes
+    ----------
+    source
+        The table.
+    units, periods
+        Of its rows.
+    """
+
+    source: Source
+    units: Sequence[str]
+    periods: Periods
+
+
 def computed_of(
-    source: Source, asked: Roles | Formula, units: list[str], periods: Periods, groups: Sequence[str] | None = None
+    rows: Rows, asked: Roles | Formula, groups: Sequence[str] | None = None, *, whole: Rows | None = None
 ) -> Computed:
     """Return the measured columns that are asked of a table.
 
     Parameters
     ----------
-    source
+    rows
         The table.
     asked
         Columns by name, or a formula of them.
-    units, periods, groups
+    groups
         Of its rows; None where there are no groups.
+    whole
+        The table that these rows are some of, from which lags and leads are taken; None for these rows.
 
     Raises
     ------
     InputError
         A column is not there; a cell is no number; a piece of the formula has no value in any row.
     """
+    source = rows.source
     if isinstance(asked, Roles):
         columns = {name: source.measured(name) for name in asked.measured}
         return Computed(
             roles=asked, columns=columns, characteristics={name: source.measured(name) for name in asked.slope_on}
         )
-    codes = pd.factorize(np.array(units, dtype=object))[0]
-    values = Values(source, codes, periods.times)
+    values = _values(rows, whole)
     products = interacted(asked, values, groups)
     asked = products.formula
     lost = tuple(one for piece in asked.pieces for one in _lost(values, piece))
-    gone = np.logical_or.reduce([one.rows for one in lost]) if lost else np.zeros(len(units), dtype=bool)
+    gone = np.logical_or.reduce([one.rows for one in lost]) if lost else np.zeros(len(rows.units), dtype=bool)
     if gone.all():
         first = next(one for one in lost if one.rows.any())
         raise InputError(f"the formula has no value in any row; in the first because {first.reason}", file=source.file)
@@ -132,6 +151,16 @@ def computed_of(
         characteristics=products.characteristics,
         told=products.told,
     )
+
+
+def _values(rows: Rows, whole: Rows | None) -> Values:
+    """Return the rows of a table, with those that they are some of where lags are to be taken from these."""
+    every = rows if whole is None else whole
+    codes, labels = pd.factorize(np.array(every.units, dtype=object))
+    if whole is None:
+        return Values(rows.source, codes, rows.periods.times)
+    own = pd.Index(labels).get_indexer(np.array(rows.units, dtype=object))
+    return Values(rows.source, own, rows.periods.times, Values(whole.source, codes, whole.periods.times))
 
 
 def row_values(source: Source, asked: Roles | Formula) -> Array:

@@ -96,8 +96,6 @@ class Formula:
         """
         if self.period_effects is not PeriodEffects.COMMON:
             raise InputError("moments are of effects of units and of periods, and of no others: write | firm + year")
-        if self.slope_on:
-            raise InputError("moments have no characteristics of groups: leave out --slope-on, or fit the panel itself")
         for piece in self.pieces:
             if not piece.is_of_one_row:
                 raise InputError(
