@@ -13,6 +13,7 @@ from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.row_densities import Visit
 from cbec_bayes.bayes.model.blocks import Blocks, stored, time_labels
 from cbec_bayes.bayes.model.densities import log_density
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.observations import (
     GIVEN_EFFECTS,
     densities_given_others,
@@ -169,6 +170,8 @@ def posterior_draws(
     found |= {name: values for name, values in scales.items() if not name.startswith("sigma[")}
     if "group_slope" in effects:
         found["group_total_slope"] = effects["slope"][:, None] + effects["group_slope"]
+        if blocks.characteristics is not None:
+            found["group_total_slope"] += effects[COVARIATE_SLOPE] @ blocks.characteristics.T
         rng = np.random.default_rng([seed, 2])
         found["new_group_slope"] = effects["slope"] + scales["tau"] * rng.standard_normal(len(points))
     return found

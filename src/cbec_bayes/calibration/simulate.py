@@ -10,6 +10,7 @@ import numpy as np
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import draw, resolve
 from cbec_bayes.bayes.model.terms import term_of, unit_effects
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.spread import Spread
@@ -125,6 +126,8 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
     y = linear_predictor(blocks, truth) + model.residuals.draw(design, scales, rng)
     if "group_slope" in truth:
         truth["group_total_slope"] = truth["slope"][:, None] + truth["group_slope"]
+        if blocks.characteristics is not None:
+            truth["group_total_slope"] += truth[COVARIATE_SLOPE] @ blocks.characteristics.T
         truth["new_group_slope"] = truth["slope"] + scales["tau"] * rng.standard_normal(1)
     return Simulated(y[0], {name: values[0] for name, values in truth.items()})
 

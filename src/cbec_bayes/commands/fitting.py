@@ -15,6 +15,7 @@ from cbec_bayes.commands.options import (
     Control,
     Controls,
     Convention,
+    Dates,
     Decimal,
     Encoding,
     Engine,
@@ -42,6 +43,8 @@ from cbec_bayes.commands.options import (
     Scheduler,
     Seed,
     Sheet,
+    SlopeOn,
+    SlopeOnAt,
     TimeIfAny,
     TlsCa,
     TlsCert,
@@ -76,6 +79,7 @@ def fit(
     lags: Lags = 0,
     leads: Leads = 0,
     group: Group = None,
+    slope_on: SlopeOn = None,
     model: ModelIfAny = None,
     engine: Engine = "auto",
     convention: Convention = "reghdfe",
@@ -89,6 +93,8 @@ def fit(
     missing: Missing = "",
     frequency: Frequency = None,
     group_at: GroupAt = None,
+    slope_on_at: SlopeOnAt = None,
+    dates: Dates = None,
     collinearity: Collinearity = "refuse",
     sheet: Sheet = None,
     encoding: Encoding = None,
@@ -105,9 +111,10 @@ def fit(
     named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time, "--formula": formula}
     read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
+    read |= {"slope_on_at": slope_on_at, "dates": dates}
     regressors = [*names(controls), *(control or ())]
     further: dict[str, object] = {"--data": data, **named, "--controls": regressors or None, "--group": group}
-    further |= {"--lags": lags or None, "--leads": leads or None}
+    further |= {"--lags": lags or None, "--leads": leads or None, "--slope-on": slope_on or None}
     further |= {f"--{name.replace('_', '-')}": value for name, value in read.items() if name != "collinearity"}
     _one_panel(data, further, moments)
     request = Request(command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, n_steps=3)
@@ -117,6 +124,7 @@ def fit(
         return
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
+    asked |= {"slope_on": slope_on or ()}
     asked_columns(**asked)
     asked |= {"model": model, "engine": engine, "ssc": convention, "seed": seed}
     _fit_panel(request, Path(str(data)), {**asked, "read": read}, more)

@@ -9,19 +9,27 @@ import typer
 
 from cbec_bayes.commands.console import Found, Request, show, work
 from cbec_bayes.commands.options import (
+    Control,
     Controls,
+    Dates,
+    Decimal,
+    Encoding,
     ExposureIfAny,
     FormulaText,
+    Frequency,
     Group,
     Json,
+    Missing,
     OutcomeIfAny,
     Quiet,
     Scheduler,
+    Sheet,
     TimeIfAny,
     TlsCa,
     TlsCert,
     TlsKey,
     UnitIfAny,
+    Where,
     Workers,
     cluster,
     names,
@@ -43,8 +51,16 @@ def moments(
     unit: UnitIfAny = None,
     time: TimeIfAny = None,
     controls: Controls = "",
+    control: Control = None,
     formula: FormulaText = None,
     group: Group = None,
+    where: Where = None,
+    missing: Missing = "",
+    frequency: Frequency = None,
+    dates: Dates = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     least: Annotated[
         int, typer.Option("--min-units", metavar="N", min=1, help="Units that a cell needs, or nothing is written.")
     ] = 3,
@@ -64,16 +80,21 @@ def moments(
     from cbec_bayes.jobs.asked import asked_columns
     from cbec_bayes.jobs.moments import prepare_moments, require_place
     from cbec_bayes.jobs.moments_file import moments_bytes
+    from cbec_bayes.panel.reading import Reading
     from cbec_bayes.runtime.staging import write_files
 
-    columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
+    regressors = [*names(controls), *(control or ())]
+    columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     roles = asked_columns(**columns, time=time, group=group, formula=formula)
+    read: dict[str, Any] = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "dates": dates}
+    reading = Reading(**read, sheet=sheet, encoding=encoding, decimal=decimal)
     require_place(file, data)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = prepare_moments(
             data,
             roles,
+            reading=reading,
             between=between,
             least=None if disclose else least,
             executor=executor,

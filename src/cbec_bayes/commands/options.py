@@ -149,6 +149,31 @@ FormulaText = Annotated[
 ]
 Lags = Annotated[int, typer.Option("--lags", metavar="N", help="Lags of the exposure beside it, over elapsed periods.")]
 Leads = Annotated[int, typer.Option("--leads", metavar="N", help="Leads of the exposure beside it.")]
+Dates = Annotated[
+    str | None,
+    typer.Option(
+        "--dates",
+        metavar="ORDER",
+        help="Of dates such as 03/04/2014: day-first or month-first; default what a day above 12 tells.",
+    ),
+]
+SlopeOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slope-on",
+        metavar="COLUMN",
+        help="Characteristic of groups, as income, on which their slopes are regressed; may be given again.",
+        autocompletion=column_names,
+    ),
+]
+SlopeOnAt = Annotated[
+    str | None,
+    typer.Option(
+        "--slope-on-at",
+        metavar="WHAT",
+        help="Of such a characteristic that varies within a group: mean takes its mean.",
+    ),
+]
 Sheet = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
 ]

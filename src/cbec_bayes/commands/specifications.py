@@ -11,17 +11,25 @@ from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.folders import fit_of, itself, read_from
 from cbec_bayes.commands.options import (
     Ci,
+    Collinearity,
+    Control,
     Controls,
     Convention,
+    Dates,
+    Decimal,
+    Encoding,
     ExposureIfAny,
     FitFolderIfAny,
     FitSeed,
     FormulaText,
+    Frequency,
     Fresh,
     Group,
+    GroupAt,
     Json,
     Lags,
     Leads,
+    Missing,
     ModelIfAny,
     Out,
     OutcomeIfAny,
@@ -31,12 +39,16 @@ from cbec_bayes.commands.options import (
     Reduced,
     Rope,
     Scheduler,
+    Sheet,
+    SlopeOn,
+    SlopeOnAt,
     StudyIfAny,
     TimeIfAny,
     TlsCa,
     TlsCert,
     TlsKey,
     UnitIfAny,
+    Where,
     Workers,
     cluster,
     names,
@@ -60,10 +72,22 @@ def specifications(
     unit: UnitIfAny = None,
     time: TimeIfAny = None,
     controls: Controls = "",
+    control: Control = None,
     formula: FormulaText = None,
     lags: Lags = 0,
     leads: Leads = 0,
     group: Group = None,
+    slope_on: SlopeOn = None,
+    where: Where = None,
+    missing: Missing = "",
+    frequency: Frequency = None,
+    dates: Dates = None,
+    group_at: GroupAt = None,
+    slope_on_at: SlopeOnAt = None,
+    collinearity: Collinearity = "refuse",
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     model: ModelIfAny = None,
     convention: Convention = "reghdfe",
     rope: Rope = None,
@@ -83,12 +107,19 @@ def specifications(
 ) -> None:
     """Ask under which assumptions a slope holds; writes specifications.csv, mixture.csv, conclusions.csv, a figure."""
     from cbec_bayes.jobs.specifications import FILES, UNFINISHED, forget, specify
+    from cbec_bayes.panel.reading import Reading
     from cbec_bayes.reporting.specifications import CURVES
     from cbec_bayes.specifications.lattice import BASE
 
-    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
+    regressors = [*names(controls), *(control or ())]
+    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
-    _one_source(folder, study, {"data": data, **asked})
+    asked |= {"slope_on": slope_on or ()}
+    read: dict[str, Any] = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "dates": dates}
+    read |= {"group_at": group_at, "slope_on_at": slope_on_at, "sheet": sheet, "encoding": encoding}
+    read |= {"decimal": decimal}
+    _one_source(folder, study, {"data": data, **asked}, read)
+    reading = Reading(**read, collinearity=collinearity)
     if folder is not None and (rope, prior_scale, ci) != (None, 1.0, CI_PROB):
         raise InputError(
             "--rope, --prior-scale and --ci are those of the fit: fit with them, or name the panel by --data"
@@ -96,7 +127,7 @@ def specifications(
     if model is not None and data is None:
         raise InputError("--model says whose priors hold for --data; a fit and a study have their own")
     model = model or BASE
-    asked |= {"model": model, "ssc": convention, "seed": 1 if seed is None else seed}
+    asked |= {"reading": reading, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
     place = out or folder
     more = {"rope": rope, "prior_scale": prior_scale, "ci": ci}
     question = _asks(folder, study, {**asked, "data": data, "folder": place}, given=seed, more=more, reduced=reduced)
@@ -122,11 +153,14 @@ def specifications(
     deliver(request, find, lambda: question().content)
 
 
-def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any]) -> None:
+def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any], read: Mapping[str, Any]) -> None:
     """Raise unless the panel is named in one way, and wholly."""
     from cbec_bayes.jobs.asked import asked_columns
 
-    given = [f"--{name}" for name, value in panel.items() if value]
+    given = [f"--{name.replace('_', '-')}" for name, value in panel.items() if value]
+    ways = [f"--{name.replace('_', '-')}" for name, value in read.items() if value]
+    if ways and panel["data"] is None:
+        raise InputError(f"a fit and a study say themselves how they are read: leave out {', '.join(ways)}")
     sources = [*(["FOLDER"] if folder else []), *(["--study"] if study else []), *(given[:1])]
     if len(sources) > 1:
         raise InputError(f"a panel is named once: {' and '.join(sources)} name several")

@@ -15,6 +15,7 @@ from cbec_bayes.bayes.likelihood.residual_covariance import mean_names
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.refit import Refit
 from cbec_bayes.classical.regression import twfe
@@ -183,6 +184,8 @@ def slope_loadings(blocks: Blocks, collapsed: Collapsed) -> Array:
         name = "group_slope" if model.choice("group_slope") == "pooled" else "group_total_slope"
         own = next(block for block in blocks.every if block.name == name).kept
         found[list(own), np.arange(at[name].start, at[name].stop)] = 1.0
+        if blocks.characteristics is not None:
+            found[:n_groups, at[COVARIATE_SLOPE]] = blocks.characteristics
         average = weights @ found[:n_groups]
         found[-1] = average
         if model.choice("group_slope") == "fixed":
@@ -214,7 +217,8 @@ def pooling_factors(fit: PanelFit) -> Array:
     It is E(Var(b_r | y, beta, scales) / tau^2): given the scales and the common slope b_r is normal, and the part of
     its prior variance that the data leave is the weight of the common slope (Gelman and Pardoe, 2006, per group). 0
     where slopes are fixed, 1 where there are no deviations, NaN for a model that was not collapsed. What beta is unsure
-    by is left out: under a flat prior it is tau^2 / R at the least, however well R groups are known.
+    by is left out: under a flat prior it is tau^2 / R at the least, however well R groups are known. The same holds of
+    delta, where slopes are regressed on characteristics of groups.
     """
     n_groups = len(fit.design.groups)
     if fit.model.choice("group_slope") != "pooled":
@@ -223,11 +227,14 @@ def pooling_factors(fit: PanelFit) -> Array:
         return np.full(n_groups, np.nan)
     points = log_scales(fit)
     unit, at = np.eye(fit.collapsed.n_conditional), fit.blocks.positions
-    own, slope = unit[at["group_slope"]], unit[at["slope"]]
+    own, common = unit[at["group_slope"]], unit[at["slope"]]
+    if fit.blocks.characteristics is not None:
+        common = np.vstack([common, unit[at[COVARIATE_SLOPE]]])
     parts = []
     for conditional in fit.collapsed.conditionals(points):
-        beta = conditional.linear(slope)[1]
-        parts.append(conditional.linear(own)[1] - conditional.covariance(own, slope[0]) ** 2 / beta)
+        across, inner = (np.stack([conditional.covariance(a, one) for one in common], axis=2) for a in (own, common))
+        taken = (across * np.linalg.solve(inner, across.transpose(0, 2, 1)).transpose(0, 2, 1)).sum(axis=2)
+        parts.append(conditional.linear(own)[1] - taken)
     variance = np.concatenate(parts)
     prior = fit.collapsed.scales(points)["tau"][:, None] ** 2
     return np.asarray(np.divide(variance, prior, out=np.ones_like(variance), where=prior > 0).mean(axis=0))

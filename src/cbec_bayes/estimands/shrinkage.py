@@ -10,6 +10,7 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit, draw_scales
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.bayes.sampling.gates import PASSED, sentence
 from cbec_bayes.panel.within import Array
@@ -117,6 +118,8 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     unit, at = np.eye(collapsed.n_conditional), fit.blocks.positions
     common = unit[at["slope"]]
     totals = unit[at["group_slope"]] + common
+    if fit.blocks.characteristics is not None:
+        totals = totals + fit.blocks.characteristics @ unit[at[COVARIATE_SLOPE]]
     steps, missed = [], {}
     for m, value in enumerate(tau):
         held = collapsed.holding({"tau": float(value)})

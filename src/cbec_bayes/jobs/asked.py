@@ -19,6 +19,7 @@ COLUMNS: Mapping[str, Any] = {
     "formula": None,
     "lags": 0,
     "leads": 0,
+    "slope_on": (),
 }
 """What says which columns are meant, and what each is where it is not given."""
 
@@ -34,6 +35,7 @@ def asked_columns(
     formula: str | None = None,
     lags: int = 0,
     leads: int = 0,
+    slope_on: Sequence[str] = (),
 ) -> Roles | Formula:
     """Return the columns that options name.
 
@@ -45,6 +47,8 @@ def asked_columns(
         See `cbec_bayes.panel.formula.read_formula`.
     lags, leads
         How many of the exposure stand beside it.
+    slope_on
+        Columns of characteristics of groups, on which the slopes of groups are regressed.
 
     Raises
     ------
@@ -55,12 +59,29 @@ def asked_columns(
         twice = [name for name, value in {"--outcome": outcome, "--controls": controls}.items() if value]
         if twice:
             raise InputError(f"the formula names these already: leave out {', '.join(twice)}")
-        return read_formula(formula, exposure=exposure, unit=unit, time=time, group=group, lags=lags, leads=leads)
+        return read_formula(
+            formula,
+            exposure=exposure,
+            unit=unit,
+            time=time,
+            group=group,
+            lags=lags,
+            leads=leads,
+            slope_on=slope_on,
+        )
     if outcome is None or exposure is None or unit is None or time is None:
         named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
         lacking = ", ".join(name for name, value in named.items() if value is None)
         raise InputError(f"missing option {lacking}; or give --formula")
-    roles = Roles(outcome=outcome, exposure=exposure, controls=tuple(controls), unit=unit, time=time, group=group)
+    roles = Roles(
+        outcome=outcome,
+        exposure=exposure,
+        controls=tuple(controls),
+        unit=unit,
+        time=time,
+        group=group,
+        slope_on=tuple(slope_on),
+    )
     return formula_of_roles(roles, lags=lags, leads=leads) if lags or leads else roles
 
 

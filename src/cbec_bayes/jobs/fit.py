@@ -62,6 +62,7 @@ def fit_file(
     formula: str | None = None,
     lags: int = 0,
     leads: int = 0,
+    slope_on: Sequence[str] = (),
     model: str | None = None,
     engine: str = "auto",
     ssc: str = "reghdfe",
@@ -78,7 +79,7 @@ def fit_file(
     ----------
     file
         Of one of the formats of `cbec_bayes.panel.read_frame`.
-    outcome, exposure, controls, unit, time, group, formula, lags, leads
+    outcome, exposure, controls, unit, time, group, formula, lags, leads, slope_on
         Which columns are meant; see `cbec_bayes.jobs.asked.asked_columns`.
     model
         Name of a panel model, or its TOML file; None for `cbec_bayes.bayes.model.headline.headline`.
@@ -112,13 +113,14 @@ def fit_file(
     convention(ssc)
     options.of(asked_model(model))
     columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": controls, "unit": unit}
-    columns |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
+    columns |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads, "slope_on": slope_on}
     asked = asked_columns(**columns)
     on_progress(Progress("reading the panel"))
     panel = read_panel(file, asked, reading=reading)
     design = make_design(panel)
     _require_errors(design, file)
     told = _member(model, design)
+    _require_pooled(told, design)
     spec = options.widened(told.model)
     _require_room(spec, len(design.units), len(design.groups))
     if kept is None:
@@ -154,6 +156,17 @@ def _member(model: str | None, design: Design) -> Carried:
     spec = load_panel_model(model)
     # A file of one's own is fitted as it is: whoever writes one knows what it is for.
     return carried(spec, design) if model in panel_model_names() else Carried(spec, ())
+
+
+def _require_pooled(told: Carried, design: Design) -> None:
+    """Raise where slopes are to be regressed on characteristics of groups, and the member does not pool them."""
+    if design.characteristics is None or told.model.choice("group_slope") == "pooled":
+        return
+    names = " and ".join(f"'{name}'" for name in design.characteristics.names)
+    reasons = " ".join(("", *told.left_out))
+    raise InputError(
+        f"slopes cannot be regressed on {names}: the model '{told.model.name}' does not pool slopes of groups.{reasons}"
+    )
 
 
 def _require_errors(design: Design, file: Path) -> None:

@@ -38,7 +38,7 @@ _ASKED = (
     "ssc",
     "seed",
 )
-_FURTHER = ("formula", "lags", "leads")
+_FURTHER = ("formula", "lags", "leads", "slope_on")
 """What says which columns are meant that a fit.json of an earlier version does not have."""
 
 
@@ -152,6 +152,7 @@ def settings_of(
         **COLUMNS,
         **asked,
         "controls": list(controls),
+        "slope_on": list(asked.get("slope_on", ())),
     }
     held["model"] = model if own is None else seen_from(folder, own)
     of_model = {"model_sha256": None if own is None else file_digest(own)}
@@ -286,6 +287,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
     settings = {}
     if isinstance(held, dict) and held.keys() >= set(_ASKED):
         more = {"model_sha256": None, "reading": {}, **{name: COLUMNS[name] for name in _FURTHER}, **_OPTIONS}
+        more["slope_on"] = []
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
@@ -306,7 +308,7 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         reading_of(held)
     except (InputError, TypeError, AttributeError):
         return False
-    seed, controls = held["seed"], held["controls"]
+    seed, lists = held["seed"], [held["controls"], held["slope_on"]]
     words = [held[name] for name in ("data", "sha256", "engine", "ssc")]
     maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "model", "model_sha256")
     columns = [held[name] for name in ("outcome", "exposure", "unit", "time")]
@@ -318,8 +320,8 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         and type(held["neighbours"]) is bool
         and all(type(value) is int for value in counts)
         and 0 <= seed <= LARGEST_SEED
-        and isinstance(controls, list)
-        and all(isinstance(value, str) for value in (*words, *controls))
+        and all(isinstance(one, list) for one in lists)
+        and all(isinstance(value, str) for value in (*words, *(name for one in lists for name in one)))
         and all(held[name] is None or isinstance(held[name], str) for name in maybe)
         and (held["formula"] is not None or None not in columns)
     )

@@ -19,13 +19,24 @@ from cbec_bayes.classical.tables import classical_frame, fit_columns, own_column
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks, rope_width
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
+from cbec_bayes.estimands.slope_regression import SlopeRegression, slope_regression
 from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTINGS, FitOptions
 from cbec_bayes.jobs.neighbours import Neighbours
 from cbec_bayes.panel import Panel
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS, level
 
-_TABLES = ("effects", "classical", "contrasts", "ranks", "estimands", "ledger", "unit_slopes", "neighbours")
+_TABLES = (
+    "effects",
+    "classical",
+    "contrasts",
+    "ranks",
+    "estimands",
+    "ledger",
+    "unit_slopes",
+    "neighbours",
+    "slope_regression",
+)
 
 FILES = (*(f"{name}.csv" for name in _TABLES), POSTERIOR, SETTINGS, DIAGNOSTICS)
 """Files that `fit` may write."""
@@ -61,6 +72,8 @@ class FittedPanel:
         The slope of every unit, where it was asked for.
     neighbours
         What the members say that lack one of its terms; None where they were not asked.
+    slope_regression
+        Of the groups' slopes on characteristics of the groups; None where these were not asked for.
     """
 
     panel: Panel | None
@@ -75,6 +88,7 @@ class FittedPanel:
     options: FitOptions = OPTIONS
     unit_slopes: pd.DataFrame | None = None
     neighbours: Neighbours | None = None
+    slope_regression: SlopeRegression | None = None
 
     @property
     def ssc(self) -> str:
@@ -100,6 +114,7 @@ class FittedPanel:
             *([f"Assumed: {self.fit.model.assumes}"] if self.fit.model.assumes else []),
             *self.fit.left_out,
             *(self.neighbours.said if self.neighbours is not None else ()),
+            *(self.slope_regression.said if self.slope_regression is not None else ()),
             *([f"Fitted to {gathered}."] if gathered is not None else []),
             *(f"Panel: {note}." for note in (self.panel.notes if self.panel is not None else ())),
             *(
@@ -165,6 +180,7 @@ class FittedPanel:
         frames |= {} if self.unit_slopes is None else {"unit_slopes": self.unit_slopes}
         if self.neighbours is not None and len(self.neighbours.table):
             frames["neighbours"] = self.neighbours.table
+        frames |= {} if self.slope_regression is None else {"slope_regression": self.slope_regression.table}
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files[POSTERIOR] = netcdf_bytes(with_predictions(self.fit, self.seed).tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
@@ -260,6 +276,7 @@ def tabulate(
         options=options,
         unit_slopes=unit_slopes(found, ci) if options.unit_slopes else None,
         neighbours=neighbours,
+        slope_regression=slope_regression(found, ssc, prob=ci, seed=seed),
     )
 
 

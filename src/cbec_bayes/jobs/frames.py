@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def fit(
     unit: str | None = None,
     time: str | None = None,
     group: str | None = None,
+    slope_on: Sequence[str] = (),
     reading: Reading = READING,
     **sampling: Any,
 ) -> PanelFit:
@@ -42,7 +44,7 @@ def fit(
         it, and `partial_pooling` of moments; see `cbec_bayes.bayes.model.headline`.
     data
         Of a formula: a frame, or a file. Units and periods that the formula does not name are those of its index.
-    exposure, unit, time, group
+    exposure, unit, time, group, slope_on
         Of a formula; see `cbec_bayes.read_formula`.
     reading
         How the data is to be read; see `cbec_bayes.panel.Reading`.
@@ -61,11 +63,12 @@ def fit(
     GateError
         The posterior of the scales has no mode.
     """
-    given = {"data": data, "exposure": exposure, "unit": unit, "time": time, "group": group}
+    given: dict[str, object] = {"data": data, "exposure": exposure, "unit": unit, "time": time, "group": group}
+    given |= {"slope_on": slope_on or None}
     if isinstance(what, str):
         first, second = _of_index(data, what)
         unit, time = unit or first, time or second
-        what = read_formula(what, exposure=exposure, unit=unit, time=time, group=group)
+        what = read_formula(what, exposure=exposure, unit=unit, time=time, group=group, slope_on=slope_on)
         given = {}
     if isinstance(what, Formula):
         named = [name for name, value in given.items() if value is not None and name != "data"]
@@ -78,7 +81,7 @@ def fit(
         else:
             what = read_panel(data, what, reading=reading)
     elif any(value is not None for value in given.values()):
-        raise InputError("data, exposure, unit, time and group are of a formula, and there is none")
+        raise InputError("data, exposure, unit, time, group and slope_on are of a formula, and there is none")
     return engines.fit(make_design(what) if isinstance(what, Panel) else what, model, **sampling)
 
 

@@ -21,6 +21,8 @@ from cbec_bayes.panel.bounds import MOST_HELD, plain_batch, require_texts, texts
 from cbec_bayes.panel.cells import BLANK_NAMES, Source, row_numbers
 from cbec_bayes.panel.computed import row_values
 from cbec_bayes.panel.formula import Formula
+from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.panel.where import columns_where, rows_where
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.folder import spare
@@ -104,16 +106,20 @@ def unreadable(error: Exception, file: Path) -> InputError:
     return InputError(f"not readable as Parquet ({reason})", file=file)
 
 
-def frames_of(piece: Piece, asked: Asked) -> Iterator[pd.DataFrame]:
+def frames_of(piece: Piece, asked: Asked, reading: Reading = READING) -> Iterator[pd.DataFrame]:
     """Yield the rows of a piece, batch by batch where its format allows it; the index has their numbers."""
     path = Path(piece.path)
     if piece.row_groups is None:
-        yield read_frame(path, labelled=asked.names)
+        yield read_frame(path, labelled=asked.names, reading=reading)
         return
+    for option, value in (("--sheet", reading.sheet), ("--encoding", reading.encoding), ("--decimal", reading.decimal)):
+        if value is not None:
+            raise InputError(f"{option} is not of Parquet files, which say it themselves", file=path)
     file = _parquet(path)
     at = piece.start + 2
     try:
-        names = [name for name in asked.columns if name in file.schema_arrow.names]
+        wanted = dict.fromkeys([*asked.columns, *(columns_where(reading.where) if reading.where else ())])
+        names = [name for name in wanted if name in file.schema_arrow.names]
         require_texts(file, path, names, piece.row_groups)
         for batch in file.iter_batches(BATCH, row_groups=list(piece.row_groups), columns=names):
             frame = plain_batch(batch, path).to_pandas()
@@ -123,22 +129,33 @@ def frames_of(piece: Piece, asked: Asked) -> Iterator[pd.DataFrame]:
         raise unreadable(error, path) from None
 
 
-def gather_piece(asked: Asked, origin: Origin, piece: Piece) -> Gathering:
+def gather_piece(asked: Asked, origin: Origin, reading: Reading, piece: Piece) -> Gathering:
     """Gather the moments of a piece; a piece of work for `cbec_bayes.runtime.fanout`."""
     found = begin(asked, origin)
-    for frame in frames_of(piece, asked):
-        add_frame(found, frame, asked, piece.path)
+    for frame in frames_of(piece, asked, reading):
+        add_frame(found, frame, asked, piece.path, reading=reading)
     return found
 
 
 def begin(asked: Asked, origin: Origin) -> Gathering:
     """Return a gathering that has no rows yet; a formula whose values are not of one row raises `InputError`."""
+    if asked.slope_on:
+        raise InputError("moments have no characteristics of groups: leave out --slope-on, or fit the panel itself")
     roles = asked if isinstance(asked, Roles) else asked.of_one_row()
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 
-def add_frame(found: Gathering, frame: pd.DataFrame, asked: Asked, file: Path | str | None = None) -> None:
+def add_frame(
+    found: Gathering,
+    frame: pd.DataFrame,
+    asked: Asked,
+    file: Path | str | None = None,
+    *,
+    reading: Reading = READING,
+) -> None:
     """Add a frame's rows; those with a missing cell, or no group, are counted and left out.
+
+    Rows that do not meet the reading's condition are not looked at.
 
     Raises
     ------
@@ -148,10 +165,15 @@ def add_frame(found: Gathering, frame: pd.DataFrame, asked: Asked, file: Path | 
     """
     if frame.empty:
         return
-    source = Source(frame, row_numbers(frame), file)
+    if reading.where is not None:
+        met = rows_where(frame, reading.where)
+        frame = frame.set_axis(pd.Index(row_numbers(frame), name="row"))[met]
+        if frame.empty:
+            return
+    source = Source(frame, row_numbers(frame), file, reading.missing)
     source.require(asked.columns)
     values = row_values(source, asked)
-    periods = source.periods(asked.time)
+    periods = source.periods(asked.time, None, reading.frequency, reading.dates)
     times = periods.times
     units = _labels(source, asked.unit)
     groups = None if asked.group is None else _labels(source, asked.group, fault_of_group, required=False)
@@ -176,11 +198,11 @@ def _labels(
     Where none is required, a blank one is empty.
     """
     series = source.frame[column]
-    if pd.api.types.is_integer_dtype(series.dtype) and not series.hasnans:
+    if pd.api.types.is_integer_dtype(series.dtype) and not series.hasnans and not source.missing:
         numbers: pd.Index = pd.Index(series.to_numpy(dtype=np.int64))
         return numbers
     text: pd.Series
-    if isinstance(series.dtype, pd.StringDtype) and not series.hasnans:
+    if isinstance(series.dtype, pd.StringDtype) and not series.hasnans and not source.missing:
         text = series.str.normalize("NFC").str.strip().astype("str")
         if not text.str.casefold().isin(BLANK_NAMES).any():
             return _named(source, column, pd.Index(text), fault_of)
@@ -202,6 +224,7 @@ def gather(
     source: Path | str | Iterable[pd.DataFrame],
     roles: Asked,
     *,
+    reading: Reading = READING,
     origin: Origin = Origin.OBSERVED,
     executor: Executor = SERIAL,
     on_progress: OnProgress = ignore_progress,
@@ -217,6 +240,9 @@ def gather(
     roles
         What the columns are; or a formula, from `cbec_bayes.panel.formula.read_formula`, of which each row alone tells
         the values.
+    reading
+        How it is to be read. The group of a unit that changes it, and what becomes of collinear controls, are not asked
+        of rows that come in batches: the one is refused, and a fit of the moments says the other.
     origin
         Of the data.
     executor
@@ -234,23 +260,32 @@ def gather(
     Memory holds a batch of rows and, of every unit, its sums: 16 (K + 2) + T bytes beside its label, for K regressors
     and T periods. Results do not depend on how rows are partitioned or who reads them, but for rounding.
     """
+    if reading.group_at is not None:
+        raise InputError("--group-at needs all rows of a unit, and these are read in batches; fit the panel itself")
     whole = begin(roles, origin)
     if not isinstance(source, Path | str):
         for frame in source:
-            add_frame(whole, frame, roles)
-        return whole.close()
+            add_frame(whole, frame, roles, reading=reading)
+        return _closed(whole, reading)
     pieces = pieces_of(Path(source))
     on_progress(Progress("piece", 0, len(pieces)))
     if executor is SERIAL:
         for done, piece in enumerate(pieces, 1):
-            for frame in frames_of(piece, roles):
-                add_frame(whole, frame, roles, piece.path)
+            for frame in frames_of(piece, roles, reading):
+                add_frame(whole, frame, roles, piece.path, reading=reading)
             on_progress(Progress("piece", done, len(pieces)))
-        return whole.close()
-    ended = executor.each(partial(gather_piece, roles, origin), list(enumerate(pieces)))
+        return _closed(whole, reading)
+    ended = executor.each(partial(gather_piece, roles, origin, reading), list(enumerate(pieces)))
     for done, (_, part) in enumerate(ended, 1):
         whole.merge(part)
         on_progress(Progress("piece", done, len(pieces)))
+    return _closed(whole, reading)
+
+
+def _closed(whole: Gathering, reading: Reading) -> PanelMoments:
+    """Return the moments of all rows, or raise where a condition left none."""
+    if reading.where is not None and not len(whole.count) and not whole.dropped:
+        raise InputError(f"no row meets --where {reading.where}")
     return whole.close()
 
 
@@ -258,6 +293,7 @@ def prepare_moments(
     source: Path,
     roles: Asked,
     *,
+    reading: Reading = READING,
     between: bool = True,
     least: int | None = SMALLEST,
     executor: Executor = SERIAL,
@@ -267,7 +303,7 @@ def prepare_moments(
 
     Parameters
     ----------
-    source, roles, executor, on_progress
+    source, roles, reading, executor, on_progress
         As in `gather`.
     between
         Whether to keep what random unit effects need.
@@ -279,7 +315,7 @@ def prepare_moments(
     InputError
         The source cannot be read, a row cannot be used, or a cell has fewer units; see `shareable`.
     """
-    found = gather(source, roles, executor=executor, on_progress=on_progress)
+    found = gather(source, roles, reading=reading, executor=executor, on_progress=on_progress)
     found = found if between else replace(found, between=None)
     if least is not None:
         shareable(found, least)

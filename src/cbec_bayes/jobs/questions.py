@@ -142,7 +142,7 @@ def question_of_file(
     reduced
         As in `Question`.
     **asked
-        Names of columns, as for `cbec_bayes.jobs.fit.fit_file`.
+        Names of columns, and how the file is to be read, as for `cbec_bayes.jobs.fit.fit_file`.
     """
     settings = settings_of(
         file, model=model, ssc=ssc, seed=seed, engine="auto", folder=folder, options=options, **asked

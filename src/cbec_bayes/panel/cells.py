@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_complex_dtype, is_integer_dtype, is_numeric_dtype
 
+from cbec_bayes.panel.dates import PeriodError
 from cbec_bayes.panel.names import name_of, tidy
-from cbec_bayes.panel.periods import PeriodError, Periods, period_text, read_periods
+from cbec_bayes.panel.periods import Periods, period_text, read_periods
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import fault_of_name
 
@@ -212,14 +213,16 @@ class Source:
             "NULL or a point, and --missing names other codes",
         )
 
-    def keys(self, unit: str, time: str, frequency: str | None = None) -> tuple[list[str], Periods]:
+    def keys(
+        self, unit: str, time: str, frequency: str | None = None, dates: str | None = None
+    ) -> tuple[list[str], Periods]:
         """Return units and periods, which together name each row once.
 
         Parameters
         ----------
         unit, time
             Columns.
-        frequency
+        frequency, dates
             See `cbec_bayes.panel.periods.read_periods`.
 
         Raises
@@ -228,7 +231,7 @@ class Source:
             A blank cell, a cell that is no period, a unit that has a period twice.
         """
         units = self.labels(unit)
-        periods = self.periods(time, pd.factorize(np.array(units, dtype=object))[0], frequency)
+        periods = self.periods(time, pd.factorize(np.array(units, dtype=object))[0], frequency, dates)
         keys = pd.DataFrame({"unit": units, "time": periods.times})
         twice = np.flatnonzero(keys.duplicated())
         if twice.size:
@@ -246,7 +249,13 @@ class Source:
             "--frequency (half, quarter, month, week or day) how often a period comes"
         )
 
-    def periods(self, column: str, unit: NDArray[np.intp] | None = None, frequency: str | None = None) -> Periods:
+    def periods(
+        self,
+        column: str,
+        unit: NDArray[np.intp] | None = None,
+        frequency: str | None = None,
+        dates: str | None = None,
+    ) -> Periods:
         """Return the periods of rows; parameters and errors as `keys`, `unit` being codes of units."""
         series = self.frame[column]
         blank = np.flatnonzero(series.isna().to_numpy(dtype=bool) | (series.astype(object) == "").to_numpy(dtype=bool))
@@ -254,7 +263,7 @@ class Source:
             raise self.wrong(int(blank[0]), column, "the cell is blank")
         code, cells = pd.factorize(series)
         try:
-            return read_periods(list(cells), code, unit, frequency)
+            return read_periods(list(cells), code, unit, frequency, dates)
         except PeriodError as error:
             raise self.wrong(int(np.flatnonzero(code == error.at)[0]), column, error.message) from None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cbec_bayes.panel.cells import Source, is_number
 from cbec_bayes.panel.expressions import Category, Piece, Values
 from cbec_bayes.panel.formula import Formula, Term, label
+from cbec_bayes.panel.interactions import interacted
 from cbec_bayes.panel.periods import Periods
 from cbec_bayes.panel.table import Roles
 from cbec_bayes.panel.within import Array, PeriodEffects
@@ -62,6 +63,10 @@ class Computed:
         Columns that stand for a category, which nobody asked for one by one.
     period_effects
         Which effects of periods are asked for.
+    characteristics
+        Of groups, on which the slopes of groups are regressed, by name, shape (n,).
+    told
+        Sentences on what was taken for what.
     """
 
     roles: Roles
@@ -69,31 +74,59 @@ class Computed:
     lost: tuple[Lost, ...] = ()
     categories: frozenset[str] = frozenset()
     period_effects: PeriodEffects = PeriodEffects.COMMON
+    characteristics: Mapping[str, Array] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
-def computed_of(source: Source, asked: Roles | Formula, units: list[str], periods: Periods) -> Computed:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a table.
+
+    Attributes
+    ----------
+    source
+        The table.
+    units, periods
+        Of its rows.
+    """
+
+    source: Source
+    units: Sequence[str]
+    periods: Periods
+
+
+def computed_of(
+    rows: Rows, asked: Roles | Formula, groups: Sequence[str] | None = None, *, whole: Rows | None = None
+) -> Computed:
     """Return the measured columns that are asked of a table.
 
     Parameters
     ----------
-    source
+    rows
         The table.
     asked
         Columns by name, or a formula of them.
-    units, periods
-        Of its rows.
+    groups
+        Of its rows; None where there are no groups.
+    whole
+        The table that these rows are some of, from which lags and leads are taken; None for these rows.
 
     Raises
     ------
     InputError
         A column is not there; a cell is no number; a piece of the formula has no value in any row.
     """
+    source = rows.source
     if isinstance(asked, Roles):
-        return Computed(roles=asked, columns={name: source.measured(name) for name in asked.measured})
-    codes = pd.factorize(np.array(units, dtype=object))[0]
-    values = Values(source, codes, periods.times)
+        columns = {name: source.measured(name) for name in asked.measured}
+        return Computed(
+            roles=asked, columns=columns, characteristics={name: source.measured(name) for name in asked.slope_on}
+        )
+    values = _values(rows, whole)
+    products = interacted(asked, values, groups)
+    asked = products.formula
     lost = tuple(one for piece in asked.pieces for one in _lost(values, piece))
-    gone = np.logical_or.reduce([one.rows for one in lost]) if lost else np.zeros(len(units), dtype=bool)
+    gone = np.logical_or.reduce([one.rows for one in lost]) if lost else np.zeros(len(rows.units), dtype=bool)
     if gone.all():
         first = next(one for one in lost if one.rows.any())
         raise InputError(f"the formula has no value in any row; in the first because {first.reason}", file=source.file)
@@ -106,9 +139,28 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         unit=asked.unit,
         time=asked.time,
         group=asked.group,
+        slope_on=tuple(products.characteristics),
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
-    return Computed(roles=roles, columns=columns, lost=lost, categories=categories, period_effects=asked.period_effects)
+    return Computed(
+        roles=roles,
+        columns=columns,
+        lost=lost,
+        categories=categories,
+        period_effects=asked.period_effects,
+        characteristics=products.characteristics,
+        told=products.told,
+    )
+
+
+def _values(rows: Rows, whole: Rows | None) -> Values:
+    """Return the rows of a table, with those that they are some of where lags are to be taken from these."""
+    every = rows if whole is None else whole
+    codes, labels = pd.factorize(np.array(every.units, dtype=object))
+    if whole is None:
+        return Values(rows.source, codes, rows.periods.times)
+    own = pd.Index(labels).get_indexer(np.array(rows.units, dtype=object))
+    return Values(rows.source, own, rows.periods.times, Values(whole.source, codes, whole.periods.times))
 
 
 def row_values(source: Source, asked: Roles | Formula) -> Array:

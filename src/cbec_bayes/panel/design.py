@@ -12,6 +12,7 @@ from scipy import linalg
 
 from cbec_bayes.panel import Panel
 from cbec_bayes.panel.cells import count, some
+from cbec_bayes.panel.characteristics import Characteristics
 from cbec_bayes.panel.identify import explained
 from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.precision import SLACK, norms
@@ -60,8 +61,6 @@ class Design:
         Labels of the codes.
     effects
         Projection off the unit and period effects of these rows; its codes of periods are those of the effects.
-    period_effects
-        Which effects of periods there are.
     rounding
         Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
         whatever unit. None where that is not known.
@@ -74,6 +73,10 @@ class Design:
         How often a period comes: what the numbers of `times` count.
     counted
         Numbers of rows and units, where the rows themselves are not there; None where they are.
+    period_effects
+        Which effects of periods there are.
+    characteristics
+        Of the groups of the whole panel, on which the slopes of the exposure are regressed; None for none.
     """
 
     outcome: str
@@ -93,6 +96,7 @@ class Design:
     frequency: Frequency = Frequency.NUMBER
     counted: Counts | None = None
     period_effects: PeriodEffects = PeriodEffects.COMMON
+    characteristics: Characteristics | None = None
 
     @property
     def effect_names(self) -> str:
@@ -168,11 +172,12 @@ class Design:
         at = [self.terms.index(term) for term in terms]
         held = None if self.held_spread is None else self.held_spread.of([0, *(1 + k for k in at)])
         rounding = None if self.rounding is None else self.rounding[at]
-        return replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held, rounding=rounding)
+        found = replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held, rounding=rounding)
+        return found if tuple(terms[:1]) == self.terms[:1] else replace(found, characteristics=None)
 
     def with_regressors(self, terms: Sequence[str], x: Array) -> Design:
         """Return the same rows with other regressors, shape (n, K)."""
-        return replace(self, terms=tuple(terms), x=x, held_spread=None, rounding=None)
+        return replace(self, terms=tuple(terms), x=x, held_spread=None, rounding=None, characteristics=None)
 
     def holding_spread(self) -> Design:
         """Return the design with its spread held, whatever becomes of its rows."""
@@ -236,6 +241,7 @@ def make_design(panel: Panel) -> Design:
         groups=panel.groups,
         effects=TwoWay(panel.unit_codes, panel.effect_codes),
         period_effects=panel.period_effects,
+        characteristics=panel.characteristics,
         origin=panel.origin,
         frequency=panel.frequency,
         rounding=norms(x) / np.maximum(np.linalg.norm(x, axis=0), np.finfo(float).tiny),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from keyword import iskeyword
@@ -132,14 +132,20 @@ class Piece:
         return tuple(dict.fromkeys(_names(tree, names, lagged=lagged)))
 
     @property
+    def is_shifted(self) -> bool:
+        """Whether it has a lag or a lead."""
+        return not self.is_name and self.category is None and self._calls(_SHIFTS)
+
+    @property
     def is_of_one_row(self) -> bool:
         """Whether a row alone tells its value: no lag, no mean over rows, no list of categories."""
-        if self.is_name:
-            return True
+        return self.is_name or not self._calls({*_WHOLE_TABLE, *_CATEGORIES})
+
+    def _calls(self, functions: Collection[str]) -> bool:
+        """Whether it calls one of some functions."""
         _, tree = _parsed(self.text)
-        functions = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        called = {one.id for one in functions if isinstance(one, ast.Name)}
-        return not called & {*_WHOLE_TABLE, *_CATEGORIES}
+        called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        return any(isinstance(one, ast.Name) and one.id in functions for one in called)
 
 
 def _parsed(text: str) -> tuple[dict[str, str], ast.expr]:
@@ -233,11 +239,14 @@ class Values:
         The table.
     unit, times
         Codes of units, and elapsed periods, shape (n,).
+    whole
+        The same of a table that these rows are some of, from which lags and leads are taken; None for these rows.
     """
 
     source: Source
     unit: Codes
     times: Array
+    whole: Values | None = None
     _known: dict[str, Array] = field(default_factory=dict)
 
     def numbers(self, piece: Piece) -> Array:
@@ -294,15 +303,15 @@ class Values:
                 sides = (np.asarray(value(side), dtype=float) for side in (node.left, node.right))
                 return _COMPUTED[type(node.op)](*sides)
             case ast.Call(func=ast.Name(id=called)):
-                inner = np.broadcast_to(np.asarray(value(node.args[0]), dtype=float), len(self.unit))
                 if called in _SHIFTS:
-                    return self._shifted(inner, _shift(node, names))
-                return _FUNCTIONS[called](inner)
+                    return self._shifted(node.args[0], _shift(node, names), names)
+                return _FUNCTIONS[called](np.broadcast_to(np.asarray(value(node.args[0]), dtype=float), len(self.unit)))
         raise _refused(node, names)
 
-    def _shifted(self, values: Array, steps: int) -> Array:
+    def _shifted(self, node: ast.expr, steps: int, names: Mapping[str, str]) -> Array:
         """Return the values of the same units so many periods before, NaN where that period is not there."""
-        rows = pd.MultiIndex.from_arrays([self.unit, self.times])
-        sought = pd.MultiIndex.from_arrays([self.unit, self.times - steps])
-        at = rows.get_indexer(sought)
+        of = self if self.whole is None else self.whole
+        values = np.broadcast_to(np.asarray(of._value(node, names), dtype=float), len(of.unit))
+        rows = pd.MultiIndex.from_arrays([of.unit, of.times])
+        at = rows.get_indexer(pd.MultiIndex.from_arrays([self.unit, self.times - steps]))
         return np.where(at >= 0, values[at], np.nan)

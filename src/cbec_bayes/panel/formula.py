@@ -45,6 +45,9 @@ class Formula:
         Sentences on what was taken that the formula does not say.
     period_effects
         Which effects of periods there are.
+    slope_on
+        Columns of characteristics of groups, on which the slopes of groups are regressed, beside those that a product
+        with the exposure names; see `cbec_bayes.panel.interactions`.
     """
 
     outcome: Piece
@@ -54,6 +57,7 @@ class Formula:
     group: str | None = None
     told: tuple[str, ...] = ()
     period_effects: PeriodEffects = PeriodEffects.COMMON
+    slope_on: tuple[str, ...] = ()
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -63,7 +67,7 @@ class Formula:
     @property
     def numeric(self) -> tuple[str, ...]:
         """Columns of the table that are read as numbers."""
-        return tuple(dict.fromkeys(name for piece in self.pieces for name in piece.columns()))
+        return tuple(dict.fromkeys([*(name for piece in self.pieces for name in piece.columns()), *self.slope_on]))
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -122,6 +126,7 @@ def read_formula(
     group: str | None = None,
     lags: int = 0,
     leads: int = 0,
+    slope_on: Sequence[str] = (),
 ) -> Formula:
     """Read a formula.
 
@@ -138,6 +143,8 @@ def read_formula(
         Column of groups; effects of periods within them stand as ``group^year``.
     lags, leads
         How many of the exposure stand beside it.
+    slope_on
+        Columns of characteristics of groups, on which the slopes of groups are regressed.
 
     Raises
     ------
@@ -159,6 +166,7 @@ def read_formula(
         group=group,
         told=absorbed.told,
         period_effects=absorbed.periods,
+        slope_on=tuple(map(tidy, slope_on)),
     )
     return with_shifts(found, lags=lags, leads=leads)
 
@@ -167,7 +175,9 @@ def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
     """Return columns that have roles as a formula, with lags and leads of the exposure."""
     terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
     outcome = Piece(roles.outcome, is_name=True)
-    found = Formula(outcome=outcome, terms=terms, unit=roles.unit, time=roles.time, group=roles.group)
+    found = Formula(
+        outcome=outcome, terms=terms, unit=roles.unit, time=roles.time, group=roles.group, slope_on=roles.slope_on
+    )
     return with_shifts(found, lags=lags, leads=leads)
 
 

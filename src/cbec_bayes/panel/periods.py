@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cbec_bayes.panel.dates import PeriodError, with_years_first
+
 Days = NDArray[np.int64]
 
 
@@ -105,14 +107,6 @@ class Periods:
     times: NDArray[np.float64]
     frequency: Frequency
     dated: bool = False
-
-
-class PeriodError(ValueError):
-    """A cell, by its position among the distinct ones, is no period that goes with the others."""
-
-    def __init__(self, at: int, message: str) -> None:
-        self.at, self.message = at, message
-        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +233,11 @@ def _of_period(period: Any) -> _Cell:
 
 
 def read_periods(
-    cells: Sequence[object], code: NDArray[np.intp], unit: NDArray[np.intp] | None, asked: str | None = None
+    cells: Sequence[object],
+    code: NDArray[np.intp],
+    unit: NDArray[np.intp] | None,
+    asked: str | None = None,
+    dates: str | None = None,
 ) -> Periods:
     """Read the times of rows.
 
@@ -254,13 +252,15 @@ def read_periods(
         there: dates then stand for their years, and those without a day for their months.
     asked
         Frequency that is asked for, one of `CHOICES`; None for that of the cells.
+    dates
+        One of `ORDERS`, of dates whose year comes last; None for what they tell.
 
     Raises
     ------
     PeriodError
         A cell is no period, or of another frequency than the others.
     """
-    found = [_read(cell) for cell in cells]
+    found = [_read(cell) for cell in with_years_first(cells, dates, whole=unit is not None)]
     if asked != Frequency.NUMBER:
         found = _whole_numbers(_pairs_of_years(found), asked)
     _require_alike(cells, found)

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from cbec_bayes.panel.dates import ORDERS
 from cbec_bayes.panel.periods import CHOICES
 from cbec_bayes.runtime.errors import InputError, suggest
 
 DROP, REFUSE = "drop", "refuse"
 FIRST, LAST = "first", "last"
+MEAN = "mean"
 
 _CHOICES = {
     "frequency": CHOICES,
     "group_at": (FIRST, LAST),
     "collinearity": (REFUSE, DROP),
     "decimal": (".", ","),
+    "dates": ORDERS,
+    "slope_on_at": (MEAN,),
 }
 
 
@@ -42,6 +46,11 @@ class Reading:
         Which group a unit has that changes it: ``first`` or ``last``; None where that is refused.
     collinearity
         What becomes of a control that the others explain: ``refuse`` or ``drop``.
+    dates
+        How dates such as 03/04/2014 are written, ``day-first`` or ``month-first``; None for what their days tell.
+    slope_on_at
+        ``mean`` where a characteristic of groups that differs between rows of a group is its mean over them; None where
+        that is refused.
 
     Raises
     ------
@@ -57,6 +66,8 @@ class Reading:
     frequency: str | None = None
     group_at: str | None = None
     collinearity: str = REFUSE
+    dates: str | None = None
+    slope_on_at: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "missing", tuple(self.missing))

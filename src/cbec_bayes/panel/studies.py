@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import ROW, Source, row_numbers, whole_if_possible
+from cbec_bayes.panel.dates import PeriodError
 from cbec_bayes.panel.derived import derive
-from cbec_bayes.panel.periods import NAMES, Frequency, Periods
+from cbec_bayes.panel.periods import NAMES, Frequency, Periods, period_text, read_periods
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.regions import load_scheme
-from cbec_bayes.panel.study import PanelSpec, Study, load_study
+from cbec_bayes.panel.study import PanelSpec, Period, Study, load_study
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.validate import make_panel
 from cbec_bayes.runtime.errors import InputError, suggest
@@ -78,25 +79,40 @@ def _rows(spec: PanelSpec, path: Path) -> pd.DataFrame:
     source = Source(frame, row_numbers(frame), path)
     source.require([spec.unit, spec.time])
     units, periods = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file
-    frame[spec.unit], frame[spec.time] = units, _comparable(periods, path)
-    time = frame[spec.time]
-    first, last = (-np.inf if spec.first is None else spec.first), (np.inf if spec.last is None else spec.last)
-    return frame[(time >= first) & (time <= last)]
+    frame[spec.unit], frame[spec.time] = units, _as_named(periods)
+    first, last = _end(spec.first, -np.inf, periods, path), _end(spec.last, np.inf, periods, path)
+    return frame[(periods.times >= first) & (periods.times <= last)]
 
 
-def _comparable(periods: Periods, file: Path) -> NDArray[Any]:
-    """Return the periods of a study's file as numbers that `first` and `last` are compared with."""
-    if periods.frequency not in (Frequency.NUMBER, Frequency.YEAR):
+def _as_named(periods: Periods) -> NDArray[Any]:
+    """Return periods as files of one study are joined on: years and numbers as these, others as people write them."""
+    if periods.frequency in (Frequency.NUMBER, Frequency.YEAR):
+        return whole_if_possible(periods.times)
+    return np.array([period_text(time, periods.frequency) for time in periods.times], dtype=object)
+
+
+def _end(named: Period | None, otherwise: float, periods: Periods, file: Path) -> float:
+    """Return the first or last period that a study uses, counted as those of its file are."""
+    if named is None:
+        return otherwise
+    try:
+        found = read_periods([named], np.zeros(1, dtype=np.intp), None)
+    except PeriodError as error:
+        raise InputError(f"the study's first or last period: {error.message}", file=file) from None
+    counted = (Frequency.NUMBER, Frequency.YEAR)
+    if found.frequency is not periods.frequency and not {found.frequency, periods.frequency} <= set(counted):
         raise InputError(
-            f"periods of a study are years or numbers, and these are {NAMES[periods.frequency]}", file=file
+            f"the study's first or last period is '{named}', and the file has {NAMES[periods.frequency]}", file=file
         )
-    return whole_if_possible(periods.times)
+    return float(found.times[0])
 
 
 def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
     """Return a table with the study's columns as its panel; see `make_panel` for what is checked."""
-    roles = Roles(outcome=spec.outcome, exposure=spec.exposure, controls=spec.controls, unit=spec.unit, time=spec.time)
-    made = {column: origin for column in roles.measured if (origin := spec.origin_of(column)) is not Origin.OBSERVED}
+    roles = spec.regression or Roles(
+        outcome=spec.outcome, exposure=spec.exposure, controls=spec.controls, unit=spec.unit, time=spec.time
+    )
+    made = {column: origin for column in spec.columns if (origin := spec.origin_of(column)) is not Origin.OBSERVED}
     groups = load_scheme(spec.scheme) if spec.scheme is not None else None
     return make_panel(frame, roles, origins=made, groups=groups)
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+from pydantic import PlainValidator
+
 from cbec_bayes.panel.derived import Derived, origin_of
-from cbec_bayes.runtime.errors import suggest
+from cbec_bayes.panel.formula import Formula, label, read_formula
+from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.toml import (
     CsvPath,
     Flag,
-    Number,
     OneOrMoreTomlPaths,
     PathText,
     SomePaths,
@@ -30,8 +33,23 @@ from cbec_bayes.runtime.toml import (
     otherwise,
     read_table,
     shipped_names,
+    wrong,
     wrong_key,
 )
+
+type Period = float | str
+"""A period as a study names it."""
+
+
+def _period(value: object) -> Period:
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise wrong("a finite number is needed, or a period as text, such as 2014Q1")
+
+
+PeriodName = Annotated[Period, PlainValidator(_period)]
 
 ROLES = ("outcome", "exposure")
 
@@ -49,7 +67,7 @@ class Alternative(Table):
         As tables have it.
     label
         What differs from the study's own panel, in a few words.
-    files, outcome, exposure, controls, first, last
+    files, outcome, exposure, controls, formula, first, last
         As in `PanelSpec`; None for those of the study.
     """
 
@@ -59,8 +77,9 @@ class Alternative(Table):
     outcome: Text | None = None
     exposure: Text | None = None
     controls: Texts | None = None
-    first: Number | None = None
-    last: Number | None = None
+    formula: Text | None = None
+    first: PeriodName | None = None
+    last: PeriodName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +90,16 @@ class PanelSpec(Table):
     ----------
     files
         Tables beside the study's file, or under the package's data/, joined on unit and time.
-    outcome, exposure, controls, unit, time
+    unit, time
         Names of columns.
+    outcome, exposure, controls
+        Names of columns; or what a formula says, once the study is read.
+    formula
+        In the place of these three, as `cbec_bayes.panel.formula.read_formula` has it; None where there is none.
     scheme
         Scheme that sorts units into groups, None for no groups.
     first, last
-        Periods used, None for all there are.
+        Periods used, None for all there are: numbers of years or of periods, or texts such as 2014Q1.
     without
         Units of the files that are left out.
     derived
@@ -98,14 +121,15 @@ class PanelSpec(Table):
     """
 
     files: SomePaths
-    outcome: Text
-    exposure: Text
+    outcome: Text = ""
+    exposure: Text = ""
     controls: Texts = ()
+    formula: Text | None = None
     unit: Text
     time: Text
     scheme: CsvPath | None = None
-    first: Number | None = None
-    last: Number | None = None
+    first: PeriodName | None = None
+    last: PeriodName | None = None
     without: Texts = ()
     derived: Annotated[Mapping[str, Derived], otherwise("a table of tables is needed")] = field(default_factory=dict)
     alternatives: Annotated[tuple[Alternative, ...], otherwise("a list of tables is needed")] = ()
@@ -135,9 +159,9 @@ class PanelSpec(Table):
 
     def under(self, one: Alternative) -> PanelSpec:
         """Return the panel of an alternative; rounding is kept of the columns that it still has."""
-        names = ("files", "outcome", "exposure", "controls", "first", "last")
+        names = ("files", "outcome", "exposure", "controls", "formula", "first", "last")
         changed = replace(self, alternatives=(), **{k: v for k in names if (v := getattr(one, k)) is not None})
-        columns = changed.measured
+        columns = changed.columns
         return replace(changed, rounding={k: v for k, v in self.rounding.items() if k in columns})
 
     @property
@@ -146,9 +170,26 @@ class PanelSpec(Table):
         return (self.outcome, self.exposure, *self.controls)
 
     @property
+    def regression(self) -> Formula | None:
+        """What the formula says; None where there is none.
+
+        Raises
+        ------
+        InputError
+            It cannot be read.
+        """
+        return None if self.formula is None else read_formula(self.formula, unit=self.unit, time=self.time)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the files, or derived ones, that outcome, exposure and controls are, or are computed from."""
+        formula = self.regression
+        return self.measured if formula is None else tuple(dict.fromkeys([*formula.numeric, *formula.categories]))
+
+    @property
     def derived_here(self) -> Mapping[str, Derived]:
         """The derived columns that this panel needs, in the order in which they are computed."""
-        needed = set(self.measured)
+        needed = set(self.columns)
         for name in reversed(tuple(self.derived)):
             if name in needed:
                 needed |= set(self.derived[name].sources)
@@ -246,15 +287,54 @@ def read_study(path: Path) -> Study:
     file = read_table(path, _StudyFile)
     if file.published is None and file.panel is None:
         raise wrong_key(path, "published", "a study needs printed tables, a [panel], or both")
-    if file.panel is not None:
-        for key, message in _unknown_columns(file.panel):
+    panel = file.panel
+    if panel is not None:
+        for key, message in _unnamed(panel):
             raise wrong_key(path, f"panel.{key}", message)
-    return Study(path, file.title, file.published, file.panel, file.beside)
+        panel = _with_columns(panel, path)
+        for key, message in _unknown_columns(panel):
+            raise wrong_key(path, f"panel.{key}", message)
+    return Study(path, file.title, file.published, panel, file.beside)
+
+
+def _unnamed(panel: PanelSpec) -> Iterator[tuple[str, str]]:
+    """Yield the keys of columns that a panel or an alternative lacks, or has twice, and what is wrong with each."""
+    if panel.formula is None:
+        yield from ((key, "a text is needed") for key in ROLES if not getattr(panel, key))
+    else:
+        yield from ((key, "the formula says it already") for key in (*ROLES, "controls") if getattr(panel, key))
+    for place, one in enumerate(panel.alternatives, 1):
+        if panel.formula is not None or one.formula is not None:
+            twice = [key for key in (*ROLES, "controls") if getattr(one, key) is not None]
+            yield from ((f"alternatives[{place}].{key}", "the formula says it already") for key in twice)
+
+
+def _with_columns(panel: PanelSpec, path: Path) -> PanelSpec:
+    """Return a panel, and its alternatives, with outcome, exposure and controls as formulas say them."""
+
+    def said(formula: str, key: str) -> tuple[str, str, tuple[str, ...]]:
+        try:
+            found = read_formula(formula, unit=panel.unit, time=panel.time)
+        except InputError as error:
+            raise wrong_key(path, f"panel.{key}", error.message) from None
+        exposure, *controls = map(label, found.terms)
+        return found.outcome.text, exposure, tuple(controls)
+
+    alternatives = list(panel.alternatives)
+    for place, one in enumerate(alternatives):
+        if one.formula is not None:
+            outcome, exposure, controls = said(one.formula, f"alternatives[{place + 1}].formula")
+            alternatives[place] = replace(one, outcome=outcome, exposure=exposure, controls=controls)
+    panel = replace(panel, alternatives=tuple(alternatives))
+    if panel.formula is None:
+        return panel
+    outcome, exposure, controls = said(panel.formula, "formula")
+    return replace(panel, outcome=outcome, exposure=exposure, controls=controls)
 
 
 def _unknown_columns(panel: PanelSpec) -> Iterator[tuple[str, str]]:
     """Yield the keys of a panel's tables that are no column or role of it, and what is wrong with each."""
-    columns = tuple(dict.fromkeys(column for one in panel.panels.values() for column in one.measured))
+    columns = tuple(dict.fromkeys(column for one in panel.panels.values() for column in one.columns))
     sources = (*columns, *(source for how in panel.derived.values() if how.index is None for source in how.sources))
     for name, known in (("origins", sources), ("rounding", columns), ("proxies", ROLES)):
         for key in getattr(panel, name):

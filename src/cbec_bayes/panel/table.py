@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import count
+from cbec_bayes.panel.characteristics import Characteristics
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
@@ -42,11 +43,13 @@ class Roles:
         Further regressors, if there are any.
     group
         Column that sorts units into groups, if there are groups.
+    slope_on
+        Numeric columns of characteristics of groups, on which the slopes of groups are regressed; a control may be one.
 
     Raises
     ------
     InputError
-        A column has no name, a name with invisible signs, or two roles.
+        A column has no name, a name with invisible signs, or two roles; there are characteristics and no groups.
     """
 
     outcome: str
@@ -55,12 +58,14 @@ class Roles:
     time: str
     controls: tuple[str, ...] = ()
     group: str | None = None
+    slope_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # As names of columns that are read are: a letter with an accent has one form.
         for part in ("outcome", "exposure", "unit", "time"):
             object.__setattr__(self, part, tidy(getattr(self, part)))
         object.__setattr__(self, "controls", tuple(map(tidy, self.controls)))
+        object.__setattr__(self, "slope_on", tuple(map(tidy, self.slope_on)))
         object.__setattr__(self, "group", None if self.group is None else tidy(self.group))
         parts = [
             ("unit", self.unit),
@@ -79,6 +84,7 @@ class Roles:
             if name in role_of:
                 raise InputError(f"the column is given as {role_of[name]} and as {role}", column=name)
             role_of[name] = role
+        _require_characteristics(self.slope_on, self.group, {name: r for name, r in role_of.items() if r != "control"})
 
     @property
     def regressors(self) -> tuple[str, ...]:
@@ -92,8 +98,8 @@ class Roles:
 
     @property
     def numeric(self) -> tuple[str, ...]:
-        """The columns that are read as numbers: the measured ones."""
-        return self.measured
+        """The columns that are read as numbers: the measured ones, and characteristics of groups."""
+        return tuple(dict.fromkeys([*self.measured, *self.slope_on]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,12 +108,23 @@ class Roles:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns, in the order a panel has them: unit, time, group, outcome, exposure, controls."""
-        return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.measured)
+        """All columns that are read: unit, time, group, outcome, exposure, controls, characteristics of groups."""
+        return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.numeric)
 
     def role(self, column: str) -> str:
         """Return what a column other than unit and time is: outcome, exposure, control or group."""
         return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
+
+
+def _require_characteristics(names: Sequence[str], group: str | None, role_of: Mapping[str, str]) -> None:
+    """Raise `InputError` where slopes cannot be regressed on some columns, given the roles of others."""
+    if names and group is None:
+        raise InputError("--slope-on needs groups: it is their slopes that are regressed on a characteristic of theirs")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError("the column is given twice to regress slopes on", column=name)
+        if name in role_of:
+            raise InputError(f"the column is given as {role_of[name]}, and to regress slopes on", column=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -117,8 +134,9 @@ class Panel:
     Attributes
     ----------
     frame
-        The columns of `roles` and no others, n rows, sorted by unit (in order of first appearance in the source) and
-        time. Unit and group are text, time is int64 when whole, the rest is float64 without missing values.
+        Unit, time, group and the measured columns of `roles`, and no others; n rows, sorted by unit (in order of first
+        appearance in the source) and time. Unit and group are text, time is int64 when whole, the rest is float64
+        without missing values.
     roles
         What the columns are.
     ledger
@@ -136,6 +154,8 @@ class Panel:
         How often a period comes: what the numbers of `times` count, see `cbec_bayes.panel.periods`.
     period_effects
         Which effects of periods its regressions have.
+    characteristics
+        Of its groups, on which slopes are regressed; None where they are not.
     """
 
     frame: pd.DataFrame
@@ -147,6 +167,7 @@ class Panel:
     told: tuple[str, ...] = ()
     frequency: Frequency = Frequency.NUMBER
     period_effects: PeriodEffects = PeriodEffects.COMMON
+    characteristics: Characteristics | None = None
 
     @property
     def n_obs(self) -> int:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cbec_bayes.panel.alike import stored_as_numbers
 from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, some, whole_if_possible
-from cbec_bayes.panel.computed import Computed, Lost, computed_of
+from cbec_bayes.panel.characteristics import characteristics_of
+from cbec_bayes.panel.computed import Computed, Lost, Rows, computed_of
 from cbec_bayes.panel.delimited import TOLD
 from cbec_bayes.panel.formula import Formula
 from cbec_bayes.panel.groups import groups_by_column, groups_by_scheme
@@ -90,27 +92,32 @@ def make_panel(
         effects are removed.
     """
     as_read = frame.attrs.get(TOLD, ())
-    frame, met = _rows_met(_with_tidy_columns(_with_index_as_columns(frame, roles)), reading.where, file)
+    every = _with_tidy_columns(_with_index_as_columns(frame, roles))
+    frame, met = _rows_met(every, reading.where, file)
     by_scheme = groups if roles.group is None or roles.group not in frame.columns else None
     if by_scheme is not None and roles.group is None:
         roles = replace(roles, group=by_scheme.name)
     source = Source(frame, row_numbers(frame), file, reading.missing)
     source.require([name for name in roles.columns if by_scheme is None or name != roles.group])
-    units, periods = source.keys(roles.unit, roles.time, reading.frequency)
+    whole = _before_where(every, roles, reading, file)
+    read = _keys(source, roles, reading) if whole is None else _those_of(source, whole)
+    units, periods = list(read.units), read.periods
     times = periods.times
-    told = (*as_read, *met, *_told(source, roles, periods))
-    computed = computed_of(source, roles, units, periods)
-    origins = _origins(origins, roles, computed.roles, frame, file)
-    roles = computed.roles
-    table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
+    told = (*as_read, *met, *_told(source, roles, periods, is_before=whole is not None))
+    grouped = None
     if roles.group is not None:
         grouped = (
             groups_by_column(source, roles.group, units, times, reading.group_at)
             if by_scheme is None
             else groups_by_scheme(source, roles.unit, units, by_scheme, roles.group)
         )
-        table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
         told += grouped.told
+    computed = computed_of(read, roles, None if grouped is None else grouped.names, whole=whole)
+    origins = _origins(origins, roles, computed.roles, frame, file)
+    roles, told = computed.roles, (*told, *computed.told)
+    table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
+    if grouped is not None:
+        table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
     # All at once: pandas warns of a hundred columns that are added one by one.
     table = pd.concat([table, pd.DataFrame(dict(computed.columns), index=table.index)], axis=1)
     table.index = pd.Index(source.rows, name=ROW)
@@ -135,7 +142,20 @@ def make_panel(
         period_effects=computed.period_effects,
     )
     _check_size(panel, ledger, file)
+    panel = _with_characteristics(panel, source, computed, order, reading)
     return _identified(panel, computed.categories, reading.collinearity, file).annotated()
+
+
+def _with_characteristics(
+    panel: Panel, source: Source, computed: Computed, rows: NDArray[np.intp], reading: Reading
+) -> Panel:
+    """Return a panel with the characteristics of its groups, given which row of the source each of its rows is."""
+    if not computed.characteristics:
+        return panel
+    found, told = characteristics_of(
+        source, computed.characteristics, panel.group_codes, panel.groups, rows, at=reading.slope_on_at
+    )
+    return replace(panel, characteristics=found, told=(*panel.told, *told))
 
 
 def _with_index_as_columns(frame: pd.DataFrame, roles: Roles | Formula) -> pd.DataFrame:
@@ -169,7 +189,30 @@ def _rows_met(frame: pd.DataFrame, where: str | None, file: Path | str | None) -
     return numbered[rows], (f"{int(rows.sum())} of {len(rows)} rows meet --where {where}",)
 
 
-def _told(source: Source, roles: Roles | Formula, periods: Periods) -> tuple[str, ...]:
+def _keys(source: Source, roles: Roles | Formula, reading: Reading) -> Rows:
+    """Return rows with their units and periods."""
+    return Rows(source, *source.keys(roles.unit, roles.time, reading.frequency, reading.dates))
+
+
+def _before_where(
+    frame: pd.DataFrame, roles: Roles | Formula, reading: Reading, file: Path | str | None
+) -> Rows | None:
+    """Return all rows where lags or leads are taken from those as well that do not meet a condition; else None."""
+    if reading.where is None or isinstance(roles, Roles) or not any(piece.is_shifted for piece in roles.pieces):
+        return None
+    source = Source(frame, row_numbers(frame), file, reading.missing)
+    source.require(roles.columns)
+    return _keys(source, roles, reading)
+
+
+def _those_of(source: Source, whole: Rows) -> Rows:
+    """Return the rows of a source, with the units and periods that they have among all rows."""
+    at = np.flatnonzero(np.isin(whole.source.rows, source.rows))
+    periods = replace(whole.periods, times=whole.periods.times[at])
+    return Rows(source, [whole.units[int(k)] for k in at], periods)
+
+
+def _told(source: Source, roles: Roles | Formula, periods: Periods, *, is_before: bool) -> tuple[str, ...]:
     """Return sentences on how the input is stored that no row of the panel shows any more."""
     frame = source.frame
     names = [name for name in roles.names if name in frame.columns]
@@ -183,6 +226,9 @@ def _told(source: Source, roles: Roles | Formula, periods: Periods) -> tuple[str
             f"cells that are {' or '.join(source.missing)} are missing (--missing): {listed or 'there are none'}"
         )
     stored += [] if isinstance(roles, Roles) else roles.told
+    stored += (
+        ["lags and leads are taken from all rows, from those as well that do not meet --where"] if is_before else []
+    )
     if periods.frequency is Frequency.NUMBER:
         return tuple(stored)
     ends = " to ".join(period_text(time, periods.frequency) for time in (periods.times.min(), periods.times.max()))

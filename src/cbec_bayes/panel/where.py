@@ -66,6 +66,20 @@ def rows_where(frame: pd.DataFrame, condition: str) -> Mask:
     InputError
         It cannot be read, names no column, or has what a condition may not have.
     """
+    tree, names = _parsed(condition)
+    with np.errstate(all="ignore"):
+        return _Rows(frame, names, condition).holds(tree.body)
+
+
+def columns_where(condition: str) -> tuple[str, ...]:
+    """Return the columns that a condition names; what it may not have is refused by `rows_where`."""
+    tree, names = _parsed(condition)
+    found = (names.get(node.id, tidy(node.id)) for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return tuple(dict.fromkeys(found))
+
+
+def _parsed(condition: str) -> tuple[ast.Expression, dict[str, str]]:
+    """Return the tree of a condition, and the columns in backticks by the words that stand in for them."""
     names: dict[str, str] = {}
 
     def stand_in(match: re.Match[str]) -> str:
@@ -75,11 +89,9 @@ def rows_where(frame: pd.DataFrame, condition: str) -> Mask:
     if len(condition) > LONGEST:
         raise InputError(f"--where: more than {LONGEST} signs")
     try:
-        tree = ast.parse(_QUOTED.sub(stand_in, condition).strip(), mode="eval")
+        return ast.parse(_QUOTED.sub(stand_in, condition).strip(), mode="eval"), names
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise InputError(f"--where: '{condition}' is no condition, as \"year >= 2000 and sector == 3\" is") from None
-    with np.errstate(all="ignore"):
-        return _Rows(frame, names, condition).holds(tree.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,8 +201,10 @@ def panel_answer(found: ReportedFit) -> tuple[str, ...]:
     beside = () if found.fitted.neighbours is None else found.fitted.neighbours.said
     first = " ".join([_average_sentence(found.fitted), *beside])
     groups = _groups_sentence(found.fitted)
+    regressed = found.fitted.slope_regression
+    characteristics = () if regressed is None else (" ".join(regressed.said),)
     differ = () if found.compared.differences.empty else (" ".join(found.compared.said),)
-    return *_lattice_sentence(found), first, _checks_sentence(found), groups, *differ
+    return *_lattice_sentence(found), first, _checks_sentence(found), groups, *characteristics, *differ
 
 
 def _lattice_sentence(found: ReportedFit) -> tuple[str, ...]:

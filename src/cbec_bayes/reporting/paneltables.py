@@ -19,7 +19,7 @@ from cbec_bayes.reporting.differences import difference_tables
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.hierarchy import contrast_table, own_slope
 from cbec_bayes.reporting.spectables import specification_tables
-from cbec_bayes.reporting.tables import ReportTable, number, probability, sampled, sampled_decimals, whole
+from cbec_bayes.reporting.tables import ReportTable, number, p_value, probability, sampled, sampled_decimals, whole
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, NO_GROUPS, Origin, level
 
 MOST_DRAWN = MOST_GROUPS
@@ -51,6 +51,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         ),
         _estimands_table(fitted, digits),
         _neighbours_table(fitted, origin),
+        *_slope_regression_tables(fitted, digits),
         *(
             []
             if found.specified is None or found.specified.conclusions.empty
@@ -198,6 +199,43 @@ def _neighbours_table(fitted: FittedPanel, origin: Origin) -> ReportTable:
             for row in rows
         ),
     )
+
+
+def _slope_regression_tables(fitted: FittedPanel, digits: int) -> list[ReportTable]:
+    """Return the regression of the groups' slopes on characteristics of the groups; nothing where there is none."""
+    if fitted.slope_regression is None:
+        return []
+    ci = level(fitted.options.ci)
+    return [
+        ReportTable(
+            name="slope_regression",
+            caption=(
+                f"Slopes of groups regressed on characteristics of the groups, with {ci} intervals: the change of the "
+                "slope with one more unit of the characteristic, the standard deviation between groups with them and "
+                "without (posterior medians of two fits), and what of the variance they explain. Beside it the "
+                "coefficient of exposure times characteristic in the two-way regression, with errors clustered by unit "
+                "(CR2)."
+            ),
+            origin=fitted.fit.design.origin,
+            columns=(
+                *("Characteristic", "Change", f"{ci} interval", "P(change > 0)"),
+                *("τ with", "τ without", "Explained", "Regression (CR2)", "p"),
+            ),
+            rows=tuple(
+                (
+                    str(row["covariate"]),
+                    *sampled(row["mean"], row["ci_low"], row["ci_high"], row["mcse"]),
+                    probability(row["p_positive"]),
+                    number(row["tau_with"], digits),
+                    number(row["tau_without"], digits) or "–",
+                    number(row["explained"], 2) or "–",
+                    f"{number(row['estimate'], digits)} ({number(row['cr2_se'], digits)})",
+                    p_value(row["cr2_p"]) or "–",
+                )
+                for row in fitted.slope_regression.table.to_dict("records")
+            ),
+        )
+    ]
 
 
 def _ledger_table(ledger: pd.DataFrame, origin: Origin) -> ReportTable:

@@ -256,7 +256,7 @@ def test_without_groups_leaves_scales_that_need_none():
 
 
 def test_every_term_has_its_prior_and_variables_of_its_own():
-    assert tuple(parameters()) == ("slope", "control_slope", *SCALES.values())
+    assert tuple(parameters()) == ("slope", "control_slope", "covariate_slope", *SCALES.values())
     assert scale_symbols() == tuple(SCALES.values())
     assert {key: TERMS[key].parameter.name for key in SCALES} == SCALES
     assert {one.unit for one in parameters().values()} == {"slope", "control", "outcome", "level", "trend"}

@@ -256,7 +256,7 @@ def with_unit_terms(blocks: Blocks) -> Blocks:
     return replace(blocks, flat=(*blocks.flat, *flat), pooled=(*blocks.pooled, *pooled), eliminated=())
 
 
-_MULTIPLES = ("slope", "group_slope", "group_total_slope")
+_MULTIPLES = ("slope", "group_slope", "group_total_slope", "covariate_slope")
 """Blocks whose columns are multiples of the exposure within a unit: its own slope leaves nothing of them."""
 
 

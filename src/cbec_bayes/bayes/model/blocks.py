@@ -15,6 +15,7 @@ from cbec_bayes.bayes.model.from_moments import model_moments, require_moments_e
 from cbec_bayes.bayes.model.identification import identified_by_rows, identified_in_moments
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import TERMS, term_of
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
@@ -25,7 +26,7 @@ from cbec_bayes.runtime.errors import InputError
 
 FLAT = Prior("flat", {})
 
-DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef")
+DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef", "covariate")
 """Dimensions of every posterior."""
 
 LAID_OUT_MAX = 2**23
@@ -142,6 +143,14 @@ class Blocks:
         return sum(len(block.kept) for block in self.every)
 
     @property
+    def characteristics(self) -> Array | None:
+        """What the slopes of groups are regressed on, standardised, shape (R, M); None where they are not."""
+        own = next((block for block in self.flat if block.name == COVARIATE_SLOPE), None)
+        if own is None or self.design.characteristics is None:
+            return None
+        return self.design.characteristics.standardised(self.design.groups, own.labels[0])
+
+    @property
     def n_flat(self) -> int:
         """Number of kept coefficients without a scale."""
         return sum(len(block.kept) for block in self.flat)
@@ -176,6 +185,8 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         raise InputError("the residual scale sigma cannot be fixed at 0: no data would be possible")
     if gathered is not None:
         require_moments_enough(gathered, model)
+    if design.characteristics is not None:
+        model = model.with_prior_of(COVARIATE_SLOPE)
     choices = model.every_choice
     every = [(key, block) for key, term in TERMS.items() for block in term.blocks(design, choices)]
     own = tuple(block for key, block in every if key in model.eliminated)

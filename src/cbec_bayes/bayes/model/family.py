@@ -147,6 +147,13 @@ class PanelModel:
             return self
         return self.reduced(time_effect="fixed", group_time_effect="off" if effects is PeriodEffects.NONE else "fixed")
 
+    def with_prior_of(self, name: str) -> PanelModel:
+        """Return the member with the prior that a parameter has where a model file states none."""
+        otherwise = parameters()[name].otherwise
+        return (
+            self if name in self.priors or otherwise is None else replace(self, priors={**self.priors, name: otherwise})
+        )
+
     def reduced(self, **choices: str) -> PanelModel:
         """Return the member with other choices of some terms, and without the priors of scales that it loses."""
         reduced = self.choosing(**choices)
@@ -173,8 +180,9 @@ def read_panel_model(path: Path) -> PanelModel:
     model = PanelModel(name=path.stem, question=file.question, choices=choices, priors={}, assumes=file.assumes)
     needed = [name for name, one in parameters().items() if not one.is_scale or name in model.scales]
     types = {name: ScalePrior if parameters()[name].is_scale else SlopePrior for name in needed}
-    priors = validate_table(file.priors, table_of(types), path, at=("priors",))
-    return replace(model, priors={name: getattr(priors, name) for name in needed})
+    stated = [name for name in needed if parameters()[name].otherwise is None or name in file.priors]
+    priors = validate_table(file.priors, table_of({name: types[name] for name in stated}), path, at=("priors",))
+    return replace(model, priors={name: getattr(priors, name) for name in stated})
 
 
 def load_panel_model(model: str | Path) -> PanelModel:

@@ -19,6 +19,7 @@ from cbec_bayes.bayes.model.densities import resolve
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.prior import Prior, pymc_scale
 from cbec_bayes.bayes.model.terms import Term, is_scale, term_of, unit_effects
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.observations import (
     GIVEN_EFFECTS,
     densities_given_others,
@@ -105,7 +106,10 @@ def pymc_of(blocks: Blocks, *, conditioned: bool = False) -> Any:
             effects |= {block.name: _pooled(block, scales) for block in blocks.pooled}
             effects[units.name] = _flat(units, priors) if units.scale is None else _pooled(units, scales)
         if "group_slope" in effects and "slope" in effects:
-            pm.Deterministic("group_total_slope", effects["slope"] + effects["group_slope"], dims="group")
+            total = effects["slope"] + effects["group_slope"]
+            if blocks.characteristics is not None:
+                total = total + effects[COVARIATE_SLOPE] @ blocks.characteristics.T
+            pm.Deterministic("group_total_slope", total, dims="group")
         mean = sum(
             _owner(block).mean(block, effects[block.name], data, blocks.design) for block in (*blocks.every, units)
         )

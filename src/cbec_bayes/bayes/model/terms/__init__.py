@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cbec_bayes.bayes.model.terms.control_slope import ControlSlope
+from cbec_bayes.bayes.model.terms.covariate_slope import CovariateSlope
 from cbec_bayes.bayes.model.terms.group_control_slope import GroupControlSlope
 from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
 from cbec_bayes.bayes.model.terms.group_time_effect import GroupTimeEffect
@@ -19,6 +20,7 @@ TERMS: dict[str, Term] = {
     for term in (
         Slope(),
         ControlSlope(),
+        CovariateSlope(),
         UnitEffect(),
         TimeEffect(),
         GroupSlope(),

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from cbec_bayes.bayes.model.block import Block
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments.columns import Column, GroupColumns
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
@@ -41,11 +42,15 @@ class Parameter:
         Of the prior.
     is_scale
         Whether it is a positive scale; else it is the location of coefficients.
+    otherwise
+        Prior where a model file states none; None where each file must. Only members that have the coefficients have
+        it.
     """
 
     name: str
     unit: Unit
     is_scale: bool = True
+    otherwise: Prior | None = None
 
 
 class Term(Protocol):
