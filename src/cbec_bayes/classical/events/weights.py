@@ -56,9 +56,9 @@ def two_way_weights(adoption: Adoption) -> TwoWayWeights:
     Notes
     -----
     With e the residual of adoption on unit effects, period effects and controls, the coefficient is the sum of
-    e_it y_it over the sum of e_it over treated rows. Untreated outcomes that follow the effects and the controls add nothing to
-    it, so that it is the sum of w_it times the effect in each treated row, w_it being e_it over that sum. The weights
-    add up to one; where adoption is staggered, those of early cohorts in late periods can be negative.
+    e_it y_it over the sum of e_it over treated rows. Untreated outcomes that follow the effects and the controls add
+    nothing to it, so that it is the sum of w_it times the effect in each treated row, w_it being e_it over that sum.
+    The weights add up to one; where adoption is staggered, those of early cohorts in late periods can be negative.
     """
     design = adoption.design
     within = design.effects.within(design.x)
