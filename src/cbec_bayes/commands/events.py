@@ -15,6 +15,7 @@ from cbec_bayes.commands.options import (
     Convention,
     Decimal,
     Encoding,
+    Errors,
     ExposureIfAny,
     FormulaText,
     Frequency,
@@ -26,6 +27,7 @@ from cbec_bayes.commands.options import (
     Out,
     OutcomeIfAny,
     PanelFile,
+    PriorScale,
     Quiet,
     Seed,
     Sheet,
@@ -56,6 +58,8 @@ def events(
     formula: FormulaText = None,
     group: Group = None,
     convention: Convention = "reghdfe",
+    errors: Errors = "ar1",
+    prior_scale: PriorScale = 1.0,
     ci: Ci = CI_PROB,
     where: Where = None,
     missing: Missing = "",
@@ -80,7 +84,7 @@ def events(
     read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
     _one_source(study, data, asked | {name: value for name, value in read.items() if name != "collinearity"})
-    options = EventOptions(ssc=convention, seed=seed, ci=ci)
+    options = EventOptions(ssc=convention, seed=seed, ci=ci, errors=errors, prior_scale=prior_scale)
     question = _asks(study, data, asked, read, options)
     request = Request(
         command="events",
@@ -150,4 +154,5 @@ def _found(found: EventStudy) -> Found:
         said="\n\n".join([*found.sentences, *found.notes]) + "\n",
         tables={**found.tables(), "sentences": list(found.sentences), "notes": list(found.notes)},
         files={**found.files(), **event_files(found)},
+        require=found.require,
     )

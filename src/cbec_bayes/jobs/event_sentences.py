@@ -9,13 +9,10 @@ import pandas as pd
 from cbec_bayes.classical.events.paths import GARDNER, SATURATED, SUN_ABRAHAM, TWFE
 from cbec_bayes.classical.events.pretrends import BIAS_REDUCED
 from cbec_bayes.estimands.summary import leaves_zero_out
-from cbec_bayes.jobs.event_tables import EVERY
+from cbec_bayes.jobs.event_tables import EVERY, HIERARCHICAL
 from cbec_bayes.panel.adoption import Adoption
 from cbec_bayes.panel.cells import count
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, level
-
-HIERARCHICAL = "hierarchical"
-"""Name of the posterior in tables."""
 
 NAMES = {
     TWFE: "two-way fixed effects",

@@ -12,8 +12,11 @@ from scipy import stats
 from cbec_bayes.classical.events.paths import EffectPath, SaturatedFit
 from cbec_bayes.classical.events.pretrends import PretrendTest
 from cbec_bayes.classical.events.weights import TwoWayWeights
+from cbec_bayes.estimands.events import EventEffect
+from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.panel.adoption import Adoption
 from cbec_bayes.panel.periods import period_text
+from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
 
 EVENT_COLUMNS = (
@@ -35,6 +38,9 @@ EVENT_COLUMNS = (
     "n_rows",
 )
 """Columns of events.csv: a regression has se, p and df, a posterior has sd, sd_ij, p_positive and mcse."""
+
+PLACEBO_SCALE, PLACEBO_FACTOR = "scale of steps before adoption", "log Bayes factor of none"
+"""In the column of tests: what the hierarchical model says of effects before adoption."""
 
 PRETREND_COLUMNS = (
     "estimator",
@@ -67,6 +73,9 @@ WEIGHT_COLUMNS = (
 )
 """Columns of weights.csv: the cells of cohort and period, their weight in the two-way coefficient, their effects."""
 
+HIERARCHICAL = "hierarchical"
+"""Name of the posterior in the column of estimators."""
+
 EVERY = GROUP_ALL
 """In the column of event times: all treated rows together."""
 
@@ -93,6 +102,24 @@ def path_rows(
             }
         )
     return rows
+
+
+def posterior_rows(adoption: Adoption, effects: Sequence[EventEffect]) -> list[dict[str, object]]:
+    """Return the rows of events.csv of the hierarchical model."""
+    return [
+        {
+            **key_of_row(adoption, one.event_time, one.group),
+            "estimator": HIERARCHICAL,
+            "estimate": one.summary.mean,
+            "ci_low": one.summary.ci_low,
+            "ci_high": one.summary.ci_high,
+            "sd": one.summary.sd,
+            "sd_ij": one.sd_ij,
+            "p_positive": one.summary.p_positive,
+            "mcse": one.summary.mcse,
+        }
+        for one in effects
+    ]
 
 
 def key_of_row(adoption: Adoption, event_time: int | None, group: str) -> dict[str, object]:
@@ -131,6 +158,25 @@ def pretrend_row(found: PretrendTest) -> dict[str, object]:
     }
 
 
+def placebo_rows(scale: Summary, factor: tuple[float, float] | None) -> list[dict[str, object]]:
+    """Return the rows of pretrends.csv of the hierarchical model.
+
+    Parameters
+    ----------
+    scale
+        Posterior of the scale of steps before adoption.
+    factor
+        Log Bayes factor of no steps before adoption against some, and its Monte Carlo error; None where it is not
+        known.
+    """
+    row: dict[str, object] = {"estimator": HIERARCHICAL, "test": PLACEBO_SCALE, "leads": "", "note": ""}
+    rows = [row | {"estimate": scale.mean, "ci_low": scale.ci_low, "ci_high": scale.ci_high}]
+    if factor is not None:
+        note = f"Monte Carlo error {factor[1]:.1g}; positive where the panel speaks for none"
+        rows.append(row | {"test": PLACEBO_FACTOR, "statistic": factor[0], "note": note})
+    return rows
+
+
 def pretrends_frame(rows: Sequence[dict[str, object]], origin: object) -> pd.DataFrame:
     """Return the rows as pretrends.csv holds them."""
     frame = pd.DataFrame(list(rows), columns=list(PRETREND_COLUMNS)).assign(origin=str(origin))
@@ -139,7 +185,7 @@ def pretrends_frame(rows: Sequence[dict[str, object]], origin: object) -> pd.Dat
 
 
 def weights_frame(
-    adoption: Adoption, weights: TwoWayWeights, saturated: SaturatedFit, posterior: tuple[np.ndarray, np.ndarray] | None
+    adoption: Adoption, weights: TwoWayWeights, saturated: SaturatedFit, posterior: tuple[Array, Array] | None
 ) -> pd.DataFrame:
     """Return weights.csv: every treated cell, its weight in the two-way coefficient, and what its effect is.
 

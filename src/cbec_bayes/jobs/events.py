@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.bayes.events.fit import EventFit, evidence_without_leads, fit_events
+from cbec_bayes.bayes.events.model import CORRELATIONS, INDEPENDENT, PLACEBO
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.events.gardner import gardner_path
 from cbec_bayes.classical.events.paths import (
@@ -23,11 +26,15 @@ from cbec_bayes.classical.events.paths import (
 )
 from cbec_bayes.classical.events.pretrends import bias_reduced_test, clustered_test
 from cbec_bayes.classical.events.weights import TwoWayWeights, two_way_weights
+from cbec_bayes.estimands.events import event_effects, moments_of_effects, step_scales
+from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.jobs.asked import asked_columns
 from cbec_bayes.jobs.event_sentences import event_sentences
 from cbec_bayes.jobs.event_tables import (
     events_frame,
     path_rows,
+    placebo_rows,
+    posterior_rows,
     pretrend_row,
     pretrends_frame,
     weights_frame,
@@ -38,7 +45,8 @@ from cbec_bayes.panel.adoption import Adoption, adoption_of
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.panel.study import load_study
-from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import GateError, InputError, suggest
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.opening import file_digest
@@ -46,10 +54,6 @@ from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 TABLES = ("events.csv", "pretrends.csv", "weights.csv")
 """Tables that `events` writes."""
-
-
-type Errors = Literal["independent", "ar1"]
-"""Correlations of errors that the hierarchical model can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,16 @@ class EventOptions:
     ssc: str = "reghdfe"
     seed: int = 1
     ci: float = CI_PROB
-    errors: Errors = "ar1"
+    errors: str = "ar1"
     prior_scale: float = 1.0
 
     def require(self) -> None:
         """Raise `InputError` where one of them makes no sense."""
         convention(self.ssc)
+        if self.errors not in CORRELATIONS:
+            raise InputError(f"unknown errors '{self.errors}'; {suggest(self.errors, tuple(CORRELATIONS))}")
+        if not 0 < self.prior_scale < math.inf:
+            raise InputError(f"--prior-scale is a factor and must be a positive number, not {self.prior_scale:g}")
         if not 0 < self.ci < 1:
             raise InputError(f"--ci is a probability and must lie between 0 and 1, as 0.95 does, not {self.ci:g}")
 
@@ -97,6 +105,10 @@ class EventStudy:
         The tables; see `cbec_bayes.jobs.event_tables`.
     notes
         Sentences on what was left out, and on what the estimates rest on.
+    scales
+        Posterior of the scales of the hierarchical model, and of the correlation of its errors, by name.
+    failure
+        Why the hierarchical model was not sampled well; blank where it was, or where there is none.
     """
 
     adoption: Adoption
@@ -105,11 +117,18 @@ class EventStudy:
     pretrends: pd.DataFrame
     weights: pd.DataFrame
     notes: tuple[str, ...]
+    scales: Mapping[str, Summary] = field(default_factory=dict)
+    failure: str = ""
+
+    def require(self) -> None:
+        """Raise `GateError` where the hierarchical model missed one of its gates."""
+        if self.failure:
+            raise GateError(f"the hierarchical event study: {self.failure}")
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What holds under all estimators, in plain sentences, and then the notes."""
-        return (*event_sentences(self.adoption, self.events, self.pretrends, self.weights, prob=self.options.ci),)
+        return event_sentences(self.adoption, self.events, self.pretrends, self.weights, prob=self.options.ci)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return the tables by name."""
@@ -150,14 +169,18 @@ def event_study(
         rows += path_rows(adoption, path, group=group, prob=options.ci)
     on_progress(Progress("tests before adoption"))
     pretrends = [pretrend_row(one) for one in _tests(adoption, classical.paths, options.ssc)]
+    on_progress(Progress("hierarchical model"))
+    posterior = _posterior(adoption, classical, options, on_progress)
     origin = adoption.design.origin
     return EventStudy(
         adoption=adoption,
-        options=options,
-        events=events_frame(rows, origin),
-        pretrends=pretrends_frame(pretrends, origin),
-        weights=weights_frame(adoption, classical.weights, classical.saturated, None),
-        notes=adoption.notes,
+        options=posterior.options,
+        events=events_frame([*rows, *posterior.rows], origin),
+        pretrends=pretrends_frame([*pretrends, *posterior.pretrends], origin),
+        weights=weights_frame(adoption, classical.weights, classical.saturated, posterior.cells),
+        notes=(*adoption.notes, *posterior.notes),
+        scales=posterior.scales,
+        failure=posterior.failure,
     )
 
 
@@ -210,6 +233,65 @@ def _tests(adoption: Adoption, paths: Sequence[EffectPath], ssc: str) -> list[An
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Posterior:
+    """What the hierarchical model says: rows of the tables, moments of cells, and why it may be missing."""
+
+    options: EventOptions
+    rows: Sequence[dict[str, object]] = ()
+    pretrends: Sequence[dict[str, object]] = ()
+    cells: tuple[Array, Array] | None = None
+    scales: Mapping[str, Summary] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+
+
+def _posterior(adoption: Adoption, classical: _Classical, options: EventOptions, on_progress: OnProgress) -> _Posterior:
+    """Fit the hierarchical model; where errors cannot be correlated, or nothing can be fitted, a note says why."""
+    if classical.saturated.regression.is_exact:
+        note = (
+            "There is no hierarchical model: effects of cells, units and periods explain the outcome without an error."
+        )
+        return _Posterior(options=options, notes=(note,))
+    sampling: dict[str, Any] = {"prior_scale": options.prior_scale, "seed": options.seed, "on_progress": on_progress}
+    notes: tuple[str, ...] = ()
+    try:
+        try:
+            fit = fit_events(adoption, options.errors, **sampling)
+        except InputError as error:
+            if options.errors == INDEPENDENT:
+                raise
+            notes = (f"Errors of the hierarchical model are independent: {error.message}.",)
+            options = replace(options, errors=INDEPENDENT)
+            fit = fit_events(adoption, INDEPENDENT, **sampling)
+        factor = _factor(fit, options.seed)
+    except InputError as error:
+        return _Posterior(options=options, notes=(f"There is no hierarchical model: {error.message}.",))
+    except GateError as error:
+        return _Posterior(options=options, notes=notes, failure=str(error))
+    scales = step_scales(fit, prob=options.ci)
+    cells = classical.weights.cells
+    return _Posterior(
+        options=options,
+        rows=posterior_rows(adoption, event_effects(fit, prob=options.ci)),
+        pretrends=placebo_rows(scales[PLACEBO], factor) if PLACEBO in scales else (),
+        cells=moments_of_effects(fit, (cells.columns / cells.rows).T),
+        scales=scales,
+        notes=notes,
+        failure="; ".join(fit.diagnostics.failures),
+    )
+
+
+def _factor(fit: EventFit, seed: int) -> tuple[float, float] | None:
+    """Return the log Bayes factor of no effects before adoption against some, and its Monte Carlo error."""
+    if PLACEBO not in fit.collapsed.names:
+        return None
+    none, some = evidence_without_leads(fit, seed=seed), fit.evidence
+    if none.value is None or some.value is None:
+        return None
+    return none.value - some.value, math.hypot(none.mcse or 0.0, some.mcse or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuestion:
     """A panel of which an event study is asked.
 
@@ -247,4 +329,4 @@ def question_of_study(study: str | Path, *, options: EventOptions) -> EventQuest
 
 
 def _content(options: EventOptions) -> dict[str, Any]:
-    return {"ssc": options.ssc, "seed": options.seed, "ci": options.ci}
+    return asdict(options)

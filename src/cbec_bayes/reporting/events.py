@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.jobs.event_sentences import HIERARCHICAL, NAMES
-from cbec_bayes.jobs.event_tables import EVERY
+from cbec_bayes.jobs.event_sentences import NAMES
+from cbec_bayes.jobs.event_tables import EVERY, HIERARCHICAL
 from cbec_bayes.jobs.events import TABLES, EventStudy
 from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, INK, ORANGE, PINK, as_svg, new_figure
 from cbec_bayes.reporting.files import TABLE_FILES, figure_files, table_files
