@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from cbec_bayes.bayes.events.fit import EventFit, evidence_without_leads, fit_events
+from cbec_bayes.bayes.events.model import event_blocks
 from cbec_bayes.classical.events.paths import SATURATED, fit_saturated, path_of_cells
 from cbec_bayes.estimands.events import event_effects, moments_of_effects, step_scales
+from cbec_bayes.estimands.jackknife import sds_over_units
 from cbec_bayes.panel.adoption import adoption_of, cells_of
 from tests.support.staggered import growing, staggered
 
@@ -54,15 +56,18 @@ def test_intervals_hold_the_effects_that_were_simulated():
             assert one.summary.ci_low < effects[rows].mean() < one.summary.ci_high, one.event_time
 
 
-def test_where_nothing_is_pooled_sd_ij_is_the_clustered_error_of_the_saturated_regression():
-    """But for the factor N / (N - 1), and for what the priors still pool."""
-    fit = fitted(prior_scale=1e4)
-    saturated = fit_saturated(fit.adoption, "plm", leads=True)
-    path = path_of_cells(SATURATED, saturated)
-    expected = dict(zip(path.event_times, path.se * np.sqrt(32 / 31), strict=True))
-    found = {one.event_time: one.sd_ij for one in event_effects(fit) if one.group == "(all)"}
-    for lag in fit.adoption.lags[:4]:
-        assert found[lag] == pytest.approx(expected[lag], rel=0.1)
+@pytest.mark.parametrize("drop", [0.0, 0.2], ids=["balanced", "unbalanced"])
+def test_where_nothing_is_pooled_sd_ij_is_the_clustered_error_of_the_saturated_regression(drop):
+    """Of independent errors, but for the factor N / (N - 1)."""
+    adoption = adoption_of(staggered(drop=drop))
+    columns = event_blocks(adoption, "independent")
+    held = columns.collapsed().holding({"psi": 1e5, "zeta": 1e5, "tau": 0.0, "chi": 1e5})
+    path = path_of_cells(SATURATED, fit_saturated(adoption, "plm", leads=True))
+    rows = np.stack([adoption.has_cohort & (adoption.event_time == e) for e in path.event_times]).astype(float)
+    rows /= rows.sum(axis=1, keepdims=True)
+    found = sds_over_units(columns.blocks, held, np.log([[0.5]]), columns.loadings(rows))
+    n_units = len(adoption.design.units)
+    assert found == pytest.approx(path.se * np.sqrt(n_units / (n_units - 1)), rel=1e-6)
 
 
 def test_scales_are_told_and_nothing_before_adoption_is_favoured_where_there_is_nothing():
@@ -76,7 +81,7 @@ def test_scales_are_told_and_nothing_before_adoption_is_favoured_where_there_is_
 
 
 def test_correlated_errors_are_found():
-    fit = fit_events(adoption_of(staggered(noise=0.5, rho=0.7)), "ar1")
+    fit = fit_events(adoption_of(staggered(2, noise=0.5, rho=0.7)), "ar1")
     rho = step_scales(fit)["rho"]
     assert rho.ci_low < 0.7 < rho.ci_high
     assert rho.ci_low > 0.3
