@@ -39,6 +39,11 @@ def test_the_mean_effect_is_the_mean_over_cells_and_over_groups():
     shares = cells.rows / cells.rows.sum()
     assert effects[None, "(all)"] == pytest.approx(float(shares @ mean), abs=1e-10)
     assert (sd > 0).all()
+    for r, group in enumerate(("east", "west")):
+        own = fit.adoption.treated & (fit.adoption.design.group == r)
+        expected = moments_of_effects(fit, own[None] / own.sum())[0]
+        assert effects[None, group] == pytest.approx(float(expected[0]), abs=1e-10)
+    assert effects[None, "east"] != effects[None, "west"]
     sizes = [int((fit.adoption.treated & (fit.adoption.design.group == r)).sum()) for r in (0, 1)]
     by_group = np.average([effects[None, "east"], effects[None, "west"]], weights=sizes)
     assert effects[None, "(all)"] == pytest.approx(float(by_group), abs=1e-10)

@@ -119,7 +119,9 @@ class _FirstStage:
         return np.asarray(means[self.unit] + self.outer @ slopes)
 
     def taken(self, columns: Array) -> Array:
-        """Return what sums of predictions over columns, shape (n, q), take from each untreated row, (rows, q)."""
-        of_unit = self.unit[self.untreated]
-        level = sum_by(self.unit, columns)[of_unit] / np.bincount(of_unit)[of_unit][:, None]
-        return np.asarray(level + self.solve.T @ (self.outer.T @ columns))
+        """Return what sums of predictions over columns, shape (n, q), take from each untreated row, (rows, q).
+
+        Left out is what they take through unit effects: it is the same for all untreated rows of a unit, whose
+        residuals add up to nothing, and units are the clusters.
+        """
+        return np.asarray(self.solve.T @ (self.outer.T @ columns))
