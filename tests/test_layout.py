@@ -44,6 +44,7 @@ BAYES = (
     "pymc",
     "shown",
     "fit",
+    "events",
     "refit",
     "predictive",
     "before_data",

@@ -18,6 +18,7 @@ COMMANDS = {
     "published": ["published", "printed.csv", "--seed", "5"],
     "replicate": ["replicate", "--study", "public", "--seed", "5"],
     "reconstruct": ["reconstruct", "--n", "1", "--seed", "5"],
+    "events": ["events", "--study", "circulation", "--seed", "5"],
     "audit": ["audit"],
 }
 TIMED = {"diagnostics.json"}

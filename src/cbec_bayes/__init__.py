@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cbec_bayes.estimands.groups import effects as effects
     from cbec_bayes.jobs.compare import compare as compare
     from cbec_bayes.jobs.differences import differences as differences
+    from cbec_bayes.jobs.events import EventOptions as EventOptions
+    from cbec_bayes.jobs.events import event_study as event_study
     from cbec_bayes.jobs.frames import fit as fit
     from cbec_bayes.jobs.moments import gather as gather
     from cbec_bayes.jobs.moments_file import load_moments as load_moments
@@ -70,6 +72,8 @@ _HOMES = {
     "differences": "cbec_bayes.jobs.differences",
     "effects": "cbec_bayes.estimands.groups",
     "effects_table": "cbec_bayes.published.results",
+    "EventOptions": "cbec_bayes.jobs.events",
+    "event_study": "cbec_bayes.jobs.events",
     "fit": "cbec_bayes.jobs.frames",
     "few_clusters": "cbec_bayes.classical.few",
     "fit_summary": "cbec_bayes.published.summary",

@@ -22,6 +22,7 @@ RANDOM = {
     "replicate",
     "reconstruct",
     "specifications",
+    "events",
 }
 """Commands in which something is drawn; the others have no seed."""
 
@@ -57,8 +58,8 @@ def test_options_of_one_name_are_told_in_the_same_words():
 def test_what_shapes_the_tables_of_a_fit_is_asked_for_where_a_panel_is_named():
     """The commands that look at the folder of a fit find it there."""
     assert {name for name, own in options().items() if "--unit-slopes" in own} == {"fit"}
-    for flag in ("--rope", "--prior-scale", "--ci"):
-        assert {name for name, own in options().items() if flag in own} == {"fit", "specifications"}
+    for flag, more in (("--rope", set()), ("--prior-scale", {"events"}), ("--ci", {"events"})):
+        assert {name for name, own in options().items() if flag in own} == {"fit", "specifications", *more}
 
 
 def test_commands_are_listed_in_their_order():

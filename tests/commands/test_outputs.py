@@ -242,6 +242,7 @@ INPUTS = {
     "compare": (["fitted"], {"panel.csv", "model.toml", "fitted/fit.json", "fitted/posterior.nc"}),
     "report": (["fitted"], {"panel.csv", "model.toml", "fitted/fit.json", "fitted/posterior.nc"}),
     "specifications": ([*ROLES, "--data", "panel.csv", "--model", "model.toml"], {"panel.csv", "model.toml"}),
+    "events": ([*ROLES, "--data", "panel.csv"], {"panel.csv"}),
     "calibrate": ([], set()),
     "models": ([], set()),
     "studies": ([], set()),
@@ -281,7 +282,7 @@ def test_every_command_names_what_it_reads_before_it_computes(inputs, monkeypatc
     named = {path.resolve() for path in place.reads}
     assert {(inputs / name).resolve() for name in expected} <= named
     assert all(path.exists() for path in named)
-    if command not in ("run", "replicate", "reconstruct", "audit"):
+    if command not in ("run", "replicate", "reconstruct", "audit", "events"):
         assert asset_dir("models").resolve() in named
     assert place.names
     assert not (inputs / "nothing").exists()

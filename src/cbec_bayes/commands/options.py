@@ -285,6 +285,12 @@ Reduced = Annotated[
     bool,
     typer.Option("--reduced", help="Only the eight specifications that move slopes most."),
 ]
+Errors = Annotated[
+    str,
+    typer.Option(
+        "--errors", metavar="KIND", help="Errors of the hierarchical event study: ar1 (within a unit) or independent."
+    ),
+]
 UnitSlopes = Annotated[
     bool,
     typer.Option("--unit-slopes", help="Write unit_slopes.csv, too: every unit's own slope, where the model has them."),

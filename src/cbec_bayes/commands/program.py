@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cbec_bayes.commands import calibration, fitting, gathering, lists, printed, specifications, studies
+from cbec_bayes.commands import calibration, events, fitting, gathering, lists, printed, specifications, studies
 from cbec_bayes.commands.options import GivenOnce, check_arguments
 from cbec_bayes.commands.terminal import (
     DEBUG,
@@ -30,6 +30,7 @@ COMMANDS = (
     fitting.compare,
     fitting.report,
     specifications.specifications,
+    events.events,
     calibration.calibrate,
     studies.replicate,
     studies.reconstruct,

@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.unit_influence import unit_influence
+from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.within import Array
 
 DRAWS = 1_000
@@ -48,19 +50,34 @@ def jackknife_sds(fit: PanelFit, points: Array | None, loadings: Array) -> Array
     unit are like. In a regression it is the variance clustered by unit. As this it is too small, and itself hardly
     known, with fewer than about 20 units, or where few of them tell the slope.
     """
-    design = fit.design
+    if fit.collapsed is None or points is None:
+        return np.full(len(loadings), math.nan)
+    return sds_over_units(fit.blocks, fit.collapsed, points, loadings)
+
+
+def sds_over_units(blocks: Blocks, collapsed: Collapsed, points: Array, loadings: Array) -> Array:
+    """Return what `jackknife_sds` does for a collapsed density, shape (m,); NaN where it is not known.
+
+    Parameters
+    ----------
+    blocks, collapsed
+        Columns with their rows, and the density.
+    points, loadings
+        As in `jackknife_sds`.
+    """
+    design = blocks.design
     unknown = np.full(len(loadings), math.nan)
     n_units = len(design.units)
-    if fit.collapsed is None or points is None or fit.blocks.gathered is not None or n_units < 2:
+    if blocks.gathered is not None or n_units < 2:
         return unknown
-    p = fit.blocks.n_coefficients
+    p = blocks.n_coefficients
     dearest = min(MAX_WORK / (design.n_obs * (p + 1.0) ** 2), MAX_NUMBERS / (n_units * len(loadings)))
     asked = min(DRAWS, len(points), int(dearest))
     of_units = float((np.bincount(design.unit).astype(float) ** 2).sum())
     if asked < min(FEWEST, len(points)) or max(design.n_obs * (p + 1.0), of_units) > MAX_NUMBERS:
         return unknown
     chosen = points[np.linspace(0, len(points) - 1, asked).astype(np.intp)]
-    found = unit_influence(fit.blocks, fit.collapsed, chosen, loadings)
+    found = unit_influence(blocks, collapsed, chosen, loadings)
     about_mean = found.derivative - found.derivative.mean(axis=0)
     # Noise of the draws adds to a sum of squares on average what its own variances add up to.
     squares = np.maximum((about_mean**2).sum(axis=0) - found.error, 0.0)

@@ -44,8 +44,16 @@ _TOLD = 1e-9
 _NOTHING = 100 * float(np.finfo(float).eps)
 
 
-def make_collapsed(blocks: Blocks) -> Collapsed:
+def make_collapsed(blocks: Blocks, priors: Mapping[str, Prior] | None = None) -> Collapsed:
     """Prepare the collapsed posterior of a model on a design.
+
+    Parameters
+    ----------
+    blocks
+        The columns.
+    priors
+        In plain numbers, by parameter; None for those of the model. Blocks with scales that no member of the family has
+        bring their own.
 
     Raises
     ------
@@ -56,7 +64,7 @@ def make_collapsed(blocks: Blocks) -> Collapsed:
     model = blocks.model
     if not model.is_gaussian:
         raise InputError(f"the residuals of '{model.name}' cannot be collapsed; the PyMC engine fits them")
-    priors = resolve(model, blocks.design)
+    priors = resolve(model, blocks.design) if priors is None else priors
     location, pooled = coefficient_priors(blocks, priors)
     free = flat_positions(blocks, location)
     columns = _orthogonal_columns(blocks, free)

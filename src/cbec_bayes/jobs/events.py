@@ -1,0 +1,332 @@
+"""The job behind `cbec-bayes events`: effects of staggered adoption by event time, under several estimators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cbec_bayes.bayes.events.fit import EventFit, evidence_without_leads, fit_events
+from cbec_bayes.bayes.events.model import CORRELATIONS, INDEPENDENT, PLACEBO
+from cbec_bayes.classical.conventions import convention
+from cbec_bayes.classical.events.gardner import gardner_path
+from cbec_bayes.classical.events.paths import (
+    SATURATED,
+    SUN_ABRAHAM,
+    TWFE,
+    EffectPath,
+    SaturatedFit,
+    fit_saturated,
+    path_of_cells,
+    twfe_path,
+)
+from cbec_bayes.classical.events.pretrends import bias_reduced_test, clustered_test
+from cbec_bayes.classical.events.weights import TwoWayWeights, two_way_weights
+from cbec_bayes.estimands.events import event_effects, moments_of_effects, step_scales
+from cbec_bayes.estimands.summary import Summary
+from cbec_bayes.jobs.asked import asked_columns
+from cbec_bayes.jobs.event_sentences import event_sentences
+from cbec_bayes.jobs.event_tables import (
+    events_frame,
+    path_rows,
+    placebo_rows,
+    posterior_rows,
+    pretrend_row,
+    pretrends_frame,
+    weights_frame,
+)
+from cbec_bayes.jobs.inputs import input_hashes
+from cbec_bayes.panel import load_study_panel, read_panel
+from cbec_bayes.panel.adoption import Adoption, adoption_of
+from cbec_bayes.panel.design import Design, make_design
+from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.panel.study import load_study
+from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.errors import GateError, InputError, suggest
+from cbec_bayes.runtime.files import csv_text
+from cbec_bayes.runtime.labels import CI_PROB
+from cbec_bayes.runtime.opening import file_digest
+from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+
+TABLES = ("events.csv", "pretrends.csv", "weights.csv")
+"""Tables that `events` writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventOptions:
+    """What an event study may be asked for beside its panel.
+
+    Attributes
+    ----------
+    ssc
+        Convention of the clustered standard errors.
+    seed
+        Of everything random.
+    ci
+        Probability of the intervals.
+    errors
+        Whether the hierarchical model has independent errors or correlated ones, ``ar1``.
+    prior_scale
+        Factor of the priors of its scales.
+    """
+
+    ssc: str = "reghdfe"
+    seed: int = 1
+    ci: float = CI_PROB
+    errors: str = "ar1"
+    prior_scale: float = 1.0
+
+    def require(self) -> None:
+        """Raise `InputError` where one of them makes no sense."""
+        convention(self.ssc)
+        if self.errors not in CORRELATIONS:
+            raise InputError(f"unknown errors '{self.errors}'; {suggest(self.errors, tuple(CORRELATIONS))}")
+        if not 0 < self.prior_scale < math.inf:
+            raise InputError(f"--prior-scale is a factor and must be a positive number, not {self.prior_scale:g}")
+        if not 0 < self.ci < 1:
+            raise InputError(f"--ci is a probability and must lie between 0 and 1, as 0.95 does, not {self.ci:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventStudy:
+    """What an event study finds.
+
+    Attributes
+    ----------
+    adoption
+        The rows that effects are learned from, and the cohorts.
+    options
+        What was asked for.
+    events, pretrends, weights
+        The tables; see `cbec_bayes.jobs.event_tables`.
+    notes
+        Sentences on what was left out, and on what the estimates rest on.
+    scales
+        Posterior of the scales of the hierarchical model, and of the correlation of its errors, by name.
+    failure
+        Why the hierarchical model was not sampled well; blank where it was, or where there is none.
+    """
+
+    adoption: Adoption
+    options: EventOptions
+    events: pd.DataFrame
+    pretrends: pd.DataFrame
+    weights: pd.DataFrame
+    notes: tuple[str, ...]
+    scales: Mapping[str, Summary] = field(default_factory=dict)
+    failure: str = ""
+
+    def require(self) -> None:
+        """Raise `GateError` where the hierarchical model missed one of its gates."""
+        if self.failure:
+            raise GateError(f"the hierarchical event study: {self.failure}")
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What holds under all estimators, in plain sentences, and then the notes."""
+        return event_sentences(self.adoption, self.events, self.pretrends, self.weights, prob=self.options.ci)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by name."""
+        return {"events": self.events, "pretrends": self.pretrends, "weights": self.weights}
+
+    def files(self) -> dict[str, str]:
+        """Return the tables as files, by name."""
+        return {f"{name}.csv": csv_text(table) for name, table in self.tables().items()}
+
+
+def event_study(
+    design: Design, options: EventOptions | None = None, *, on_progress: OnProgress = ignore_progress
+) -> EventStudy:
+    """Estimate effects of adoption by event time.
+
+    Parameters
+    ----------
+    design
+        A panel whose first regressor is the exposure: a unit adopts in the first period in which it is positive.
+    options
+        What else is asked for.
+    on_progress
+        Called with the name of each step.
+
+    Raises
+    ------
+    InputError
+        The exposure cannot be read as adoption, or no regression can be run; see
+        `cbec_bayes.panel.adoption.adoption_of`.
+    """
+    options = options or EventOptions()
+    options.require()
+    adoption = adoption_of(design)
+    on_progress(Progress("regressions"))
+    classical = _classical(adoption, options.ssc)
+    rows = [row for path in classical.paths for row in path_rows(adoption, path, prob=options.ci)]
+    for group, path in classical.of_groups:
+        rows += path_rows(adoption, path, group=group, prob=options.ci)
+    on_progress(Progress("tests before adoption"))
+    pretrends = [pretrend_row(one) for one in _tests(adoption, classical.paths, options.ssc)]
+    on_progress(Progress("hierarchical model"))
+    posterior = _posterior(adoption, classical, options, on_progress)
+    origin = adoption.design.origin
+    return EventStudy(
+        adoption=adoption,
+        options=posterior.options,
+        events=events_frame([*rows, *posterior.rows], origin),
+        pretrends=pretrends_frame([*pretrends, *posterior.pretrends], origin),
+        weights=weights_frame(adoption, classical.weights, classical.saturated, posterior.cells),
+        notes=(*adoption.notes, *posterior.notes),
+        scales=posterior.scales,
+        failure=posterior.failure,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Classical:
+    """The classical estimators: all rows together, the saturated regression of each group, and the weights."""
+
+    paths: tuple[EffectPath, ...]
+    of_groups: tuple[tuple[str, EffectPath], ...]
+    saturated: SaturatedFit
+    weights: TwoWayWeights
+
+
+def _classical(adoption: Adoption, ssc: str) -> _Classical:
+    saturated = fit_saturated(adoption, ssc, leads=False)
+    paths = (
+        twfe_path(adoption, ssc),
+        path_of_cells(SUN_ABRAHAM, fit_saturated(adoption, ssc, leads=True)),
+        gardner_path(adoption),
+        path_of_cells(SATURATED, saturated),
+    )
+    return _Classical(
+        paths=paths,
+        of_groups=tuple(_of_groups(adoption, ssc)),
+        saturated=saturated,
+        weights=two_way_weights(adoption),
+    )
+
+
+def _of_groups(adoption: Adoption, ssc: str) -> Sequence[tuple[str, EffectPath]]:
+    """Return the saturated regression's effects in every group with treated rows, where cells by group leave errors."""
+    design = adoption.design
+    if design.group is None or len(design.groups) < 2:
+        return ()
+    try:
+        fit = fit_saturated(adoption, ssc, leads=False, by_group=True)
+    except InputError:  # cells by group are too many for the rows
+        return ()
+    there = [r for r in range(len(design.groups)) if (fit.cells.group == r).any()]
+    return [(design.groups[r], path_of_cells(SATURATED, fit, r)) for r in there]
+
+
+def _tests(adoption: Adoption, paths: Sequence[EffectPath], ssc: str) -> list[Any]:
+    n_units = len(adoption.design.units)
+    found = []
+    for path in paths:
+        if path.estimator in (TWFE, SUN_ABRAHAM):
+            found += [clustered_test(path, n_units), bias_reduced_test(adoption, path.estimator, ssc)]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Posterior:
+    """What the hierarchical model says: rows of the tables, moments of cells, and why it may be missing."""
+
+    options: EventOptions
+    rows: Sequence[dict[str, object]] = ()
+    pretrends: Sequence[dict[str, object]] = ()
+    cells: tuple[Array, Array] | None = None
+    scales: Mapping[str, Summary] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+
+
+def _posterior(adoption: Adoption, classical: _Classical, options: EventOptions, on_progress: OnProgress) -> _Posterior:
+    """Fit the hierarchical model; where errors cannot be correlated, or nothing can be fitted, a note says why."""
+    if classical.saturated.regression.is_exact:
+        note = (
+            "There is no hierarchical model: effects of cells, units and periods explain the outcome without an error."
+        )
+        return _Posterior(options=options, notes=(note,))
+    sampling: dict[str, Any] = {"prior_scale": options.prior_scale, "seed": options.seed, "on_progress": on_progress}
+    notes: tuple[str, ...] = ()
+    try:
+        try:
+            fit = fit_events(adoption, options.errors, **sampling)
+        except InputError as error:
+            if options.errors == INDEPENDENT:
+                raise
+            notes = (f"Errors of the hierarchical model are independent: {error.message}.",)
+            options = replace(options, errors=INDEPENDENT)
+            fit = fit_events(adoption, INDEPENDENT, **sampling)
+        factor = _factor(fit, options.seed)
+    except InputError as error:
+        return _Posterior(options=options, notes=(f"There is no hierarchical model: {error.message}.",))
+    except GateError as error:
+        return _Posterior(options=options, notes=notes, failure=str(error))
+    scales = step_scales(fit, prob=options.ci)
+    cells = classical.weights.cells
+    return _Posterior(
+        options=options,
+        rows=posterior_rows(adoption, event_effects(fit, prob=options.ci)),
+        pretrends=placebo_rows(scales[PLACEBO], factor) if PLACEBO in scales else (),
+        cells=moments_of_effects(fit, (cells.columns / cells.rows).T),
+        scales=scales,
+        notes=notes,
+        failure="; ".join(fit.diagnostics.failures),
+    )
+
+
+def _factor(fit: EventFit, seed: int) -> tuple[float, float] | None:
+    """Return the log Bayes factor of no effects before adoption against some, and its Monte Carlo error."""
+    if PLACEBO not in fit.collapsed.names:
+        return None
+    none, some = evidence_without_leads(fit, seed=seed), fit.evidence
+    if none.value is None or some.value is None:
+        return None
+    return none.value - some.value, math.hypot(none.mcse or 0.0, some.mcse or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuestion:
+    """A panel of which an event study is asked.
+
+    Attributes
+    ----------
+    design
+        Its rows.
+    options
+        What else is asked for.
+    content
+        What the answer depends on.
+    """
+
+    design: Design
+    options: EventOptions
+    content: Mapping[str, Any]
+
+
+def question_of_file(file: Path, *, options: EventOptions, reading: Reading = READING, **asked: Any) -> EventQuestion:
+    """Return the question about a file's panel; columns are named as for `cbec_bayes.jobs.asked.asked_columns`."""
+    options.require()
+    panel = read_panel(file, asked_columns(**asked), reading=reading)
+    content = {"sha256": file_digest(file), **asked, "reading": reading.as_dict(), **_content(options)}
+    return EventQuestion(design=make_design(panel), options=options, content=content)
+
+
+def question_of_study(study: str | Path, *, options: EventOptions) -> EventQuestion:
+    """Return the question about a study's panel; a study of printed tables alone raises `InputError`."""
+    options.require()
+    found = load_study(study)
+    if found.panel is None:
+        raise InputError("the study has printed tables alone, and no panel", file=found.path)
+    content = {"inputs": input_hashes(found), **_content(options)}
+    return EventQuestion(design=make_design(load_study_panel(found)), options=options, content=content)
+
+
+def _content(options: EventOptions) -> dict[str, Any]:
+    return asdict(options)

@@ -1,0 +1,129 @@
+"""The event study as a whole: what it says where panels are unusual."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cbec_bayes.jobs.events import EventOptions, EventStudy, event_study, question_of_study
+from cbec_bayes.panel.design import Design
+from cbec_bayes.reporting.events import event_files, event_section
+from cbec_bayes.runtime.errors import GateError, InputError
+from tests.support.staggered import staggered
+
+
+@functools.cache
+def studied() -> EventStudy:
+    return event_study(staggered(noise=0.3), EventOptions(errors="independent"))
+
+
+def test_all_estimators_are_there_with_intervals_about_their_estimates():
+    events = studied().events
+    assert set(events["estimator"]) == {"twfe", "sun_abraham", "gardner", "saturated", "hierarchical"}
+    assert (events["ci_low"] < events["estimate"]).all()
+    assert (events["estimate"] < events["ci_high"]).all()
+    classical = events["estimator"] != "hierarchical"
+    assert (events["se"].notna() == classical).all()
+    assert (events["sd"].notna() == ~classical).all()
+    assert events.duplicated(["event_time", "group", "estimator"]).sum() == 0
+    assert studied().weights["mean"].notna().all()
+    studied().require()
+
+
+def test_the_sentences_say_what_holds():
+    said = " ".join(studied().sentences)
+    assert "24 of 32 units adopt between 2004 and 2007, in 3 cohorts" in said
+    assert "the sign holds under all" in said
+    assert "Before adoption no difference between units that adopt and others is found" in said
+
+
+def test_leads_that_move_are_told():
+    design = staggered(noise=0.1)
+    treated = np.isin(design.unit, np.unique(design.unit[design.x[:, 0] > 0]))
+    found = event_study(replace(design, y=design.y + 0.5 * treated * design.time), EventOptions(errors="independent"))
+    assert any("already moved apart from the others" in one for one in found.sentences)
+    factor = found.pretrends.set_index("test").loc["log Bayes factor of none", "statistic"]
+    assert factor < -5
+
+
+def test_periods_that_are_no_whole_numbers_have_independent_errors():
+    design = staggered()
+    half = replace(design, times=tuple(2001 + t / 2 for t in range(9)))
+    found = event_study(half)
+    assert found.options.errors == "independent"
+    assert any(note.startswith("Errors of the hierarchical model are independent: ") for note in found.notes)
+
+
+def test_without_an_error_there_is_no_posterior():
+    found = event_study(staggered(noise=0.0))
+    assert "hierarchical" not in set(found.events["estimator"])
+    assert any(note.startswith("There is no hierarchical model") for note in found.notes)
+    assert found.weights["mean"].isna().all()
+    event_files(found)
+
+
+def test_a_posterior_that_is_too_large_is_a_note(monkeypatch):
+    monkeypatch.setattr("cbec_bayes.bayes.events.model.LAID_OUT_MAX", 100)
+    found = event_study(staggered(), EventOptions(errors="independent"))
+    assert any("There is no hierarchical model: 288 rows" in note for note in found.notes)
+
+
+def test_a_posterior_without_a_mode_is_a_failed_gate_and_all_else_is_there(monkeypatch):
+    def fail(*args, **options):
+        raise GateError("no mode")
+
+    monkeypatch.setattr("cbec_bayes.jobs.events.fit_events", fail)
+    found = event_study(staggered())
+    assert "twfe" in set(found.events["estimator"])
+    with pytest.raises(GateError, match="no mode"):
+        found.require()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (EventOptions(ssc="none"), "unknown convention"),
+        (EventOptions(errors="ar"), "did you mean 'ar1'"),
+        (EventOptions(ci=0.0), "--ci"),
+        (EventOptions(prior_scale=-1.0), "--prior-scale"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        event_study(staggered(), options)
+
+
+def one_cohort() -> Design:
+    design = staggered(cohorts=(2004, 0), control=None)
+    return replace(design, group=None, groups=())
+
+
+def without_leads() -> Design:
+    return staggered(cohorts=(2002, 2002, 0))
+
+
+@pytest.mark.parametrize("make", [one_cohort, without_leads])
+def test_small_designs_go_through(make):
+    found = event_study(make(), EventOptions(errors="independent"))
+    section = event_section(found, "laws")
+    assert all(table.name.startswith("laws_") for table in section.tables)
+    assert section.figure.startswith("<svg")
+    found.require()
+
+
+def test_the_section_has_the_tables_in_order():
+    section = event_section(studied())
+    assert [table.name for table in section.tables] == ["events", "event_groups", "event_pretrends", "event_weights"]
+    weights = section.tables[-1]
+    marked = [row for row, marks in zip(weights.rows, weights.marks, strict=True) if any(marks)]
+    assert len(marked) == (studied().weights["weight"] < 0).sum()
+
+
+def test_a_study_without_a_panel_is_refused(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "t"\n')
+    with pytest.raises(InputError):
+        question_of_study(path, options=EventOptions())
