@@ -56,6 +56,7 @@ BAYES = (
 PUBLISHED = (
     "intervals",
     "number",
+    "stars",
     "stated",
     "summary_model",
     "printed",
@@ -63,6 +64,7 @@ PUBLISHED = (
     "facts",
     "audit",
     "estimates",
+    "estimate_file",
     "quadrature",
     "conditional",
     "mixture",
