@@ -60,6 +60,7 @@ PUBLISHED = (
     "stated",
     "summary_model",
     "printed",
+    "described",
     "readings",
     "facts",
     "audit",

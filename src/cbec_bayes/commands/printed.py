@@ -32,11 +32,11 @@ def audit(
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = audit_tables(tables)
-        failures = found.failures()
-        fails = plain_table(failures, "What fails") if len(failures) else ""
+        fails = plain_table(found.failures, "What contradicts the tables") if len(found.failures) else ""
         counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts.items())
+        said = [fails, found.summary, f"Checks: {counts}.", *found.notes]
         return Found(
-            said=f"{fails}\n{len(found.findings)} findings: {counts}.",
+            said="\n".join(line for line in said if line),
             tables={"audit": found.findings, "readings": found.readings},
             files=found.files(),
         )
