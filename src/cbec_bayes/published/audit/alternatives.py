@@ -82,7 +82,9 @@ def _of_column(one: Judged) -> str:
         return ""
     said = one.described
     estimates = [cell.estimate.value for cell in cells]
-    may_be_ratios = not said.scale_stated and min(estimates) > 0 and max(estimates) > 1
+    # Ratios near one with small standard errors contradict their stars nearly everywhere when tested against zero.
+    most = 2 * one.contradictions() >= len(cells)
+    may_be_ratios = not said.scale_stated and most and min(estimates) > 0 and max(estimates) > 1
     if may_be_ratios and not one.under(replace(said, is_ratio=True)).contradictions():
         return f'All {len(cells)} cells of the column agree if its estimates are ratios; then state scale = "ratio".'
     if said.reading_stated or not any(cell.stars for cell in cells):
