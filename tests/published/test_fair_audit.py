@@ -156,7 +156,7 @@ def test_other_usual_conventions_of_stars_are_no_fault(tmp_path, name, seed):
     if "+" not in OTHER[name]:
         told = [f.detail for f in found.findings if f.check == "reading" and f.verdict is Verdict.UNDETERMINED]
         assert any("stars are * 5 %, ** 1 %, *** 0.1 %; then state them under [stars]" in one for one in told)
-    stated = "[stars]\n'*' = '0.10'\n'**' = '0.05'\n'***' = '0.01'\n'+' = '0.15'"
+    stated = "[stars]\n'*' = '0.10'\n'**' = '0.05'\n'***' = '0.01'\n'+' = '0.15'\n[tables.'1']\nscale = 'coefficient'"
     assert audit(load_paper(write(tmp_path, rows, stated))).count(Verdict.FAIL, "reading") > 0
 
 
