@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from cbec_bayes.panel.formula import read_formula as read_formula
     from cbec_bayes.panel.study import load_study as load_study
     from cbec_bayes.published.audit import audit as audit
+    from cbec_bayes.published.estimate_file import read_estimates as read_estimates
     from cbec_bayes.published.estimates import heterogeneity as heterogeneity
-    from cbec_bayes.published.estimates import read_estimates as read_estimates
     from cbec_bayes.published.estimates import under_reading as under_reading
     from cbec_bayes.published.printed import load_paper as load_paper
     from cbec_bayes.published.results import contrasts_table as contrasts_table
@@ -88,7 +88,7 @@ _HOMES = {
     "load_system": "cbec_bayes.panel.entropy",
     "make_design": "cbec_bayes.panel.design",
     "make_panel": "cbec_bayes.panel",
-    "read_estimates": "cbec_bayes.published.estimates",
+    "read_estimates": "cbec_bayes.published.estimate_file",
     "read_formula": "cbec_bayes.panel.formula",
     "read_panel": "cbec_bayes.panel",
     "reconstruct": "cbec_bayes.jobs.reconstruct",

@@ -15,7 +15,7 @@ from cbec_bayes.jobs.moments_file import load_moments
 from cbec_bayes.panel import read_frame
 from cbec_bayes.panel.regions import load_scheme
 from cbec_bayes.panel.study import load_study
-from cbec_bayes.published.estimates import read_estimates
+from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.runtime.cluster import Cluster
 from cbec_bayes.runtime.errors import InputError

@@ -241,7 +241,9 @@ def test_the_table_in_a_notebook(paper):
         f.verdict is Verdict.FAIL and "stars_" in f.check for f in found.findings
     )
     html = found._repr_html_()
-    assert html.startswith("<p>226 findings: 124 pass, 91 fail, 11 undetermined. Those that fail:</p><table border")
+    assert html.startswith(f"<p>{found.summary()} Findings: ")
+    assert "in 11 places: 4 faults and 7 doubts" in found.summary()
+    assert len(found.faults()) == 11
     failed = found.frame().query("verdict == 'fail'")[["table", "column", "term", "check", "detail"]]
     assert html.endswith(f"{failed.to_html(index=False)}")
 

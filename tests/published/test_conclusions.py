@@ -10,7 +10,7 @@ import pandas as pd
 from cbec_bayes.estimands import Summary
 from cbec_bayes.published.audit import Audit, Finding
 from cbec_bayes.published.conclusions import conclude, prior_ranges
-from cbec_bayes.published.readings import Verdict
+from cbec_bayes.published.readings import JUDGED, Verdict
 
 SENSITIVITY = pd.DataFrame(
     [
@@ -68,5 +68,5 @@ def test_ranges_between_priors_are_of_one_reading():
 def test_findings_are_counted_by_check_and_verdict():
     counts = AUDIT.counts()
     assert list(counts) == ["reading", "stars_se"]
-    assert counts["reading"] == dict.fromkeys(Verdict, 1)
-    assert counts["stars_se"] == {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNDETERMINED: 0}
+    assert counts["reading"] == {verdict: int(verdict in JUDGED) for verdict in Verdict}
+    assert counts["stars_se"] == {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNDETERMINED: 0, Verdict.NOT_THIS: 0}

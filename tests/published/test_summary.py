@@ -13,13 +13,13 @@ from scipy import integrate, stats
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.estimands import pooling_factor_overall
 from cbec_bayes.published import summary as summary_module
+from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.estimates import (
     Estimates,
     ImpliedError,
     KnownError,
     PrintedEstimates,
     heterogeneity,
-    read_estimates,
     under_reading,
 )
 from cbec_bayes.published.mixture import Mixture

@@ -33,7 +33,7 @@ from cbec_bayes.panel.design import make_design
 from cbec_bayes.panel.entropy import load_system
 from cbec_bayes.panel.regions import load_scheme
 from cbec_bayes.panel.study import read_study
-from cbec_bayes.published.estimates import read_estimates
+from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.published.summary_model import read_summary_model
 from cbec_bayes.runtime import fanout, receipts, trial

@@ -32,11 +32,11 @@ def audit(
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = audit_tables(tables)
-        failures = found.failures()
-        fails = plain_table(failures, "What fails") if len(failures) else ""
+        fails = plain_table(found.failures, "What contradicts the tables") if len(found.failures) else ""
         counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts.items())
+        said = [fails, found.summary, f"Checks: {counts}.", *found.notes]
         return Found(
-            said=f"{fails}\n{len(found.findings)} findings: {counts}.",
+            said="\n".join(line for line in said if line),
             tables={"audit": found.findings, "readings": found.readings},
             files=found.files(),
         )
@@ -54,7 +54,12 @@ def audit(
 
 
 def published(
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="label, estimate, se; optionally stars, df.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.csv", help="label, estimate, and se, vi, lower and upper, t or p; optionally stars, df."
+        ),
+    ],
     model: PrintedModel = "published_half_normal",
     reading: Annotated[
         str, typer.Option("--reading", metavar="NAME", help="as_printed, coherent or stars.")
@@ -62,6 +67,9 @@ def published(
     unit: Annotated[
         float | None, typer.Option("--unit", metavar="X", help="Unit of slope that the priors are scaled by.")
     ] = None,
+    ci: Annotated[
+        float, typer.Option("--interval", metavar="P", help="Probability of the intervals that FILE has.")
+    ] = 0.95,
     engine: PrintedEngine = "quadrature",
     out: Out = None,
     seed: Seed = 1,
@@ -77,7 +85,14 @@ def published(
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         pooled = pool_file(
-            file, model=model, reading=reading, unit=unit, engine=engine, seed=seed, on_progress=on_progress
+            file,
+            model=model,
+            reading=reading,
+            unit=unit,
+            ci_prob=ci,
+            engine=engine,
+            seed=seed,
+            on_progress=on_progress,
         )
         title = f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
         tables = {

@@ -11,7 +11,7 @@ from cbec_bayes.jobs.inputs import read_by
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.audit import audit, readings_frame
 from cbec_bayes.published.printed import load_paper
-from cbec_bayes.published.readings import Verdict
+from cbec_bayes.published.readings import JUDGED, Verdict
 from cbec_bayes.replication import observed_rows
 from cbec_bayes.runtime.files import asset_dir, csv_text
 
@@ -23,7 +23,7 @@ FILES = ("audit.csv", "readings.csv")
 """Files that `audit` writes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedTables:
     """What the audit of printed tables finds.
 
@@ -34,18 +34,21 @@ class AuditedTables:
     readings
         What each parenthesis can be.
     counts
-        Findings by verdict.
+        Findings by verdict, without readings that nobody states.
+    failures
+        What contradicts the tables, faults before doubts, each once: severity, table, column, term, check, detail.
+    summary
+        All of it in one or two sentences.
+    notes
+        Sentences on how the files were read.
     """
 
     findings: pd.DataFrame
     readings: pd.DataFrame
     counts: dict[Verdict, int]
-
-    def failures(self) -> pd.DataFrame:
-        """Return what fails, for a reader; findings about stars have a table of their own, and are left out."""
-        frame = self.findings
-        shown = frame[(frame["verdict"] == "fail") & ~frame["check"].str.startswith(("stars_", "implied"))]
-        return shown[["table", "column", "term", "check", "detail"]]
+    failures: pd.DataFrame
+    summary: str
+    notes: tuple[str, ...] = ()
 
     def files(self) -> dict[str, str]:
         """Return the files to write, by name."""
@@ -73,5 +76,13 @@ def audit_tables(folder: Path | None = None) -> AuditedTables:
     paper = load_paper(folder)
     observed = observed_rows(load_study(OWN_STUDY), paper) if folder is None else None
     found = audit(paper, observed)
-    counts = {verdict: found.count(verdict) for verdict in Verdict}
-    return AuditedTables(found.frame(), readings_frame(paper), counts)
+    columns = ("severity", "table", "column", "term", "check", "detail")
+    faults = [(str(one.severity), *(getattr(one, name) for name in columns[1:])) for one in found.faults()]
+    return AuditedTables(
+        findings=found.frame(),
+        readings=readings_frame(paper),
+        counts={verdict: found.count(verdict) for verdict in JUDGED},
+        failures=pd.DataFrame(faults, columns=list(columns)),
+        summary=found.summary(),
+        notes=paper.notes,
+    )

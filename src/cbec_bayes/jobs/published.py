@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.estimates import (
     SCENARIOS,
     Estimates,
     ImpliedError,
     PrintedEstimates,
     available_readings,
-    read_estimates,
     under_reading,
 )
 from cbec_bayes.published.results import SummaryResult, contrasts_table, effects_table, sensitivity_table, summarise
@@ -105,6 +105,7 @@ def pool_file(
     model: str | Path,
     reading: str = "as_printed",
     unit: float | None = None,
+    ci_prob: float = CI_PROB,
     engine: str = "quadrature",
     seed: int = 1,
     on_progress: OnProgress = ignore_progress,
@@ -114,13 +115,15 @@ def pool_file(
     Parameters
     ----------
     file
-        See `cbec_bayes.published.estimates.read_estimates`.
+        See `cbec_bayes.published.estimate_file.read_estimates`.
     model
         Name or TOML file of a summary-level model.
     reading
         ``as_printed``, ``coherent`` or ``stars``.
     unit
         Unit of slope that the priors are scaled by; default the model's own.
+    ci_prob
+        Probability of the intervals that a file gives in the place of standard errors.
     engine
         ``quadrature`` (exact) or ``pymc``.
     seed
@@ -141,7 +144,7 @@ def pool_file(
         raise InputError(f"--unit must be a positive number, not {unit}")
     on_progress(Progress("reading"))
     spec = load_summary_model(model)
-    printed = read_estimates(file)
+    printed = read_estimates(file, ci_prob=ci_prob)
     try:
         estimates = under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
     except InputError as error:
@@ -191,7 +194,7 @@ def pool_file(
         contrasts=contrasts_table(result),
         sensitivity=sensitivity,
         diagnostics=_no_nan(diagnostics),
-        notes=(*_notes(estimates, result), *notes),
+        notes=(*printed.notes, *_notes(estimates, result), *_df_notes(printed, reading), *notes),
         failures=failures,
     )
 
@@ -232,6 +235,16 @@ def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
     if any(isinstance(error, ImpliedError) for error in estimates.errors):
         notes.append("Standard errors that the stars imply were integrated over; see se_reading in effects.csv.")
     return tuple(notes)
+
+
+def _df_notes(printed: PrintedEstimates, reading: str) -> tuple[str, ...]:
+    """Say that degrees of freedom do not count where a standard error is taken as known."""
+    if reading != "as_printed" or not any(row.df < float("inf") for row in printed.rows if row.estimate is not None):
+        return ()
+    return (
+        "The column of degrees of freedom is ignored by the pooling: printed standard errors are taken as known. It "
+        "counts where a standard error comes from an interval, a p-value or stars.",
+    )
 
 
 def _no_nan(value: Any) -> Any:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,16 +23,7 @@ from cbec_bayes.published.readings import (
     se_from_t,
     two_sided_p,
 )
-from cbec_bayes.published.stated import DEFAULT_STARS
 from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import Row, read_rows
-from cbec_bayes.runtime.labels import fault_of_group
-
-MOST_DIGITS = 15
-"""Digits of a number of units or rows."""
-
-SMALLEST_DF = Decimal("0.1")
-"""Smallest degrees of freedom: a regression has one or more, and below this |t| has no upper quantile in floats."""
 
 Scenario = Literal["as_printed", "coherent", "stars"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
@@ -120,10 +109,13 @@ class PrintedEstimates:
         One per group, in printed order.
     stars
         Symbol to significance level; None if the source prints no stars, so that nothing can be read from them.
+    notes
+        Sentences on how the source was read.
     """
 
     rows: tuple[PrintedEstimate, ...]
     stars: Mapping[str, Fraction] | None
+    notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -169,81 +161,6 @@ class Estimates:
         """From the lowest estimate less its standard error to the highest plus its own: the automatic unit."""
         values, errors = self.values[self.printed], self.typical[self.printed]
         return float((values + errors).max() - (values - errors).min())
-
-
-def read_estimates(path: Path | str) -> PrintedEstimates:
-    """Read a CSV of label, estimate, se and optionally stars, df, n_units, n_obs.
-
-    Parameters
-    ----------
-    path
-        The file. A blank estimate asks for a prediction; a blank se is allowed where stars are given.
-
-    Raises
-    ------
-    InputError
-        A cell is malformed (the message names row and column), or nothing is there to estimate from.
-    """
-    path = Path(path)
-    raw = read_rows(path, required=("label", "estimate", "se"), optional=("stars", "df", "n_units", "n_obs"))
-    has_stars = "stars" in raw[0].cells
-    rows: list[PrintedEstimate] = []
-    for row in raw:
-        parsed = _read_estimate(path, row, has_stars)
-        if parsed.label in {earlier.label for earlier in rows}:
-            raise InputError(f"'{parsed.label}' is listed twice", file=path, row=row.number, column="label")
-        rows.append(parsed)
-    if not any(row.estimate for row in rows):
-        raise InputError("every estimate is blank; at least one is needed", file=path, column="estimate")
-    return PrintedEstimates(tuple(rows), DEFAULT_STARS if has_stars else None)
-
-
-def _read_estimate(path: Path, row: Row, has_stars: bool) -> PrintedEstimate:
-    def wrong(column: str, message: str) -> InputError:
-        return InputError(message, file=path, row=row.number, column=column)
-
-    def number(column: str) -> PrintedNumber | None:
-        try:
-            return PrintedNumber.parse(row[column]) if row[column] else None
-        except ValueError as error:
-            raise wrong(column, str(error)) from None
-
-    def count(column: str) -> int | None:
-        if len(row[column]) > MOST_DIGITS:
-            raise wrong(column, f"a number of {len(row[column])} digits cannot be a count")
-        if row[column] and not row[column].isdecimal():
-            raise wrong(column, f"'{row[column]}' is not a whole number")
-        return int(row[column]) if row[column] else None
-
-    if not row["label"]:
-        raise wrong("label", "the cell is blank")
-    if fault := fault_of_group(row["label"]):
-        raise wrong("label", fault)
-    estimate, se, stars, df = number("estimate"), number("se"), row["stars"], number("df")
-    if estimate is None and (se is not None or stars):
-        raise wrong("estimate", "blank, but it has a standard error or stars")
-    if se is not None and se.value < 0:
-        raise wrong("se", f"negative standard error {se}")
-    if se is not None and se.value == 0:
-        raise wrong("se", f"a standard error of {se} says that the estimate is known exactly")
-    if stars and stars not in DEFAULT_STARS:
-        raise wrong("stars", f"unknown stars '{stars}'; known are {', '.join(DEFAULT_STARS)}")
-    if df is not None and df.value < SMALLEST_DF:
-        raise wrong("df", f"degrees of freedom must be at least {SMALLEST_DF}, not {df}")
-    if estimate is not None and se is None:
-        if not has_stars:
-            raise wrong("se", "blank, and there is no column of stars to imply it")
-        if estimate.value == 0:
-            raise wrong("se", "blank, and stars imply nothing about the standard error of an estimate of 0")
-    return PrintedEstimate(
-        label=row["label"],
-        estimate=estimate,
-        parenthesis=se,
-        stars=stars,
-        df=math.inf if df is None else float(df),
-        n_units=count("n_units"),
-        n_obs=count("n_obs"),
-    )
 
 
 def heterogeneity(paper: Paper) -> PrintedEstimates:

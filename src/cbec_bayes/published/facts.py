@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cbec_bayes.panel.regions import Scheme, load_scheme
+from cbec_bayes.published.described import describe
 from cbec_bayes.published.printed import Paper, TableColumn
 from cbec_bayes.published.readings import UNKNOWN_DF, DfRange
 from cbec_bayes.published.stated import Facts
@@ -21,7 +22,7 @@ class Sample:
     group
         Group of the scheme, None for a column of the whole panel.
     df
-        Range of degrees of freedom of the t reference: clusters - 1 where the clusters are known.
+        Range of degrees of freedom of the t reference.
     """
 
     n_obs: int | None
@@ -39,11 +40,14 @@ def paper_scheme(facts: Facts) -> Scheme | None:
 def sample_of(column: TableColumn, paper: Paper, scheme: Scheme | None) -> Sample:
     """Collect what is known of a column's sample.
 
+    Degrees of freedom are the clusters less one where standard errors are known to be clustered. Elsewhere they lie
+    between that and the rows less the printed parameters, which is what independent errors have.
+
     The units are the printed ones, else the members of the column's group, else those of the panel. The clusters are
     the printed ones, else the units, else rows over periods where that divides: that they multiply to the rows says
     nothing then, and so they are not units.
     """
-    facts, numbers = paper.facts, column.numbers
+    facts, numbers, said = paper.facts, column.numbers, describe(column, paper.facts)
     n_obs = _count(column, "n_obs")
     periods = _count(column, "periods") or facts.periods
     group = facts.groups.get(column.key)
@@ -53,14 +57,18 @@ def sample_of(column: TableColumn, paper: Paper, scheme: Scheme | None) -> Sampl
     in_partition = any(column.key in partition.parts for partition in facts.partitions)
     if units is None and group is None and not in_partition:
         units = facts.units
-    clusters = _count(column, "clusters") or units
+    printed = _count(column, "clusters") or said.clusters
+    clusters = printed or units
     if clusters is None and n_obs and periods and n_obs % periods == 0:
         clusters = n_obs // periods
-    df = UNKNOWN_DF
     if "df" in numbers:
-        df = (float(numbers["df"].value),) * 2
-    elif clusters is not None and clusters > 1:
+        df: DfRange = (float(numbers["df"].value),) * 2
+    elif clusters is not None and clusters > 1 and (printed is not None or said.clustered):
         df = (float(clusters - 1),) * 2
+    else:
+        low = float(clusters - 1) if clusters is not None and clusters > 1 else UNKNOWN_DF[0]
+        high = max(low, float(n_obs - len(column.coefficients))) if n_obs is not None else UNKNOWN_DF[1]
+        df = (low, high)
     return Sample(n_obs, units, periods, group, df)
 
 

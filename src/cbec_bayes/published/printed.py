@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cbec_bayes.published.number import PrintedNumber
-from cbec_bayes.published.stated import Facts, read_facts
+from cbec_bayes.published.number import DecimalSign, PrintedNumber, decimal_sign
+from cbec_bayes.published.stated import STARS_WITH_PLUS, Facts, read_facts
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import Row, asset_dir, read_rows
 
 TABLE_COLUMNS = ("table", "column", "term", "quantity", "printed", "stars")
 COUNTS = ("n_obs", "units", "clusters", "periods", "df")
-TEXTS = ("name", "first_level", "second_level", "unit_effects", "time_effects", "note")
+DESCRIBING = ("outcome", "estimator", "scale", "effects", "clustering", "sample")
+"""Texts that say what a column is; see `cbec_bayes.published.described`."""
+TEXTS = ("name", "first_level", "second_level", "note", "unit_effects", "time_effects", *DESCRIBING)
 MEASURES = (
     "estimate",
     "parenthesis",
@@ -26,7 +28,18 @@ MEASURES = (
     "r2",
     "r2_within",
     "r2_adjusted",
+    "standard_error",
+    "t_statistic",
+    "p_value",
+    "ci_low",
+    "ci_high",
+    "f_statistic",
+    "correlation",
 )
+BESIDE = ("standard_error", "t_statistic", "p_value", "ci_low", "ci_high")
+"""What may stand beside a coefficient in addition to, or in the place of, its parentheses."""
+OF_TERMS = ("estimate", "parenthesis", "mean", "sd", "min", "max", *BESIDE, "correlation")
+"""Quantities that need a term."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +56,8 @@ class Coefficient:
         The number in parentheses, None if none is printed.
     stars
         ``""`` to ``"***"``.
+    beside
+        Other numbers on its precision, by quantity (`BESIDE`).
     """
 
     table: str
@@ -52,6 +67,7 @@ class Coefficient:
     estimate: PrintedNumber
     parenthesis: PrintedNumber | None
     stars: str
+    beside: Mapping[str, PrintedNumber] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,7 @@ class Moments:
     max: PrintedNumber | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paper:
     """The printed tables of one paper and the facts that belong to them.
 
@@ -110,12 +126,18 @@ class Paper:
         Rows of descriptive tables, by (table, term).
     facts
         What paper.toml says.
+    notes
+        Sentences on how the files were read.
+    correlations
+        Table to correlations, by the two variables.
     """
 
     files: tuple[Path, ...]
     columns: Mapping[str, TableColumn]
     moments: Mapping[tuple[str, str], Moments]
     facts: Facts
+    notes: tuple[str, ...] = ()
+    correlations: Mapping[str, dict[tuple[str, str], PrintedNumber]] = field(default_factory=dict)
 
     @property
     def full_sample(self) -> Mapping[str, Moments]:
@@ -150,9 +172,14 @@ def load_paper(folder: Path | str | None = None) -> Paper:
         raise InputError("the folder has no .csv tables", file=folder)
 
     cells: dict[_Place, _Cell] = {}
+    notes: list[str] = []
     for path in files:
-        for row in read_rows(path, required=TABLE_COLUMNS, optional=("label",)):
-            place, value = _read_cell(path, row, facts)
+        rows = read_rows(path, required=TABLE_COLUMNS, optional=("label",))
+        facts = _with_plus(facts, rows)
+        decimal = _decimal(path, rows)
+        notes += [f"{path.name}: {decimal.note}"] if decimal.note else []
+        for row in rows:
+            place, value = _read_cell(path, row, facts, decimal.sign)
             if place in cells and place.quantity not in TEXTS:
                 raise InputError(
                     f"table {place.table}, column {place.column}, term '{place.term}' has a second '{place.quantity}'",
@@ -161,9 +188,31 @@ def load_paper(folder: Path | str | None = None) -> Paper:
                     column="quantity",
                 )
             cells[place] = _Cell(value, row["stars"], row["label"], path, row.number)
-    paper = Paper(tuple(files), _columns(cells), _moments(cells), facts)
+    paper = Paper(
+        files=tuple(files),
+        columns=_columns(cells),
+        moments=_moments(cells),
+        facts=facts,
+        notes=tuple(notes),
+        correlations=_correlations(cells),
+    )
     _check_facts(paper, sidecar)
     return paper
+
+
+def _with_plus(facts: Facts, rows: Sequence[Row]) -> Facts:
+    """Return facts under which a plus is a star, where the tables have one and nothing says what it means."""
+    if facts.stars_stated or not any(row["stars"] == "+" for row in rows):
+        return facts
+    return replace(facts, stars=dict(STARS_WITH_PLUS))
+
+
+def _decimal(path: Path, rows: Sequence[Row]) -> DecimalSign:
+    """Return the sign before decimals in a whole file; counts have none."""
+    try:
+        return decimal_sign(row["printed"] for row in rows if row["quantity"] in MEASURES)
+    except ValueError as error:
+        raise InputError(str(error), file=path, column="printed") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +236,7 @@ class _Cell:
     row: int
 
 
-def _read_cell(path: Path, row: Row, facts: Facts) -> tuple[_Place, PrintedNumber | str]:
+def _read_cell(path: Path, row: Row, facts: Facts, decimal: str) -> tuple[_Place, PrintedNumber | str]:
     def wrong(column: str, message: str) -> InputError:
         return InputError(message, file=path, row=row.number, column=column)
 
@@ -198,30 +247,30 @@ def _read_cell(path: Path, row: Row, facts: Facts) -> tuple[_Place, PrintedNumbe
     for column in ("table", "column"):
         if not row[column]:
             raise wrong(column, "the cell is blank")
-    if quantity in ("estimate", "parenthesis", "mean", "sd", "min", "max") and not row["term"]:
+    if quantity in OF_TERMS and not row["term"]:
         raise wrong("term", f"'{quantity}' needs a term")
     if stars and quantity != "estimate":
         raise wrong("stars", "only an estimate carries stars")
-    if stars and stars not in facts.stars:
-        raise wrong("stars", f"unknown stars '{stars}'; known are {', '.join(facts.stars)}")
+    said = facts.of_column(row["table"], row["column"])
+    levels = said.stars or facts.stars
+    if stars and stars not in levels:
+        raise wrong("stars", f"unknown stars '{stars}'; known are {', '.join(levels)}")
     # The columns of a descriptive table are the quantities themselves, so the row is found by its term alone.
     column = "" if quantity in ("mean", "sd", "min", "max") or (quantity == "n_obs" and row["term"]) else row["column"]
     place = _Place(row["table"], column, row["term"], quantity)
     if quantity in TEXTS:
         return place, printed
     try:
-        number = PrintedNumber.parse(printed, exact=quantity in COUNTS)
+        number = PrintedNumber.parse(printed, exact=quantity in COUNTS, decimal=decimal)
     except ValueError as error:
         raise wrong("printed", str(error)) from None
     if quantity in COUNTS and (number.value < 1 or number.value != int(number.value)):
         raise wrong("printed", f"'{printed}' is not a count")
     if quantity == "sd" and number.value < 0:
         raise wrong("printed", f"negative standard deviation {printed}")
-    if quantity == "parenthesis" and number.value < 0 and facts.claimed_reading != "t":
-        raise wrong(
-            "printed",
-            f"negative {'standard error' if facts.claimed_reading == 'se' else 'p-value'} {printed}",
-        )
+    reading = said.reading or facts.claimed_reading
+    if quantity == "parenthesis" and number.value < 0 and reading != "t":
+        raise wrong("printed", f"negative {'standard error' if reading == 'se' else 'p-value'} {printed}")
     return place, number
 
 
@@ -248,6 +297,7 @@ def _columns(cells: Mapping[_Place, _Cell]) -> dict[str, TableColumn]:
                     estimate=cell.value,
                     parenthesis=below.value if below and isinstance(below.value, PrintedNumber) else None,
                     stars=cell.stars,
+                    beside=_beside(own, term),
                 )
         values = {quantity: cell.value for (_, quantity), cell in own.items() if quantity not in OF_COEFFICIENTS}
         numbers = {quantity: value for quantity, value in values.items() if isinstance(value, PrintedNumber)}
@@ -258,8 +308,22 @@ def _columns(cells: Mapping[_Place, _Cell]) -> dict[str, TableColumn]:
     return columns
 
 
-OF_COEFFICIENTS = ("estimate", "parenthesis")
+OF_COEFFICIENTS = ("estimate", "parenthesis", *BESIDE, "correlation")
 """Quantities that make up a coefficient; all others are numbers and texts of their column."""
+
+
+def _beside(own: Mapping[tuple[str, str], _Cell], term: str) -> dict[str, PrintedNumber]:
+    found = {quantity: own[term, quantity].value for quantity in BESIDE if (term, quantity) in own}
+    return {quantity: value for quantity, value in found.items() if isinstance(value, PrintedNumber)}
+
+
+def _correlations(cells: Mapping[_Place, _Cell]) -> dict[str, dict[tuple[str, str], PrintedNumber]]:
+    """Return the correlations of different variables, by table."""
+    found: dict[str, dict[tuple[str, str], PrintedNumber]] = {}
+    for place, cell in cells.items():
+        if place.quantity == "correlation" and place.term != place.column and isinstance(cell.value, PrintedNumber):
+            found.setdefault(place.table, {})[place.term, place.column] = cell.value
+    return found
 
 
 def _moments(cells: Mapping[_Place, _Cell]) -> dict[tuple[str, str], Moments]:
@@ -281,7 +345,7 @@ def _check_facts(paper: Paper, sidecar: Path) -> None:
         *facts.groups,
         *(key for part in facts.partitions for key in (*part.parts, part.whole) if key is not None),
     ]
-    for key in named:
+    for key in (*named, *facts.columns):
         if key not in paper.columns:
             raise InputError(f"no column '{key}' in the tables; there are {', '.join(paper.columns)}", file=sidecar)
     if facts.moments_table and not paper.full_sample:

@@ -9,9 +9,10 @@ band.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import Literal
@@ -28,11 +29,19 @@ UNKNOWN_DF: DfRange = (1.0, INFINITY)
 
 
 class Verdict(StrEnum):
-    """The outcome of a check on printed numbers."""
+    """The outcome of a check on printed numbers.
+
+    A reading that nobody states is never a failure: where it does not hold, it is "not this one".
+    """
 
     PASS = "pass"
     FAIL = "fail"
     UNDETERMINED = "undetermined"
+    NOT_THIS = "not this one"
+
+
+JUDGED = (Verdict.PASS, Verdict.FAIL, Verdict.UNDETERMINED)
+"""Verdicts on what a paper states."""
 
 
 def p_band(stars: str, levels: Mapping[str, Fraction]) -> Interval:
@@ -90,15 +99,20 @@ class ReadingResult:
         p-values that the reading allows; None where the number cannot be such a thing at all.
     verdict
         Whether they agree with the stars.
+    statistic
+        t statistics that the reading allows; None where the parentheses are the p-value, or cannot be such a thing.
     """
 
     reading: Literal["se", "p", "t"]
     reference: Reference | None
     p: Interval | None
     verdict: Verdict
+    statistic: Interval | None = None
 
 
-def read_cell(cell: Coefficient, levels: Mapping[str, Fraction], df: DfRange) -> tuple[ReadingResult, ...]:
+def read_cell(
+    cell: Coefficient, levels: Mapping[str, Fraction], df: DfRange, *, is_ratio: bool = False
+) -> tuple[ReadingResult, ...]:
     """Try every reading of a cell against its stars.
 
     Parameters
@@ -109,6 +123,9 @@ def read_cell(cell: Coefficient, levels: Mapping[str, Fraction], df: DfRange) ->
         Levels of the stars.
     df
         Smallest and largest possible degrees of freedom of the t reference.
+    is_ratio
+        Whether the estimate is a ratio, which is tested against one. Its standard error may be that of the ratio or of
+        its logarithm; the statistic that agrees best with the stars is the one that counts.
 
     Returns
     -------
@@ -118,17 +135,15 @@ def read_cell(cell: Coefficient, levels: Mapping[str, Fraction], df: DfRange) ->
     if cell.parenthesis is None:
         raise ValueError(f"{cell.table}, {cell.column}, {cell.term}: nothing stands in parentheses")
     claimed = p_band(cell.stars, levels)
-    printed, estimate = cell.parenthesis.interval, cell.estimate.interval
+    printed = cell.parenthesis.interval
     references: tuple[tuple[Reference, DfRange], ...] = (("t", df), ("normal", NORMAL))
 
     results: list[ReadingResult] = []
-    nonnegative = Interval(max(printed.low, Fraction(0)), printed.high) if printed.high >= 0 else None
+    statistics = t_statistics(cell.estimate.interval, printed, is_ratio=is_ratio)
     for reference, degrees in references:
-        if nonnegative is None or nonnegative.high == 0:
-            results.append(ReadingResult("se", reference, None, Verdict.FAIL))
-        else:
-            p = p_interval(abs(estimate) / nonnegative, degrees)
-            results.append(ReadingResult("se", reference, p, judge(p, claimed)))
+        tried = [ReadingResult("se", reference, p_interval(t, degrees), Verdict.FAIL, t) for t in statistics]
+        judged = [replace(one, verdict=judge(one.p, claimed)) for one in tried if one.p is not None]
+        results.append(_most_favourable(judged) or ReadingResult("se", reference, None, Verdict.FAIL))
 
     unit = Interval(0, 1)
     if printed.intersects(unit):
@@ -139,17 +154,84 @@ def read_cell(cell: Coefficient, levels: Mapping[str, Fraction], df: DfRange) ->
 
     for reference, degrees in references:
         p = p_interval(printed, degrees)
-        verdict = Verdict.FAIL if signs_differ(cell) else judge(p, claimed)
-        results.append(ReadingResult("t", reference, p, verdict))
+        verdict = Verdict.FAIL if signs_differ(cell, is_ratio=is_ratio) else judge(p, claimed)
+        results.append(ReadingResult("t", reference, p, verdict, printed))
     return tuple(results)
 
 
-def signs_differ(cell: Coefficient) -> bool:
-    """Whether a coefficient and its parentheses have opposite signs beyond rounding."""
+def _most_favourable(results: list[ReadingResult]) -> ReadingResult | None:
+    order = (Verdict.PASS, Verdict.UNDETERMINED, Verdict.FAIL)
+    return min(results, key=lambda one: order.index(one.verdict), default=None)
+
+
+def t_statistics(estimate: Interval, parenthesis: Interval, *, is_ratio: bool = False) -> tuple[Interval, ...]:
+    """Return the |t| that an estimate has where its parentheses are a standard error, one for each way to test it.
+
+    A coefficient is tested against zero. A ratio r with standard error s is tested by log(r) / (s / r), which is the
+    delta method, by (r - 1) / s, or by log(r) / s where s is the standard error of the logarithm.
+    """
+    if parenthesis.high <= 0:
+        return ()
+    se = Interval(max(parenthesis.low, Fraction(0)), parenthesis.high)
+    if not is_ratio:
+        return (abs(estimate) / se,)
+    if estimate.high <= 0:
+        return ()
+    log = log_interval(estimate)
+    return abs(log * estimate) / se, abs(estimate - Interval(1, 1)) / se, abs(log) / se
+
+
+def log_interval(ratio: Interval) -> Interval:
+    """Return the logarithms of ratios, of which those that are not positive are left out."""
+    low = Fraction(math.log(ratio.low)) if ratio.low > 0 else -INFINITY
+    return Interval(low, Fraction(math.log(ratio.high)))
+
+
+def signs_differ(cell: Coefficient, *, is_ratio: bool = False) -> bool:
+    """Whether a coefficient, or the logarithm of a ratio, and its parentheses have opposite signs beyond rounding."""
     if cell.parenthesis is None:
         return False
     a, b = cell.parenthesis.interval, cell.estimate.interval
+    if is_ratio:
+        b = b - Interval(1, 1)
     return (a.high < 0 < b.low) or (b.high < 0 < a.low)
+
+
+MOST_CLUSTERS = 10_000
+"""Clusters beyond which the t reference is the normal distribution to all printed digits."""
+
+
+def clusters_condition(result: ReadingResult, claimed: Interval, df: DfRange) -> str:
+    """Say with how many clusters a reading agrees with the stars, where its verdict hangs on them; else blank.
+
+    Parameters
+    ----------
+    result
+        A reading with a statistic.
+    claimed
+        Band of p-values, from `p_band`.
+    df
+        Range of degrees of freedom: clusters less one, or more.
+    """
+    if result.statistic is None or df[0] == df[1]:
+        return ""
+    low, high = max(1, math.floor(df[0])), int(min(df[1], MOST_CLUSTERS))
+    statistic = result.statistic
+
+    def side(degrees: int) -> int:
+        """-1 where p is below the claimed band, 1 where it is above, else 0; p falls with the degrees of freedom."""
+        p = p_interval(statistic, (float(degrees), float(degrees)))
+        return 0 if p.intersects(claimed) else 1 if p.low > claimed.high else -1
+
+    first = bisect.bisect_left(range(low, high + 1), 0, key=lambda degrees: -side(degrees)) + low
+    last = bisect.bisect_right(range(low, high + 1), 0, key=lambda degrees: -side(degrees)) + low - 1
+    if first > last or (first == low and last == high):
+        return ""
+    if last == high:
+        return f"unless there are fewer than {first + 1} clusters"
+    if first == low:
+        return f"unless there are more than {last + 1} clusters"
+    return f"where there are {first + 1} to {last + 1} clusters"
 
 
 def best_verdict(results: tuple[ReadingResult, ...], reading: str) -> Verdict:

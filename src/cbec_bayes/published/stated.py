@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,7 @@ from cbec_bayes.runtime.labels import fault_of_group
 from cbec_bayes.runtime.toml import (
     Count,
     CsvPath,
+    Flag,
     SomeTexts,
     Table,
     Text,
@@ -28,6 +29,10 @@ from cbec_bayes.runtime.toml import (
 
 READINGS = ("se", "p", "t")
 DEFAULT_STARS = {"*": Fraction(1, 10), "**": Fraction(1, 20), "***": Fraction(1, 100)}
+STARS_WITH_PLUS = {"+": Fraction(1, 10), "*": Fraction(1, 20), "**": Fraction(1, 100), "***": Fraction(1, 1000)}
+"""Levels that are taken where a table has a plus and says nothing of its signs."""
+SCALES = ("coefficient", "ratio")
+ESTIMATORS = ("ols", "2sls", "gmm", "logit", "probit", "poisson", "ml", "marginal effect", "odds ratio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,40 @@ class Partition(Table):
 
     whole: Text | None = None
     parts: SomeTexts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnFacts:
+    """What paper.toml says of one column, or of all columns of one table; None where it says nothing.
+
+    Attributes
+    ----------
+    outcome, sample, effects
+        In the paper's words.
+    estimator
+        One of `ESTIMATORS`.
+    scale
+        ``ratio`` where estimates are tested against one, else ``coefficient``.
+    reading, stars
+        What stands in parentheses, and symbol to level.
+    clusters, clustered
+        How many clusters there are, and whether standard errors are clustered.
+    """
+
+    outcome: str | None = None
+    estimator: str | None = None
+    scale: str | None = None
+    effects: str | None = None
+    reading: str | None = None
+    stars: Mapping[str, Fraction] | None = None
+    clusters: int | None = None
+    clustered: bool | None = None
+    sample: str | None = None
+
+    def or_else(self, other: ColumnFacts) -> ColumnFacts:
+        """Return these facts, and the other's where these say nothing."""
+        chosen = {one.name: getattr(self, one.name) for one in fields(self)}
+        return ColumnFacts(**{name: getattr(other, name) if v is None else v for name, v in chosen.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +101,14 @@ class Facts:
         Columns that share out rows.
     labels
         Term to display name.
+    stars_stated, reading_stated
+        Whether paper.toml says what the stars and the parentheses are; else they are what is usual.
+    clustered
+        Whether standard errors are said to be clustered by unit; None where nothing is said.
+    integers, binary
+        Terms of whole numbers, and of zeros and ones, for the checks of means.
+    tables, columns
+        What is said of all columns of a table, by the table, and of one column, by its key.
     """
 
     title: str = ""
@@ -78,6 +125,18 @@ class Facts:
     groups: Mapping[str, str] = field(default_factory=dict)
     partitions: tuple[Partition, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    stars_stated: bool = False
+    reading_stated: bool = False
+    clustered: bool | None = None
+    integers: tuple[str, ...] = ()
+    binary: tuple[str, ...] = ()
+    tables: Mapping[str, ColumnFacts] = field(default_factory=dict)
+    columns: Mapping[str, ColumnFacts] = field(default_factory=dict)
+
+    def of_column(self, table: str, column: str) -> ColumnFacts:
+        """Return what is said of a column, and where nothing is, of its table."""
+        own = self.columns.get(f"{table}: {column}", ColumnFacts())
+        return own.or_else(self.tables.get(table, ColumnFacts()))
 
     def label(self, term: str) -> str:
         """Return the display name of a term."""
@@ -114,12 +173,42 @@ def _descending(stars: Mapping[str, Fraction]) -> dict[str, Fraction]:
     return dict(sorted(stars.items(), key=lambda item: item[1], reverse=True))
 
 
+_Stars = Annotated[
+    Mapping[str, Annotated[Fraction, PlainValidator(_level)]],
+    otherwise("a table of levels is needed"),
+    AfterValidator(_descending),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PanelFacts(Table):
     units: Count | None = None
     periods: Count | None = None
     scheme: CsvPath | None = None
     excluded: Texts = ()
+    clustered: Flag | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ColumnFile(Table):
+    """A table ``[columns."1: (2)"]`` or ``[tables."1"]``; see `ColumnFacts`."""
+
+    outcome: Text | None = None
+    estimator: Annotated[str, one_of(ESTIMATORS, "estimator")] | None = None
+    scale: Annotated[str, one_of(SCALES, "scale")] | None = None
+    effects: Text | None = None
+    reading: Annotated[str, one_of(READINGS, "reading")] | None = None
+    stars: _Stars | None = None
+    clusters: Count | None = None
+    clustered: Flag | None = None
+    sample: Text | None = None
+
+    def facts(self) -> ColumnFacts:
+        """Return what is said."""
+        return ColumnFacts(**{one.name: getattr(self, one.name) for one in fields(ColumnFacts)})
+
+
+_Columns = Annotated[Mapping[str, _ColumnFile], otherwise("a table of tables is needed")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +219,8 @@ class _Term(Table):
 @dataclass(frozen=True, slots=True)
 class _DescriptiveTable(Table):
     table: Text | None = None
+    integers: Texts = ()
+    binary: Texts = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +229,8 @@ class _PaperFile(Table):
 
     title: Text = ""
     authors: Text = ""
-    claimed_reading: Annotated[str, one_of(READINGS, "reading")] = "se"
-    stars: Annotated[
-        Mapping[str, Annotated[Fraction, PlainValidator(_level)]],
-        otherwise("a table of levels is needed"),
-        AfterValidator(_descending),
-    ] = field(default_factory=lambda: dict(DEFAULT_STARS))
+    claimed_reading: Annotated[str, one_of(READINGS, "reading")] | None = None
+    stars: _Stars | None = None
     panel: _PanelFacts = _PanelFacts()
     outcome: _Term = _Term()
     exposure: _Term = _Term()
@@ -151,6 +238,8 @@ class _PaperFile(Table):
     groups: Annotated[TextTable, AfterValidator(_groups)] = field(default_factory=dict)
     partitions: Annotated[tuple[Partition, ...], otherwise("tables [[partitions]] are needed")] = ()
     labels: TextTable = field(default_factory=dict)
+    tables: _Columns = field(default_factory=dict)
+    columns: _Columns = field(default_factory=dict)
 
 
 def read_facts(path: Path) -> Facts:
@@ -159,8 +248,8 @@ def read_facts(path: Path) -> Facts:
     return Facts(
         title=file.title,
         authors=file.authors,
-        stars=file.stars,
-        claimed_reading=file.claimed_reading,
+        stars=dict(DEFAULT_STARS) if file.stars is None else file.stars,
+        claimed_reading=file.claimed_reading or "se",
         units=file.panel.units,
         periods=file.panel.periods,
         scheme=file.panel.scheme,
@@ -171,4 +260,11 @@ def read_facts(path: Path) -> Facts:
         groups=file.groups,
         partitions=file.partitions,
         labels=file.labels,
+        stars_stated=file.stars is not None,
+        reading_stated=file.claimed_reading is not None,
+        clustered=file.panel.clustered,
+        integers=file.moments.integers,
+        binary=file.moments.binary,
+        tables={table: said.facts() for table, said in file.tables.items()},
+        columns={key: said.facts() for key, said in file.columns.items()},
     )

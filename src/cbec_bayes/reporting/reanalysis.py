@@ -23,9 +23,9 @@ MODEL_NAMES = {
 def _audit_counts(audit: Audit) -> ReportTable:
     return ReportTable(
         name="audit_counts",
-        caption="How often each check passes, fails, or is left open.",
+        caption="How often each check passes, fails, or is left open, and how often an unstated reading does not hold.",
         origin=Origin.PRINTED,
-        columns=("Check", "Pass", "Fail", "Undetermined"),
+        columns=("Check", "Pass", "Fail", "Undetermined", "Not this one"),
         rows=tuple((check, *(str(counts[verdict]) for verdict in Verdict)) for check, counts in audit.counts().items()),
     )
 
@@ -212,7 +212,7 @@ def _audit_table(analysis: Reanalysis) -> ReportTable:
         )
         for r in frame.to_dict("records")
     )
-    marks = tuple(("", "", "", "", row[4], "", "") for row in rows)
+    marks = tuple(("", "", "", "", "" if row[4] == Verdict.NOT_THIS else row[4], "", "") for row in rows)
     return ReportTable(
         name="audit",
         caption=f"All {len(rows)} findings of the audit.",

@@ -10,16 +10,30 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from cbec_bayes.published.audit.beside import check_beside
 from cbec_bayes.published.audit.constant import check_constant
 from cbec_bayes.published.audit.conventions import check_conventions
-from cbec_bayes.published.audit.finding import Context, Finding
+from cbec_bayes.published.audit.correlations import check_correlations
+from cbec_bayes.published.audit.finding import Context, Finding, Severity
 from cbec_bayes.published.audit.fit import check_fit
+from cbec_bayes.published.audit.integers import check_integers
 from cbec_bayes.published.audit.moments import check_moments
+from cbec_bayes.published.audit.repeats import check_repeats
 from cbec_bayes.published.audit.samples import check_samples
 from cbec_bayes.published.audit.stars import check_stars
+from cbec_bayes.published.audit.sums import check_sums
+from cbec_bayes.published.described import describe
 from cbec_bayes.published.facts import paper_scheme, sample_of
 from cbec_bayes.published.printed import Paper
-from cbec_bayes.published.readings import Verdict, best_verdict, coherent_readings, implied_se, p_band, read_cell
+from cbec_bayes.published.readings import (
+    JUDGED,
+    Verdict,
+    best_verdict,
+    coherent_readings,
+    implied_se,
+    p_band,
+    read_cell,
+)
 from cbec_bayes.published.stated import READINGS
 
 CHECKS: tuple[Callable[[Context], Iterable[Finding]], ...] = (
@@ -29,8 +43,15 @@ CHECKS: tuple[Callable[[Context], Iterable[Finding]], ...] = (
     check_conventions,
     check_fit,
     check_moments,
+    check_integers,
+    check_beside,
+    check_sums,
+    check_repeats,
+    check_correlations,
 )
-COLUMNS = ("table", "column", "term", "check", "verdict", "detail", "quantity", "low", "high", "origin")
+COLUMNS = ("table", "column", "term", "check", "verdict", "detail", "quantity", "low", "high", "origin", "severity")
+REPEATING = ("stars_", "implied_", "column_")
+"""Checks that say again, in other words, what the finding on a cell's stated reading says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +74,44 @@ class Audit:
     def frame(self) -> pd.DataFrame:
         """Return the findings as the table that audit.csv holds."""
         rows = [
-            (f.table, f.column, f.term, f.check, str(f.verdict), f.detail, f.quantity, *_ends(f), str(f.origin))
+            (
+                *(f.table, f.column, f.term, f.check, str(f.verdict), f.detail, f.quantity),
+                *_ends(f),
+                *(str(f.origin), str(f.severity)),
+            )
             for f in self.findings
         ]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def _repr_html_(self) -> str:
-        counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in Verdict)
+        counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in JUDGED)
         frame = self.frame()
         failed = frame.loc[frame["verdict"] == str(Verdict.FAIL), ["table", "column", "term", "check", "detail"]]
-        return f"<p>{len(frame)} findings: {counts}. Those that fail:</p>{failed.to_html(index=False)}"
+        if failed.empty:
+            return f"<p>{self.summary()}</p>"
+        return f"<p>{self.summary()} Findings: {counts}. Those that fail:</p>{failed.to_html(index=False)}"
+
+    def faults(self) -> tuple[Finding, ...]:
+        """Return what contradicts the tables or what they state, faults before doubts; each contradiction once.
+
+        Single readings, implied standard errors and sums over columns repeat what the cell's own finding says.
+        """
+        failed = [f for f in self.findings if f.verdict is Verdict.FAIL and not f.check.startswith(REPEATING)]
+        return tuple(sorted(failed, key=lambda finding: finding.severity is not Severity.FAULT))
+
+    def summary(self) -> str:
+        """Return one or two sentences on everything that was found."""
+        found = self.faults()
+        faults = sum(one.severity is Severity.FAULT for one in found)
+        left = sum(f.verdict is Verdict.UNDETERMINED and not f.check.startswith(REPEATING) for f in self.findings)
+        opened = f" {left} {'check is' if left == 1 else 'checks are'} left open." if left else ""
+        if not found:
+            return f"No fault was found: nothing that is printed contradicts what the tables state.{opened}"
+        doubts = len(found) - faults
+        counted = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((faults, "fault"), (doubts, "doubt")) if n]
+        return f"The tables contradict themselves in {len(found)} places: {' and '.join(counted)}.{opened}".replace(
+            "in 1 places", "in 1 place"
+        )
 
 
 def _ends(finding: Finding) -> tuple[float | None, float | None]:
@@ -86,7 +135,8 @@ def audit(paper: Paper, observed: Mapping[str, pd.DataFrame] | None = None) -> A
     """
     scheme = paper_scheme(paper.facts)
     samples = {key: sample_of(column, paper, scheme) for key, column in paper.columns.items()}
-    context = Context(paper, scheme, samples, observed or {})
+    described = {key: describe(column, paper.facts) for key, column in paper.columns.items()}
+    context = Context(paper=paper, scheme=scheme, samples=samples, described=described, observed=observed or {})
     return Audit(tuple(finding for check in CHECKS for finding in check(context)))
 
 
@@ -94,17 +144,22 @@ def readings_frame(paper: Paper) -> pd.DataFrame:
     """Return, per cell, which readings of its parentheses agree with its stars and what its stars imply instead.
 
     Columns: table, column, term, estimate, parenthesis, stars, df, se, p, t (verdicts), coherent, implied_se_low,
-    implied_se_high, origin.
+    implied_se_high, origin. A reading that nobody states is "not this one" where it does not agree.
     """
     scheme = paper_scheme(paper.facts)
     rows = []
     for column in paper.columns.values():
         df = sample_of(column, paper, scheme).df
+        said = describe(column, paper.facts)
         for cell in column.coefficients.values():
             if cell.parenthesis is None:
                 continue
-            results = read_cell(cell, paper.facts.stars, df)
-            implied = implied_se(cell.estimate.interval, p_band(cell.stars, paper.facts.stars), df)
+            results = read_cell(cell, said.stars, df, is_ratio=said.is_ratio)
+            verdicts = {reading: best_verdict(results, reading) for reading in READINGS}
+            for other in READINGS:
+                if other != said.reading and verdicts[other] is Verdict.FAIL:
+                    verdicts[other] = Verdict.NOT_THIS
+            implied = implied_se(cell.estimate.interval, p_band(cell.stars, said.stars), df)
             rows.append(
                 {
                     "table": cell.table,
@@ -114,7 +169,7 @@ def readings_frame(paper: Paper) -> pd.DataFrame:
                     "parenthesis": cell.parenthesis.text,
                     "stars": cell.stars,
                     "df": df[0] if df[0] == df[1] else None,
-                    **{reading: str(best_verdict(results, reading)) for reading in READINGS},
+                    **{reading: str(verdict) for reading, verdict in verdicts.items()},
                     "coherent": " ".join(coherent_readings(results)) or "none",
                     "implied_se_low": implied.ends[0],
                     "implied_se_high": implied.ends[1],

@@ -49,6 +49,7 @@ def _finding(
             interval=interval,
             quantity="constant expected",
             detail=detail,
+            doubt=True,  # another normalisation of the effects may explain it
         )
 
     slopes = {term: cell for term, cell in column.coefficients.items() if cell is not constant}

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from cbec_bayes.panel.regions import load_scheme
 from cbec_bayes.published.audit.finding import Context, Finding
+from cbec_bayes.published.facts import Sample
 from cbec_bayes.published.intervals import Interval
+from cbec_bayes.published.printed import TableColumn
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.stated import Partition
 
@@ -26,11 +28,20 @@ def check_samples(context: Context) -> Iterator[Finding]:
                 units=sample.units,
                 periods=sample.periods,
                 group=sample.group,
+                is_balanced=_panel_is_balanced(context),
             )
+            yield from _clusters(column, sample)
     for row in context.paper.full_sample.values():
         if row.n_obs is not None:
             n_obs = int(row.n_obs.value)
-            yield _balance(table=row.table, term=row.term, n_obs=n_obs, units=facts.units, periods=facts.periods)
+            yield _balance(
+                table=row.table,
+                term=row.term,
+                n_obs=n_obs,
+                units=facts.units,
+                periods=facts.periods,
+                is_balanced=_panel_is_balanced(context),
+            )
     for partition in facts.partitions:
         yield from _partition(context, partition)
 
@@ -44,6 +55,7 @@ def _balance(
     units: int | None,
     periods: int | None,
     group: str | None = None,
+    is_balanced: bool = False,
 ) -> Finding:
     if units is None or periods is None:
         missing = "units" if units is None else "periods"
@@ -68,9 +80,13 @@ def _balance(
             f"{n_obs} observations, more than {units} units{where} × {periods} periods = {full}.",
         )
     else:
-        short = full - n_obs
-        verdict = Verdict.FAIL
-        detail = f"{n_obs} observations where {units} units{where} × {periods} periods make {full}: {short} short."
+        detail = (
+            f"{n_obs} observations where {units} units{where} × {periods} periods make {full}: {full - n_obs} short"
+        )
+        if group is not None and is_balanced:  # all rows of the panel are there, and so are those of a group
+            verdict, detail = Verdict.FAIL, detail + "."
+        else:
+            verdict, detail = Verdict.UNDETERMINED, f"{detail}, {_explained(n_obs, units, periods)}."
     return Finding(
         table=table,
         column=column,
@@ -79,6 +95,50 @@ def _balance(
         verdict=verdict,
         interval=Interval(full, full),
         quantity="observations expected",
+        detail=detail,
+    )
+
+
+def _panel_is_balanced(context: Context) -> bool:
+    """Whether a column or a descriptive row of the whole panel has every unit in every period."""
+    facts = context.paper.facts
+    if facts.units is None or facts.periods is None:
+        return False
+    counts = [s.n_obs for s in context.samples.values() if s.group is None]
+    counts += [int(row.n_obs.value) for row in context.paper.full_sample.values() if row.n_obs is not None]
+    return facts.units * facts.periods in counts
+
+
+def _explained(n_obs: int, units: int, periods: int) -> str:
+    """Say what would explain rows that are missing."""
+    lost = periods - n_obs // units if n_obs % units == 0 else 0
+    if 0 < lost < periods:
+        return f"as a lag or a difference of {lost} period{'s' if lost > 1 else ''} would explain"
+    return "as an unbalanced panel or missing values would explain"
+
+
+def _clusters(column: TableColumn, sample: Sample) -> Iterator[Finding]:
+    """Clusters are sets of rows, and most often of units."""
+    clusters = column.numbers.get("clusters")
+    if clusters is None or sample.n_obs is None:
+        return
+    count, verdict = int(clusters.value), Verdict.PASS
+    detail = f"{count} clusters of {sample.n_obs} observations are possible."
+    if count > sample.n_obs:
+        verdict, detail = Verdict.FAIL, f"There are {count} clusters, more than {sample.n_obs} observations."
+    elif sample.units is not None and count > sample.units:
+        verdict = Verdict.UNDETERMINED
+        detail = (
+            f"There are {count} clusters, more than {sample.units} units: they are not the units, nor sets of them."
+        )
+    yield Finding(
+        table=column.table,
+        column=column.name,
+        term="",
+        check="clusters",
+        verdict=verdict,
+        interval=Interval(count, count),
+        quantity="clusters",
         detail=detail,
     )
 

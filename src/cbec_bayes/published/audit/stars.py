@@ -1,21 +1,28 @@
-"""Do the stars agree with the coefficient and its parentheses, under each thing the parentheses could be?"""
+"""Do the stars agree with the coefficient and its parentheses, as what these are stated to be?
+
+Other readings of the parentheses are tried too, so that a reader sees which would agree; none of them is a failure.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from cbec_bayes.published.audit.alternatives import Judged, explained
 from cbec_bayes.published.audit.finding import Context, Finding, p_span, span
 from cbec_bayes.published.facts import Sample
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.published.printed import Coefficient, TableColumn
+from cbec_bayes.published.printed import Coefficient
 from cbec_bayes.published.readings import (
     ReadingResult,
     Verdict,
     best_verdict,
+    clusters_condition,
     coherent_readings,
     implied_se,
     judge,
+    log_interval,
     p_band,
     read_cell,
     signs_differ,
@@ -30,55 +37,137 @@ _ENDINGS = {
 }
 
 
-def check_stars(context: Context) -> Iterator[Finding]:
-    """Per cell: each reading, the single reading that would make it coherent, and the standard error implied instead.
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A coefficient with parentheses, every reading of them, and what is known of its column.
 
-    Per column: whether one reading makes all its cells coherent.
+    Attributes
+    ----------
+    printed, judged, results
+        The coefficient, its column, and each reading.
+    explanation
+        What would explain a contradiction; blank where nothing usual would.
     """
-    for key, column in context.paper.columns.items():
-        sample = context.samples[key]
-        cells = [cell for cell in column.coefficients.values() if cell.parenthesis is not None]
-        readings = {cell.term: read_cell(cell, context.paper.facts.stars, sample.df) for cell in cells}
-        for cell in cells:
-            yield from _cell_findings(context, cell, readings[cell.term], sample)
-        if len(cells) > 1:
-            yield _column_finding(context, column, readings)
 
+    printed: Coefficient
+    judged: Judged
+    results: tuple[ReadingResult, ...]
+    explanation: str
 
-def _cell_findings(
-    context: Context, cell: Coefficient, results: tuple[ReadingResult, ...], sample: Sample
-) -> Iterator[Finding]:
-    levels, claimed = context.paper.facts.stars, context.paper.facts.claimed_reading
-    for result in results:
-        check = f"stars_{result.reading}" + (f"_{result.reference}" if result.reference else "")
-        yield Finding(
-            table=cell.table,
-            column=cell.column,
-            term=cell.term,
+    @property
+    def claimed(self) -> str:
+        """What the parentheses are stated to be."""
+        return self.judged.described.reading
+
+    @property
+    def band(self) -> Interval:
+        """The p-values that the stars claim."""
+        return p_band(self.printed.stars, self.judged.described.stars)
+
+    @property
+    def stars(self) -> str:
+        """The stars in words."""
+        return stars_word(self.printed.stars, self.judged.described.stars)
+
+    @property
+    def sample(self) -> Sample:
+        """The sample behind the column."""
+        return self.judged.sample
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the stated reading."""
+        found = best_verdict(self.results, self.claimed)
+        return Verdict.UNDETERMINED if found is Verdict.FAIL and self.explanation else found
+
+    @property
+    def is_doubt(self) -> bool:
+        """Whether one star more or less would do."""
+        levels = self.judged.described.stars
+        order = ["", *levels]
+        at = order.index(self.printed.stars)
+        beside = [p_band(order[k], levels) for k in (at - 1, at + 1) if 0 <= k < len(order)]
+        own = [result.p for result in self.results if result.reading == self.claimed and result.p is not None]
+        signed = self.claimed == "t" and signs_differ(self.printed, is_ratio=self.judged.described.is_ratio)
+        return not signed and any(p.intersects(band) for p in own for band in beside)
+
+    def finding(
+        self, check: str, verdict: Verdict, interval: Interval | None, quantity: str, *, detail: str
+    ) -> Finding:
+        """Return a finding on this cell."""
+        return Finding(
+            table=self.printed.table,
+            column=self.printed.column,
+            term=self.printed.term,
             check=check,
-            verdict=result.verdict,
-            interval=result.p,
-            quantity="p-value",
-            detail=_reading_sentence(cell, result, sample, stars_word(cell.stars, levels)),
+            verdict=verdict,
+            interval=interval,
+            quantity=quantity,
+            detail=detail,
+            doubt=verdict is Verdict.FAIL and self.is_doubt,
         )
-    yield _single_reading(cell, results, claimed)
-    if best_verdict(results, claimed) is not Verdict.PASS:
-        yield _implied_se(context, cell, sample)
 
 
-def _reading_sentence(cell: Coefficient, result: ReadingResult, sample: Sample, stars: str) -> str:
-    printed = cell.parenthesis
+def check_stars(context: Context) -> Iterator[Finding]:
+    """Per cell: each reading, the stated one, and the standard error that the stars imply where that one does not hold.
+
+    Per column: whether the stated reading holds in all its cells.
+    """
+    columns = [
+        Judged(column, context.described[key], context.samples[key]) for key, column in context.paper.columns.items()
+    ]
+    tables = dict.fromkeys(one.column.table for one in columns)
+    explanations: dict[str, str] = {}
+    for table in tables:
+        explanations |= explained([one for one in columns if one.column.table == table])
+    for one in columns:
+        said = one.described
+        cells = [
+            _Cell(
+                cell,
+                one,
+                read_cell(cell, said.stars, one.sample.df, is_ratio=said.is_ratio),
+                explanations.get(one.column.key, ""),
+            )
+            for cell in one.cells
+        ]
+        for cell in cells:
+            yield from _cell_findings(cell)
+        if len(cells) > 1:
+            yield _column_finding(context, one, cells)
+
+
+def _cell_findings(cell: _Cell) -> Iterator[Finding]:
+    fails = cell.verdict is Verdict.FAIL
+    for result in cell.results:
+        check = f"stars_{result.reading}" + (f"_{result.reference}" if result.reference else "")
+        verdict = result.verdict
+        if verdict is Verdict.FAIL and not (fails and result.reading == cell.claimed):
+            verdict = Verdict.NOT_THIS
+        yield cell.finding(check, verdict, result.p, "p-value", detail=_reading_sentence(cell, result))
+    yield _stated_reading(cell)
+    if cell.verdict is not Verdict.PASS:
+        yield _implied_se(cell)
+
+
+def _reading_sentence(cell: _Cell, result: ReadingResult) -> str:
+    printed, estimate = cell.printed.parenthesis, cell.printed.estimate
     name = READING_NAMES[result.reading]
     if result.p is None:
         return f"({printed}) cannot be {name}."
+    ending = _ENDINGS[result.verdict]
     if result.reading == "p":
-        return f"Read as {name}, ({printed}) is set against {stars}: {_ENDINGS[result.verdict]}."
-    reference = _reference(result.reference, sample)
-    if result.reading == "t" and result.verdict is Verdict.FAIL and signs_differ(cell):
-        return f"Read as {name}, ({printed}) has another sign than {cell.estimate}."
+        return f"Read as {name}, ({printed}) is set against {cell.stars}: {ending}."
+    ratio = cell.judged.described.is_ratio
+    if result.reading == "t" and result.verdict is Verdict.FAIL and signs_differ(cell.printed, is_ratio=ratio):
+        return f"Read as {name}, ({printed}) has another sign than {'the logarithm of ' if ratio else ''}{estimate}."
+    if result.reference == "t" and result.verdict is Verdict.UNDETERMINED:
+        condition = clusters_condition(result, cell.band, cell.sample.df)
+        ending = f"they agree {condition}" if condition else ending
+    against = " (a ratio, tested against one)" if ratio else ""
     return (
-        f"Read as {name}, ({printed}) beside {cell.estimate} gives {p_span(result.p)} ({reference}), "
-        f"against {stars}: {_ENDINGS[result.verdict]}."
+        f"Read as {name}, ({printed}) beside {estimate}{against} gives {p_span(result.p)} "
+        f"({_reference(result.reference, cell.sample)}), against {cell.stars}: {ending}."
     )
 
 
@@ -86,72 +175,80 @@ def _reference(reference: str | None, sample: Sample) -> str:
     if reference == "normal":
         return "normal"
     low, high = sample.df
-    return f"t with {low:g} degrees of freedom" if low == high else "t, degrees of freedom unknown"
+    if low == high:
+        return f"t with {low:g} degrees of freedom"
+    if low <= 1 and math.isinf(high):
+        return "t, degrees of freedom unknown"
+    return (
+        f"t with {low:g} degrees of freedom or more"
+        if math.isinf(high)
+        else f"t, {low:g} to {high:g} degrees of freedom"
+    )
 
 
-def _single_reading(cell: Coefficient, results: tuple[ReadingResult, ...], claimed: str) -> Finding:
-    coherent = coherent_readings(results)
-    verdict = best_verdict(results, claimed)
-    others = [READING_NAMES[reading] for reading in coherent if reading != claimed]
-    if verdict is Verdict.PASS:
+def _condition(cell: _Cell) -> str:
+    """Return with how many clusters the stated reading agrees, where it hangs on them."""
+    for result in cell.results:
+        if result.reading == cell.claimed and result.reference == "t":
+            return clusters_condition(result, cell.band, cell.sample.df)
+    return ""
+
+
+def _stated_reading(cell: _Cell) -> Finding:
+    printed, claimed = cell.printed, cell.claimed
+    others = [READING_NAMES[reading] for reading in coherent_readings(cell.results) if reading != claimed]
+    found = best_verdict(cell.results, claimed)
+    condition = _condition(cell)
+    if found is Verdict.PASS:
         detail = f"The stated reading, {READING_NAMES[claimed]}, agrees with the stars"
+        detail += f" {condition}" if condition else ""
         detail += f"; so would {' or '.join(others)}." if others else "; no other reading does."
-    elif verdict is Verdict.UNDETERMINED:
-        detail = f"Rounding leaves open whether ({cell.parenthesis}) can be {READING_NAMES[claimed]}."
+    elif found is Verdict.UNDETERMINED and condition:
+        detail = f"The stated reading, {READING_NAMES[claimed]}, agrees with the stars {condition}."
+    elif found is Verdict.UNDETERMINED:
+        detail = f"Rounding leaves open whether ({printed.parenthesis}) can be {READING_NAMES[claimed]}."
     elif not others:
-        detail = f"No reading of ({cell.parenthesis}) agrees with {cell.estimate}{cell.stars}."
+        detail = f"No reading of ({printed.parenthesis}) agrees with {printed.estimate}{printed.stars}."
     else:
         only = "Only" if len(others) == 1 else "Either of"
         detail = (
-            f"({cell.parenthesis}) cannot be {READING_NAMES[claimed]}, as stated, beside {cell.estimate}{cell.stars}. "
-            f"{only} {' or '.join(others)} would agree."
+            f"({printed.parenthesis}) cannot be {READING_NAMES[claimed]}, as stated, beside "
+            f"{printed.estimate}{printed.stars}. {only} {' or '.join(others)} would agree."
         )
-    p = next(result.p for result in results if result.reading == claimed and result.verdict is verdict)
-    return Finding(
-        table=cell.table,
-        column=cell.column,
-        term=cell.term,
-        check="reading",
-        verdict=verdict,
-        interval=p,
-        quantity="p-value",
-        detail=detail,
-    )
+    if found is Verdict.FAIL and cell.explanation:
+        detail = f"Under the usual levels, {detail[0].lower()}{detail[1:]} {cell.explanation}"
+    p = next(result.p for result in cell.results if result.reading == claimed and result.verdict is found)
+    return cell.finding("reading", cell.verdict, p, "p-value", detail=detail)
 
 
-def _implied_se(context: Context, cell: Coefficient, sample: Sample) -> Finding:
-    claimed = p_band(cell.stars, context.paper.facts.stars)
-    interval = implied_se(cell.estimate.interval, claimed, sample.df)
-    printed = cell.parenthesis
-    is_se = context.paper.facts.claimed_reading == "se"
-    verdict = judge(printed.interval, interval) if printed is not None and is_se else Verdict.UNDETERMINED
+def _implied_se(cell: _Cell) -> Finding:
+    ratio = cell.judged.described.is_ratio
+    estimate = cell.printed.estimate.interval
+    if ratio and estimate.low > 0:
+        estimate = log_interval(estimate) * estimate  # by the delta method
+    interval = implied_se(estimate, cell.band, cell.sample.df)
+    printed = cell.printed.parenthesis
+    judged = printed is not None and cell.claimed == "se" and cell.verdict is Verdict.FAIL
+    verdict = judge(printed.interval, interval) if judged and printed is not None else Verdict.UNDETERMINED
     low, high = interval.ends
     size = f"of at most {high:.3g}" if low == 0 and math.isfinite(high) else f"of {span(interval)}"
     detail = (
-        f"{stars_word(cell.stars, context.paper.facts.stars).capitalize()} beside {cell.estimate} imply a standard "
-        f"error {size} ({_reference('t', sample)}); printed is ({printed})."
+        f"{cell.stars.capitalize()} beside {cell.printed.estimate} imply a standard error {size} "
+        f"({_reference('t', cell.sample)}); printed is ({printed})."
     )
-    return Finding(
-        table=cell.table,
-        column=cell.column,
-        term=cell.term,
-        check="implied_se",
-        verdict=verdict,
-        interval=interval,
-        quantity="standard error",
-        detail=detail,
-    )
+    return cell.finding("implied_se", verdict, interval, "standard error", detail=detail)
 
 
-def _column_finding(context: Context, column: TableColumn, readings: dict[str, tuple[ReadingResult, ...]]) -> Finding:
-    claimed = context.paper.facts.claimed_reading
+def _column_finding(context: Context, one: Judged, cells: list[_Cell]) -> Finding:
+    claimed = one.described.reading
     per_reading = {
-        reading: [term for term, results in readings.items() if best_verdict(results, reading) is Verdict.FAIL]
+        reading: [cell.printed.term for cell in cells if best_verdict(cell.results, reading) is Verdict.FAIL]
         for reading in READING_NAMES
     }
     fitting = [reading for reading, against in per_reading.items() if not against]
     against = per_reading[claimed]
-    n = len(readings)
+    explanation = cells[0].explanation if against else ""
+    n = len(cells)
     label = context.paper.facts.label
     if not against:
         detail = f"All {n} cells of the column can be read as {READING_NAMES[claimed]}, as stated."
@@ -162,13 +259,17 @@ def _column_finding(context: Context, column: TableColumn, readings: dict[str, t
             detail += f"the column is coherent if all are {' or '.join(READING_NAMES[r] for r in fitting)}."
         else:
             detail += "no single reading makes the whole column coherent."
+        detail += f" {explanation}" if explanation else ""
+    failing = [cell for cell in cells if cell.printed.term in against]
+    verdict = Verdict.PASS if not against else Verdict.UNDETERMINED if explanation else Verdict.FAIL
     return Finding(
-        table=column.table,
-        column=column.name,
+        table=one.column.table,
+        column=one.column.name,
         term="",
         check="column_reading",
-        verdict=Verdict.FAIL if against else Verdict.PASS,
+        verdict=verdict,
         interval=Interval(len(against), len(against)),
         quantity="cells that contradict the stated reading",
         detail=detail,
+        doubt=all(cell.is_doubt for cell in failing),
     )

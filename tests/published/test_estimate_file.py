@@ -1,0 +1,109 @@
+"""Files of estimates as people have them: every form that a printed number, a column's name or an uncertainty takes."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from scipy import stats
+
+from cbec_bayes.jobs.published import pool_file
+from cbec_bayes.published.estimate_file import read_estimates
+from cbec_bayes.published.estimates import under_reading
+from cbec_bayes.runtime.errors import InputError
+
+Z = stats.norm.ppf(0.975)
+FORMS = {
+    "figure dash": ("label,estimate,se\nA,‒0.2,0.1\nB,0.3,0.1\n", [-0.2, 0.3], [0.1, 0.1], ["", ""]),
+    "space behind the minus": ("label,estimate,se\nA,− 0.2,0.1\nB,0.3,0.1\n", [-0.2, 0.3], [0.1, 0.1], ["", ""]),
+    "stars attached": ("label,estimate,se\nA,0.2**,(0.1)\nB,0.3,(0.1)\n", [0.2, 0.3], [0.1, 0.1], ["**", ""]),
+    "asterisk operators": (
+        "label,estimate,se,stars\nA,0.2,0.1,∗∗\nB,0.3,0.1,∗∗∗\n",
+        [0.2, 0.3],
+        [0.1, 0.1],
+        ["**", "***"],
+    ),
+    "interval": (
+        "label,estimate,ci_low,ci_high\nA,0.2,0.0,0.4\nB,0.3,0.1,0.5\n",
+        [0.2, 0.3],
+        [0.2 / Z, 0.2 / Z],
+        ["", ""],
+    ),
+    "t statistic": ("label,estimate,t\nA,0.2,2\nB,0.3,3\n", [0.2, 0.3], [0.1, 0.1], ["", ""]),
+    "p-value": ("label,estimate,p\nA,0.2,0.05\nB,0.3,0.01\n", [0.2, 0.3], [0.2 / Z, 0.3 / 2.5758293], ["", ""]),
+    "usual names": ("study,coef,std_error\nA,0.2,0.1\nB,0.3,0.1\n", [0.2, 0.3], [0.1, 0.1], ["", ""]),
+    "names of metafor": ("study,yi,vi\nA,0.2,0.01\nB,0.3,0.04\n", [0.2, 0.3], [0.1, 0.2], ["", ""]),
+    "names of broom": ("Study;Estimate;Std.Error\nA;0.2;0.1\nB;0.3;0.1\n", [0.2, 0.3], [0.1, 0.1], ["", ""]),
+    "decimal commas": (
+        'label,estimate,se\nA,"0,512","0,212"\nB,"0,300","0,100"\n',
+        [0.512, 0.3],
+        [0.212, 0.1],
+        ["", ""],
+    ),
+    "semicolons and commas": ("label;estimate;se\nA;0,5;0,2\nB;-1,3;0,1\n", [0.5, -1.3], [0.2, 0.1], ["", ""]),
+    "a missing estimate": (
+        "label\testimate\tse\nA\tNA\tNA\nB\t5.87e−06\t1e-6\n",
+        [math.nan, 5.87e-6],
+        [math.inf, 1e-6],
+        ["", ""],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_of_files(tmp_path, name):
+    text, estimates, errors, stars = FORMS[name]
+    (tmp_path / "f.csv").write_text(text, encoding="utf-8")
+    printed = read_estimates(tmp_path / "f.csv")
+    read = under_reading(printed, "as_printed")
+    assert printed.labels == ("A", "B")
+    assert list(read.values) == pytest.approx(estimates, rel=1e-7, nan_ok=True)
+    assert list(read.typical) == pytest.approx(errors, rel=1e-7)
+    assert [row.stars for row in printed.rows] == stars
+
+
+REFUSED = {
+    "two readings of a comma": ('label,estimate,se\nA,"0,5",0.2\n', "'0.2' has a point and '0,5' a decimal comma"),
+    "two estimates": ("label,coef,yi,se\nA,1,1,1\n", "'coef' and 'yi' could both be the estimate"),
+    "no uncertainty": ("label,estimate\nA,1\n", "expected is a standard error"),
+    "half an interval": ("label,estimate,lower\nA,1,0\n", "has no other end"),
+    "an interval of a ratio": ("label,estimate,lower,upper\nA,1.5,1.1,2.9\n", "is not the middle of 1.1 to 2.9"),
+    "a t of another sign": ("label,estimate,t\nA,1.5,-2\n", "-2 has another sign than 1.5"),
+    "a p-value above one": ("label,estimate,p\nA,1.5,1.2\n", "1.2 is no p-value"),
+    "stars on a standard error": ("label,estimate,se\nA,1.5,1.2*\n", "'1.2*' is not a number"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_ambiguous_is_refused(tmp_path, name):
+    text, message = REFUSED[name]
+    (tmp_path / "f.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_estimates(tmp_path / "f.csv")
+    assert message in str(caught.value)
+
+
+def test_a_comma_that_may_group_thousands_gets_a_note(tmp_path):
+    (tmp_path / "f.csv").write_text('label,estimate,se\nA,"1,234",300\nB,900,"2,000"\n', encoding="utf-8")
+    printed = read_estimates(tmp_path / "f.csv")
+    assert [float(row.estimate) for row in printed.rows if row.estimate] == [1234, 900]
+    assert printed.notes == ("The comma of '1,234' is read as one of thousands; nothing in the column says otherwise.",)
+
+
+def test_intervals_of_another_level_and_degrees_of_freedom(tmp_path):
+    (tmp_path / "f.csv").write_text(
+        "label,estimate,lower,upper,df\nA,0.2,0.0,0.4,5\nB,0.2,0.0,0.4,\n", encoding="utf-8"
+    )
+    read = under_reading(read_estimates(tmp_path / "f.csv", ci_prob=0.9), "as_printed")
+    assert list(read.typical) == pytest.approx([0.2 / stats.t.ppf(0.95, 5), 0.2 / stats.norm.ppf(0.95)], rel=1e-9)
+
+
+def test_degrees_of_freedom_are_said_to_be_ignored(tmp_path):
+    rows = "label,estimate,se{}\nA,0.50,0.18{}\nB,0.30,0.10{}\nC,0.20,0.04{}\n"
+    (tmp_path / "df2.csv").write_text(rows.format(",df", *[",2"] * 3), encoding="utf-8")
+    (tmp_path / "df0.csv").write_text(rows.format(*[""] * 4), encoding="utf-8")
+    found = {name: pool_file(tmp_path / f"{name}.csv", model="published_half_normal") for name in ("df0", "df2")}
+    said = "The column of degrees of freedom is ignored by the pooling"
+    assert [any(note.startswith(said) for note in found[name].notes) for name in ("df0", "df2")] == [False, True]
+    assert json.dumps(found["df0"].effects.to_dict()) == json.dumps(found["df2"].effects.to_dict())
