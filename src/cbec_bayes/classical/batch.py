@@ -74,7 +74,7 @@ class PreparedRegression:
     solve
         (X'X)^-1 X' of `within`, shape (k, m).
     means
-        Means of the identified regressors, shape (k,).
+        Means of the identified regressors, weighted where rows have weights, shape (k,).
     factor, df
         Small-sample factor and degrees of freedom of the convention.
     """
@@ -110,13 +110,13 @@ class PreparedRegression:
         for start in range(0, n_outcomes, step):
             block = slice(start, start + step)
             y = np.ascontiguousarray(outcomes[block][:, self.rows].T)
-            mean = y.mean(axis=0)
+            mean = np.average(y, axis=0, weights=self.effects.weight)
             left = self.effects.within(y)
             slopes = self.solve @ left
             tss_within = np.einsum("ms,ms->s", left, left)
             left -= self.within @ slopes
             rss = np.einsum("ms,ms->s", left, left)
-            y -= mean
+            y = self.effects.root[:, None] * (y - mean)
             by_cluster = (scores @ left).reshape(k, self.effects.n_units, -1)
             estimate[block, at] = slopes.T
             se[block, at] = np.sqrt(self.factor * np.einsum("kgs,kgs->sk", by_cluster, by_cluster))
@@ -172,7 +172,7 @@ def prepare(
         effects=used.effects,
         within=x,
         solve=np.linalg.solve(r, q.T),
-        means=used.x[:, list(kept)].mean(axis=0),
+        means=np.average(used.x[:, list(kept)], axis=0, weights=used.weight),
         factor=ssc.factor(n_obs, len(kept), n_units, rank),
         df=ssc.degrees(n_obs, len(kept), n_units, rank),
     )

@@ -304,17 +304,18 @@ def prepare_few(
     CR2: Bell and McCaffrey (2002), "Bias reduction in standard errors for linear regression with multi-stage samples",
     Survey Methodology 28; Pustejovsky and Tipton (2018), "Small-sample methods for cluster-robust variance estimation
     and hypothesis testing in fixed effects models", Journal of Business & Economic Statistics 36. The working model is
-    the identity, (I - H_gg)^(-1/2) the symmetric pseudo-inverse. Unit means are taken out and period dummies stay
-    among the regressors: units are the clusters, and effects nested in the clusters change nothing (their section 3),
-    while H must have the period effects. CRV3: MacKinnon, Nielsen and Webb (2023); see `few_clusters`.
+    the identity on rows times the roots of their weights, that is to say errors of variance sigma^2 / w, and
+    (I - H_gg)^(-1/2) the symmetric pseudo-inverse. Unit means are taken out and period dummies stay among the
+    regressors: units are the clusters, and effects nested in the clusters change nothing (their section 3), while H
+    must have the period effects. CRV3: MacKinnon, Nielsen and Webb (2023); see `few_clusters`.
     """
     regression = prepare(design, terms, group=group, ssc=ssc)
-    x, unit, time = regression.within, regression.effects.unit, regression.effects.time
+    x, unit = regression.within, regression.effects.unit
     raw = (design if terms is None else design.keeping(terms)).x[regression.rows][:, list(regression.kept)]
-    periods = period_columns(unit, time)
+    periods = period_columns(regression.effects)
     basis = span(x, periods)
     reduced, df = bias_reduced(regression.solve, basis, unit)
-    size = np.linalg.norm(off_units(unit, raw - raw.mean(axis=0)), axis=0)
+    size = np.linalg.norm(off_units(regression.effects, raw - raw.mean(axis=0)), axis=0)
     return PreparedFew(regression, basis, _jackknife(x, periods, unit, size), reduced, df)
 
 

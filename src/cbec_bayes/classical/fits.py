@@ -51,7 +51,8 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     estimate, root, residuals
         Shapes (k,), (k, m) and (n,). The CRV1 variance is root times its transpose, so that the variance of any sum of
         slopes is a square; it carries no small-sample factor: conventions differ in nothing else, and pyfixest counts
-        the effects of a panel that falls into unconnected pieces as if it did not.
+        the effects of a panel that falls into unconnected pieces as if it did not. Where rows have weights each
+        residual is multiplied by the square root of its row's.
 
     Notes
     -----
@@ -63,7 +64,7 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     from pyfixest.demeaners import MapDemeaner
 
     columns = np.column_stack([design.y, design.x[:, list(kept)]])
-    columns = columns - columns.mean(axis=0)
+    columns = columns - np.average(columns, axis=0, weights=design.weight)
     within = design.effects.within(columns)
     scale = np.sqrt((within**2).mean(axis=0))
     scale[0] = scale[0] or 1.0  # an outcome that the effects explain wholly
@@ -73,6 +74,9 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     names = [f"x{k}" for k in kept]
     frame = pd.DataFrame(columns, columns=["y", *names])
     frame["unit"], frame["time"] = design.effects.unit, design.effects.time
+    weighted = {} if design.weight is None else {"weights": "weight", "weights_type": "aweights"}
+    if weighted:
+        frame["weight"] = design.weight
     # With two clusters the variance is nothing but rounding, and may be none at all.
     with quiet(), np.errstate(divide="ignore", invalid="ignore"):
         fit = pf.feols(
@@ -81,6 +85,7 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
             vcov={"CRV1": "unit"},
             ssc=NO_FACTORS,
             fixef_rm="none",
+            **weighted,
             collin_tol=1e-14,  # collinear regressors were left out before, by a tolerance of our own
             demeaner=MapDemeaner(fixef_tol=_TOLERANCE, fixef_maxiter=_MAX_ITERATIONS),
         )

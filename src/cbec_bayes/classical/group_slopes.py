@@ -227,14 +227,14 @@ def _residual(prepared: PreparedRegression, design: Design) -> tuple[Array, bool
     left = prepared.effects.within(y)
     slopes = prepared.solve @ left
     residual = left - prepared.within.dot(slopes)
-    return residual, is_rounding(residual, y, slopes, np.zeros(len(slopes)))
+    return residual, is_rounding(residual / prepared.effects.root, y, slopes, np.zeros(len(slopes)))
 
 
 def _block(prepared: PreparedRegression, design: Design, residual: Array) -> SlopeBlock:
     """Return all slopes of a regression as a block, those of controls too."""
     unit, basis, reduced = prepared.effects.unit, None, None
     if prepared.effects.n_units <= MOST_CLUSTERS and len(design.units) <= MOST_CLUSTERS:
-        basis = span(prepared.within, period_columns(unit, prepared.effects.time))
+        basis = span(prepared.within, period_columns(prepared.effects))
         reduced = bias_reduced(prepared.solve, basis, unit)[0]
     first = np.unique(unit, return_index=True)[1]
     return SlopeBlock(

@@ -40,7 +40,8 @@ class Regression:
     n_obs, n_units, n_times
         n, N (the clusters) and T.
     r2, r2_adjusted
-        1 - RSS / TSS with TSS about the mean of y, effects included; adjusted by (n - 1) / residual degrees.
+        1 - RSS / TSS with TSS about the mean of y, effects included; adjusted by (n - 1) / residual degrees. Where rows
+        have weights all means and sums of squares are weighted.
     r2_within, r2_within_adjusted
         The same about what the effects leave of y; adjusted by (n - rank of the effects) / residual degrees.
     rss
@@ -239,10 +240,10 @@ def twfe(
     estimate[at] = slopes
     rounding = np.zeros(len(at)) if used.rounding_norms is None else used.rounding_norms[at]
     within = used.effects.within(used.y)
-    exact = is_rounding(residual, used.y, slopes, rounding)
+    exact = is_rounding(residual / used.root, used.y, slopes, rounding)
     if exact:  # what is left has the size of rounding, and so would standard errors
         root = np.full_like(root, np.nan)
-        if is_rounding(within, used.y, slopes[:0], rounding[:0]):  # and so would slopes
+        if is_rounding(within / used.root, used.y, slopes[:0], rounding[:0]):  # and so would slopes
             estimate[at] = slopes = np.zeros_like(slopes)
     if len(used.units) == 2:  # two clusters' scores add up to nothing each: what is left is rounding, no variance
         root = np.full_like(root, np.nan)
@@ -250,12 +251,12 @@ def twfe(
     vcov[np.ix_(at, at)] = root @ root.T
     se[at] = np.linalg.norm(root, axis=1)
     rss = float(residual @ residual)
-    tss = float(((used.y - used.y.mean()) ** 2).sum())
+    mean, *means = np.average(np.column_stack([used.y, used.x[:, at]]), axis=0, weights=used.weight)
+    tss = float((used.scaled(used.y - mean) ** 2).sum())
     tss_within = float(within @ within)
     # Shares of what does not vary are not defined.
     share = rss / tss if tss > 0 else math.nan
     share_within = rss / tss_within if tss_within > 0 and slopes.any() else math.nan
-    means = used.x[:, at].mean(axis=0)
     return Regression(
         outcome=used.outcome,
         terms=used.terms,
@@ -263,7 +264,7 @@ def twfe(
         se=se,
         vcov=vcov,
         df=ssc.degrees(used.n_obs, len(kept), len(used.units), rank),
-        constant=float(used.y.mean() - means @ estimate[at]),
+        constant=float(mean - means @ estimate[at]),
         # Residuals add up to nothing in each unit, so that mean(y) adds no term of its own to the clustered variance.
         constant_se=float(np.linalg.norm(means @ root)),
         n_obs=used.n_obs,

@@ -49,7 +49,7 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     Raises
     ------
     InputError
-        There is one unit only, or no regressor is identified.
+        There is one unit only, or no regressor is identified; a difference of rows that have weights has none itself.
 
     Notes
     -----
@@ -58,10 +58,12 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     """
     if len(design.units) < 2:
         raise InputError(f"clustered standard errors need two units or more; there is one, {design.units[0]}")
+    if transformation == "differences":
+        _require_differences(design)
     n_terms = len(design.terms)
     n_periods = design.effects.n_times
     periods = (design.effects.time[:, None] == np.arange(n_periods)).astype(float)
-    rows = np.column_stack([design.y, periods, design.x])
+    rows = np.column_stack([design.y, periods, design.x])  # raw: what is left of them has weights
     unit, left = (
         _differences(design, rows)
         if transformation == "differences"
@@ -120,12 +122,13 @@ def clustered(x: Array, y: Array, cluster: Codes) -> tuple[Array, Array]:
 
 
 def _less_trends(design: Design, rows: Array, order: int) -> tuple[Codes, Array]:
-    """Return units and what unit means, or means and trends, leave of rows."""
-    when, left = design.elapsed, rows.copy()
+    """Return units and what unit means, or means and trends, leave of rows times the roots of their weights."""
+    when, root, left = design.elapsed, design.root, design.scaled(rows).copy()
     for u in range(len(design.units)):
         at = np.flatnonzero(design.unit == u)
-        basis = np.ones((len(at), 1)) if order == 0 or len(at) == 1 else np.vander(when[at] - when[at].mean(), 2)
-        q = np.linalg.qr(basis)[0]
+        single = order == 0 or not np.ptp(when[at])
+        basis = np.ones((len(at), 1)) if single else np.vander(when[at] - when[at].mean(), 2)
+        q = np.linalg.qr(root[at, None] * basis)[0]
         for _ in range(2):  # the second pass takes out the rounding of the first
             left[at] -= q @ (q.T @ left[at])
     return design.unit, left
@@ -138,6 +141,14 @@ def _differences(design: Design, rows: Array) -> tuple[Codes, Array]:
     follows = np.flatnonzero(np.diff(design.unit[order]) == 0)
     now, before = order[follows + 1], order[follows]
     return design.unit[now], (rows[now] - rows[before]) / np.sqrt(when[now] - when[before])[:, None]
+
+
+def _require_differences(design: Design) -> None:
+    """Raise where rows of a unit have weights of their own, or copies in one period."""
+    if design.weight is not None:
+        raise InputError("first differences are left out: a difference of two rows has no weight of its own")
+    if len(np.unique(np.column_stack([design.unit, design.time]), axis=0)) < design.n_obs:
+        raise InputError("first differences are left out: frequency weights make several rows of a unit in one period")
 
 
 def _of_size(rows: Array, n: int) -> Array:

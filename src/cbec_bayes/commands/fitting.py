@@ -48,6 +48,8 @@ from cbec_bayes.commands.options import (
     TlsKey,
     UnitIfAny,
     UnitSlopes,
+    Weights,
+    WeightsKind,
     Where,
     Workers,
     cluster,
@@ -75,6 +77,8 @@ def fit(
     formula: FormulaText = None,
     lags: Lags = 0,
     leads: Leads = 0,
+    weights: Weights = None,
+    weights_kind: WeightsKind = "analytic",
     group: Group = None,
     model: ModelIfAny = None,
     engine: Engine = "auto",
@@ -107,7 +111,7 @@ def fit(
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
     regressors = [*names(controls), *(control or ())]
     further: dict[str, object] = {"--data": data, **named, "--controls": regressors or None, "--group": group}
-    further |= {"--lags": lags or None, "--leads": leads or None}
+    further |= {"--lags": lags or None, "--leads": leads or None, "--weights": weights}
     further |= {f"--{name.replace('_', '-')}": value for name, value in read.items() if name != "collinearity"}
     _one_panel(data, further, moments)
     request = Request(command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, n_steps=3)
@@ -117,6 +121,7 @@ def fit(
         return
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
+    asked |= {"weights": weights, "weights_kind": weights_kind}
     asked_columns(**asked)
     asked |= {"model": model, "engine": engine, "ssc": convention, "seed": seed}
     _fit_panel(request, Path(str(data)), {**asked, "read": read}, more)

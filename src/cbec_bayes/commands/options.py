@@ -149,6 +149,18 @@ FormulaText = Annotated[
 ]
 Lags = Annotated[int, typer.Option("--lags", metavar="N", help="Lags of the exposure beside it, over elapsed periods.")]
 Leads = Annotated[int, typer.Option("--leads", metavar="N", help="Leads of the exposure beside it.")]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="COLUMN", help="Weights of the rows.", autocompletion=column_names),
+]
+WeightsKind = Annotated[
+    str,
+    typer.Option(
+        "--weights-kind",
+        metavar="KIND",
+        help="analytic: an error has the variance sigma^2 / w; frequency: a row stands for w equal ones.",
+    ),
+]
 Sheet = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
 ]

@@ -37,6 +37,8 @@ from cbec_bayes.commands.options import (
     TlsCert,
     TlsKey,
     UnitIfAny,
+    Weights,
+    WeightsKind,
     Workers,
     cluster,
     names,
@@ -63,6 +65,8 @@ def specifications(
     formula: FormulaText = None,
     lags: Lags = 0,
     leads: Leads = 0,
+    weights: Weights = None,
+    weights_kind: WeightsKind = "analytic",
     group: Group = None,
     model: ModelIfAny = None,
     convention: Convention = "reghdfe",
@@ -88,7 +92,9 @@ def specifications(
 
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
-    _one_source(folder, study, {"data": data, **asked})
+    asked |= {"weights": weights}
+    _one_source(folder, study, {"data": data, **asked}, weights_kind)
+    asked |= {"weights_kind": weights_kind}
     if folder is not None and (rope, prior_scale, ci) != (None, 1.0, CI_PROB):
         raise InputError(
             "--rope, --prior-scale and --ci are those of the fit: fit with them, or name the panel by --data"
@@ -122,7 +128,7 @@ def specifications(
     deliver(request, find, lambda: question().content)
 
 
-def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any]) -> None:
+def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any], weights_kind: str) -> None:
     """Raise unless the panel is named in one way, and wholly."""
     from cbec_bayes.jobs.asked import asked_columns
 
@@ -135,7 +141,7 @@ def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any]
     if given and panel["data"] is None:
         raise InputError("missing option --data")
     if given:
-        asked_columns(**{name: value for name, value in panel.items() if name != "data"})
+        asked_columns(**{name: value for name, value in panel.items() if name != "data"}, weights_kind=weights_kind)
 
 
 def _asks(

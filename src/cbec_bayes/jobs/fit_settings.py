@@ -38,7 +38,7 @@ _ASKED = (
     "ssc",
     "seed",
 )
-_FURTHER = ("formula", "lags", "leads")
+_FURTHER = ("formula", "lags", "leads", "weights", "weights_kind")
 """What says which columns are meant that a fit.json of an earlier version does not have."""
 
 
@@ -307,8 +307,8 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
     except (InputError, TypeError, AttributeError):
         return False
     seed, controls = held["seed"], held["controls"]
-    words = [held[name] for name in ("data", "sha256", "engine", "ssc")]
-    maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "model", "model_sha256")
+    words = [held[name] for name in ("data", "sha256", "engine", "ssc", "weights_kind")]
+    maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "weights", "model", "model_sha256")
     columns = [held[name] for name in ("outcome", "exposure", "unit", "time")]
     counts = (seed, held["lags"], held["leads"])
     numbers = [held["prior_scale"], held["ci"], *([] if held["rope"] is None else [held["rope"]])]

@@ -21,6 +21,7 @@ from cbec_bayes.panel.bounds import MOST_HELD, plain_batch, require_texts, texts
 from cbec_bayes.panel.cells import BLANK_NAMES, Source, row_numbers
 from cbec_bayes.panel.computed import row_values
 from cbec_bayes.panel.formula import Formula
+from cbec_bayes.panel.weights import NO_WEIGHTS
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.folder import spare
@@ -132,8 +133,10 @@ def gather_piece(asked: Asked, origin: Origin, piece: Piece) -> Gathering:
 
 
 def begin(asked: Asked, origin: Origin) -> Gathering:
-    """Return a gathering that has no rows yet; a formula whose values are not of one row raises `InputError`."""
+    """Return a gathering that has no rows yet; a formula whose values are not of one row, or weights, are refused."""
     roles = asked if isinstance(asked, Roles) else asked.of_one_row()
+    if roles.weights is not None:
+        raise InputError(NO_WEIGHTS)
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 

@@ -106,6 +106,8 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         unit=asked.unit,
         time=asked.time,
         group=asked.group,
+        weights=asked.weights,
+        weights_kind=asked.weights_kind,
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
     return Computed(roles=roles, columns=columns, lost=lost, categories=categories, period_effects=asked.period_effects)

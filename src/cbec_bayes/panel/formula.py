@@ -9,6 +9,7 @@ from typing import Any
 from cbec_bayes.panel.expressions import Piece
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.table import Roles
+from cbec_bayes.panel.weights import NO_WEIGHTS, WeightsKind
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError, suggest
 
@@ -45,6 +46,8 @@ class Formula:
         Sentences on what was taken that the formula does not say.
     period_effects
         Which effects of periods there are.
+    weights, weights_kind
+        As in `Roles`.
     """
 
     outcome: Piece
@@ -54,6 +57,11 @@ class Formula:
     group: str | None = None
     told: tuple[str, ...] = ()
     period_effects: PeriodEffects = PeriodEffects.COMMON
+    weights: str | None = None
+    weights_kind: str = WeightsKind.ANALYTIC
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", None if self.weights is None else tidy(self.weights))
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -63,7 +71,8 @@ class Formula:
     @property
     def numeric(self) -> tuple[str, ...]:
         """Columns of the table that are read as numbers."""
-        return tuple(dict.fromkeys(name for piece in self.pieces for name in piece.columns()))
+        weights = [] if self.weights is None else [self.weights]
+        return tuple(dict.fromkeys([*(name for piece in self.pieces for name in piece.columns()), *weights]))
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -90,6 +99,8 @@ class Formula:
         InputError
             A value depends on other rows.
         """
+        if self.weights is not None:
+            raise InputError(NO_WEIGHTS)
         if self.period_effects is not PeriodEffects.COMMON:
             raise InputError("moments are of effects of units and of periods, and of no others: write | firm + year")
         for piece in self.pieces:
@@ -167,7 +178,15 @@ def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
     """Return columns that have roles as a formula, with lags and leads of the exposure."""
     terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
     outcome = Piece(roles.outcome, is_name=True)
-    found = Formula(outcome=outcome, terms=terms, unit=roles.unit, time=roles.time, group=roles.group)
+    found = Formula(
+        outcome=outcome,
+        terms=terms,
+        unit=roles.unit,
+        time=roles.time,
+        group=roles.group,
+        weights=roles.weights,
+        weights_kind=roles.weights_kind,
+    )
     return with_shifts(found, lags=lags, leads=leads)
 
 

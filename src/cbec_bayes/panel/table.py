@@ -14,6 +14,7 @@ from cbec_bayes.panel.cells import count
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
+from cbec_bayes.panel.weights import WeightsKind, weights_kind
 from cbec_bayes.panel.within import PeriodEffects, period_codes
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import FROM_OBSERVED, Origin, fault_of_name
@@ -42,11 +43,13 @@ class Roles:
         Further regressors, if there are any.
     group
         Column that sorts units into groups, if there are groups.
+    weights, weights_kind
+        Column of the rows' weights, if they have any, and what these say: see `cbec_bayes.panel.weights.WeightsKind`.
 
     Raises
     ------
     InputError
-        A column has no name, a name with invisible signs, or two roles.
+        A column has no name, a name with invisible signs, or two roles; weights are of no known kind.
     """
 
     outcome: str
@@ -55,13 +58,18 @@ class Roles:
     time: str
     controls: tuple[str, ...] = ()
     group: str | None = None
+    weights: str | None = None
+    weights_kind: str = WeightsKind.ANALYTIC
 
     def __post_init__(self) -> None:
         # As names of columns that are read are: a letter with an accent has one form.
         for part in ("outcome", "exposure", "unit", "time"):
             object.__setattr__(self, part, tidy(getattr(self, part)))
         object.__setattr__(self, "controls", tuple(map(tidy, self.controls)))
-        object.__setattr__(self, "group", None if self.group is None else tidy(self.group))
+        for part in ("group", "weights"):
+            name = getattr(self, part)
+            object.__setattr__(self, part, None if name is None else tidy(name))
+        object.__setattr__(self, "weights_kind", weights_kind(self.weights_kind))
         parts = [
             ("unit", self.unit),
             ("time", self.time),
@@ -69,6 +77,7 @@ class Roles:
             ("outcome", self.outcome),
             ("exposure", self.exposure),
             *(("control", name) for name in self.controls),
+            *([("weights", self.weights)] if self.weights is not None else []),
         ]
         role_of: dict[str, str] = {}
         for role, name in parts:
@@ -92,8 +101,8 @@ class Roles:
 
     @property
     def numeric(self) -> tuple[str, ...]:
-        """The columns that are read as numbers: the measured ones."""
-        return self.measured
+        """The columns that are read as numbers: the measured ones, and weights."""
+        return (*self.measured, *self._weights)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,12 +111,18 @@ class Roles:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns, in the order a panel has them: unit, time, group, outcome, exposure, controls."""
-        return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.measured)
+        """All columns, in the order a panel has them: unit, time, group, outcome, exposure, controls, weights."""
+        group = (self.group,) if self.group is not None else ()
+        return (self.unit, self.time, *group, *self.measured, *self._weights)
+
+    @property
+    def _weights(self) -> tuple[str, ...]:
+        return () if self.weights is None else (self.weights,)
 
     def role(self, column: str) -> str:
-        """Return what a column other than unit and time is: outcome, exposure, control or group."""
-        return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
+        """Return what a column other than unit and time is: outcome, exposure, control, group or weights."""
+        named = {self.outcome: "outcome", self.exposure: "exposure", self.group: "group", self.weights: "weights"}
+        return named.get(column, "control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -253,7 +268,7 @@ class Panel:
             (self.roles.outcome, self.frame[self.roles.outcome].to_numpy(dtype=float)),
             self.frame[list(names)].to_numpy(dtype=float),
             names,
-            n_dropped=int((self.ledger["action"] == "dropped").sum()),
+            n_dropped=int(((self.ledger["action"] == "dropped") & (self.ledger["column"] != self.roles.weights)).sum()),
             n_filled=int(self.filled.to_numpy().sum()),
         )
         return replace(self, notes=(*self.told, *notes))
