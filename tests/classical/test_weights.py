@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
+from tests.support.regressions import FOLDER
 
 ROLES = Roles(outcome="y", exposure="x", controls=("z",), unit="unit", time="time", group="group", weights="w")
 COPIES = replace(ROLES, weights="k", weights_kind="frequency")
@@ -204,3 +206,25 @@ def test_constant_weights_give_the_numbers_without():
 def test_first_differences_are_left_out_with_a_sentence(roles):
     with pytest.raises(InputError, match="first differences are left out"):
         regress(design_of("balanced", roles), "differences")
+
+
+GOLDEN = json.loads((FOLDER / "weights.json").read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.mark.parametrize("label", GOLDEN)
+def test_numbers_are_those_of_lm_and_clubsandwich_in_r(label):
+    """CR2 of rows times the roots of weights, and its degrees of freedom; tests/golden/make_weights.R made them."""
+    case = GOLDEN[label]
+    frame = pd.read_csv(FOLDER / "produc.csv")
+    frame = frame[(np.arange(len(frame)) + 1) % int(case["every"]) != 0]
+    frame = frame.assign(copies=1 + frame["year"] % 3)
+    weights = "emp" if case["kind"] == "analytic" else "copies"
+    columns = Roles(outcome="gsp", exposure="pcap", controls=("pc", "unemp"), unit="state", time="year")
+    design = make_design(make_panel(frame, replace(columns, weights=weights, weights_kind=case["kind"])))
+    found = few_clusters(design, ssc="fixest", bootstrapped=())
+    assert found.regression.n_obs == case["nobs"]
+    np.testing.assert_allclose(found.regression.estimate, list(case["coef"].values()), rtol=1e-7)
+    np.testing.assert_allclose(found.cr2_se, list(case["se"].values()), rtol=1e-7)
+    np.testing.assert_allclose(found.cr2_df, list(case["df"].values()), rtol=1e-6)
+    assert found.regression.r2 == pytest.approx(case["r_squared"], rel=1e-8)
+    assert found.regression.r2_adjusted == pytest.approx(case["adj_r_squared"], rel=1e-8)
