@@ -8,22 +8,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbec_bayes.bayes import many_units
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.row_densities import row_densities
+from cbec_bayes.bayes.likelihood.tabulated_errors import TabulatedErrors
 from cbec_bayes.bayes.likelihood.unit_densities import unit_densities
 from cbec_bayes.bayes.loo import LeftOutPart, leave_out
 from cbec_bayes.bayes.model import blocks as blocks_module
-from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
+from cbec_bayes.bayes.model.blocks import blocks_for, coefficient_names, make_blocks
 from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.moments.by_unit import moments_of
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.predictive import predictive_outcomes
+from cbec_bayes.bayes.sampling.importance import mode_of
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
+from tests.support.long_panels import long_panel
 from tests.support.members import (
     MEMBERS,
     SMALL,
@@ -295,3 +299,16 @@ def test_means_over_units_are_those_written_out():
         assert found.mean[0, k + j] == pytest.approx(float(loading @ mean[names]), rel=1e-7, abs=1e-9)
         variance = float(loading @ covariance.loc[names, names].to_numpy() @ loading)
         assert float(found.root[0, k + j] @ found.root[0, k + j]) == pytest.approx(variance, rel=1e-7)
+
+
+def test_tables_of_very_many_units_have_the_density_of_the_rows(monkeypatch):
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    monkeypatch.setattr(many_units, "PART", 120)
+    monkeypatch.setattr(many_units, "SAMPLED", 150)
+    blocks = blocks_for(weighted(long_panel(300, 10, gaps=True)), "robust")
+    found, exact = many_units.collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    mode, covariance = mode_of(found.gradient, found.start())
+    points = np.random.default_rng(1).multivariate_normal(mode, covariance, 20)
+    density = found.log_posterior(points)
+    np.testing.assert_allclose(density, exact.log_posterior(points), rtol=0, atol=many_units.TOLERANCE)
