@@ -98,8 +98,11 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     Raises
     ------
     InputError
-        There are more than `MOST_UNITS` units, or too many periods and regressors.
+        There are more than `MOST_UNITS` units, or too many periods and regressors; clusters are not the units.
     """
+    if design.clusters:
+        names = " and ".join(one.name for one in design.clusters)
+        raise InputError(f"permutations give units other groups one by one, and errors hang together within {names}")
     labelled = sample(design, convention(ssc))
     time = labelled.effects.time  # not the design's: a regression may have no effects of periods, or some within groups
     q = len(apart) + len(labelled.terms) - 1 + int(time.max()) + 1

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from cbec_bayes.classical.clustering import clustering
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
@@ -26,7 +27,8 @@ class TransformedSlopes:
     terms
         K regressors.
     estimate, cr2_se
-        NaN for a term that is collinear with effects or terms before it, shape (K,).
+        NaN for a term that is collinear with effects or terms before it, shape (K,); errors also where units are not
+        nested in the clusters.
     """
 
     terms: tuple[str, ...]
@@ -64,7 +66,7 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     n_periods = design.effects.n_times
     periods = (design.effects.time[:, None] == np.arange(n_periods)).astype(float)
     rows = np.column_stack([design.y, periods, design.x])  # raw: what is left of them has weights
-    unit, left = (
+    rows_used, left = (
         _differences(design, rows)
         if transformation == "differences"
         else _less_trends(design, rows, order=1 if transformation == "trends" else 0)
@@ -74,7 +76,10 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     at = [k - n_periods for k in kept if k >= n_periods]
     if not at:
         raise InputError(f"no regressor varies beyond what is taken out: {', '.join(design.terms)}")
-    slopes, errors = clustered(x[:, list(kept)], left[:, 0], unit)
+    codes = clustering(design).single
+    at_rows = np.zeros(len(left), dtype=np.intp) if codes is None else codes[rows_used]
+    slopes, errors = clustered(x[:, list(kept)], left[:, 0], at_rows)
+    errors = np.full_like(errors, np.nan) if codes is None else errors
     estimate, cr2_se = np.full((2, n_terms), np.nan)
     estimate[at], cr2_se[at] = slopes[len(kept) - len(at) :], errors[len(kept) - len(at) :]
     return TransformedSlopes(design.terms, estimate, cr2_se)
@@ -122,7 +127,7 @@ def clustered(x: Array, y: Array, cluster: Codes) -> tuple[Array, Array]:
 
 
 def _less_trends(design: Design, rows: Array, order: int) -> tuple[Codes, Array]:
-    """Return units and what unit means, or means and trends, leave of rows times the roots of their weights."""
+    """Return which rows there are, and what unit means, or means and trends, leave of them times roots of weights."""
     when, root, left = design.elapsed, design.root, design.scaled(rows).copy()
     for u in range(len(design.units)):
         at = np.flatnonzero(design.unit == u)
@@ -131,16 +136,16 @@ def _less_trends(design: Design, rows: Array, order: int) -> tuple[Codes, Array]
         q = np.linalg.qr(root[at, None] * basis)[0]
         for _ in range(2):  # the second pass takes out the rounding of the first
             left[at] -= q @ (q.T @ left[at])
-    return design.unit, left
+    return np.arange(design.n_obs), left
 
 
 def _differences(design: Design, rows: Array) -> tuple[Codes, Array]:
-    """Return units and differences of rows from the unit's row before, over the square root of the gap."""
+    """Return which rows have one before, and their differences from it, over the square root of the gap."""
     when = np.asarray(design.times, dtype=float)[design.time]
     order = np.lexsort((when, design.unit))
     follows = np.flatnonzero(np.diff(design.unit[order]) == 0)
     now, before = order[follows + 1], order[follows]
-    return design.unit[now], (rows[now] - rows[before]) / np.sqrt(when[now] - when[before])[:, None]
+    return now, (rows[now] - rows[before]) / np.sqrt(when[now] - when[before])[:, None]
 
 
 def _require_differences(design: Design) -> None:

@@ -11,6 +11,7 @@ from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_tab
 from cbec_bayes.commands.folders import content_of, fit_of, itself, places, read_from
 from cbec_bayes.commands.options import (
     Ci,
+    ClusteredBy,
     Collinearity,
     Control,
     Controls,
@@ -79,6 +80,7 @@ def fit(
     leads: Leads = 0,
     weights: Weights = None,
     weights_kind: WeightsKind = "analytic",
+    clusters: ClusteredBy = "",
     group: Group = None,
     model: ModelIfAny = None,
     engine: Engine = "auto",
@@ -112,6 +114,7 @@ def fit(
     regressors = [*names(controls), *(control or ())]
     further: dict[str, object] = {"--data": data, **named, "--controls": regressors or None, "--group": group}
     further |= {"--lags": lags or None, "--leads": leads or None, "--weights": weights}
+    further |= {"--cluster": clusters or None}
     further |= {f"--{name.replace('_', '-')}": value for name, value in read.items() if name != "collinearity"}
     _one_panel(data, further, moments)
     request = Request(command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, n_steps=3)
@@ -121,7 +124,7 @@ def fit(
         return
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
-    asked |= {"weights": weights, "weights_kind": weights_kind}
+    asked |= {"weights": weights, "weights_kind": weights_kind, "clusters": names(clusters)}
     asked_columns(**asked)
     asked |= {"model": model, "engine": engine, "ssc": convention, "seed": seed}
     _fit_panel(request, Path(str(data)), {**asked, "read": read}, more)

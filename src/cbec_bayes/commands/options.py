@@ -161,6 +161,14 @@ WeightsKind = Annotated[
         help="analytic: an error has the variance sigma^2 / w; frequency: a row stands for w equal ones.",
     ),
 ]
+ClusteredBy = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="A,B",
+        help="What standard errors are clustered by, one column or two separated by a comma; default the units.",
+    ),
+]
 Sheet = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
 ]

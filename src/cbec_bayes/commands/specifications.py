@@ -11,6 +11,7 @@ from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.folders import fit_of, itself, read_from
 from cbec_bayes.commands.options import (
     Ci,
+    ClusteredBy,
     Controls,
     Convention,
     ExposureIfAny,
@@ -67,6 +68,7 @@ def specifications(
     leads: Leads = 0,
     weights: Weights = None,
     weights_kind: WeightsKind = "analytic",
+    clusters: ClusteredBy = "",
     group: Group = None,
     model: ModelIfAny = None,
     convention: Convention = "reghdfe",
@@ -92,7 +94,7 @@ def specifications(
 
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": names(controls), "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
-    asked |= {"weights": weights}
+    asked |= {"weights": weights, "clusters": names(clusters)}
     _one_source(folder, study, {"data": data, **asked}, weights_kind)
     asked |= {"weights_kind": weights_kind}
     if folder is not None and (rope, prior_scale, ci) != (None, 1.0, CI_PROB):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cbec_bayes.panel import Roles
+from cbec_bayes.panel.clusters import require_sets
 from cbec_bayes.panel.formula import Formula, formula_of_roles, read_formula
 from cbec_bayes.panel.weights import WeightsKind
 from cbec_bayes.panel.weights import weights_kind as weights_kind_of
@@ -24,6 +25,7 @@ COLUMNS: Mapping[str, Any] = {
     "leads": 0,
     "weights": None,
     "weights_kind": "analytic",
+    "clusters": (),
 }
 """What says which columns are meant, and what each is where it is not given."""
 
@@ -41,6 +43,7 @@ def asked_columns(
     leads: int = 0,
     weights: str | None = None,
     weights_kind: str = WeightsKind.ANALYTIC,
+    clusters: Sequence[str] = (),
 ) -> Roles | Formula:
     """Return the columns that options name.
 
@@ -54,6 +57,8 @@ def asked_columns(
         How many of the exposure stand beside it.
     weights, weights_kind
         Column of the rows' weights, and what these say; see `cbec_bayes.panel.weights.WeightsKind`.
+    clusters
+        Columns that standard errors are clustered by, one or two; none for the units.
 
     Raises
     ------
@@ -61,19 +66,21 @@ def asked_columns(
         A column that is needed is not named, or one is named twice; the formula cannot be read; weights are of no known
         kind, or a kind is given and no weights.
     """
-    of_weights: dict[str, Any] = {"weights": weights, "weights_kind": _kind(weights_kind, weights)}
+    require_sets(clusters)
+    more: dict[str, Any] = {"weights": weights, "weights_kind": _kind(weights_kind, weights)}
+    more |= {"clusters": tuple(clusters)}
     if formula is not None:
         twice = [name for name, value in {"--outcome": outcome, "--controls": controls}.items() if value]
         if twice:
             raise InputError(f"the formula names these already: leave out {', '.join(twice)}")
         found = read_formula(formula, exposure=exposure, unit=unit, time=time, group=group, lags=lags, leads=leads)
-        return replace(found, **of_weights)
+        return replace(found, **more)
     if outcome is None or exposure is None or unit is None or time is None:
         named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
         lacking = ", ".join(name for name, value in named.items() if value is None)
         raise InputError(f"missing option {lacking}; or give --formula")
     named_columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": tuple(controls)}
-    roles = Roles(**named_columns, unit=unit, time=time, group=group, **of_weights)
+    roles = Roles(**named_columns, unit=unit, time=time, group=group, **more)
     return formula_of_roles(roles, lags=lags, leads=leads) if lags or leads else roles
 
 

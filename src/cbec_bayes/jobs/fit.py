@@ -65,6 +65,7 @@ def fit_file(
     leads: int = 0,
     weights: str | None = None,
     weights_kind: str = WeightsKind.ANALYTIC,
+    clusters: Sequence[str] = (),
     model: str | None = None,
     engine: str = "auto",
     ssc: str = "reghdfe",
@@ -81,7 +82,7 @@ def fit_file(
     ----------
     file
         Of one of the formats of `cbec_bayes.panel.read_frame`.
-    outcome, exposure, controls, unit, time, group, formula, lags, leads, weights, weights_kind
+    outcome, exposure, controls, unit, time, group, formula, lags, leads, weights, weights_kind, clusters
         Which columns are meant; see `cbec_bayes.jobs.asked.asked_columns`.
     model
         Name of a panel model, or its TOML file; None for `cbec_bayes.bayes.model.headline.headline`.
@@ -116,7 +117,7 @@ def fit_file(
     options.of(asked_model(model))
     columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": controls, "unit": unit}
     columns |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
-    columns |= {"weights": weights, "weights_kind": weights_kind}
+    columns |= {"weights": weights, "weights_kind": weights_kind, "clusters": clusters}
     asked = asked_columns(**columns)
     on_progress(Progress("reading the panel"))
     panel = read_panel(file, asked, reading=reading)

@@ -38,7 +38,7 @@ _ASKED = (
     "ssc",
     "seed",
 )
-_FURTHER = ("formula", "lags", "leads", "weights", "weights_kind")
+_FURTHER = ("formula", "lags", "leads", "weights", "weights_kind", "clusters")
 """What says which columns are meant that a fit.json of an earlier version does not have."""
 
 
@@ -153,6 +153,7 @@ def settings_of(
         **asked,
         "controls": list(controls),
     }
+    held["clusters"] = list(held["clusters"])
     held["model"] = model if own is None else seen_from(folder, own)
     of_model = {"model_sha256": None if own is None else file_digest(own)}
     return (
@@ -306,7 +307,7 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         reading_of(held)
     except (InputError, TypeError, AttributeError):
         return False
-    seed, controls = held["seed"], held["controls"]
+    seed, listed = held["seed"], [held["controls"], list(held["clusters"])]
     words = [held[name] for name in ("data", "sha256", "engine", "ssc", "weights_kind")]
     maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "weights", "model", "model_sha256")
     columns = [held[name] for name in ("outcome", "exposure", "unit", "time")]
@@ -318,8 +319,8 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         and type(held["neighbours"]) is bool
         and all(type(value) is int for value in counts)
         and 0 <= seed <= LARGEST_SEED
-        and isinstance(controls, list)
-        and all(isinstance(value, str) for value in (*words, *controls))
+        and all(isinstance(own, list) for own in listed)
+        and all(isinstance(value, str) for value in (*words, *(name for own in listed for name in own)))
         and all(held[name] is None or isinstance(held[name], str) for name in maybe)
         and (held["formula"] is not None or None not in columns)
     )

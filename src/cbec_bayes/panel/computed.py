@@ -108,6 +108,7 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         group=asked.group,
         weights=asked.weights,
         weights_kind=asked.weights_kind,
+        clusters=asked.clusters,
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
     return Computed(roles=roles, columns=columns, lost=lost, categories=categories, period_effects=asked.period_effects)

@@ -12,6 +12,7 @@ from scipy import linalg
 
 from cbec_bayes.panel import Panel
 from cbec_bayes.panel.cells import count, some
+from cbec_bayes.panel.clusters import Clusters
 from cbec_bayes.panel.identify import explained
 from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.precision import SLACK, norms
@@ -65,6 +66,8 @@ class Design:
         Which effects of periods there are.
     weight
         Of every row, shape (n,): its error has the variance sigma^2 / w. None where all rows weigh the same.
+    clusters
+        Sets of clusters that classical standard errors are of; none for the units.
     rounding
         Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
         whatever unit. None where that is not known.
@@ -97,6 +100,7 @@ class Design:
     counted: Counts | None = None
     period_effects: PeriodEffects = PeriodEffects.COMMON
     weight: Array | None = None
+    clusters: tuple[Clusters, ...] = ()
 
     @property
     def root(self) -> Array:
@@ -222,6 +226,7 @@ class Design:
             groups=groups,
             effects=TwoWay(unit, period_codes(time, group, self.period_effects), weight),
             weight=weight,
+            clusters=tuple(one.rows(mask) for one in self.clusters),
         )
 
 
@@ -264,6 +269,7 @@ def make_design(panel: Panel) -> Design:
         groups=panel.groups,
         effects=TwoWay(unit, panel.effect_codes[at], weight),
         weight=weight,
+        clusters=tuple(one.rows(at) for one in panel.clusters),
         period_effects=panel.period_effects,
         origin=panel.origin,
         frequency=panel.frequency,

@@ -46,7 +46,7 @@ class Formula:
         Sentences on what was taken that the formula does not say.
     period_effects
         Which effects of periods there are.
-    weights, weights_kind
+    weights, weights_kind, clusters
         As in `Roles`.
     """
 
@@ -59,8 +59,10 @@ class Formula:
     period_effects: PeriodEffects = PeriodEffects.COMMON
     weights: str | None = None
     weights_kind: str = WeightsKind.ANALYTIC
+    clusters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "clusters", tuple(map(tidy, self.clusters)))
         object.__setattr__(self, "weights", None if self.weights is None else tidy(self.weights))
 
     @property
@@ -83,7 +85,8 @@ class Formula:
     @property
     def names(self) -> tuple[str, ...]:
         """Columns that hold names: they stay text as it is written."""
-        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories)
+        clusters = (name for name in self.clusters if name != self.time)
+        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories, *clusters)
         return tuple(dict.fromkeys(own))
 
     @property
@@ -186,6 +189,7 @@ def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
         group=roles.group,
         weights=roles.weights,
         weights_kind=roles.weights_kind,
+        clusters=roles.clusters,
     )
     return with_shifts(found, lags=lags, leads=leads)
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import count
+from cbec_bayes.panel.clusters import Clusters, require_sets
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
@@ -45,6 +46,8 @@ class Roles:
         Column that sorts units into groups, if there are groups.
     weights, weights_kind
         Column of the rows' weights, if they have any, and what these say: see `cbec_bayes.panel.weights.WeightsKind`.
+    clusters
+        One column or two that standard errors are clustered by; none for the units.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class Roles:
     group: str | None = None
     weights: str | None = None
     weights_kind: str = WeightsKind.ANALYTIC
+    clusters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # As names of columns that are read are: a letter with an accent has one form.
@@ -70,6 +74,8 @@ class Roles:
             name = getattr(self, part)
             object.__setattr__(self, part, None if name is None else tidy(name))
         object.__setattr__(self, "weights_kind", weights_kind(self.weights_kind))
+        object.__setattr__(self, "clusters", tuple(map(tidy, self.clusters)))
+        require_sets(self.clusters)
         parts = [
             ("unit", self.unit),
             ("time", self.time),
@@ -78,6 +84,7 @@ class Roles:
             ("exposure", self.exposure),
             *(("control", name) for name in self.controls),
             *([("weights", self.weights)] if self.weights is not None else []),
+            *(("cluster", name) for name in self.own_clusters),
         ]
         role_of: dict[str, str] = {}
         for role, name in parts:
@@ -107,21 +114,27 @@ class Roles:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that hold names: they stay text as it is written."""
-        return (self.unit, *((self.group,) if self.group is not None else ()))
+        return (self.unit, *((self.group,) if self.group is not None else ()), *self.own_clusters)
+
+    @property
+    def own_clusters(self) -> tuple[str, ...]:
+        """The columns of clusters that are not units, periods or groups."""
+        return tuple(name for name in self.clusters if name not in (self.unit, self.time, self.group))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns, in the order a panel has them: unit, time, group, outcome, exposure, controls, weights."""
+        """All columns of a panel, in order: unit, time, group, outcome, exposure, controls, weights, clusters."""
         group = (self.group,) if self.group is not None else ()
-        return (self.unit, self.time, *group, *self.measured, *self._weights)
+        return (self.unit, self.time, *group, *self.measured, *self._weights, *self.own_clusters)
 
     @property
     def _weights(self) -> tuple[str, ...]:
         return () if self.weights is None else (self.weights,)
 
     def role(self, column: str) -> str:
-        """Return what a column other than unit and time is: outcome, exposure, control, group or weights."""
+        """Return what a column other than unit and time is: outcome, exposure, control, group, weights or cluster."""
         named = {self.outcome: "outcome", self.exposure: "exposure", self.group: "group", self.weights: "weights"}
+        named |= dict.fromkeys(self.own_clusters, "cluster")
         return named.get(column, "control")
 
 
@@ -209,6 +222,13 @@ class Panel:
         if self.roles.group is None:
             return np.zeros(self.n_obs, dtype=np.intp)
         return pd.factorize(self.frame[self.roles.group])[0]
+
+    @property
+    def clusters(self) -> tuple[Clusters, ...]:
+        """The sets of clusters other than the units themselves."""
+        if self.roles.clusters == (self.roles.unit,):
+            return ()
+        return tuple(Clusters(name, pd.factorize(self.frame[name])[0]) for name in self.roles.clusters)
 
     @property
     def effect_codes(self) -> Codes:

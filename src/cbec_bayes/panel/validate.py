@@ -112,6 +112,8 @@ def make_panel(
         )
         table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
         told += grouped.told
+    for name in roles.own_clusters:
+        table[name] = pd.Series([label or None for label in source.labels(name, required=False)], dtype="str")
     # All at once: pandas warns of a hundred columns that are added one by one.
     columns = dict(computed.columns)
     if roles.weights is not None:
@@ -123,6 +125,7 @@ def make_panel(
     table, fills = _filled(table, roles, fill, periods.frequency, file)
     lost = _lost(source, table, roles, computed)
     kept = ~np.logical_or.reduce([one.rows for one in lost])
+    told += _told_of_clusters(roles)
     if roles.weights is not None:
         told += told_of_weights(roles.weights, roles.weights_kind, int(lost[-1].rows.sum()))
     ledger = _with_periods(_ledger(fills, table, roles, lost), periods.frequency)
@@ -232,9 +235,19 @@ def _filled(
     return interpolate(table, unit=roles.unit, time=roles.time, columns=columns, edges=edges, frequency=frequency)
 
 
+def _told_of_clusters(roles: Roles) -> tuple[str, ...]:
+    """Say what standard errors are clustered by, and what the posterior assumes instead."""
+    if roles.clusters in ((), (roles.unit,)):
+        return ()
+    return (
+        f"standard errors are clustered by {' and '.join(roles.clusters)}; the posterior has errors that hang together "
+        "within units alone",
+    )
+
+
 def _lost(source: Source, table: pd.DataFrame, roles: Roles, computed: Computed) -> list[Lost]:
     """Return which rows are left out, and why: those without a group, without a number, or with a weight of zero."""
-    found = [] if roles.group is None else [roles.group]
+    found = [*([] if roles.group is None else [roles.group]), *roles.own_clusters]
     found += [] if computed.lost else roles.measured
     missing = [Lost(name, table[name].isna().to_numpy(), f"{roles.role(name)} '{name}' is missing") for name in found]
     every = [*missing, *computed.lost]
