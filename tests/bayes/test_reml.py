@@ -193,7 +193,14 @@ def test_the_dense_formula_of_these_tests_is_lme4s_too():
     scales = (sd["region"],) * 9 + (sd["state_in_region"],) * 48
     names = tuple(f"region {g}" for g in design.groups) + design.units
     written = Dense(
-        *columns, (*design.terms, "(Intercept)"), names, scales, np.zeros(57), ("sigma",) * design.n_obs, {}
+        *columns,
+        (*design.terms, "(Intercept)"),
+        names,
+        scales,
+        np.zeros(57),
+        ("sigma",) * design.n_obs,
+        np.ones(design.n_obs),
+        {},
     )
     at = {"sigma": sd["residual"]}
     assert -2 * written.log_likelihood(at) == pytest.approx(LME4["reml_criterion"], rel=1e-11)

@@ -73,6 +73,13 @@ MEMBERS: Mapping[str, PanelModel] = {name: load_panel_model(name) for name in SH
 """The shipped members with Gaussian errors, and others so that every choice of every term is there beside others."""
 
 
+def weighted(design: Design, seed: int = 8) -> Design:
+    """Return the rows with weights that differ by a factor of some twenty, one on average."""
+    weight = np.random.default_rng(seed).gamma(2.0, size=design.n_obs) + 0.1
+    weight = weight / weight.mean()
+    return replace(design, weight=weight, effects=replace(design.effects, weight=weight))
+
+
 def rearranged(design: Design, order: Array) -> Design:
     """Return the rows in another order."""
     unit, time = design.unit[order], design.time[order]
@@ -170,6 +177,8 @@ class Dense:
         Prior means of u.
     sigmas
         Symbol of each row's residual scale.
+    weight
+        Of each row: its residual has the variance sigma squared over it.
     unit_means
         Name of each mean over a group's units, as ``mean_unit_slope[g1]``, to the coefficients that it is of.
     """
@@ -182,12 +191,13 @@ class Dense:
     scales: tuple[str | float, ...]
     means: Array
     sigmas: tuple[str, ...]
+    weight: Array
     unit_means: Mapping[str, tuple[str, ...]]
 
     def variances(self, scales: Mapping[str, float]) -> tuple[Array, Array]:
         """Return the prior variances of u and the variances of the residuals."""
         own = [scales[scale] if isinstance(scale, str) else scale for scale in self.scales]
-        return np.array(own) ** 2, np.array([scales[name] for name in self.sigmas]) ** 2
+        return np.array(own) ** 2, np.array([scales[name] for name in self.sigmas]) ** 2 / self.weight
 
     def solved(self, scales: Mapping[str, float]) -> tuple[Array, Array, Array, Array]:
         """Return the root L of V, the Q and R of L^-1 X, R in the columns' units, and L^-1 (y - Z m)."""
@@ -239,6 +249,7 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
     """
     exposure = design.terms[0]
     groups = dict(enumerate(design.groups))
+    weight = np.ones(design.n_obs) if design.weight is None else design.weight
     location = location or {}
     flat: dict[str, Array] = {}
     normal: dict[str, tuple[Array, str | float, float]] = {}
@@ -302,8 +313,8 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
     for effect, codes in (("unit", design.unit), ("time", design.time)):
         if model.choice(f"{effect}_effect") == "correlated":
             for name, column in mundlak.items():
-                means = pd.Series(column).groupby(codes).transform("mean").to_numpy()
-                flat[f"mundlak_{effect}[{name}]"] = means
+                sums, total = (pd.Series(w).groupby(codes).transform("sum") for w in (weight * column, weight))
+                flat[f"mundlak_{effect}[{name}]"] = (sums / total).to_numpy()
     if model.choice("unit_slope") == "pooled":
         d = design.x[:, 0]
         normal |= {
@@ -320,6 +331,7 @@ def dense(design: Design, model: PanelModel, location: Mapping[str, tuple[float,
         tuple(scale for _, scale, _ in normal.values()),
         np.array([mean for _, _, mean in normal.values()]),
         tuple(f"sigma[{groups[r]}]" if by_group else "sigma" for r in (design.group if by_group else design.unit)),
+        weight,
         means_of_units(design, tuple(normal)),
     )
 

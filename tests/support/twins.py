@@ -19,6 +19,7 @@ from cbec_bayes.bayes.model.terms import is_scale, unit_effects
 from cbec_bayes.bayes.pymc.twin import pymc_of
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
+from tests.support.members import errors_written_out
 from tests.support.regressions import design_of
 
 
@@ -131,3 +132,23 @@ def with_unit_effects(blocks: Blocks) -> Blocks:
     if block.scale is not None:
         return replace(blocks, pooled=(*blocks.pooled, block))
     return replace(blocks, flat=(*blocks.flat, block))
+
+
+def log_density_of_coefficients(own: Twin, values: Mapping[str, Any]) -> float:
+    """Return log p(coefficients | y, scales), written out: those of units are among them, effects too."""
+    blocks, design = with_unit_effects(own.blocks), own.blocks.design
+    sigma = np.broadcast_to(values["sigma"], len(design.groups))[design.group]
+    errors = errors_written_out(design, blocks.model.choice("correlation"), values.get("rho"))
+    root = np.linalg.cholesky(errors * np.outer(sigma, sigma) / np.outer(design.root, design.root))
+    z, y = np.linalg.solve(root, blocks.x), np.linalg.solve(root, design.y)
+    prior = np.zeros(blocks.n_coefficients)
+    for block in blocks.pooled:
+        prior[blocks.positions[block.name]] = values[block.scale] ** -2.0
+    precision = z.T @ z + np.diag(prior)
+    mean = np.linalg.solve(precision, z.T @ y)
+    return mvn(coefficients(blocks, values), mean, np.linalg.inv(precision))
+
+
+def point_of(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
+    by_group = dict(zip(collapsed.sigmas, np.atleast_1d(values["sigma"]), strict=True))
+    return collapsed.point({name: by_group.get(name, values.get(name)) for name in collapsed.names})[None]

@@ -204,7 +204,7 @@ def leave_out(part: LeftOutPart) -> tuple[float, float, Array | None]:
     constant = 0.0
     if not part.levels:
         units = np.unique(blocks.design.unit[part.rows])
-        flat = blocks.flat_of_units(free_levels=True)
+        flat = blocks.flat_of_units(free_levels=True, weighted=False)
         constant = float(flat.log_sizes[units].sum())
         if blocks.unit_scale is not None:
             blocks = _with_free_units(blocks, units[flat.is_there[flat.names.index("unit_effect"), units]])

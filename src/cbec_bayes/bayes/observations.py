@@ -45,7 +45,7 @@ def observed(design: Design) -> Any:
 
 
 def regressors(design: Design) -> Any:
-    """Return exposure and controls as a dataset, as the group ``constant_data`` has them."""
+    """Return exposure and controls, and weights if there are any, as the group ``constant_data`` has them."""
     import xarray as xr
 
     data: dict[str, Any] = {"exposure": ("obs", design.x[:, 0])}
@@ -53,6 +53,8 @@ def regressors(design: Design) -> Any:
     if len(design.terms) > 1:
         data["controls"] = ("obs", "coef"), design.x[:, 1:]
         coords["coef"] = list(design.terms[1:])
+    if design.weight is not None:
+        data["weight"] = ("obs", design.weight)
     return xr.Dataset(data, coords)
 
 

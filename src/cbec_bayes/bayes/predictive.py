@@ -65,7 +65,7 @@ def predictive_outcomes(
     mean = linear_predictor(fit.blocks, effects)
     level = effects["unit_effect"]
     if flat and own_levels:
-        level = level + means_by(design.unit, (design.y - mean).T).T
+        level = level + means_by(design.unit, (design.y - mean).T, design.weight).T
     if new_units:
         anew = dict(effects)
         others = rng.integers(shape[1], size=shape) if flat or flat_trend else np.zeros(shape, dtype=np.intp)
@@ -85,7 +85,7 @@ def predictive_outcomes(
     if flat:
         level = level - effects["unit_effect"]
         if own_levels:
-            level = level - means_by(design.unit, noise.T).T
+            level = level - means_by(design.unit, noise.T, design.weight).T
         mean = mean + level[:, design.unit]
     return np.asarray(mean + noise)
 

@@ -235,7 +235,7 @@ class Pair:
 
 def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[tuple[Pair, tuple[object, ...]]]:
     pooled = found.model.choice("group_slope") == "pooled"
-    others = _weighs_otherwise(found.model)
+    others = _clusters_otherwise(found.design) or _weighs_otherwise(found.model)
     for column, part, draws in _columns(found):
         try:
             tested = [term for term in part.terms if term in draws]
@@ -249,7 +249,7 @@ def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[
             if term in draws and np.isfinite(few.regression.se[k]) and few.regression.se[k] > 0:
                 of_general = "the model lets groups differ, this regression does not" if common else ""
                 cr2 = float(few.cr2_se[k]), float(few.cr2_df[k])
-                crv1 = float(few.regression.se[k]), max(1.0, few.regression.n_units - 1.0)
+                crv1 = float(few.regression.se[k]), max(1.0, few.regression.n_clusters - 1.0)
                 se, df = cr2 if cr2[0] > 0 else crv1
                 one = Pair(
                     column=column,
@@ -298,6 +298,14 @@ def interacted(design: Design) -> Design:
     names = [f"{design.terms[0]}: {group}" for group in design.groups[:last]]
     x = np.column_stack([d, design.x[:, 1:], *own])
     return design.with_regressors((*design.terms, *names), x)
+
+
+def _clusters_otherwise(design: Design) -> str:
+    """Say that errors hang together within more than units where the regression's do; blank where they do not."""
+    if not design.clusters:
+        return ""
+    names = " and ".join(one.name for one in design.clusters)
+    return f"the regression's errors hang together within {names}, the model's within units alone"
 
 
 def _weighs_otherwise(model: PanelModel) -> str:

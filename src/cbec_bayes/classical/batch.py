@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from cbec_bayes.classical.clustering import Clustering, clustering
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.regression import sample, two_sided
 from cbec_bayes.panel.design import Design, identified
-from cbec_bayes.panel.within import Array, TwoWay
+from cbec_bayes.panel.within import Array, Codes, TwoWay
 from cbec_bayes.runtime.errors import InputError
 
 _CHUNK = 2**22  # numbers held per block of outcomes, times a handful of temporaries
@@ -74,9 +75,11 @@ class PreparedRegression:
     solve
         (X'X)^-1 X' of `within`, shape (k, m).
     means
-        Means of the identified regressors, shape (k,).
+        Means of the identified regressors, weighted where rows have weights, shape (k,).
     factor, df
         Small-sample factor and degrees of freedom of the convention.
+    clusters
+        Of the rows.
     """
 
     terms: tuple[str, ...]
@@ -88,6 +91,7 @@ class PreparedRegression:
     means: Array
     factor: float
     df: float
+    clusters: Clustering
 
     def fit(self, outcomes: Array) -> BatchFit:
         """Run the regression for many outcomes.
@@ -105,24 +109,28 @@ class PreparedRegression:
         estimate, se = np.full((2, n_outcomes, n_terms), np.nan)
         constant, constant_se, r2, r2_within = np.empty((4, n_outcomes))
         at, k = list(self.kept), len(self.kept)
-        scores = self._score_map()
+        scores = [(sign, self._score_map(codes)) for sign, codes in self.clusters.parts]
         step = max(1, _CHUNK // len(self.rows))
         for start in range(0, n_outcomes, step):
             block = slice(start, start + step)
             y = np.ascontiguousarray(outcomes[block][:, self.rows].T)
-            mean = y.mean(axis=0)
+            mean = np.average(y, axis=0, weights=self.effects.weight)
             left = self.effects.within(y)
             slopes = self.solve @ left
             tss_within = np.einsum("ms,ms->s", left, left)
             left -= self.within @ slopes
             rss = np.einsum("ms,ms->s", left, left)
-            y -= mean
-            by_cluster = (scores @ left).reshape(k, self.effects.n_units, -1)
+            y = self.effects.root[:, None] * (y - mean)
             estimate[block, at] = slopes.T
-            se[block, at] = np.sqrt(self.factor * np.einsum("kgs,kgs->sk", by_cluster, by_cluster))
             constant[block] = mean - self.means @ slopes
-            of_mean = np.einsum("k,kgs->gs", self.means, by_cluster)
-            constant_se[block] = np.sqrt(self.factor * np.einsum("gs,gs->s", of_mean, of_mean))
+            own, of_mean = np.zeros((y.shape[1], k)), np.zeros(y.shape[1])
+            for sign, one in scores:
+                by_cluster = (one @ left).reshape(k, -1, y.shape[1])
+                own += sign * np.einsum("kgs,kgs->sk", by_cluster, by_cluster)
+                mean_score = np.einsum("k,kgs->gs", self.means, by_cluster)
+                of_mean += sign * np.einsum("gs,gs->s", mean_score, mean_score)
+            with np.errstate(invalid="ignore"):  # of two sets of clusters a variance may be negative, and is none
+                se[block, at], constant_se[block] = np.sqrt(self.factor * own), np.sqrt(self.factor * of_mean)
             with np.errstate(divide="ignore", invalid="ignore"):  # an outcome that does not vary has no share explained
                 r2[block] = 1 - rss / np.einsum("ms,ms->s", y, y)
                 r2_within[block] = 1 - rss / tss_within
@@ -130,13 +138,13 @@ class PreparedRegression:
             estimate=estimate, se=se, constant=constant, constant_se=constant_se, r2=r2, r2_within=r2_within, df=self.df
         )
 
-    def _score_map(self) -> sparse.csr_array:
-        """Return the map from residuals to the k scores of each cluster, shape (k N, m): sum of `solve` x residual."""
+    def _score_map(self, codes: Codes) -> sparse.csr_array:
+        """Return the map from residuals to the k scores of each cluster, shape (k G, m): sum of `solve` x residual."""
         k, m = self.solve.shape
-        n_units = self.effects.n_units
-        at = (np.arange(k)[:, None] * n_units + self.effects.unit).ravel()
+        n = int(codes.max()) + 1
+        at = (np.arange(k)[:, None] * n + codes).ravel()
         columns = np.tile(np.arange(m), k)
-        return sparse.csr_array((self.solve.ravel(), (at, columns)), shape=(k * n_units, m))
+        return sparse.csr_array((self.solve.ravel(), (at, columns)), shape=(k * n, m))
 
 
 def prepare(
@@ -159,7 +167,8 @@ def prepare(
     kept = identified(used.x, within, rounding=used.rounding_norms)
     if not kept:
         raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
-    n_obs, rank, n_units = used.n_obs, used.effects.rank, len(used.units)
+    n_obs, rank, clusters = used.n_obs, used.effects.rank, clustering(used)
+    n_clusters = clusters.n_clusters
     if n_obs - len(kept) - rank < 1:
         raise InputError(f"{n_obs} rows are too few for {len(kept)} regressors and {rank} unit and time effects")
     x = within[:, list(kept)]
@@ -172,9 +181,10 @@ def prepare(
         effects=used.effects,
         within=x,
         solve=np.linalg.solve(r, q.T),
-        means=used.x[:, list(kept)].mean(axis=0),
-        factor=ssc.factor(n_obs, len(kept), n_units, rank),
-        df=ssc.degrees(n_obs, len(kept), n_units, rank),
+        means=np.average(used.x[:, list(kept)], axis=0, weights=used.weight),
+        factor=ssc.factor(n_obs, len(kept), n_clusters, rank, nested=clusters.nested),
+        df=ssc.degrees(n_obs, len(kept), n_clusters, rank),
+        clusters=clusters,
     )
 
 

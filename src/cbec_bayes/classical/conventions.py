@@ -43,25 +43,32 @@ class Convention:
     drop_singletons: bool
     source: str
 
-    def factor(self, n_obs: int, n_slopes: int, n_units: int, rank_effects: int) -> float:
+    def factor(
+        self, n_obs: int, n_slopes: int, n_clusters: int, rank_effects: int, *, nested: tuple[int, int] | None = None
+    ) -> float:
         """Return what the clustered variance is multiplied by.
 
         Parameters
         ----------
-        n_obs, n_slopes, n_units
-            n, K and N.
+        n_obs, n_slopes, n_clusters
+            n, K, and the number of clusters: N where these are the units. Of two sets of clusters it is the smaller
+            number, as reghdfe and fixest have it.
         rank_effects
             Rank of the unit and time dummies: N + T - 1 where the panel is connected.
+        nested
+            How many effects are nested in clusters, and in how many sets; None for those of units that are the
+            clusters. One of each set that is nested counts, for the constant.
         """
-        counted = {"none": 0, "nonnested": rank_effects - n_units + 1, "full": rank_effects}[self.k_fixef]
+        levels, sets = nested or (n_clusters, 1)
+        counted = {"none": 0, "nonnested": rank_effects - levels + sets, "full": rank_effects}[self.k_fixef]
         rows = {"n-1": n_obs - 1, "n": n_obs}
         k_factor = rows[self.k_adj] / (n_obs - n_slopes - counted) if self.k_adj else 1.0
-        return k_factor * (n_units / (n_units - 1) if self.g_adj else 1.0)
+        return k_factor * (n_clusters / (n_clusters - 1) if self.g_adj else 1.0)
 
-    def degrees(self, n_obs: int, n_slopes: int, n_units: int, rank_effects: int) -> float:
+    def degrees(self, n_obs: int, n_slopes: int, n_clusters: int, rank_effects: int) -> float:
         """Return the degrees of freedom of the t reference; infinite for the normal distribution."""
         return {
-            "clusters": float(n_units - 1),
+            "clusters": float(n_clusters - 1),
             "residual": float(n_obs - n_slopes - rank_effects),
             "normal": float("inf"),
         }[self.df]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cbec_bayes.classical.clustering import clustering
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fewbatch import prepare_few, weights_for
 from cbec_bayes.classical.regression import Regression, twfe
@@ -66,7 +67,7 @@ class FewClusters:
         fit = self.regression
         cr2, crv3 = (
             se * stats.t.isf((1 - CI_PROB) / 2, df)
-            for se, df in ((self.cr2_se, self.cr2_df), (self.crv3_se, fit.n_units - 1))
+            for se, df in ((self.cr2_se, self.cr2_df), (self.crv3_se, fit.n_clusters - 1))
         )
         return {
             "CRV1": fit.interval(),
@@ -81,7 +82,7 @@ class FewClusters:
         methods = (
             ("CRV1", fit.se, fit.df, fit.p, *ends["CRV1"]),
             ("CR2", self.cr2_se, self.cr2_df, self.cr2_p, *ends["CR2"]),
-            ("CRV3", self.crv3_se, fit.n_units - 1.0, self.crv3_p, *ends["CRV3"]),
+            ("CRV3", self.crv3_se, fit.n_clusters - 1.0, self.crv3_p, *ends["CRV3"]),
             (f"wild bootstrap ({self.weights})", np.full(n, np.nan), np.nan, self.wild_p, *self.wild_interval.T),
         )
         columns = ("vcov", "se", "df", "p", "ci_low", "ci_high")
@@ -132,8 +133,8 @@ def few_clusters(
 
     Notes
     -----
-    With more than `MOST_CLUSTERS` clusters there is CRV1 alone, and NaN for the rest; where residuals
-    are rounding there are slopes alone.
+    With more than `MOST_CLUSTERS` clusters, and with clusters in which units are not nested, there is CRV1 alone, and
+    NaN for the rest; where residuals are rounding there are slopes alone.
 
     CRV3 and the restricted wild cluster bootstrap: MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and
     bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38; Webb (2023) for six-point
@@ -142,9 +143,9 @@ def few_clusters(
     """
     ssc = convention(ssc) if isinstance(ssc, str) else ssc
     fit = twfe(design, terms, ssc=ssc)
-    if fit.n_units > MOST_CLUSTERS or fit.is_exact:
+    if fit.n_clusters > MOST_CLUSTERS or fit.is_exact or clustering(design).single is None:
         none = np.full(len(fit.terms), np.nan)
-        weights = weights_for(fit.n_units, replications)
+        weights = weights_for(fit.n_clusters, replications)
         unknown = dict.fromkeys(("cr2_se", "cr2_df", "cr2_p", "crv3_se", "crv3_p", "wild_p"), none)
         return FewClusters(
             regression=fit,
@@ -170,7 +171,7 @@ def few_clusters(
         crv3_p=batch.crv3_p[0],
         wild_p=p,
         wild_interval=ends,
-        weights=weights_for(fit.n_units, replications),
+        weights=weights_for(fit.n_clusters, replications),
         replications=replications,
         seed=seed,
     )

@@ -70,7 +70,7 @@ class PreparedFew:
     Attributes
     ----------
     regression
-        Its rows, kept terms and slopes; m rows, k identified of K terms, N units, which are the clusters.
+        Its rows, kept terms and slopes; m rows, k identified of K terms, N clusters, in which units are nested.
     basis
         Orthonormal columns of the regressors and period effects less unit means, shape (m, r): H = basis basis'.
     jackknife
@@ -100,7 +100,7 @@ class PreparedFew:
         -------
         FewFit
         """
-        base, n_units = self.regression.fit(outcomes), self.regression.effects.n_units
+        base, n_clusters = self.regression.fit(outcomes), self.regression.clusters.n_clusters
         at = list(self.regression.kept)
         crv3, cr2 = np.full((2, *base.estimate.shape), np.nan)
         df = np.full(len(self.regression.terms), np.nan)
@@ -109,13 +109,13 @@ class PreparedFew:
             for into, weights in ((crv3, self.jackknife), (cr2, self.reduced)):
                 sums = self._sums(weights, residual)
                 into[block, at] = np.sqrt(np.einsum("kgs,kgs->sk", sums, sums))
-        crv3 *= np.sqrt((n_units - 1) / n_units)
+        crv3 *= np.sqrt((n_clusters - 1) / n_clusters)
         return FewFit(
             estimate=base.estimate,
             crv1_se=base.se,
             df=base.df,
             crv3_se=crv3,
-            crv3_df=n_units - 1.0,
+            crv3_df=n_clusters - 1.0,
             cr2_se=cr2,
             cr2_df=df,
         )
@@ -198,9 +198,9 @@ class PreparedFew:
             yield block, left - of.within @ slopes, slopes
 
     def _sums(self, weights: Array, values: Array) -> Array:
-        """Return the sums within units of weights (k, m) times columns (m, s), shape (k, N, s)."""
-        unit = self.regression.effects.unit
-        return np.stack([sum_by(unit, row[:, None] * values) for row in weights])
+        """Return the sums within clusters of weights (k, m) times columns (m, s), shape (k, N, s)."""
+        codes = self.regression.clusters.require_single()
+        return np.stack([sum_by(codes, row[:, None] * values) for row in weights])
 
     def _curves(
         self, outcomes: Array, k: int, replications: int, seed: int
@@ -210,25 +210,25 @@ class PreparedFew:
         term = range(len(of.terms))[k]
         if term not in of.kept:
             return
-        at, n_units, unit = of.kept.index(term), of.effects.n_units, of.effects.unit
-        v = draw_weights(n_units, replications, seed)
+        at, n_clusters, codes = of.kept.index(term), of.clusters.n_clusters, of.clusters.require_single()
+        v = draw_weights(n_clusters, replications, seed)
         a = of.solve[at]
         # The restricted residual is that of the full regression plus d a / a'a, d = estimate less hypothesised value.
         # With c_g the score of cluster g and F, K_d the sums of basis times a and times that residual, draw v has
         # the numerator c_d'v and the cluster scores (diag(c_d) - F K_d') v. All three are linear in d.
-        f = sum_by(unit, a[:, None] * self.basis)
-        share = sum_by(unit, a[:, None] ** 2)[:, 0] / (a @ a)
+        f = sum_by(codes, a[:, None] * self.basis)
+        share = sum_by(codes, a[:, None] ** 2)[:, 0] / (a @ a)
         slope = (np.diag(share) - f @ f.T / (a @ a)) @ v
         # Draws without a slope, those with the same weight for all clusters, must tie however far the hypothesis is.
         slope[:, (slope**2).sum(axis=0) <= NOTHING * (v**2).sum(axis=0)] = 0.0
-        for block, residual, slopes in self._blocks(outcomes, max(len(a), n_units * replications)):
+        for block, residual, slopes in self._blocks(outcomes, max(len(a), n_clusters * replications)):
             score = self._sums(a[None], residual)[0]
             scale = np.sqrt(np.einsum("gs,gs->s", score, score))
             of_rounding = scale**2 <= NOTHING * (a @ a) * np.einsum("ms,ms->s", residual, residual)
             scale[of_rounding] = np.nan
             score = score / scale
             start = -np.einsum("gr,rhs->sgh", f, self._sums(self.basis.T, residual / scale))
-            start[:, range(n_units), range(n_units)] += score.T
+            start[:, range(n_clusters), range(n_clusters)] += score.T
             moved = start @ v
             yield (
                 block,
@@ -304,18 +304,19 @@ def prepare_few(
     CR2: Bell and McCaffrey (2002), "Bias reduction in standard errors for linear regression with multi-stage samples",
     Survey Methodology 28; Pustejovsky and Tipton (2018), "Small-sample methods for cluster-robust variance estimation
     and hypothesis testing in fixed effects models", Journal of Business & Economic Statistics 36. The working model is
-    the identity, (I - H_gg)^(-1/2) the symmetric pseudo-inverse. Unit means are taken out and period dummies stay
-    among the regressors: units are the clusters, and effects nested in the clusters change nothing (their section 3),
-    while H must have the period effects. CRV3: MacKinnon, Nielsen and Webb (2023); see `few_clusters`.
+    the identity on rows times the roots of their weights, that is to say errors of variance sigma^2 / w, and
+    (I - H_gg)^(-1/2) the symmetric pseudo-inverse. Unit means are taken out and period dummies stay among the
+    regressors: units are nested in the clusters, and effects nested in these change nothing (their section 3), while H
+    must have the period effects. CRV3: MacKinnon, Nielsen and Webb (2023); see `few_clusters`.
     """
     regression = prepare(design, terms, group=group, ssc=ssc)
-    x, unit, time = regression.within, regression.effects.unit, regression.effects.time
+    x, codes = regression.within, regression.clusters.require_single()
     raw = (design if terms is None else design.keeping(terms)).x[regression.rows][:, list(regression.kept)]
-    periods = period_columns(unit, time)
+    periods = period_columns(regression.effects)
     basis = span(x, periods)
-    reduced, df = bias_reduced(regression.solve, basis, unit)
-    size = np.linalg.norm(off_units(unit, raw - raw.mean(axis=0)), axis=0)
-    return PreparedFew(regression, basis, _jackknife(x, periods, unit, size), reduced, df)
+    reduced, df = bias_reduced(regression.solve, basis, codes)
+    size = np.linalg.norm(off_units(regression.effects, raw - raw.mean(axis=0)), axis=0)
+    return PreparedFew(regression, basis, _jackknife(x, periods, codes, size), reduced, df)
 
 
 def weights_for(n_clusters: int, replications: int) -> str:

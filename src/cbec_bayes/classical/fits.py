@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from cbec_bayes.classical.clustering import Roots, clustering
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 
@@ -36,22 +37,24 @@ def pyfixest() -> Any:
     return module
 
 
-def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
-    """Fit y on the kept columns of x with unit and time effects by pyfixest, errors clustered by unit.
+def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Roots, Array]:
+    """Fit y on the kept columns of x with unit and time effects by pyfixest, with clustered errors.
 
     Parameters
     ----------
     design
-        Rows; units are the clusters.
+        Rows, and their clusters.
     kept
         Positions of the identified regressors, k of them.
 
     Returns
     -------
-    estimate, root, residuals
-        Shapes (k,), (k, m) and (n,). The CRV1 variance is root times its transpose, so that the variance of any sum of
-        slopes is a square; it carries no small-sample factor: conventions differ in nothing else, and pyfixest counts
-        the effects of a panel that falls into unconnected pieces as if it did not.
+    estimate, roots, residuals
+        Shapes (k,) and (n,), and the CRV1 variance. This is a root times its transpose, so that the variance of any sum
+        of slopes is a square, or of two sets of clusters a sum of such products with signs; it carries no small-sample
+        factor: conventions differ in nothing else, and pyfixest counts the effects of a panel that falls into
+        unconnected pieces as if it did not. Where rows have weights each residual is multiplied by the square root of
+        its row's.
 
     Notes
     -----
@@ -63,7 +66,7 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     from pyfixest.demeaners import MapDemeaner
 
     columns = np.column_stack([design.y, design.x[:, list(kept)]])
-    columns = columns - columns.mean(axis=0)
+    columns = columns - np.average(columns, axis=0, weights=design.weight)
     within = design.effects.within(columns)
     scale = np.sqrt((within**2).mean(axis=0))
     scale[0] = scale[0] or 1.0  # an outcome that the effects explain wholly
@@ -73,6 +76,9 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     names = [f"x{k}" for k in kept]
     frame = pd.DataFrame(columns, columns=["y", *names])
     frame["unit"], frame["time"] = design.effects.unit, design.effects.time
+    weighted = {} if design.weight is None else {"weights": "weight", "weights_type": "aweights"}
+    if weighted:
+        frame["weight"] = design.weight
     # With two clusters the variance is nothing but rounding, and may be none at all.
     with quiet(), np.errstate(divide="ignore", invalid="ignore"):
         fit = pf.feols(
@@ -81,6 +87,7 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
             vcov={"CRV1": "unit"},
             ssc=NO_FACTORS,
             fixef_rm="none",
+            **weighted,
             collin_tol=1e-14,  # collinear regressors were left out before, by a tolerance of our own
             demeaner=MapDemeaner(fixef_tol=_TOLERANCE, fixef_maxiter=_MAX_ITERATIONS),
         )
@@ -89,10 +96,13 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
     residuals = np.asarray(fit._u_hat, dtype=float).ravel() * scale[0]
     values, vectors = np.linalg.eigh(np.asarray(fit._vcov, dtype=float))
     root = linalg.solve_triangular(turn, vectors * np.sqrt(np.maximum(values, 0.0)))
-    return linalg.solve_triangular(turn, estimate) * unit, root * unit[:, None], residuals
+    slopes = linalg.solve_triangular(turn, estimate) * unit
+    if design.clusters:
+        return slopes, _roots(design, design.effects.within(design.x[:, list(kept)]), residuals), residuals
+    return slopes, [(1.0, root * unit[:, None])], residuals
 
 
-def crv1_directly(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Array]:
+def crv1_directly(design: Design, kept: Sequence[int]) -> tuple[Array, Roots, Array]:
     """Do what `crv1` does by linear algebra of our own: the same numbers, without a formula parsed each time.
 
     Where a panel has a thousand groups, each with its regression, that is what takes the time.
@@ -101,9 +111,13 @@ def crv1_directly(design: Design, kept: Sequence[int]) -> tuple[Array, Array, Ar
     q, r = np.linalg.qr(columns[:, 1:])
     estimate = np.linalg.solve(r, q.T @ columns[:, 0])
     residuals = columns[:, 0] - columns[:, 1:] @ estimate
-    scores = np.column_stack([np.bincount(design.unit, own) for own in (q * residuals[:, None]).T])
-    by_unit = np.linalg.solve(r, scores.T)
-    return estimate, by_unit, residuals
+    return estimate, _roots(design, columns[:, 1:], residuals), residuals
+
+
+def _roots(design: Design, within: Array, residuals: Array) -> Roots:
+    """Return the clustered variance from regressors less effects, shape (n, k), and residuals."""
+    q, r = np.linalg.qr(within)
+    return clustering(design).roots(np.linalg.solve(r, (q * residuals[:, None]).T))
 
 
 @contextmanager

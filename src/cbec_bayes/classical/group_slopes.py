@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from cbec_bayes.classical.batch import PreparedRegression, prepare
+from cbec_bayes.classical.clustering import clustering
 from cbec_bayes.classical.few import MOST_CLUSTERS
 from cbec_bayes.classical.linearised import NOTHING, bias_reduced, period_columns, span, sum_by
 from cbec_bayes.classical.tables import interacted
@@ -35,7 +36,7 @@ class SlopeBlock:
     at
         Which of the compared groups they are of, positions, shape (k,).
     units
-        Codes in the design of its n units, which are the clusters, shape (n,).
+        Codes in the design of its n clusters, units or what these are nested in, shape (n,).
     unit
         Code of each of its m rows among these, shape (m,).
     solve
@@ -130,6 +131,7 @@ def group_slopes(design: Design, controls: Controls, ssc: str = "reghdfe") -> Gr
     InputError
         No regression can be run, or fewer than two groups have a slope with a standard error; the reasons are said.
     """
+    clustering(design).require_single()
     found = _together(design, ssc) if controls == "common" else _apart(design, ssc)
     if len(found.groups) < 2:
         reasons = "; ".join(f"{group}: {reason}" for group, reason in found.left_out.items())
@@ -178,7 +180,7 @@ def _together(design: Design, ssc: str) -> GroupSlopes:
         estimate=estimate,
         covariance=covariance_of(blocks, len(at)),
         blocks=blocks,
-        n_clusters=prepared.effects.n_units,
+        n_clusters=prepared.clusters.n_clusters,
         left_out=left_out,
     )
 
@@ -227,19 +229,20 @@ def _residual(prepared: PreparedRegression, design: Design) -> tuple[Array, bool
     left = prepared.effects.within(y)
     slopes = prepared.solve @ left
     residual = left - prepared.within.dot(slopes)
-    return residual, is_rounding(residual, y, slopes, np.zeros(len(slopes)))
+    return residual, is_rounding(residual / prepared.effects.root, y, slopes, np.zeros(len(slopes)))
 
 
 def _block(prepared: PreparedRegression, design: Design, residual: Array) -> SlopeBlock:
     """Return all slopes of a regression as a block, those of controls too."""
-    unit, basis, reduced = prepared.effects.unit, None, None
-    if prepared.effects.n_units <= MOST_CLUSTERS and len(design.units) <= MOST_CLUSTERS:
-        basis = span(prepared.within, period_columns(unit, prepared.effects.time))
+    unit, basis, reduced = prepared.clusters.require_single(), None, None
+    every = clustering(design)
+    if every.n_clusters <= MOST_CLUSTERS:
+        basis = span(prepared.within, period_columns(prepared.effects))
         reduced = bias_reduced(prepared.solve, basis, unit)[0]
     first = np.unique(unit, return_index=True)[1]
     return SlopeBlock(
         at=np.arange(len(prepared.kept)),
-        units=design.unit[prepared.rows[first]],
+        units=every.require_single()[prepared.rows[first]],
         unit=unit,
         solve=prepared.solve,
         residual=residual,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cbec_bayes.panel.within import Array, Codes, means_by
+from cbec_bayes.panel.within import Array, Codes, TwoWay, means_by
 
 SINGULAR = 1e-11
 """Share of the largest eigenvalue below which one is rounding."""
@@ -15,9 +15,9 @@ NOTHING = 1e-20
 _SPENT = 1e-12  # eigenvalues of I - H_gg below it are directions that a cluster has to itself, as in clubSandwich
 
 
-def period_columns(unit: Codes, time: Codes) -> Array:
-    """Return the dummies of all periods less unit means, shape (m, T); they add up to nothing."""
-    return off_units(unit, (time[:, None] == np.arange(int(time.max(initial=-1)) + 1)).astype(float))
+def period_columns(effects: TwoWay) -> Array:
+    """Return the dummies of all periods less unit means, see `off_units`, shape (m, T); they add up to nothing."""
+    return off_units(effects, (effects.time[:, None] == np.arange(effects.n_times)).astype(float))
 
 
 def span(within: Array, periods: Array) -> Array:
@@ -69,9 +69,15 @@ def bias_reduced(solve: Array, basis: Array, unit: Codes) -> tuple[Array, Array]
     return reduced, df
 
 
-def off_units(unit: Codes, columns: Array) -> Array:
-    """Return columns, shape (m, s), less their means over the rows of each unit."""
-    return np.asarray(columns - means_by(unit, columns)[unit])
+def off_units(effects: TwoWay, columns: Array) -> Array:
+    """Return columns, shape (m, s), less their means over the rows of each unit.
+
+    Where rows have weights means are weighted, and what is left is multiplied by the square roots of the weights. On
+    rows so scaled errors of variance sigma^2 / w are independent and alike, so that CR2 has the identity for a working
+    model there, and nothing else differs.
+    """
+    left = columns - means_by(effects.unit, columns, effects.weight)[effects.unit]
+    return np.asarray(effects.root[:, None] * left)
 
 
 def sum_by(unit: Codes, columns: Array) -> Array:

@@ -98,8 +98,11 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     Raises
     ------
     InputError
-        There are more than `MOST_UNITS` units, or too many periods and regressors.
+        There are more than `MOST_UNITS` units, or too many periods and regressors; clusters are not the units.
     """
+    if design.clusters:
+        names = " and ".join(one.name for one in design.clusters)
+        raise InputError(f"permutations give units other groups one by one, and errors hang together within {names}")
     labelled = sample(design, convention(ssc))
     time = labelled.effects.time  # not the design's: a regression may have no effects of periods, or some within groups
     q = len(apart) + len(labelled.terms) - 1 + int(time.max()) + 1
@@ -112,12 +115,12 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     d = np.where(np.isin(group, list(apart)), 0.0, d)
     unit = labelled.unit
     columns = np.column_stack([d, *own, labelled.x[:, 1:], labelled.y])
-    columns = off_units(unit, columns - columns.mean(axis=0))
+    columns = off_units(labelled.effects, columns - columns.mean(axis=0))
     size = np.linalg.norm(columns, axis=0)
     columns = columns / np.where(size > 0, size, 1.0)
     columns[:, -1] *= size[-1] or 1.0
     columns[:, 0] *= size[0] or 1.0
-    z = np.column_stack([columns[:, :-1], period_columns(unit, time), columns[:, -1]])
+    z = np.column_stack([columns[:, :-1], period_columns(labelled.effects), columns[:, -1]])
     order = np.argsort(unit, kind="stable")
     ends = np.cumsum(np.bincount(unit))[:-1]
     moments = np.stack([rows.T @ rows for rows in np.split(z[order], ends)])

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from cbec_bayes.classical.clustering import clustering, errors_of
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fits import crv1, crv1_directly
 from cbec_bayes.panel.design import Design, identified
@@ -22,7 +23,7 @@ from cbec_bayes.runtime.labels import CI_PROB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regression:
-    """A two-way fixed-effects regression, standard errors clustered by unit.
+    """A two-way fixed-effects regression with clustered standard errors.
 
     Attributes
     ----------
@@ -38,9 +39,12 @@ class Regression:
         mean(y) - sum of slope x mean(x), the constant where the effects average to zero over the sample (Stata's
         xtreg, areg and reghdfe; plm's within_intercept), and its clustered standard error.
     n_obs, n_units, n_times
-        n, N (the clusters) and T.
+        n, N and T.
+    n_clusters, clusters
+        How many clusters there are, of two sets the smaller number; and the columns they are of.
     r2, r2_adjusted
-        1 - RSS / TSS with TSS about the mean of y, effects included; adjusted by (n - 1) / residual degrees.
+        1 - RSS / TSS with TSS about the mean of y, effects included; adjusted by (n - 1) / residual degrees. Where rows
+        have weights all means and sums of squares are weighted.
     r2_within, r2_within_adjusted
         The same about what the effects leave of y; adjusted by (n - rank of the effects) / residual degrees.
     rss
@@ -66,6 +70,7 @@ class Regression:
     n_obs: int
     n_units: int
     n_times: int
+    n_clusters: int
     r2: float
     r2_adjusted: float
     r2_within: float
@@ -75,6 +80,7 @@ class Regression:
     is_exact: bool = False
     is_tangled: bool = False
     effects: str = "unit+time"
+    clusters: tuple[str, ...] = ("unit",)
 
     @property
     def t(self) -> Array:
@@ -139,7 +145,7 @@ class Regression:
 
     @property
     def __maketables_vcov_info__(self) -> dict[str, str]:
-        return {"vcov_type": f"CRV1 by unit ({self.convention.name})"}
+        return {"vcov_type": f"CRV1 by {' and '.join(self.clusters)} ({self.convention.name})"}
 
     @property
     def __maketables_default_stat_keys__(self) -> list[str]:
@@ -193,7 +199,7 @@ MANY = 50
 def twfe(
     design: Design, terms: Sequence[str] | None = None, *, ssc: str | Convention = "reghdfe", directly: bool = False
 ) -> Regression:
-    """Regress the outcome on the terms with unit and time effects; standard errors clustered by unit.
+    """Regress the outcome on the terms with unit and time effects; standard errors clustered as the design says.
 
     Parameters
     ----------
@@ -230,7 +236,8 @@ def twfe(
         raise InputError(
             f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
         )
-    slopes, root, residual = (crv1_directly if directly else crv1)(used, kept)
+    clusters = clustering(used)
+    slopes, roots, residual = (crv1_directly if directly else crv1)(used, kept)
     estimate, se, vcov = (
         np.full(shape, np.nan) for shape in ((len(used.terms),), (len(used.terms),), (len(used.terms),) * 2)
     )
@@ -239,36 +246,39 @@ def twfe(
     estimate[at] = slopes
     rounding = np.zeros(len(at)) if used.rounding_norms is None else used.rounding_norms[at]
     within = used.effects.within(used.y)
-    exact = is_rounding(residual, used.y, slopes, rounding)
+    exact = is_rounding(residual / used.root, used.y, slopes, rounding)
     if exact:  # what is left has the size of rounding, and so would standard errors
-        root = np.full_like(root, np.nan)
-        if is_rounding(within, used.y, slopes[:0], rounding[:0]):  # and so would slopes
+        roots = [(1.0, np.full((len(kept), 1), np.nan))]
+        if is_rounding(within / used.root, used.y, slopes[:0], rounding[:0]):  # and so would slopes
             estimate[at] = slopes = np.zeros_like(slopes)
-    if len(used.units) == 2:  # two clusters' scores add up to nothing each: what is left is rounding, no variance
-        root = np.full_like(root, np.nan)
-    root = root * np.sqrt(ssc.factor(used.n_obs, len(kept), len(used.units), rank))
-    vcov[np.ix_(at, at)] = root @ root.T
-    se[at] = np.linalg.norm(root, axis=1)
+    if len(used.units) == 2:  # two units' scores add up to nothing each: what is left is rounding, no variance
+        roots = [(1.0, np.full((len(kept), 1), np.nan))]
+    factor = ssc.factor(used.n_obs, len(kept), clusters.n_clusters, rank, nested=clusters.nested)
+    roots = [(sign, root * np.sqrt(factor)) for sign, root in roots]
+    vcov[np.ix_(at, at)] = sum(sign * root @ root.T for sign, root in roots)
+    se[at] = errors_of(roots)
     rss = float(residual @ residual)
-    tss = float(((used.y - used.y.mean()) ** 2).sum())
+    mean, *means = np.average(np.column_stack([used.y, used.x[:, at]]), axis=0, weights=used.weight)
+    tss = float((used.scaled(used.y - mean) ** 2).sum())
     tss_within = float(within @ within)
     # Shares of what does not vary are not defined.
     share = rss / tss if tss > 0 else math.nan
     share_within = rss / tss_within if tss_within > 0 and slopes.any() else math.nan
-    means = used.x[:, at].mean(axis=0)
     return Regression(
         outcome=used.outcome,
         terms=used.terms,
         estimate=estimate,
         se=se,
         vcov=vcov,
-        df=ssc.degrees(used.n_obs, len(kept), len(used.units), rank),
-        constant=float(used.y.mean() - means @ estimate[at]),
+        df=ssc.degrees(used.n_obs, len(kept), clusters.n_clusters, rank),
+        constant=float(mean - means @ estimate[at]),
         # Residuals add up to nothing in each unit, so that mean(y) adds no term of its own to the clustered variance.
-        constant_se=float(np.linalg.norm(means @ root)),
+        constant_se=float(errors_of(roots, np.array([means]))[0]),
         n_obs=used.n_obs,
         n_units=len(used.units),
         n_times=len(used.times),
+        n_clusters=clusters.n_clusters,
+        clusters=clusters.names,
         r2=1 - share,
         r2_adjusted=1 - share * (used.n_obs - 1) / free,
         r2_within=1 - share_within,

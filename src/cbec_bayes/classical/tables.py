@@ -134,7 +134,10 @@ def few_frame(found: Mapping[str, FewClusters], columns: Sequence[ColumnSpec], o
         found[column.key]
         .frame()
         .assign(
-            table=column.table, column=column.name, n_clusters=found[column.key].regression.n_units, origin=str(origin)
+            table=column.table,
+            column=column.name,
+            n_clusters=found[column.key].regression.n_clusters,
+            origin=str(origin),
         )
         for column in columns
         if column.key in found

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from cbec_bayes.classical.clustering import clustering
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
@@ -26,7 +27,8 @@ class TransformedSlopes:
     terms
         K regressors.
     estimate, cr2_se
-        NaN for a term that is collinear with effects or terms before it, shape (K,).
+        NaN for a term that is collinear with effects or terms before it, shape (K,); errors also where units are not
+        nested in the clusters.
     """
 
     terms: tuple[str, ...]
@@ -49,7 +51,7 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     Raises
     ------
     InputError
-        There is one unit only, or no regressor is identified.
+        There is one unit only, or no regressor is identified; a difference of rows that have weights has none itself.
 
     Notes
     -----
@@ -58,11 +60,13 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     """
     if len(design.units) < 2:
         raise InputError(f"clustered standard errors need two units or more; there is one, {design.units[0]}")
+    if transformation == "differences":
+        _require_differences(design)
     n_terms = len(design.terms)
     n_periods = design.effects.n_times
     periods = (design.effects.time[:, None] == np.arange(n_periods)).astype(float)
-    rows = np.column_stack([design.y, periods, design.x])
-    unit, left = (
+    rows = np.column_stack([design.y, periods, design.x])  # raw: what is left of them has weights
+    rows_used, left = (
         _differences(design, rows)
         if transformation == "differences"
         else _less_trends(design, rows, order=1 if transformation == "trends" else 0)
@@ -72,7 +76,10 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     at = [k - n_periods for k in kept if k >= n_periods]
     if not at:
         raise InputError(f"no regressor varies beyond what is taken out: {', '.join(design.terms)}")
-    slopes, errors = clustered(x[:, list(kept)], left[:, 0], unit)
+    codes = clustering(design).single
+    at_rows = np.zeros(len(left), dtype=np.intp) if codes is None else codes[rows_used]
+    slopes, errors = clustered(x[:, list(kept)], left[:, 0], at_rows)
+    errors = np.full_like(errors, np.nan) if codes is None else errors
     estimate, cr2_se = np.full((2, n_terms), np.nan)
     estimate[at], cr2_se[at] = slopes[len(kept) - len(at) :], errors[len(kept) - len(at) :]
     return TransformedSlopes(design.terms, estimate, cr2_se)
@@ -120,24 +127,33 @@ def clustered(x: Array, y: Array, cluster: Codes) -> tuple[Array, Array]:
 
 
 def _less_trends(design: Design, rows: Array, order: int) -> tuple[Codes, Array]:
-    """Return units and what unit means, or means and trends, leave of rows."""
-    when, left = design.elapsed, rows.copy()
+    """Return which rows there are, and what unit means, or means and trends, leave of them times roots of weights."""
+    when, root, left = design.elapsed, design.root, design.scaled(rows).copy()
     for u in range(len(design.units)):
         at = np.flatnonzero(design.unit == u)
-        basis = np.ones((len(at), 1)) if order == 0 or len(at) == 1 else np.vander(when[at] - when[at].mean(), 2)
-        q = np.linalg.qr(basis)[0]
+        single = order == 0 or not np.ptp(when[at])
+        basis = np.ones((len(at), 1)) if single else np.vander(when[at] - when[at].mean(), 2)
+        q = np.linalg.qr(root[at, None] * basis)[0]
         for _ in range(2):  # the second pass takes out the rounding of the first
             left[at] -= q @ (q.T @ left[at])
-    return design.unit, left
+    return np.arange(design.n_obs), left
 
 
 def _differences(design: Design, rows: Array) -> tuple[Codes, Array]:
-    """Return units and differences of rows from the unit's row before, over the square root of the gap."""
+    """Return which rows have one before, and their differences from it, over the square root of the gap."""
     when = np.asarray(design.times, dtype=float)[design.time]
     order = np.lexsort((when, design.unit))
     follows = np.flatnonzero(np.diff(design.unit[order]) == 0)
     now, before = order[follows + 1], order[follows]
-    return design.unit[now], (rows[now] - rows[before]) / np.sqrt(when[now] - when[before])[:, None]
+    return now, (rows[now] - rows[before]) / np.sqrt(when[now] - when[before])[:, None]
+
+
+def _require_differences(design: Design) -> None:
+    """Raise where rows of a unit have weights of their own, or copies in one period."""
+    if design.weight is not None:
+        raise InputError("first differences are left out: a difference of two rows has no weight of its own")
+    if len(np.unique(np.column_stack([design.unit, design.time]), axis=0)) < design.n_obs:
+        raise InputError("first differences are left out: frequency weights make several rows of a unit in one period")
 
 
 def _of_size(rows: Array, n: int) -> Array:

@@ -11,6 +11,7 @@ from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_tab
 from cbec_bayes.commands.folders import content_of, fit_of, itself, places, read_from
 from cbec_bayes.commands.options import (
     Ci,
+    ClusteredBy,
     Collinearity,
     Control,
     Controls,
@@ -51,6 +52,8 @@ from cbec_bayes.commands.options import (
     TlsKey,
     UnitIfAny,
     UnitSlopes,
+    Weights,
+    WeightsKind,
     Where,
     Workers,
     cluster,
@@ -78,6 +81,9 @@ def fit(
     formula: FormulaText = None,
     lags: Lags = 0,
     leads: Leads = 0,
+    weights: Weights = None,
+    weights_kind: WeightsKind = "analytic",
+    clusters: ClusteredBy = "",
     group: Group = None,
     slope_on: SlopeOn = None,
     model: ModelIfAny = None,
@@ -115,6 +121,7 @@ def fit(
     regressors = [*names(controls), *(control or ())]
     further: dict[str, object] = {"--data": data, **named, "--controls": regressors or None, "--group": group}
     further |= {"--lags": lags or None, "--leads": leads or None, "--slope-on": slope_on or None}
+    further |= {"--weights": weights, "--cluster": clusters or None}
     further |= {f"--{name.replace('_', '-')}": value for name, value in read.items() if name != "collinearity"}
     _one_panel(data, further, moments)
     request = Request(command="fit", out=out, quiet=quiet, as_json=as_json, fresh=fresh, n_steps=3)
@@ -125,6 +132,7 @@ def fit(
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
     asked |= {"slope_on": slope_on or ()}
+    asked |= {"weights": weights, "weights_kind": weights_kind, "clusters": names(clusters)}
     asked_columns(**asked)
     asked |= {"model": model, "engine": engine, "ssc": convention, "seed": seed}
     _fit_panel(request, Path(str(data)), {**asked, "read": read}, more)

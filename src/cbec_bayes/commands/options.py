@@ -174,6 +174,26 @@ SlopeOnAt = Annotated[
         help="Of such a characteristic that varies within a group: mean takes its mean.",
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="COLUMN", help="Weights of the rows.", autocompletion=column_names),
+]
+WeightsKind = Annotated[
+    str,
+    typer.Option(
+        "--weights-kind",
+        metavar="KIND",
+        help="analytic: an error has the variance sigma^2 / w; frequency: a row stands for w equal ones.",
+    ),
+]
+ClusteredBy = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="A,B",
+        help="What standard errors are clustered by, one column or two separated by a comma; default the units.",
+    ),
+]
 Sheet = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
 ]

@@ -11,6 +11,7 @@ from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.folders import fit_of, itself, read_from
 from cbec_bayes.commands.options import (
     Ci,
+    ClusteredBy,
     Collinearity,
     Control,
     Controls,
@@ -48,6 +49,8 @@ from cbec_bayes.commands.options import (
     TlsCert,
     TlsKey,
     UnitIfAny,
+    Weights,
+    WeightsKind,
     Where,
     Workers,
     cluster,
@@ -76,6 +79,9 @@ def specifications(
     formula: FormulaText = None,
     lags: Lags = 0,
     leads: Leads = 0,
+    weights: Weights = None,
+    weights_kind: WeightsKind = "analytic",
+    clusters: ClusteredBy = "",
     group: Group = None,
     slope_on: SlopeOn = None,
     where: Where = None,
@@ -114,12 +120,13 @@ def specifications(
     regressors = [*names(controls), *(control or ())]
     asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
-    asked |= {"slope_on": slope_on or ()}
+    asked |= {"slope_on": slope_on or (), "weights": weights, "clusters": names(clusters)}
     read: dict[str, Any] = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "dates": dates}
     read |= {"group_at": group_at, "slope_on_at": slope_on_at, "sheet": sheet, "encoding": encoding}
     read |= {"decimal": decimal}
-    _one_source(folder, study, {"data": data, **asked}, read)
+    _one_source(folder, study, {"data": data, **asked}, read, weights_kind=weights_kind)
     reading = Reading(**read, collinearity=collinearity)
+    asked |= {"weights_kind": weights_kind}
     if folder is not None and (rope, prior_scale, ci) != (None, 1.0, CI_PROB):
         raise InputError(
             "--rope, --prior-scale and --ci are those of the fit: fit with them, or name the panel by --data"
@@ -153,7 +160,14 @@ def specifications(
     deliver(request, find, lambda: question().content)
 
 
-def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any], read: Mapping[str, Any]) -> None:
+def _one_source(
+    folder: Path | None,
+    study: str | None,
+    panel: Mapping[str, Any],
+    read: Mapping[str, Any],
+    *,
+    weights_kind: str,
+) -> None:
     """Raise unless the panel is named in one way, and wholly."""
     from cbec_bayes.jobs.asked import asked_columns
 
@@ -169,7 +183,7 @@ def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any]
     if given and panel["data"] is None:
         raise InputError("missing option --data")
     if given:
-        asked_columns(**{name: value for name, value in panel.items() if name != "data"})
+        asked_columns(**{name: value for name, value in panel.items() if name != "data"}, weights_kind=weights_kind)
 
 
 def _asks(

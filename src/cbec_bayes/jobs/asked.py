@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cbec_bayes.panel import Roles
+from cbec_bayes.panel.clusters import require_sets
 from cbec_bayes.panel.formula import Formula, formula_of_roles, read_formula
+from cbec_bayes.panel.weights import WeightsKind
+from cbec_bayes.panel.weights import weights_kind as weights_kind_of
 from cbec_bayes.runtime.errors import InputError
 
 COLUMNS: Mapping[str, Any] = {
@@ -20,6 +24,9 @@ COLUMNS: Mapping[str, Any] = {
     "lags": 0,
     "leads": 0,
     "slope_on": (),
+    "weights": None,
+    "weights_kind": "analytic",
+    "clusters": (),
 }
 """What says which columns are meant, and what each is where it is not given."""
 
@@ -36,6 +43,9 @@ def asked_columns(
     lags: int = 0,
     leads: int = 0,
     slope_on: Sequence[str] = (),
+    weights: str | None = None,
+    weights_kind: str = WeightsKind.ANALYTIC,
+    clusters: Sequence[str] = (),
 ) -> Roles | Formula:
     """Return the columns that options name.
 
@@ -49,17 +59,25 @@ def asked_columns(
         How many of the exposure stand beside it.
     slope_on
         Columns of characteristics of groups, on which the slopes of groups are regressed.
+    weights, weights_kind
+        Column of the rows' weights, and what these say; see `cbec_bayes.panel.weights.WeightsKind`.
+    clusters
+        Columns that standard errors are clustered by, one or two; none for the units.
 
     Raises
     ------
     InputError
-        A column that is needed is not named, or one is named twice; the formula cannot be read.
+        A column that is needed is not named, or one is named twice; the formula cannot be read; weights are of no known
+        kind, or a kind is given and no weights.
     """
+    require_sets(clusters)
+    more: dict[str, Any] = {"weights": weights, "weights_kind": _kind(weights_kind, weights)}
+    more |= {"clusters": tuple(clusters)}
     if formula is not None:
         twice = [name for name, value in {"--outcome": outcome, "--controls": controls}.items() if value]
         if twice:
             raise InputError(f"the formula names these already: leave out {', '.join(twice)}")
-        return read_formula(
+        found = read_formula(
             formula,
             exposure=exposure,
             unit=unit,
@@ -69,20 +87,21 @@ def asked_columns(
             leads=leads,
             slope_on=slope_on,
         )
+        return replace(found, **more)
     if outcome is None or exposure is None or unit is None or time is None:
         named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
         lacking = ", ".join(name for name, value in named.items() if value is None)
         raise InputError(f"missing option {lacking}; or give --formula")
-    roles = Roles(
-        outcome=outcome,
-        exposure=exposure,
-        controls=tuple(controls),
-        unit=unit,
-        time=time,
-        group=group,
-        slope_on=tuple(slope_on),
-    )
+    named_columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": tuple(controls)}
+    roles = Roles(**named_columns, unit=unit, time=time, group=group, slope_on=tuple(slope_on), **more)
     return formula_of_roles(roles, lags=lags, leads=leads) if lags or leads else roles
+
+
+def _kind(name: str, weights: str | None) -> WeightsKind:
+    kind = weights_kind_of(name)
+    if weights is None and kind is not WeightsKind.ANALYTIC:
+        raise InputError("--weights-kind says what --weights are, and none are given")
+    return kind
 
 
 def columns_of(settings: Mapping[str, Any]) -> Roles | Formula:

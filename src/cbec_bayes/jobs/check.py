@@ -117,7 +117,8 @@ def checks_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None
     for packed in receipts.results(places, "check", content(read_settings(folder, seed=seed), folder)):
         try:
             held = unpack(packed)
-            found = CheckedFit(*texts_in([held["model"], held["exposure"]]), _results(held["results"]))
+            model, exposure = texts_in([held["model"], held["exposure"]])
+            found = CheckedFit(model, exposure, _results(held["results"]))
         except (KeyError, TypeError, ValueError):
             continue
         if [result.name for result in found.results] == [check.name for check in CHECKS]:

@@ -38,7 +38,7 @@ _ASKED = (
     "ssc",
     "seed",
 )
-_FURTHER = ("formula", "lags", "leads", "slope_on")
+_FURTHER = ("formula", "lags", "leads", "slope_on", "weights", "weights_kind", "clusters")
 """What says which columns are meant that a fit.json of an earlier version does not have."""
 
 
@@ -154,6 +154,7 @@ def settings_of(
         "controls": list(controls),
         "slope_on": list(asked.get("slope_on", ())),
     }
+    held["clusters"] = list(held["clusters"])
     held["model"] = model if own is None else seen_from(folder, own)
     of_model = {"model_sha256": None if own is None else file_digest(own)}
     return (
@@ -308,9 +309,9 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         reading_of(held)
     except (InputError, TypeError, AttributeError):
         return False
-    seed, lists = held["seed"], [held["controls"], held["slope_on"]]
-    words = [held[name] for name in ("data", "sha256", "engine", "ssc")]
-    maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "model", "model_sha256")
+    seed, listed = held["seed"], [held["controls"], held["slope_on"], held["clusters"]]
+    words = [held[name] for name in ("data", "sha256", "engine", "ssc", "weights_kind")]
+    maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "weights", "model", "model_sha256")
     columns = [held[name] for name in ("outcome", "exposure", "unit", "time")]
     counts = (seed, held["lags"], held["leads"])
     numbers = [held["prior_scale"], held["ci"], *([] if held["rope"] is None else [held["rope"]])]
@@ -320,8 +321,8 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         and type(held["neighbours"]) is bool
         and all(type(value) is int for value in counts)
         and 0 <= seed <= LARGEST_SEED
-        and all(isinstance(one, list) for one in lists)
-        and all(isinstance(value, str) for value in (*words, *(name for one in lists for name in one)))
+        and all(isinstance(own, list) for own in listed)
+        and all(isinstance(value, str) for value in (*words, *(name for own in listed for name in own)))
         and all(held[name] is None or isinstance(held[name], str) for name in maybe)
         and (held["formula"] is not None or None not in columns)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cbec_bayes.panel import Panel, make_panel, read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.formula import Formula, read_formula
 from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.panel.weights import WeightsKind
 from cbec_bayes.runtime.errors import InputError
 
 
@@ -29,6 +31,8 @@ def fit(
     time: str | None = None,
     group: str | None = None,
     slope_on: Sequence[str] = (),
+    weights: str | None = None,
+    weights_kind: str = WeightsKind.ANALYTIC,
     reading: Reading = READING,
     **sampling: Any,
 ) -> PanelFit:
@@ -46,6 +50,9 @@ def fit(
         Of a formula: a frame, or a file. Units and periods that the formula does not name are those of its index.
     exposure, unit, time, group, slope_on
         Of a formula; see `cbec_bayes.read_formula`.
+    weights, weights_kind
+        Of a formula: column of the rows' weights, and whether they are ``"analytic"``, an error having the variance
+        sigma^2 / w, or ``"frequency"``, a row standing for w equal ones. A panel has them among its roles.
     reading
         How the data is to be read; see `cbec_bayes.panel.Reading`.
     **sampling
@@ -64,11 +71,12 @@ def fit(
         The posterior of the scales has no mode.
     """
     given: dict[str, object] = {"data": data, "exposure": exposure, "unit": unit, "time": time, "group": group}
-    given |= {"slope_on": slope_on or None}
+    given |= {"slope_on": slope_on or None, "weights": weights}
     if isinstance(what, str):
         first, second = _of_index(data, what)
         unit, time = unit or first, time or second
         what = read_formula(what, exposure=exposure, unit=unit, time=time, group=group, slope_on=slope_on)
+        what = replace(what, weights=weights, weights_kind=weights_kind)
         given = {}
     if isinstance(what, Formula):
         named = [name for name, value in given.items() if value is not None and name != "data"]
@@ -81,7 +89,7 @@ def fit(
         else:
             what = read_panel(data, what, reading=reading)
     elif any(value is not None for value in given.values()):
-        raise InputError("data, exposure, unit, time, group and slope_on are of a formula, and there is none")
+        raise InputError("data, exposure, unit, time, group, slope_on and weights are of a formula, and there is none")
     return engines.fit(make_design(what) if isinstance(what, Panel) else what, model, **sampling)
 
 

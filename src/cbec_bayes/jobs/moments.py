@@ -22,6 +22,7 @@ from cbec_bayes.panel.cells import BLANK_NAMES, Source, row_numbers
 from cbec_bayes.panel.computed import row_values
 from cbec_bayes.panel.formula import Formula
 from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.panel.weights import NO_WEIGHTS
 from cbec_bayes.panel.where import columns_where, rows_where
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor
@@ -138,10 +139,12 @@ def gather_piece(asked: Asked, origin: Origin, reading: Reading, piece: Piece) -
 
 
 def begin(asked: Asked, origin: Origin) -> Gathering:
-    """Return a gathering that has no rows yet; a formula whose values are not of one row raises `InputError`."""
+    """Return a gathering that has no rows yet; a formula whose values are not of one row, or weights, are refused."""
     if asked.slope_on:
         raise InputError("moments have no characteristics of groups: leave out --slope-on, or fit the panel itself")
     roles = asked if isinstance(asked, Roles) else asked.of_one_row()
+    if roles.weights is not None:
+        raise InputError(NO_WEIGHTS)
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 

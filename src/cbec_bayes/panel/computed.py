@@ -140,6 +140,9 @@ def computed_of(
         time=asked.time,
         group=asked.group,
         slope_on=tuple(products.characteristics),
+        weights=asked.weights,
+        weights_kind=asked.weights_kind,
+        clusters=asked.clusters,
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
     return Computed(

@@ -13,10 +13,12 @@ from scipy import linalg
 from cbec_bayes.panel import Panel
 from cbec_bayes.panel.cells import count, some
 from cbec_bayes.panel.characteristics import Characteristics
+from cbec_bayes.panel.clusters import Clusters
 from cbec_bayes.panel.identify import explained
 from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.precision import SLACK, norms
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
+from cbec_bayes.panel.weights import rows_of_weights
 from cbec_bayes.panel.within import Array, Codes, PeriodEffects, TwoWay, period_codes
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import Origin
@@ -61,6 +63,12 @@ class Design:
         Labels of the codes.
     effects
         Projection off the unit and period effects of these rows; its codes of periods are those of the effects.
+    period_effects
+        Which effects of periods there are.
+    weight
+        Of every row, shape (n,): its error has the variance sigma^2 / w. None where all rows weigh the same.
+    clusters
+        Sets of clusters that classical standard errors are of; none for the units.
     rounding
         Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
         whatever unit. None where that is not known.
@@ -97,6 +105,24 @@ class Design:
     counted: Counts | None = None
     period_effects: PeriodEffects = PeriodEffects.COMMON
     characteristics: Characteristics | None = None
+    weight: Array | None = None
+    clusters: tuple[Clusters, ...] = ()
+
+    @property
+    def root(self) -> Array:
+        """Square roots of the weights, shape (n,): rows times these have errors of one variance."""
+        return self.effects.root
+
+    def scaled(self, columns: Array) -> Array:
+        """Return columns, shape (n,) or (n, k), times the square roots of the weights; as they are without weights."""
+        if self.weight is None:
+            return columns
+        return columns * (self.root if columns.ndim == 1 else self.root[:, None])
+
+    @property
+    def log_weights(self) -> float:
+        """Sum over rows of ln w / 2: what the log density of the outcome has beside that of the scaled rows."""
+        return 0.0 if self.weight is None else float(np.log(self.weight).sum()) / 2
 
     @property
     def effect_names(self) -> str:
@@ -135,7 +161,7 @@ class Design:
     @property
     def rounding_norms(self) -> Array | None:
         """Norm of the rounding of each regressor over these rows, shape (K,); None where it is not known."""
-        return None if self.rounding is None else np.asarray(self.rounding * np.linalg.norm(self.x, axis=0))
+        return None if self.rounding is None else self.rounding * np.linalg.norm(self.scaled(self.x), axis=0)
 
     @property
     def group_of_unit(self) -> Codes:
@@ -194,6 +220,7 @@ class Design:
         unit, units = _recode(self.unit[mask], self.units)
         time, times = _recode(self.time[mask], self.times)
         group, groups = (None, ()) if self.group is None else _recode(self.group[mask], self.groups)
+        weight = None if self.weight is None else self.weight[mask]
         return replace(
             self,
             y=self.y[mask],
@@ -204,7 +231,9 @@ class Design:
             units=units,
             times=times,
             groups=groups,
-            effects=TwoWay(unit, period_codes(time, group, self.period_effects)),
+            effects=TwoWay(unit, period_codes(time, group, self.period_effects), weight),
+            weight=weight,
+            clusters=tuple(one.rows(mask) for one in self.clusters),
         )
 
 
@@ -224,22 +253,30 @@ def _recode[Label](codes: Codes, labels: tuple[Label, ...]) -> tuple[Codes, tupl
 
 
 def make_design(panel: Panel) -> Design:
-    """Return the design of a panel's own roles."""
+    """Return the design of a panel's own roles.
+
+    Analytic weights are over their mean, so that sigma is the scale of a row of average weight, whatever unit weights
+    are counted in. With frequency weights each row is there as often as its weight says.
+    """
     roles, frame = panel.roles, panel.frame
     terms = (roles.exposure, *roles.controls)
-    x = frame[list(terms)].to_numpy(dtype=float)
+    given = None if roles.weights is None else frame[roles.weights].to_numpy(dtype=float)
+    at, weight = rows_of_weights(panel.n_obs, given, roles.weights_kind)
+    x, unit = frame[list(terms)].to_numpy(dtype=float)[at], panel.unit_codes[at]
     return Design(
         outcome=roles.outcome,
         terms=terms,
-        y=frame[roles.outcome].to_numpy(dtype=float),
+        y=frame[roles.outcome].to_numpy(dtype=float)[at],
         x=x,
-        unit=panel.unit_codes,
-        time=panel.time_codes,
-        group=panel.group_codes if panel.groups else None,
+        unit=unit,
+        time=panel.time_codes[at],
+        group=panel.group_codes[at] if panel.groups else None,
         units=panel.units,
         times=panel.times,
         groups=panel.groups,
-        effects=TwoWay(panel.unit_codes, panel.effect_codes),
+        effects=TwoWay(unit, panel.effect_codes[at], weight),
+        weight=weight,
+        clusters=tuple(one.rows(at) for one in panel.clusters),
         period_effects=panel.period_effects,
         characteristics=panel.characteristics,
         origin=panel.origin,

@@ -9,6 +9,7 @@ from typing import Any
 from cbec_bayes.panel.expressions import Piece
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.table import Roles
+from cbec_bayes.panel.weights import NO_WEIGHTS, WeightsKind
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError, suggest
 
@@ -48,6 +49,8 @@ class Formula:
     slope_on
         Columns of characteristics of groups, on which the slopes of groups are regressed, beside those that a product
         with the exposure names; see `cbec_bayes.panel.interactions`.
+    weights, weights_kind, clusters
+        As in `Roles`.
     """
 
     outcome: Piece
@@ -58,6 +61,13 @@ class Formula:
     told: tuple[str, ...] = ()
     period_effects: PeriodEffects = PeriodEffects.COMMON
     slope_on: tuple[str, ...] = ()
+    weights: str | None = None
+    weights_kind: str = WeightsKind.ANALYTIC
+    clusters: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clusters", tuple(map(tidy, self.clusters)))
+        object.__setattr__(self, "weights", None if self.weights is None else tidy(self.weights))
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -67,7 +77,9 @@ class Formula:
     @property
     def numeric(self) -> tuple[str, ...]:
         """Columns of the table that are read as numbers."""
-        return tuple(dict.fromkeys([*(name for piece in self.pieces for name in piece.columns()), *self.slope_on]))
+        weights = [] if self.weights is None else [self.weights]
+        own = [name for piece in self.pieces for name in piece.columns()]
+        return tuple(dict.fromkeys([*own, *self.slope_on, *weights]))
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -78,7 +90,8 @@ class Formula:
     @property
     def names(self) -> tuple[str, ...]:
         """Columns that hold names: they stay text as it is written."""
-        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories)
+        clusters = (name for name in self.clusters if name != self.time)
+        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories, *clusters)
         return tuple(dict.fromkeys(own))
 
     @property
@@ -94,6 +107,8 @@ class Formula:
         InputError
             A value depends on other rows.
         """
+        if self.weights is not None:
+            raise InputError(NO_WEIGHTS)
         if self.period_effects is not PeriodEffects.COMMON:
             raise InputError("moments are of effects of units and of periods, and of no others: write | firm + year")
         for piece in self.pieces:
@@ -176,7 +191,15 @@ def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
     terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
     outcome = Piece(roles.outcome, is_name=True)
     found = Formula(
-        outcome=outcome, terms=terms, unit=roles.unit, time=roles.time, group=roles.group, slope_on=roles.slope_on
+        outcome=outcome,
+        terms=terms,
+        unit=roles.unit,
+        time=roles.time,
+        group=roles.group,
+        slope_on=roles.slope_on,
+        weights=roles.weights,
+        weights_kind=roles.weights_kind,
+        clusters=roles.clusters,
     )
     return with_shifts(found, lags=lags, leads=leads)
 

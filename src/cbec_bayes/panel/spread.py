@@ -22,7 +22,8 @@ class Spread:
     Attributes
     ----------
     total
-        Of the outcome and the K regressors over all rows, shape (1 + K,).
+        Of the outcome and the K regressors over all rows, shape (1 + K,). Where rows have weights, these and the other
+        sums of squares are weighted sums about weighted means.
     within
         Of what the effects of units and periods leave of them, shape (1 + K,): the sum of squares over the n rows less
         the rank of the effects. Adding a number to all rows of a unit, or of a period, changes nothing. A column of
@@ -62,11 +63,19 @@ def spread_of(columns: Iterable[Array], elapsed: Array, effects: TwoWay) -> Spre
     n = effects.n_obs
     total, within = [], []
     for column in columns:
-        total.append(column.std(ddof=1))
+        total.append(_total(column, effects))
         left = float(np.linalg.norm(effects.within(column)))
         nothing = max(COLLINEAR * total[-1] * np.sqrt(n - 1), _EPSILON * float(np.linalg.norm(column)))
         within.append(left / np.sqrt(n - effects.rank) if left > nothing and n > effects.rank else total[-1])
-    since = elapsed - means_by(effects.unit, elapsed[:, None])[effects.unit, 0]
+    since = effects.root * (elapsed - means_by(effects.unit, elapsed[:, None], effects.weight)[effects.unit, 0])
     free = n - effects.n_units
-    own = float(np.sqrt(since @ since / free)) if since.any() and free > 0 else float(elapsed.std(ddof=1))
+    own = float(np.sqrt(since @ since / free)) if since.any() and free > 0 else _total(elapsed, effects)
     return Spread(np.array(total), np.array(within), own)
+
+
+def _total(column: Array, effects: TwoWay) -> float:
+    """Return the standard deviation of a column, shape (n,), about its mean, both weighted where rows have weights."""
+    if effects.weight is None:
+        return float(column.std(ddof=1))
+    about = column - np.average(column, weights=effects.weight)
+    return float(np.sqrt(effects.weight @ about**2 / (len(column) - 1)))

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import count
 from cbec_bayes.panel.characteristics import Characteristics
+from cbec_bayes.panel.clusters import Clusters, require_sets
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
+from cbec_bayes.panel.weights import WeightsKind, weights_kind
 from cbec_bayes.panel.within import PeriodEffects, period_codes
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import FROM_OBSERVED, Origin, fault_of_name
@@ -45,11 +47,16 @@ class Roles:
         Column that sorts units into groups, if there are groups.
     slope_on
         Numeric columns of characteristics of groups, on which the slopes of groups are regressed; a control may be one.
+    weights, weights_kind
+        Column of the rows' weights, if they have any, and what these say: see `cbec_bayes.panel.weights.WeightsKind`.
+    clusters
+        One column or two that standard errors are clustered by; none for the units.
 
     Raises
     ------
     InputError
-        A column has no name, a name with invisible signs, or two roles; there are characteristics and no groups.
+        A column has no name, a name with invisible signs, or two roles; weights are of no known kind; there are
+        characteristics and no groups.
     """
 
     outcome: str
@@ -59,6 +66,9 @@ class Roles:
     controls: tuple[str, ...] = ()
     group: str | None = None
     slope_on: tuple[str, ...] = ()
+    weights: str | None = None
+    weights_kind: str = WeightsKind.ANALYTIC
+    clusters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # As names of columns that are read are: a letter with an accent has one form.
@@ -66,7 +76,12 @@ class Roles:
             object.__setattr__(self, part, tidy(getattr(self, part)))
         object.__setattr__(self, "controls", tuple(map(tidy, self.controls)))
         object.__setattr__(self, "slope_on", tuple(map(tidy, self.slope_on)))
-        object.__setattr__(self, "group", None if self.group is None else tidy(self.group))
+        for part in ("group", "weights"):
+            name = getattr(self, part)
+            object.__setattr__(self, part, None if name is None else tidy(name))
+        object.__setattr__(self, "weights_kind", weights_kind(self.weights_kind))
+        object.__setattr__(self, "clusters", tuple(map(tidy, self.clusters)))
+        require_sets(self.clusters)
         parts = [
             ("unit", self.unit),
             ("time", self.time),
@@ -74,6 +89,8 @@ class Roles:
             ("outcome", self.outcome),
             ("exposure", self.exposure),
             *(("control", name) for name in self.controls),
+            *([("weights", self.weights)] if self.weights is not None else []),
+            *(("cluster", name) for name in self.own_clusters),
         ]
         role_of: dict[str, str] = {}
         for role, name in parts:
@@ -98,22 +115,35 @@ class Roles:
 
     @property
     def numeric(self) -> tuple[str, ...]:
-        """The columns that are read as numbers: the measured ones, and characteristics of groups."""
-        return tuple(dict.fromkeys([*self.measured, *self.slope_on]))
+        """The columns that are read as numbers: the measured ones, weights, and characteristics of groups."""
+        return tuple(dict.fromkeys([*self.measured, *self._weights, *self.slope_on]))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that hold names: they stay text as it is written."""
-        return (self.unit, *((self.group,) if self.group is not None else ()))
+        return (self.unit, *((self.group,) if self.group is not None else ()), *self.own_clusters)
+
+    @property
+    def own_clusters(self) -> tuple[str, ...]:
+        """The columns of clusters that are not units, periods or groups."""
+        return tuple(name for name in self.clusters if name not in (self.unit, self.time, self.group))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns that are read: unit, time, group, outcome, exposure, controls, characteristics of groups."""
-        return (self.unit, self.time, *((self.group,) if self.group is not None else ()), *self.numeric)
+        """All columns that are read: units, periods, groups, what is measured, weights, clusters, characteristics."""
+        group = (self.group,) if self.group is not None else ()
+        every = [self.unit, self.time, *group, *self.measured, *self._weights, *self.own_clusters, *self.slope_on]
+        return tuple(dict.fromkeys(every))
+
+    @property
+    def _weights(self) -> tuple[str, ...]:
+        return () if self.weights is None else (self.weights,)
 
     def role(self, column: str) -> str:
-        """Return what a column other than unit and time is: outcome, exposure, control or group."""
-        return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
+        """Return what a column other than unit and time is: outcome, exposure, control, group, weights or cluster."""
+        named = {self.outcome: "outcome", self.exposure: "exposure", self.group: "group", self.weights: "weights"}
+        named |= dict.fromkeys(self.own_clusters, "cluster")
+        return named.get(column, "control")
 
 
 def _require_characteristics(names: Sequence[str], group: str | None, role_of: Mapping[str, str]) -> None:
@@ -217,6 +247,13 @@ class Panel:
         return pd.factorize(self.frame[self.roles.group])[0]
 
     @property
+    def clusters(self) -> tuple[Clusters, ...]:
+        """The sets of clusters other than the units themselves."""
+        if self.roles.clusters == (self.roles.unit,):
+            return ()
+        return tuple(Clusters(name, pd.factorize(self.frame[name])[0]) for name in self.roles.clusters)
+
+    @property
     def effect_codes(self) -> Codes:
         """Codes of the effects of periods, shape (n,); see `cbec_bayes.panel.within.period_codes`."""
         group = None if self.roles.group is None else self.group_codes
@@ -274,7 +311,7 @@ class Panel:
             (self.roles.outcome, self.frame[self.roles.outcome].to_numpy(dtype=float)),
             self.frame[list(names)].to_numpy(dtype=float),
             names,
-            n_dropped=int((self.ledger["action"] == "dropped").sum()),
+            n_dropped=int(((self.ledger["action"] == "dropped") & (self.ledger["column"] != self.roles.weights)).sum()),
             n_filled=int(self.filled.to_numpy().sum()),
         )
         return replace(self, notes=(*self.told, *notes))

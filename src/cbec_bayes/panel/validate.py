@@ -26,6 +26,7 @@ from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.reading import DROP, READING, Reading
 from cbec_bayes.panel.regions import Scheme
 from cbec_bayes.panel.table import Panel, Roles, least_observed
+from cbec_bayes.panel.weights import require_weights, told_of_weights, weights_kind
 from cbec_bayes.panel.where import rows_where
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError, suggest
@@ -87,9 +88,9 @@ def make_panel(
     Raises
     ------
     InputError
-        A column is missing; a cell is text, infinite or, of a unit or period, blank; a unit has a period twice or two
-        groups; too few rows are left; a column does not vary, or is a combination of others, once unit and period
-        effects are removed.
+        A column is missing; a cell is text, infinite or, of a unit, period or weight, blank; a weight is negative; a
+        unit has a period twice or two groups; too few rows are left; a column does not vary, or is a combination of
+        others, once unit and period effects are removed.
     """
     as_read = frame.attrs.get(TOLD, ())
     every = _with_tidy_columns(_with_index_as_columns(frame, roles))
@@ -118,14 +119,22 @@ def make_panel(
     table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
     if grouped is not None:
         table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
+    for name in roles.own_clusters:
+        table[name] = pd.Series([label or None for label in source.labels(name, required=False)], dtype="str")
     # All at once: pandas warns of a hundred columns that are added one by one.
-    table = pd.concat([table, pd.DataFrame(dict(computed.columns), index=table.index)], axis=1)
+    columns = dict(computed.columns)
+    if roles.weights is not None:
+        columns[roles.weights] = source.measured(roles.weights)
+    table = pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
     table.index = pd.Index(source.rows, name=ROW)
 
     given = table
     table, fills = _filled(table, roles, fill, periods.frequency, file)
-    lost = _lost(table, roles, computed)
+    lost = _lost(source, table, roles, computed)
     kept = ~np.logical_or.reduce([one.rows for one in lost])
+    told += _told_of_clusters(roles)
+    if roles.weights is not None:
+        told += told_of_weights(roles.weights, roles.weights_kind, int(lost[-1].rows.sum()))
     ledger = _with_periods(_ledger(fills, table, roles, lost), periods.frequency)
     order = np.lexsort((times, pd.factorize(np.array(units, dtype=object))[0]))
     order = order[kept[order]]
@@ -272,12 +281,28 @@ def _filled(
     return interpolate(table, unit=roles.unit, time=roles.time, columns=columns, edges=edges, frequency=frequency)
 
 
-def _lost(table: pd.DataFrame, roles: Roles, computed: Computed) -> list[Lost]:
-    """Return which rows are left out, and why: those without a group, and those without a number."""
-    found = [] if roles.group is None else [roles.group]
+def _told_of_clusters(roles: Roles) -> tuple[str, ...]:
+    """Say what standard errors are clustered by, and what the posterior assumes instead."""
+    if roles.clusters in ((), (roles.unit,)):
+        return ()
+    return (
+        f"standard errors are clustered by {' and '.join(roles.clusters)}; the posterior has errors that hang together "
+        "within units alone",
+    )
+
+
+def _lost(source: Source, table: pd.DataFrame, roles: Roles, computed: Computed) -> list[Lost]:
+    """Return which rows are left out, and why: those without a group, without a number, or with a weight of zero."""
+    found = [*([] if roles.group is None else [roles.group]), *roles.own_clusters]
     found += [] if computed.lost else roles.measured
     missing = [Lost(name, table[name].isna().to_numpy(), f"{roles.role(name)} '{name}' is missing") for name in found]
-    return [*missing, *computed.lost]
+    every = [*missing, *computed.lost]
+    if roles.weights is None:
+        return every
+    kept = ~np.logical_or.reduce([one.rows for one in every])
+    weight = table[roles.weights].to_numpy(dtype=float)
+    zero = require_weights(source, roles.weights, weights_kind(roles.weights_kind), weight, kept)
+    return [*every, Lost(roles.weights, zero, f"its weight '{roles.weights}' is zero")]
 
 
 def _ledger(fills: pd.DataFrame, table: pd.DataFrame, roles: Roles, lost: Sequence[Lost]) -> pd.DataFrame:

@@ -51,9 +51,9 @@ class _Elimination:
     Attributes
     ----------
     sum_large, sum_small
-        Sparse indicators of either set, shape (effects, n): they sum rows by effect.
+        Sparse indicators of either set times roots of weights, shape (effects, n): they sum rows by effect.
     sizes
-        Rows of each effect of the larger set.
+        Weights of the rows of each effect of the larger set, added up.
     solve
         Generalised inverse of the system of the smaller set.
     rank
@@ -69,7 +69,7 @@ class _Elimination:
 
 @dataclass(frozen=True)  # without slots, which leave no room for what is computed once
 class TwoWay:
-    """Projection off unit and time dummies.
+    """Projection off unit and time dummies, of rows that may have weights.
 
     The larger set of effects is eliminated by its means; what is left is one symmetric system of the size of the
     smaller set, decomposed once. So nothing iterates, unbalanced panels are as exact as balanced ones, and memory
@@ -80,15 +80,23 @@ class TwoWay:
     ----------
     unit, time
         Codes from 0 without holes, shape (n,).
+    weight
+        Of every row, shape (n,); None where all are equal.
     """
 
     unit: Codes
     time: Codes
+    weight: Array | None = None
 
     @property
     def n_obs(self) -> int:
         """Number of rows, n."""
         return len(self.unit)
+
+    @property
+    def root(self) -> Array:
+        """Square roots of the weights, shape (n,): the column of ones, once rows are multiplied by them."""
+        return np.ones(self.n_obs) if self.weight is None else np.sqrt(self.weight)
 
     @cached_property
     def n_units(self) -> int:
@@ -109,10 +117,10 @@ class TwoWay:
     def _elimination(self) -> _Elimination:
         # Only when first asked for: a posterior from cross-products needs none of it, and it is as large as the panel.
         large, small = (self.unit, self.time) if self.n_units >= self.n_times else (self.time, self.unit)
-        sum_large, sum_small = _indicators(large), _indicators(small)
-        sizes = np.asarray(sum_large.sum(axis=1), dtype=float).ravel()
+        sum_large, sum_small = (_indicators(codes, self.root) for codes in (large, small))
+        sizes, sizes_small = (np.bincount(codes, self.root**2) for codes in (large, small))
         counts = sum_small @ sum_large.T
-        schur = np.diag(np.asarray(sum_small.sum(axis=1), dtype=float).ravel())
+        schur = np.diag(sizes_small)
         schur -= np.asarray((counts @ sparse.diags_array(1 / sizes) @ counts.T).todense())
         values, vectors = np.linalg.eigh(schur)
         kept = values > _RANK_TOLERANCE * values.max(initial=1.0)
@@ -132,10 +140,13 @@ class TwoWay:
         Returns
         -------
         ndarray
-            Residuals of the least-squares regression on the dummies, same shape; orthogonal to all of them.
+            Residuals of the least-squares regression on the dummies, same shape; orthogonal to all of them. Where rows
+            have weights it is the weighted regression, and each residual is multiplied by the square root of its row's
+            weight: cross-products of residuals are then those of weighted least squares.
         """
         given = np.asarray(values, dtype=float)
         out = given if given.ndim == 2 else given[:, None]
+        out = out if self.weight is None else out * self.root[:, None]
         by = self._elimination
         # The second pass takes out the rounding of the first, which scales with the column's mean, not its spread.
         for _ in range(2):
@@ -150,9 +161,9 @@ def _off_large(by: _Elimination, values: Array) -> Array:
     return np.asarray(values - by.sum_large.T @ means)
 
 
-def _indicators(codes: Codes) -> Any:
+def _indicators(codes: Codes, values: Array) -> Any:
     n = len(codes)
-    return sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(int(codes.max(initial=-1)) + 1, n))
+    return sparse.csr_array((values, (codes, np.arange(n))), shape=(int(codes.max(initial=-1)) + 1, n))
 
 
 def sums_by(codes: Codes, columns: Array, n_codes: int) -> Array:
@@ -162,9 +173,9 @@ def sums_by(codes: Codes, columns: Array, n_codes: int) -> Array:
     return np.asarray(indicators @ columns)
 
 
-def means_by(codes: Codes, columns: Array) -> Array:
-    """Return the means of columns, shape (n, k), over the rows of each code, shape (codes, k)."""
+def means_by(codes: Codes, columns: Array, weight: Array | None = None) -> Array:
+    """Return the means of columns, shape (n, k), over the rows of each code, weighted if asked, shape (codes, k)."""
     if len(codes) == 0:
         return np.empty((0, columns.shape[1]))
-    sums = _indicators(codes) @ columns
-    return np.asarray(sums / np.bincount(codes)[:, None])
+    own = np.ones(len(codes)) if weight is None else weight
+    return np.asarray((_indicators(codes, own) @ columns) / np.bincount(codes, own)[:, None])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,7 +86,7 @@ def evidence_figure(table: pd.DataFrame) -> str | None:
         return as_svg(figure, "The average slope in every observed panel", said)
 
 
-def _label(row: dict[str, object]) -> str:
+def _label(row: Mapping[Any, Any]) -> str:
     return str(row["label"] or f"{row['study']}: {row['outcome']}")
 
 

@@ -234,7 +234,7 @@ def test_units_are_drawn_jointly_from_their_conditional(combination):
     scales, n = one.scales | {"tau": 0.4}, 20_000
     expected = joint(one, scales)
     rng = np.random.default_rng(3)
-    blocks: Any = SimpleNamespace(design=replace(one.design, y=one.columns[:, 0]), x=one.columns[:, 1:])
+    blocks: Any = SimpleNamespace(design=replace(one.design, y=one.columns[:, 0]), scaled_rows=one.columns)
     coefficients = equations(one).conditional(at(scales, n)).draw(rng)[:, : one.columns.shape[1] - 1]
     drawn = one.errors.draw_units(blocks, coefficients, at(scales, n), rng)
     assert list(drawn)[-1] == "unit_effect"
@@ -257,7 +257,7 @@ def test_a_row_given_all_others_is_that_of_the_covariance(combination):
     z = one.columns[:, 1:]
     prior = np.diag([0.0] * N_FLAT + [scales["tau"] ** -2] * (z.shape[1] - N_FLAT))
     q = q - q @ z @ np.linalg.solve(z.T @ q @ z + prior, z.T @ q)
-    blocks: Any = SimpleNamespace(design=replace(one.design, y=one.columns[:, 0]), x=z)
+    blocks: Any = SimpleNamespace(design=replace(one.design, y=one.columns[:, 0]), scaled_rows=one.columns)
     points = at(scales, 2)
     for rows in (np.arange(one.design.n_obs), np.array([0, 3, one.design.n_obs - 1])):
         found = one.errors.rows_given_others(blocks, rows, points, [(slice(None), equations(one).conditional(points))])

@@ -15,7 +15,6 @@ import xarray as xr
 from scipy import stats
 
 from cbec_bayes.bayes.fit import fit
-from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.row_densities import row_densities
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
@@ -32,7 +31,7 @@ from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import Progress
-from tests.support.members import errors_written_out, member
+from tests.support.members import member
 from tests.support.roundtrip import assert_survives
 from tests.support.twins import (
     Twin,
@@ -41,9 +40,10 @@ from tests.support.twins import (
     compiled,
     factorisation_gap,
     gap,
+    log_density_of_coefficients,
     mvn,
+    point_of,
     small_panel,
-    with_unit_effects,
 )
 
 TOLERANCE = 1e-8
@@ -118,21 +118,6 @@ OF_UNITS = {
 """What units have of their own beside correlated errors."""
 
 
-def log_density_of_coefficients(own: Twin, values: Mapping[str, Any]) -> float:
-    """Return log p(coefficients | y, scales), written out: those of units are among them, effects too."""
-    blocks, design = with_unit_effects(own.blocks), own.blocks.design
-    sigma = np.broadcast_to(values["sigma"], len(design.groups))[design.group]
-    errors = errors_written_out(design, blocks.model.choice("correlation"), values.get("rho"))
-    root = np.linalg.cholesky(errors * np.outer(sigma, sigma))
-    z, y = np.linalg.solve(root, blocks.x), np.linalg.solve(root, design.y)
-    prior = np.zeros(blocks.n_coefficients)
-    for block in blocks.pooled:
-        prior[blocks.positions[block.name]] = values[block.scale] ** -2.0
-    precision = z.T @ z + np.diag(prior)
-    mean = np.linalg.solve(precision, z.T @ y)
-    return mvn(coefficients(blocks, values), mean, np.linalg.inv(precision))
-
-
 CORRELATED = list(itertools.product(OF_UNITS, [name for name in CORRELATIONS if name != "off"], ["common", "by_group"]))
 
 
@@ -156,11 +141,6 @@ def test_the_two_engines_are_one_density_under_correlated_errors(terms, correlat
         joint = sum(part for name, part in conditioned(values).items() if not is_scale(name) and name != "rho")
         found = float(collapsed.log_likelihood(point_of(collapsed, values))[0])
         assert joint - float(noise) == pytest.approx(found, abs=TOLERANCE)
-
-
-def point_of(collapsed: Collapsed, values: Mapping[str, Any]) -> Array:
-    by_group = dict(zip(collapsed.sigmas, np.atleast_1d(values["sigma"]), strict=True))
-    return collapsed.point({name: by_group.get(name, values.get(name)) for name in collapsed.names})[None]
 
 
 def test_a_scale_of_effects_that_others_span_is_left_out():

@@ -117,7 +117,7 @@ class _Columns:
     Attributes
     ----------
     laid_out
-        Shape (n, 1 + p); None where moments stand for them.
+        Shape (n, 1 + p), times the roots of weights; None where moments stand for them.
     moments
         Of the columns; None where they are laid out.
     transform
@@ -147,7 +147,7 @@ def _orthogonal_columns(blocks: Blocks, free: NDArray[np.intp]) -> _Columns:
         )
     x = blocks.x
     x, transform, log_volume = orthogonal(x, free, blocks.within(x))
-    return _Columns(np.column_stack([design.y, x]), None, transform, log_volume)
+    return _Columns(design.scaled(np.column_stack([design.y, x])), None, transform, log_volume)
 
 
 def precise_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Array, float] | None:
@@ -192,7 +192,8 @@ def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:
         assert columns.laid_out is not None
         by_group = blocks.model.residuals.by_group and design.group is not None
         strata = (design.group, design.groups) if by_group else ()
-        moments = moments_of(columns.laid_out, ("y", *coefficient_names(blocks)), design.unit, *strata)
+        names = ("y", *coefficient_names(blocks))
+        moments = moments_of(columns.laid_out, names, design.unit, *strata, weight=design.weight)
     if blocks.mechanism == "one slope":
         return UnitSlopeErrors(*_without_unit_slopes(blocks, moments, columns), blocks.eliminated[0], design.groups)
     return IndependentErrors(moments, blocks.unit_scale)
@@ -207,7 +208,8 @@ def _by_group(blocks: Blocks, columns: _Columns, whole: NormalEquations) -> tupl
     for r, label in enumerate(blocks.design.groups):
         own, names = owned[r]
         mask = blocks.design.group == r
-        kept = np.column_stack([columns.laid_out[mask][:, np.r_[0, 1 + shared]], x[mask][:, own]])
+        own_columns = blocks.design.scaled(x)[mask][:, own]
+        kept = np.column_stack([columns.laid_out[mask][:, np.r_[0, 1 + shared]], own_columns])
         rows = _of_rows(blocks, mask, np.column_stack([x[mask][:, shared], x[mask][:, own]]), label)
         parts.append(
             GroupPart(

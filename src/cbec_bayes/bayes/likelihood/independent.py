@@ -111,7 +111,7 @@ class IndependentErrors:
 
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """See `ErrorModel`."""
-        return normal_log_density(residual, sigma_of_rows(design, self.sigmas, scales))
+        return normal_log_density(residual, sigma_of_rows(design, self.sigmas, scales) / design.root)
 
     def draw_units(
         self, blocks: Blocks, coefficients: Array, scales: Scales, rng: np.random.Generator

@@ -38,7 +38,10 @@ class SlopesOfUnits:
 
 
 def sigma_of_rows(design: Design, sigmas: Sequence[str], scales: Scales, rows: Codes | None = None) -> Array:
-    """Return the residual scale of every row, or of some, shape (S, n), from the names of the strata's scales."""
+    """Return the residual scale of every row, or of some, shape (S, n), from the names of the strata's scales.
+
+    It is that of a row whose weight is one.
+    """
     by_stratum = np.stack([scales[name] for name in sigmas], axis=1)
     group = design.group
     codes = np.zeros(design.n_obs, dtype=np.intp) if len(sigmas) == 1 or group is None else group
@@ -48,6 +51,11 @@ def sigma_of_rows(design: Design, sigmas: Sequence[str], scales: Scales, rows: C
 def sigma_of_units(design: Design, sigmas: Sequence[str], scales: Scales) -> Array:
     """Return the residual scale of every unit, that of its first row, shape (S, N)."""
     return sigma_of_rows(design, sigmas, scales, np.unique(design.unit, return_index=True)[1])
+
+
+def totals_by_unit(design: Design) -> Array:
+    """Return how many rows every unit has, or what these weigh together, shape (N,)."""
+    return np.bincount(design.unit, design.weight).astype(float)
 
 
 def normal_log_density(residual: Array, sigma: Array) -> Array:
@@ -94,11 +102,11 @@ def draw_unit_effects(
         Source of the draws.
     """
     design = blocks.design
-    means = means_by(design.unit, np.column_stack([design.y, blocks.x]))
+    means = means_by(design.unit, np.column_stack([design.y, blocks.x]), design.weight)
     residual = means[:, 0] - coefficients @ means[:, 1:].T
     if slopes is not None:
         residual -= slopes * means_by(design.unit, blocks.eliminated[0].regressors)[:, 0]
-    variance = variances[0] / np.bincount(design.unit)
+    variance = variances[0] / totals_by_unit(design)
     share = shrinkage(variance, variances[1])
     return np.asarray(share * residual + np.sqrt(share * variance) * rng.standard_normal(residual.shape))
 
@@ -117,14 +125,15 @@ def independent_rows(
     blocks, rows, conditionals
         As in `cbec_bayes.bayes.likelihood.residual_covariance.ErrorModel.rows_given_others`.
     variances
-        Of the residuals, shape (S, rows), and of unit effects, (S, 1); None where these are flat.
+        Of the residuals of rows whose weight is one, shape (S, rows), and of unit effects, (S, 1); None where these are
+        flat.
     slopes
-        Of the units of the rows, where they are integrated out.
+        Of the units of the rows, where they are integrated out; rows have no weights then.
     """
     design, every = blocks.design, blocks.x
     unit, x = design.unit[rows], every[rows]
-    counts = np.bincount(design.unit)[unit]
-    means = means_by(design.unit, np.column_stack([design.y, every]))[unit]
+    counts = totals_by_unit(design)[unit]
+    means = means_by(design.unit, np.column_stack([design.y, every]), design.weight)[unit]
     variance = variances[0]
     share_of_mean = shrinkage(variance / counts, variances[1])
     fitted, spread = np.empty_like(variance), np.empty_like(variance)
@@ -149,7 +158,8 @@ def independent_rows(
             directions.append((-share, slopes.products[:, 1:]))
             taken = taken + share * slopes.regressor
         spread[part] = _variance_of(directions, Forms(root)) + taken * variance[part]
-    return RowsGivenOthers((design.y[rows] - fitted) / variance, (1 - spread / variance) / variance, 1 / variance)
+    own = variance if design.weight is None else variance / design.weight[rows]
+    return RowsGivenOthers((design.y[rows] - fitted) / own, (1 - spread / own) / own, 1 / own)
 
 
 def _variance_of(directions: Sequence[tuple[Array | float, Array]], forms: Forms) -> Array:

@@ -220,6 +220,7 @@ class Tabulation:
         squares = [x / (1 - x) * a for x, a in zip(outer.T[int(self.has_rho) :], self.typical[r], strict=False)]
         ratios = Ratios(rho, np.array(squares).reshape(-1, len(outer)).T, last)
         found = grams(self.groups[r], ratios)
+        found[..., -1] -= np.log(self.groups[r].directions[0].regressor).sum()  # levels are times the roots of weights
         n, size = len(outer) - len(points), found.shape[-1]
         return found[:n].reshape(-1, size), found[n:].reshape(-1, size)
 
@@ -342,9 +343,10 @@ def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, Array]:
     # The slope of a unit comes last, for which nodes cost least; levels are first.
     directions = (blocks.directions[0], *reversed(blocks.directions[1:]))
     pooled = [one for one in directions if one.scale is not None]
-    columns: list[SparseColumn | None] = [SparseColumn(design.y[rows])]
+    columns: list[SparseColumn | None] = [SparseColumn(design.scaled(design.y)[rows])]
     for block in blocks.every:
-        values = [np.ascontiguousarray(block.regressors[rows, k]) for k in range(block.regressors.shape[1])]
+        regressors = design.scaled(block.regressors)[rows]
+        values = [np.ascontiguousarray(column) for column in regressors.T]
         code = None if block.code is None else block.code[rows]
         masks: dict[int, NDArray[np.bool_] | None] = {}
         for k in block.kept:

@@ -91,7 +91,7 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
     for part in system.chunks(len(points)):
         scales = collapsed.scales(points[part])
         sigma = sigma_of_units(blocks.design, collapsed.sigmas, scales)
-        found[part] = system.log_densities(scales, sigma, asked)
+        found[part] = system.log_densities(scales, sigma, asked) + system.log_volumes[asked]
     found[:, _needed(system.units, system.changes[:, 1 + system.free])[asked]] = np.nan
     return found
 
@@ -99,7 +99,7 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
 def changes_of_units(blocks: Blocks) -> ChangesOfUnits:
     """Lay out the changes of every unit, with the columns of flat coefficients made orthonormal."""
     design, every = blocks.design, _units_of(blocks)
-    laid_out = np.column_stack([design.y, blocks.x])
+    laid_out = blocks.scaled_rows
     changes = np.concatenate([one.turn @ laid_out[one.rows] for one in every])
     location, pooled = coefficient_priors(blocks, resolve(blocks.model, design))
     free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
@@ -112,7 +112,17 @@ def changes_of_units(blocks: Blocks) -> ChangesOfUnits:
         pooled=pooled,
         free=free,
         transform=transform,
+        log_volumes=_log_volumes(blocks),
     )
+
+
+def _log_volumes(blocks: Blocks) -> Array:
+    """Return ln of the determinant of the map from a unit's changes to those of its rows with weights, shape (N,)."""
+    design = blocks.design
+    if design.weight is None:
+        return np.zeros(len(design.units))
+    own, weighted = blocks.flat_of_units(weighted=False), blocks.flat_of_units()
+    return np.bincount(design.unit, np.log(design.weight) / 2) + own.log_sizes - weighted.log_sizes
 
 
 def _units_of(blocks: Blocks) -> tuple[_Unit, ...]:
@@ -163,6 +173,9 @@ class ChangesOfUnits:
         Positions of flat coefficients.
     transform
         From the coefficients of these columns to the model's own, shape (p, p).
+    log_volumes
+        What the log density of each unit's changes has beside that of the changes of its rows times the roots of their
+        weights, shape (N,).
     """
 
     units: tuple[_Unit, ...]
@@ -172,6 +185,7 @@ class ChangesOfUnits:
     pooled: dict[str, Codes]
     free: Codes
     transform: Array
+    log_volumes: Array
 
     def chunks(self, n_points: int) -> Iterator[slice]:
         """Yield parts of the points that fit into memory."""

@@ -61,6 +61,8 @@ class UnitErrors:
         Of the rows.
     products
         Of the outcome and every coefficient's column.
+    log_weights
+        Sum over rows of ln w / 2. Where rows have weights, all columns and directions are times their roots.
     """
 
     sigmas: tuple[str, ...]
@@ -71,6 +73,7 @@ class UnitErrors:
     directions: Directions
     lags: Lags
     products: UnitProducts
+    log_weights: float = 0.0
 
     @property
     def other_parameters(self) -> tuple[str, ...]:
@@ -150,7 +153,7 @@ class UnitErrors:
         grams = [one[:, 0] if one.shape[1] == 1 else one.sum(axis=1) for one, _ in parts]
         gram = grams[0] if len(grams) == 1 else np.concatenate(grams)
         log_det = np.concatenate([own for _, own in parts])
-        constant = [-log_det, -self.lags.log_det(scales.get(RHO), len(log_det))]
+        constant = [self.log_weights - log_det, -self.lags.log_det(scales.get(RHO), len(log_det))]
         constant += [-n * (np.log(scales[s]) + LOG_2PI / 2) for n, s in zip(self._free, self.sigmas, strict=True)]
         return CrossProducts(gram, constant)
 
@@ -243,7 +246,8 @@ class UnitErrors:
 
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """See `ErrorModel`."""
-        return stepwise_log_density(self.lags, residual, sigma_of_rows(design, self.sigmas, scales), scales.get(RHO))
+        sigma = sigma_of_rows(design, self.sigmas, scales)
+        return stepwise_log_density(self.lags, residual * design.root, sigma, scales.get(RHO)) + np.log(design.root)
 
     def draw_units(
         self, blocks: Blocks, coefficients: Array, scales: Scales, rng: np.random.Generator
@@ -251,11 +255,11 @@ class UnitErrors:
         """See `ErrorModel`: all coefficients of a unit jointly."""
         of, n_points = self.directions, len(coefficients)
         found = np.empty((len(of.names), n_points, of.n_units))
-        step, x = max(1, _CHUNK // max(1, of.columns.size * self.lags.size)), blocks.x
+        step, rows = max(1, _CHUNK // max(1, of.columns.size * self.lags.size)), blocks.scaled_rows
         for start in range(0, n_points, step):
             part = slice(start, start + step)
             own = {name: values[part] for name, values in scales.items()}
-            found[:, part] = self._draw(blocks.design.y - coefficients[part] @ x.T, own, rng)
+            found[:, part] = self._draw(rows[:, 0] - coefficients[part] @ rows[:, 1:].T, own, rng)
         names = sorted(of.names, key=lambda name: name == EFFECT)
         return {name: found[of.names.index(name)] for name in names}
 
@@ -281,7 +285,7 @@ class UnitErrors:
         """See `ErrorModel`."""
         design = blocks.design  # errors of other units are independent of those of the rows' own
         units = np.unique(design.unit[rows])
-        own = unit_rows(self.directions, self.lags, np.column_stack([design.y, blocks.x]), units)
+        own = unit_rows(self.directions, self.lags, blocks.scaled_rows, units)
         at = np.searchsorted(np.flatnonzero(np.isin(design.unit, units)), rows)
         found = np.empty((3, len(scales[self.sigmas[0]]), len(rows)))
         for part, given_all in conditionals:
@@ -295,7 +299,8 @@ class UnitErrors:
                 known = DenseConditional(given_all.mean[inside], given_all.root[inside])
                 every = own.given_others(self._weights(here), self._systems(here), variance, known)
                 found[:, piece] = np.stack(every)[:, :, at]
-        return RowsGivenOthers(*found)
+        root = design.root[rows]
+        return RowsGivenOthers(found[0] * root, found[1] * root**2, found[2] * root**2)
 
 
 def _by_point(whitened: Array) -> Array:
@@ -306,6 +311,8 @@ def _by_point(whitened: Array) -> Array:
 
 def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
     """Return the errors of a model on a design, with cross-products of the outcome and its columns, shape (n, 1 + p).
+
+    Columns are times the roots of the rows' weights.
 
     Raises
     ------
@@ -333,6 +340,7 @@ def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
         directions=directions,
         lags=lags,
         products=unit_products(directions, lags, columns, stratum, max(1, len(labels))),
+        log_weights=design.log_weights,
     )
 
 

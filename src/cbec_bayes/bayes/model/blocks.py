@@ -87,14 +87,19 @@ class Blocks:
         """In which way what units have of their own is integrated out; there is a class for each in `likelihood`."""
         if self.model.residuals.correlated:
             return "by unit"
+        flat, alike = self.unit_scale is None, self.design.weight is None
         if not self.eliminated:
-            return "independent"
-        flat = self.model.choice("unit_effect") == "fixed"
-        return "one slope" if flat and [block.scale is None for block in self.eliminated] == [False] else "by unit"
+            return "independent" if flat or alike else "by unit"
+        single = [block.scale is None for block in self.eliminated] == [False]
+        return "one slope" if flat and alike and single else "by unit"
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """Levels of units, and what they multiply their eliminated coefficients by."""
+        """Levels of units, and what they multiply their eliminated coefficients by, times the roots of weights."""
+        return tuple(replace(one, regressor=self.design.scaled(one.regressor)) for one in self._directions)
+
+    @property
+    def _directions(self) -> tuple[Direction, ...]:
         level = Direction("unit_effect", self.unit_scale, np.ones(self.design.n_obs))
         return (level, *(Direction(block.name, block.scale, block.regressors[:, 0]) for block in self.eliminated))
 
@@ -113,23 +118,33 @@ class Blocks:
         """Whether nothing of units has flat coefficients but levels, which may have a scale as well."""
         return all(block.scale is not None for block in self.eliminated)
 
-    def flat_of_units(self, *, free_levels: bool = False) -> Directions:
-        """Return the directions with flat coefficients; where asked, levels that have a scale after these as well."""
-        found = [one for one in self.directions if one.scale is None]
+    def flat_of_units(self, *, free_levels: bool = False, weighted: bool = True) -> Directions:
+        """Return the directions with flat coefficients; where asked, levels that have a scale after these as well.
+
+        They are times the roots of weights, unless they are asked for as they enter the model.
+        """
+        every = self.directions if weighted else self._directions
+        found = [one for one in every if one.scale is None]
         if free_levels and self.unit_scale is not None:
-            found.append(replace(self.directions[0], scale=None))
+            found.append(replace(every[0], scale=None))
         return directions_of(self.design.unit, found)
 
     def within(self, columns: Array) -> Array:
-        """Return what flat coefficients of units leave of columns, shape (n, q)."""
-        if self.levels_alone_are_flat:
-            return np.asarray(columns - means_by(self.design.unit, columns)[self.design.unit])
-        return self.flat_of_units().reduced(columns)[0]
+        """Return what flat coefficients of units leave of columns, shape (n, q), times the roots of weights."""
+        if not self.levels_alone_are_flat:
+            return self.flat_of_units().reduced(self.design.scaled(columns))[0]
+        unit = self.design.unit
+        return self.design.scaled(columns - means_by(unit, columns, self.design.weight)[unit])
 
     @property
     def x(self) -> Array:
         """Columns of every kept coefficient, laid out, shape (n, p)."""
         return np.column_stack([block.columns[:, list(block.kept)] for block in self.every])
+
+    @property
+    def scaled_rows(self) -> Array:
+        """Outcome and columns times the roots of weights, shape (n, 1 + p): rows whose errors have equal variances."""
+        return self.design.scaled(np.column_stack([self.design.y, self.x]))
 
     @property
     def positions(self) -> dict[str, slice]:
@@ -221,7 +236,7 @@ def _of_many_rows(blocks: Blocks) -> Blocks | None:
     names = ("y", *(name for block in blocks.every for name in names_of(block)))
     parts = [Coded(design.y[:, None]), *(block.coded for block in blocks.every)]
     strata = (design.group, design.groups) if model.residuals.by_group and design.group is not None else ()
-    moments = moments_of_coded(parts, names, design.unit, *strata)
+    moments = moments_of_coded(parts, names, design.unit, *strata, weight=design.weight)
     demean = model.choice("unit_effect") == "fixed"
     found = identified_in_moments(moments, blocks.flat, blocks.pooled, exposure=design.terms[0], demean=demean)
     return None if found is None else replace(blocks, flat=found[0], moments=found[1])

@@ -72,8 +72,8 @@ def carried(model: PanelModel, design: Design) -> Carried:
       An exposure of zeros and ones that changes in few units has too few, whatever the number of rows.
     - Trends of units, and a correlation of errors that is estimated: units with three rows, `UNITS` of them and a share
       of `SHARE` at least. A unit of two rows has one change, in which trend, correlation and error are one.
-    - Any correlation of errors: periods that are whole numbers. One that is estimated: some step of an odd number of
-      periods, for the sign of a correlation is not known from even ones.
+    - Any correlation of errors: periods that are whole numbers, and one row of a unit in each. One that is estimated:
+      some step of an odd number of periods, for the sign of a correlation is not known from even ones.
     - A spread by group: `CHANGES` rows in each group, one less for each of its units; and errors in each.
     """
     facts, found, said = _Facts(design), model, []
@@ -103,8 +103,17 @@ class _Facts:
 
     @cached_property
     def sizes(self) -> NDArray[np.intp]:
-        """Rows of each unit, shape (N,)."""
-        return np.bincount(self.design.unit)
+        """Periods of each unit, shape (N,): frequency weights make copies of rows, which tell of no other period."""
+        return np.bincount(np.unique(self._periods, axis=0)[:, 0])
+
+    @cached_property
+    def is_copied(self) -> bool:
+        """Whether a unit has several rows in one period."""
+        return len(np.unique(self._periods, axis=0)) < self.design.n_obs
+
+    @cached_property
+    def _periods(self) -> NDArray[np.intp]:
+        return np.column_stack([self.design.unit, self.design.time])
 
     @cached_property
     def group(self) -> NDArray[np.intp]:
@@ -166,7 +175,8 @@ def _controls_vary(facts: _Facts, choice: str) -> str:
 def _groups_have_units(facts: _Facts, choice: str) -> str:
     design = facts.design
     assert design.group is not None
-    cells = np.bincount(design.group * len(design.times) + design.time)
+    once = np.unique(np.column_stack([design.unit, design.group * len(design.times) + design.time]), axis=0)
+    cells = np.bincount(once[:, 1])
     return "" if cells.max() > 1 else "no group has two units in one period, so that they are the errors themselves"
 
 
@@ -194,6 +204,10 @@ def _units_have_rows(facts: _Facts, choice: str) -> str:
 def _periods_are_whole(facts: _Facts, choice: str) -> str:
     times = np.asarray(facts.design.times, dtype=float)
     return "" if np.all(times == np.round(times)) else "the periods are not whole numbers, so that steps have no length"
+
+
+def _periods_have_one_row(facts: _Facts, choice: str) -> str:
+    return "frequency weights make several rows of a unit in one period" if facts.is_copied else ""
 
 
 def _steps_tell_signs(facts: _Facts, choice: str) -> str:
@@ -240,7 +254,7 @@ _NEEDS: dict[str, tuple[Callable[[_Facts, str], str], ...]] = {
     "group_time_effect": (_groups_have_units,),
     "unit_slope": (_units_have_slopes,),
     "unit_trend": (_units_have_rows,),
-    "correlation": (_periods_are_whole, _steps_tell_signs),
+    "correlation": (_periods_are_whole, _periods_have_one_row, _steps_tell_signs),
     "spread": (_groups_have_changes, _groups_have_errors),
 }
 """By the key of a term, functions that say why a panel cannot carry it, or nothing where it can."""

@@ -23,11 +23,13 @@ class Stratum:
     within
         Cross-products of the columns less their unit means, shape (p, p).
     sizes, counts
-        Distinct numbers of rows of a unit, ascending, and how many units have each, shape (M,).
+        Distinct numbers of rows of a unit, ascending, and how many units have each, shape (M,). Where rows have
+        weights, which are for flat unit effects, all units are of one size, which stands for none.
     between
-        Sum over the units of each size m of m times the cross-products of their unit means, shape (M, p, p).
+        Sum over the units of each size m of m times the cross-products of their unit means, shape (M, p, p). With
+        weights, a unit counts by the sum of these, and its means are weighted.
     log_sizes
-        Sum over units of ln n_i.
+        Sum over units of ln n_i; with weights the sum of the logarithms of the units' weights less that of the rows'.
     """
 
     n_obs: int
@@ -96,7 +98,13 @@ class Moments:
 
 
 def moments_of(
-    columns: Array, names: Sequence[str], unit: Codes, stratum: Codes | None = None, strata: Sequence[str] = ("",)
+    columns: Array,
+    names: Sequence[str],
+    unit: Codes,
+    stratum: Codes | None = None,
+    strata: Sequence[str] = ("",),
+    *,
+    weight: Array | None = None,
 ) -> Moments:
     """Accumulate the moments of columns.
 
@@ -110,6 +118,8 @@ def moments_of(
         Codes of units, shape (n,).
     stratum, strata
         Codes of the residual scale of each row, constant within units, and their labels.
+    weight
+        Of each row, shape (n,), whose root its columns are multiplied by already; None for none.
     """
     codes = np.zeros(len(unit), dtype=np.intp) if stratum is None else stratum
     found = {}
@@ -120,6 +130,9 @@ def moments_of(
         if not counts.all():  # a part of a panel lacks some of its units
             units = np.unique(units, return_inverse=True)[1]
             counts = np.bincount(units)
+        if weight is not None:
+            found[label] = _weighted_stratum(own, units, weight[mask])
+            continue
         means = means_by(units, own)
         left = own - means[units]
         found[label] = stratum_of(left.T @ left, means, counts)
@@ -140,6 +153,27 @@ def stratum_of(within: Array, means: Array, counts: Codes) -> Stratum:
         counts=np.bincount(which),
         between=between,
         log_sizes=float(np.log(counts).sum()),
+    )
+
+
+def _weighted_stratum(columns: Array, unit: Codes, weight: Array) -> Stratum:
+    """Return a stratum of rows that are multiplied by the roots of their weights."""
+    root = np.sqrt(weight)[:, None]
+    means = means_by(unit, columns / root, weight)
+    left = columns - root * means[unit]
+    return weighted_stratum_of(left.T @ left, means, unit, weight)
+
+
+def weighted_stratum_of(within: Array, means: Array, unit: Codes, weight: Array) -> Stratum:
+    """Return a stratum of rows with weights, from cross-products within units and weighted means, shape (N, p)."""
+    total = np.bincount(unit, weight)
+    return Stratum(
+        n_obs=len(unit),
+        within=within,
+        sizes=np.ones(1, dtype=np.int64),
+        counts=np.array([len(total)]),
+        between=((means * total[:, None]).T @ means)[None],
+        log_sizes=float(np.log(total).sum() - np.log(weight).sum()),
     )
 
 

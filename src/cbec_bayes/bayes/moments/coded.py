@@ -47,6 +47,8 @@ class _Level:
     ----------
     part
         Whose they are.
+    weight
+        Of every row, shape (n,); None for none.
     means
         Of the regressors, shape (N, K), where the code does not change within a unit; laid out, (N, q), where it does.
     own
@@ -56,15 +58,18 @@ class _Level:
     """
 
     part: Coded
+    weight: Array | None
     means: Array
     own: Codes | None
     varies: bool
 
     def centred(self, rows: slice, unit: Codes) -> _Centred:
-        """Return some rows less their unit means."""
+        """Return some rows less their unit means, times the roots of their weights."""
         values = self.part.regressors[rows]
         code = None if self.part.code is None else self.part.code[rows]
-        return _Centred(values if self.varies else values - self.means[unit[rows]], code, self.part.width, self)
+        values = values if self.varies else values - self.means[unit[rows]]
+        values = values if self.weight is None else values * np.sqrt(self.weight[rows, None])
+        return _Centred(values, code, self.part.width, self)
 
     def laid_out(self, units: slice) -> Array:
         """Return the means of every column for some units, shape (m, q)."""
@@ -102,6 +107,8 @@ def moments_of_coded(
     unit: Codes,
     stratum: Codes | None = None,
     strata: Sequence[str] = ("",),
+    *,
+    weight: Array | None = None,
 ) -> Moments:
     """Accumulate the moments of coded columns: those of `cbec_bayes.bayes.moments.by_unit.moments_of`, laid out.
 
@@ -111,6 +118,8 @@ def moments_of_coded(
         The outcome, then the columns of every block.
     names, unit, stratum, strata
         As there.
+    weight
+        Of each row, shape (n,), which parts are not multiplied by yet; None for none.
 
     Notes
     -----
@@ -119,19 +128,20 @@ def moments_of_coded(
     is a constant then, and what is subtracted are shares of counts.
     """
     if stratum is None:
-        return Moments(tuple(names), {strata[0]: _stratum(parts, unit)})
+        return Moments(tuple(names), {strata[0]: _stratum(parts, unit, weight)})
     found = {}
     for s, label in enumerate(strata):
         rows = np.flatnonzero(stratum == s)
         own = [Coded(p.regressors[rows], None if p.code is None else p.code[rows], p.width) for p in parts]
-        found[label] = _stratum(own, np.unique(unit[rows], return_inverse=True)[1])
+        of_rows = None if weight is None else weight[rows]
+        found[label] = _stratum(own, np.unique(unit[rows], return_inverse=True)[1], of_rows)
     return Moments(tuple(names), found)
 
 
-def _stratum(parts: Sequence[Coded], unit: Codes) -> Stratum:
-    counts = np.bincount(unit)
+def _stratum(parts: Sequence[Coded], unit: Codes, weight: Array | None) -> Stratum:
+    counts = np.bincount(unit, weight)
     n_units = len(counts)
-    levels = [_level(part, unit, counts) for part in parts]
+    levels = [_level(part, unit, counts, weight) for part in parts]
     edges = np.cumsum([0, *(part.size for part in parts)])
     within = np.zeros((edges[-1], edges[-1]))
     for start in range(0, len(unit), ROWS):
@@ -139,7 +149,8 @@ def _stratum(parts: Sequence[Coded], unit: Codes) -> Stratum:
         for i, a in enumerate(centred):
             for j, b in enumerate(centred[: i + 1]):
                 within[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] += _products(a, b)
-    sizes, which = np.unique(counts, return_inverse=True)
+    # Units of equal numbers of rows stand together; with weights, which are for flat levels, all do.
+    sizes, which = np.unique(np.bincount(unit) if weight is None else np.ones(n_units, np.intp), return_inverse=True)
     between = np.zeros((len(sizes), *within.shape))
     step = max(1, ROWS // max(int(edges[-1]), 1)) * 8
     for start in range(0, n_units, step):
@@ -147,7 +158,7 @@ def _stratum(parts: Sequence[Coded], unit: Codes) -> Stratum:
         means = np.column_stack([level.laid_out(units) for level in levels])
         for m, size in enumerate(sizes):
             part = means if len(sizes) == 1 else means[which[units] == m]
-            between[m] += size * part.T @ part
+            between[m] += size * part.T @ part if weight is None else (part * counts[units, None]).T @ part
         for i, one in enumerate(levels):
             for j, other in enumerate(levels[: i + 1]):
                 if one.varies and other.varies:
@@ -163,7 +174,7 @@ def _stratum(parts: Sequence[Coded], unit: Codes) -> Stratum:
         sizes=sizes,
         counts=np.bincount(which),
         between=between,
-        log_sizes=float(np.log(counts).sum()),
+        log_sizes=float(np.log(counts).sum() - (0.0 if weight is None else np.log(weight).sum())),
     )
 
 
@@ -206,7 +217,7 @@ def products_by_unit(parts: Sequence[Coded], regressor: Array, unit: Codes, n_un
     return squares, np.column_stack(found)
 
 
-def _level(part: Coded, unit: Codes, counts: Codes) -> _Level:
+def _level(part: Coded, unit: Codes, counts: Codes | Array, weight: Array | None = None) -> _Level:
     n_units, k = len(counts), part.regressors.shape[1]
     own = None
     varies = False
@@ -222,10 +233,11 @@ def _level(part: Coded, unit: Codes, counts: Codes) -> _Level:
         at = unit[rows] if not varies or part.code is None else unit[rows] * width + part.code[rows]
         low, high = int(unit[rows].min()), int(unit[rows].max()) + 1
         for i in range(k):
-            found = np.bincount(at - low * width, part.regressors[rows, i], (high - low) * width)
+            values = part.regressors[rows, i] * (1.0 if weight is None else weight[rows])
+            found = np.bincount(at - low * width, values, (high - low) * width)
             sums[low:high, i] += found.reshape(high - low, width)
     means = (sums / counts[:, None, None]).reshape(n_units, -1)
-    return _Level(part, means, None if varies else own, varies)
+    return _Level(part, weight, means, None if varies else own, varies)
 
 
 def _products(a: _Centred, b: _Centred) -> Array:

@@ -327,12 +327,18 @@ def previous_rows(design: Design) -> tuple[Rows, NDArray[np.int64]]:
     Raises
     ------
     InputError
-        Periods are not whole numbers, so that a correlation per period has no meaning.
+        Periods are not whole numbers, or a unit has several rows in one, so that a correlation per period has no
+        meaning.
     """
     times = np.asarray(design.times)
     if not np.all(times == np.round(times)):
         raise InputError("errors correlated over time need periods that are whole numbers")
-    return _previous(design.unit, np.round(times[design.time]).astype(np.int64))
+    found = _previous(design.unit, np.round(times[design.time]).astype(np.int64))
+    if np.count_nonzero(found[1] == 0) > len(design.units):
+        raise InputError(
+            "errors correlated over time need one row of a unit in a period, and frequency weights make several"
+        )
+    return found
 
 
 def _previous(unit: Codes, when: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:

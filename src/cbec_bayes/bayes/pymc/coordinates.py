@@ -84,6 +84,7 @@ def conditioning(blocks: Blocks) -> dict[str, Array]:
     columns, _, _ = _columns(blocks)
     likelihood = blocks.model.likelihood
     weight = np.ones(design.n_obs) if likelihood is None else _weights(columns, design.unit, likelihood)
+    weight = weight * design.root**2
     stratum = blocks.model.residuals.strata(design)
     sizes, means = _weighted_means(columns, weight, design.unit)
     left = (columns - means[design.unit]) * np.sqrt(weight)[:, None]

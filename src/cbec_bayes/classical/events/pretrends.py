@@ -88,7 +88,7 @@ def bias_reduced_test(adoption: Adoption, estimator: str, ssc: str) -> PretrendT
     solve = weights[np.ix_(told, kept)] @ prepared.solve[[prepared.kept.index(k) for k in kept]]
     left = prepared.effects.within(design.y[prepared.rows])
     unit = prepared.effects.unit
-    basis = span(prepared.within, period_columns(unit, prepared.effects.time))
+    basis = span(prepared.within, period_columns(prepared.effects))
     block = SlopeBlock(
         at=np.arange(len(solve)),
         units=design.unit[prepared.rows[np.unique(unit, return_index=True)[1]]],

@@ -23,7 +23,7 @@ type Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """Residuals about the mean, as a model file chooses them.
+    """Residuals about the mean, as a model file chooses them: times the root of a row's weight, where rows have these.
 
     Attributes
     ----------
@@ -45,11 +45,14 @@ class Residuals:
         return self.lags.is_correlated
 
     def data(self, design: Design) -> dict[str, tuple[Array | Codes, tuple[str, ...]]]:
-        """Return data of the twin beside outcome, regressors and codes: the row before each, and the gap to it."""
-        if not self.correlated:
-            return {}
-        previous, gap = previous_rows(design)
-        return {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
+        """Return data of the twin beside outcome, regressors and codes: weights, the row before each, the gap to it."""
+        found: dict[str, tuple[Array | Codes, tuple[str, ...]]] = {}
+        if design.weight is not None:
+            found["weight"] = design.weight, ("obs",)
+        if self.correlated:
+            previous, gap = previous_rows(design)
+            found |= {"previous_row": (previous, ("obs",)), "gap": (gap, ("obs",))}
+        return found
 
     def add_parameters(self) -> dict[str, Any]:
         """Add parameters beside the scale to the `pymc.Model` at hand, with their priors; returns them by name."""
@@ -81,10 +84,14 @@ class Residuals:
         sigma = parameters["sigma"]
         if self.by_group:
             sigma = sigma[data["group_code"]]
+        root = pt.sqrt(data["weight"]) if "weight" in data else None
         if self.correlated:
             carried, variance = self.lags.step(data["gap"], parameters.get("rho"))
-            mean = mean + carried * (data["outcome"] - mean)[data["previous_row"]]
+            previous = data["previous_row"]
+            carried = carried if root is None else carried * root[previous] / root
+            mean = mean + carried * (data["outcome"] - mean)[previous]
             sigma = sigma * pt.sqrt(variance)
+        sigma = sigma if root is None else sigma / root
         return self.shape.observe(name, mean, sigma, parameters, observed=data["outcome"], dims="obs")
 
     def information(self, parameters: Data) -> Any:
@@ -104,7 +111,7 @@ class Residuals:
 
         previous, gap = previous_rows(design)
         carried, variance = (one[:, None] for one in self.lags.step(gap, parameters.get("rho")))
-        rows: Any = np.column_stack([np.ones(len(columns)), columns])
+        rows: Any = design.scaled(np.column_stack([np.ones(len(columns)), columns]))
         rows = (rows - carried * rows[previous]) / pt.sqrt(variance)
         constant, rows = rows[:, :1], rows[:, 1:]
         zeros = pt.zeros((len(design.units), columns.shape[1]))
@@ -146,7 +153,7 @@ class Residuals:
             for time in range(len(design.times)):  # the row before is of an earlier period, and done
                 rows = np.flatnonzero((design.time == time) & (gap > 0))
                 found[:, rows] += carried[:, rows] * found[:, previous[rows]]
-        return np.asarray(self._sigma_of_rows(design, sigma) * found)
+        return np.asarray(self._sigma_of_rows(design, sigma) * found / design.root)
 
     def log_density(self, design: Design, residual: Array, parameters: Values) -> Array:
         """Return the log density of every row's residual given the unit's row before, shape (S, n).
@@ -162,12 +169,12 @@ class Residuals:
         """
         own = {name: parameters[name][:, None] for name in self.shape.parameters}
         sigma = self._sigma_of_rows(design, parameters["sigma"])
-        mean = np.zeros(1)
+        mean, scaled = np.zeros(1), residual * design.root
         if self.correlated:
             previous, gap = previous_rows(design)
             carried, variance = self._steps(gap, parameters)
-            mean, sigma = carried * residual[:, previous], sigma * np.sqrt(variance)
-        return self.shape.log_density(residual, mean, sigma, own)
+            mean, sigma = carried * scaled[:, previous], sigma * np.sqrt(variance)
+        return self.shape.log_density(scaled, mean, sigma, own) + np.log(design.root)
 
     def _sigma_of_rows(self, design: Design, sigma: Array) -> Array:
         """Return the scale of every row, shape (S, n), or that of all, (S, 1)."""

@@ -14,7 +14,8 @@ from cbec_bayes.panel.within import Array, Codes, means_by
 def mundlak(design: Design, choices: Choices, of: str, codes: Codes) -> Block:
     """Return the means of every regressor over codes as a block, interacted ones where slopes differ by group.
 
-    Without slopes by group they are the means of the plain regressors (MODEL.md section 2).
+    Without slopes by group they are the means of the plain regressors (MODEL.md section 2). Of rows that have weights
+    they are weighted, as what a level takes of a column is.
     """
     names: list[str] = []
     columns = []
@@ -25,7 +26,7 @@ def mundlak(design: Design, choices: Choices, of: str, codes: Codes) -> Block:
         else:
             names.extend(f"{term}[{group}]" for group in design.groups)
             own = own * (design.group[:, None] == np.arange(len(design.groups)))
-        columns.append(means_by(codes, own)[codes])
+        columns.append(means_by(codes, own, design.weight)[codes])
     name = f"mundlak_{of}"
     return make_block(name, np.column_stack(columns), axes={f"{name}_term": tuple(names)}, role="mean")
 
