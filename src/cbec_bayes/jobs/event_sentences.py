@@ -52,7 +52,7 @@ def event_sentences(
         *_about_panel(adoption),
         *_about_average(every, adoption, prob),
         *_about_growth(every, prob),
-        *_about_pretrends(pretrends),
+        *about_pretrends(pretrends),
         *_about_weights(weights, every),
     )
 
@@ -93,9 +93,11 @@ def _about_average(every: pd.DataFrame, adoption: Adoption, prob: float) -> Iter
             f"{NAMES[row['estimator']]} ({row['estimate']:.3g}, {row['ci_low']:.3g} to {row['ci_high']:.3g})"
             for row in averages[clear].to_dict("records")
         ]
+        n_open = int((~clear).sum())
+        others = "other one" if n_open == 1 else f"other {n_open} estimators"
         yield (
-            f"The {ci} interval leaves zero out under {', '.join(told)}, and includes it under the other "
-            f"{count(int((~clear).sum()), 'estimator')}: the sign of the mean effect hangs on the estimator."
+            f"The {ci} interval leaves zero out under {', '.join(told)}, and includes it under the {others}: the sign "
+            "of the mean effect depends on the estimator."
         )
 
 
@@ -117,8 +119,14 @@ def _about_growth(every: pd.DataFrame, prob: float) -> Iterator[str]:
     )
 
 
-def _about_pretrends(pretrends: pd.DataFrame) -> Iterator[str]:
-    """Yield whether units that adopt moved apart from others before they did."""
+def about_pretrends(pretrends: pd.DataFrame) -> Iterator[str]:
+    """Yield whether units that adopt moved apart from others before they did.
+
+    Parameters
+    ----------
+    pretrends
+        The table; see `cbec_bayes.jobs.event_tables`.
+    """
     tests = pretrends[pretrends["p"].notna() & (pretrends["estimator"] == SUN_ABRAHAM)]
     own = tests[tests["test"] == BIAS_REDUCED] if (tests["test"] == BIAS_REDUCED).any() else tests
     if own.empty:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cbec_bayes.jobs.calibrate import Shown
 from cbec_bayes.jobs.ensemble import Ensemble
+from cbec_bayes.jobs.events import EventStudy
 from cbec_bayes.jobs.reanalysis import Reanalysis
 from cbec_bayes.jobs.specifications import Specified
 from cbec_bayes.jobs.study import StudyFits
@@ -37,6 +38,11 @@ class StudyResults:
     alternatives
         The classical slope in every panel of a study that has several; see
         `cbec_bayes.replication.alternatives.alternatives_frame`.
+    events
+        Effects by time since adoption, of the observed panel that is put to everything; see
+        `cbec_bayes.jobs.events.event_study`.
+    no_events
+        Why such a panel has none, by study.
     evidence
         What the observed panels say of the average slope; see `cbec_bayes.jobs.evidence.evidence`.
     ensemble
@@ -54,6 +60,8 @@ class StudyResults:
     compared: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     specified: Mapping[str, Specified] = field(default_factory=dict)
     alternatives: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    events: Mapping[str, EventStudy] = field(default_factory=dict)
+    no_events: Mapping[str, str] = field(default_factory=dict)
     evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
     ensemble: Ensemble | None = None
     calibration: Shown | None = None

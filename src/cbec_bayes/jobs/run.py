@@ -13,6 +13,7 @@ from cbec_bayes.checks.suite import checks_asked
 from cbec_bayes.jobs.calibrate import committed
 from cbec_bayes.jobs.compare import side_by_side
 from cbec_bayes.jobs.ensemble import MEMBERS, run_ensemble
+from cbec_bayes.jobs.events import EventOptions, EventStudy, event_study
 from cbec_bayes.jobs.evidence import evidence
 from cbec_bayes.jobs.inputs import manifest, together
 from cbec_bayes.jobs.questions import Question, other_panels, scale_of
@@ -39,6 +40,7 @@ STEPS = (
     "running the classical regressions",
     "fitting and checking the models",
     "every specification",
+    "effects by time since adoption",
     "many panels that print the same tables",
     "writing the report",
 )
@@ -129,13 +131,13 @@ def run_study(
         )
     observed = observed_rows(chosen, load_paper(asset_dir("data") / "published" / chosen.published.tables))
     analysis = reanalyse(chosen.published, observed=observed, seed=seed, on_progress=on_progress)
-    on_progress(Progress(STEPS[-5]))
+    on_progress(Progress(STEPS[-6]))
     classical = {
         one.name: replicate(one, few=True, seed=seed, on_progress=on_progress)
         for one in together(chosen)
         if one.panel is not None
     }
-    on_progress(Progress(STEPS[-4]))
+    on_progress(Progress(STEPS[-5]))
     options: dict[str, Any] = {"seed": seed, "executor": executor, "on_progress": on_progress}
     asked = depths(chosen)
     hierarchical = {
@@ -150,8 +152,10 @@ def run_study(
         if one.study.panel is not None and len(one.design.groups) > 1
     }
     compared = {name: compare_study(classical[name], fits) for name, fits in hierarchical.items()}
-    on_progress(Progress(STEPS[-3]))
+    on_progress(Progress(STEPS[-4]))
     specified = {name: specify_study(classical[name], reduced=reduced, **options) for name in hierarchical}
+    on_progress(Progress(STEPS[-3]))
+    events, no_events = _events({name: one for name, one in classical.items() if asked[name] == "whole"}, seed)
     on_progress(Progress(STEPS[-2]))
     made = manifest(chosen, seed)
     ensemble, journal = None, ensemble_journal(out, made, members)
@@ -169,12 +173,29 @@ def run_study(
         compared=compared,
         specified=specified,
         alternatives=alternatives,
+        events=events,
+        no_events=no_events,
         evidence=evidence(classical, specified, alternatives),
         ensemble=ensemble,
         calibration=committed(),
         manifest=made,
         journal=journal,
     )
+
+
+def _events(studies: Mapping[str, Replication], seed: int) -> tuple[dict[str, EventStudy], dict[str, str]]:
+    """Return the event study of each panel, or why its exposure is none that units adopt, by name."""
+    found: dict[str, EventStudy] = {}
+    why: dict[str, str] = {}
+    for name, one in studies.items():
+        assert one.study.panel is not None
+        try:
+            found[name] = event_study(one.design, EventOptions(ssc=one.study.panel.convention, seed=seed))
+        except InputError as error:
+            why[name] = str(error)
+        else:
+            found[name].require()
+    return found, why
 
 
 def fit_study(replication: Replication, ssc: str, **options: Any) -> StudyFits:

@@ -44,6 +44,9 @@ STUDY_MODELS = (
 )
 """Members that a study's report fits, the headline first."""
 
+DIAGNOSTICS = ("engine", "draws", "ess_bulk_min", "ess_tail_min", "rhat_max", "khat", "divergences")
+"""What is told of how each member was sampled."""
+
 PATH_POINTS = 30
 """Values of the between-group scale on a path, each of which takes a fit: neighbours differ by a third."""
 
@@ -168,30 +171,16 @@ def fit_models(
         headline_checks = results if own else headline_checks
         tried.append(checks_frame([result for result in results if result.name in predictive]).assign(model=name))
         effects.append(effects_of(found, ssc).assign(model=name))
-        d = found.diagnostics
-        rows.append(
-            (
-                name,
-                d.engine,
-                d.draws,
-                d.ess_bulk_min,
-                d.ess_tail_min,
-                d.rhat_max,
-                d.khat,
-                d.divergences,
-                str(design.origin),
-            )
-        )
+        rows.append((name, *(getattr(found.diagnostics, field) for field in DIAGNOSTICS), str(design.origin)))
     tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
     path, density = posterior_path(headline, seed=seed)
-    names = ["model", "engine", "draws", "ess_bulk_min", "ess_tail_min", "rhat_max", "khat", "divergences", "origin"]
     return StudyFits(
         origin=design.origin,
         questions={name: found.model.question for name, found in fits.items()},
         effects=pd.concat(effects, ignore_index=True),
         contrasts=contrasts(headline),
         differences=differences(headline, EqualityOptions(ssc=ssc, seed=seed, on_progress=on_progress)),
-        diagnostics=pd.DataFrame(rows, columns=names),
+        diagnostics=pd.DataFrame(rows, columns=["model", *DIAGNOSTICS, "origin"]),
         path=path,
         tau_density=density,
         tau=summarise_draws(tau, ess=min(headline.diagnostics.ess_bulk_min, headline.diagnostics.ess_tail_min)),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.jobs.answers import answer_sentences, answers
+from cbec_bayes.jobs.event_sentences import about_pretrends
 from cbec_bayes.jobs.evidence import assumed_by, evidence_sentences
 from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.published.conclusions import conclude
@@ -29,7 +30,8 @@ def answer(found: StudyResults) -> tuple[str, ...]:
     """
     observed = [one for name, one in found.specified.items() if found.classical[name].panel.origin is Origin.OBSERVED]
     said = evidence_sentences(found.evidence, assumed_by(observed)) if observed else ()
-    return (*said, *printed_answer(found))
+    adopted = [sentence for one in found.events.values() for sentence in about_pretrends(one.pretrends)]
+    return (*said, *adopted, *printed_answer(found))
 
 
 def printed_answer(found: StudyResults) -> tuple[str, ...]:

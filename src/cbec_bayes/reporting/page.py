@@ -23,6 +23,7 @@ from cbec_bayes.reporting.calibration import calibration_figures, calibration_se
 from cbec_bayes.reporting.checks import check_figures
 from cbec_bayes.reporting.classical import jackknife_sentence
 from cbec_bayes.reporting.ensemble import ensemble_figure, ensemble_sentences
+from cbec_bayes.reporting.events import event_figure, event_section
 from cbec_bayes.reporting.files import figure_files, table_files
 from cbec_bayes.reporting.front import answer, evidence_figure, printed_details
 from cbec_bayes.reporting.hierarchy import hierarchy_path, province_map, tau_sentence, unlearned_sentences
@@ -92,6 +93,7 @@ def _figures(found: StudyResults) -> dict[str, str]:
     observed = evidence_figure(found.evidence)
     if observed is not None:
         drawn["evidence"] = observed
+    drawn |= {f"events_{name}": event_figure(one, name) for name, one in found.events.items()}
     if found.ensemble is not None:
         drawn["ensemble"] = ensemble_figure(found.ensemble, label)
     if found.calibration is not None:
@@ -128,6 +130,8 @@ def _panel_part(name: str, found: StudyResults, tables: StudyTables, drawn: Mapp
         "classical": tables.classical[name],
         "beside": tables.beside.get(name),
         "specified": _specified_part(name, found, tables, drawn),
+        "events": event_section(found.events[name], name) if name in found.events else None,
+        "no_events": found.no_events.get(name, ""),
         "fits": _fits_part(name, found, tables, drawn) if name in found.hierarchical else None,
     }
 

@@ -15,6 +15,7 @@ from cbec_bayes.reporting.checks import check_tables
 from cbec_bayes.reporting.classical import classical_tables
 from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.reporting.ensemble import ensemble_tables
+from cbec_bayes.reporting.events import event_section
 from cbec_bayes.reporting.front import evidence_table
 from cbec_bayes.reporting.hierarchy import hierarchy_tables
 from cbec_bayes.reporting.reanalysis import reanalysis_tables
@@ -37,6 +38,8 @@ class StudyTables:
         Of the printed numbers.
     specified, classical, hierarchical, checks
         By study.
+    events
+        Effects by time since adoption, by study.
     evidence
         What observed panels say, where there are any.
     beside
@@ -50,6 +53,7 @@ class StudyTables:
     classical: Mapping[str, Sequence[ReportTable]]
     hierarchical: Mapping[str, Sequence[ReportTable]]
     checks: Mapping[str, Sequence[ReportTable]]
+    events: Mapping[str, Sequence[ReportTable]]
     evidence: Sequence[ReportTable]
     beside: Mapping[str, ReportTable]
     ensemble: Sequence[ReportTable]
@@ -62,6 +66,7 @@ class StudyTables:
             *self.classical.values(),
             *self.hierarchical.values(),
             *self.checks.values(),
+            *self.events.values(),
         )
         beside = tuple(self.beside.values())
         parts = (self.evidence, self.printed, *of_studies, beside, self.ensemble, self.calibration)
@@ -77,6 +82,7 @@ def study_tables(found: StudyResults) -> StudyTables:
         classical={name: classical_tables(one) for name, one in found.classical.items()},
         hierarchical={name: hierarchy_tables(name, fits, digits[name]) for name, fits in found.hierarchical.items()},
         checks={name: check_tables(name, fits, digits[name]) for name, fits in found.hierarchical.items()},
+        events={name: event_section(one, name).tables for name, one in found.events.items()},
         evidence=[] if found.evidence.empty else [evidence_table(found.evidence)],
         beside={name: compare_table(f"{name}_compare", one, digits[name]) for name, one in found.compared.items()},
         ensemble=[] if found.ensemble is None else ensemble_tables(found.ensemble),
@@ -126,6 +132,9 @@ def _sampled(found: StudyResults) -> dict[str, pd.DataFrame]:
         frames |= _of_fits(name, fits)
     for name, one in found.specified.items():
         frames |= specification_frames(name, one)
+    for name, own in found.events.items():
+        tables = {"events": own.events, "event_pretrends": own.pretrends, "event_weights": own.weights}
+        frames |= {f"{name}_{table}": frame for table, frame in tables.items()}
     return frames
 
 
