@@ -1,6 +1,6 @@
 # The two commands: `make report` (the main job) and `make test`. Both build .venv when it is missing or stale.
 .DELETE_ON_ERROR:
-.PHONY: setup report test docs lint types unit fuzz mutants advisories clean
+.PHONY: setup report test quick nightly docs lint types unit fuzz mutants advisories clean
 
 STAMP := .venv/.installed
 BIN := .venv/bin
@@ -29,9 +29,18 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-# A worker per core, and a thread per worker: with more they wait for each other.
+# A worker per core, and a thread per worker: with more they wait for each other. tests/README.md says what each tier holds.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 unit: $(STAMP)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not nightly"
+
+nightly: $(STAMP)
+	$(PYTEST) -m nightly
+
+# The inner loop: what reads, computes in closed form, or writes; no sampling and no other process.
+QUICK := tests/panel tests/published tests/classical tests/replication tests/runtime tests/specifications
+quick: $(STAMP)
+	$(PYTEST) -m "not slow and not nightly" $(QUICK)
 
 # Mutants of every file that is read, and of every option: so many of each, from a seed; hours, once before a release.
 CBEC_BAYES_FUZZ ?= 5000

@@ -35,7 +35,7 @@ PATIENCE = 60.0
 BATCH = 200
 """Mutants of a file that one child reads."""
 
-pytestmark = needs_proc
+pytestmark = [needs_proc, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from tests.support.bad_inputs import COLUMNS, table
 from tests.support.processes import MARK, end_marked, marked, needs_proc, wait_for
 from tests.support.studies import make_study
 
+pytestmark = pytest.mark.nightly
+
 ROLES = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
 
 COMMANDS = {

@@ -19,6 +19,8 @@ import pytest
 import cbec_bayes
 from tests.support.bad_inputs import COLUMNS, table
 
+pytestmark = pytest.mark.nightly
+
 TREE = Path(__file__).parents[1]
 PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKED = ("data", "models")

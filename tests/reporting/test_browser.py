@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.nightly
+
 REPORTS = Path(__file__).parents[2] / "reports"
 PAGE = REPORTS / "reanalysis.html"
 WIDTHS = (400, 1280)

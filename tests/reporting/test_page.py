@@ -145,6 +145,7 @@ def test_classical_tables_carry_their_origin(made):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made, tmp_path, monkeypatch):
     """Quadrature is deterministic and samplers are seeded; no time, place or machine is written.
 

@@ -14,7 +14,7 @@ from cbec_bayes.runtime.cluster import Cluster
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, fan_out, open_executor
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.nightly, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 PATIENCE = "2s"
 
