@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cbec_bayes.panel import Roles
-from cbec_bayes.panel.formula import Formula, formula_of_roles, read_formula
+from cbec_bayes.panel.expressions import Piece
+from cbec_bayes.panel.formula import Formula, read_formula, with_shifts
 from cbec_bayes.runtime.errors import InputError
 
 COLUMNS: Mapping[str, Any] = {
@@ -20,6 +21,7 @@ COLUMNS: Mapping[str, Any] = {
     "lags": 0,
     "leads": 0,
     "slope_on": (),
+    "further": (),
 }
 """What says which columns are meant, and what each is where it is not given."""
 
@@ -36,6 +38,7 @@ def asked_columns(
     lags: int = 0,
     leads: int = 0,
     slope_on: Sequence[str] = (),
+    further: Sequence[str] = (),
 ) -> Roles | Formula:
     """Return the columns that options name.
 
@@ -47,6 +50,8 @@ def asked_columns(
         See `cbec_bayes.panel.formula.read_formula`.
     lags, leads
         How many of the exposure stand beside it.
+    further
+        Exposures beside the first, whose slopes are pooled as its are.
     slope_on
         Columns of characteristics of groups, on which the slopes of groups are regressed.
 
@@ -61,7 +66,7 @@ def asked_columns(
             raise InputError(f"the formula names these already: leave out {', '.join(twice)}")
         return read_formula(
             formula,
-            exposure=exposure,
+            exposure=None if exposure is None else (exposure, *further),
             unit=unit,
             time=time,
             group=group,
@@ -81,6 +86,7 @@ def asked_columns(
         time=time,
         group=group,
         slope_on=tuple(slope_on),
+        further=tuple(further),
     )
     return formula_of_roles(roles, lags=lags, leads=leads) if lags or leads else roles
 
@@ -88,3 +94,19 @@ def asked_columns(
 def columns_of(settings: Mapping[str, Any]) -> Roles | Formula:
     """Return the columns that fit.json names; errors as `asked_columns`."""
     return asked_columns(**{name: settings.get(name, default) for name, default in COLUMNS.items()})
+
+
+def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
+    """Return columns that have roles as a formula, with lags and leads of the exposure."""
+    terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
+    outcome = Piece(roles.outcome, is_name=True)
+    found = Formula(
+        outcome=outcome,
+        terms=terms,
+        unit=roles.unit,
+        time=roles.time,
+        group=roles.group,
+        slope_on=roles.slope_on,
+        n_exposures=len(roles.exposures),
+    )
+    return with_shifts(found, lags=lags, leads=leads)

@@ -63,6 +63,7 @@ def fit_file(
     lags: int = 0,
     leads: int = 0,
     slope_on: Sequence[str] = (),
+    further: Sequence[str] = (),
     model: str | None = None,
     engine: str = "auto",
     ssc: str = "reghdfe",
@@ -79,7 +80,7 @@ def fit_file(
     ----------
     file
         Of one of the formats of `cbec_bayes.panel.read_frame`.
-    outcome, exposure, controls, unit, time, group, formula, lags, leads, slope_on
+    outcome, exposure, controls, unit, time, group, formula, lags, leads, slope_on, further
         Which columns are meant; see `cbec_bayes.jobs.asked.asked_columns`.
     model
         Name of a panel model, or its TOML file; None for `cbec_bayes.bayes.model.headline.headline`.
@@ -114,6 +115,7 @@ def fit_file(
     options.of(asked_model(model))
     columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": controls, "unit": unit}
     columns |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads, "slope_on": slope_on}
+    columns |= {"further": further}
     asked = asked_columns(**columns)
     on_progress(Progress("reading the panel"))
     panel = read_panel(file, asked, reading=reading)

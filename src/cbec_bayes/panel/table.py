@@ -39,6 +39,8 @@ class Roles:
         Numeric columns: what is explained, and the regressor of interest.
     unit, time
         Columns that together name a row.
+    further
+        Exposures beside the first one, whose slopes are pooled as its are.
     controls
         Further regressors, if there are any.
     group
@@ -59,6 +61,7 @@ class Roles:
     controls: tuple[str, ...] = ()
     group: str | None = None
     slope_on: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # As names of columns that are read are: a letter with an accent has one form.
@@ -66,13 +69,14 @@ class Roles:
             object.__setattr__(self, part, tidy(getattr(self, part)))
         object.__setattr__(self, "controls", tuple(map(tidy, self.controls)))
         object.__setattr__(self, "slope_on", tuple(map(tidy, self.slope_on)))
+        object.__setattr__(self, "further", tuple(map(tidy, self.further)))
         object.__setattr__(self, "group", None if self.group is None else tidy(self.group))
         parts = [
             ("unit", self.unit),
             ("time", self.time),
             *([("group", self.group)] if self.group is not None else []),
             ("outcome", self.outcome),
-            ("exposure", self.exposure),
+            *(("exposure", name) for name in self.exposures),
             *(("control", name) for name in self.controls),
         ]
         role_of: dict[str, str] = {}
@@ -87,9 +91,14 @@ class Roles:
         _require_characteristics(self.slope_on, self.group, {name: r for name, r in role_of.items() if r != "control"})
 
     @property
+    def exposures(self) -> tuple[str, ...]:
+        """The exposure, then those beside it."""
+        return (self.exposure, *self.further)
+
+    @property
     def regressors(self) -> tuple[str, ...]:
-        """The exposure, then the controls."""
-        return (self.exposure, *self.controls)
+        """The exposures, then the controls."""
+        return (*self.exposures, *self.controls)
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -113,7 +122,9 @@ class Roles:
 
     def role(self, column: str) -> str:
         """Return what a column other than unit and time is: outcome, exposure, control or group."""
-        return {self.outcome: "outcome", self.exposure: "exposure", self.group: "group"}.get(column, "control")
+        if column in self.exposures:
+            return "exposure"
+        return {self.outcome: "outcome", self.group: "group"}.get(column, "control")
 
 
 def _require_characteristics(names: Sequence[str], group: str | None, role_of: Mapping[str, str]) -> None:
@@ -294,7 +305,8 @@ class Panel:
         lines = [
             f"{count(self.n_obs, 'observation')}: {count(len(self.units), 'unit')} ({roles.unit}), "
             f"{count(len(periods), 'period')} ({roles.time}, {periods[0]} to {periods[-1]})",
-            f"outcome {roles.outcome}; exposure {roles.exposure}; controls {', '.join(roles.controls) or 'none'}",
+            f"outcome {roles.outcome}; exposure {', '.join(roles.exposures)}; "
+            f"controls {', '.join(roles.controls) or 'none'}",
             f"origin: {self.origin}",
         ]
         if roles.group is not None:
