@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbec_bayes.classical.regression import twfe
+from cbec_bayes.jobs.asked import formula_of_roles
 from cbec_bayes.panel import Reading, Roles, make_panel, read_panel
 from cbec_bayes.panel.cells import Source
 from cbec_bayes.panel.computed import row_values
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.panel.expressions import Piece, Values
-from cbec_bayes.panel.formula import formula_of_roles, label, read_formula
+from cbec_bayes.panel.formula import label, read_formula
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin

@@ -50,9 +50,13 @@ def regressors(design: Design) -> Any:
 
     data: dict[str, Any] = {"exposure": ("obs", design.x[:, 0])}
     coords: dict[str, Any] = {"obs": np.arange(design.n_obs)}
-    if len(design.terms) > 1:
-        data["controls"] = ("obs", "coef"), design.x[:, 1:]
-        coords["coef"] = list(design.terms[1:])
+    n = len(design.exposures)
+    if n > 1:
+        data["further_exposures"] = ("obs", "exposure_beside"), design.x[:, 1:n]
+        coords["exposure_beside"] = list(design.exposures[1:])
+    if design.controls:
+        data["controls"] = ("obs", "coef"), design.x[:, n:]
+        coords["coef"] = list(design.controls)
     if design.weight is not None:
         data["weight"] = ("obs", design.weight)
     return xr.Dataset(data, coords)

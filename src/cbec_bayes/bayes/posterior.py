@@ -218,7 +218,7 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         "unit": list(design.units),
         "time": list(time_labels(design)),
         "group": list(design.groups),
-        "coef": list(design.terms[1:]),
+        "coef": list(design.controls),
     }
     for block in blocks.variables:
         coords |= {dim: list(labels) for dim, labels in zip(block.dims, block.labels, strict=True)}

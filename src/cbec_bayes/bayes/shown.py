@@ -26,7 +26,7 @@ def slopes_and_scales(tree: Any, most: int | None = None) -> pd.DataFrame:
         Rows of one parameter that are kept, if not all; a row of dots stands for the others.
     """
     posterior = tree["posterior"].dataset
-    shown = ["slope", "group_total_slope", "new_group_slope", "control_slope", *scale_symbols(), RHO]
+    shown = ["slope", "group_total_slope", "new_group_slope", "exposure_slope", "control_slope", *scale_symbols(), RHO]
     rows: list[tuple[object, ...]] = []
     for name in (name for name in shown if name in posterior and posterior[name].size):
         values = posterior[name].to_numpy()

@@ -272,7 +272,7 @@ def _columns(found: PanelFit) -> Iterator[tuple[str, Design, dict[str, Array]]]:
     exposure = design.terms[0]
     controls = {}
     if "control_slope" in posterior:
-        controls = {term: posterior["control_slope"].sel(coef=term).to_numpy() for term in design.terms[1:]}
+        controls = {term: posterior["control_slope"].sel(coef=term).to_numpy() for term in design.controls}
     yield GROUP_ALL, design, {exposure: slopes.common} | controls
     if len(slopes.labels) < 2:
         return

@@ -110,7 +110,7 @@ def refused(reason: str, kind: Refusal) -> Predicted:
 
 def n_scales(model: PanelModel, design: Design) -> int:
     """Return how many scales a member samples on a design: one per group, or control, of some terms."""
-    each = {"phi": len(design.terms) - 1, "sigma": len(design.groups) if model.residuals.by_group else 1}
+    each = {"phi": len(design.controls), "sigma": len(design.groups) if model.residuals.by_group else 1}
     return sum(each.get(scale, 1) for scale in model.scales)
 
 

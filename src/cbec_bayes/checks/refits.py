@@ -155,7 +155,7 @@ def regression_sds(piece: Refitted) -> dict[str, float]:
     except (GateError, InputError):
         return {}
     blocks, collapsed = scales.blocks, scales.collapsed
-    exposure, *controls = piece.design.terms
+    exposure, controls = piece.design.terms[0], piece.design.controls
     slopes = slope_loadings(blocks, collapsed)
     sizes = units_per_group(piece.design)
     loadings = {exposure: sizes / sizes.sum() @ slopes[: len(sizes)] if piece.design.groups else slopes[-2]}

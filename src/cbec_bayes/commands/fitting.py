@@ -57,6 +57,7 @@ from cbec_bayes.commands.options import (
     Where,
     Workers,
     cluster,
+    exposures,
     names,
 )
 from cbec_bayes.runtime.errors import InputError
@@ -129,7 +130,7 @@ def fit(
     if moments is not None:
         _fit_moments(request, moments, {"model": model, "seed": seed}, more)
         return
-    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
+    asked: dict[str, Any] = {"outcome": outcome, **exposures(exposure), "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
     asked |= {"slope_on": slope_on or ()}
     asked |= {"weights": weights, "weights_kind": weights_kind, "clusters": names(clusters)}

@@ -32,6 +32,7 @@ from cbec_bayes.commands.options import (
     Where,
     Workers,
     cluster,
+    exposures,
     names,
 )
 from cbec_bayes.runtime.progress import OnProgress
@@ -84,7 +85,7 @@ def moments(
     from cbec_bayes.runtime.staging import write_files
 
     regressors = [*names(controls), *(control or ())]
-    columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
+    columns: dict[str, Any] = {"outcome": outcome, **exposures(exposure), "controls": regressors, "unit": unit}
     roles = asked_columns(**columns, time=time, group=group, formula=formula)
     read: dict[str, Any] = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "dates": dates}
     reading = Reading(**read, sheet=sheet, encoding=encoding, decimal=decimal)

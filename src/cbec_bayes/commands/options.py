@@ -115,20 +115,30 @@ class GivenOnce(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+def exposures(given: Sequence[str] | None) -> dict[str, Any]:
+    """Return the first exposure, and those beside it, as `cbec_bayes.jobs.asked.asked_columns` takes them."""
+    return {"exposure": given[0], "further": tuple(given[1:])} if given else {"exposure": None, "further": ()}
+
+
 def names(text: str) -> list[str]:
     """Return the names in a text that are separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 _OUTCOME = typer.Option("--outcome", metavar="COLUMN", help="What is explained.", autocompletion=column_names)
-_EXPOSURE = typer.Option("--exposure", metavar="COLUMN", help="The regressor of interest.", autocompletion=column_names)
+_EXPOSURE = typer.Option(
+    "--exposure",
+    metavar="COLUMN",
+    help="The regressor of interest; given again, another one whose slopes are pooled as well.",
+    autocompletion=column_names,
+)
 _UNIT = typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...", autocompletion=column_names)
 _TIME = typer.Option(
     "--time", metavar="COLUMN", help="Year, quarter, month, date or number of the period.", autocompletion=column_names
 )
 
 OutcomeIfAny = Annotated[str | None, _OUTCOME]
-ExposureIfAny = Annotated[str | None, _EXPOSURE]
+ExposureIfAny = Annotated[list[str] | None, _EXPOSURE]
 UnitIfAny = Annotated[str | None, _UNIT]
 TimeIfAny = Annotated[str | None, _TIME]
 Controls = Annotated[str, typer.Option("--controls", metavar="A,B", help="Further regressors, separated by commas.")]

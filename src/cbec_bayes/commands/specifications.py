@@ -54,6 +54,7 @@ from cbec_bayes.commands.options import (
     Where,
     Workers,
     cluster,
+    exposures,
     names,
 )
 from cbec_bayes.runtime.errors import InputError
@@ -118,7 +119,7 @@ def specifications(
     from cbec_bayes.specifications.lattice import BASE
 
     regressors = [*names(controls), *(control or ())]
-    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": regressors, "unit": unit}
+    asked: dict[str, Any] = {"outcome": outcome, **exposures(exposure), "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
     asked |= {"slope_on": slope_on or (), "weights": weights, "clusters": names(clusters)}
     read: dict[str, Any] = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "dates": dates}

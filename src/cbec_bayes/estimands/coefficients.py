@@ -104,7 +104,7 @@ def coefficients(found: PanelFit) -> Coefficients:
         draws |= {f"{exposure}[{group}]": slopes.groups[:, r] for r, group in enumerate(slopes.labels)}
     posterior = found.tree["posterior"].dataset
     if "control_slope" in posterior:
-        draws |= {term: posterior["control_slope"].sel(coef=term).to_numpy() for term in design.terms[1:]}
+        draws |= {term: posterior["control_slope"].sel(coef=term).to_numpy() for term in design.controls}
     rows = {}
     for name, values in draws.items():
         s = summarise_draws(values)

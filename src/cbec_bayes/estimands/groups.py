@@ -225,18 +225,34 @@ def pooling_factors(fit: PanelFit) -> Array:
         return np.full(n_groups, 0.0 if fit.model.choice("group_slope") == "fixed" else 1.0)
     if fit.collapsed is None:
         return np.full(n_groups, np.nan)
-    points = log_scales(fit)
     unit, at = np.eye(fit.collapsed.n_conditional), fit.blocks.positions
-    own, common = unit[at["group_slope"]], unit[at["slope"]]
+    common = unit[at["slope"]]
     if fit.blocks.characteristics is not None:
         common = np.vstack([common, unit[at[COVARIATE_SLOPE]]])
+    return deviation_factors(fit, unit[at["group_slope"]], common, "tau")
+
+
+def deviation_factors(fit: PanelFit, own: Array, common: Array, scale: str) -> Array:
+    """Return E(Var(deviation | y, common coefficients, scales) / scale^2) of deviations, shape (R,).
+
+    Parameters
+    ----------
+    fit
+        That was collapsed.
+    own, common
+        Deviations and the coefficients that they are about as sums of coefficients, shapes (R, p) and (m, p).
+    scale
+        Symbol of their standard deviation.
+    """
+    assert fit.collapsed is not None
+    points = log_scales(fit)
     parts = []
     for conditional in fit.collapsed.conditionals(points):
         across, inner = (np.stack([conditional.covariance(a, one) for one in common], axis=2) for a in (own, common))
         taken = (across * np.linalg.solve(inner, across.transpose(0, 2, 1)).transpose(0, 2, 1)).sum(axis=2)
         parts.append(conditional.linear(own)[1] - taken)
     variance = np.concatenate(parts)
-    prior = fit.collapsed.scales(points)["tau"][:, None] ** 2
+    prior = fit.collapsed.scales(points)[scale][:, None] ** 2
     return np.asarray(np.divide(variance, prior, out=np.ones_like(variance), where=prior > 0).mean(axis=0))
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from cbec_bayes.panel import Roles
 from cbec_bayes.panel.clusters import require_sets
-from cbec_bayes.panel.formula import Formula, formula_of_roles, read_formula
+from cbec_bayes.panel.expressions import Piece
+from cbec_bayes.panel.formula import Formula, read_formula, with_shifts
 from cbec_bayes.panel.weights import WeightsKind
 from cbec_bayes.panel.weights import weights_kind as weights_kind_of
 from cbec_bayes.runtime.errors import InputError
@@ -24,6 +25,7 @@ COLUMNS: Mapping[str, Any] = {
     "lags": 0,
     "leads": 0,
     "slope_on": (),
+    "further": (),
     "weights": None,
     "weights_kind": "analytic",
     "clusters": (),
@@ -43,6 +45,7 @@ def asked_columns(
     lags: int = 0,
     leads: int = 0,
     slope_on: Sequence[str] = (),
+    further: Sequence[str] = (),
     weights: str | None = None,
     weights_kind: str = WeightsKind.ANALYTIC,
     clusters: Sequence[str] = (),
@@ -57,6 +60,8 @@ def asked_columns(
         See `cbec_bayes.panel.formula.read_formula`.
     lags, leads
         How many of the exposure stand beside it.
+    further
+        Exposures beside the first, whose slopes are pooled as its are.
     slope_on
         Columns of characteristics of groups, on which the slopes of groups are regressed.
     weights, weights_kind
@@ -79,7 +84,7 @@ def asked_columns(
             raise InputError(f"the formula names these already: leave out {', '.join(twice)}")
         found = read_formula(
             formula,
-            exposure=exposure,
+            exposure=None if exposure is None else (exposure, *further),
             unit=unit,
             time=time,
             group=group,
@@ -93,7 +98,8 @@ def asked_columns(
         lacking = ", ".join(name for name, value in named.items() if value is None)
         raise InputError(f"missing option {lacking}; or give --formula")
     named_columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": tuple(controls)}
-    roles = Roles(**named_columns, unit=unit, time=time, group=group, slope_on=tuple(slope_on), **more)
+    named_columns |= {"slope_on": tuple(slope_on), "further": tuple(further)}
+    roles = Roles(**named_columns, unit=unit, time=time, group=group, **more)
     return formula_of_roles(roles, lags=lags, leads=leads) if lags or leads else roles
 
 
@@ -107,3 +113,22 @@ def _kind(name: str, weights: str | None) -> WeightsKind:
 def columns_of(settings: Mapping[str, Any]) -> Roles | Formula:
     """Return the columns that fit.json names; errors as `asked_columns`."""
     return asked_columns(**{name: settings.get(name, default) for name, default in COLUMNS.items()})
+
+
+def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
+    """Return columns that have roles as a formula, with lags and leads of the exposure."""
+    terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
+    outcome = Piece(roles.outcome, is_name=True)
+    found = Formula(
+        outcome=outcome,
+        terms=terms,
+        unit=roles.unit,
+        time=roles.time,
+        group=roles.group,
+        slope_on=roles.slope_on,
+        n_exposures=len(roles.exposures),
+        weights=roles.weights,
+        weights_kind=roles.weights_kind,
+        clusters=roles.clusters,
+    )
+    return with_shifts(found, lags=lags, leads=leads)

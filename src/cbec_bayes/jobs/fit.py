@@ -64,6 +64,7 @@ def fit_file(
     lags: int = 0,
     leads: int = 0,
     slope_on: Sequence[str] = (),
+    further: Sequence[str] = (),
     weights: str | None = None,
     weights_kind: str = WeightsKind.ANALYTIC,
     clusters: Sequence[str] = (),
@@ -83,7 +84,8 @@ def fit_file(
     ----------
     file
         Of one of the formats of `cbec_bayes.panel.read_frame`.
-    outcome, exposure, controls, unit, time, group, formula, lags, leads, slope_on, weights, weights_kind, clusters
+    outcome, exposure, controls, unit, time, group, formula, lags, leads, slope_on, further, weights, weights_kind
+    clusters
         Which columns are meant; see `cbec_bayes.jobs.asked.asked_columns`.
     model
         Name of a panel model, or its TOML file; None for `cbec_bayes.bayes.model.headline.headline`.
@@ -118,7 +120,7 @@ def fit_file(
     options.of(asked_model(model))
     columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": controls, "unit": unit}
     columns |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads, "slope_on": slope_on}
-    columns |= {"weights": weights, "weights_kind": weights_kind, "clusters": clusters}
+    columns |= {"further": further, "weights": weights, "weights_kind": weights_kind, "clusters": clusters}
     asked = asked_columns(**columns)
     on_progress(Progress("reading the panel"))
     panel = read_panel(file, asked, reading=reading)

@@ -38,7 +38,7 @@ _ASKED = (
     "ssc",
     "seed",
 )
-_FURTHER = ("formula", "lags", "leads", "slope_on", "weights", "weights_kind", "clusters")
+_FURTHER = ("formula", "lags", "leads", "slope_on", "further", "weights", "weights_kind", "clusters")
 """What says which columns are meant that a fit.json of an earlier version does not have."""
 
 
@@ -153,6 +153,7 @@ def settings_of(
         **asked,
         "controls": list(controls),
         "slope_on": list(asked.get("slope_on", ())),
+        "further": list(asked.get("further", ())),
     }
     held["clusters"] = list(held["clusters"])
     held["model"] = model if own is None else seen_from(folder, own)
@@ -288,7 +289,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
     settings = {}
     if isinstance(held, dict) and held.keys() >= set(_ASKED):
         more = {"model_sha256": None, "reading": {}, **{name: COLUMNS[name] for name in _FURTHER}, **_OPTIONS}
-        more["slope_on"] = []
+        more |= {"slope_on": [], "further": []}
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
     if not _is_settings(settings):
         raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
@@ -309,7 +310,7 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         reading_of(held)
     except (InputError, TypeError, AttributeError):
         return False
-    seed, listed = held["seed"], [held["controls"], held["slope_on"], held["clusters"]]
+    seed, listed = held["seed"], [held["controls"], held["slope_on"], held["further"], held["clusters"]]
     words = [held[name] for name in ("data", "sha256", "engine", "ssc", "weights_kind")]
     maybe = ("outcome", "exposure", "unit", "time", "group", "formula", "weights", "model", "model_sha256")
     columns = [held[name] for name in ("outcome", "exposure", "unit", "time")]

@@ -18,6 +18,7 @@ from cbec_bayes.bayes.predictions import with_predictions
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks, rope_width
+from cbec_bayes.estimands.exposures import effects_of_exposures
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
 from cbec_bayes.estimands.slope_regression import SlopeRegression, slope_regression
 from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTINGS, FitOptions
@@ -36,6 +37,7 @@ _TABLES = (
     "unit_slopes",
     "neighbours",
     "slope_regression",
+    "effects_of_exposures",
 )
 
 FILES = (*(f"{name}.csv" for name in _TABLES), POSTERIOR, SETTINGS, DIAGNOSTICS)
@@ -74,6 +76,8 @@ class FittedPanel:
         What the members say that lack one of its terms; None where they were not asked.
     slope_regression
         Of the groups' slopes on characteristics of the groups; None where these were not asked for.
+    effects_of_exposures
+        The effects of every exposure; None where there is one.
     """
 
     panel: Panel | None
@@ -89,6 +93,7 @@ class FittedPanel:
     unit_slopes: pd.DataFrame | None = None
     neighbours: Neighbours | None = None
     slope_regression: SlopeRegression | None = None
+    effects_of_exposures: pd.DataFrame | None = None
 
     @property
     def ssc(self) -> str:
@@ -111,6 +116,14 @@ class FittedPanel:
         many = len(self.fit.design.groups) if len(self.effects) > MAX_CONTRASTED else 0
         untold = " and ".join(self.fit.unlearned)
         return (
+            *(
+                [
+                    f"The slopes shown are those of {self.fit.design.terms[0]}; effects_of_exposures.csv has those of "
+                    f"{' and '.join(self.fit.design.exposures[1:])} as well."
+                ]
+                if self.effects_of_exposures is not None
+                else []
+            ),
             *([f"Assumed: {self.fit.model.assumes}"] if self.fit.model.assumes else []),
             *self.fit.left_out,
             *(self.neighbours.said if self.neighbours is not None else ()),
@@ -181,6 +194,7 @@ class FittedPanel:
         if self.neighbours is not None and len(self.neighbours.table):
             frames["neighbours"] = self.neighbours.table
         frames |= {} if self.slope_regression is None else {"slope_regression": self.slope_regression.table}
+        frames |= {} if self.effects_of_exposures is None else {"effects_of_exposures": self.effects_of_exposures}
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files[POSTERIOR] = netcdf_bytes(with_predictions(self.fit, self.seed).tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
@@ -254,17 +268,19 @@ def tabulate(
     asked = {
         "outcome": design.outcome,
         "exposure": design.terms[0],
-        "controls": list(design.terms[1:]),
+        "controls": list(design.controls),
         "model": found.model.name,
         "ssc": ssc,
         "seed": seed,
         **asdict(options),
     }
     ci = options.ci
+    of_first = effects(found, ssc, prob=ci)
     return FittedPanel(
         panel=panel,
         fit=found,
-        effects=effects(found, ssc, prob=ci),
+        effects=of_first,
+        effects_of_exposures=effects_of_exposures(found, of_first, ssc, prob=ci),
         classical=classical_frame(fit_columns(design, own_columns(design), ssc, directly=True), design.origin, ci)
         if gathered is None
         else moments_frame(gathered),

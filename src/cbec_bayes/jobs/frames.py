@@ -26,7 +26,7 @@ def fit(
     model: str | PanelModel | None = None,
     *,
     data: pd.DataFrame | Path | str | None = None,
-    exposure: str | None = None,
+    exposure: str | Sequence[str] | None = None,
     unit: str | None = None,
     time: str | None = None,
     group: str | None = None,

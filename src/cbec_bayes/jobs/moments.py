@@ -145,6 +145,8 @@ def begin(asked: Asked, origin: Origin) -> Gathering:
     roles = asked if isinstance(asked, Roles) else asked.of_one_row()
     if roles.weights is not None:
         raise InputError(NO_WEIGHTS)
+    if len(roles.exposures) > 1 or (isinstance(asked, Formula) and asked.n_exposures > 1):
+        raise InputError("moments have one exposure: name one, or fit the panel itself")
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 

@@ -135,7 +135,8 @@ def computed_of(
     roles = Roles(
         outcome=asked.outcome.text,
         exposure=names[0],
-        controls=tuple(names[1:]),
+        further=tuple(names[1 : asked.n_exposures]),
+        controls=tuple(names[asked.n_exposures :]),
         unit=asked.unit,
         time=asked.time,
         group=asked.group,

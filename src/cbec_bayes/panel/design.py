@@ -85,6 +85,9 @@ class Design:
         Which effects of periods there are.
     characteristics
         Of the groups of the whole panel, on which the slopes of the exposure are regressed; None for none.
+    n_exposures
+        How many of the regressors are exposures, which come first: their slopes are pooled alike. The first is the one
+        that is meant where one is.
     """
 
     outcome: str
@@ -105,8 +108,19 @@ class Design:
     counted: Counts | None = None
     period_effects: PeriodEffects = PeriodEffects.COMMON
     characteristics: Characteristics | None = None
+    n_exposures: int = 1
     weight: Array | None = None
     clusters: tuple[Clusters, ...] = ()
+
+    @property
+    def exposures(self) -> tuple[str, ...]:
+        """Names of the exposures."""
+        return self.terms[: self.n_exposures]
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Names of the other regressors."""
+        return self.terms[self.n_exposures :]
 
     @property
     def root(self) -> Array:
@@ -181,10 +195,11 @@ class Design:
         sizes.append(f"{count(len(self.times), 'period')} ({first} to {last})")
         if self.groups:
             sizes.append(f"{count(len(self.groups), 'group')} ({some(self.groups)})")
-        exposure, *controls = self.terms or ("none",)
+        exposures, controls = self.exposures or ("none",), self.controls
         return (
             f"Design of {', '.join(sizes)}\n"
-            f"outcome {self.outcome}; exposure {exposure}; controls {some(controls, _CONTROLS_SHOWN) or 'none'}; "
+            f"outcome {self.outcome}; exposure {', '.join(exposures)}; "
+            f"controls {some(controls, _CONTROLS_SHOWN) or 'none'}; "
             f"effects {self.effect_names}; origin: {self.origin}"
         )
 
@@ -198,12 +213,15 @@ class Design:
         at = [self.terms.index(term) for term in terms]
         held = None if self.held_spread is None else self.held_spread.of([0, *(1 + k for k in at)])
         rounding = None if self.rounding is None else self.rounding[at]
+        leading = next((k for k, term in enumerate(terms) if term not in self.exposures), len(terms))
         found = replace(self, terms=tuple(terms), x=self.x[:, at], held_spread=held, rounding=rounding)
+        found = replace(found, n_exposures=max(1, leading))
         return found if tuple(terms[:1]) == self.terms[:1] else replace(found, characteristics=None)
 
     def with_regressors(self, terms: Sequence[str], x: Array) -> Design:
         """Return the same rows with other regressors, shape (n, K)."""
-        return replace(self, terms=tuple(terms), x=x, held_spread=None, rounding=None, characteristics=None)
+        found = replace(self, terms=tuple(terms), x=x, held_spread=None, rounding=None)
+        return replace(found, characteristics=None, n_exposures=1)
 
     def holding_spread(self) -> Design:
         """Return the design with its spread held, whatever becomes of its rows."""
@@ -259,7 +277,7 @@ def make_design(panel: Panel) -> Design:
     are counted in. With frequency weights each row is there as often as its weight says.
     """
     roles, frame = panel.roles, panel.frame
-    terms = (roles.exposure, *roles.controls)
+    terms = roles.regressors
     given = None if roles.weights is None else frame[roles.weights].to_numpy(dtype=float)
     at, weight = rows_of_weights(panel.n_obs, given, roles.weights_kind)
     x, unit = frame[list(terms)].to_numpy(dtype=float)[at], panel.unit_codes[at]
@@ -279,6 +297,7 @@ def make_design(panel: Panel) -> Design:
         clusters=tuple(one.rows(at) for one in panel.clusters),
         period_effects=panel.period_effects,
         characteristics=panel.characteristics,
+        n_exposures=len(roles.exposures),
         origin=panel.origin,
         frequency=panel.frequency,
         rounding=norms(x) / np.maximum(np.linalg.norm(x, axis=0), np.finfo(float).tiny),

@@ -37,7 +37,7 @@ class Formula:
     outcome
         What is explained.
     terms
-        The regressors, each a product of one piece or several; the exposure first.
+        The regressors, each a product of one piece or several; the exposures first.
     unit, time
         Columns that together name a row, and have effects.
     group
@@ -49,6 +49,8 @@ class Formula:
     slope_on
         Columns of characteristics of groups, on which the slopes of groups are regressed, beside those that a product
         with the exposure names; see `cbec_bayes.panel.interactions`.
+    n_exposures
+        How many of the terms are exposures.
     weights, weights_kind, clusters
         As in `Roles`.
     """
@@ -61,6 +63,7 @@ class Formula:
     told: tuple[str, ...] = ()
     period_effects: PeriodEffects = PeriodEffects.COMMON
     slope_on: tuple[str, ...] = ()
+    n_exposures: int = 1
     weights: str | None = None
     weights_kind: str = WeightsKind.ANALYTIC
     clusters: tuple[str, ...] = ()
@@ -135,7 +138,7 @@ def label(term: Term) -> str:
 def read_formula(
     text: str,
     *,
-    exposure: str | None = None,
+    exposure: str | Sequence[str] | None = None,
     unit: str | None = None,
     time: str | None = None,
     group: str | None = None,
@@ -150,7 +153,8 @@ def read_formula(
     text
         Outcome ~ regressors | effects.
     exposure
-        Which regressor is the exposure; None for the first.
+        Which regressor is the exposure, or which ones are, if the slopes of several are to be pooled; None for the
+        first.
     unit, time
         Which of the effects is which; where neither is given, the first effect is that of units. Where there is one
         effect alone, it is that of units, and `time` is needed.
@@ -170,36 +174,25 @@ def read_formula(
     outcome, terms = _terms(main)
     unit, time, group = (None if name is None else tidy(name) for name in (unit, time, group))
     absorbed = _effects(effects, unit, time, group)
-    first = terms[0] if exposure is None else _named(exposure, terms)
-    if any(piece.category is not None for piece in first):
-        raise InputError(f"the exposure must be a number, and {label(first)} has categories; --exposure names another")
+    asked = [] if exposure is None else [exposure] if isinstance(exposure, str) else list(exposure)
+    exposures = [_named(name, terms) for name in asked] or terms[:1]
+    for place, term in enumerate(exposures):
+        if any(piece.category is not None for piece in term):
+            raise InputError(
+                f"an exposure must be a number, and {label(term)} has categories; --exposure names another"
+            )
+        if term in exposures[:place]:
+            raise InputError(f"--exposure names {label(term)} twice")
     found = Formula(
         outcome=outcome,
-        terms=(first, *(term for term in terms if term != first)),
+        terms=(*exposures, *(term for term in terms if term not in exposures)),
+        n_exposures=len(exposures),
         unit=absorbed.unit,
         time=absorbed.time,
         group=group,
         told=absorbed.told,
         period_effects=absorbed.periods,
         slope_on=tuple(map(tidy, slope_on)),
-    )
-    return with_shifts(found, lags=lags, leads=leads)
-
-
-def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
-    """Return columns that have roles as a formula, with lags and leads of the exposure."""
-    terms = tuple((Piece(name, is_name=True),) for name in roles.regressors)
-    outcome = Piece(roles.outcome, is_name=True)
-    found = Formula(
-        outcome=outcome,
-        terms=terms,
-        unit=roles.unit,
-        time=roles.time,
-        group=roles.group,
-        slope_on=roles.slope_on,
-        weights=roles.weights,
-        weights_kind=roles.weights_kind,
-        clusters=roles.clusters,
     )
     return with_shifts(found, lags=lags, leads=leads)
 
@@ -211,12 +204,16 @@ def with_shifts(formula: Formula, *, lags: int, leads: int) -> Formula:
             raise InputError(f"{option}: between 0 and {MOST_SHIFTS} can be asked for, not {count}")
     if not lags and not leads:
         return formula
-    first, *others = formula.terms
+    first, exposures, others = (
+        formula.terms[0],
+        formula.terms[: formula.n_exposures],
+        formula.terms[formula.n_exposures :],
+    )
     if len(first) > 1:
         raise InputError(f"--lags and --leads are of one column, and the exposure is {label(first)}")
     shifts = [("f", k) for k in range(1, leads + 1)] + [("l", k) for k in range(1, lags + 1)]
     wanted = [(Piece(f"{name}({first[0].quoted}, {k})", is_name=False),) for name, k in shifts]
-    return replace(formula, terms=tuple(dict.fromkeys((first, *wanted, *others))))
+    return replace(formula, terms=tuple(dict.fromkeys((*exposures, *wanted, *others))))
 
 
 def _named(exposure: str, terms: Sequence[Term]) -> Term:

@@ -72,7 +72,7 @@ def interacted(asked: Formula, values: Values, groups: Sequence[str] | None) -> 
                 f"'{label(term)}' is a regressor like any other: the slope of '{label(first)}' is that where "
                 f"'{other.text}' is 0"
             )
-        if (other,) in others and (of_groups or _is_constant(numbers, values.unit)):
+        if (other,) in asked.terms[asked.n_exposures :] and (of_groups or _is_constant(numbers, values.unit)):
             absorbed.add((other,))
             told.append(f"'{other.text}' does not change within a unit, so that effects of units have it: left out")
     terms = [term for term in terms if term not in absorbed]

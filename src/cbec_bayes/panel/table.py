@@ -41,6 +41,8 @@ class Roles:
         Numeric columns: what is explained, and the regressor of interest.
     unit, time
         Columns that together name a row.
+    further
+        Exposures beside the first one, whose slopes are pooled as its are.
     controls
         Further regressors, if there are any.
     group
@@ -66,6 +68,7 @@ class Roles:
     controls: tuple[str, ...] = ()
     group: str | None = None
     slope_on: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
     weights: str | None = None
     weights_kind: str = WeightsKind.ANALYTIC
     clusters: tuple[str, ...] = ()
@@ -76,6 +79,7 @@ class Roles:
             object.__setattr__(self, part, tidy(getattr(self, part)))
         object.__setattr__(self, "controls", tuple(map(tidy, self.controls)))
         object.__setattr__(self, "slope_on", tuple(map(tidy, self.slope_on)))
+        object.__setattr__(self, "further", tuple(map(tidy, self.further)))
         for part in ("group", "weights"):
             name = getattr(self, part)
             object.__setattr__(self, part, None if name is None else tidy(name))
@@ -87,7 +91,7 @@ class Roles:
             ("time", self.time),
             *([("group", self.group)] if self.group is not None else []),
             ("outcome", self.outcome),
-            ("exposure", self.exposure),
+            *(("exposure", name) for name in self.exposures),
             *(("control", name) for name in self.controls),
             *([("weights", self.weights)] if self.weights is not None else []),
             *(("cluster", name) for name in self.own_clusters),
@@ -104,9 +108,14 @@ class Roles:
         _require_characteristics(self.slope_on, self.group, {name: r for name, r in role_of.items() if r != "control"})
 
     @property
+    def exposures(self) -> tuple[str, ...]:
+        """The exposure, then those beside it."""
+        return (self.exposure, *self.further)
+
+    @property
     def regressors(self) -> tuple[str, ...]:
-        """The exposure, then the controls."""
-        return (self.exposure, *self.controls)
+        """The exposures, then the controls."""
+        return (*self.exposures, *self.controls)
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -141,8 +150,8 @@ class Roles:
 
     def role(self, column: str) -> str:
         """Return what a column other than unit and time is: outcome, exposure, control, group, weights or cluster."""
-        named = {self.outcome: "outcome", self.exposure: "exposure", self.group: "group", self.weights: "weights"}
-        named |= dict.fromkeys(self.own_clusters, "cluster")
+        named: dict[str | None, str] = {self.outcome: "outcome", self.group: "group", self.weights: "weights"}
+        named |= dict.fromkeys(self.exposures, "exposure") | dict.fromkeys(self.own_clusters, "cluster")
         return named.get(column, "control")
 
 
@@ -331,7 +340,8 @@ class Panel:
         lines = [
             f"{count(self.n_obs, 'observation')}: {count(len(self.units), 'unit')} ({roles.unit}), "
             f"{count(len(periods), 'period')} ({roles.time}, {periods[0]} to {periods[-1]})",
-            f"outcome {roles.outcome}; exposure {roles.exposure}; controls {', '.join(roles.controls) or 'none'}",
+            f"outcome {roles.outcome}; exposure {', '.join(roles.exposures)}; "
+            f"controls {', '.join(roles.controls) or 'none'}",
             f"origin: {self.origin}",
         ]
         if roles.group is not None:

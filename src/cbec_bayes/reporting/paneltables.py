@@ -42,6 +42,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         *difference_tables("", found.compared.differences, digits, fitted.options.ci),
         *_ends_tables(effects, known),
         effects,
+        *_exposures_tables(fitted, digits),
         contrast_table(
             "contrasts",
             largest,
@@ -131,6 +132,31 @@ def _effects_table(effects: pd.DataFrame, digits: int, ci: str, origin: Origin) 
             for row in effects.to_dict("records")
         ),
     )
+
+
+def _exposures_tables(fitted: FittedPanel, digits: int) -> list[ReportTable]:
+    """Return the slopes of every exposure; nothing where there is one."""
+    if fitted.effects_of_exposures is None:
+        return []
+    ci = level(fitted.options.ci)
+    return [
+        ReportTable(
+            name="effects_of_exposures",
+            caption=f"Slopes of every exposure after partial pooling, with {ci} equal-tailed intervals.",
+            origin=fitted.fit.design.origin,
+            columns=("Exposure", "Group", "Own regression (CRV1)", "Mean", "sd", f"{ci} interval", "P(slope > 0)"),
+            rows=tuple(
+                (
+                    str(row["exposure"]),
+                    GROUP_TITLES.get(row["group"], str(row["group"])),
+                    own_slope(row, digits),
+                    *_middle_sd_ends(row),
+                    probability(row["p_positive"]),
+                )
+                for row in fitted.effects_of_exposures.dropna(subset=["mean"]).to_dict("records")
+            ),
+        )
+    ]
 
 
 def _middle_sd_ends(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:

@@ -256,10 +256,11 @@ def test_without_groups_leaves_scales_that_need_none():
 
 
 def test_every_term_has_its_prior_and_variables_of_its_own():
-    assert tuple(parameters()) == ("slope", "control_slope", "covariate_slope", *SCALES.values())
-    assert scale_symbols() == tuple(SCALES.values())
+    locations = ("slope", "control_slope", "covariate_slope", "exposure_slope")
+    assert tuple(parameters()) == (*locations, *SCALES.values(), "tau_beside")
+    assert scale_symbols() == (*SCALES.values(), "tau_beside")
     assert {key: TERMS[key].parameter.name for key in SCALES} == SCALES
-    assert {one.unit for one in parameters().values()} == {"slope", "control", "outcome", "level", "trend"}
+    assert {one.unit for one in parameters().values()} == {"slope", "control", "exposure", "outcome", "level", "trend"}
     variables = [name for term in TERMS.values() for name in term.variables]
     assert len(variables) == len(set(variables))
     for key, term in TERMS.items():

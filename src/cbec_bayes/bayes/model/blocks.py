@@ -16,6 +16,7 @@ from cbec_bayes.bayes.model.identification import identified_by_rows, identified
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import TERMS, term_of
 from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
+from cbec_bayes.bayes.model.terms.exposure_slope import EXPOSURE_SLOPE, TAU_BESIDE
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
@@ -26,7 +27,7 @@ from cbec_bayes.runtime.errors import InputError
 
 FLAT = Prior("flat", {})
 
-DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef", "covariate")
+DIMENSIONS = ("chain", "draw", "obs", "unit", "time", "group", "coef", "covariate", "exposure_beside")
 """Dimensions of every posterior."""
 
 LAID_OUT_MAX = 2**23
@@ -202,6 +203,9 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         require_moments_enough(gathered, model)
     if design.characteristics is not None:
         model = model.with_prior_of(COVARIATE_SLOPE)
+    if len(design.exposures) > 1:
+        model = model.with_prior_of(EXPOSURE_SLOPE, otherwise=model.priors["slope"])
+        model = model.with_prior_of(TAU_BESIDE, otherwise=model.priors.get("tau"))
     choices = model.every_choice
     every = [(key, block) for key, term in TERMS.items() for block in term.blocks(design, choices)]
     own = tuple(block for key, block in every if key in model.eliminated)
@@ -328,7 +332,7 @@ def location_priors(block: Block, priors: Mapping[str, Prior]) -> tuple[Prior, .
     if term is None or term.parameter is None or term.parameter.is_scale:
         return (FLAT,) * block.size
     name = term.parameter.name
-    if term.parameter.unit != "control":
+    if term.parameter.unit not in ("control", "exposure"):
         return (priors[name],) * block.size
     return tuple(priors[f"{name}[{labels[0]}]"] for labels in product(*block.labels))
 

@@ -92,6 +92,7 @@ def carried(model: PanelModel, design: Design) -> Carried:
         if reason:
             found = found.reduced(**{key: term.default})
             said.append(f"{term.label[0].upper()}{term.label[1:]} are left out: {reason}.")
+    said += _of_further_exposures(facts) if found.choice("group_slope") == "pooled" else []
     return Carried(found, tuple(said))
 
 
@@ -166,10 +167,23 @@ def _exposure_varies(facts: _Facts, choice: str) -> str:
     return _regressors_vary(facts, slice(0, 1), "the exposure varies")
 
 
+def _of_further_exposures(facts: _Facts) -> list[str]:
+    """Say of which exposures beside the first the rows do not tell how far groups differ in their slopes."""
+    reasons = {
+        name: _regressors_vary(facts, slice(k, k + 1), f"'{name}' varies")
+        for k, name in enumerate(facts.design.exposures[1:], 1)
+    }
+    return [
+        f"How far groups differ in the slope of {name} is known from the prior alone: {reason}."
+        for name, reason in reasons.items()
+        if reason
+    ]
+
+
 def _controls_vary(facts: _Facts, choice: str) -> str:
-    if len(facts.design.terms) == 1:
+    if not facts.design.controls:
         return "there are no controls"
-    return _regressors_vary(facts, slice(1, None), "controls vary")
+    return _regressors_vary(facts, slice(len(facts.design.exposures), None), "controls vary")
 
 
 def _groups_have_units(facts: _Facts, choice: str) -> str:

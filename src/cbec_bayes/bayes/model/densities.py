@@ -33,7 +33,8 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     Returns
     -------
     dict
-        ``slope``, ``control_slope[x]`` and ``phi[x]`` per control, and the other scales.
+        ``slope``, ``control_slope[x]`` and ``phi[x]`` per control, ``exposure_slope[e]`` and ``tau_beside[e]`` per
+        further exposure, and the other scales.
 
     Raises
     ------
@@ -48,9 +49,10 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     units = parameters()
     for name, prior in model.priors.items():
         unit = units[name].unit
-        if unit == "control":
-            for control, sd in zip(design.terms[1:], sds[1:], strict=True):
-                found[f"{name}[{control}]"] = prior.scaled(sd_y / sd)
+        beside = dict(zip(design.terms[1:], sds[1:], strict=True))
+        if unit in ("control", "exposure"):
+            for own in design.controls if unit == "control" else design.exposures[1:]:
+                found[f"{name}[{own}]"] = prior.scaled(sd_y / beside[own])
         elif unit == "trend":
             if spread.elapsed == 0:
                 raise InputError("all rows are of one period, so that nothing can have a trend")

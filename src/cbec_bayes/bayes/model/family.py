@@ -147,9 +147,9 @@ class PanelModel:
             return self
         return self.reduced(time_effect="fixed", group_time_effect="off" if effects is PeriodEffects.NONE else "fixed")
 
-    def with_prior_of(self, name: str) -> PanelModel:
-        """Return the member with the prior that a parameter has where a model file states none."""
-        otherwise = parameters()[name].otherwise
+    def with_prior_of(self, name: str, otherwise: Prior | None = None) -> PanelModel:
+        """Return the member with the prior that a parameter has where a model file states none, or another one."""
+        otherwise = otherwise or parameters()[name].otherwise
         return (
             self if name in self.priors or otherwise is None else replace(self, priors={**self.priors, name: otherwise})
         )

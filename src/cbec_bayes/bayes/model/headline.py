@@ -76,7 +76,7 @@ def _takes_long(model: PanelModel, design: Design) -> bool:
 def _too_dear(model: PanelModel, design: Design) -> tuple[str, ...]:
     """Return the keys of the terms of groups that would take hours."""
     many = len(design.groups) > MAX_GROUPS
-    own = len(design.groups) * (len(design.times) + len(design.terms) - 1)
+    own = len(design.groups) * (len(design.times) + len(design.controls))
     found = ["group_control_slope", "group_time_effect"] if many or own > MAX_OF_GROUPS else []
     found += ["spread"] if many else []
     return tuple(key for key in found if model.choice(key) != TERMS[key].default)
@@ -84,6 +84,6 @@ def _too_dear(model: PanelModel, design: Design) -> tuple[str, ...]:
 
 def _n_coefficients(model: PanelModel, design: Design) -> int:
     """Return about how many coefficients a member has beside those of units."""
-    n_groups, n_times, n_controls = len(design.groups), len(design.times), len(design.terms) - 1
-    own = {"group_slope": 1, "group_control_slope": n_controls, "group_time_effect": n_times}
-    return 1 + n_controls + n_times + sum(n_groups * n for key, n in own.items() if model.choice(key) != "off")
+    n_groups, n_times, n_controls = len(design.groups), len(design.times), len(design.controls)
+    own = {"group_slope": len(design.exposures), "group_control_slope": n_controls, "group_time_effect": n_times}
+    return len(design.terms) + n_times + sum(n_groups * n for key, n in own.items() if model.choice(key) != "off")

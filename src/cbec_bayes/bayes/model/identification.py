@@ -133,4 +133,6 @@ def _keeping(
 def _column_of(block: Block, position: int, exposure: str) -> str:
     """Return the column that a coefficient is a slope of."""
     at = np.unravel_index(position, block.shape)
-    return next((block.labels[k][at[k]] for k, dim in enumerate(block.dims) if dim == "coef"), exposure)
+    return next(
+        (block.labels[k][at[k]] for k, dim in enumerate(block.dims) if dim in ("coef", "exposure_beside")), exposure
+    )

@@ -140,8 +140,8 @@ def _coords(blocks: Blocks, *, conditioned: bool) -> dict[str, Any]:
     }
     if design.group is not None:
         coords["group"] = design.groups
-    if len(design.terms) > 1:
-        coords["coef"] = design.terms[1:]
+    if design.controls:
+        coords["coef"] = design.controls
     for block in blocks.every:
         coords |= dict(zip(block.dims, block.labels, strict=True))
         if not conditioned and len(block.kept) < block.size:
@@ -163,8 +163,8 @@ def _data(blocks: Blocks) -> dict[str, Any]:
         "unit_code": (design.unit, ("obs",)),
         "time_code": (design.time, ("obs",)),
     }
-    if len(design.terms) > 1:
-        found["controls"] = design.x[:, 1:], ("obs", "coef")
+    if design.controls:
+        found["controls"] = design.x[:, len(design.exposures) :], ("obs", "coef")
     if design.group is not None:
         found["group_code"] = design.group, ("obs",)
     for block in blocks.every:

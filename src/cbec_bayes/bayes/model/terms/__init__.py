@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cbec_bayes.bayes.model.terms.control_slope import ControlSlope
 from cbec_bayes.bayes.model.terms.covariate_slope import CovariateSlope
+from cbec_bayes.bayes.model.terms.exposure_slope import ExposureDeviation, ExposureSlope
 from cbec_bayes.bayes.model.terms.group_control_slope import GroupControlSlope
 from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
 from cbec_bayes.bayes.model.terms.group_time_effect import GroupTimeEffect
@@ -21,9 +22,11 @@ TERMS: dict[str, Term] = {
         Slope(),
         ControlSlope(),
         CovariateSlope(),
+        ExposureSlope(),
         UnitEffect(),
         TimeEffect(),
         GroupSlope(),
+        ExposureDeviation(),
         GroupControlSlope(),
         GroupTimeEffect(),
         UnitSlope(),

@@ -21,7 +21,7 @@ class ControlSlope(Term):
 
     def blocks(self, design: Design, choices: Choices) -> tuple[Block, ...]:
         """Return one coefficient per control, or one per control and group."""
-        controls, x = design.terms[1:], design.x[:, 1:]
+        controls, x = design.controls, design.x[:, len(design.exposures) :]
         if not controls:
             return ()
         if choices["group_control_slope"] == "fixed":

@@ -31,12 +31,12 @@ class GroupControlSlope(GroupTerm):
                 code=design.group,
                 scale=f"phi[{control}]",
             )
-            for k, control in enumerate(design.terms[1:], 1)
+            for k, control in enumerate(design.controls, len(design.exposures))
         )
 
     def mean(self, block: Block, effect: Any, data: Mapping[str, Any], design: Design) -> Any:
         """Return g_rk x_k."""
-        control = design.terms[1:].index(_control(block))
+        control = design.controls.index(_control(block))
         return effect[data["group_code"]] * data["controls"][:, control]
 
     def column(self, block: Block, k: int, label: tuple[str, ...], of: GroupColumns) -> Column | None:

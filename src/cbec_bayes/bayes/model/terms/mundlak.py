@@ -21,7 +21,10 @@ def mundlak(design: Design, choices: Choices, of: str, codes: Codes) -> Block:
     columns = []
     for k, term in enumerate(design.terms):
         own = design.x[:, k : k + 1]
-        if choices["group_slope" if k == 0 else "group_control_slope"] == "off" or design.group is None:
+        if (
+            choices["group_slope" if term in design.exposures else "group_control_slope"] == "off"
+            or design.group is None
+        ):
             names.append(term)
         else:
             names.extend(f"{term}[{group}]" for group in design.groups)

@@ -18,12 +18,12 @@ from cbec_bayes.runtime.errors import InputError
 type Choices = Mapping[str, str]
 """What a member chooses, by the key of the term."""
 
-type Unit = Literal["outcome", "level", "slope", "control", "trend"]
+type Unit = Literal["outcome", "level", "slope", "control", "exposure", "trend"]
 """What a prior is a multiple of, in standard deviations of what the effects of units and periods leave of a column.
 
-It is sd(y), sd(y) / sd(d), for each control sd(y) / sd(x_k), or sd(y) / sd(t), with t the periods about their mean in
-each unit. A level is measured in the total sd(y), because effects of units take away how far levels are apart; see
-`cbec_bayes.panel.spread.Spread`.
+It is sd(y), sd(y) / sd(d), for each control and each further exposure sd(y) / sd(x_k), or sd(y) / sd(t), with t the
+periods about their mean in each unit. A level is measured in the total sd(y), because effects of units take away how
+far levels are apart; see `cbec_bayes.panel.spread.Spread`.
 """
 
 type NewData = Mapping[str, tuple[Array | Codes, tuple[str, ...]]]
