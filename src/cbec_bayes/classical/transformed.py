@@ -20,7 +20,7 @@ _SPENT = 1e-12  # eigenvalues of I - H_gg below it are directions that a cluster
 
 @dataclass(frozen=True, slots=True)
 class TransformedSlopes:
-    """Slopes of a regression, with standard errors by bias-reduced linearisation (CR2), clustered by unit.
+    """Slopes of a regression, with standard errors by bias-reduced linearisation (CR2), clustered as `clustering` has it.
 
     Attributes
     ----------

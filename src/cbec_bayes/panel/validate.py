@@ -240,8 +240,8 @@ def _told_of_clusters(roles: Roles) -> tuple[str, ...]:
     if roles.clusters in ((), (roles.unit,)):
         return ()
     return (
-        f"standard errors are clustered by {' and '.join(roles.clusters)}; the posterior has errors that hang together "
-        "within units alone",
+        f"standard errors are clustered by {' and '.join(roles.clusters)}; the posterior takes errors of different "
+        "units for independent",
     )
 
 
