@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from cbec_bayes.panel import Roles
-from cbec_bayes.panel.clusters import require_sets
 from cbec_bayes.panel.formula import Formula, formula_of_roles, read_formula
+from cbec_bayes.panel.levels import require_sets
 from cbec_bayes.panel.weights import WeightsKind
 from cbec_bayes.panel.weights import weights_kind as weights_kind_of
 from cbec_bayes.runtime.errors import InputError

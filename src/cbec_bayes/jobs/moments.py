@@ -137,6 +137,8 @@ def begin(asked: Asked, origin: Origin) -> Gathering:
     roles = asked if isinstance(asked, Roles) else asked.of_one_row()
     if roles.weights is not None:
         raise InputError(NO_WEIGHTS)
+    if roles.absorbed:
+        raise InputError("moments are of effects of units and of periods, and of no others")
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 

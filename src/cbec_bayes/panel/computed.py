@@ -109,6 +109,7 @@ def computed_of(source: Source, asked: Roles | Formula, units: list[str], period
         weights=asked.weights,
         weights_kind=asked.weights_kind,
         clusters=asked.clusters,
+        absorbed=asked.absorbed,
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
     return Computed(roles=roles, columns=columns, lost=lost, categories=categories, period_effects=asked.period_effects)

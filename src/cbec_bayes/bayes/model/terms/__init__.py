@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cbec_bayes.bayes.model.terms.absorbed_effect import AbsorbedEffect
 from cbec_bayes.bayes.model.terms.control_slope import ControlSlope
 from cbec_bayes.bayes.model.terms.group_control_slope import GroupControlSlope
 from cbec_bayes.bayes.model.terms.group_slope import GroupSlope
@@ -21,6 +22,7 @@ TERMS: dict[str, Term] = {
         ControlSlope(),
         UnitEffect(),
         TimeEffect(),
+        AbsorbedEffect(),
         GroupSlope(),
         GroupControlSlope(),
         GroupTimeEffect(),
