@@ -237,7 +237,8 @@ def twfe(
             f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
         )
     clusters = clustering(used)
-    slopes, roots, residual = (crv1_directly if directly else crv1)(used, kept)
+    # pyfixest takes three sets of effects and more out in an order that depends on how Python hashes their names.
+    slopes, roots, residual = (crv1_directly if directly or used.absorbed else crv1)(used, kept)
     estimate, se, vcov = (
         np.full(shape, np.nan) for shape in ((len(used.terms),), (len(used.terms),), (len(used.terms),) * 2)
     )

@@ -99,7 +99,7 @@ def _with_others(absorbed: Absorbed, single: list[str], joint: list[tuple[str, .
     """Return units and periods with which effects of periods there are, and the further sets."""
     time, told = absorbed.time, list[str]()
     by_group = [names for names in joint if set(names) == {group, time}]
-    further = [(name,) for name in single if name not in (absorbed.unit, time)]
+    further: list[tuple[str, ...]] = [(name,) for name in single if name not in (absorbed.unit, time)]
     further += [names for names in joint if names not in by_group]
     periods = PeriodEffects.COMMON
     if by_group:
