@@ -1,4 +1,4 @@
-"""Standard errors do not depend on how Python orders its sets, as pyfixest's small-sample factor does on some panels."""
+"""Standard errors do not depend on how Python orders sets, as a factor of pyfixest does on some panels."""
 
 from __future__ import annotations
 
