@@ -78,7 +78,7 @@ def test_regressions_are_those_of_pyfixest(name, effects):
         bare = pf.feols(f"y ~ a + b | {after}", **own, ssc=NO_FACTORS)
         told = pf.feols(f"y ~ a + b | {after}", **own)
     for way in (crv1, crv1_directly):
-        slopes, root, _ = way(design, (0, 1))
+        slopes, ((_, root),), _ = way(design, (0, 1))
         np.testing.assert_allclose(slopes, bare.coef(), rtol=1e-8)
         np.testing.assert_allclose(root @ root.T, bare._vcov, rtol=1e-7, atol=1e-12)
     found = twfe(design, ssc="fixest")

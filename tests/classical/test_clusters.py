@@ -161,7 +161,7 @@ def test_columns_of_clusters_are_read_as_names():
     found = make_panel(frame, replace(ROLES, clusters=("state",)))
     assert found.n_obs == len(frame) - 1
     assert found.ledger["reason"].iloc[0] == "cluster 'state' is missing"
-    assert any("clustered by state; the posterior has errors" in note for note in found.notes)
+    assert any("clustered by state; the posterior takes errors" in note for note in found.notes)
     formula = replace(read_formula("y ~ x + z | firm + year"), clusters=("state", "year"))
     assert [one.size for one in make_design(make_panel(rows("balanced"), formula)).clusters] == [10, 8]
 

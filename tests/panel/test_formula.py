@@ -278,9 +278,9 @@ REFUSED = [
     ("y ~ x | a + b | w ~ q", "instruments are not taken"),
     ("y ~ x", "no effects: write"),
     ("y ~ x | a", "effects of 'a' alone: --time must name the periods"),
-    ("y ~ x | a + b + c", r"effects of a \+ b \+ c are not taken"),
-    ("y ~ x | a + b^c", r"effects of a \+ b\^c are not taken: .* as region\^year with --group region"),
-    ("y ~ x | a + b^c + b^d", r"effects of a \+ b\^c \+ b\^d are not taken"),
+    ("y ~ x | a + b + c + d + e + f + g", "5 sets of effects beside units and periods are more than 4"),
+    ("y ~ x | b^c", r"effects of b\^c have none of units"),
+    ("y ~ x | a + b^c + d^e", r"effects of a \+ b\^c \+ d\^e are those of periods is not clear"),
     ("y ~ x | C(a) + b", r"'C\(a\)' cannot stand among the effects"),
     ("y ~ x | a +", "end in a sign"),
     ("y ~ x + ( | a + b", "cannot be read"),
@@ -311,9 +311,26 @@ def test_options_that_do_not_go_with_the_formula_are_refused(options, message):
 def test_options_that_do_not_go_with_other_effects_are_refused():
     with pytest.raises(InputError, match="--unit is 'state', and the formula has effects of 'firm' alone"):
         read_formula("y ~ x | firm", unit="state", time="year")
-    for options in ({"group": "state"}, {}, {"group": "region", "time": "month"}, {"group": "region", "unit": "year"}):
-        with pytest.raises(InputError, match=r"effects of firm \+ region\^year are not taken"):
-            read_formula("y ~ x | firm + region^year", **options)
+    with pytest.raises(InputError, match=r"--unit is 'year', and the formula's effects are firm \+ region\^year"):
+        read_formula("y ~ x | firm + region^year", group="region", unit="year")
+
+
+@pytest.mark.parametrize(
+    ("effects", "options", "time", "periods", "further"),
+    [
+        ("firm + state^year", {}, "year", PeriodEffects.COMMON, (("state", "year"),)),
+        ("firm + year + state^year", {"group": "region"}, "year", PeriodEffects.COMMON, (("state", "year"),)),
+        ("firm + region^year + state^year", {"group": "region"}, "year", PeriodEffects.BY_GROUP, (("state", "year"),)),
+        ("firm + year + industry", {}, "year", PeriodEffects.COMMON, (("industry",),)),
+        ("firm^industry + firm + year", {"time": "year"}, "year", PeriodEffects.COMMON, (("firm", "industry"),)),
+        ("firm + region^year", {"time": "month"}, "month", PeriodEffects.NONE, (("region", "year"),)),
+        ("firm + a^year + year^b", {}, "year", PeriodEffects.COMMON, (("a", "year"), ("year", "b"))),
+    ],
+)
+def test_further_effects(effects, options, time, periods, further):
+    found = read_formula(f"y ~ x | {effects}", **options)
+    assert (found.unit, found.time, found.period_effects, found.absorbed) == ("firm", time, periods, further)
+    assert "are flat, as the formula says, in any model" in found.told[-1]
 
 
 def test_numbers_without_a_bound_are_not_computed():

@@ -305,7 +305,7 @@ def _clusters_otherwise(design: Design) -> str:
     if not design.clusters:
         return ""
     names = " and ".join(one.name for one in design.clusters)
-    return f"the regression's errors hang together within {names}, the model's within units alone"
+    return f"the regression's errors hang together within {names}, the model takes units for independent"
 
 
 def _weighs_otherwise(model: PanelModel) -> str:

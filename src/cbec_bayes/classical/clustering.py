@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbec_bayes.panel.clusters import is_nested
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.levels import is_nested
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
 
@@ -77,10 +77,8 @@ def clustering(design: Design) -> Clustering:
     if len(sets) > 1:
         both = np.unique(sets[0][1] * (max(sizes) + 1) + sets[1][1], return_inverse=True)[1]
         parts.append((-1.0, both.astype(np.intp)))
-    effects = [
-        (unit, design.effects.n_units),
-        *([(time, design.effects.n_times)] if design.effects.n_times > 1 else []),
-    ]
+    time_codes = [time] if design.effects.n_times > 1 else []
+    effects = [(codes, int(codes.max()) + 1) for codes in (unit, *time_codes, *design.effects.further)]
     nested = [size for codes, size in effects if any(is_nested(codes, outer) for _, outer in sets)]
     return Clustering(
         names=tuple(name for name, _ in sets),

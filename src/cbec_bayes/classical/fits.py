@@ -76,13 +76,15 @@ def crv1(design: Design, kept: Sequence[int]) -> tuple[Array, Roots, Array]:
     names = [f"x{k}" for k in kept]
     frame = pd.DataFrame(columns, columns=["y", *names])
     frame["unit"], frame["time"] = design.effects.unit, design.effects.time
+    further = [f"effect{k}" for k in range(len(design.effects.further))]
+    frame[further] = np.column_stack([frame[[]], *design.effects.further])
     weighted = {} if design.weight is None else {"weights": "weight", "weights_type": "aweights"}
     if weighted:
         frame["weight"] = design.weight
     # With two clusters the variance is nothing but rounding, and may be none at all.
     with quiet(), np.errstate(divide="ignore", invalid="ignore"):
         fit = pf.feols(
-            f"y ~ {' + '.join(names)} | unit + time",
+            f"y ~ {' + '.join(names)} | {' + '.join(['unit', 'time', *further])}",
             data=frame,
             vcov={"CRV1": "unit"},
             ssc=NO_FACTORS,

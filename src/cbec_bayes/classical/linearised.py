@@ -16,8 +16,14 @@ _SPENT = 1e-12  # eigenvalues of I - H_gg below it are directions that a cluster
 
 
 def period_columns(effects: TwoWay) -> Array:
-    """Return the dummies of all periods less unit means, see `off_units`, shape (m, T); they add up to nothing."""
-    return off_units(effects, (effects.time[:, None] == np.arange(effects.n_times)).astype(float))
+    """Return the dummies of all periods, and of further effects, less unit means, see `off_units`, shape (m, T)."""
+    return off_units(effects, dummies(effects))
+
+
+def dummies(effects: TwoWay) -> Array:
+    """Return the dummies of all periods and of further effects, shape (m, T)."""
+    sets = (effects.time, *effects.further)
+    return np.column_stack([(codes[:, None] == np.arange(int(codes.max()) + 1)).astype(float) for codes in sets])
 
 
 def span(within: Array, periods: Array) -> Array:

@@ -104,8 +104,8 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
         names = " and ".join(one.name for one in design.clusters)
         raise InputError(f"permutations give units other groups one by one, and errors hang together within {names}")
     labelled = sample(design, convention(ssc))
-    time = labelled.effects.time  # not the design's: a regression may have no effects of periods, or some within groups
-    q = len(apart) + len(labelled.terms) - 1 + int(time.max()) + 1
+    periods = period_columns(labelled.effects)  # of the effects: these may be of groups, or of other columns besides
+    q = len(apart) + len(labelled.terms) - 1 + periods.shape[1]
     if len(labelled.units) > MOST_UNITS or len(labelled.units) * q**2 > _MOST_NUMBERS:
         raise InputError(f"permutations would take too long for {len(labelled.units)} units and {q} columns")
     assert labelled.group is not None
@@ -120,7 +120,7 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     columns = columns / np.where(size > 0, size, 1.0)
     columns[:, -1] *= size[-1] or 1.0
     columns[:, 0] *= size[0] or 1.0
-    z = np.column_stack([columns[:, :-1], period_columns(labelled.effects), columns[:, -1]])
+    z = np.column_stack([columns[:, :-1], periods, columns[:, -1]])
     order = np.argsort(unit, kind="stable")
     ends = np.cumsum(np.bincount(unit))[:-1]
     moments = np.stack([rows.T @ rows for rows in np.split(z[order], ends)])

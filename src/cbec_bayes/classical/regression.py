@@ -167,8 +167,8 @@ def two_sided(t: Array, df: float | Array) -> Array:
 def without_singletons(design: Design) -> Design:
     """Leave out units and periods seen once, and those that thereby come to be seen once, as reghdfe does."""
     while True:
-        unit, time = design.effects.unit, design.effects.time
-        kept: NDArray[np.bool_] = (np.bincount(unit)[unit] > 1) & (np.bincount(time)[time] > 1)
+        sets = (design.effects.unit, design.effects.time, *design.effects.further)
+        kept: NDArray[np.bool_] = np.all([np.bincount(codes)[codes] > 1 for codes in sets], axis=0)
         if kept.all():
             return design
         if not kept.any():
@@ -237,7 +237,8 @@ def twfe(
             f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
         )
     clusters = clustering(used)
-    slopes, roots, residual = (crv1_directly if directly else crv1)(used, kept)
+    # pyfixest takes three sets of effects and more out in an order that depends on how Python hashes their names.
+    slopes, roots, residual = (crv1_directly if directly or used.absorbed else crv1)(used, kept)
     estimate, se, vcov = (
         np.full(shape, np.nan) for shape in ((len(used.terms),), (len(used.terms),), (len(used.terms),) * 2)
     )

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from cbec_bayes.classical.clustering import clustering
+from cbec_bayes.classical.linearised import dummies
 from cbec_bayes.panel.design import Design, identified
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
@@ -20,7 +21,7 @@ _SPENT = 1e-12  # eigenvalues of I - H_gg below it are directions that a cluster
 
 @dataclass(frozen=True, slots=True)
 class TransformedSlopes:
-    """Slopes of a regression, with standard errors by bias-reduced linearisation (CR2), clustered by unit.
+    """Slopes of a regression, with clustered standard errors by bias-reduced linearisation (CR2).
 
     Attributes
     ----------
@@ -63,8 +64,8 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     if transformation == "differences":
         _require_differences(design)
     n_terms = len(design.terms)
-    n_periods = design.effects.n_times
-    periods = (design.effects.time[:, None] == np.arange(n_periods)).astype(float)
+    periods = dummies(design.effects)
+    n_periods = periods.shape[1]
     rows = np.column_stack([design.y, periods, design.x])  # raw: what is left of them has weights
     rows_used, left = (
         _differences(design, rows)

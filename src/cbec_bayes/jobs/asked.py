@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from cbec_bayes.panel import Roles
-from cbec_bayes.panel.clusters import require_sets
 from cbec_bayes.panel.expressions import Piece
 from cbec_bayes.panel.formula import Formula, read_formula, with_shifts
+from cbec_bayes.panel.levels import require_sets
 from cbec_bayes.panel.weights import WeightsKind
 from cbec_bayes.panel.weights import weights_kind as weights_kind_of
 from cbec_bayes.runtime.errors import InputError
@@ -130,5 +130,6 @@ def formula_of_roles(roles: Roles, *, lags: int = 0, leads: int = 0) -> Formula:
         weights=roles.weights,
         weights_kind=roles.weights_kind,
         clusters=roles.clusters,
+        absorbed=roles.absorbed,
     )
     return with_shifts(found, lags=lags, leads=leads)

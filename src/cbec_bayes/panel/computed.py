@@ -144,6 +144,7 @@ def computed_of(
         weights=asked.weights,
         weights_kind=asked.weights_kind,
         clusters=asked.clusters,
+        absorbed=asked.absorbed,
     )
     columns = {roles.outcome: values.numbers(asked.outcome), **regressors}
     return Computed(

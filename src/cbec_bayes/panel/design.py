@@ -13,8 +13,8 @@ from scipy import linalg
 from cbec_bayes.panel import Panel
 from cbec_bayes.panel.cells import count, some
 from cbec_bayes.panel.characteristics import Characteristics
-from cbec_bayes.panel.clusters import Clusters
 from cbec_bayes.panel.identify import explained
+from cbec_bayes.panel.levels import Levels
 from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.precision import SLACK, norms
 from cbec_bayes.panel.spread import COLLINEAR, Spread, spread_of
@@ -69,6 +69,8 @@ class Design:
         Of every row, shape (n,): its error has the variance sigma^2 / w. None where all rows weigh the same.
     clusters
         Sets of clusters that classical standard errors are of; none for the units.
+    absorbed
+        Sets of effects beside those of units and periods.
     rounding
         Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
         whatever unit. None where that is not known.
@@ -110,7 +112,8 @@ class Design:
     characteristics: Characteristics | None = None
     n_exposures: int = 1
     weight: Array | None = None
-    clusters: tuple[Clusters, ...] = ()
+    clusters: tuple[Levels, ...] = ()
+    absorbed: tuple[Levels, ...] = ()
 
     @property
     def exposures(self) -> tuple[str, ...]:
@@ -141,11 +144,12 @@ class Design:
     @property
     def effect_names(self) -> str:
         """What is absorbed, as fixest writes it."""
-        return {
+        of_periods = {
             PeriodEffects.COMMON: "unit+time",
             PeriodEffects.NONE: "unit",
             PeriodEffects.BY_GROUP: "unit+group^time" if self.groups else "unit+time",
         }[self.period_effects]
+        return "+".join([of_periods, *(one.name for one in self.absorbed)])
 
     @property
     def counts(self) -> Counts:
@@ -239,6 +243,8 @@ class Design:
         time, times = _recode(self.time[mask], self.times)
         group, groups = (None, ()) if self.group is None else _recode(self.group[mask], self.groups)
         weight = None if self.weight is None else self.weight[mask]
+        absorbed = tuple(one.rows(mask) for one in self.absorbed)
+        time_codes = period_codes(time, group, self.period_effects)
         return replace(
             self,
             y=self.y[mask],
@@ -249,7 +255,8 @@ class Design:
             units=units,
             times=times,
             groups=groups,
-            effects=TwoWay(unit, period_codes(time, group, self.period_effects), weight),
+            effects=TwoWay(unit, time_codes, weight, tuple(one.codes for one in absorbed)),
+            absorbed=absorbed,
             weight=weight,
             clusters=tuple(one.rows(mask) for one in self.clusters),
         )
@@ -261,7 +268,11 @@ def exact_groups(design: Design) -> tuple[str, ...]:
         return ()
     rows = [design.group == g for g in range(len(design.groups))]
     time = period_codes(design.time, design.group, design.period_effects)
-    exact = [explained(design.y[own], design.x[own], design.unit[own], time[own]) for own in rows]
+    further = [[one.rows(own).codes for one in design.absorbed] for own in rows]
+    exact = [
+        explained(design.y[own], design.x[own], design.unit[own], time[own], others)
+        for own, others in zip(rows, further, strict=True)
+    ]
     return tuple(label for label, is_exact in zip(design.groups, exact, strict=True) if is_exact)
 
 
@@ -281,6 +292,7 @@ def make_design(panel: Panel) -> Design:
     given = None if roles.weights is None else frame[roles.weights].to_numpy(dtype=float)
     at, weight = rows_of_weights(panel.n_obs, given, roles.weights_kind)
     x, unit = frame[list(terms)].to_numpy(dtype=float)[at], panel.unit_codes[at]
+    absorbed = tuple(one.rows(at) for one in panel.absorbed)
     return Design(
         outcome=roles.outcome,
         terms=terms,
@@ -292,7 +304,8 @@ def make_design(panel: Panel) -> Design:
         units=panel.units,
         times=panel.times,
         groups=panel.groups,
-        effects=TwoWay(unit, panel.effect_codes[at], weight),
+        effects=TwoWay(unit, panel.effect_codes[at], weight, tuple(one.codes for one in absorbed)),
+        absorbed=absorbed,
         weight=weight,
         clusters=tuple(one.rows(at) for one in panel.clusters),
         period_effects=panel.period_effects,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cbec_bayes.panel.absorbed import absorbed_by
 from cbec_bayes.panel.expressions import Piece
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.table import Roles
@@ -51,7 +52,7 @@ class Formula:
         with the exposure names; see `cbec_bayes.panel.interactions`.
     n_exposures
         How many of the terms are exposures.
-    weights, weights_kind, clusters
+    weights, weights_kind, clusters, absorbed
         As in `Roles`.
     """
 
@@ -67,6 +68,7 @@ class Formula:
     weights: str | None = None
     weights_kind: str = WeightsKind.ANALYTIC
     clusters: tuple[str, ...] = ()
+    absorbed: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clusters", tuple(map(tidy, self.clusters)))
@@ -93,8 +95,8 @@ class Formula:
     @property
     def names(self) -> tuple[str, ...]:
         """Columns that hold names: they stay text as it is written."""
-        clusters = (name for name in self.clusters if name != self.time)
-        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories, *clusters)
+        others = (name for names in (self.clusters, *self.absorbed) for name in names if name != self.time)
+        own = (self.unit, *([self.group] if self.group is not None else []), *self.categories, *others)
         return tuple(dict.fromkeys(own))
 
     @property
@@ -112,7 +114,7 @@ class Formula:
         """
         if self.weights is not None:
             raise InputError(NO_WEIGHTS)
-        if self.period_effects is not PeriodEffects.COMMON:
+        if self.period_effects is not PeriodEffects.COMMON or self.absorbed:
             raise InputError("moments are of effects of units and of periods, and of no others: write | firm + year")
         for piece in self.pieces:
             if not piece.is_of_one_row:
@@ -173,7 +175,7 @@ def read_formula(
     main, effects = _parts(text)
     outcome, terms = _terms(main)
     unit, time, group = (None if name is None else tidy(name) for name in (unit, time, group))
-    absorbed = _effects(effects, unit, time, group)
+    absorbed = absorbed_by(effects, unit, time, group)
     asked = [] if exposure is None else [exposure] if isinstance(exposure, str) else list(exposure)
     exposures = [_named(name, terms) for name in asked] or terms[:1]
     for place, term in enumerate(exposures):
@@ -193,6 +195,7 @@ def read_formula(
         told=absorbed.told,
         period_effects=absorbed.periods,
         slope_on=tuple(map(tidy, slope_on)),
+        absorbed=absorbed.further,
     )
     return with_shifts(found, lags=lags, leads=leads)
 
@@ -317,91 +320,3 @@ def _pieces(term: Any) -> Term:
         if one.eval_method.value != "literal"
     ]
     return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Effects:
-    """Columns of units and periods, which effects of periods there are, and a sentence on them, if there is one."""
-
-    unit: str
-    time: str
-    periods: PeriodEffects = PeriodEffects.COMMON
-    told: tuple[str, ...] = ()
-
-
-def _effects(tokens: Sequence[Any], unit: str | None, time: str | None, group: str | None) -> _Effects:
-    """Return what stands after the |, given what options name."""
-    found = list(_effect_names(tokens))
-    single = [names[0] for names in found if len(names) == 1]
-    joint = [names for names in found if len(names) > 1]
-    shown = " + ".join("^".join(names) for names in found)
-    if not found:
-        if unit is None or time is None:
-            raise InputError("the formula has no effects: write | firm + year, or give --unit and --time")
-        said = f"the formula has no effects after |: those of '{unit}' and '{time}' are taken"
-        return _Effects(unit, time, told=(said,))
-    if joint:
-        return _by_group(single, joint, _Effects(unit or "", time or ""), group)
-    if len(single) > 2:
-        raise InputError(f"effects of {shown} are not taken: those of units and of periods are, and {_OF_GROUPS}")
-    if len(single) == 1:
-        return _of_units(single[0], unit, time)
-    for option, name in (("--unit", unit), ("--time", time)):
-        if name is not None and name not in single:
-            raise InputError(f"{option} is '{name}', and the formula's effects are {shown}")
-    first = unit or next(name for name in single if name != time)
-    second = time or next(name for name in single if name != first)
-    if first == second:
-        raise InputError(f"--unit and --time are both '{first}'")
-    return _Effects(first, second)
-
-
-_OF_GROUPS = "those of periods within groups, as region^year with --group region"
-
-
-def _of_units(effect: str, unit: str | None, time: str | None) -> _Effects:
-    """Return the effects of units alone."""
-    if unit not in (None, effect):
-        raise InputError(f"--unit is '{unit}', and the formula has effects of '{effect}' alone")
-    if time is None:
-        raise InputError(f"the formula has effects of '{effect}' alone: --time must name the periods")
-    said = f"the formula has effects of '{effect}' alone: no effects of periods are taken, in any model"
-    return _Effects(effect, time, PeriodEffects.NONE, (said,))
-
-
-def _by_group(single: list[str], joint: list[tuple[str, ...]], given: _Effects, group: str | None) -> _Effects:
-    """Return effects of units, and of periods within groups; those of periods alone add nothing to these."""
-    shown = " + ".join([*single, *("^".join(names) for names in joint)])
-    refused = InputError(f"effects of {shown} are not taken: beside those of units and periods there are {_OF_GROUPS}")
-    if len(joint) > 1 or len(joint[0]) != 2 or group is None or group not in joint[0]:
-        raise refused
-    time = next((name for name in joint[0] if name != group), group)
-    others = [name for name in single if name != time]
-    if len(others) != 1 or given.unit not in ("", others[0]) or given.time not in ("", time):
-        raise refused
-    said = f"effects of '{time}' are those of each group of '{group}', flat, as the formula says, in any model"
-    return _Effects(others[0], time, PeriodEffects.BY_GROUP, (said,))
-
-
-def _effect_names(tokens: Iterable[Any]) -> Iterator[tuple[str, ...]]:
-    """Yield the columns of each effect: one, or those of an interaction."""
-    open_name = False
-    joined: list[str] = []
-    for token in tokens:
-        kind, sign = token.kind.value, str(token.token)
-        if kind == "operator" and sign == "+" and not open_name and joined:
-            yield tuple(joined)
-            joined, open_name = [], True
-        elif kind == "operator" and sign == "^" and not open_name and joined:
-            open_name = True
-        elif kind == "name" and (open_name or not joined):
-            joined.append(tidy(sign))
-            open_name = False
-        elif kind == "value" and sign in ("0", "1") and not joined:
-            continue
-        else:
-            raise InputError(f"'{sign}' cannot stand among the effects of a formula; write | firm + year")
-    if open_name:
-        raise InputError("the effects of the formula end in a sign; write | firm + year")
-    if joined:
-        yield tuple(joined)

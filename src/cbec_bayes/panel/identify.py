@@ -32,8 +32,18 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 
+_OF_TWO = "is the sum of a unit and a period effect, and does not vary beyond them"
+_OF_SEVERAL = "is a sum of effects, and does not vary beyond them"
+
+
 def unidentified(
-    values: Array, names: Sequence[str], unit: Codes, time: Codes, *, alike: str = "all units"
+    values: Array,
+    names: Sequence[str],
+    unit: Codes,
+    time: Codes,
+    *,
+    alike: str = "all units",
+    further: Sequence[Codes] = (),
 ) -> list[tuple[str, str]]:
     """Name the columns whose slopes two-way effects leave unidentified, as far as the numbers are precise.
 
@@ -47,6 +57,8 @@ def unidentified(
         Codes, shape (n,); holes are allowed.
     alike
         Who has the effects of periods in common, in words.
+    further
+        Codes of other sets of effects, each of shape (n,).
 
     Returns
     -------
@@ -55,7 +67,7 @@ def unidentified(
         sentence begins with the column's name.
     """
     unit, time = (np.unique(codes, return_inverse=True)[1] for codes in (unit, time))
-    left = TwoWay(unit, time).within(values)
+    left = TwoWay(unit, time, further=tuple(further)).within(values)
     centred = values - values.mean(axis=0)
     rough = SLACK * norms(values)
     exact = np.maximum(TOLERANCE * _norm(centred), _ROUNDING * _norm(values))
@@ -69,6 +81,7 @@ def unidentified(
         if not varies[k]:
             up_to = _UP_TO if size[k] > exact[k] else ""
             how = _how(values[:, k], nothing[k], unit, time).format(alike=alike)
+            how = _OF_SEVERAL if further and how == _OF_TWO else how
             found.append((name, f"'{name}' {_IMPRECISE if imprecise[k] and not up_to else how + up_to}"))
     kept = np.flatnonzero(varies)
     together, rounded = _dependent(left[:, kept] / size[kept], exact[kept] / size[kept], rough[kept] / size[kept])
@@ -82,15 +95,15 @@ def unidentified(
     return found
 
 
-def explained(outcome: Array, x: Array, unit: Codes, time: Codes) -> bool:
+def explained(outcome: Array, x: Array, unit: Codes, time: Codes, further: Sequence[Codes] = ()) -> bool:
     """Say whether regressors and two-way effects explain an outcome without an error, as far as numbers are precise.
 
     Parameters
     ----------
     outcome, x
         Shapes (n,) and (n, K).
-    unit, time
-        Codes, shape (n,); holes are allowed.
+    unit, time, further
+        Codes, shape (n,); holes are allowed, but not in those of other sets of effects.
 
     Returns
     -------
@@ -98,7 +111,7 @@ def explained(outcome: Array, x: Array, unit: Codes, time: Codes) -> bool:
         False where there are no more rows than coefficients, which explain anything.
     """
     unit, time = (np.unique(codes, return_inverse=True)[1] for codes in (unit, time))
-    effects = TwoWay(unit, time)
+    effects = TwoWay(unit, time, further=tuple(further))
     left = effects.within(np.column_stack([outcome, x]))
     size = _norm(left[:, 1:])
     told = size > np.maximum(TOLERANCE * _norm(x - x.mean(axis=0)), _ROUNDING * _norm(x))
@@ -128,7 +141,7 @@ def _how(values: Array, nothing: float, unit: Codes, time: Codes) -> str:
         return "does not vary over time within any unit"
     if explained_by(time):
         return "is the same for {alike} in each period"
-    return "is the sum of a unit and a period effect, and does not vary beyond them"
+    return _OF_TWO
 
 
 def _dependent(columns: Array, exact: Array, rough: Array) -> tuple[list[int], bool]:

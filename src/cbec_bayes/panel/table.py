@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.panel.cells import count
 from cbec_bayes.panel.characteristics import Characteristics
-from cbec_bayes.panel.clusters import Clusters, require_sets
+from cbec_bayes.panel.levels import Levels, require_sets
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.notes import RowCodes, describe
 from cbec_bayes.panel.periods import Frequency, period_text
@@ -53,6 +53,8 @@ class Roles:
         Column of the rows' weights, if they have any, and what these say: see `cbec_bayes.panel.weights.WeightsKind`.
     clusters
         One column or two that standard errors are clustered by; none for the units.
+    absorbed
+        Columns of every set of effects beside those of units and periods; several of one set are taken at once.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Roles:
     weights: str | None = None
     weights_kind: str = WeightsKind.ANALYTIC
     clusters: tuple[str, ...] = ()
+    absorbed: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         # As names of columns that are read are: a letter with an accent has one form.
@@ -86,6 +89,7 @@ class Roles:
         object.__setattr__(self, "weights_kind", weights_kind(self.weights_kind))
         object.__setattr__(self, "clusters", tuple(map(tidy, self.clusters)))
         require_sets(self.clusters)
+        object.__setattr__(self, "absorbed", tuple(tuple(map(tidy, names)) for names in self.absorbed))
         parts = [
             ("unit", self.unit),
             ("time", self.time),
@@ -94,7 +98,7 @@ class Roles:
             *(("exposure", name) for name in self.exposures),
             *(("control", name) for name in self.controls),
             *([("weights", self.weights)] if self.weights is not None else []),
-            *(("cluster", name) for name in self.own_clusters),
+            *((self._further_role(name), name) for name in self.sets_of_labels),
         ]
         role_of: dict[str, str] = {}
         for role, name in parts:
@@ -130,18 +134,22 @@ class Roles:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that hold names: they stay text as it is written."""
-        return (self.unit, *((self.group,) if self.group is not None else ()), *self.own_clusters)
+        return (self.unit, *((self.group,) if self.group is not None else ()), *self.sets_of_labels)
 
     @property
-    def own_clusters(self) -> tuple[str, ...]:
-        """The columns of clusters that are not units, periods or groups."""
-        return tuple(name for name in self.clusters if name not in (self.unit, self.time, self.group))
+    def sets_of_labels(self) -> tuple[str, ...]:
+        """The columns of clusters and effects that are not units, periods or groups."""
+        every = (name for names in (self.clusters, *self.absorbed) for name in names)
+        return tuple(dict.fromkeys(name for name in every if name not in (self.unit, self.time, self.group)))
+
+    def _further_role(self, name: str) -> str:
+        return "cluster" if name in self.clusters else "effect"
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns that are read: units, periods, groups, what is measured, weights, clusters, characteristics."""
+        """All columns that are read: units, periods, groups, what is measured, weights, others, characteristics."""
         group = (self.group,) if self.group is not None else ()
-        every = [self.unit, self.time, *group, *self.measured, *self._weights, *self.own_clusters, *self.slope_on]
+        every = [self.unit, self.time, *group, *self.measured, *self._weights, *self.sets_of_labels, *self.slope_on]
         return tuple(dict.fromkeys(every))
 
     @property
@@ -149,9 +157,12 @@ class Roles:
         return () if self.weights is None else (self.weights,)
 
     def role(self, column: str) -> str:
-        """Return what a column other than unit and time is: outcome, exposure, control, group, weights or cluster."""
-        named: dict[str | None, str] = {self.outcome: "outcome", self.group: "group", self.weights: "weights"}
-        named |= dict.fromkeys(self.exposures, "exposure") | dict.fromkeys(self.own_clusters, "cluster")
+        """Return what a column but unit and time is: outcome, exposure, control, group, weights, cluster or effect."""
+        named = {name: self._further_role(name) for name in self.sets_of_labels}
+        named |= dict.fromkeys(self.exposures, "exposure") | {self.outcome: "outcome"}
+        for role, name in (("group", self.group), ("weights", self.weights)):
+            if name is not None:
+                named[name] = role
         return named.get(column, "control")
 
 
@@ -256,11 +267,28 @@ class Panel:
         return pd.factorize(self.frame[self.roles.group])[0]
 
     @property
-    def clusters(self) -> tuple[Clusters, ...]:
+    def clusters(self) -> tuple[Levels, ...]:
         """The sets of clusters other than the units themselves."""
         if self.roles.clusters == (self.roles.unit,):
             return ()
-        return tuple(Clusters(name, pd.factorize(self.frame[name])[0]) for name in self.roles.clusters)
+        return tuple(self._levels((name,)) for name in self.roles.clusters)
+
+    @property
+    def absorbed(self) -> tuple[Levels, ...]:
+        """The sets of effects beside those of units and periods."""
+        return tuple(map(self._levels, self.roles.absorbed))
+
+    def _levels(self, names: Sequence[str]) -> Levels:
+        """Return the levels of a column, or of several at once, in order of first appearance."""
+        parts = [self._labels(name) for name in names]
+        whole = [" ".join(part) for part in zip(*parts, strict=True)]
+        codes, labels = pd.factorize(np.array(whole, dtype=object))
+        return Levels("^".join(names), codes, tuple(labels))
+
+    def _labels(self, name: str) -> list[str]:
+        if name != self.roles.time:
+            return [str(label) for label in self.frame[name]]
+        return [self.periods[code] for code in self.time_codes]
 
     @property
     def effect_codes(self) -> Codes:

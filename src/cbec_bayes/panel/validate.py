@@ -20,6 +20,7 @@ from cbec_bayes.panel.formula import Formula
 from cbec_bayes.panel.groups import groups_by_column, groups_by_scheme
 from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.interpolate import Interpolation, interpolate
+from cbec_bayes.panel.levels import require_absorbed
 from cbec_bayes.panel.names import tidy
 from cbec_bayes.panel.periods import NAMES, Frequency, Periods, period_text
 from cbec_bayes.panel.readers import read_frame
@@ -119,7 +120,7 @@ def make_panel(
     table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
     if grouped is not None:
         table[roles.group] = pd.Series([name or None for name in grouped.names], dtype="str")
-    for name in roles.own_clusters:
+    for name in roles.sets_of_labels:
         table[name] = pd.Series([label or None for label in source.labels(name, required=False)], dtype="str")
     # All at once: pandas warns of a hundred columns that are added one by one.
     columns = dict(computed.columns)
@@ -286,14 +287,14 @@ def _told_of_clusters(roles: Roles) -> tuple[str, ...]:
     if roles.clusters in ((), (roles.unit,)):
         return ()
     return (
-        f"standard errors are clustered by {' and '.join(roles.clusters)}; the posterior has errors that hang together "
-        "within units alone",
+        f"standard errors are clustered by {' and '.join(roles.clusters)}; the posterior takes errors of different "
+        "units for independent",
     )
 
 
 def _lost(source: Source, table: pd.DataFrame, roles: Roles, computed: Computed) -> list[Lost]:
     """Return which rows are left out, and why: those without a group, without a number, or with a weight of zero."""
-    found = [*([] if roles.group is None else [roles.group]), *roles.own_clusters]
+    found = [*([] if roles.group is None else [roles.group]), *roles.sets_of_labels]
     found += [] if computed.lost else roles.measured
     missing = [Lost(name, table[name].isna().to_numpy(), f"{roles.role(name)} '{name}' is missing") for name in found]
     every = [*missing, *computed.lost]
@@ -345,9 +346,12 @@ def _identified(panel: Panel, categories: Collection[str], collinearity: str, fi
     unit, time, roles = panel.unit_codes, panel.effect_codes, panel.roles
     alike = "all units of a group" if panel.period_effects is PeriodEffects.BY_GROUP else "all units"
 
+    absorbed = panel.absorbed
+    require_absorbed(absorbed)
+
     def found(columns: tuple[str, ...]) -> list[tuple[str, str]]:
         values = panel.frame[list(columns)].to_numpy(dtype=float)
-        return unidentified(values, columns, unit, time, alike=alike)
+        return unidentified(values, columns, unit, time, alike=alike, further=[one.codes for one in absorbed])
 
     for column, sentence in found((roles.outcome,)):
         raise InputError(f"{sentence}; there is nothing to explain", file=file, column=column)

@@ -69,12 +69,12 @@ class _Elimination:
 
 @dataclass(frozen=True)  # without slots, which leave no room for what is computed once
 class TwoWay:
-    """Projection off unit and time dummies, of rows that may have weights.
+    """Projection off unit and time dummies, and those of further sets of effects, of rows that may have weights.
 
-    The larger set of effects is eliminated by its means; what is left is one symmetric system of the size of the
-    smaller set, decomposed once. So nothing iterates, unbalanced panels are as exact as balanced ones, and memory
-    grows with rows plus the square of the smaller set. Alternating demeaning once over each, as textbooks show it, is
-    right on balanced panels only (Wansbeek and Kapteyn, 1989).
+    The larger set of units and periods is eliminated by its means; what is left is one symmetric system of the size of
+    the smaller set and all further ones, decomposed once. So nothing iterates, unbalanced panels are as exact as
+    balanced ones, and memory grows with rows plus the square of what is left. Alternating demeaning once over each, as
+    textbooks show it, is right on balanced panels only (Wansbeek and Kapteyn, 1989).
 
     Parameters
     ----------
@@ -82,11 +82,14 @@ class TwoWay:
         Codes from 0 without holes, shape (n,).
     weight
         Of every row, shape (n,); None where all are equal.
+    further
+        Codes of other sets of effects, each from 0 without holes, shape (n,).
     """
 
     unit: Codes
     time: Codes
     weight: Array | None = None
+    further: tuple[Codes, ...] = ()
 
     @property
     def n_obs(self) -> int:
@@ -110,7 +113,7 @@ class TwoWay:
 
     @property
     def rank(self) -> int:
-        """Rank of the dummies: N + T less the number of connected sets of units and times."""
+        """Rank of the dummies: N + T less the number of connected sets of units and times, and of the further ones."""
         return self._elimination.rank
 
     @cached_property
@@ -119,8 +122,11 @@ class TwoWay:
         large, small = (self.unit, self.time) if self.n_units >= self.n_times else (self.time, self.unit)
         sum_large, sum_small = (_indicators(codes, self.root) for codes in (large, small))
         sizes, sizes_small = (np.bincount(codes, self.root**2) for codes in (large, small))
-        counts = sum_small @ sum_large.T
         schur = np.diag(sizes_small)
+        if self.further:
+            sum_small = sparse.vstack([sum_small, *(_indicators(codes, self.root) for codes in self.further)]).tocsr()
+            schur = (sum_small @ sum_small.T).toarray()
+        counts = sum_small @ sum_large.T
         schur -= np.asarray((counts @ sparse.diags_array(1 / sizes) @ counts.T).todense())
         values, vectors = np.linalg.eigh(schur)
         kept = values > _RANK_TOLERANCE * values.max(initial=1.0)

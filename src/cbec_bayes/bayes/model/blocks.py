@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from cbec_bayes.bayes.model.block import Block, labels_of, names_of, time_labels
+from cbec_bayes.bayes.model.carried import spans_group_times
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.bayes.model.from_moments import model_moments, require_moments_enough
 from cbec_bayes.bayes.model.identification import identified_by_rows, identified_in_moments
@@ -277,7 +278,19 @@ def blocks_for(design: Design, model: str | PanelModel) -> Blocks:
         chosen, design = chosen.without_groups(), replace(design, group=None, groups=())
         if design.period_effects is PeriodEffects.BY_GROUP:
             design = replace(design, period_effects=PeriodEffects.COMMON)
-    return make_blocks(design, chosen.with_period_effects(design.period_effects))
+    return make_blocks(design, with_effects(chosen, design))
+
+
+def with_effects(model: PanelModel, design: Design) -> PanelModel:
+    """Return what a member is where a regression is asked for with other effects than those of units and periods.
+
+    These are flat, and so are then those of periods; what they span is left out.
+    """
+    found = model.with_period_effects(design.period_effects)
+    if not design.absorbed:
+        return found
+    found = found.reduced(time_effect="fixed")
+    return found.reduced(group_time_effect="off") if spans_group_times(found, design) else found
 
 
 def blocks_of_moments(gathered: PanelMoments, model: str | PanelModel) -> Blocks:

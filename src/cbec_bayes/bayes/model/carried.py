@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.terms import TERMS
 from cbec_bayes.panel.design import Design, exact_groups
+from cbec_bayes.panel.levels import is_nested
 from cbec_bayes.panel.spread import COLLINEAR
 from cbec_bayes.panel.within import PeriodEffects, means_by
 
@@ -77,7 +78,8 @@ def carried(model: PanelModel, design: Design) -> Carried:
     - A spread by group: `CHANGES` rows in each group, one less for each of its units; and errors in each.
     """
     facts, found, said = _Facts(design), model, []
-    if design.period_effects is not PeriodEffects.COMMON and found.choice("time_effect") != "fixed":
+    others = design.period_effects is not PeriodEffects.COMMON or len(design.absorbed) > 0
+    if others and found.choice("time_effect") != "fixed":
         found = found.reduced(time_effect="fixed")
         said.append("A spread of effects of periods is left out: the regression asked for says which there are.")
     for key, needs in _NEEDS.items():
@@ -86,7 +88,7 @@ def carried(model: PanelModel, design: Design) -> Carried:
         if choice == term.default:
             continue
         reason = _without_groups(design) if term.without_groups(choice) != choice else ""
-        reason = reason or (_of_regression(design, choice) if key == "group_time_effect" else "")
+        reason = reason or (_of_regression(found, design) if key == "group_time_effect" else "")
         if choice != "fixed" and not reason:
             reason = next((reason for need in needs if (reason := need(facts, choice))), "")
         if reason:
@@ -138,11 +140,20 @@ class _Facts:
         return np.asarray(np.diff(when[order])[np.diff(self.design.unit[order]) == 0])
 
 
-def _of_regression(design: Design, choice: str) -> str:
+def spans_group_times(model: PanelModel, design: Design) -> bool:
+    """Return whether effects that the regression is asked for with span those of groups in periods that are pooled."""
+    if design.group is None or model.choice("group_time_effect") != "pooled":
+        return False
+    cells = design.group * len(design.times) + design.time
+    return any(is_nested(one.codes, cells) for one in design.absorbed)
+
+
+def _of_regression(model: PanelModel, design: Design) -> str:
     """Say why effects of groups in periods are what the regression that was asked for has, and not a model's."""
     if design.period_effects is PeriodEffects.NONE:
         return "the regression asked for has no effects of periods"
-    if design.period_effects is PeriodEffects.BY_GROUP and choice != "fixed":
+    by_group = design.period_effects is PeriodEffects.BY_GROUP and model.choice("group_time_effect") != "fixed"
+    if by_group or spans_group_times(model, design):
         return "the regression asked for has flat ones in their place"
     return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cbec_bayes.bayes.model.terms.absorbed_effect import AbsorbedEffect
 from cbec_bayes.bayes.model.terms.control_slope import ControlSlope
 from cbec_bayes.bayes.model.terms.covariate_slope import CovariateSlope
 from cbec_bayes.bayes.model.terms.exposure_slope import ExposureDeviation, ExposureSlope
@@ -25,6 +26,7 @@ TERMS: dict[str, Term] = {
         ExposureSlope(),
         UnitEffect(),
         TimeEffect(),
+        AbsorbedEffect(),
         GroupSlope(),
         ExposureDeviation(),
         GroupControlSlope(),
