@@ -102,7 +102,8 @@ def _about_average(every: pd.DataFrame, adoption: Adoption, prob: float) -> Iter
 def _about_growth(every: pd.DataFrame, prob: float) -> Iterator[str]:
     """Yield how effects change with time since adoption, where the first and the last lag have intervals."""
     after = every[(every["event_time"] != EVERY) & every["estimate"].notna()]
-    after = after.assign(lag=pd.to_numeric(after["event_time"])).query("lag >= 0")
+    after = after.assign(lag=pd.to_numeric(after["event_time"]))
+    after = after[after["lag"] >= 0]
     estimator = HIERARCHICAL if (after["estimator"] == HIERARCHICAL).any() else SUN_ABRAHAM
     own = after[after["estimator"] == estimator].sort_values("lag", ignore_index=True)
     if len(own) < 2 or own["n_units"].iloc[0] < _FEWEST:
