@@ -26,7 +26,7 @@ from cbec_bayes.classical.events.paths import (
 )
 from cbec_bayes.classical.events.pretrends import bias_reduced_test, clustered_test
 from cbec_bayes.classical.events.weights import TwoWayWeights, two_way_weights
-from cbec_bayes.estimands.events import event_effects, moments_of_effects, step_scales
+from cbec_bayes.estimands.events import event_effects, step_scales
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.jobs.asked import asked_columns
 from cbec_bayes.jobs.event_sentences import event_sentences
@@ -269,12 +269,12 @@ def _posterior(adoption: Adoption, classical: _Classical, options: EventOptions,
     except GateError as error:
         return _Posterior(options=options, notes=notes, failure=str(error))
     scales = step_scales(fit, prob=options.ci)
-    cells = classical.weights.cells
+    found = event_effects(fit, classical.weights.cells, prob=options.ci)
     return _Posterior(
         options=options,
-        rows=posterior_rows(adoption, event_effects(fit, prob=options.ci)),
+        rows=posterior_rows(adoption, found.effects),
         pretrends=placebo_rows(scales[PLACEBO], factor) if PLACEBO in scales else (),
-        cells=moments_of_effects(fit, (cells.columns / cells.rows).T),
+        cells=(found.cell_mean, found.cell_sd),
         scales=scales,
         notes=notes,
         failure="; ".join(fit.diagnostics.failures),
