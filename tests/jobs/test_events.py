@@ -154,6 +154,13 @@ def test_the_section_has_the_tables_in_order():
     assert len(marked) == (studied().weights["weight"] < 0).sum()
 
 
+def test_names_of_columns_are_escaped_on_the_page():
+    design = replace(staggered(), outcome="<script>alert(1)</script>")
+    page = event_files(event_study(design, EventOptions(errors="independent")))["events.html"]
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
 def test_a_study_without_a_panel_is_refused(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('title = "t"\n')

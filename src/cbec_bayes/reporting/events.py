@@ -81,6 +81,7 @@ def event_files(found: EventStudy) -> dict[str, str]:
     html = render_template(
         "events.html.j2",
         section=section,
+        figure=section.figure,
         outcome=design.outcome,
         exposure=found.adoption.exposure,
         controls=found.adoption.controls,
