@@ -10,7 +10,7 @@ import pytest
 from cbec_bayes.bayes.events.fit import EventFit, evidence_without_leads, fit_events
 from cbec_bayes.bayes.events.model import event_blocks
 from cbec_bayes.classical.events.paths import SATURATED, fit_saturated, path_of_cells
-from cbec_bayes.estimands.events import event_effects, moments_of_effects, step_scales
+from cbec_bayes.estimands.events import EventEffect, event_effects, step_scales
 from cbec_bayes.estimands.jackknife import sds_over_units
 from cbec_bayes.panel.adoption import adoption_of, cells_of
 from tests.support.staggered import growing, staggered
@@ -21,9 +21,13 @@ def fitted(errors: str = "independent", prior_scale: float = 1.0) -> EventFit:
     return fit_events(adoption_of(staggered(noise=0.3)), errors, prior_scale=prior_scale)
 
 
+def effects_of(fit: EventFit, prob: float = 0.95) -> tuple[EventEffect, ...]:
+    return event_effects(fit, cells_of(fit.adoption, leads=False), prob=prob).effects
+
+
 def test_every_lead_and_lag_has_an_effect_and_so_has_each_group():
     fit = fitted()
-    found = event_effects(fit)
+    found = effects_of(fit)
     every = [one.event_time for one in found if one.group == "(all)"]
     assert every == [*fit.adoption.leads, *fit.adoption.lags, None]
     assert {one.group for one in found} == {"(all)", "east", "west"}
@@ -33,16 +37,17 @@ def test_every_lead_and_lag_has_an_effect_and_so_has_each_group():
 
 def test_the_mean_effect_is_the_mean_over_cells_and_over_groups():
     fit = fitted()
-    effects = {(one.event_time, one.group): one.summary.mean for one in event_effects(fit)}
+    effects = {(one.event_time, one.group): one.summary.mean for one in effects_of(fit)}
     cells = cells_of(fit.adoption, leads=False)
-    mean, sd = moments_of_effects(fit, (cells.columns / cells.rows).T)
+    whole = event_effects(fit, cells)
+    mean, sd = whole.cell_mean, whole.cell_sd
     shares = cells.rows / cells.rows.sum()
     assert effects[None, "(all)"] == pytest.approx(float(shares @ mean), abs=1e-10)
     assert (sd > 0).all()
     for r, group in enumerate(("east", "west")):
         own = fit.adoption.treated & (fit.adoption.design.group == r)
-        expected = moments_of_effects(fit, own[None] / own.sum())[0]
-        assert effects[None, group] == pytest.approx(float(expected[0]), abs=1e-10)
+        expected = fit.effects(own[None] / own.sum())[0].mean()
+        assert effects[None, group] == pytest.approx(float(expected), abs=1e-10)
     assert effects[None, "east"] != effects[None, "west"]
     sizes = [int((fit.adoption.treated & (fit.adoption.design.group == r)).sum()) for r in (0, 1)]
     by_group = np.average([effects[None, "east"], effects[None, "west"]], weights=sizes)
@@ -55,7 +60,7 @@ def test_intervals_hold_the_effects_that_were_simulated():
     adoption = fit.adoption
     first = np.asarray(adoption.cohorts)[adoption.cohort[adoption.design.unit]]
     effects = np.where(adoption.treated, growing(first, adoption.event_time), 0.0)
-    for one in event_effects(fit, prob=0.999):
+    for one in effects_of(fit, 0.999):
         if one.group == "(all)" and one.event_time is not None:
             rows = adoption.has_cohort & (adoption.event_time == one.event_time)
             assert one.summary.ci_low < effects[rows].mean() < one.summary.ci_high, one.event_time

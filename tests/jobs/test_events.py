@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cbec_bayes.classical.regression import twfe
 from cbec_bayes.jobs.events import EventOptions, EventStudy, event_study, question_of_study
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import PeriodEffects, TwoWay, period_codes
 from cbec_bayes.reporting.events import event_files, event_section
 from cbec_bayes.runtime.errors import GateError, InputError
 from tests.support.staggered import staggered
@@ -68,7 +70,9 @@ def test_without_an_error_there_is_no_posterior():
 def test_a_posterior_that_is_too_large_is_a_note(monkeypatch):
     monkeypatch.setattr("cbec_bayes.bayes.events.model.LAID_OUT_MAX", 100)
     found = event_study(staggered(), EventOptions(errors="independent"))
-    assert any("There is no hierarchical model: 288 rows" in note for note in found.notes)
+    assert any(
+        "There is no hierarchical model: " in note and "in 288 rows are too many" in note for note in found.notes
+    )
 
 
 def test_a_posterior_without_a_mode_is_a_failed_gate_and_all_else_is_there(monkeypatch):
@@ -80,6 +84,34 @@ def test_a_posterior_without_a_mode_is_a_failed_gate_and_all_else_is_there(monke
     assert "twfe" in set(found.events["estimator"])
     with pytest.raises(GateError, match="no mode"):
         found.require()
+
+
+def test_an_estimator_that_a_panel_is_too_small_for_is_a_note():
+    """Every unit is a cohort by itself, so that leads of cohorts leave nothing."""
+    design = staggered(n_units=5, n_times=6, cohorts=(2003, 2004, 2005, 2006, 0), control=None)
+    found = event_study(replace(design, group=None, groups=()), EventOptions(errors="independent"))
+    assert set(found.events["estimator"]) == {"twfe", "gardner", "saturated", "hierarchical"}
+    assert [note.split(":")[0] for note in found.notes if note[:4] == "Left"] == ["Left out is Sun and Abraham"]
+
+
+def test_without_the_saturated_regression_there_are_weights_and_a_posterior():
+    design = staggered(n_units=3, n_times=4, cohorts=(2002, 2003, 0))
+    found = event_study(replace(design, group=None, groups=()), EventOptions(errors="independent"))
+    assert set(found.events["estimator"]) == {"twfe", "gardner", "hierarchical"}
+    assert found.weights["estimate"].isna().all()
+    assert found.weights["mean"].notna().all()
+    assert len(found.sentences) > 3
+    event_files(found)
+
+
+def test_effects_of_periods_by_group_go_through():
+    design = staggered()
+    time = period_codes(design.time, design.group, PeriodEffects.BY_GROUP)
+    by_group = replace(design, effects=TwoWay(design.unit, time), period_effects=PeriodEffects.BY_GROUP)
+    found = event_study(by_group, EventOptions(errors="independent"))
+    static = found.events.set_index(["event_time", "group", "estimator"]).loc[("(all)", "(all)", "twfe"), "estimate"]
+    assert static == pytest.approx(twfe(by_group).estimate[0])
+    found.require()
 
 
 @pytest.mark.parametrize(
@@ -120,6 +152,13 @@ def test_the_section_has_the_tables_in_order():
     weights = section.tables[-1]
     marked = [row for row, marks in zip(weights.rows, weights.marks, strict=True) if any(marks)]
     assert len(marked) == (studied().weights["weight"] < 0).sum()
+
+
+def test_names_of_columns_are_escaped_on_the_page():
+    design = replace(staggered(), outcome="<script>alert(1)</script>")
+    page = event_files(event_study(design, EventOptions(errors="independent")))["events.html"]
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
 
 
 def test_a_study_without_a_panel_is_refused(tmp_path):

@@ -20,7 +20,7 @@ from cbec_bayes.classical.events.paths import (
     twfe_path,
 )
 from cbec_bayes.estimands.events import EventEffect, event_effects
-from cbec_bayes.panel.adoption import Adoption, adoption_of
+from cbec_bayes.panel.adoption import Adoption, adoption_of, cells_of
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, TwoWay
 from cbec_bayes.runtime.errors import GateError
@@ -174,7 +174,8 @@ def intervals_of_events(piece: EventPanel) -> list[tuple[str, str, float, float,
         fit.diagnostics.require()
     except GateError:
         return found
-    effects = {one.event_time: one for one in event_effects(fit) if one.group == GROUP_ALL}
+    cells = cells_of(adoption, leads=False)
+    effects = {one.event_time: one for one in event_effects(fit, cells).effects if one.group == GROUP_ALL}
     half = float(stats.t.ppf((1 + CI_PROB) / 2, len(adoption.design.units) - 1))
     for name, truth in truths.items():
         one: EventEffect = effects[_EVENT_TIMES[name]]

@@ -151,7 +151,7 @@ def _found(found: EventStudy) -> Found:
     from cbec_bayes.reporting.events import event_files
 
     return Found(
-        said="\n\n".join([*found.sentences, *found.notes]) + "\n",
+        said="\n\n".join([*found.sentences, *found.notes, f"Origin: {found.adoption.design.origin}."]) + "\n",
         tables={**found.tables(), "sentences": list(found.sentences), "notes": list(found.notes)},
         files={**found.files(), **event_files(found)},
         require=found.require,

@@ -9,8 +9,12 @@ import numpy as np
 from cbec_bayes.bayes.events.fit import EventFit
 from cbec_bayes.estimands.jackknife import sds_over_units
 from cbec_bayes.estimands.summary import Mixed, Summary, summarise_draws
+from cbec_bayes.panel.adoption import Cells
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
+
+OF_JACKKNIFE = 250
+"""Draws of the scales that standard deviations over units are taken from: each costs as much as ten of the density."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +40,29 @@ class EventEffect:
     sd_ij: float
 
 
-def event_effects(fit: EventFit, *, prob: float = CI_PROB) -> tuple[EventEffect, ...]:
+@dataclass(frozen=True, slots=True)
+class EventEffects:
+    """Mean effects by event time, and posterior means and standard deviations of the effects of cells, shape (m,)."""
+
+    effects: tuple[EventEffect, ...]
+    cell_mean: Array
+    cell_sd: Array
+
+
+def event_effects(fit: EventFit, cells: Cells, *, prob: float = CI_PROB) -> EventEffects:
     """Return the mean effect at every event time, and over all treated rows, of all units and then of each group.
 
+    Parameters
+    ----------
+    fit
+        The fitted model.
+    cells
+        Whose effects are asked for beside.
+    prob
+        Of the intervals.
+
+    Notes
+    -----
     Leads, which are placebo effects, are of all units alone: groups have no steps of their own before adoption.
     """
     adoption = fit.adoption
@@ -52,24 +76,21 @@ def event_effects(fit: EventFit, *, prob: float = CI_PROB) -> tuple[EventEffect,
         found.append(rows if group == GROUP_ALL else rows & (design.group == groups.index(group)))
     there = [k for k, rows in enumerate(found) if rows.any()]
     weights = np.stack([found[k] / found[k].sum() for k in there])
-    mean, sd = fit.effects(weights)
-    blocks, loadings = fit.columns.blocks, fit.columns.loadings(weights)
-    sds = sds_over_units(blocks, fit.collapsed, fit.points, loadings)
-    return tuple(
+    mean, sd = fit.effects(np.vstack([weights, (cells.columns / cells.rows).T]))
+    points = fit.thinned[:: max(1, len(fit.thinned) // OF_JACKKNIFE)]
+    sds = sds_over_units(fit.columns.blocks, fit.collapsed, points, fit.columns.loadings(weights))
+    ess = min(fit.ess, float(len(mean)))
+    effects = tuple(
         EventEffect(
             event_time=keys[k][0],
             group=keys[k][1],
-            summary=Mixed(mean[:, i], sd[:, i], fit.ess).summary(prob),
+            summary=Mixed(mean[:, i], sd[:, i], ess).summary(prob),
             sd_ij=float(sds[i]),
         )
         for i, k in enumerate(there)
     )
-
-
-def moments_of_effects(fit: EventFit, rows: Array) -> tuple[Array, Array]:
-    """Return posterior means and standard deviations of mean effects over rows, for weights of shape (m, n)."""
-    mean, sd = fit.effects(rows)
-    return mean.mean(axis=0), np.sqrt((sd**2).mean(axis=0) + mean.var(axis=0))
+    own, own_sd = mean[:, len(there) :], sd[:, len(there) :]
+    return EventEffects(effects, own.mean(axis=0), np.sqrt((own_sd**2).mean(axis=0) + own.var(axis=0)))
 
 
 def step_scales(fit: EventFit, *, prob: float = CI_PROB) -> dict[str, Summary]:

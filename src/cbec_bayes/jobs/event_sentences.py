@@ -6,21 +6,16 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from cbec_bayes.classical.events.paths import GARDNER, SATURATED, SUN_ABRAHAM, TWFE
+from cbec_bayes.classical.events.paths import SUN_ABRAHAM, TWFE
 from cbec_bayes.classical.events.pretrends import BIAS_REDUCED
 from cbec_bayes.estimands.summary import leaves_zero_out
+from cbec_bayes.jobs import event_estimators
 from cbec_bayes.jobs.event_tables import EVERY, HIERARCHICAL
 from cbec_bayes.panel.adoption import Adoption
 from cbec_bayes.panel.cells import count
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, level
 
-NAMES = {
-    TWFE: "two-way fixed effects",
-    SUN_ABRAHAM: "Sun and Abraham",
-    GARDNER: "Gardner's two stages",
-    SATURATED: "the saturated regression",
-    HIERARCHICAL: "the hierarchical model",
-}
+NAMES = {**event_estimators.NAMES, HIERARCHICAL: "the hierarchical model"}
 """What sentences call the estimators."""
 
 _LEVEL = 0.05
@@ -104,8 +99,10 @@ def _about_average(every: pd.DataFrame, adoption: Adoption, prob: float) -> Iter
 def _about_growth(every: pd.DataFrame, prob: float) -> Iterator[str]:
     """Yield how effects change with time since adoption, where the first and the last lag have intervals."""
     after = every[(every["event_time"] != EVERY) & every["estimate"].notna()]
-    after = after.assign(lag=pd.to_numeric(after["event_time"])).query("lag >= 0")
-    estimator = HIERARCHICAL if (after["estimator"] == HIERARCHICAL).any() else SUN_ABRAHAM
+    after = after.assign(lag=pd.to_numeric(after["event_time"]))
+    after = after[after["lag"] >= 0]
+    there = set(after["estimator"])
+    estimator = next((one for one in (HIERARCHICAL, SUN_ABRAHAM, *NAMES) if one in there), "")
     own = after[after["estimator"] == estimator].sort_values("lag", ignore_index=True)
     if len(own) < 2 or own["n_units"].iloc[0] < _FEWEST:
         return
@@ -156,6 +153,8 @@ def _about_weights(weights: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
         )
         return
     static = every[(every["estimator"] == TWFE) & (every["event_time"] == EVERY)]
+    if static.empty:
+        return
     cohorts = ", ".join(dict.fromkeys(negative["cohort"]))
     yield (
         f"The coefficient of two-way fixed effects ({static['estimate'].iloc[0]:.3g}) weighs the effects in "

@@ -185,7 +185,7 @@ def pretrends_frame(rows: Sequence[dict[str, object]], origin: object) -> pd.Dat
 
 
 def weights_frame(
-    adoption: Adoption, weights: TwoWayWeights, saturated: SaturatedFit, posterior: tuple[Array, Array] | None
+    adoption: Adoption, weights: TwoWayWeights, saturated: SaturatedFit | None, posterior: tuple[Array, Array] | None
 ) -> pd.DataFrame:
     """Return weights.csv: every treated cell, its weight in the two-way coefficient, and what its effect is.
 
@@ -194,14 +194,15 @@ def weights_frame(
     adoption, weights
         The rows, and the weights.
     saturated
-        The regression without leads, which has the same cells.
+        The regression without leads, which has the same cells; None where there is none.
     posterior
         Mean and standard deviation of the effect of each cell; None where there are none.
     """
     cells, design = weights.cells, adoption.design
     shares = cells.rows / cells.rows.sum()
     mean, sd = (np.full(cells.size, np.nan),) * 2 if posterior is None else posterior
-    period = np.full(cells.size, np.nan)
+    unknown = np.full(cells.size, np.nan)
+    period = unknown.copy()
     at = cells.code >= 0
     period[cells.code[at]] = np.asarray(design.times, dtype=float)[design.time[at]]
     return pd.DataFrame(
@@ -212,8 +213,8 @@ def weights_frame(
             "n_units": cells.rows.astype(int),
             "weight": weights.weight,
             "weight_per_row": weights.weight / shares,
-            "estimate": saturated.estimate,
-            "se": np.sqrt(np.diag(saturated.covariance)),
+            "estimate": unknown if saturated is None else saturated.estimate,
+            "se": unknown if saturated is None else np.sqrt(np.diag(saturated.covariance)),
             "mean": mean,
             "sd": sd,
             "origin": str(design.origin),

@@ -13,22 +13,10 @@ import pandas as pd
 from cbec_bayes.bayes.events.fit import EventFit, evidence_without_leads, fit_events
 from cbec_bayes.bayes.events.model import CORRELATIONS, INDEPENDENT, PLACEBO
 from cbec_bayes.classical.conventions import convention
-from cbec_bayes.classical.events.gardner import gardner_path
-from cbec_bayes.classical.events.paths import (
-    SATURATED,
-    SUN_ABRAHAM,
-    TWFE,
-    EffectPath,
-    SaturatedFit,
-    fit_saturated,
-    path_of_cells,
-    twfe_path,
-)
-from cbec_bayes.classical.events.pretrends import bias_reduced_test, clustered_test
-from cbec_bayes.classical.events.weights import TwoWayWeights, two_way_weights
-from cbec_bayes.estimands.events import event_effects, moments_of_effects, step_scales
+from cbec_bayes.estimands.events import event_effects, step_scales
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.jobs.asked import asked_columns
+from cbec_bayes.jobs.event_estimators import Classical, classical_estimators
 from cbec_bayes.jobs.event_sentences import event_sentences
 from cbec_bayes.jobs.event_tables import (
     events_frame,
@@ -163,12 +151,11 @@ def event_study(
     options.require()
     adoption = adoption_of(design)
     on_progress(Progress("regressions"))
-    classical = _classical(adoption, options.ssc)
+    classical = classical_estimators(adoption, options.ssc)
     rows = [row for path in classical.paths for row in path_rows(adoption, path, prob=options.ci)]
     for group, path in classical.of_groups:
         rows += path_rows(adoption, path, group=group, prob=options.ci)
-    on_progress(Progress("tests before adoption"))
-    pretrends = [pretrend_row(one) for one in _tests(adoption, classical.paths, options.ssc)]
+    pretrends = [pretrend_row(one) for one in classical.tests]
     on_progress(Progress("hierarchical model"))
     posterior = _posterior(adoption, classical, options, on_progress)
     origin = adoption.design.origin
@@ -178,58 +165,10 @@ def event_study(
         events=events_frame([*rows, *posterior.rows], origin),
         pretrends=pretrends_frame([*pretrends, *posterior.pretrends], origin),
         weights=weights_frame(adoption, classical.weights, classical.saturated, posterior.cells),
-        notes=(*adoption.notes, *posterior.notes),
+        notes=(*adoption.notes, *classical.notes, *posterior.notes),
         scales=posterior.scales,
         failure=posterior.failure,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Classical:
-    """The classical estimators: all rows together, the saturated regression of each group, and the weights."""
-
-    paths: tuple[EffectPath, ...]
-    of_groups: tuple[tuple[str, EffectPath], ...]
-    saturated: SaturatedFit
-    weights: TwoWayWeights
-
-
-def _classical(adoption: Adoption, ssc: str) -> _Classical:
-    saturated = fit_saturated(adoption, ssc, leads=False)
-    paths = (
-        twfe_path(adoption, ssc),
-        path_of_cells(SUN_ABRAHAM, fit_saturated(adoption, ssc, leads=True)),
-        gardner_path(adoption),
-        path_of_cells(SATURATED, saturated),
-    )
-    return _Classical(
-        paths=paths,
-        of_groups=tuple(_of_groups(adoption, ssc)),
-        saturated=saturated,
-        weights=two_way_weights(adoption),
-    )
-
-
-def _of_groups(adoption: Adoption, ssc: str) -> Sequence[tuple[str, EffectPath]]:
-    """Return the saturated regression's effects in every group with treated rows, where cells by group leave errors."""
-    design = adoption.design
-    if design.group is None or len(design.groups) < 2:
-        return ()
-    try:
-        fit = fit_saturated(adoption, ssc, leads=False, by_group=True)
-    except InputError:  # cells by group are too many for the rows
-        return ()
-    there = [r for r in range(len(design.groups)) if (fit.cells.group == r).any()]
-    return [(design.groups[r], path_of_cells(SATURATED, fit, r)) for r in there]
-
-
-def _tests(adoption: Adoption, paths: Sequence[EffectPath], ssc: str) -> list[Any]:
-    n_units = len(adoption.design.units)
-    found = []
-    for path in paths:
-        if path.estimator in (TWFE, SUN_ABRAHAM):
-            found += [clustered_test(path, n_units), bias_reduced_test(adoption, path.estimator, ssc)]
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,9 +184,9 @@ class _Posterior:
     failure: str = ""
 
 
-def _posterior(adoption: Adoption, classical: _Classical, options: EventOptions, on_progress: OnProgress) -> _Posterior:
+def _posterior(adoption: Adoption, classical: Classical, options: EventOptions, on_progress: OnProgress) -> _Posterior:
     """Fit the hierarchical model; where errors cannot be correlated, or nothing can be fitted, a note says why."""
-    if classical.saturated.regression.is_exact:
+    if classical.saturated is not None and classical.saturated.regression.is_exact:
         note = (
             "There is no hierarchical model: effects of cells, units and periods explain the outcome without an error."
         )
@@ -269,12 +208,12 @@ def _posterior(adoption: Adoption, classical: _Classical, options: EventOptions,
     except GateError as error:
         return _Posterior(options=options, notes=notes, failure=str(error))
     scales = step_scales(fit, prob=options.ci)
-    cells = classical.weights.cells
+    found = event_effects(fit, classical.weights.cells, prob=options.ci)
     return _Posterior(
         options=options,
-        rows=posterior_rows(adoption, event_effects(fit, prob=options.ci)),
+        rows=posterior_rows(adoption, found.effects),
         pretrends=placebo_rows(scales[PLACEBO], factor) if PLACEBO in scales else (),
-        cells=moments_of_effects(fit, (cells.columns / cells.rows).T),
+        cells=(found.cell_mean, found.cell_sd),
         scales=scales,
         notes=notes,
         failure="; ".join(fit.diagnostics.failures),

@@ -81,6 +81,7 @@ def event_files(found: EventStudy) -> dict[str, str]:
     html = render_template(
         "events.html.j2",
         section=section,
+        figure=section.figure,
         outcome=design.outcome,
         exposure=found.adoption.exposure,
         controls=found.adoption.controls,
@@ -230,7 +231,7 @@ def _weights_table(found: EventStudy, prefix: str) -> ReportTable:
     for row in found.weights.to_dict("records"):
         decimals = spread_decimals(row["se"], 0.0)
         cells = [row["cohort"], row["period"], f"{row['event_time']}", f"{row['n_units']}", number(row["weight"], 3)]
-        cells.append(f"{number(row['estimate'], decimals)} ({number(row['se'], decimals)})")
+        cells.append(f"{number(row['estimate'], decimals)} ({number(row['se'], decimals)})" if row["se"] > 0 else "–")
         if has_posterior:
             decimals = spread_decimals(row["sd"], 0.0)
             cells.append(f"{number(row['mean'], decimals)} ({number(row['sd'], decimals)})")

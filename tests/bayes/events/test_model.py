@@ -226,8 +226,9 @@ def test_of_one_cohort_and_without_groups_there_are_no_deviations():
     assert [block.name for block in only_one_lead.blocks.pooled] == ["path_step", "group_step"]
 
 
-def test_too_many_steps_are_refused(monkeypatch):
-    monkeypatch.setattr("cbec_bayes.bayes.events.model.LAID_OUT_MAX", 100)
+@pytest.mark.parametrize("limit", ["LAID_OUT_MAX", "MAX_STEPS"])
+def test_too_many_steps_are_refused(monkeypatch, limit):
+    monkeypatch.setattr(f"cbec_bayes.bayes.events.model.{limit}", 10)
     with pytest.raises(InputError, match="too many for the hierarchical event study"):
         event_blocks(panel())
 
@@ -239,7 +240,8 @@ def test_a_fit_passes_its_gates_and_is_told_by_its_seed(errors):
     found.diagnostics.require()
     assert found.diagnostics.khat is not None
     assert (found.points == again.points).all()
-    assert len(found.points) == 4_000
+    assert len(found.points) == 2_000
+    assert len(found.thinned) == 1_000
 
 
 def test_wider_priors_pool_less():

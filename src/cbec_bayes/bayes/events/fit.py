@@ -17,8 +17,11 @@ from cbec_bayes.panel.adoption import Adoption
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
-DRAWS = 4_000
+DRAWS = 2_000
 """Draws of the scales, where no other number is asked for."""
+
+OF_EFFECTS = 1_000
+"""Draws of the scales, of these, that effects are averaged over: given the scales they are known exactly."""
 
 _CHAINS = 4
 
@@ -38,7 +41,7 @@ class EventFit:
     points
         Draws of their coordinates, shape (S, k).
     ess
-        How many independent draws they are worth.
+        How many independent draws they are worth, all together.
     diagnostics
         How well they were sampled; the gates are not yet enforced.
     evidence
@@ -57,8 +60,14 @@ class EventFit:
         """Return the draws of every scale, and of the correlation of errors, each of shape (S,)."""
         return self.collapsed.scales(self.points)
 
+    @property
+    def thinned(self) -> Array:
+        """Draws that effects are averaged over, shape (S', k)."""
+        n = min(OF_EFFECTS, len(self.points))
+        return self.points[np.linspace(0, len(self.points) - 1, n).astype(np.intp)]
+
     def effects(self, rows: Array) -> tuple[Array, Array]:
-        """Return mean and sd, given each draw of the scales, of mean effects over rows.
+        """Return mean and sd, given each of the thinned draws of the scales, of mean effects over rows.
 
         Parameters
         ----------
@@ -68,9 +77,9 @@ class EventFit:
         Returns
         -------
         mean, sd
-            Shape (S, m) each.
+            Shape (S', m) each.
         """
-        mean, variance = self.collapsed.linear(self.points, self.columns.loadings(rows))
+        mean, variance = self.collapsed.linear(self.thinned, self.columns.loadings(rows))
         return mean, np.sqrt(variance)
 
 

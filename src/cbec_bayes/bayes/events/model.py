@@ -33,6 +33,9 @@ CORRELATIONS = {INDEPENDENT: "off", "ar1": "ar1"}
 """Errors that the model can have, by the name that a model file has for them."""
 
 
+MAX_STEPS = 500
+"""Steps up to which they are sampled: work grows with their third power, and so many take minutes."""
+
 type Rows = NDArray[np.bool_]
 """Which rows, shape (n,)."""
 
@@ -128,11 +131,11 @@ def event_blocks(adoption: Adoption, errors: str = "ar1", prior_scale: float = 1
     base = blocks_for(adoption.design, event_model(errors))
     design = base.design
     pooled = tuple(_pooled(adoption, base))
-    size = design.n_obs * float(sum(block.size for block in (*base.flat, *pooled)))
-    if size > LAID_OUT_MAX:
+    n_steps = sum(block.size for block in pooled)
+    if n_steps > MAX_STEPS or design.n_obs * float(n_steps) > LAID_OUT_MAX:
         raise InputError(
-            f"{design.n_obs} rows and {sum(block.size for block in pooled)} steps of cohorts and groups are too many "
-            "for the hierarchical event study; take longer periods"
+            f"{n_steps} steps of cohorts and groups in {design.n_obs} rows are too many for the hierarchical event "
+            "study; take longer periods, or fewer of them"
         )
     spread = design.spread.within
     unit = prior_scale * float(spread[0] / spread[1])
