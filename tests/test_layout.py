@@ -64,6 +64,7 @@ PUBLISHED = (
     "readings",
     "facts",
     "audit",
+    "reading",
     "estimates",
     "estimate_file",
     "quadrature",
