@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cbec_bayes.jobs.audit import audit_papers
 from cbec_bayes.published.printed import load_paper
@@ -239,7 +243,7 @@ def test_panels_have_tables_of_their_own():
 def test_several_columns_belong_to_one_model():
     text = (
         "\tCoef.\tStd. Err.\tt\tP>|t|\tLower\tUpper\n"
-        "x\t0.50\t0.20\t2.50\t0.013\t0.108\t0.892\nz\t-0.10\t\t\t\t\t\nN\t400\n"
+        "x\t0.50\t0.20\t2.50\t0.013\t0.108\t0.892\nz\t-0.10\t0.05\t\t\t\t\nN\t400\n"
     )
     found = rows_of(text)
     assert found["(1)", "x", "standard_error"] == "0.20"
@@ -279,7 +283,7 @@ def test_heads_say_outcome_and_estimator():
 
 ASKED = {
     "what stands in brackets": ("\t(1)\nx\t0.5\n\t(0.1)\n\t[0.03]\nStandard errors in parentheses", "--brackets"),
-    "a negative number": ("\t(1)\nx\t-0.5\n\t(-2.1)\n", "--reading t"),
+    "a negative number": ("\t(1)\nx\t-0.5\n\t(-2.1)\n", "--parentheses t"),
     "what stands below": ("\t(1)\nx\t0.5*\n\t0.1\n", "--below"),
     "which columns": ("East West\nx 0.5* 0.4\n(0.1) (0.2)\nz 0.3\n(0.1)\n", "separate columns by tabs"),
     "two decimal signs": ("\t(1)\nx\t0,5*\n\t(0.1)\nse in parentheses", "has a point and '0,5' a decimal comma"),
@@ -331,3 +335,99 @@ def test_damaged_files_are_one_line(suffix, content):
         pytest.importorskip("pylatexenc")
     with pytest.raises(InputError):
         grids_of(content, suffix, f"t{suffix}")
+
+
+PROGRAMS = Path(__file__).parent / "cases" / "programs"
+OF_PROGRAMS = {
+    "stargazer.txt": {
+        ("(1)", "complaints"): ("0.682", "***", {"parenthesis": "0.129"}),
+        ("(1)", "privileges"): ("-0.103", "", {"parenthesis": "0.135"}),
+        ("(2)", "constant"): ("-7.476", "**", {"parenthesis": "3.570"}),
+    },
+    "esttab.txt": {
+        ("(1)", "weight"): ("1.747", "**", {"parenthesis": "2.72"}),
+        ("(1)", "mpg"): ("-49.51", "", {"parenthesis": "-0.57"}),
+        ("(2)", "foreign"): ("3673.1", "***", {"parenthesis": "5.37"}),
+    },
+    "modelsummary.md": {
+        ("(1)", "constant"): ("37.885", "***", {"parenthesis": "2.074"}),
+        ("(2)", "wt"): ("-3.191", "***", {"parenthesis": "0.757"}),
+    },
+    "etable.txt": {
+        ("est1", "educ"): ("0.0752", "***", {"parenthesis": "0.0104"}),
+        ("est1", "exper"): ("0.0041", "", {"parenthesis": "0.0028"}),
+        ("est2", "educ"): ("0.0612", "***", {"parenthesis": "0.0123"}),
+    },
+    "stata.txt": {
+        ("(1)", "mpg"): (
+            *("-49.51222", ""),
+            {
+                **{"standard_error": "86.15604", "t_statistic": "-0.57", "p_value": "0.567"},
+                **{"ci_low": "-221.3025", "ci_high": "122.278"},
+            },
+        ),
+    },
+    "pdf.txt": {
+        ("(2)", "lnGDP"): ("0.512", "***", {"parenthesis": "0.102"}),
+        ("(3)", "DIF"): ("0.312", "**", {"parenthesis": "0.150"}),
+        ("(2)", "constant"): ("-3.110", "*", {"parenthesis": "1.702"}),
+    },
+    "side.html": {
+        ("Men", "x"): ("0.40", "a", {"standard_error": "0.10"}),
+        ("Women", "x"): ("0.20", "", {"standard_error": "0.15"}),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_PROGRAMS)
+def test_tables_as_usual_programs_print_them(name):
+    path = PROGRAMS / name
+    read = read_printed(path.read_bytes(), path.suffix, name, Asked())
+    rows = [row for table in read.tables for row in table.rows]
+    for (column, term), (estimate, stars, beside) in OF_PROGRAMS[name].items():
+        own = [row for row in rows if (row.column, row.term) == (column, term)]
+        assert [(row.printed, row.stars) for row in own if row.quantity == "estimate"] == [(estimate, stars)]
+        assert {row.quantity: row.printed for row in own if row.quantity != "estimate"} == beside
+    terms = {row.term for row in rows if row.quantity == "estimate"}
+    assert terms.isdisjoint({"AIC", "RMSE", "Log Likelihood", "N", "R2", "Akaike Inf. Crit."})
+    read.paper()
+
+
+numbers = st.decimals(-99, 99, places=3).map(lambda value: f"{value:.3f}")
+columns_of_cells = st.lists(
+    st.tuples(numbers, st.sampled_from(["", "*", "**", "***"]), st.booleans()), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(columns_of_cells, min_size=2, max_size=6),
+    st.sampled_from(["aligned text", "centred text", "tabs", "Markdown", "HTML"]),
+)
+def test_any_table_is_read_as_it_was_written(terms, form):
+    """Random estimates, stars and blanks; the first row has no blank, so that every column has a number."""
+    width = max(len(cells) for cells in terms)
+    rows: Rows = [["", *(f"({j + 1})" for j in range(width))]]
+    expected = {}
+    for i, cells in enumerate(terms):
+        filled = [("1.500", "", True)] * width if i == 0 else [*cells, *[("", "", False)] * (width - len(cells))]
+        shown = [there for _, _, there in filled]
+        rows.append([f"var{i}", *(f"{number}{stars}" if there else "" for number, stars, there in filled)])
+        rows.append(["", *("(0.250)" if there else "" for there in shown)])
+        expected |= {(f"({j + 1})", f"var{i}"): f"{n}{s}" for j, (n, s, there) in enumerate(filled) if there}
+    rows.append(["Observations", *["1,234"] * width])
+    suffix, write = FORMS[form]
+    read = read_printed(write("Table 1. T", rows, "Standard errors in parentheses"), suffix, "t", Asked())
+    found = {(r.column, r.term): r.printed + r.stars for t in read.tables for r in t.rows if r.quantity == "estimate"}
+    assert found == expected
+    assert all(r.printed == "1234" for t in read.tables for r in t.rows if r.quantity == "n_obs")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.text(alphabet="ab 01.,*()[]-−—|&\t\n+N=%{}\\$<>/tdr", max_size=200),
+    st.sampled_from([".txt", ".md", ".html", ".csv"]),
+)
+def test_whatever_is_pasted_is_read_or_refused(text, suffix):
+    with suppress(InputError):
+        read_printed(text.encode(), suffix, "t", Asked()).paper()

@@ -38,8 +38,8 @@ def audit(
     facts: Annotated[
         Path | None, typer.Option("--facts", metavar="TOML", help="What a paper says elsewhere, as in paper.toml.")
     ] = None,
-    reading: Annotated[
-        str, typer.Option("--reading", metavar="NAME", help="What stands in parentheses: se, t, p, ci.")
+    parentheses: Annotated[
+        str, typer.Option("--parentheses", metavar="NAME", help="What stands in parentheses: se, t, p, ci.")
     ] = "",
     brackets: Annotated[
         str, typer.Option("--brackets", metavar="NAME", help="What stands in brackets: se, t, p, ci.")
@@ -58,7 +58,7 @@ def audit(
 
     if papers and tables is not None:
         raise InputError("--tables and FILE name tables twice; name folders and files without --tables")
-    asked = asked_of(reading=reading, brackets=brackets, below=below)
+    asked = asked_of(parentheses=parentheses, brackets=brackets, below=below)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         found = audit_papers(papers, asked, facts) if papers else AuditedPapers((audit_tables(tables),))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cbec_bayes.published.number import MINUS_SIGNS, THIN_SPACES, plain_number
 from cbec_bayes.published.stars import ASTERISKS, split_stars
 
-BLANK = frozenset({"", "-", "—", "–", "−", ".", "..", "...", "…", "n/a", "na", "n.a.", "nan", "/", "--", "---"})
+BLANK = frozenset({"n/a", "na", "n.a.", "nan", "/"})
 """Texts of cells in which nothing is printed."""
 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "（": "）", "<": ">"}
@@ -54,7 +54,7 @@ class Cell:
     @property
     def is_blank(self) -> bool:
         """Whether nothing is printed."""
-        return self.text.strip().lower() in BLANK
+        return is_blank(self.text)
 
     @property
     def is_numeric(self) -> bool:
@@ -62,11 +62,16 @@ class Cell:
         return bool(self.number or self.bracketed)
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text says that nothing is printed: dashes, points, or n/a."""
+    return text.strip().lower() in BLANK or not text.strip(" -—–−.…_")
+
+
 def read_cell_text(text: str) -> Cell:
     """Read a cell such as ``"0.609**"``, ``"(0.016)"``, ``"0.20* (0.10) [0.00, 0.40]"`` or ``"Yes"``."""
     printed = re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
     rest = _with_powers(printed)
-    if printed.lower() in BLANK:
+    if is_blank(printed):
         return Cell(printed)
     number, stars = "", ""
     bracketed: list[Bracketed] = []

@@ -6,17 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cbec_bayes.published.number import MINUS_SIGNS
 from cbec_bayes.published.reading.cells import read_cell_text
 from cbec_bayes.published.reading.notes import NOTE_LINE
+from cbec_bayes.published.reading.rows import YES_OR_NO
 from cbec_bayes.published.stars import ASTERISKS
 from cbec_bayes.runtime.errors import InputError
 
 _RULE = re.compile(r"[\s\-=_+|─━═┌┐└┘├┤┬┴┼│╔╗╚╝╠╣╦╩╬:·.]*")
-_SIGN_APART = re.compile(rf"(?P<before>^|[\s(\[])(?P<sign>[{MINUS_SIGNS}])(?P<space> )(?=[\d.])")
+_RULER = re.compile(r"\s*[-=_─]{3,}(?:\s+[-=_─]{3,})+\s*")
+_SIGN_APART = re.compile(r"(?P<before>^|[\s(\[])(?P<sign>[−–]) (?=[\d.])")
 _STARS_APART = re.compile(rf"(?<=[\d)\]]) (?P<stars>[{re.escape(ASTERISKS)}]+)(?=\s|$)")
 _TITLE = re.compile(r"^\s*(?:table|panel)\b", re.IGNORECASE)
-_NUMBERS_BEHIND = re.compile(r"^(?P<label>.*?)(?P<cells>(?:\s+\S*\d\S*)+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,33 @@ def _joined(line: str) -> str:
 
 def _grid(lines: list[str], where: str) -> Grid:
     """Split the lines of one table, by the first way that gives it columns."""
-    title, body, notes = _parts([line for line in lines if not _RULE.fullmatch(line) or re.search(r"\d", line)])
+    ruler = next((line for line in lines if _RULER.fullmatch(line)), None)
+    kept = [line.replace("P>|t|", "P>t").replace("P>|z|", "P>z") for line in lines]
+    title, body, notes = _parts([line for line in kept if not _RULE.fullmatch(line) or re.search(r"\d", line)])
+    if ruler is not None and not any(_is_cut_apart(line, ruler) for line in body):
+        return squared([_cut(line, ruler) for line in body], title, notes)
+    if all(line.count("|") <= 1 for line in body):  # a bar behind the labels alone
+        cut = [line.partition("|") if "|" in line else ("", "", line) for line in body]
+        width = max((len(label.strip()) for label, _, _ in cut), default=0)
+        body = [f"{label.strip():<{width}}   {rest}" for label, _, rest in cut]
     for separator in ("\t", "|", "&"):
         if sum(separator in line for line in body) * 2 > len(body):
             rows = [_split(line, separator) for line in body]
             return squared(rows, title, notes)
     return squared(_aligned(body, where), title, notes)
+
+
+def _cut(line: str, ruler: str) -> list[str]:
+    """Cut a line where the dashes of a ruler have gaps."""
+    ends = [match.end() for match in re.finditer(r"\S+", ruler)]
+    starts = [0, *ends[:-1]]
+    return [line[start : end if end != ends[-1] else None] for start, end in zip(starts, ends, strict=True)]
+
+
+def _is_cut_apart(line: str, ruler: str) -> bool:
+    """Whether a ruler's gap lies within a word of a line."""
+    ends = [match.end() for match in re.finditer(r"\S+", ruler)][:-1]
+    return any(len(line) > end and not line[end - 1].isspace() and not line[end].isspace() for end in ends)
 
 
 def _split(line: str, separator: str) -> list[str]:
@@ -138,7 +159,7 @@ def _tokens(line: str) -> list[_Token]:
 def _aligned(lines: list[str], where: str) -> list[list[str]]:
     """Split lines whose columns are aligned by two spaces or more, or whose numbers follow each other by one."""
     parsed = [_tokens(line) for line in lines]
-    if max((len(tokens) for tokens in parsed), default=0) < 2:
+    if 2 * sum(len(tokens) > 1 for tokens in parsed) < len(parsed):
         return _by_numbers(lines, where)
     left = min(tokens[0].start for tokens in parsed if tokens)
     labelled = [tokens[0].start <= left + 1 and not _numeric_run(tokens[0]) for tokens in parsed]
@@ -183,28 +204,48 @@ def _placed(tokens: list[_Token], columns: list[tuple[float, float]], where: str
 
 
 def _by_numbers(lines: list[str], where: str) -> list[list[str]]:
-    """Split lines of single spaces: the numbers at the end of a line are its cells, the words before them its label.
+    """Split lines of single spaces: the cells at the end of a line are its columns, the words before them its label.
 
     A line with fewer numbers than the table has columns could have its blanks anywhere, and is refused.
     """
+    words = [re.split(r"[ \t]+", _brackets_joined(line.strip())) for line in lines]
+    counts = [_cells_behind(one) for one in words]
+    width = max((n for n, one in zip(counts, words, strict=True) if _is_numeric(one[len(one) - n :])), default=0)
     split = []
-    for line in lines:
-        match = _NUMBERS_BEHIND.match(f" {line.strip()}")
-        cells = match["cells"].split() if match else []
-        numeric = [cell for cell in cells if read_cell_text(cell).is_numeric]
-        split.append([match["label"].strip(), *cells] if match and len(numeric) == len(cells) else [line.strip()])
-    width = max(len(row) for row in split)
-    for row in split:
-        if 1 < len(row) < width:
-            named = row[0] or " ".join(row[1:])
-            has = f"'{named}' has {len(row) - 1} of {width - 1} columns, and nothing says which"
-            raise InputError(f"{has}; separate columns by tabs or |", file=where)
-    return [row if len(row) == width else _heads(row[0], width) for row in split]
+    for one, n in zip(words, counts, strict=True):
+        if n >= width > 0:
+            split.append([" ".join(one[: len(one) - width]), *one[len(one) - width :]])
+        elif n and _is_numeric(one[len(one) - n :]):
+            named = " ".join(one[: len(one) - n]) or " ".join(one)
+            has = f"'{named}' has {n} of {width} columns, and nothing says which"
+            raise InputError(f"{has}; separate columns by tabs or |, or write — for a blank", file=where)
+        else:
+            split.append(_heads(one, width))
+    return split
 
 
-def _heads(line: str, width: int) -> list[str]:
+def _brackets_joined(line: str) -> str:
+    """Keep an interval in brackets in one piece."""
+    return re.sub(r"[\[(][^\])]*[\])]", lambda m: m[0].replace(" ", "\u00a0") if re.search(r"\d", m[0]) else m[0], line)
+
+
+def _cells_behind(words: Sequence[str]) -> int:
+    """Return how many words at the end of a line are cells: numbers, blanks, yes or no."""
+    n = 0
+    for word in reversed(words):
+        cell = read_cell_text(word)
+        if not (cell.is_numeric or (cell.is_blank and word) or word.lower() in YES_OR_NO):
+            break
+        n += 1
+    return n
+
+
+def _is_numeric(words: Sequence[str]) -> bool:
+    return any(read_cell_text(word).is_numeric for word in words)
+
+
+def _heads(words: list[str], width: int) -> list[str]:
     """Return the words of a line as heads of columns, where there are as many, and else the line as a label."""
-    words = line.split()
-    if len(words) == width:
+    if len(words) == width + 1:
         return words
-    return ["", *words] if len(words) == width - 1 else [line, *[""] * (width - 1)]
+    return ["", *words] if len(words) == width else [" ".join(words), *[""] * width]

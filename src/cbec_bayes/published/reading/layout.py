@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from cbec_bayes.published.described import is_numbered
 from cbec_bayes.published.printed import COUNTS
 from cbec_bayes.published.reading.cells import Bracketed, Cell, interval_ends, read_cell_text
 from cbec_bayes.published.reading.grid import Grid
+from cbec_bayes.published.reading.heads import Column, columns_of
 from cbec_bayes.published.reading.lines import (
-    N_EQUALS,
     counted,
     effects_joined,
     numbers_columns,
@@ -24,17 +23,18 @@ from cbec_bayes.published.reading.lines import (
 from cbec_bayes.published.reading.notes import Said, read_words
 from cbec_bayes.published.reading.rows import (
     MOMENTS,
+    OTHER_STATISTICS,
     STATISTICS,
-    SUB_ROWS,
     TEXT_ROWS,
-    is_estimate_head,
+    YES_OR_NO,
     kind_of,
     term_of,
 )
 from cbec_bayes.published.reading.tables import Asked, ReadTable, TidyRow
 from cbec_bayes.runtime.errors import InputError
 
-_RATIO_HEAD = re.compile(r"(?:OR|IRR|HR|RRR|odds ratio)", re.IGNORECASE)
+_BARE = ("estimate", *TEXT_ROWS)
+"""Quantities in which alone there is nothing to check."""
 
 
 def read_grid(grid: Grid, number: str, asked: Asked, where: str) -> list[ReadTable]:
@@ -71,16 +71,6 @@ def _cell(text: str) -> Cell:
     return read_cell_text(text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One column of models: its head, and which columns of the grid have its estimate and what stands beside that."""
-
-    name: str
-    at: int
-    beside: Mapping[str, int]
-    texts: Mapping[str, str]
-
-
 class _Reader:
     """Reads one panel of one table."""
 
@@ -98,8 +88,8 @@ class _Reader:
         kinds = [kind_of(" ".join(row[j] for row in heads), MOMENTS) for j in range(1, len(self._grid.rows[0]))]
         rows = self._moments(kinds, heads, body) if {"mean", "sd"} <= set(kinds) else None
         rows = rows or self._correlations(body) or self._regression(heads, body)
-        if not rows:
-            self._ask("no coefficient was found in it; each row needs a label and each column a head")
+        if not rows or not any(row.stars or row.quantity not in _BARE for row in rows):
+            self._ask("nothing in it can be checked: no stars, nothing in brackets, no number of observations, no R2")
         return ReadTable(
             table=self._table,
             title=self._grid.title,
@@ -115,9 +105,10 @@ class _Reader:
         if reading or not any(row.quantity == "parenthesis" for row in rows):
             return "" if reading == "ci" else reading
         if any(row.quantity == "parenthesis" and row.printed.startswith("-") for row in rows):
-            self._ask("a negative number stands in parentheses, and nothing says what they are; --reading t does")
+            self._ask("a negative number stands in parentheses, and nothing says what they are; --parentheses t does")
         self._told.append(
-            f"Nothing says what stands in parentheses in table {self._table}: standard errors are assumed (--reading)."
+            f"Nothing says what stands in parentheses in table {self._table}: standard errors are assumed, "
+            "or --parentheses says what they are."
         )
         return ""
 
@@ -166,8 +157,8 @@ class _Reader:
     # --- regression tables
 
     def _regression(self, heads: Sequence[tuple[str, ...]], body: Sequence[tuple[str, ...]]) -> list[TidyRow]:
-        columns = self._columns(heads)
-        lines = self._lines(body)
+        columns = columns_of(self._grid.rows, heads)
+        lines = self._lines(body, columns)
         rows = []
         for column in columns:
             place = {"table": self._table, "column": column.name, "term": ""}
@@ -178,61 +169,7 @@ class _Reader:
                 rows += effects_joined(own)
         return rows
 
-    def _columns(self, heads: Sequence[tuple[str, ...]]) -> list[_Column]:
-        """Find the columns of models and their heads.
-
-        Where a row of heads has "Coef." and "Std. Err.", each estimate has columns of its own beside it.
-        """
-        width = len(self._grid.rows[0])
-        last = next((row for row in reversed(heads) if any(is_estimate_head(text) for text in row[1:])), None)
-        starts = [j for j in range(1, width) if last is not None and is_estimate_head(last[j])]
-        if last is None or not any(kind_of(last[k], SUB_ROWS) for k in range(1, width)):
-            starts, last = list(range(1, width)), None
-        columns: list[_Column] = []
-        names: list[str] = []
-        shared = self._shared(heads) if last is None else set()
-        for j, end in zip(starts, [*starts[1:], width], strict=True):
-            if not any(_cell(row[j]).is_numeric for row in self._grid.rows):
-                continue
-            beside = {}
-            name, texts = self._head([row for row in heads if row is not last], j, shared)
-            if last is not None:
-                beside = {kind: k for k in range(j + 1, end) if (kind := kind_of(last[k], SUB_ROWS))}
-                if _RATIO_HEAD.fullmatch(last[j].strip()):
-                    texts["scale"] = "ratio"
-            name = name or f"({len(columns) + 1})"
-            names.append(name)
-            if names.count(name) > 1:
-                name = f"{name} ({names.count(name)})"
-            columns.append(_Column(name, j, beside, texts))
-        return columns
-
-    def _shared(self, heads: Sequence[tuple[str, ...]]) -> set[str]:
-        """Return words that stand above all columns, where other heads tell them apart."""
-        texts = [{row[j] for row in heads if row[j]} for j in range(1, len(self._grid.rows[0]))]
-        texts = [one for one in texts if one]
-        shared = set.intersection(*texts) if len(texts) > 1 else set()
-        return shared if all(one - shared for one in texts) else set()
-
-    def _head(self, heads: Sequence[tuple[str, ...]], j: int, shared: set[str]) -> tuple[str, dict[str, str]]:
-        """Return the head of a column, and what rows of the head say of it."""
-        numbers: list[str] = []
-        words: list[str] = []
-        texts: dict[str, str] = {}
-        for row in heads:
-            text = row[j]
-            if text and (is_numbered(text) or _cell(text).bracketed):
-                numbers.append(text)
-            elif kind := kind_of(row[0], TEXT_ROWS):
-                text = text or next((cell for cell in row[1:] if cell), "")
-                texts[kind] = text
-            elif match := re.match(r"dependent variable:?\s*(.+)", text, re.IGNORECASE):
-                texts["outcome"] = match[1]
-            elif text and text not in shared and not N_EQUALS.fullmatch(text):
-                words.append(text)
-        return " ".join(dict.fromkeys([*numbers, *words])), texts
-
-    def _lines(self, body: Sequence[tuple[str, ...]]) -> list[_Line]:
+    def _lines(self, body: Sequence[tuple[str, ...]], columns: Sequence[Column]) -> list[_Line]:
         """Join each labelled row with the rows under it that have no label, or one that says what they are."""
         lines: list[_Line] = []
         seen: dict[str, int] = {}
@@ -247,7 +184,11 @@ class _Reader:
             cells = [_cell(cell) for cell in row]
             if text and any(cell.is_numeric for cell in cells[1:]) and text != "outcome":
                 text = ""
+            if not kind and not text and _says_yes_or_no(cells[1:]):
+                text = "effects"
             coefficient = not kind and not text and any(cell.number for cell in cells[1:])
+            if OTHER_STATISTICS.fullmatch(label.strip()):
+                continue
             if not (kind or text or coefficient):
                 if any(not cell.is_blank for cell in cells[1:]):
                     self._told.append(f"The row '{label}' of table {self._table} has no numbers, and is left out.")
@@ -257,8 +198,27 @@ class _Reader:
                 term = self._asked.terms.get(label, term_of(label))
                 seen[term] = seen.get(term, 0) + 1
                 term = term if seen[term] == 1 else f"{term} ({seen[term]})"
-            lines.append(_Line(kind=kind or text, term=term, label=label, cells=cells, is_coefficient=coefficient))
-        return lines
+            lines.append(
+                _Line(
+                    kind=kind or text,
+                    term=term,
+                    label=label,
+                    cells=cells,
+                    is_coefficient=coefficient,
+                    beside=[k for column in columns for k in column.beside.values()],
+                )
+            )
+        return self._with_precision(lines)
+
+    def _with_precision(self, lines: list[_Line]) -> list[_Line]:
+        """Leave out rows of numbers alone where coefficients have something in brackets: they are of whole columns."""
+        precise = [line for line in lines if line.is_coefficient and line.has_precision]
+        bare = [line for line in lines if line.is_coefficient and not line.has_precision and not line.is_starred]
+        if not precise or not bare:
+            return lines
+        named = ", ".join(f"'{line.label}'" for line in bare)
+        self._told.append(f"Left out of table {self._table}, for nothing stands in brackets there: {named}.")
+        return [line for line in lines if line not in bare]
 
     def _row(self, column: str, label: str, quantity: str, printed: str) -> TidyRow:
         term = self._asked.terms.get(label, term_of(label))
@@ -266,7 +226,7 @@ class _Reader:
 
     # --- cells of one coefficient
 
-    def of_coefficient(self, line: _Line, column: _Column) -> list[TidyRow]:
+    def of_coefficient(self, line: _Line, column: Column) -> list[TidyRow]:
         """Return an estimate and everything that stands with it."""
         cell = line.cells[column.at]
         if not cell.number:
@@ -331,6 +291,11 @@ class _Reader:
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
+def _says_yes_or_no(cells: Sequence[Cell]) -> bool:
+    texts = [cell.text.lower() for cell in cells if not cell.is_blank]
+    return bool(texts) and all(text in YES_OR_NO or text in ("x", "y", "n") for text in texts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """A labelled row: what it is (blank for a coefficient), its term and label, its cells, and the rows under it."""
@@ -340,9 +305,22 @@ class _Line:
     label: str
     cells: Sequence[Cell]
     is_coefficient: bool
+    beside: Sequence[int] = ()
     below: list[tuple[str, list[Cell]]] = field(default_factory=list)
 
-    def rows(self, reader: _Reader, column: _Column) -> list[TidyRow]:
+    @property
+    def has_precision(self) -> bool:
+        """Whether anything stands below its estimates, or beside them."""
+        cells = [cell for _, under in self.below for cell in under[1:]]
+        own = any(cell.bracketed for cell in self.cells[1:]) or any(self.cells[k].number for k in self.beside)
+        return own or any(cell.is_numeric for cell in cells)
+
+    @property
+    def is_starred(self) -> bool:
+        """Whether an estimate has stars."""
+        return any(cell.stars for cell in self.cells[1:])
+
+    def rows(self, reader: _Reader, column: Column) -> list[TidyRow]:
         """Return the rows of one column."""
         if self.is_coefficient:
             return reader.of_coefficient(self, column)
@@ -354,6 +332,7 @@ class _Line:
                 return []
             printed = whole(number) if self.kind in COUNTS else number
             return [TidyRow(**place, quantity=self.kind, printed=printed)]
-        if self.kind == "clustering" and "cluster" not in f"{self.label} {cell.text}".lower():
+        words = f"{self.label} {cell.text}".lower()
+        if self.kind == "clustering" and "cluster" not in words and not cell.text.startswith("by"):
             return []  # robust standard errors, for instance
         return [TidyRow(**place, quantity=self.kind, printed=cell.text)] if cell.text else []

@@ -84,3 +84,19 @@ def numbers_columns(cells: Sequence[str]) -> bool:
     """Whether cells number the columns: (1), (2), (3)."""
     numbers = [re.sub(r"[()\[\]]", "", cell) for cell in cells if cell]
     return numbers == [str(k) for k in range(1, len(numbers) + 1)]
+
+
+def beside_of(heads: Sequence[str], start: int, end: int) -> dict[str, int]:
+    """Return what the columns beside an estimate hold, by their heads; the ends of an interval may share one."""
+    found: dict[str, int] = {}
+    last = ""
+    for k in range(start, end):
+        kind = kind_of(heads[k], SUB_ROWS)
+        if not kind and not heads[k] and last == "ci":
+            found["ci_low"], found["ci_high"] = found.pop("ci"), k
+        elif kind:
+            found[kind] = k
+        last = kind
+    if "ci" in found and found["ci"] > start and not heads[found["ci"] - 1]:
+        found["ci_low"], found["ci_high"] = found["ci"] - 1, found.pop("ci")
+    return found

@@ -14,6 +14,7 @@ _WITH_P = re.compile(
     rf"({_STAR}|(?<![a-z])[abc](?![a-z]))\s*[:=,]?\s*(?:if\s+)?p\s*(?:-?\s?values?\s*)?[<≤]\s*=?\s*(0?[.,]\d+|\d+\s?%)",
     re.IGNORECASE,
 )
+_CODES = re.compile(rf"['‘]({_STAR})['’]\s*(0?\.\d+)")
 _BETWEEN = r"(?:[:=]|indicates?|denotes?|significan\w+|at|the|level|\s)*"
 _ONE_PERCENT = re.compile(rf"({_STAR})\s*{_BETWEEN}\s*(\d+(?:\.\d+)?)\s?(?:%|percent|per cent)", re.IGNORECASE)
 _AND = r"(?:\s*(?:,|and|;|&|/))+\s*"
@@ -39,7 +40,7 @@ _OPENINGS = (
     "source",
     r"(?:robust |clustered |heterosk\w+[- ]\w+ )?standard errors",
     r"(?:robust |absolute )?[tpz][\s-](?:stat|value|ratio)",
-    "significan",
+    "signif",
     rf"\*?\s*p\s?<|(?:{_STAR})\s*(?:p|[:=,]|indicate|denote|significan|\d+\s?%)",
     r"(?:the )?(?:values?|numbers|figures) in",
     r"9\d\s?%",
@@ -90,6 +91,7 @@ def read_words(title: str, notes: Sequence[str]) -> Said:
 def star_levels(words: str) -> dict[str, str]:
     """Return symbol to level, such as ``{"*": "0.10", "**": "0.05"}``, weakest first; empty where nothing is said."""
     found = {plain_stars(star): _level(level) for star, level in _WITH_P.findall(words)}
+    found = found or {plain_stars(star): _level(level) for star, level in _CODES.findall(words)}
     if not found:
         listed, levels = _STAR_LIST.search(words), _PERCENT_LIST.search(words)
         if listed and levels:

@@ -17,7 +17,8 @@ _EFFECT = r"(?:\s*(?:fixed\s*)?[-\s]?effects?|\s*[-]?\s*fes?|\s*dumm(?:y|ies)|\s
 _R2 = r"r[\s-]?(?:2|²|squared?|sq\.?|\^2|\^\{2\})\.?"
 _ADJUSTED = r"adj(?:usted|\.)?"
 STATISTICS: Mapping[str, str] = {
-    "n_obs": rf"n|obs\.?|observations?|{_OF}(?:obs\.?|observations?|rows|cases)|sample size|n\s*\(?obs\.?\)?",
+    "n_obs": rf"n|obs\.?|observations?|num\.\s?obs\.?|{_OF}(?:obs\.?|observations?|rows|cases)"
+    r"|sample size|n\s*\(?obs\.?\)?",
     "r2_adjusted": rf"(?:{_ADJUSTED}|a)[\s.-]*(?:pseudo\s*)?{_R2}|{_R2}\s*[(,]?\s*{_ADJUSTED}\)?",
     "r2_within": rf"within[\s-]*{_R2}|{_R2}\s*[(,-]?\s*within\)?",
     "r2": rf"(?:pseudo|overall|mcfadden'?s?|centered|uncentered)?[\s-]*{_R2}(?:\s*\(?overall\)?)?"
@@ -30,12 +31,25 @@ STATISTICS: Mapping[str, str] = {
 }
 """Numbers of a whole column, by the label of their row in small letters."""
 
+OTHER_STATISTICS = re.compile(
+    r"aic|bic|akaike.*|bayesian inf.*|rmse|root mse|(?:log|pseudo)[\s-]*(?:pseudo)?[\s-]?lik.*|ll|(?:null )?deviance"
+    r"|chi.*|wald.*"
+    r"|residual std.*|mean (?:of )?(?:the )?(?:dep|outcome).*|(?:dep.*|outcome|control) mean.*|(?:std|sd).* of dep.*"
+    r"|hansen.*|sargan.*|j[\s-]stat.*|lm[\s-].*|kleibergen.*|cragg.*|hausman.*|ar ?\([12]\).*|prob ?>.*|iterations"
+    r"|first[\s-]stage.*|weak.*|underid.*|overid.*|num\. ?(?:iter|param).*|icc|σ.*|τ00.*|bandwidth.*|kernel.*",
+    re.IGNORECASE,
+)
+"""Labels of other numbers of a whole column, which no check uses."""
+
+YES_OR_NO = frozenset({"yes", "no", "✓", "✔", "√", "incl.", "included", "not included", "true", "false"})
+"""Texts of rows that say which effects or controls a column has."""
+
 TEXT_ROWS: Mapping[str, str] = {
     "outcome": r"(?:dep(?:endent|\.)?[\s.]*(?:variables?|var\.?)|outcomes?|d\.?v\.?|explained variable)",
     "estimator": r"(?:estimators?|estimation(?: method)?|methods?|models?|specification)",
     "sample": r"(?:sub-?)?samples?",
     "clustering": r"(?:s\.?e\.?s?\s*)?cluster(?:ed|ing|s)?(?:\s*(?:level|by|s\.?e\.?s?|standard errors))?"
-    r"|standard errors?|vcov|s\.e\. type",
+    r"|(?:s\.?\s?e\.?s?|std\.?\s?errors?|standard errors?|vcov|covariance)\s*:?\s*(?:type|clustered)?",
     "unit_effects": rf"(?:{_UNIT}|entity){_EFFECT}",
     "time_effects": rf"{_TIME}{_EFFECT}",
     "effects": rf"(?:.*\bcontrols?\b.*|.*{_EFFECT}|.*\btrends?)",
@@ -45,7 +59,7 @@ TEXT_ROWS: Mapping[str, str] = {
 SUB_ROWS: Mapping[str, str] = {
     "se": r"\(?(?:robust |clustered )?(?:s\.?\s?e\.?|std\.?\s?err(?:or|ors|\.)?|standard errors?)\)?",
     "t": r"\(?[tz](?:[\s-]?(?:stat(?:istic)?s?|values?|ratios?|stats?))?\.?\)?",
-    "p": r"\[?\(?p(?:[\s-]?values?|\s?>\s?\|[tz]\|)?\.?\)?\]?|\[?sig\.?\]?",
+    "p": r"\[?\(?p(?:[\s-]?values?|\s?>\s?\|?[tz]\|?)?\.?\)?\]?|\[?sig\.?\]?",
     "ci": r"\[?9\d\s?%.*|\[?(?:conf(?:idence|\.)? int(?:erval|\.)?s?|c\.?i\.?)\]?",
     "ci_low": r"(?:lower|low|2\.5\s?%|\[?\d\d%\s?conf\.?|ll|lcl|ci lower|lower (?:ci|95.*|bound))",
     "ci_high": r"(?:upper|high|97\.5\s?%|interval\]?|ul|ucl|ci upper|upper (?:ci|95.*|bound))",

@@ -75,7 +75,7 @@ class ReadTable:
     told: tuple[str, ...] = ()
 
 
-def asked_of(*, reading: str = "", brackets: str = "", below: str = "") -> Asked:
+def asked_of(*, parentheses: str = "", brackets: str = "", below: str = "") -> Asked:
     """Return what a user says by options; blank where nothing is said.
 
     Raises
@@ -84,11 +84,11 @@ def asked_of(*, reading: str = "", brackets: str = "", below: str = "") -> Asked
         An option says something unknown.
     """
     for option, value, known in (
-        ("--reading", reading, INSIDE),
+        ("--parentheses", parentheses, INSIDE),
         ("--brackets", brackets, INSIDE),
         ("--below", below, BELOW),
     ):
         if value and value not in known:
             raise InputError(f"{option} must be one of {', '.join(known)}; {suggest(value, known)}")
-    inside = {kind: value for kind, value in (("(", reading), ("[", brackets)) if value}
+    inside = {kind: value for kind, value in (("(", parentheses), ("[", brackets)) if value}
     return Asked(inside=inside, below=below)
