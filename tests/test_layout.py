@@ -67,6 +67,7 @@ PUBLISHED = (
     "reading",
     "estimates",
     "estimate_file",
+    "from_tables",
     "quadrature",
     "conditional",
     "mixture",

@@ -121,10 +121,14 @@ def published(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE.csv", help="label, estimate, and se, vi, lower and upper, t or p; optionally stars, df."
+            metavar="FILE",
+            help="CSV of label, estimate, and se, vi, lower and upper, t or p; perhaps stars, df. Or printed tables.",
         ),
     ],
     model: PrintedModel = "published_half_normal",
+    term: Annotated[
+        str | None, typer.Option("--term", metavar="ROW", help="Row of printed tables whose columns are pooled.")
+    ] = None,
     reading: Annotated[
         str, typer.Option("--reading", metavar="NAME", help="as_printed, coherent or stars.")
     ] = "as_printed",
@@ -151,6 +155,7 @@ def published(
         pooled = pool_file(
             file,
             model=model,
+            term=term,
             reading=reading,
             unit=unit,
             ci_prob=ci,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,30 +9,21 @@ from pathlib import Path
 import pandas as pd
 
 from cbec_bayes.jobs.inputs import read_by
+from cbec_bayes.jobs.printed_files import read_printed_file
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.audit import Audit, audit, readings_frame
-from cbec_bayes.published.printed import TABLE_COLUMNS, Paper, load_paper, paper_of_rows
-from cbec_bayes.published.reading.formats import SUFFIXES
+from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.published.reading.tables import Asked
-from cbec_bayes.published.reading.tidy import read_printed
 from cbec_bayes.published.readings import JUDGED, Verdict
 from cbec_bayes.published.stated import Facts, read_facts
 from cbec_bayes.replication import observed_rows
-from cbec_bayes.runtime.errors import InputError, suggest
-from cbec_bayes.runtime.files import asset_dir, csv_text, read_rows
-from cbec_bayes.runtime.opening import read_bytes
+from cbec_bayes.runtime.files import asset_dir, csv_text
 
 OWN_STUDY = "paper"
 """Study whose tables ship with the package, and whose observed regressors its audit uses."""
 
 FILES = ("audit.csv", "readings.csv", "audit.html", "summary.csv", "*/audit.csv", "*/readings.csv")
 """Files that `audit` writes, by name or by pattern."""
-
-STDIN = "-"
-"""Name of the standard input."""
-
-LARGEST_PRINTED = 2 * 10**7
-"""Bytes of a file of printed tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,41 +138,11 @@ def audit_papers(paths: Sequence[Path], asked: Asked, facts: Path | None = None)
     said = Facts() if facts is None else read_facts(facts)
     found: list[AuditedTables] = []
     for path in paths:
-        one = audit_tables(path) if os.path.isdir(path) else _audit_file(path, asked, said)
+        read = read_printed_file(path, asked, said)
+        one = replace(_audited(read.name, read.paper, None), notes=read.notes, saved=read.saved)
         names = [other.name for other in found]
         found.append(replace(one, name=f"{one.name} ({names.count(one.name) + 1})") if one.name in names else one)
     return AuditedPapers(tuple(found))
-
-
-def _audit_file(path: Path, asked: Asked, facts: Facts) -> AuditedTables:
-    """Audit the tables of one file: tidy rows, or printed tables of any form."""
-    content, suffix, where = _content(path)
-    if suffix == ".csv" and _is_tidy(content):
-        rows = read_rows(path, required=TABLE_COLUMNS, optional=("label",))
-        return _audited(path.stem, paper_of_rows([(path, rows)], facts, path), None)
-    read = read_printed(content, suffix, where, replace(asked, terms={**facts.terms, **asked.terms}))
-    stem = "standard input" if str(path) == STDIN else path.stem
-    return replace(_audited(stem, read.paper(facts), None), notes=read.notes, saved=read.files())
-
-
-def _content(path: Path) -> tuple[bytes, str, str]:
-    """Return the content of a file, its ending, and its name for messages."""
-    if str(path) == STDIN:
-        content = sys.stdin.buffer.read(LARGEST_PRINTED + 1)
-        if len(content) > LARGEST_PRINTED:
-            raise InputError("the standard input has too much for printed tables", file=STDIN)
-        return content, ".txt", "standard input"
-    suffix = path.suffix.lower()
-    if os.path.exists(path) and suffix not in SUFFIXES:
-        raise InputError(f"printed tables are read from {', '.join(SUFFIXES)}; {suggest(suffix, SUFFIXES)}", file=path)
-    return read_bytes(path, LARGEST_PRINTED), suffix, str(path)
-
-
-def _is_tidy(content: bytes) -> bool:
-    """Whether a CSV has the columns of the long form."""
-    first = content.decode("utf-8-sig", errors="replace").lstrip().partition("\n")[0]
-    header = {name.strip() for name in next(csv.reader(io.StringIO(first)), [])}
-    return set(TABLE_COLUMNS) <= header
 
 
 def _audited(name: str, paper: Paper, observed: Mapping[str, pd.DataFrame] | None) -> AuditedTables:
