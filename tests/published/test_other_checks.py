@@ -62,8 +62,10 @@ def test_an_honest_regression_passes(tmp_path, seed):
     [
         ("standard_error", 10, "t_against_se", "fail"),
         ("t_statistic", 1.3, "t_against_se", "fail"),
-        ("ci_low", -3, "middle_of_interval", "fail"),
+        ("ci_low", -3, "middle_of_interval", "undetermined"),
+        ("estimate", 5, "middle_of_interval", "fail"),
         ("standard_error", 2, "interval_against_se", "fail"),
+        ("standard_error", 1.4, "interval_against_se", "undetermined"),
         ("f_statistic", 1.5, "f_against_t", "undetermined"),
     ],
 )
@@ -71,6 +73,24 @@ def test_each_number_that_does_not_belong_is_found(tmp_path, quantity, factor, c
     printed, n = regression_row(3)
     printed[quantity] = f"{factor * float(printed[quantity]):.3f}"
     assert verdicts(tmp_path, rows_of(printed, n))[check] == verdict
+
+
+@pytest.mark.parametrize(("prob", "verdict"), [(0.95, "pass"), (0.9, "undetermined"), (0.99, "undetermined")])
+def test_intervals_of_another_probability_are_no_fault(tmp_path, prob, verdict):
+    printed, n = regression_row(3)
+    b, half = float(printed["estimate"]), stats.t.ppf((1 + prob) / 2, n - 2) * float(printed["standard_error"])
+    printed |= {"ci_low": f"{b - half:.3f}", "ci_high": f"{b + half:.3f}"}
+    rows = [*rows_of(printed, n), ("1", "(1)", "", "df", str(n - 2), "")]
+    assert verdicts(tmp_path, rows)["interval_against_se"] == verdict
+
+
+@pytest.mark.parametrize("t", [2.2, 1.4])
+def test_the_test_of_a_ratio_may_be_any_of_three(tmp_path, t):
+    """Of the ratio 1.80 with standard error s: log(r) r / s is the statistic of most programs."""
+    s = 1.8 * math.log(1.8) / t
+    values = {"estimate": "1.800", "standard_error": f"{s:.3f}", "t_statistic": f"{t:.2f}"}
+    rows: list[Row] = [("1", "OR", "x", name, text, "") for name, text in values.items()]
+    assert verdicts(tmp_path, rows)["t_against_se"] == "pass"
 
 
 def test_a_p_value_that_does_not_belong_is_found(tmp_path):

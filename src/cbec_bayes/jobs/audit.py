@@ -14,7 +14,7 @@ from cbec_bayes.panel.study import load_study
 from cbec_bayes.published.audit import Audit, audit, readings_frame
 from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.published.reading.tables import Asked
-from cbec_bayes.published.readings import JUDGED, Verdict
+from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.stated import Facts, read_facts
 from cbec_bayes.replication import observed_rows
 from cbec_bayes.runtime.files import asset_dir, csv_text
@@ -41,7 +41,7 @@ class AuditedTables:
     readings
         What each parenthesis can be.
     counts
-        Findings by verdict, without readings that nobody states.
+        Findings by verdict, each contradiction once, and without readings that nobody states.
     failures
         What contradicts the tables, faults before doubts, each once: severity, table, column, term, check, detail.
     summary
@@ -155,7 +155,7 @@ def _audited(name: str, paper: Paper, observed: Mapping[str, pd.DataFrame] | Non
         audit=found,
         findings=found.frame(),
         readings=readings_frame(paper),
-        counts={verdict: found.count(verdict) for verdict in JUDGED},
+        counts=found.told(),
         failures=pd.DataFrame(faults, columns=list(columns)),
         summary=found.summary(),
         notes=paper.notes,
