@@ -48,6 +48,7 @@ def test_cells_of_real_tables_that_contradict_themselves(name, n):
     reading = findings(name, "reading")
     failed = set(map(tuple, reading.loc[reading["verdict"] == "fail", ["column", "term"]].to_numpy()))
     assert len(failed) == n
+    assert audit_tables(CASES / name).counts[Verdict.FAIL] == n + len(findings(name, "repeated_pair"))
     paper, by_scipy = load_paper(CASES / name), set()
     for key, column in paper.columns.items():
         df = 2 if name == "t01" else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,32 +13,61 @@ from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
+    from cbec_bayes.jobs.audit import AuditedPapers
     from cbec_bayes.runtime.fanout import Executor
 
 
 def audit(
+    papers: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Printed tables (txt, md, html, tex, xlsx, docx, csv; - is the standard input), or folders of CSV.",
+        ),
+    ] = None,
     tables: Annotated[
         Path | None,
         typer.Option(
             "--tables", metavar="DIR", help="Folder of printed tables as CSV (and paper.toml). Default: the paper's."
         ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="DIR", help="Write what was read as CSV and paper.toml to a new folder."),
+    ] = None,
+    facts: Annotated[
+        Path | None, typer.Option("--facts", metavar="TOML", help="What a paper says elsewhere, as in paper.toml.")
+    ] = None,
+    parentheses: Annotated[
+        str, typer.Option("--parentheses", metavar="NAME", help="What stands in parentheses: se, t, p, ci.")
+    ] = "",
+    brackets: Annotated[
+        str, typer.Option("--brackets", metavar="NAME", help="What stands in brackets: se, t, p, ci.")
+    ] = "",
+    below: Annotated[
+        str, typer.Option("--below", metavar="NAME", help="What stands below an estimate without brackets: se, t, p.")
+    ] = "",
     out: Out = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a printed table's own arithmetic; writes audit.csv and readings.csv."""
-    from cbec_bayes.jobs.audit import FILES, audit_tables, read_by_audit
+    """Check a printed table's own arithmetic; writes audit.csv, readings.csv and audit.html."""
+    from cbec_bayes.jobs.audit import FILES, AuditedPapers, audit_papers, audit_tables, read_by_audit
+    from cbec_bayes.published.reading.tables import asked_of
+    from cbec_bayes.reporting.auditpage import render_audit
+
+    if papers and tables is not None:
+        raise InputError("--tables and FILE name tables twice; name folders and files without --tables")
+    asked = asked_of(parentheses=parentheses, brackets=brackets, below=below)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = audit_tables(tables)
-        fails = plain_table(found.failures, "What contradicts the tables") if len(found.failures) else ""
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts.items())
-        said = [fails, found.summary, f"Checks: {counts}.", *found.notes]
+        found = audit_papers(papers, asked, facts) if papers else AuditedPapers((audit_tables(tables),))
+        if save is not None:
+            _save(save, found)
         return Found(
-            said="\n".join(line for line in said if line),
-            tables={"audit": found.findings, "readings": found.readings},
-            files=found.files(),
+            said="\n".join(_said(found)),
+            tables=_of_papers(found),
+            files={**found.files(), "audit.html": render_audit(found)},
         )
 
     request = Request(
@@ -47,20 +76,59 @@ def audit(
         quiet=quiet,
         as_json=as_json,
         names=FILES,
-        reads=lambda: read_by_audit(tables),
+        reads=lambda: [path for path in papers if str(path) != "-"] if papers else read_by_audit(tables),
         shows_progress=False,
     )
     deliver(request, find)
+
+
+def _save(folder: Path, found: AuditedPapers) -> None:
+    """Write the tables that were read to a new folder, one folder a paper where there are several."""
+    from cbec_bayes.runtime.staging import write_files
+
+    several = len(found.papers) > 1
+    files = {
+        f"{one.name}/{name}" if several else name: text for one in found.papers for name, text in one.saved.items()
+    }
+    if not files:
+        raise InputError("--save has nothing to write: the tables were read from CSV in the long form")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError("--save needs a new or an empty folder", file=folder)
+    write_files(folder, files)
+
+
+def _said(found: AuditedPapers) -> list[str]:
+    """Return what a terminal shows: of one paper its contradictions, of several a line each."""
+    if len(found.papers) > 1:
+        frame = found.summary_frame().drop(columns="summary").astype(str)
+        notes = [f"{one.name}: {note}" for one in found.papers for note in one.notes]
+        return [plain_table(frame, "Papers"), *notes]
+    (one,) = found.papers
+    fails = plain_table(one.failures, "What contradicts the tables") if len(one.failures) else ""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in one.counts.items())
+    return [line for line in (fails, one.summary, f"Checks: {counts}.", *one.notes) if line]
+
+
+def _of_papers(found: AuditedPapers) -> dict[str, Any]:
+    """Return what JSON has: tables and a summary; of several papers a list."""
+    if len(found.papers) == 1:
+        (one,) = found.papers
+        return {"audit": one.findings, "readings": one.readings, "summary": one.summary, "notes": list(one.notes)}
+    return {"summary": found.summary_frame(), **{one.name: one.findings for one in found.papers}}
 
 
 def published(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE.csv", help="label, estimate, and se, vi, lower and upper, t or p; optionally stars, df."
+            metavar="FILE",
+            help="CSV of label, estimate, and se, vi, lower and upper, t or p; perhaps stars, df. Or printed tables.",
         ),
     ],
     model: PrintedModel = "published_half_normal",
+    term: Annotated[
+        str | None, typer.Option("--term", metavar="ROW", help="Row of printed tables whose columns are pooled.")
+    ] = None,
     reading: Annotated[
         str, typer.Option("--reading", metavar="NAME", help="as_printed, coherent or stars.")
     ] = "as_printed",
@@ -87,6 +155,7 @@ def published(
         pooled = pool_file(
             file,
             model=model,
+            term=term,
             reading=reading,
             unit=unit,
             ci_prob=ci,

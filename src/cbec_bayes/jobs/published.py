@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
 from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.estimates import (
     SCENARIOS,
@@ -19,7 +20,10 @@ from cbec_bayes.published.estimates import (
     available_readings,
     under_reading,
 )
+from cbec_bayes.published.from_tables import estimates_of_term
+from cbec_bayes.published.reading.tables import Asked
 from cbec_bayes.published.results import SummaryResult, contrasts_table, effects_table, sensitivity_table, summarise
+from cbec_bayes.published.stated import Facts
 from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel, load_summary_model, model_names
 from cbec_bayes.runtime.errors import GateError, InputError, suggest
@@ -103,6 +107,7 @@ def pool_file(
     file: Path,
     *,
     model: str | Path,
+    term: str | None = None,
     reading: str = "as_printed",
     unit: float | None = None,
     ci_prob: float = CI_PROB,
@@ -115,9 +120,12 @@ def pool_file(
     Parameters
     ----------
     file
-        See `cbec_bayes.published.estimate_file.read_estimates`.
+        A file of estimates, see `cbec_bayes.published.estimate_file.read_estimates`; or printed tables, of which one
+        row is pooled over its columns, see `cbec_bayes.jobs.printed_files`.
     model
         Name or TOML file of a summary-level model.
+    term
+        Of printed tables the row that is pooled; default the exposure that paper.toml names, or the only row.
     reading
         ``as_printed``, ``coherent`` or ``stars``.
     unit
@@ -144,7 +152,7 @@ def pool_file(
         raise InputError(f"--unit must be a positive number, not {unit}")
     on_progress(Progress("reading"))
     spec = load_summary_model(model)
-    printed = read_estimates(file, ci_prob=ci_prob)
+    printed = _printed(file, term, ci_prob)
     try:
         estimates = under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
     except InputError as error:
@@ -197,6 +205,18 @@ def pool_file(
         notes=(*printed.notes, *_notes(estimates, result), *_df_notes(printed, reading), *notes),
         failures=failures,
     )
+
+
+def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
+    """Read estimates: a row of printed tables, or a file with one estimate a row."""
+    if term is None and not is_printed_table(file):
+        return read_estimates(file, ci_prob=ci_prob)
+    read = read_printed_file(file, Asked(), Facts())
+    try:
+        found = estimates_of_term(read.paper, term)
+    except InputError as error:
+        raise InputError(error.message, file=file) from None
+    return replace(found, notes=(*found.notes, *read.notes))
 
 
 def _sensitivity(

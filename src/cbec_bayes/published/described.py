@@ -26,7 +26,7 @@ _HEADS: Mapping[str, str] = {
     "probit": r"probit",
     "poisson": r"poisson|ppml|negative binomial",
     "ml": r"\btobit|\bcox\b|maximum likelihood|\bmle\b|\bsar\b|\bsdm\b|spatial",
-    "ols": r"\bols\b|\blsdv\b|\btwfe\b|least squares",
+    "ols": r"\bols\b|\bfe\b|fixed effects?|\blsdv\b|\btwfe\b|least squares",
 }
 """Estimators by what a head or a row says of them, the most telling first; all in small letters."""
 
@@ -83,7 +83,7 @@ def describe(column: TableColumn, facts: Facts) -> Described:
     """Collect what is known of a column."""
     said = facts.of_column(column.table, column.name)
     texts = column.texts
-    estimator = said.estimator or _estimator(texts.get("estimator", "")) or _estimator(column.name)
+    estimator = said.estimator or estimator_of(texts.get("estimator", "")) or estimator_of(column.name)
     scale, scale_stated = _scale(column, said, estimator)
     clustered = said.clustered if said.clustered is not None else facts.clustered
     return Described(
@@ -110,7 +110,8 @@ def is_numbered(name: str) -> bool:
     return _NUMBERED.fullmatch(name.strip()) is not None
 
 
-def _estimator(text: str) -> str | None:
+def estimator_of(text: str) -> str | None:
+    """Return the estimator that a text names; None where it names none."""
     plain = text.strip().lower()
     if plain in ESTIMATORS:
         return plain

@@ -171,10 +171,30 @@ def load_paper(folder: Path | str | None = None) -> Paper:
     if not files:
         raise InputError("the folder has no .csv tables", file=folder)
 
+    sources = [(path, read_rows(path, required=TABLE_COLUMNS, optional=("label",))) for path in files]
+    return paper_of_rows(sources, facts, sidecar)
+
+
+def paper_of_rows(sources: Sequence[tuple[Path, Sequence[Row]]], facts: Facts, sidecar: Path) -> Paper:
+    """Return the paper that tidy rows make.
+
+    Parameters
+    ----------
+    sources
+        Files with their rows, which have the columns of `TABLE_COLUMNS`.
+    facts
+        What is said of the tables.
+    sidecar
+        Where that is said, for messages.
+
+    Raises
+    ------
+    InputError
+        A cell is malformed, or facts name what is not there.
+    """
     cells: dict[_Place, _Cell] = {}
     notes: list[str] = []
-    for path in files:
-        rows = read_rows(path, required=TABLE_COLUMNS, optional=("label",))
+    for path, rows in sources:
         facts = _with_plus(facts, rows)
         decimal = _decimal(path, rows)
         notes += [f"{path.name}: {decimal.note}"] if decimal.note else []
@@ -189,7 +209,7 @@ def load_paper(folder: Path | str | None = None) -> Paper:
                 )
             cells[place] = _Cell(value, row["stars"], row["label"], path, row.number)
     paper = Paper(
-        files=tuple(files),
+        files=tuple(path for path, _ in sources),
         columns=_columns(cells),
         moments=_moments(cells),
         facts=facts,

@@ -24,6 +24,7 @@ from cbec_bayes.runtime.toml import (
     one_of,
     otherwise,
     read_table,
+    validate_table,
     wrong,
 )
 
@@ -105,6 +106,8 @@ class Facts:
         Whether paper.toml says what the stars and the parentheses are; else they are what is usual.
     clustered
         Whether standard errors are said to be clustered by unit; None where nothing is said.
+    terms
+        Label of a row, as printed, to the term that stands for it.
     integers, binary
         Terms of whole numbers, and of zeros and ones, for the checks of means.
     tables, columns
@@ -125,6 +128,7 @@ class Facts:
     groups: Mapping[str, str] = field(default_factory=dict)
     partitions: tuple[Partition, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, str] = field(default_factory=dict)
     stars_stated: bool = False
     reading_stated: bool = False
     clustered: bool | None = None
@@ -238,13 +242,22 @@ class _PaperFile(Table):
     groups: Annotated[TextTable, AfterValidator(_groups)] = field(default_factory=dict)
     partitions: Annotated[tuple[Partition, ...], otherwise("tables [[partitions]] are needed")] = ()
     labels: TextTable = field(default_factory=dict)
+    terms: TextTable = field(default_factory=dict)
     tables: _Columns = field(default_factory=dict)
     columns: _Columns = field(default_factory=dict)
 
 
 def read_facts(path: Path) -> Facts:
     """Read paper.toml, or raise `InputError` naming the file and the key."""
-    file = read_table(path, _PaperFile)
+    return _facts(read_table(path, _PaperFile))
+
+
+def facts_of(values: Mapping[str, object], path: Path) -> Facts:
+    """Return what the content of a paper.toml says; `path` is for messages."""
+    return _facts(validate_table(values, _PaperFile, path))
+
+
+def _facts(file: _PaperFile) -> Facts:
     return Facts(
         title=file.title,
         authors=file.authors,
@@ -260,6 +273,7 @@ def read_facts(path: Path) -> Facts:
         groups=file.groups,
         partitions=file.partitions,
         labels=file.labels,
+        terms=file.terms,
         stars_stated=file.stars is not None,
         reading_stated=file.claimed_reading is not None,
         clustered=file.panel.clustered,

@@ -99,11 +99,16 @@ class Audit:
         failed = [f for f in self.findings if f.verdict is Verdict.FAIL and not f.check.startswith(REPEATING)]
         return tuple(sorted(failed, key=lambda finding: finding.severity is not Severity.FAULT))
 
+    def told(self) -> dict[Verdict, int]:
+        """Return how many findings have each verdict on what is stated, each contradiction once; see `faults`."""
+        verdicts = [f.verdict for f in self.findings if not f.check.startswith(REPEATING)]
+        return {verdict: verdicts.count(verdict) for verdict in JUDGED}
+
     def summary(self) -> str:
         """Return one or two sentences on everything that was found."""
         found = self.faults()
         faults = sum(one.severity is Severity.FAULT for one in found)
-        left = sum(f.verdict is Verdict.UNDETERMINED and not f.check.startswith(REPEATING) for f in self.findings)
+        left = self.told()[Verdict.UNDETERMINED]
         opened = f" {left} {'check is' if left == 1 else 'checks are'} left open." if left else ""
         if not found:
             return f"No fault was found: nothing that is printed contradicts what the tables state.{opened}"

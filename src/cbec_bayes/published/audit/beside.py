@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from cbec_bayes.published.audit.constant import CONSTANT_TERMS
@@ -17,6 +17,7 @@ from cbec_bayes.published.readings import (
     critical_value,
     log_interval,
     p_interval,
+    t_statistics,
 )
 from cbec_bayes.runtime.labels import CI_PROB
 
@@ -43,29 +44,24 @@ def _known(cell: Coefficient, described: Described) -> dict[str, Interval]:
     return known
 
 
-def _statistic(cell: Coefficient, known: Mapping[str, Interval], described: Described) -> Interval | None:
-    """Return |t| as the standard error gives it, or as it is printed."""
+def _statistics(cell: Coefficient, known: Mapping[str, Interval], described: Described) -> tuple[Interval, ...]:
+    """Return |t| as the standard error gives it, in each way in which it may be tested, or as it is printed."""
     se = known.get("standard_error")
-    if se is None or se.high <= 0:
-        return abs(known["t_statistic"]) if "t_statistic" in known else None
-    estimate = cell.estimate.interval
-    if described.is_ratio:
-        if estimate.low <= 0:
-            return None
-        estimate = log_interval(estimate) * estimate
-    return abs(estimate) / Interval(max(se.low, Fraction(0)), se.high)
+    if se is not None:
+        return t_statistics(cell.estimate.interval, se, is_ratio=described.is_ratio)
+    return (abs(known["t_statistic"]),) if "t_statistic" in known else ()
 
 
 def _against_each_other(
     cell: Coefficient, known: Mapping[str, Interval], *, described: Described, df: DfRange
 ) -> Iterator[Finding]:
-    t = _statistic(cell, known, described)
+    ways = _statistics(cell, known, described)
     both = (df[0], max(df[1], NORMAL[1]))  # programs use the normal distribution too
-    if t is not None and {"standard_error", "t_statistic"} <= set(known):
-        printed = abs(known["t_statistic"])
-        yield _finding(cell, "t_against_se", t, printed, quantity="t statistic")
-    if t is not None and "p_value" in known:
-        yield _finding(cell, "p_against_t", p_interval(t, both), known["p_value"], quantity="p-value")
+    if ways and {"standard_error", "t_statistic"} <= set(known):
+        yield _finding(cell, "t_against_se", ways, abs(known["t_statistic"]), quantity="t statistic")
+    if ways and "p_value" in known:
+        ps = tuple(p_interval(t, both) for t in ways)
+        yield _finding(cell, "p_against_t", ps, known["p_value"], quantity="p-value")
     if {"ci_low", "ci_high"} <= set(known):
         yield from _interval_findings(cell, known, described=described, df=both)
 
@@ -73,33 +69,61 @@ def _against_each_other(
 def _interval_findings(
     cell: Coefficient, known: Mapping[str, Interval], *, described: Described, df: DfRange
 ) -> Iterator[Finding]:
+    """Hold an interval against its estimate and its standard error.
+
+    An estimate outside its interval is a fault; one beside the middle may have an interval from a bootstrap or a
+    likelihood. The same explains lengths that differ a little; 90 and 99 % intervals explain others.
+    """
     low, high, estimate = known["ci_low"], known["ci_high"], cell.estimate.interval
     if described.is_ratio:
         if min(low.low, estimate.low) <= 0:
             return
         low, high, estimate = log_interval(low), log_interval(high), log_interval(estimate)
     half = Interval(Fraction(1, 2), Fraction(1, 2))
-    yield _finding(cell, "middle_of_interval", (low + high) * half, estimate, quantity="middle of the interval")
+    outside = estimate.high < low.low or estimate.low > high.high
+    why = "" if outside else "as an interval from a bootstrap or a likelihood would explain"
+    yield _finding(
+        cell, "middle_of_interval", ((low + high) * half,), estimate, quantity="middle of the interval", why=why
+    )
     se = known.get("standard_error")
     if se is None or se.high <= 0 or described.is_ratio:
         return
-    quantile = Interval(*(Fraction(critical_value(1 - CI_PROB, d)) for d in (df[1], df[0])))
-    implied = (high - low) * half / quantile
-    yield _finding(cell, "interval_against_se", implied, se, quantity="standard error")
+    implied = {prob: (high - low) * half / _quantile(prob, df) for prob in (CI_PROB, *OTHER_PROBS)}
+    why = ""
+    if other := next((prob for prob in OTHER_PROBS if implied[prob].intersects(se)), None):
+        why = f"as a {other:.0%} interval would explain".replace("%", " %")
+    elif implied[CI_PROB].low <= LARGEST_RATIO * se.high and se.low <= LARGEST_RATIO * implied[CI_PROB].high:
+        why = "as an interval from a bootstrap would explain"
+    yield _finding(cell, "interval_against_se", (implied[CI_PROB],), se, quantity="standard error", why=why)
 
 
-def _finding(cell: Coefficient, check: str, expected: Interval, printed: Interval, *, quantity: str) -> Finding:
+OTHER_PROBS = (0.9, 0.99)
+"""Other usual probabilities of intervals."""
+LARGEST_RATIO = Fraction(3, 2)
+"""Ratio of the standard errors of an interval and of a table up to which a bootstrap may explain the difference."""
+
+
+def _quantile(prob: float, df: DfRange) -> Interval:
+    return Interval(*(Fraction(critical_value(1 - prob, d)) for d in (df[1], df[0])))
+
+
+def _finding(
+    cell: Coefficient, check: str, ways: Sequence[Interval], printed: Interval, *, quantity: str, why: str = ""
+) -> Finding:
+    """Return whether a number is one that the others imply in one of several ways; `why` explains where it is not."""
+    expected = next((one for one in ways if one.intersects(printed)), ways[0])
     agree = expected.intersects(printed)
     words = f"What is printed beside {cell.estimate} implies a {quantity} of {span(expected)}"
+    detail = f"{words}, as printed." if agree else f"{words}; printed is {span(printed)}{f', {why}' if why else ''}."
     return Finding(
         table=cell.table,
         column=cell.column,
         term=cell.term,
         check=check,
-        verdict=Verdict.PASS if agree else Verdict.FAIL,
+        verdict=Verdict.PASS if agree else Verdict.UNDETERMINED if why else Verdict.FAIL,
         interval=expected,
         quantity=quantity,
-        detail=f"{words}, as printed." if agree else f"{words}; printed is {span(printed)}.",
+        detail=detail,
     )
 
 
@@ -109,10 +133,10 @@ def _f_of_one(column: TableColumn, described: Described) -> Iterator[Finding]:
     f = column.numbers.get("f_statistic")
     if f is None or len(slopes) != 1 or described.is_ratio:
         return
-    t = _statistic(slopes[0], _known(slopes[0], described), described)
-    if t is None:
+    ways = _statistics(slopes[0], _known(slopes[0], described), described)
+    if not ways:
         return
-    expected = t * t
+    expected = ways[0] * ways[0]
     agree = expected.intersects(f.interval)
     detail = f"With one regressor F is t² = {span(expected)}; printed is {f}"
     yield Finding(

@@ -175,10 +175,12 @@ def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
     elif short < 0:
         verdict, detail = Verdict.FAIL, detail + f": {-short} counted twice."
     else:
-        verdict, detail = (
-            Verdict.FAIL,
-            detail + f": {short} are missing without a word. " + _missing(context, partition, short),
-        )
+        missing = _missing(context, partition, short)
+        if _same_rows(context, partition):
+            verdict, detail = Verdict.FAIL, f"{detail}: {short} are missing without a word. {missing}"
+        else:
+            why = "as an unbalanced panel, a lag, or other regressors would explain"
+            verdict, detail = Verdict.UNDETERMINED, f"{detail}: {short} are missing, {why}. {missing}"
     yield Finding(
         table=table,
         column=heads,
@@ -189,6 +191,18 @@ def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
         quantity="observations",
         detail=detail.strip(),
     )
+
+
+def _same_rows(context: Context, partition: Partition) -> bool:
+    """Whether nothing but the parts themselves can lose rows of the whole.
+
+    That is so where the whole is a column with the regressors of its parts, or a panel that is known to be balanced.
+    """
+    if partition.whole is None:
+        return _panel_is_balanced(context)
+    columns = context.paper.columns
+    whole = set(columns[partition.whole].coefficients)
+    return all(set(columns[key].coefficients) <= whole for key in partition.parts)
 
 
 def _missing(context: Context, partition: Partition, short: int) -> str:
