@@ -38,6 +38,8 @@ from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 Engine = Literal["auto", "collapsed", "pymc"]
 SAME = 0.05
 """Greatest distance of distribution functions at which a posterior counts as its prior."""
+MOST_SPREADS = 40
+"""Controls with a spread over groups of their own, beyond which a member that is named is refused."""
 ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
 
 
@@ -162,6 +164,16 @@ def _require_errors(blocks: Blocks) -> None:
         raise InputError(f"in every group ({', '.join(exact)}) {explains}: nothing is left to estimate from")
 
 
+def _require_few_scales(blocks: Blocks) -> None:
+    """Raise `InputError` where so many controls have a spread over groups that no engine samples them in hours."""
+    count = sum(block.scale is not None and block.scale.startswith("phi[") for block in blocks.every)
+    if count > MOST_SPREADS:
+        raise InputError(
+            f"'{blocks.model.name}' has a spread over groups for each of {count} controls, and more than "
+            f'{MOST_SPREADS} take hours; name fewer controls, or a member with group_control_slope = "off"'
+        )
+
+
 def fit(
     design: Design | PanelMoments,
     model: str | PanelModel | None = None,
@@ -215,6 +227,7 @@ def fit(
     blocks = blocks_of_moments(design, model) if isinstance(design, PanelMoments) else blocks_for(design, model)
     chosen = blocks.model
     _require_errors(blocks)
+    _require_few_scales(blocks)
     priors = resolve(chosen, blocks.design)
     attrs = {"model": chosen.name, "question": chosen.question}
     if moments and engine == "pymc":

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cbec_bayes.bayes.fit import MOST_SPREADS, fit
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import blocks_for
-from cbec_bayes.bayes.model.carried import carried
+from cbec_bayes.bayes.model.carried import CONTROLS, carried
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 from cbec_bayes.panel.design import Design
+from cbec_bayes.runtime.errors import InputError
 from tests.support.members import panel
+from tests.support.simulated import simulated
 from tests.support.twins import small_panel
 
 ROBUST = load_panel_model("robust")
@@ -180,3 +183,24 @@ def test_a_spread_by_group_needs_rows_in_each():
     design = panel("balanced")
     group = np.where(design.unit == 0, 2, design.unit % 2)
     assert told(replace(design, group=group)) == (f"{SPREAD}g2 has too few rows for a spread of its own.",)
+
+
+def with_controls(count: int) -> Design:
+    """A panel of 30 units in three groups with so many controls."""
+    base = simulated()
+    x = np.column_stack([base.x[:, 0], np.random.default_rng(4).normal(size=(base.n_obs, count))])
+    return replace(base, x=x, terms=(base.terms[0], *(f"c{k}" for k in range(count))))
+
+
+def test_spreads_over_groups_of_very_many_controls_are_left_out():
+    assert told(with_controls(CONTROLS)) == ()
+    (said,) = told(with_controls(CONTROLS + 1))
+    assert said.startswith(f"{CONTROLS_OF_GROUPS}of {CONTROLS + 1} controls each would have a spread of its own")
+    assert carried(ROBUST, with_controls(CONTROLS + 1)).model == without(group_control_slope="off")
+
+
+def test_a_member_with_too_many_spreads_is_refused_before_anything_is_sampled(monkeypatch):
+    """Named in Python it is fitted as it is, or not at all: no term is taken from it without a word."""
+    monkeypatch.setattr("cbec_bayes.bayes.fit.collapsed_of", None)
+    with pytest.raises(InputError, match="a spread over groups for each of 41 controls, and more than 40 take hours"):
+        fit(with_controls(MOST_SPREADS + 1), "robust")

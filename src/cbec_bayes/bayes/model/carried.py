@@ -31,6 +31,12 @@ SPARE = 3
 CHANGES = 10
 """Rows of a group, less one for each of its units, without which it has no spread of its own."""
 
+CONTROLS = 20
+"""Controls up to which each has a spread over groups of its own: 20 take half a minute.
+
+With 25 no proposal does, and Markov chains through so many dimensions take an hour.
+"""
+
 _NAMED = 3
 
 
@@ -67,7 +73,7 @@ def carried(model: PanelModel, design: Design) -> Carried:
     - Terms of groups, and a spread by group: two groups at least. Of everything below flat terms are not asked, because
       a member without them answers another question: where they are not identified, fitting says so.
     - Deviations of groups in a slope: regressors that vary within units in two groups at least, for a spread of slopes
-      is not known of one.
+      is not known of one. Those of controls: `CONTROLS` at most.
     - Effects of groups in periods: two units of one group in one period, or they are the errors themselves.
     - Slopes of units: an exposure that varies within units of three rows at least, in `SPARE` units more than groups.
       An exposure of zeros and ones that changes in few units has too few, whatever the number of rows.
@@ -162,6 +168,14 @@ def _without_groups(design: Design) -> str:
     if design.group is None or not design.groups:
         return "the panel has no groups"
     return "the panel has one group" if len(design.groups) == 1 else ""
+
+
+def _controls_are_few(facts: _Facts, choice: str) -> str:
+    count = len(facts.design.terms) - 1
+    if count <= CONTROLS:
+        return ""
+    own = f"of {count} controls each would have a spread of its own over groups"
+    return f"{own}, and of more than {CONTROLS} that takes hours"
 
 
 def _regressors_vary(facts: _Facts, terms: slice, what: str) -> str:
@@ -275,7 +289,7 @@ def _groups_have_errors(facts: _Facts, choice: str) -> str:
 
 _NEEDS: dict[str, tuple[Callable[[_Facts, str], str], ...]] = {
     "group_slope": (_exposure_varies,),
-    "group_control_slope": (_controls_vary,),
+    "group_control_slope": (_controls_vary, _controls_are_few),
     "group_time_effect": (_groups_have_units,),
     "unit_slope": (_units_have_slopes,),
     "unit_trend": (_units_have_rows,),
