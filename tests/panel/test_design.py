@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cbec_bayes.panel import make_panel
-from cbec_bayes.panel.design import identified, make_design
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import make_design
 from cbec_bayes.panel.within import TwoWay
 from cbec_bayes.runtime.errors import InputError
 from tests.support.panels import GROUPED, ROLES, table

@@ -9,7 +9,8 @@ import pytest
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.panel import Reading, Roles, make_panel, read_panel
-from cbec_bayes.panel.design import identified, make_design
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import make_design
 from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.precision import rounding_of
 from cbec_bayes.panel.within import TwoWay

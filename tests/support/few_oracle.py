@@ -16,7 +16,8 @@ from cbec_bayes.classical.conventions import convention
 from cbec_bayes.classical.fewbatch import TIE, weights_for
 from cbec_bayes.classical.fits import NO_FACTORS, pyfixest, quiet
 from cbec_bayes.classical.regression import sample
-from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, means_by
 
 

@@ -27,7 +27,8 @@ from cbec_bayes.bayes.refit import diagnose, refit_scales
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.weights import log_sum, smoothed_weights
 from cbec_bayes.bayes.whole_units import leave_out_units
-from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import GateError
 

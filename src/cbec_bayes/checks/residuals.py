@@ -10,7 +10,8 @@ from cbec_bayes.bayes.model.blocks import time_labels
 from cbec_bayes.checks.remedies import Finding, answers
 from cbec_bayes.checks.result import CheckResult, against, counted
 from cbec_bayes.checks.severity import Severity, severest
-from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress

@@ -11,7 +11,8 @@ from scipy import sparse
 from cbec_bayes.classical.clustering import Clustering, clustering
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.regression import sample, two_sided
-from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes, TwoWay
 from cbec_bayes.runtime.errors import InputError
 

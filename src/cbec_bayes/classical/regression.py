@@ -14,7 +14,8 @@ from scipy import stats
 from cbec_bayes.classical.clustering import clustering, errors_of
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fits import crv1, crv1_directly
-from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.precision import is_rounding
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
@@ -196,6 +197,16 @@ MANY = 50
 """Regressions from which on they are run directly where a table has so many."""
 
 
+def _free(used: Design, kept: Sequence[int]) -> int:
+    """Return the residual degrees of freedom; none of them raises `InputError`."""
+    free = used.n_obs - len(kept) - used.effects.rank
+    if free < 1:
+        raise InputError(
+            f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
+        )
+    return free
+
+
 def twfe(
     design: Design, terms: Sequence[str] | None = None, *, ssc: str | Convention = "reghdfe", directly: bool = False
 ) -> Regression:
@@ -231,11 +242,7 @@ def twfe(
     kept = identified(used.x, used.effects.within(used.x), rounding=used.rounding_norms)
     if not kept:
         raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
-    free = used.n_obs - len(kept) - used.effects.rank
-    if free < 1:
-        raise InputError(
-            f"{used.n_obs} rows are too few for {len(kept)} regressors and {used.effects.rank} unit and time effects"
-        )
+    free = _free(used, kept)
     clusters = clustering(used)
     # pyfixest takes three sets of effects and more out in an order that depends on how Python hashes their names.
     slopes, roots, residual = (crv1_directly if directly or used.absorbed else crv1)(used, kept)

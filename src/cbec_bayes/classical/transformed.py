@@ -9,7 +9,8 @@ import numpy as np
 
 from cbec_bayes.classical.clustering import clustering
 from cbec_bayes.classical.linearised import dummies
-from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
 

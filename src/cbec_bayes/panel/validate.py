@@ -123,9 +123,8 @@ def make_panel(
     for name in roles.sets_of_labels:
         table[name] = pd.Series([label or None for label in source.labels(name, required=False)], dtype="str")
     # All at once: pandas warns of a hundred columns that are added one by one.
-    columns = dict(computed.columns)
-    if roles.weights is not None:
-        columns[roles.weights] = source.measured(roles.weights)
+    weights = {} if roles.weights is None else {roles.weights: source.measured(roles.weights)}
+    columns = {**computed.columns, **weights}
     table = pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
     table.index = pd.Index(source.rows, name=ROW)
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from cbec_bayes.classical.conventions import Convention
 from cbec_bayes.classical.regression import sample
-from cbec_bayes.panel.design import Design, identified
+from cbec_bayes.panel.collinear import identified
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.reconstruction.targets import Target, Targets
 from cbec_bayes.runtime.errors import InputError

@@ -14,7 +14,8 @@ from cbec_bayes.bayes.model.blocks import Blocks, coefficient_names, make_blocks
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.moments.by_unit import Moments, moments_of
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
-from cbec_bayes.panel.design import Design, identified, identified_by_moments
+from cbec_bayes.panel.collinear import identified, identified_by_moments
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import means_by
 from cbec_bayes.runtime.errors import InputError
 from tests.support.members import MEMBERS, member, panel

@@ -12,12 +12,7 @@ from cbec_bayes.bayes.likelihood.by_group import ByGroup, OwnPart
 from cbec_bayes.bayes.likelihood.chebyshev import interpolate, nodes_of
 from cbec_bayes.bayes.likelihood.coefficients_by_group import coefficients_by_group, is_nested
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.elimination import (
-    coefficient_priors,
-    flat_positions,
-    parameters_of,
-    precise_moments,
-)
+from cbec_bayes.bayes.likelihood.elimination import coefficient_priors, flat_positions, parameters_of, precise_moments
 from cbec_bayes.bayes.likelihood.marginal import MarginalLikelihood
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.parameter import Parameter

@@ -14,7 +14,7 @@ from cbec_bayes.bayes.model.terms import TERMS, term_of
 from cbec_bayes.bayes.moments.by_unit import Moments, Stratum
 from cbec_bayes.bayes.moments.columns import Column, GroupColumns
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
-from cbec_bayes.panel.design import identified_by_moments
+from cbec_bayes.panel.collinear import identified_by_moments
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 

@@ -10,7 +10,8 @@ import numpy as np
 from cbec_bayes.bayes.model.block import Block, Role, names_of
 from cbec_bayes.bayes.model.from_moments import scale_of
 from cbec_bayes.bayes.moments.by_unit import Moments
-from cbec_bayes.panel.design import Design, identified, identified_by_moments
+from cbec_bayes.panel.collinear import identified, identified_by_moments
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 
