@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import special
 
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.published.estimates import Estimates, KnownError, read_estimates, under_reading
+from cbec_bayes.published.estimate_file import read_estimates
+from cbec_bayes.published.estimates import Estimates, KnownError, under_reading
 from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.number import PrintedNumber
 from cbec_bayes.published.results import summarise
