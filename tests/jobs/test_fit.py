@@ -26,6 +26,7 @@ from cbec_bayes.jobs.fit import fit_file
 from cbec_bayes.jobs.study import fit_models
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
+from cbec_bayes.reporting.lines import slopes_as_lines
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.files import asset_dir
 from tests.support.arguments import once
@@ -369,10 +370,9 @@ def test_steps_are_named(tmp_path):
         on_progress=lambda event: steps.append(str(event)),
     )
     assert steps == ["reading the panel", "fitting", "tables"]
-    shown = found.shown()
-    assert shown["group"].tolist() == ["(average)", "(all)", "(new)"]
-    assert shown["n_units"].tolist() == ["15", "15", ""]
-    assert "n_obs" not in shown
+    shown = slopes_as_lines(found.shown())
+    assert shown["group"].tolist() == ["average over units", "groups in general", "a group not seen"]
+    assert shown["units"].tolist() == ["15", "15", ""]
     assert "nan" not in shown.to_string()
 
 

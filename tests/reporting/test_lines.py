@@ -13,9 +13,9 @@ from cbec_bayes.reporting.lines import WIDTH, line, slopes_as_lines
 
 
 def test_a_line_has_its_mean_its_interval_and_zero():
-    assert line(0.5, 0.25, 0.75, -1, 1, width=9) == "    |-o-"
-    assert line(-1, -3, 0.5, -1, 1, width=9) == "o------"
-    assert line(0.5, -3, 3, -1, 1, width=9) == "<-----o->"
+    assert line(0.5, 0.25, 0.75, -1, 1, width=9) == "....|-o-."
+    assert line(-1, -3, 0.5, -1, 1, width=9) == "o---|--.."
+    assert line(0.5, -3, 3, -1, 1, width=9) == "<---|-o->"
     assert line(math.nan, math.nan, math.nan, -1, 1) == ""
     assert line(0.0, 0.0, 0.0, 0.0, 0.0) == ""
 
@@ -28,11 +28,11 @@ def test_a_line_has_its_mean_its_interval_and_zero():
 def test_every_line_fits_and_keeps_its_order(interval, low, high):
     mean, below, above = interval
     drawn = line(mean, mean - below, mean + above, low, high)
-    assert len(drawn) <= WIDTH
+    assert len(drawn) == WIDTH
     assert drawn.count("o") == 1
     at = drawn.index("o")
-    assert set(drawn[:at]) <= set(" -|<")
-    assert set(drawn[at + 1 :]) <= set(" -|>")
+    assert set(drawn[:at]) <= set(".-|<")
+    assert set(drawn[at + 1 :]) <= set(".-|>")
 
 
 def test_the_table_has_the_numbers_of_effects():

@@ -188,9 +188,13 @@ def _fit_moments(request: Request, moments: Path, asked: dict[str, Any], more: M
 
 
 def _found_of_fit(found: FittedPanel, *, written: bool) -> Found:
-    table = plain_table(found.shown(), f"{found.fit.model.name}: {found.fit.model.question}")
+    from cbec_bayes.reporting.lines import slopes_as_lines
+
+    table = plain_table(slopes_as_lines(found.shown(), found.options.ci), found.fit.design.terms[0])
+    title = f"{found.fit.model.name}: {found.fit.model.question}"
+    rest = [note for note in found.notes if note not in found.first]
     return Found(
-        said="\n".join([table, *found.notes]),
+        said="\n".join([title, "", *found.first, *([""] if found.first else []), table, *rest]),
         tables={"effects": found.effects, "diagnostics": found.diagnostics(), "notes": list(found.notes)},
         files=found.files() if written else {},
         require=found.fit.diagnostics.require,

@@ -147,6 +147,7 @@ def published(
     """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
     from cbec_bayes.jobs.fit_settings import model_files
     from cbec_bayes.jobs.published import ENGINES, FILES, pool_file
+    from cbec_bayes.reporting.lines import slopes_as_lines
 
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
@@ -170,7 +171,7 @@ def published(
             "diagnostics": pooled.diagnostics,
             "notes": list(pooled.notes),
         }
-        said = "\n".join([plain_table(pooled.shown(), title), *pooled.notes])
+        said = "\n".join([plain_table(slopes_as_lines(pooled.effects, ci), title), *pooled.notes])
         return Found(said=said, tables=tables, files=pooled.files(), require=pooled.require)
 
     request = Request(

@@ -147,21 +147,20 @@ class FittedPanel:
             f"{passed} Intervals are {level(self.options.ci)}, equal-tailed. Origin: {self.fit.design.origin}.",
         )
 
+    @property
+    def first(self) -> tuple[str, ...]:
+        """Those of the notes that are read first: whether the sign of the average slope stays without each term."""
+        return () if self.neighbours is None else tuple(self.neighbours.said)
+
     def shown(self) -> pd.DataFrame:
-        """Return the effects as text for a terminal: of many groups the largest and the smallest."""
+        """Return the rows of the effects that a terminal shows: of many groups the largest and the smallest slopes."""
         rows = self.effects
         if len(rows) > MAX_CONTRASTED:  # the ends; effects.csv has them all
             groups = rows[~rows["group"].isin(NO_GROUPS)]
             order = groups["mean"].rank(method="first")
             ends = groups[(order <= SHOWN_AT_ENDS) | (order > len(groups) - SHOWN_AT_ENDS)]
             rows = pd.concat([rows[:1], ends.sort_values("mean", ascending=False), rows[1:].drop(index=groups.index)])
-        same = self.fit.model.choice("unit_slope") == "off"  # and then so is the average over a group's units
-        averages = [name for name in rows.columns if name.startswith("units_")] if same else []
-        text = rows.drop(columns=["n_obs", "origin", *averages]).astype(object)
-        for column in text.columns[1:]:
-            form = ".0f" if column == "n_units" else ".4g"
-            text[column] = ["" if pd.isna(value) else f"{float(value):{form}}" for value in text[column]]
-        return text
+        return rows
 
     def diagnostics(self) -> dict[str, Any]:
         """Return what diagnostics.json holds."""

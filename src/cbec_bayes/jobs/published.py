@@ -76,23 +76,6 @@ class PooledFile:
         files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
 
-    def shown(self) -> pd.DataFrame:
-        """Return the effects as text for a terminal."""
-        frame = self.effects
-        text = pd.DataFrame({"group": frame["group"]})
-        for column in (
-            "no_pooling",
-            "no_pooling_se",
-            "mean",
-            "sd",
-            "ci_low",
-            "ci_high",
-            "p_positive",
-            "pooling_factor",
-        ):
-            text[column] = [_text(value) for value in frame[column]]
-        return text
-
     def require(self) -> None:
         """Raise `GateError` where a gate was missed."""
         if self.failures:

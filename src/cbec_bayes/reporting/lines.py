@@ -27,7 +27,7 @@ def slopes_as_lines(effects: pd.DataFrame, prob: float = CI_PROB) -> pd.DataFram
 
     Notes
     -----
-    In a line ``o`` is the mean, dashes are the interval and ``|`` is zero. The ends are those of the groups that are
+    In a line of dots ``o`` is the mean, dashes are the interval and ``|`` is zero. The ends are those of the groups that are
     there; groups in general and a group not seen may have very wide intervals, of which ``<`` and ``>`` say that they
     go on.
     """
@@ -38,8 +38,8 @@ def slopes_as_lines(effects: pd.DataFrame, prob: float = CI_PROB) -> pd.DataFram
     for row in effects.to_dict("records"):
         mean, interval = sampled(row["mean"], row["ci_low"], row["ci_high"], row.get("mcse", 0.0))
         cells = {"group": GROUP_TITLES.get(row["group"], row["group"])}
-        if "n_units" in effects.columns:
-            cells["units"] = number(float(row["n_units"]), 0)
+        if "n_units" in effects.columns and effects["n_units"].notna().any():
+            cells["units"] = "" if pd.isna(row["n_units"]) else number(float(row["n_units"]), 0)
         rows.append(
             cells
             | {
@@ -88,13 +88,14 @@ def line(mean: float, ci_low: float, ci_high: float, low: float, high: float, wi
     def at(value: float) -> int:
         return round((width - 1) * (min(max(value, low), high) - low) / (high - low))
 
-    drawn = [" "] * width
-    drawn[at(0.0)] = "|"
+    drawn = ["."] * width
     for k in range(at(ci_low), at(ci_high) + 1):
         drawn[k] = "-"
+    if low <= 0 <= high:
+        drawn[at(0.0)] = "|"
     if ci_low < low:
         drawn[0] = "<"
     if ci_high > high:
         drawn[-1] = ">"
     drawn[at(mean)] = "o"
-    return "".join(drawn).rstrip()
+    return "".join(drawn)
