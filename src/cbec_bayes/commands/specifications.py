@@ -134,7 +134,7 @@ def _one_source(folder: Path | None, study: str | None, panel: Mapping[str, Any]
     """Raise unless the panel is named in one way, and wholly."""
     from cbec_bayes.jobs.asked import asked_columns
 
-    given = [f"--{name}" for name, value in panel.items() if value]
+    given = [f"--{'cluster' if name == 'clusters' else name}" for name, value in panel.items() if value]
     sources = [*(["FOLDER"] if folder else []), *(["--study"] if study else []), *(given[:1])]
     if len(sources) > 1:
         raise InputError(f"a panel is named once: {' and '.join(sources)} name several")
