@@ -13,7 +13,7 @@ from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.regression import sample, two_sided
 from cbec_bayes.panel.collinear import identified
 from cbec_bayes.panel.design import Design
-from cbec_bayes.panel.within import Array, Codes, TwoWay
+from cbec_bayes.panel.within import Array, Codes, TwoWay, sums_by
 from cbec_bayes.runtime.errors import InputError
 
 _CHUNK = 2**22  # numbers held per block of outcomes, times a handful of temporaries
@@ -110,7 +110,8 @@ class PreparedRegression:
         estimate, se = np.full((2, n_outcomes, n_terms), np.nan)
         constant, constant_se, r2, r2_within = np.empty((4, n_outcomes))
         at, k = list(self.kept), len(self.kept)
-        scores = [(sign, self._score_map(codes)) for sign, codes in self.clusters.parts]
+        scores = [(sign, codes, self._score_map(codes)) for sign, codes in self.clusters.parts]
+        root = self.effects.root
         step = max(1, _CHUNK // len(self.rows))
         for start in range(0, n_outcomes, step):
             block = slice(start, start + step)
@@ -121,14 +122,16 @@ class PreparedRegression:
             tss_within = np.einsum("ms,ms->s", left, left)
             left -= self.within @ slopes
             rss = np.einsum("ms,ms->s", left, left)
-            y = self.effects.root[:, None] * (y - mean)
+            y = root[:, None] * (y - mean)
             estimate[block, at] = slopes.T
             constant[block] = mean - self.means @ slopes
             own, of_mean = np.zeros((y.shape[1], k)), np.zeros(y.shape[1])
-            for sign, one in scores:
+            for sign, codes, one in scores:
                 by_cluster = (one @ left).reshape(k, -1, y.shape[1])
                 own += sign * np.einsum("kgs,kgs->sk", by_cluster, by_cluster)
                 mean_score = np.einsum("k,kgs->gs", self.means, by_cluster)
+                if self.clusters.single is None:  # elsewhere residuals add up to nothing in each cluster
+                    mean_score = mean_score - sums_by(codes, root[:, None] * left, len(mean_score)) / (root @ root)
                 of_mean += sign * np.einsum("gs,gs->s", mean_score, mean_score)
             with np.errstate(invalid="ignore"):  # of two sets of clusters a variance may be negative, and is none
                 se[block, at], constant_se[block] = np.sqrt(self.factor * own), np.sqrt(self.factor * of_mean)

@@ -89,18 +89,9 @@ def clustering(design: Design) -> Clustering:
     )
 
 
-def errors_of(roots: Roots, loadings: Array | None = None) -> Array:
-    """Return the standard errors of slopes, or of sums of them, shape (k,) or (m,); NaN where a variance is negative.
-
-    Parameters
-    ----------
-    roots
-        Of the variance of k slopes.
-    loadings
-        Of sums of slopes, shape (m, k).
-    """
-    every = [(sign, root if loadings is None else loadings @ root) for sign, root in roots]
-    if len(every) == 1:
-        return np.asarray(np.linalg.norm(every[0][1], axis=1))
-    variance = np.asarray(sum(sign * (root**2).sum(axis=1) for sign, root in every))
+def errors_of(roots: Roots) -> Array:
+    """Return the standard errors of slopes from their variance, shape (k,); NaN where one is negative."""
+    if len(roots) == 1:
+        return np.asarray(np.linalg.norm(roots[0][1], axis=1))
+    variance = np.asarray(sum(sign * (root**2).sum(axis=1) for sign, root in roots))
     return np.sqrt(np.where(variance > 0, variance, np.nan))

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from cbec_bayes.classical.clustering import clustering, errors_of
+from cbec_bayes.classical.clustering import Clustering, Roots, clustering, errors_of
 from cbec_bayes.classical.conventions import Convention, convention
 from cbec_bayes.classical.fits import crv1, crv1_directly
 from cbec_bayes.panel.collinear import identified
@@ -185,6 +185,18 @@ def sample(design: Design, ssc: Convention) -> Design:
     return used
 
 
+def _of_constant(used: Design, clusters: Clustering, roots: Roots, residual: Array, means: Sequence[float]) -> Roots:
+    """Return the clustered variance of the constant, without factor: of mean(y) less that of the regressors' means.
+
+    Residuals add up to nothing in each unit, so that mean(y) adds no term where units are nested in clusters.
+    """
+    found = [(sign, -np.array([means]) @ root) for sign, root in roots]
+    if clusters.single is not None or not np.isfinite(found[0][1]).all():
+        return found
+    of_mean = clusters.roots((used.root * residual / (used.root**2).sum())[None])
+    return [(sign, own + mean) for (sign, own), (_, mean) in zip(found, of_mean, strict=True)]
+
+
 def _is_tangled(design: Design) -> bool:
     """Return whether the other regressors explain the first one, which would then be left out if it came last."""
     last = design.keeping((*design.terms[1:], design.terms[0]))
@@ -246,11 +258,9 @@ def twfe(
     clusters = clustering(used)
     # pyfixest takes three sets of effects and more out in an order that depends on how Python hashes their names.
     slopes, roots, residual = (crv1_directly if directly or used.absorbed else crv1)(used, kept)
-    estimate, se, vcov = (
-        np.full(shape, np.nan) for shape in ((len(used.terms),), (len(used.terms),), (len(used.terms),) * 2)
-    )
-    at = list(kept)
-    rank = used.effects.rank
+    n_terms = len(used.terms)
+    estimate, se, vcov = (np.full(shape, np.nan) for shape in (n_terms, n_terms, (n_terms, n_terms)))
+    at, rank = list(kept), used.effects.rank
     estimate[at] = slopes
     rounding = np.zeros(len(at)) if used.rounding_norms is None else used.rounding_norms[at]
     within = used.effects.within(used.y)
@@ -259,12 +269,11 @@ def twfe(
         roots = [(1.0, np.full((len(kept), 1), np.nan))]
         if is_rounding(within / used.root, used.y, slopes[:0], rounding[:0]):  # and so would slopes
             estimate[at] = slopes = np.zeros_like(slopes)
-    if len(used.units) == 2:  # two units' scores add up to nothing each: what is left is rounding, no variance
+    elif len(used.units) == 2:  # two units' scores add up to nothing each: what is left is rounding, no variance
         roots = [(1.0, np.full((len(kept), 1), np.nan))]
     factor = ssc.factor(used.n_obs, len(kept), clusters.n_clusters, rank, nested=clusters.nested)
-    roots = [(sign, root * np.sqrt(factor)) for sign, root in roots]
-    vcov[np.ix_(at, at)] = sum(sign * root @ root.T for sign, root in roots)
-    se[at] = errors_of(roots)
+    vcov[np.ix_(at, at)] = factor * sum(sign * root @ root.T for sign, root in roots)
+    se[at] = np.sqrt(factor) * errors_of(roots)
     rss = float(residual @ residual)
     mean, *means = np.average(np.column_stack([used.y, used.x[:, at]]), axis=0, weights=used.weight)
     tss = float((used.scaled(used.y - mean) ** 2).sum())
@@ -280,8 +289,7 @@ def twfe(
         vcov=vcov,
         df=ssc.degrees(used.n_obs, len(kept), clusters.n_clusters, rank),
         constant=float(mean - means @ estimate[at]),
-        # Residuals add up to nothing in each unit, so that mean(y) adds no term of its own to the clustered variance.
-        constant_se=float(errors_of(roots, np.array([means]))[0]),
+        constant_se=float(np.sqrt(factor) * errors_of(_of_constant(used, clusters, roots, residual, means))[0]),
         n_obs=used.n_obs,
         n_units=len(used.units),
         n_times=len(used.times),

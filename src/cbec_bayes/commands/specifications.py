@@ -172,8 +172,9 @@ def _one_source(
     """Raise unless the panel is named in one way, and wholly."""
     from cbec_bayes.jobs.asked import asked_columns
 
-    given = [f"--{name.replace('_', '-')}" for name, value in panel.items() if value]
-    ways = [f"--{name.replace('_', '-')}" for name, value in read.items() if value]
+    told = {name: "cluster" if name == "clusters" else name.replace("_", "-") for name in (*panel, *read)}
+    given = [f"--{told[name]}" for name, value in panel.items() if value]
+    ways = [f"--{told[name]}" for name, value in read.items() if value]
     if ways and panel["data"] is None:
         raise InputError(f"a fit and a study say themselves how they are read: leave out {', '.join(ways)}")
     sources = [*(["FOLDER"] if folder else []), *(["--study"] if study else []), *(given[:1])]
