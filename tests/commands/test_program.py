@@ -455,3 +455,23 @@ def test_an_interrupt_says_what_is_kept(program, tmp_path, monkeypatch):
     assert status == 130
     assert "finished replications are kept in o: run the same command again to go on" in err
     assert "start over" in program("calibrate", "--n", "2", "--workers", "1")[2]
+
+
+def test_a_fit_imports_no_dask(tmp_path):
+    """Dask takes longer to import than a small fit does to run; xarray imports it wherever it is installed."""
+    rows = [(u, t, (u * 7 + t * t * 3) % 11 + 0.1 * t, (u * t * 5 + t) % 13) for u in range(6) for t in range(6)]
+    lines = ["unit,year,y,x", *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "p.csv").write_text("\n".join(lines) + "\n")
+    asked = ["fit", "--data", "p.csv", "--outcome", "y", "--exposure", "x", "--unit", "unit", "--time", "year"]
+    code = (
+        "import sys; from cbec_bayes.commands.program import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: print(ended.code, sorted({name.partition('.')[0] for name, module in "
+        "sys.modules.items() if module is not None} & {'dask', 'distributed'}))"
+    )
+    options = ["--model", "complete_pooling", "--no-neighbours", "--quiet", "--out", "o"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *asked, *options], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "0 []", done.stderr
+    assert (tmp_path / "o" / "posterior.nc").is_file()

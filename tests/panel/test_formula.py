@@ -270,7 +270,7 @@ REFUSED = [
     ("y ~ (x + z)**2 | a + b", r"'\*\*' cannot stand between the terms"),
     ("y ~ x ^ z | a + b", r"'\^' cannot stand between the terms"),
     ("y ~ a*b*c*d*e*f*g*h | a + b", r"more than 6 signs \*"),
-    ("y ~ i(s) | a + b", "the exposure must be a number"),
+    ("y ~ i(s) | a + b", "an exposure must be a number"),
     ("C(y) ~ x | a + b", "the outcome must be a number"),
     ("y + w ~ x | a + b", "several outcomes"),
     ("y ~ 1 | a + b", "no regressor after ~"),

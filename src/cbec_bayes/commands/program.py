@@ -81,6 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     debug = asks_for_tracebacks(given)
     open_terminal(debug=debug)
+    if arguments is None and not any(one.partition("=")[0] == "--scheduler" for one in given):
+        _hide_dask()
     try:
         check_arguments(given)
         status: Any = app(args=given, standalone_mode=False)
@@ -91,6 +93,16 @@ def main(arguments: list[str] | None = None) -> None:
             show_traceback()
         status = _status(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _hide_dask() -> None:
+    """Have Dask look as if it was not installed, in a process of the program's own that asks for no cluster.
+
+    xarray imports it wherever it is installed, and `distributed` with it when a file is written: about a tenth of the
+    time of a fit of a few hundred rows, for arrays that no command has.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("dask", None)
 
 
 def _status(error: BaseException) -> int:

@@ -93,8 +93,8 @@ def test_a_model_file_with_the_new_term_loads(tmp_path, monkeypatch):
     assert load_panel_model("partial_pooling").choice(KEY) == "off"
     assert not load_panel_model("partial_pooling").has_unit_coefficients
     assert tuple(parameters()) == (
-        *("slope", "control_slope", "sigma", "tau", "phi"),
-        *("sigma_omega", "kappa", "xi", "zeta", "sigma_mu", "sigma_lambda"),
+        *("slope", "control_slope", "covariate_slope", "exposure_slope", "sigma", "tau", "phi"),
+        *("sigma_omega", "kappa", "xi", "zeta", "sigma_mu", "sigma_lambda", "tau_beside"),
     )
     path.write_text(f'{KEY} = "polled"\n{text}\n{ZETA}')
     with pytest.raises(InputError, match="unit_bend: unknown choice 'polled'; did you mean 'pooled'"):
