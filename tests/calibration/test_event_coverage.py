@@ -84,6 +84,7 @@ def test_the_gate_finds_out_who_does_not_cover():
         require_coverage(table(good | {(HIERARCHICAL, QUANTITIES[0]): 0.7}))
     with pytest.raises(GateError, match="not found out"):
         require_coverage(table(good | {("twfe", QUANTITIES[0]): 0.95}))
+    require_coverage(table(good | {("twfe", QUANTITIES[0]): 0.95}).assign(replications=10))
     wrong = good | {(HIERARCHICAL, QUANTITIES[0]): 0.7, (SANDWICH, QUANTITIES[0]): 0.94}
     require_coverage(table(wrong, "wrong errors"))
     with pytest.raises(GateError, match="sd_ij covers"):

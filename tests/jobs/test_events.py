@@ -47,6 +47,7 @@ def test_leads_that_move_are_told():
     treated = np.isin(design.unit, np.unique(design.unit[design.x[:, 0] > 0]))
     found = event_study(replace(design, y=design.y + 0.5 * treated * design.time), EventOptions(errors="independent"))
     assert any("already moved apart from the others" in one for one in found.sentences)
+    assert any("the panel speaks for effects before adoption" in one for one in found.sentences)
     factor = found.pretrends.set_index("test").loc["log Bayes factor of none", "statistic"]
     assert factor < -5
 

@@ -10,7 +10,7 @@ from cbec_bayes.classical.events.paths import SUN_ABRAHAM, TWFE
 from cbec_bayes.classical.events.pretrends import BIAS_REDUCED
 from cbec_bayes.estimands.summary import leaves_zero_out
 from cbec_bayes.jobs import event_estimators
-from cbec_bayes.jobs.event_tables import EVERY, HIERARCHICAL
+from cbec_bayes.jobs.event_tables import EVERY, HIERARCHICAL, PLACEBO_FACTOR
 from cbec_bayes.panel.adoption import Adoption
 from cbec_bayes.panel.cells import count
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, level
@@ -20,6 +20,7 @@ NAMES = {**event_estimators.NAMES, HIERARCHICAL: "the hierarchical model"}
 
 _LEVEL = 0.05
 _FEWEST = 2
+_WEAK = 1.1  # log Bayes factor: three to one
 _ENOUGH = 0.2  # share of the units of the first lag without which a later one is not spoken of
 
 
@@ -48,6 +49,7 @@ def event_sentences(
         *_about_average(every, adoption, prob),
         *_about_growth(every, prob),
         *about_pretrends(pretrends),
+        *_about_placebos(pretrends),
         *_about_weights(weights, every),
     )
 
@@ -141,6 +143,19 @@ def about_pretrends(pretrends: pd.DataFrame) -> Iterator[str]:
         f"Before adoption no difference between units that adopt and others is found (all leads zero: p {said}). That "
         "does not show that they would have moved alike later."
     )
+
+
+def _about_placebos(pretrends: pd.DataFrame) -> Iterator[str]:
+    """Yield whether the hierarchical model has effects before adoption."""
+    own = pretrends[pretrends["test"] == PLACEBO_FACTOR]
+    if own.empty:
+        return
+    factor = float(own["statistic"].iloc[0])
+    if abs(factor) < _WEAK:
+        said = "the panel hardly tells whether there are effects before adoption"
+    else:
+        said = f"the panel speaks {'for no' if factor > 0 else 'for'} effects before adoption"
+    yield f"Under the hierarchical model {said} (log Bayes factor of none against some: {factor:.1f})."
 
 
 def _about_weights(weights: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
