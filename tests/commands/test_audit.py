@@ -116,6 +116,18 @@ def test_many_papers_have_a_summary(program, pasted):
     assert program("audit", "saved/one", "saved/two")[0] == 0
 
 
+def test_a_paper_that_cannot_be_read_stops_no_other(program, pasted):
+    (pasted / "README.txt").write_text("Nothing here.")
+    status, out, _ = program("audit", "README.txt", "one.txt", "--out", "o")
+    assert status == 0
+    assert "README.txt was not read: there is no table in it" in out
+    summary = pd.read_csv(pasted / "o" / "summary.csv")
+    assert list(summary["paper"]) == ["one", "README.txt"]
+    assert summary["summary"][1].startswith("Not read: there is no table in it")
+    assert "README.txt" in (pasted / "o" / "audit.html").read_text(encoding="utf-8")
+    assert program("audit", "README.txt", "README.txt")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

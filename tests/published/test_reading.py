@@ -240,6 +240,31 @@ def test_panels_have_tables_of_their_own():
     assert all(one.reading == "se" for one in read.tables)
 
 
+def test_panels_in_a_web_page_may_have_heads_of_their_own():
+    def panel(name: str, heads: tuple[str, str], estimate: str) -> str:
+        return (
+            f"<tr><td colspan=3>Panel {name}</td></tr><tr><td></td><td>{heads[0]}</td><td>{heads[1]}</td></tr>"
+            f"<tr><td>x</td><td>{estimate}<sup>*</sup></td><td>0.1</td></tr><tr><td></td><td>(0.2)</td><td>(0.3)</td></tr>"
+        )
+
+    body = panel("A. Men", ("East", "West"), "0.4") + panel("B. Women", ("North", "South"), "0.5")
+    read = read_printed(f"<table>{body}</table><p>Standard errors in parentheses</p>".encode(), ".html", "t", Asked())
+    found = [(row.table, row.column, row.printed) for one in read.tables for row in one.rows if row.stars]
+    assert found == [("1A", "East", "0.4"), ("1B", "North", "0.5")]
+
+
+def test_cells_of_a_workbook_are_read_as_they_are_shown():
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in ([None, "(1)"], ["x", 0.5], [None, "(0.20)"], ["N", 1234], ["Standard errors in parentheses", None]):
+        book.active.append(row)
+    book.active["B2"].number_format = "0.000"
+    out = io.BytesIO()
+    book.save(out)
+    read = read_printed(out.getvalue(), ".xlsx", "t", Asked())
+    assert [row.printed for row in read.tables[0].rows] == ["0.500", "0.20", "1234"]
+
+
 def test_several_columns_belong_to_one_model():
     text = (
         "\tCoef.\tStd. Err.\tt\tP>|t|\tLower\tUpper\n"

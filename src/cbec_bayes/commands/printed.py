@@ -86,7 +86,7 @@ def _save(folder: Path, found: AuditedPapers) -> None:
     """Write the tables that were read to a new folder, one folder a paper where there are several."""
     from cbec_bayes.runtime.staging import write_files
 
-    several = len(found.papers) > 1
+    several = found.is_several
     files = {
         f"{one.name}/{name}" if several else name: text for one in found.papers for name, text in one.saved.items()
     }
@@ -99,9 +99,10 @@ def _save(folder: Path, found: AuditedPapers) -> None:
 
 def _said(found: AuditedPapers) -> list[str]:
     """Return what a terminal shows: of one paper its contradictions, of several a line each."""
-    if len(found.papers) > 1:
-        frame = found.summary_frame().drop(columns="summary").astype(str)
+    if found.is_several:
+        frame = found.summary_frame().drop(columns="summary").astype("string").fillna("")
         notes = [f"{one.name}: {note}" for one in found.papers for note in one.notes]
+        notes += [f"{name} was not read: {reason}." for name, reason in found.refused]
         return [plain_table(frame, "Papers"), *notes]
     (one,) = found.papers
     fails = plain_table(one.failures, "What contradicts the tables") if len(one.failures) else ""
@@ -111,7 +112,7 @@ def _said(found: AuditedPapers) -> list[str]:
 
 def _of_papers(found: AuditedPapers) -> dict[str, Any]:
     """Return what JSON has: tables and a summary; of several papers a list."""
-    if len(found.papers) == 1:
+    if not found.is_several:
         (one,) = found.papers
         return {"audit": one.findings, "readings": one.readings, "summary": one.summary, "notes": list(one.notes)}
     return {"summary": found.summary_frame(), **{one.name: one.findings for one in found.papers}}

@@ -17,6 +17,7 @@ from cbec_bayes.published.reading.tables import Asked
 from cbec_bayes.published.readings import Verdict
 from cbec_bayes.published.stated import Facts, read_facts
 from cbec_bayes.replication import observed_rows
+from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir, csv_text
 
 OWN_STUDY = "paper"
@@ -70,9 +71,23 @@ class AuditedTables:
 
 @dataclass(frozen=True, slots=True)
 class AuditedPapers:
-    """What the audit finds in one or more papers."""
+    """What the audit finds in one or more papers.
+
+    Attributes
+    ----------
+    papers
+        Those that were read.
+    refused
+        Of several, name and reason of each that could not be read.
+    """
 
     papers: tuple[AuditedTables, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_several(self) -> bool:
+        """Whether more than one paper was named."""
+        return len(self.papers) + len(self.refused) > 1
 
     def summary_frame(self) -> pd.DataFrame:
         """Return one row per paper: its tables and cells, and how many faults, doubts and open checks it has."""
@@ -85,11 +100,14 @@ class AuditedPapers:
             found = {"faults": severities.count("fault"), "doubts": severities.count("doubt")}
             left = one.counts[Verdict.UNDETERMINED]
             rows.append({"paper": one.name, **counted, **found, "undetermined": left, "summary": one.summary})
-        return pd.DataFrame(rows)
+        rows += [{"paper": name, "summary": f"Not read: {reason}."} for name, reason in self.refused]
+        frame = pd.DataFrame(rows)
+        whole = [name for name in frame.columns if name not in ("paper", "summary")]
+        return frame.astype(dict.fromkeys(whole, "Int64"))
 
     def files(self) -> dict[str, str]:
         """Return the tables to write, by name; those of several papers are in folders of their own."""
-        if len(self.papers) == 1:
+        if not self.is_several:
             return self.papers[0].files()
         found = {f"{one.name}/{name}": text for one in self.papers for name, text in one.files().items()}
         return {**found, "summary.csv": csv_text(self.summary_frame())}
@@ -133,16 +151,24 @@ def audit_papers(paths: Sequence[Path], asked: Asked, facts: Path | None = None)
     Raises
     ------
     InputError
-        A table cannot be read, or something in it may mean two things.
+        A table cannot be read, or something in it may mean two things. Of several papers those that cannot be read are
+        told, unless none can.
     """
     said = Facts() if facts is None else read_facts(facts)
     found: list[AuditedTables] = []
+    refused: list[tuple[str, str]] = []
     for path in paths:
-        read = read_printed_file(path, asked, said)
+        try:
+            read = read_printed_file(path, asked, said)
+        except InputError as error:
+            if len(paths) == 1 or (path is paths[-1] and not found):
+                raise
+            refused.append((path.name, error.message))
+            continue
         one = replace(_audited(read.name, read.paper, None), notes=read.notes, saved=read.saved)
         names = [other.name for other in found]
         found.append(replace(one, name=f"{one.name} ({names.count(one.name) + 1})") if one.name in names else one)
-    return AuditedPapers(tuple(found))
+    return AuditedPapers(tuple(found), tuple(refused))
 
 
 def _audited(name: str, paper: Paper, observed: Mapping[str, pd.DataFrame] | None) -> AuditedTables:

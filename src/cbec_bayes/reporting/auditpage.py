@@ -48,7 +48,7 @@ class MarkedTable:
 def render_audit(found: AuditedPapers) -> str:
     """Render what an audit found in one or more papers as one HTML page."""
     papers = [(one, _tables(one)) for one in found.papers]
-    several = len(found.papers) > 1
+    several = found.is_several
     return render_template(
         "audit.html.j2",
         papers=papers,
@@ -59,7 +59,7 @@ def render_audit(found: AuditedPapers) -> str:
 
 
 def _summary(found: AuditedPapers) -> ReportTable:
-    frame = found.summary_frame().astype(str)
+    frame = found.summary_frame().astype("string").fillna("")
     return ReportTable(
         name="audit_summary",
         caption="Every paper, with what contradicts its tables.",

@@ -39,20 +39,26 @@ def grids_of(content: bytes, suffix: str, where: str) -> list[Grid]:
     InputError
         The file is not of that form, or has no table.
     """
-    binary = _BINARY.get(suffix.lower())
-    try:
-        if binary is not None:
-            grids = binary(content)
-        else:
-            grids = _FORMS.get(suffix.lower(), grids_of_text)(_decoded(content, where), where)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"not readable as {suffix.lstrip('.')} ({type(error).__name__})", file=where) from None
+    if binary := _BINARY.get(suffix.lower()):
+        grids = _tried(lambda: binary(content), suffix, where)
+    else:
+        form, text = _FORMS.get(suffix.lower(), grids_of_text), _decoded(content, where)
+        ours = form in (grids_of_text, _csv)
+        grids = form(text, where) if ours else _tried(lambda: form(text, where), suffix, where)
     found = [grid for grid in grids if len(grid.rows) > 1 and len(grid.rows[0]) > 1]
     if not found:
         raise InputError("there is no table in it: columns need tabs, bars or two spaces between them", file=where)
     return found
+
+
+def _tried(parse: Callable[[], list[Grid]], suffix: str, where: str) -> list[Grid]:
+    """Return what a library parses; whatever it raises on a damaged file is one line."""
+    try:
+        return parse()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"not readable as {suffix.lstrip('.')} ({type(error).__name__})", file=where) from None
 
 
 def _decoded(content: bytes, where: str) -> str:
@@ -67,7 +73,10 @@ def _decoded(content: bytes, where: str) -> str:
 def _csv(text: str, where: str) -> list[Grid]:
     sample = text[:5000]
     delimiter = max(",;\t", key=sample.count)
-    return [squared(list(csv.reader(io.StringIO(text), delimiter=delimiter)))]
+    try:
+        return [squared(list(csv.reader(io.StringIO(text), delimiter=delimiter)))]
+    except csv.Error as error:
+        raise InputError(f"not readable as CSV ({error})", file=where) from None
 
 
 def _markdown(text: str, where: str) -> list[Grid]:

@@ -58,6 +58,8 @@ def _words(row: Sequence[str]) -> str:
 def _is_words(row: Sequence[str]) -> bool:
     """Whether a row is a line of words across the table: one text, perhaps repeated over merged cells."""
     texts = {cell for cell in row if cell}
+    if any(re.match(r"panel\b", text, re.IGNORECASE) for text in texts):
+        return False
     return len(texts) == 1 and (len(row) == 1 or bool(row[0])) and not read_cell_text(next(iter(texts))).is_numeric
 
 
@@ -161,7 +163,7 @@ def _aligned(lines: list[str], where: str) -> list[list[str]]:
     parsed = [_tokens(line) for line in lines]
     if 2 * sum(len(tokens) > 1 for tokens in parsed) < len(parsed):
         return _by_numbers(lines, where)
-    left = min(tokens[0].start for tokens in parsed if tokens)
+    left = min((tokens[0].start for tokens in parsed if tokens), default=0)
     labelled = [tokens[0].start <= left + 1 and not _numeric_run(tokens[0]) for tokens in parsed]
     bodies = [tokens[1:] if own else tokens for tokens, own in zip(parsed, labelled, strict=True)]
     columns = _columns([[one for one in tokens if read_cell_text(one.text).is_numeric] for tokens in bodies])
