@@ -24,7 +24,6 @@ from cbec_bayes.estimands import (
     UNIT_EFFECT_COLUMNS,
     effects_frame,
     pooling_factor_overall,
-    shrinkage,
     summarise_draws,
 )
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
@@ -460,7 +459,7 @@ def test_the_path_has_what_the_other_scales_are_unsure_by(monkeypatch):
     design = unequal(panel("unbalanced"))
     found = fit(design, "partial_pooling", draws=20)
     both = SimpleNamespace(points=np.log([[[0.3], [6.0]]]), method="importance", khat=0.0, ess=2.0)
-    monkeypatch.setattr(shrinkage, "draw_scales", lambda *_, **__: both)
+    monkeypatch.setattr("cbec_bayes.bayes.refit.draw_scales", lambda *_, **__: both)
     path = shrinkage_path(found, np.array([0.4]))
     monkeypatch.undo()
     means, variances = [], []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cbec_bayes.bayes.fit import fit
-from cbec_bayes.estimands import shrinkage
+from cbec_bayes.bayes import refit as refits
+from cbec_bayes.bayes.fit import draw_scales, fit
 from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.reporting import figures
 from cbec_bayes.runtime.labels import Origin
@@ -32,7 +32,7 @@ def test_every_fit_of_an_ordinary_path_passes(found):
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_fit_that_misses_a_gate_has_no_numbers_and_the_reason(found, monkeypatch, changed, reason, at):
     whole = shrinkage_path(found, TAU, draws=50)
-    missing_gates(monkeypatch, {at}, changed, where=shrinkage)
+    missing_gates(monkeypatch, {at}, changed)
     path = shrinkage_path(found, TAU, draws=50)
     assert path.missed == {at: reason}
     assert "2 of 3 fits along the path passed their gates" in path.gates
@@ -51,8 +51,22 @@ def test_a_fit_that_misses_a_gate_has_no_numbers_and_the_reason(found, monkeypat
     assert "nan" not in drawn.lower().replace("nance", "")
 
 
+def test_draws_of_one_value_are_weighted_for_the_next(found, monkeypatch):
+    """Slopes along the path are those of fits by themselves, up to what the other scales are not known by."""
+    grid = np.geomspace(0.02, 2.0, 12)
+    path = shrinkage_path(found, grid)
+    apart = [shrinkage_path(found, grid[m : m + 1]) for m in range(len(grid))]
+    for m, one in enumerate(apart):
+        np.testing.assert_allclose(path.means[m], one.means[0], atol=0.05 * one.sds[0].min())
+        np.testing.assert_allclose(path.sds[m], one.sds[0], rtol=0.1)
+    counted = []
+    monkeypatch.setattr(refits, "draw_scales", lambda *a, **k: counted.append(1) or draw_scales(*a, **k))
+    shrinkage_path(found, grid)
+    assert len(counted) < len(grid) / 2
+
+
 def test_a_path_without_a_fit_that_passes_is_not_drawn(found, monkeypatch):
-    missing_gates(monkeypatch, range(3), WIDE, where=shrinkage)
+    missing_gates(monkeypatch, range(3), WIDE)
     path = shrinkage_path(found, TAU, draws=50)
     assert path.is_empty
     assert np.isnan(path.complete)

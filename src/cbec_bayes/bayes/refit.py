@@ -118,7 +118,13 @@ def refit_scales(
         density of the scales has all else integrated out, so that this is exact up to Monte Carlo error. Elsewhere the
         first proposal is fitted to them.
     """
-    collapsed = collapsed_of(blocks)
+    return scales_of(blocks, collapsed_of(blocks), draws=draws, seed=seed, pilot=pilot, near=near)
+
+
+def scales_of(
+    blocks: Blocks, collapsed: Collapsed, *, draws: int, seed: int, pilot: int = PILOT, near: Nearby | None = None
+) -> RefitScales:
+    """Do what `refit_scales` does, with a density that was made of the blocks before."""
     if near is not None and near.may_stand_in and near.names == collapsed.names:
         found = _reweighted(blocks, collapsed, near, draws=min(draws, REWEIGHTED), seed=seed)
         if found is not None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.fit import PanelFit, draw_scales
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
-from cbec_bayes.bayes.refit import diagnose
-from cbec_bayes.bayes.sampling.gates import PASSED, sentence
+from cbec_bayes.bayes.refit import REWEIGHTED, Nearby, scales_of
+from cbec_bayes.bayes.sampling.gates import ESS_MIN, PASSED, sentence
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, Origin
@@ -87,6 +87,9 @@ class ShrinkagePath:
         return pd.DataFrame(rows, columns=columns)
 
 
+_ANCHORED = 2  # draws for each that is asked for, where a step is sampled: those of the next steps are weighted
+
+
 def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1) -> ShrinkagePath:
     """Return the path from complete to no pooling of the exposure's slope.
 
@@ -121,15 +124,20 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     if fit.blocks.characteristics is not None:
         totals = totals + fit.blocks.characteristics @ unit[at[COVARIATE_SLOPE]]
     steps, missed = [], {}
+    near: Nearby | None = None
     for m, value in enumerate(tau):
         held = collapsed.holding({"tau": float(value)})
-        drawn = draw_scales(held, draws=draws, chains=1, seed=seed)
-        failures = diagnose(drawn).failures
+        # The other scales hardly change from one value to the next, so that their draws are weighted where that does.
+        drawn = scales_of(fit.blocks, held, draws=_ANCHORED * draws, seed=seed, near=near)
+        failures = drawn.diagnostics.failures
+        may_stand_in = held.names and draws <= REWEIGHTED and drawn.ess >= ESS_MIN
+        if may_stand_in and not (drawn.is_reweighted or failures):
+            near = Nearby.of(held, drawn.points, drawn.ess)
         if failures:
             missed[m] = "; ".join(failures)
             steps.append(_nothing(len(fit.design.groups)))
         else:
-            steps.append(_step(held, drawn.points[0], np.vstack([totals, common]), seed))
+            steps.append(_step(held, drawn.points[:draws], np.vstack([totals, common]), seed))
     means, sds, lows, highs, commons = (np.array(column) for column in zip(*steps, strict=True))
     return ShrinkagePath(
         labels=fit.design.groups,

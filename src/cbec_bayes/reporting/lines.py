@@ -27,9 +27,9 @@ def slopes_as_lines(effects: pd.DataFrame, prob: float = CI_PROB) -> pd.DataFram
 
     Notes
     -----
-    In a line of dots ``o`` is the mean, dashes are the interval and ``|`` is zero. The ends are those of the groups that are
-    there; groups in general and a group not seen may have very wide intervals, of which ``<`` and ``>`` say that they
-    go on.
+    In a line of dots ``o`` is the mean, dashes are the interval and ``|`` is zero. The ends are those of the groups
+    that are there; groups in general and a group not seen may have very wide intervals, of which ``<`` and ``>`` say
+    that they go on.
     """
     there = effects[~effects["group"].isin([GROUP_ALL, GROUP_NEW])]
     ends = there if len(there) else effects

@@ -76,8 +76,7 @@ def _takes_long(model: PanelModel, design: Design) -> bool:
 def _too_dear(model: PanelModel, design: Design) -> tuple[str, ...]:
     """Return the keys of the terms of groups that would take hours."""
     many = len(design.groups) > MAX_GROUPS
-    n_controls = 0 if model.choice("group_control_slope") == "off" else len(design.controls)
-    own = len(design.groups) * (len(design.times) + n_controls)
+    own = len(design.groups) * (len(design.times) + len(design.controls))
     found = ["group_control_slope", "group_time_effect"] if many or own > MAX_OF_GROUPS else []
     found += ["spread"] if many else []
     return tuple(key for key in found if model.choice(key) != TERMS[key].default)
