@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+import docx
+import pandas as pd
 import pytest
 import typer.main
 
@@ -107,6 +109,11 @@ COMMANDS: dict[str, list[str]] = {
     "moments of Parquet": ["moments", "panel.parquet", *ASKED, "--out", "out/m.nc"],
     "published": ["published", "printed.csv"],
     "audit": ["audit", "--tables", "tables"],
+    **{
+        f"audit of {kind}": ["audit", f"pasted.{ending}"]
+        for kind, ending in (("text", "txt"), ("Markdown", "md"), ("HTML", "html"), ("TeX", "tex"), ("Word", "docx"))
+    },
+    "events": ["events", "--data", "laws.csv", *ASKED],
     **{f"compare{what}": ["compare", "fit"] for what in ("", " of a posterior", " of diagnostics", " of a receipt")},
     "replicate": ["replicate", "--study", "study.toml", "--no-few"],
     "specifications": ["specifications", "nowhere"],
@@ -147,12 +154,49 @@ FILES: dict[str, tuple[str, Change]] = {
     "moments of Parquet": ("panel.parquet", file(mutants.of_bytes)),
     "published": ("printed.csv", file(mutants.of_text)),
     "audit": ("tables/paper.toml", file(mutants.of_text)),
+    **{
+        f"audit of {kind}": (f"pasted.{ending}", file(mutants.of_text))
+        for kind, ending in (("text", "txt"), ("Markdown", "md"), ("HTML", "html"), ("TeX", "tex"))
+    },
+    "audit of Word": ("pasted.docx", file(mutants.of_archive)),
+    "events": ("laws.csv", file(mutants.of_text)),
     "replicate": ("study.toml", file(mutants.of_text)),
     "compare": ("fit/fit.json", file(mutants.of_json)),
     "compare of a posterior": ("fit/posterior.nc", kept(mutants.of_netcdf)),
     "compare of diagnostics": ("fit/diagnostics.json", kept(mutants.of_json)),
     "compare of a receipt": ("fit/.compare.receipt", file(mutants.of_receipt)),
 }
+
+
+PASTED = (
+    ("", "(1)", "(2)"),
+    ("x", "0.123***", "0.110**"),
+    ("", "(0.030)", "(0.045)"),
+    ("Observations", "1,240", "1,240"),
+    ("R-squared", "0.45", "0.47"),
+)
+"""A regression table as people paste it."""
+
+NOTE = "Standard errors in parentheses. *** p<0.01, ** p<0.05, * p<0.1"
+
+
+def paste(folder: Path) -> None:
+    """Write a regression table in every form in which one is pasted."""
+    lines = ["  ".join(cell.ljust(14) for cell in row) for row in PASTED]
+    (folder / "pasted.txt").write_text("\n".join([*lines, NOTE]) + "\n")
+    bars = ["| " + " | ".join(row) + " |" for row in PASTED]
+    (folder / "pasted.md").write_text("\n".join([bars[0], "| --- | --- | --- |", *bars[1:], "", NOTE]) + "\n")
+    cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in PASTED)
+    (folder / "pasted.html").write_text(f"<table>{cells}</table><p>{NOTE.replace('<', '&lt;')}</p>")
+    rows = " \\\\\n".join(" & ".join(row) for row in PASTED)
+    (folder / "pasted.tex").write_text(f"\\begin{{tabular}}{{lcc}}\n{rows}\n\\end{{tabular}}\n{NOTE}\n")
+    word = docx.Document()
+    grid = word.add_table(rows=len(PASTED), cols=3)
+    for i, row in enumerate(PASTED):
+        for k, cell in enumerate(row):
+            grid.cell(i, k).text = cell
+    word.add_paragraph(NOTE)
+    word.save(str(folder / "pasted.docx"))
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +211,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "panel.nc").write_bytes(moments())
     (folder / "printed.csv").write_text("label,estimate,se,stars\na,0.10,0.05,**\nb,-.2,0.1,*\nc,0.3,0.2,\n")
     shutil.copytree(DATA / "published" / "cbec_circulation", folder / "tables")
+    paste(folder)
+    laws = table()
+    exposure = ASKED[ASKED.index("--exposure") + 1]
+    unit, time = (ASKED[ASKED.index(name) + 1] for name in ("--unit", "--time"))
+    adopted = laws[time] >= laws[time].min() + 1 + pd.factorize(laws[unit])[0] % 4
+    laws.assign(**{exposure: adopted.astype(int)}).to_csv(folder / "laws.csv", index=False)
     shutil.copy(DATA / "studies" / "public.toml", folder / "study.toml")
     asked = ["fit", "--data", str(folder / "panel.csv"), *ASKED, "--model", "partial_pooling", "--no-neighbours"]
     for each in ([*asked, "--out", str(folder / "fit"), "-q"], ["compare", str(folder / "fit"), "-q"]):

@@ -79,7 +79,10 @@ def events(
     from cbec_bayes.jobs.events import EventOptions
     from cbec_bayes.reporting.events import EVENT_FILES
 
-    asked: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "unit": unit, "time": time, "group": group}
+    if exposure is not None and len(exposure) > 1:
+        raise InputError("an event study is of one exposure: name one, and the others as controls")
+    first = None if exposure is None else exposure[0]
+    asked: dict[str, Any] = {"outcome": outcome, "exposure": first, "unit": unit, "time": time, "group": group}
     asked |= {"controls": [*names(controls), *(control or ())], "formula": formula}
     read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
