@@ -322,7 +322,7 @@ def _is_settings(held: Mapping[str, Any]) -> bool:
         and type(held["neighbours"]) is bool
         and all(type(value) is int for value in counts)
         and 0 <= seed <= LARGEST_SEED
-        and all(isinstance(own, list) for own in listed)
+        and all(isinstance(own, list | tuple) for own in listed)
         and all(isinstance(value, str) for value in (*words, *(name for own in listed for name in own)))
         and all(held[name] is None or isinstance(held[name], str) for name in maybe)
         and (held["formula"] is not None or None not in columns)
