@@ -271,7 +271,7 @@ def test_several_columns_belong_to_one_model():
         "x\t0.50\t0.20\t2.50\t0.013\t0.108\t0.892\nz\t-0.10\t0.05\t\t\t\t\nN\t400\n"
     )
     found = rows_of(text)
-    assert found["(1)", "x", "standard_error"] == "0.20"
+    assert found["(1)", "x", "parenthesis"] == "0.20"
     assert [found["(1)", "x", name] for name in ("t_statistic", "p_value", "ci_low", "ci_high")] == [
         *("2.50", "0.013", "0.108", "0.892"),
     ]
@@ -294,6 +294,23 @@ def test_intervals_tests_and_counts_below():
         *("-0.188", "0.988", "0.18"),
     )
     assert found["(1)", "", "n_obs"] == "1234"
+
+
+@pytest.mark.parametrize(("se", "n_faults"), [("0.100", 0), ("0.900", 1)])
+def test_stars_are_held_against_a_column_of_standard_errors(tmp_path, se, n_faults):
+    (tmp_path / "t.txt").write_text(f"\tb\tSE\nx\t0.400***\t{se}\nz\t0.300**\t0.130\nN\t400\n")
+    (found,) = audit_papers([tmp_path / "t.txt"], Asked()).papers
+    assert len(found.failures) == n_faults
+
+
+@pytest.mark.parametrize("form", ["aligned text", "tabs", "HTML", "Markdown"])
+def test_a_note_may_say_the_observations(form):
+    suffix, write = FORMS[form]
+    rows: Rows = [["", "(1)", "(2)"], ["x", "0.4***", "0.5"], ["", "(0.1)", "(0.4)"]]
+    content = write("Table 1. T", rows, "Standard errors in parentheses. N = 1,234.")
+    read = read_printed(content, suffix, "t", Asked())
+    counts = [(row.column, row.printed) for row in read.tables[0].rows if row.quantity == "n_obs"]
+    assert counts == [("(1)", "1234"), ("(2)", "1234")]
 
 
 def test_heads_say_outcome_and_estimator():
@@ -328,7 +345,7 @@ def test_what_may_mean_two_things_is_asked_in_one_line(name):
 def test_options_answer_what_is_asked():
     text = ASKED["what stands in brackets"][0]
     assert rows_of(text, asked=Asked(inside={"[": "p"}))["(1)", "x", "p_value"] == "0.03"
-    assert rows_of(ASKED["what stands below"][0], asked=Asked(below="se"))["(1)", "x", "standard_error"] == "0.1"
+    assert rows_of(ASKED["what stands below"][0], asked=Asked(below="se"))["(1)", "x", "parenthesis"] == "0.1"
     read = read_printed(ASKED["a negative number"][0].encode(), ".txt", "t", Asked(inside={"(": "t"}))
     assert read.tables[0].reading == "t"
 
@@ -387,7 +404,7 @@ OF_PROGRAMS = {
         ("(1)", "mpg"): (
             *("-49.51222", ""),
             {
-                **{"standard_error": "86.15604", "t_statistic": "-0.57", "p_value": "0.567"},
+                **{"parenthesis": "86.15604", "t_statistic": "-0.57", "p_value": "0.567"},
                 **{"ci_low": "-221.3025", "ci_high": "122.278"},
             },
         ),
@@ -398,8 +415,8 @@ OF_PROGRAMS = {
         ("(2)", "constant"): ("-3.110", "*", {"parenthesis": "1.702"}),
     },
     "side.html": {
-        ("Men", "x"): ("0.40", "a", {"standard_error": "0.10"}),
-        ("Women", "x"): ("0.20", "", {"standard_error": "0.15"}),
+        ("Men", "x"): ("0.40", "a", {"parenthesis": "0.10"}),
+        ("Women", "x"): ("0.20", "", {"parenthesis": "0.15"}),
     },
 }  # fmt: skip
 

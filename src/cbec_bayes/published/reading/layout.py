@@ -14,9 +14,11 @@ from cbec_bayes.published.reading.heads import Column, columns_of
 from cbec_bayes.published.reading.lines import (
     counted,
     effects_joined,
+    in_parentheses,
     numbers_columns,
     panels_of,
     quantity_of,
+    rows_with_counts,
     under,
     whole,
 )
@@ -90,13 +92,14 @@ class _Reader:
         rows = rows or self._correlations(body) or self._regression(heads, body)
         if not rows or not any(row.stars or row.quantity not in _BARE for row in rows):
             self._ask("nothing in it can be checked: no stars, nothing in brackets, no number of observations, no R2")
+        rows, reading = in_parentheses(rows)
         return ReadTable(
             table=self._table,
             title=self._grid.title,
             notes=self._grid.notes,
             rows=tuple(rows),
             said=self._said,
-            reading=self._reading(rows),
+            reading=reading or self._reading(rows),
             told=tuple(self._told),
         )
 
@@ -167,7 +170,7 @@ class _Reader:
                 own += line.rows(self, column)
             if any(row.quantity == "estimate" for row in own):
                 rows += effects_joined(own)
-        return rows
+        return rows_with_counts(rows, self._grid.notes)
 
     def _lines(self, body: Sequence[tuple[str, ...]], columns: Sequence[Column]) -> list[_Line]:
         """Join each labelled row with the rows under it that have no label, or one that says what they are."""

@@ -11,7 +11,8 @@ from cbec_bayes.published.reading.rows import SUB_ROWS, kind_of
 from cbec_bayes.published.reading.tables import TidyRow
 
 N_EQUALS = re.compile(r"\(?[nN]\s*=\s*([\d][\d.,\u2009\u202f\u00a0 ]*)\)?")
-_QUANTITIES = {"se": "standard_error", "t": "t_statistic", "p": "p_value"}
+_N_IN_NOTE = re.compile(r"\bN\s*=\s*(\d{1,3}(?:[,.\u2009\u202f]\d{3})+|\d+)\b")
+QUANTITIES = {"se": "standard_error", "t": "t_statistic", "p": "p_value"}
 PANEL = re.compile(r"panel\s+(?P<name>[a-z0-9]+)\b[.:)]?\s*(?P<title>.*)", re.IGNORECASE)
 
 
@@ -72,7 +73,7 @@ def quantity_of(kind: str, found: Mapping[str, str]) -> str:
     """Return the quantity of what stands beside an estimate; an interval's ends come one after the other."""
     if kind in ("ci", "ci_low", "ci_high"):
         return kind if kind != "ci" else "ci_high" if "ci_low" in found else "ci_low"
-    return _QUANTITIES[kind]
+    return QUANTITIES[kind]
 
 
 def whole(text: str) -> str:
@@ -99,4 +100,36 @@ def beside_of(heads: Sequence[str], start: int, end: int) -> dict[str, int]:
         last = kind
     if "ci" in found and found["ci"] > start and not heads[found["ci"] - 1]:
         found["ci_low"], found["ci_high"] = found["ci"] - 1, found.pop("ci")
+    return found
+
+
+def in_parentheses(rows: Sequence[TidyRow]) -> tuple[list[TidyRow], str]:
+    """Take what stands in a column of its own for what others print in parentheses, so that stars are held against it.
+
+    Returns
+    -------
+    list of TidyRow, str
+        The rows, and what is in parentheses then: ``se``, ``t`` or ``p``; blank where the rows have parentheses, or
+        nothing of the kind.
+    """
+    quantities = {row.quantity for row in rows}
+    if "parenthesis" in quantities:
+        return list(rows), ""
+    for reading, quantity in QUANTITIES.items():
+        if quantity in quantities:
+            return [replace(row, quantity="parenthesis") if row.quantity == quantity else row for row in rows], reading
+    return list(rows), ""
+
+
+def rows_with_counts(rows: Sequence[TidyRow], notes: Sequence[str]) -> list[TidyRow]:
+    """Add the observations that a note says, such as "N = 1,234", to columns of a table that prints none."""
+    count = next((match[1] for note in notes if (match := _N_IN_NOTE.search(note))), "")
+    if not count or any(row.quantity == "n_obs" for row in rows):
+        return list(rows)
+    last = {row.column: k for k, row in enumerate(rows)}
+    found: list[TidyRow] = []
+    for k, row in enumerate(rows):
+        found.append(row)
+        if last[row.column] == k:
+            found.append(replace(row, term="", label="N", quantity="n_obs", printed=whole(count), stars=""))
     return found
