@@ -37,6 +37,7 @@ from tests.support.members import (
     member,
     point_of,
     some_scales,
+    weighted,
 )
 from tests.support.regressions import random_design
 from tests.support.twins import blocks_of, compiled, gap
@@ -90,10 +91,12 @@ def written_out(design: Design, model) -> Dense:
     )
 
 
+@pytest.mark.parametrize("has_weights", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", list(MEMBERS))
-def test_density_and_coefficients_are_those_of_dense_algebra(name, shape):
+def test_density_and_coefficients_are_those_of_dense_algebra(name, shape, has_weights):
     design, model = panel(shape), MEMBERS[name]
+    design = weighted(design) if has_weights else design
     engine, other = collapsed(design, model), written_out(design, model)
     points = [some_scales(engine, seed) for seed in (1, 2)]
     own = [float(engine.log_likelihood(point[None])[0]) for point in points]
