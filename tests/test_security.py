@@ -61,7 +61,7 @@ def test_templates_escape():
         trusted |= set(re.findall(r"{{\s*([^}]*?)\s*\|\s*safe\s*}}", text))
         assert text.count("safe") == len(re.findall(r"\|\s*safe\s*}}", text))
     assert all(
-        name == "style" or re.fullmatch(r"(figures|one)\.\w+|figure|curve|path|forest|learned", name)
+        name == "style" or re.fullmatch(r"(figures|one(\.fits)?)\.\w+|figure|curve|path|forest|learned", name)
         for name in trusted
     )
 

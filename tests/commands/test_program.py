@@ -326,7 +326,7 @@ def test_a_study_of_ones_own(program, tmp_path):
     assert "tables/below/scheme.csv" in input_hashes(load_study("mine/study.toml"))  # which paper.toml names too
     text = (folder / "study.toml").read_text()
     for line, message in (
-        ('beside = "sub/study.toml"', "that study is called 'study' as well"),
+        ('beside = "sub/study.toml"', "there is a study called 'study' already"),
         ('beside = "no.toml"', "no.toml: no such file"),
         ('tables = "no"', "no: no such folder"),
         ('model = "no.toml"', "no.toml: no such file"),

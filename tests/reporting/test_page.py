@@ -139,7 +139,7 @@ def test_classical_tables_carry_their_origin(made):
             assert f'<span class="badge">{origin}</span>' in caption[1]
     text = " ".join(" ".join(reader.text).split())
     assert "90 of 95 printed numbers outside the constants' rows are met" in text
-    assert "One such panel is one of infinitely many, so nothing below is evidence about the provinces" in text
+    assert "One such panel is one of infinitely many, so nothing below is evidence about the units" in text
     replication = pd.read_csv(out / "tables" / "paper_replication.csv")
     assert set(replication[replication["term"] == "ci"]["origin"]) == {"reconstructed"}
 

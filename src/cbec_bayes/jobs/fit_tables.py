@@ -197,8 +197,7 @@ class FittedPanel:
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files[POSTERIOR] = netcdf_bytes(with_predictions(self.fit, self.seed).tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
-            text = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
-            files[SETTINGS] = text.encode("utf-8", "backslashreplace")  # the name of a file may be no UTF-8
+            files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
         files[DIAGNOSTICS] = json.dumps(self.diagnostics(), indent=1) + "\n"
         return files
 

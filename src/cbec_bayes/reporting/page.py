@@ -131,6 +131,7 @@ def _panel_part(name: str, found: StudyResults, tables: StudyTables, drawn: Mapp
         "beside": tables.beside.get(name),
         "specified": _specified_part(name, found, tables, drawn),
         "events": event_section(found.events[name], name) if name in found.events else None,
+        "events_figure": drawn.get(f"events_{name}"),
         "no_events": found.no_events.get(name, ""),
         "fits": _fits_part(name, found, tables, drawn) if name in found.hierarchical else None,
     }

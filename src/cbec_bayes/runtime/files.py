@@ -192,6 +192,11 @@ def _texts_of(held: Any) -> Iterator[str]:
             left += one
 
 
+def as_bytes(content: str | bytes) -> bytes:
+    """Return what a file holds: text as UTF-8, in which bytes of a file's name that are no UTF-8 are spelled out."""
+    return content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+
+
 def csv_text(frame: pd.DataFrame, digits: int = 10) -> str:
     """Return a table as CSV text with ten significant digits: more than results have, fewer than machines differ in.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.files import is_inside
+from cbec_bayes.runtime.files import as_bytes, is_inside
 from cbec_bayes.runtime.opening import LARGEST_RESULT, file_digest, parse_json, read_bytes
 from cbec_bayes.runtime.versions import versions
 
@@ -99,7 +99,7 @@ def package_digest() -> str:
 
 def content_digest(content: str | bytes) -> str:
     """Return the SHA-256 of a file's content; text as UTF-8."""
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+    return hashlib.sha256(as_bytes(content)).hexdigest()
 
 
 def make(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.files import is_inside
+from cbec_bayes.runtime.files import as_bytes, is_inside
 from cbec_bayes.runtime.opening import LARGEST_RESULT
 
 OURS = ".cbec_bayes"
@@ -245,7 +245,7 @@ def _staged(stage: _Stage, wanted: Change) -> Path:
         for name in stage.made:
             (stage.folder / name).mkdir()
         for (_, part), content in zip(stage.parts(), wanted.files.values(), strict=True):
-            _written(part, content.encode() if isinstance(content, str) else content)
+            _written(part, as_bytes(content))
         index.rename(stage.index(_WHOLE))
     except BaseException:
         _take_back(stage, index)
