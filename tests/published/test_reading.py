@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import docx
+import openpyxl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,7 +111,6 @@ def _sym(cell: str) -> str:
 
 
 def as_excel(title: str, rows: Rows, note: str) -> bytes:
-    openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     for row in ([title], *rows, [note]):
         book.active.append(row)
@@ -119,7 +120,6 @@ def as_excel(title: str, rows: Rows, note: str) -> bytes:
 
 
 def as_word(title: str, rows: Rows, note: str) -> bytes:
-    docx = pytest.importorskip("docx")
     document = docx.Document()
     document.add_paragraph(title)
     table = document.add_table(rows=len(rows), cols=len(rows[0]))
@@ -148,8 +148,6 @@ FORMS: dict[str, tuple[str, Callable[[str, Rows, str], bytes]]] = {
 @pytest.mark.parametrize("number", [2, 3, 4])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_first_paper_pasted_is_byte_for_byte_what_ships(form, number):
-    if form == "LaTeX":
-        pytest.importorskip("pylatexenc")
     suffix, write = FORMS[form]
     terms = {line["label"]: line["term"] for line in csv.DictReader(io.StringIO(shipped(number))) if line["term"]}
     content = write(f"Table {number}. A table", printed_table(number), NOTE)
@@ -254,7 +252,6 @@ def test_panels_in_a_web_page_may_have_heads_of_their_own():
 
 
 def test_cells_of_a_workbook_are_read_as_they_are_shown():
-    openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     for row in ([None, "(1)"], ["x", 0.5], [None, "(0.20)"], ["N", 1234], ["Standard errors in parentheses", None]):
         book.active.append(row)
@@ -373,8 +370,6 @@ def test_what_is_saved_is_read_as_the_same_paper(tmp_path):
 @pytest.mark.parametrize("suffix", [".xlsx", ".docx", ".html", ".tex", ".md", ".csv", ".txt"])
 @pytest.mark.parametrize("content", [b"", b"\x00\x01", b"PK\x03\x04broken", "\u202e".encode(), b"<table><tr><td>"])
 def test_damaged_files_are_one_line(suffix, content):
-    if suffix == ".tex":
-        pytest.importorskip("pylatexenc")
     with pytest.raises(InputError):
         grids_of(content, suffix, f"t{suffix}")
 
