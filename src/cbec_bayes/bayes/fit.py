@@ -43,7 +43,7 @@ MOST_SPREADS = 40
 ENGINES: tuple[str, ...] = ("auto", "collapsed", "pymc")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False, weakref_slot=True)
 class PanelFit:
     """A fitted model.
 

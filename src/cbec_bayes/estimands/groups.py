@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,13 @@ def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
         draws = dict(zip(names, [slopes.average, *slopes.groups.T, slopes.common], strict=True))
         draws |= {} if slopes.new is None else {GROUP_NEW: slopes.new}
         return {name: Drawn(values, min_ess(fit)) for name, values in draws.items()}
-    return dict(mixed_slopes(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit)))
+    if fit not in _MIXED:
+        _MIXED[fit] = mixed_slopes(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit))
+    return dict(_MIXED[fit])
+
+
+_MIXED: WeakKeyDictionary[PanelFit, Mapping[str, Mixed]] = WeakKeyDictionary()
+"""Slopes of the fits that are there: several tables are made of them, and they take a tenth of the time of a fit."""
 
 
 def mixed_slopes(
@@ -160,8 +167,10 @@ def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
 
 def mixed_averages(blocks: Blocks, collapsed: Collapsed, points: Array, ess: float) -> dict[str, Mixed]:
     """Return the same of a model that was collapsed; parameters are those of `mixed_slopes`."""
-    mean, variance = collapsed.linear(points, unit_average_loadings(blocks, collapsed))
     names = blocks.design.groups
+    if not names:
+        return {}
+    mean, variance = collapsed.linear(points, unit_average_loadings(blocks, collapsed))
     return {name: Mixed(mean[:, r], np.sqrt(variance[:, r]), ess) for r, name in enumerate(names)}
 
 
