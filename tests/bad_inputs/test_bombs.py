@@ -181,7 +181,7 @@ for name in sys.argv[1:]:
 
 
 @needs_proc
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_stands_for_gigabytes_is_refused_within_two(tmp_path):
     paths = []
     for make, (name, _) in BOMBS.items():

@@ -83,7 +83,7 @@ def test_lines_say_how_many_replications_passed():
     assert third == "ar1: 0 of 4 replications passed their gates, none is ranked"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
     behaviour()  # is measured once in a process, and of the whole plan
     for module in (job, planned):

@@ -88,7 +88,7 @@ def made(tmp_path_factory):
     return analysis, out, paths, reader
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_page_is_whole_and_offline(made):
     _, out, paths, reader = made
     assert reader.open == []
@@ -102,7 +102,7 @@ def test_the_page_is_whole_and_offline(made):
     assert not re.search(r"<(script|link|img|iframe)\b|@import|url\((?!#)", page)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_number_has_its_origin(made):
     analysis, out, _, reader = made
     text = " ".join(reader.text)
@@ -116,7 +116,7 @@ def test_every_number_has_its_origin(made):
     assert analysis.agreement.worst < 5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_page_says_what_the_tables_say(made):
     analysis, _, _, reader = made
     text = " ".join(" ".join(reader.text).replace("\u00a0", " ").split())
@@ -127,7 +127,7 @@ def test_the_page_says_what_the_tables_say(made):
     assert "Liaoning, Jilin, Heilongjiang" in text
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_classical_tables_carry_their_origin(made):
     """The reconstructed tables say so as captions and badges, and in words; the public ones are observed."""
     _, out, paths, reader = made
@@ -144,7 +144,6 @@ def test_classical_tables_carry_their_origin(made):
     assert set(replication[replication["term"] == "ci"]["origin"]) == {"reconstructed"}
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made, tmp_path, monkeypatch):
     """Quadrature is deterministic and samplers are seeded; no time, place or machine is written.
@@ -161,7 +160,7 @@ def test_the_same_inputs_make_the_same_bytes_whatever_the_number_of_workers(made
         assert path.read_bytes() == (tmp_path / path.relative_to(out)).read_bytes(), path.name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_ensemble_says_what_does_not_survive(made):
     _, out, _, reader = made
     conclusions = pd.read_csv(out / "tables" / "ensemble_conclusions.csv")
@@ -173,7 +172,7 @@ def test_the_ensemble_says_what_does_not_survive(made):
     assert set(pd.read_csv(out / "tables" / "ensemble_panels.csv")["panel"]) == {1, 2}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sentences_on_signs_are_those_of_the_table_of_answers(made):
     """Each printed region is called settled or open once, as answers.csv has it, and nowhere otherwise."""
     _, out, paths, reader = made
@@ -190,7 +189,7 @@ def test_sentences_on_signs_are_those_of_the_table_of_answers(made):
         assert (len(settled), len(left_open)) == ((0, 1) if row["verdict"] == "open" else (1, 0))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_panel_leads_with_what_holds_under_every_specification(made):
     _, out, paths, reader = made
     text = " ".join(" ".join(reader.text).split())
@@ -208,7 +207,7 @@ def test_every_panel_leads_with_what_holds_under_every_specification(made):
     assert f"{average['lattice']} specifications" in text
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_front_says_what_the_table_of_evidence_says(made):
     """What public statistics say comes before what the printed table says, and the sections stand in that order."""
     _, out, paths, _ = made
@@ -223,7 +222,7 @@ def test_the_front_says_what_the_table_of_evidence_says(made):
     assert order == sorted(order)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_depths_say_what_is_done_with_a_panel(made):
     """The first observed panel is put to everything; nothing is left out of a panel whose residuals are made."""
     _, out, _, _ = made

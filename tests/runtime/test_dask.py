@@ -25,7 +25,7 @@ from cbec_bayes.panel.study import load_study
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out, open_executor
 from tests.support.members import panel
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.nightly, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 @dataclass(frozen=True)

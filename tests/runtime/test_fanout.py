@@ -120,7 +120,7 @@ def waiting(tmp_path):
 
 
 @needs_proc
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGABRT])
 def test_workers_end_with_their_parent_whatever_ends_it(by, waiting, tmp_path):
     parent = waiting("wait_long", 2)
@@ -132,7 +132,7 @@ def test_workers_end_with_their_parent_whatever_ends_it(by, waiting, tmp_path):
 
 
 @needs_proc
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_workers_of_workers_end_too(waiting, tmp_path):
     parent = waiting("wait_long_below", 4)
     parent.kill()
@@ -141,7 +141,7 @@ def test_workers_of_workers_end_too(waiting, tmp_path):
 
 
 @needs_proc
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_interruption_at_the_terminal_is_answered_by_the_parent_alone(waiting, tmp_path):
     """There it reaches every process of the group, and workers would print what they were at."""
     parent = waiting("wait_long", 2)
@@ -152,7 +152,7 @@ def test_an_interruption_at_the_terminal_is_answered_by_the_parent_alone(waiting
     assert parent.stderr.read() == b""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_work_that_is_no_longer_wanted_is_not_waited_for(tmp_path):
     with pytest.raises(ValueError, match="enough"):
         want_the_first_alone(tmp_path)
