@@ -72,13 +72,10 @@ def depths(study: Study) -> dict[str, Depth]:
     return found
 
 
-def n_steps(study: Study, models: Sequence[str] = STUDY_MODELS) -> int:
+def n_steps(study: Study) -> int:
     """Return how many steps `run` has, at most, besides its counted pieces."""
     asked = depths(study).values()
-    return len(STEPS) + sum(
-        len(_models(depth, models)) + len(checks_asked(leaving_out=depth == "whole")) + 1  # the last for the weights
-        for depth in asked
-    )
+    return len(STEPS) + sum(len(checks_asked(leaving_out=depth == "whole")) + 1 for depth in asked)  # 1: the weights
 
 
 def _models(depth: Depth, models: Sequence[str]) -> tuple[str, ...]:

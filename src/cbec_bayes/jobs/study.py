@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
 from cbec_bayes.checks.cells import Place
 from cbec_bayes.checks.suite import CHECKS, CheckInputs, predictive_checks, run_checks
@@ -23,9 +24,9 @@ from cbec_bayes.estimands.shrinkage import ShrinkagePath, shrinkage_path
 from cbec_bayes.jobs.differences import differences
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
-from cbec_bayes.runtime.fanout import SERIAL, Executor
+from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import Origin
-from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
+from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 STUDY_MODELS = (
     "robust",
@@ -105,6 +106,87 @@ class StudyFits:
     learned: pd.DataFrame
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberPiece:
+    """A piece of work: one member, fitted and put to the predictive checks.
+
+    Attributes
+    ----------
+    design
+        With groups.
+    name
+        The member.
+    ssc
+        Convention of the clustered standard errors.
+    columns, printed
+        As in `fit_models`.
+    seed
+        Of everything random.
+    leads
+        Whether it is the headline, which is checked by who asks for it.
+    """
+
+    design: Design
+    name: str
+    ssc: str
+    columns: Sequence[ColumnSpec] | None
+    printed: Mapping[Place, float]
+    seed: int
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What is shown of a member.
+
+    Attributes
+    ----------
+    name, question
+        The member.
+    effects
+        effects.csv, with a column `model`.
+    checks
+        The predictive checks; empty of the headline.
+    diagnostics
+        How it was sampled, by `DIAGNOSTICS`.
+    unlearned
+        Scales of which the data say nothing.
+    fit
+        The fit, of the headline and of members that PyMC samples: others are compared with their densities. None of the
+        rest, which would only be carried from one process to another.
+    """
+
+    name: str
+    question: str
+    effects: pd.DataFrame
+    checks: tuple[CheckResult, ...]
+    diagnostics: tuple[object, ...]
+    unlearned: tuple[str, ...]
+    fit: PanelFit | None
+
+
+def fit_member(piece: MemberPiece) -> Member:
+    """Fit a member and put it to the predictive checks.
+
+    Raises
+    ------
+    GateError
+        The fit missed one of its gates.
+    """
+    found = fit(piece.design, piece.name, seed=piece.seed)
+    found.diagnostics.require()
+    inputs = CheckInputs(fit=found, ssc=piece.ssc, columns=piece.columns, printed=piece.printed, seed=piece.seed)
+    return Member(
+        name=piece.name,
+        question=found.model.question,
+        effects=effects_of(found, piece.ssc).assign(model=piece.name),
+        checks=() if piece.leads else predictive_checks(inputs),
+        diagnostics=tuple(getattr(found.diagnostics, field) for field in DIAGNOSTICS),
+        unlearned=found.unlearned,
+        fit=found if piece.leads or found.collapsed is None else None,
+    )
+
+
 def fit_models(
     design: Design,
     ssc: str,
@@ -135,62 +217,71 @@ def fit_models(
     seed
         Of everything random.
     executor
-        Who does the refits of the checks; see `cbec_bayes.runtime.fanout.open_executor`.
+        Who fits the members and does the refits of the checks; see `cbec_bayes.runtime.fanout.open_executor`.
     on_progress
-        Called with the name of each model.
+        Called as each member is fitted, with the name of each check, and as each refit ends.
 
     Raises
     ------
     GateError
         A fit missed one of its gates.
     """
-    predictive = {check.name for check in CHECKS if check.predictive}
-    fits: dict[str, PanelFit] = {}
-    for name in models:
-        on_progress(Progress(name))
-        fits[name] = fit(design, name, seed=seed, on_progress=on_progress)
-        fits[name].diagnostics.require()
-    headline = fits[models[0]]
-    others = {name: one for name, one in fits.items() if one.collapsed is None}
-    tried, effects, rows = [], [], []
-    headline_checks: tuple[CheckResult, ...] = ()
-    for name, found in fits.items():
-        inputs = CheckInputs(
-            fit=found,
+    known = printed or {}
+    pieces = {
+        name: MemberPiece(
+            design=design, name=name, ssc=ssc, columns=columns, printed=known, seed=seed, leads=name == models[0]
+        )
+        for name in sorted(models, key=lambda name: load_panel_model(name).is_gaussian)  # what takes longest first
+    }
+    done = fan_out(executor, fit_member, pieces.values(), on_progress=on_progress, named="member")
+    members = {one.name: one for one in done}
+    headline = members[models[0]].fit
+    assert headline is not None
+    checks = run_checks(
+        CheckInputs(
+            fit=headline,
             ssc=ssc,
             columns=columns,
-            printed=printed or {},
+            printed=known,
             members=models,
-            others=others,
+            others={n: one.fit for n, one in members.items() if one.fit is not None and one.fit.collapsed is None},
             seed=seed,
             executor=executor,
             on_progress=on_progress,
-        )
-        own = found is headline
-        results = run_checks(inputs, leaving_out=leaving_out) if own else predictive_checks(inputs)
-        headline_checks = results if own else headline_checks
-        tried.append(checks_frame([result for result in results if result.name in predictive]).assign(model=name))
-        effects.append(effects_of(found, ssc).assign(model=name))
-        rows.append((name, *(getattr(found.diagnostics, field) for field in DIAGNOSTICS), str(design.origin)))
+        ),
+        leaving_out=leaving_out,
+    )
+    ordered = [members[name] for name in models]
     tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
     path, density = posterior_path(headline, seed=seed)
     return StudyFits(
         origin=design.origin,
-        questions={name: found.model.question for name, found in fits.items()},
-        effects=pd.concat(effects, ignore_index=True),
+        questions={one.name: one.question for one in ordered},
+        effects=pd.concat([one.effects for one in ordered], ignore_index=True),
         contrasts=contrasts(headline),
         differences=differences(headline, EqualityOptions(ssc=ssc, seed=seed, on_progress=on_progress)),
-        diagnostics=pd.DataFrame(rows, columns=["model", *DIAGNOSTICS, "origin"]),
+        diagnostics=pd.DataFrame(
+            [(one.name, *one.diagnostics, str(design.origin)) for one in ordered],
+            columns=["model", *DIAGNOSTICS, "origin"],
+        ),
         path=path,
         tau_density=density,
         tau=summarise_draws(tau, ess=min(headline.diagnostics.ess_bulk_min, headline.diagnostics.ess_tail_min)),
         priors={name: str(prior) for name, prior in headline.priors.items()},
-        unlearned={name: found.unlearned for name, found in fits.items()},
-        checks=headline_checks,
-        member_checks=pd.concat(tried, ignore_index=True)[["model", *CHECK_COLUMNS]],
+        unlearned={one.name: one.unlearned for one in ordered},
+        checks=checks,
+        member_checks=_predictive_checks(ordered, checks),
         unit_effects=unit_effects(headline),
         learned=prior_posterior(headline),
     )
+
+
+def _predictive_checks(members: Sequence[Member], of_headline: Sequence[CheckResult]) -> pd.DataFrame:
+    """Return the predictive checks of every member, those of the headline among all of its own."""
+    predictive = {check.name for check in CHECKS if check.predictive}
+    shared = [one for one in of_headline if one.name in predictive]
+    frames = [checks_frame(one.checks or shared).assign(model=one.name) for one in members]
+    return pd.concat(frames, ignore_index=True)[["model", *CHECK_COLUMNS]]
 
 
 def unit_effects(found: PanelFit) -> pd.DataFrame:
