@@ -21,8 +21,8 @@ from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.specifications.lattice import Specification
 
-DRAWS = 1_000
-"""Draws of the scales of every member."""
+DRAWS, PILOT = 1_000, 1_000
+"""Draws of the scales of every member, and proposals of a pilot sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def fit_member(task: MemberTask) -> dict[str, Any]:
 def _fitted(task: MemberTask) -> dict[str, Any]:
     blocks = blocks_for(task.design, task.specification.model)
     collapsed = make_collapsed(blocks)
-    drawn = draw_scales(collapsed, draws=task.draws, chains=1, seed=task.seed)
+    drawn = draw_scales(collapsed, draws=task.draws, chains=1, seed=task.seed, pilot=PILOT)
     measured = diagnose(drawn)
     measured.require()
     points = drawn.points[0]

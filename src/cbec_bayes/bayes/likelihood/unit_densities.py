@@ -211,10 +211,7 @@ class ChangesOfUnits:
         for k, at in enumerate(map(slice, ends, ends[1:])):
             own = every[:, at]
             left = np.eye(own.shape[1]) - own @ np.swapaxes(own, 1, 2)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                values, vectors = np.linalg.eigh(left)
-                turned = np.einsum("smk,sm->sk", vectors, residual[:, at])
-                found[:, k] += (np.log(values) - turned**2 / values).sum(axis=1) / 2
+            found[:, k] += _log_size_less_distance(left, residual[:, at])
         return found
 
     def widths(self, scales: Scales) -> tuple[Array, Array]:
@@ -244,6 +241,19 @@ class ChangesOfUnits:
             log_root = np.log(np.einsum("sii->si", root)).sum(axis=1)
             constant[:, u] = -log_root - len(unit.turn) / 2 * LOG_2PI
         return white, constant
+
+
+def _log_size_less_distance(left: Array, residual: Array) -> Array:
+    """Return (ln |C| - e' C^-1 e) / 2 of S matrices C, shape (S, m, m), and residuals; NaN where C has no root."""
+    try:
+        root = np.linalg.cholesky(left)
+    except np.linalg.LinAlgError:  # rounding has left one of them without a root, and their eigenvalues tell which
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values, vectors = np.linalg.eigh(left)
+            turned = np.einsum("smk,sm->sk", vectors, residual)
+            return np.asarray((np.log(values) - turned**2 / values).sum(axis=1) / 2)
+    turned = forward(root, residual[:, :, None])[:, :, 0]
+    return np.asarray(np.log(np.einsum("sii->si", root)).sum(axis=1) - (turned**2).sum(axis=1) / 2)
 
 
 def _root_of_errors(step: Step, gap: Codes, scales: Scales) -> Array:
