@@ -199,7 +199,7 @@ def fit(
     draws, chains
         Draws per chain, and chains. Default 1,000 independent ones, or 2,000 of a Markov chain.
     seed
-        Of everything random.
+        Seed of everything random.
     on_progress
         Called with how many draws a Markov chain has made, where one is needed, as "draws 1200 of 12000".
 

@@ -31,7 +31,7 @@ def with_predictions(found: PanelFit, seed: int = 1) -> PanelFit:
     found
         A fitted model, of either engine.
     seed
-        Of everything random.
+        Seed of everything random.
 
     Returns
     -------

@@ -39,8 +39,8 @@ class CheckInputs:
     ssc
         Convention of the clustered standard errors.
     columns
-        Of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`, each
-        group's where there are at most `MOST_GROUPS`.
+        Columns of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`, each group's where
+        there are at most `MOST_GROUPS`.
     printed
         Printed numbers by place.
     members
@@ -48,7 +48,7 @@ class CheckInputs:
     others
         Fits of members that it does not, by name, which are then compared as well.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
     on_progress
@@ -131,7 +131,7 @@ class Check:
     Attributes
     ----------
     name
-        Of the check, and of its files; that of the `CheckResult`.
+        Name of the check, and of its files; that of the `CheckResult`.
     title
         What a reader calls it.
     run
@@ -306,7 +306,7 @@ def check(fit: PanelFit, ssc: str = "reghdfe", *, seed: int = 1, executor: Execu
     ssc
         Convention of the clustered standard errors.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
     """

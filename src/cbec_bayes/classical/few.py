@@ -44,7 +44,7 @@ class FewClusters:
     weights
         Distribution of its weights: ``"webb"`` or ``"rademacher"``.
     replications, seed
-        Of the bootstrap.
+        Draws and seed of the bootstrap.
     """
 
     regression: Regression
@@ -124,7 +124,7 @@ def few_clusters(
     bootstrapped
         Terms that the bootstrap tests; default all. Its results for others are NaN.
     replications, seed
-        Of the bootstrap.
+        Draws and seed of the bootstrap.
 
     Raises
     ------

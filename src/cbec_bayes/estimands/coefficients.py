@@ -34,7 +34,7 @@ class Coefficients:
     effects
         The effects that are flat, as fixed effects are written: ``unit+time``; None where they are random.
     origin
-        Of the data.
+        Origin of the data.
     """
 
     outcome: str

@@ -72,7 +72,7 @@ def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.Dat
     fit
         A fitted model.
     half_width
-        Of the region of practical equivalence to zero, in units of the slope.
+        Half-width of the region of practical equivalence to zero, in units of the slope.
     prob
         Probability of the intervals.
 

@@ -128,7 +128,7 @@ def mixed_slopes(
     points
         Draws of the scales, shape (S, k).
     ess
-        How many independent draws they are worth.
+        Effective size: the number of independent draws that would have the same Monte Carlo error.
     average
         Whether the average over units is among them, which may take longer than all others.
     """
@@ -166,7 +166,7 @@ def mixed_averages(blocks: Blocks, collapsed: Collapsed, points: Array, ess: flo
 
 
 def min_ess(fit: PanelFit) -> float:
-    """Return how many independent draws those of a fit are worth, at the least."""
+    """Return the effective size of the draws of a fit: the smallest one, where it has several."""
     return min(fit.diagnostics.ess_bulk_min, fit.diagnostics.ess_tail_min, float(fit.diagnostics.draws))
 
 
@@ -341,7 +341,7 @@ def unit_slopes(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
     Parameters
     ----------
     fit
-        Of a member whose units have slopes of their own.
+        A fit of a member whose units have slopes of their own.
     prob
         Probability of the intervals.
 

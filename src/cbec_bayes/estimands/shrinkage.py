@@ -100,7 +100,8 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     tau
         Values of the between-group scale, positive.
     draws, seed
-        Of the other scales at each value; given them the slopes are known in closed form.
+        Number of draws of the other scales at each value, and their seed; given them the slopes are known in closed
+        form.
 
     Raises
     ------

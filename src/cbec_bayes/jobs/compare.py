@@ -88,7 +88,7 @@ def side_by_side(
     design
         The rows that everything was fitted to; its first term is the exposure.
     columns
-        Of the classical tables.
+        Columns of the classical tables.
     few
         Their regressions with few-cluster inference, by the column's key.
     effects
@@ -179,9 +179,9 @@ def compare(
     ssc
         Convention of the clustered standard errors.
     seed
-        Of everything random.
+        Seed of everything random.
     replications
-        Of the wild cluster bootstrap.
+        Draws of the wild cluster bootstrap.
     on_progress
         Called with how much is done.
 

@@ -48,7 +48,7 @@ DIFFERENCE_COLUMNS = (
     "note",
     "origin",
 )
-"""Of differences.csv.
+"""Columns of differences.csv.
 
 `test` is one of the tests of `cbec_bayes.classical.equal_slopes`, or `TAU`, `WITHIN_ROPE`, `POSTERIOR`, `EVIDENCE`;
 `groups` is ``(all)``, a group, or a pair "a - b", of which `group` and `minus` are the parts. `statistic` is F for
@@ -75,7 +75,7 @@ def differences(
     found
         A fitted model.
     options
-        Of the tests.
+        Options of the tests.
     half_width
         Within which slopes are practically equal; default that within which they are practically zero.
 

@@ -47,7 +47,7 @@ MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
 
 SHOWN_AT_ENDS = 12
-"""Of more groups, how many with the largest and with the smallest slopes a terminal shows."""
+"""Where there are more groups, how many with the largest and with the smallest slopes a terminal shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class FittedPanel:
     estimands
         Average slope over units, and per group and in common the probability of a slope that matters little.
     seed
-        Of everything random.
+        Seed of everything random.
     settings
         What was asked for, as fit.json holds it: from it `check` fits the same model to the same file again.
     options
@@ -75,7 +75,7 @@ class FittedPanel:
     neighbours
         What the members say that lack one of its terms; None where they were not asked.
     slope_regression
-        Of the groups' slopes on characteristics of the groups; None where these were not asked for.
+        Regression of the groups' slopes on characteristics of the groups; None where it was not asked for.
     effects_of_exposures
         The effects of every exposure; None where there is one.
     """
@@ -250,7 +250,7 @@ def tabulate(
     panel
         That the design is of: its ledger and its notes are shown.
     seed
-        Of everything random that follows.
+        Seed of everything random that follows.
     settings
         What was asked for; default what the fit itself knows.
     options

@@ -47,12 +47,12 @@ def fit(
         A model or the name of one; see `cbec_bayes.bayes.model.family`. Default `robust` as far as the panel carries
         it, and `partial_pooling` of moments; see `cbec_bayes.bayes.model.headline`.
     data
-        Of a formula: a frame, or a file. Units and periods that the formula does not name are those of its index.
+        With a formula: a frame, or a file. Units and periods that the formula does not name are those of its index.
     exposure, unit, time, group, slope_on
-        Of a formula; see `cbec_bayes.read_formula`.
+        With a formula: columns that it does not name, or that its order does not tell; see `cbec_bayes.read_formula`.
     weights, weights_kind
-        Of a formula: column of the rows' weights, and whether they are ``"analytic"``, an error having the variance
-        sigma^2 / w, or ``"frequency"``, a row standing for w equal ones. A panel has them among its roles.
+        With a formula: the column of the rows' weights, and whether they are ``"analytic"``, an error having the
+        variance sigma^2 / w, or ``"frequency"``, a row standing for w equal ones. A panel has them among its roles.
     reading
         How the data is to be read; see `cbec_bayes.panel.Reading`.
     **sampling

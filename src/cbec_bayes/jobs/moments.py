@@ -48,9 +48,9 @@ class Piece:
     Attributes
     ----------
     path
-        Of a file that the worker can open.
+        Path of a file that the worker can open.
     row_groups
-        Of a Parquet file; None for all of any file.
+        Row groups of a Parquet file; None for all rows of any file.
     start
         Rows of the file before it.
     """
@@ -251,7 +251,7 @@ def gather(
         How it is to be read. The group of a unit that changes it, and what becomes of collinear controls, are not asked
         of rows that come in batches: the one is refused, and a fit of the moments says the other.
     origin
-        Of the data.
+        Origin of the data.
     executor
         Who reads the pieces of a dataset; see `open_executor`. Each must be able to open the files.
     on_progress

@@ -56,7 +56,7 @@ class Reconstruction:
     distance
         Root mean square distance from the proxies, over outcome and exposure in their own units.
     iterations, seconds
-        Of the solver.
+        Iterations and seconds of the solver.
     """
 
     columns: pd.DataFrame
@@ -146,8 +146,9 @@ def reconstruct(problem: Problem, seed: int | None = None) -> Reconstruction:
     Returns
     -------
     Reconstruction
-        Of several starting points the one that ends closest to the proxies among those that meet every target (for an
-        ensemble the first of them); where none does, the one that misses least. Its record says what it does not meet.
+        The one, among several starting points, that ends closest to the proxies and meets every target (for an ensemble
+        the first of them). Where none meets every target, the one that misses least. Its record says what it does not
+        meet.
     """
     with threadpool_limits(limits=1):  # the matrices are small: threads would cost more than they bring
         return _reconstruct(problem, seed)
@@ -265,7 +266,7 @@ def reconstruct_study(
     n
         Members of an ensemble; None for the one central panel, in which nothing is random.
     seed
-        Of an ensemble.
+        Seed of an ensemble.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 

@@ -205,7 +205,7 @@ class Panel:
     period_effects
         Which effects of periods its regressions have.
     characteristics
-        Of its groups, on which slopes are regressed; None where they are not.
+        Characteristics of its groups, on which slopes are regressed; None where they are not.
     """
 
     frame: pd.DataFrame

@@ -37,7 +37,7 @@ ALTERNATIVE_COLUMNS = (
     "within_sd",
     "origin",
 )
-"""Of alternatives.csv, a row for each panel and regression.
+"""Columns of alternatives.csv, a row for each panel and regression.
 
 `regression` is ``levels`` (two-way fixed effects), once with the convention of the study and once with CR2, ``trends``
 (a linear trend for each unit beside them) or ``differences``. Intervals and p-values are by the t distribution with one
@@ -46,7 +46,7 @@ outcome go with one of the exposure, so that sizes compare across units.
 """
 
 WEIGHT_COLUMNS = ("alternative", "indicator", "label", "weight", "missing", "origin")
-"""Of index_weights.csv: indicators with their weights, and those that could not be had, without."""
+"""Columns of index_weights.csv: indicators with their weights, and those that could not be had, without."""
 
 REGRESSIONS: Mapping[Transformation, str] = {
     "levels": "two-way fixed effects",

@@ -146,7 +146,7 @@ def replicate(
     few
         Whether to run the few-cluster methods.
     replications, seed
-        Of the wild bootstrap.
+        Draws and seed of the wild bootstrap.
     on_progress
         Called with how much is done.
 

@@ -44,7 +44,7 @@ class Mixture:
     parts
         The quantity under each of K members.
     weight
-        Of the members, adding up to one, shape (K,).
+        Weights of the members, adding up to one, shape (K,).
     """
 
     parts: Sequence[Mixed]
@@ -129,7 +129,7 @@ def mixture_frame(
     ssc
         Convention of the clustered standard errors beside.
     prob
-        Of the intervals.
+        Probability of the intervals.
     rope
         Half-width of what is practically zero; see `cbec_bayes.estimands.contrasts.rope_width`.
     """

@@ -51,7 +51,7 @@ class PanelMoments:
     dropped
         Rows that had a missing cell and were left out.
     origin
-        Of the data.
+        Origin of the data.
     frequency
         How often a period comes.
     """
