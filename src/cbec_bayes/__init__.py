@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cbec_bayes.jobs.frames import fit as fit
     from cbec_bayes.jobs.moments import gather as gather
     from cbec_bayes.jobs.moments_file import load_moments as load_moments
+    from cbec_bayes.jobs.moments_file import save_moments as save_moments
+    from cbec_bayes.jobs.reconstruct import load_problem as load_problem
     from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from cbec_bayes.panel.design import make_design as make_design
     from cbec_bayes.panel.entropy import entropy_index as entropy_index
     from cbec_bayes.panel.entropy import load_system as load_system
+    from cbec_bayes.panel.example import example_frame as example_frame
     from cbec_bayes.panel.formula import read_formula as read_formula
     from cbec_bayes.panel.study import load_study as load_study
     from cbec_bayes.published.audit import audit as audit
@@ -75,12 +78,14 @@ _HOMES = {
     "EventOptions": "cbec_bayes.jobs.events",
     "event_study": "cbec_bayes.jobs.events",
     "fit": "cbec_bayes.jobs.frames",
+    "example_frame": "cbec_bayes.panel.example",
     "few_clusters": "cbec_bayes.classical.few",
     "fit_summary": "cbec_bayes.published.summary",
     "gather": "cbec_bayes.jobs.moments",
     "heterogeneity": "cbec_bayes.published.estimates",
     "index_weights_frame": "cbec_bayes.replication.alternatives",
     "load_moments": "cbec_bayes.jobs.moments_file",
+    "load_problem": "cbec_bayes.jobs.reconstruct",
     "load_paper": "cbec_bayes.published.printed",
     "load_study": "cbec_bayes.panel.study",
     "load_study_panel": "cbec_bayes.panel",
@@ -94,6 +99,7 @@ _HOMES = {
     "reconstruct": "cbec_bayes.jobs.reconstruct",
     "report": "cbec_bayes.reporting.panelpage",
     "replicate": "cbec_bayes.replication",
+    "save_moments": "cbec_bayes.jobs.moments_file",
     "sensitivity_table": "cbec_bayes.published.results",
     "summarise": "cbec_bayes.published.results",
     "with_predictions": "cbec_bayes.bayes.predictions",

@@ -278,6 +278,15 @@ class Checks:
     ----------
     results
         One per check; by name also as an item: ``checks["left_out_rows"]``.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> few = frame[frame["firm"] < "firm 07"]
+    >>> fit = cb.fit("sales ~ price | firm + year", "complete_pooling", data=few)
+    >>> [result.name for result in cb.check(fit).results][-2:]
+    ['left_out_groups', 'model_comparison']
     """
 
     results: tuple[CheckResult, ...]
@@ -309,5 +318,18 @@ def check(fit: PanelFit, ssc: str = "reghdfe", *, seed: int = 1, executor: Execu
         Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> few = frame[frame["firm"] < "firm 07"]
+    >>> fit = cb.fit("sales ~ price | firm + year", "complete_pooling", data=few)
+    >>> checks = cb.check(fit)
+    >>> checks.frame()[["check", "severity"]].head(3)
+                      check severity
+    0      predictive_cells     fine
+    1  predictive_cells_new     fine
+    2  predictive_residuals     fine
     """
     return Checks(run_checks(CheckInputs(fit=fit, ssc=ssc, seed=seed, executor=executor)))

@@ -33,6 +33,17 @@ def contrasts(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
     -------
     DataFrame
         group, minus, mean, sd, ci_low, ci_high, p_positive (the probability that the first is larger), origin, mcse.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.contrasts(fit)[["group", "minus", "mean", "p_positive"]].round(1)
+       group  minus  mean  p_positive
+    0   food  metal  -0.4         0.0
+    1   food  paper  -0.7         0.0
+    2  metal  paper  -0.4         0.0
     """
     labels = fit.design.groups
     pairs = [(i, j) for i in range(len(labels)) for j in range(i + 1, len(labels))]

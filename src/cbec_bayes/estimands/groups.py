@@ -281,6 +281,14 @@ def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd
         Convention of the clustered standard errors that stand beside.
     prob
         Probability of the intervals.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.effects(fit).set_index("group")["mean"].round(1).to_dict()
+    {'(average)': 0.8, 'food': 0.5, 'metal': 0.9, 'paper': 1.2, '(all)': 0.9, '(new)': 0.9}
     """
     design = fit.design
     slopes, quantities, averages = group_slopes(fit), slope_quantities(fit), unit_averages(fit)

@@ -83,6 +83,15 @@ def differences(
     -------
     DataFrame
         With columns `DIFFERENCE_COLUMNS`; no rows where there are fewer than two groups, or no rows of a panel.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> tests = cb.differences(fit)
+    >>> tests.loc[tests["groups"] == "(all)", "test"].unique().tolist()
+    ['wald', 'wild_bootstrap', 'permutation', 'tau', 'within_rope', 'log_bayes_factor']
     """
     asked = options or EqualityOptions()
     design = found.design

@@ -69,6 +69,21 @@ def fit(
         The formula or the data cannot be used; a slope is not identified; the engine cannot carry the model.
     GateError
         The posterior of the scales has no mode.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> fit.diagnostics.require()
+    >>> cb.effects(fit)[["group", "mean"]].round(1)
+           group  mean
+    0  (average)   0.8
+    1       food   0.5
+    2      metal   0.9
+    3      paper   1.2
+    4      (all)   0.9
+    5      (new)   0.9
     """
     given: dict[str, object] = {"data": data, "exposure": exposure, "unit": unit, "time": time, "group": group}
     given |= {"slope_on": slope_on or None, "weights": weights}

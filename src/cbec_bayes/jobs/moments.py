@@ -266,6 +266,22 @@ def gather(
     -----
     Memory holds a batch of rows and, of every unit, its sums: 16 (K + 2) + T bytes beside its label, for K regressors
     and T periods. Results do not depend on how rows are partitioned or who reads them, but for rounding.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> moments = cb.gather([frame], roles)
+    >>> cb.effects(cb.fit(moments))[["group", "mean"]].round(1)
+           group  mean
+    0  (average)   0.8
+    1       food   0.5
+    2      metal   0.9
+    3      paper   1.2
+    4      (all)   0.9
+    5      (new)   0.9
     """
     if reading.group_at is not None:
         raise InputError("--group-at needs all rows of a unit, and these are read in batches; fit the panel itself")

@@ -89,6 +89,17 @@ class Design:
     n_exposures
         How many of the regressors are exposures, which come first: their slopes are pooled alike. The first is the one
         that is meant where one is.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> print(design)
+    Design of 96 rows, 12 units, 8 periods (2011 to 2018), 3 groups (food, metal, paper)
+    outcome sales; exposure price; controls wage; effects unit+time; origin: observed
     """
 
     outcome: str
@@ -285,6 +296,16 @@ def make_design(panel: Panel) -> Design:
 
     Analytic weights are over their mean, so that sigma is the scale of a row of average weight, whatever unit weights
     are counted in. With frequency weights each row is there as often as its weight says.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> design.n_obs, design.groups
+    (96, ('food', 'metal', 'paper'))
     """
     roles, frame = panel.roles, panel.frame
     terms = roles.regressors

@@ -68,6 +68,13 @@ def alternatives_frame(study: Study) -> pd.DataFrame:
     ------
     InputError
         A panel cannot be read, or its exposure does not vary beyond effects and controls.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> table = cb.alternatives_frame(cb.load_study("circulation"))
+    >>> table.loc[table["alternative"] == "main", "regression"].tolist()
+    ['levels', 'levels', 'trends', 'differences']
     """
     spec = _panel(study)
     rows: list[dict[str, object]] = []
@@ -118,6 +125,16 @@ def index_weights_frame(study: Study) -> pd.DataFrame:
     """Return the weights of every index that a panel of a study has, with columns `WEIGHT_COLUMNS`.
 
     The weights are of the rows of that panel. Indicators that the index lacks stand beside, marked as missing.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> weights = cb.index_weights_frame(cb.load_study("circulation"))
+    >>> weights[["indicator", "weight"]].head(3).round(2)
+             indicator  weight
+    0            zones    0.26
+    1  ecommerce_sales    0.19
+    2  broadband_ports    0.08
     """
     found = []
     for name, one in _panel(study).panels.items():

@@ -54,6 +54,16 @@ class PanelMoments:
         Origin of the data.
     frequency
         How often a period comes.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> moments = cb.gather([frame], roles)
+    >>> moments.n_obs, moments.groups
+    (96, ('food', 'metal', 'paper'))
     """
 
     outcome: str
