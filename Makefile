@@ -38,7 +38,7 @@ nightly: $(STAMP)
 	$(PYTEST) -m nightly
 
 # The inner loop: what reads, computes in closed form, or writes; no sampling and no other process.
-QUICK := tests/panel tests/published tests/classical tests/replication tests/runtime tests/specifications
+QUICK := tests/panel tests/published tests/classical tests/replication tests/runtime tests/specifications tests/test_words.py
 quick: $(STAMP)
 	$(PYTEST) -m "not slow and not nightly" $(QUICK)
 

@@ -53,7 +53,7 @@ class EventOptions:
     ssc
         Convention of the clustered standard errors.
     seed
-        Of everything random.
+        Seed of everything random.
     ci
         Probability of the intervals.
     errors

@@ -160,7 +160,7 @@ def report(
     panel
         That the design is of: the page then has its ledger and its notes.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
 

@@ -127,7 +127,7 @@ def mixture_frame(
     design
         The rows.
     ssc
-        Convention of the clustered standard errors beside.
+        Convention of the clustered standard errors of the classical columns.
     prob
         Probability of the intervals.
     rope
