@@ -17,7 +17,7 @@ from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.predictions import with_predictions
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
-from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks, rope_width
+from cbec_bayes.estimands.contrasts import contrasts, equivalence, ranks, rope_width
 from cbec_bayes.estimands.exposures import effects_of_exposures
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
 from cbec_bayes.estimands.slope_regression import SlopeRegression, slope_regression
@@ -284,7 +284,7 @@ def tabulate(
         else moments_frame(gathered),
         contrasts=contrasts(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks=ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands=estimands(found, rope_width(design, options.rope), ci),
+        estimands=equivalence(found, rope_width(design, options.rope), ci),
         seed=seed,
         settings=asked if settings is None else settings,
         options=options,

@@ -152,7 +152,15 @@ def index_weights_frame(study: Study) -> pd.DataFrame:
 
 
 def alternatives_sentence(frame: pd.DataFrame) -> str:
-    """Return in how many panels of a study the slope's interval leaves out zero, regression by regression."""
+    """Return in how many panels of a study the slope's interval leaves out zero, regression by regression.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> table = cb.alternatives_frame(cb.load_study("circulation"))
+    >>> cb.alternatives_sentence(table).split(",")[0]
+    'Of 16 panels that ask the same question'
+    """
     corrected = frame[frame["vcov"] == "CR2"]
     n = corrected["alternative"].nunique()
     parts = []
@@ -166,7 +174,15 @@ def alternatives_sentence(frame: pd.DataFrame) -> str:
 
 
 def shown_alternatives(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the slopes for a reader: a row for each panel, each cell an estimate with its CR2 standard error."""
+    """Return the slopes for a reader: a row for each panel, each cell an estimate with its CR2 standard error.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> table = cb.alternatives_frame(cb.load_study("circulation"))
+    >>> cb.shown_alternatives(table).iloc[0].tolist()
+    ['main: as asked', '0.00574 (0.0067)', '0.00497 (0.0032)', '0.00422 (0.0045)']
+    """
     corrected = frame[frame["vcov"] == "CR2"]
     cells = corrected.assign(
         cell=[f"{row['estimate']:.3g} ({row['se']:.2g})" for row in corrected.to_dict("records")],
