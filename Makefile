@@ -1,6 +1,6 @@
 # The two commands: `make report` (the main job) and `make test`. Both build .venv when it is missing or stale.
 .DELETE_ON_ERROR:
-.PHONY: setup report test quick nightly docs lint types unit fuzz mutants advisories clean
+.PHONY: setup report test quick nightly docs notebooks lint types unit fuzz mutants advisories clean
 
 STAMP := .venv/.installed
 BIN := .venv/bin
@@ -37,8 +37,12 @@ unit: $(STAMP)
 nightly: $(STAMP)
 	$(PYTEST) -m nightly
 
+# Executes the notebooks and writes their outputs, which are committed.
+notebooks: $(STAMP)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.support.notebooks
+
 # The inner loop: what reads, computes in closed form, or writes; no sampling and no other process.
-QUICK := tests/panel tests/published tests/classical tests/replication tests/runtime tests/specifications
+QUICK := tests/panel tests/published tests/classical tests/replication tests/runtime tests/specifications tests/test_words.py
 quick: $(STAMP)
 	$(PYTEST) -m "not slow and not nightly" $(QUICK)
 

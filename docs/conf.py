@@ -22,7 +22,10 @@ html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # MODEL.md names files of the repository, which the site does not have
+suppress_warnings = [
+    "myst.xref_missing",  # MODEL.md names files of the repository, which the site does not have
+    "ref.python",  # several results have a field of the same name, as n_obs
+]
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False

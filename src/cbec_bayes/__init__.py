@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from cbec_bayes.checks.suite import check as check
     from cbec_bayes.classical.few import few_clusters as few_clusters
     from cbec_bayes.classical.regression import twfe as twfe
+    from cbec_bayes.classical.tables import interacted as interacted
     from cbec_bayes.estimands.coefficients import coefficients as coefficients
     from cbec_bayes.estimands.contrasts import contrasts as contrasts
+    from cbec_bayes.estimands.contrasts import equivalence as equivalence
     from cbec_bayes.estimands.groups import effects as effects
+    from cbec_bayes.estimands.shrinkage import shrinkage_path as shrinkage_path
     from cbec_bayes.jobs.compare import compare as compare
     from cbec_bayes.jobs.differences import differences as differences
     from cbec_bayes.jobs.events import EventOptions as EventOptions
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from cbec_bayes.jobs.frames import fit as fit
     from cbec_bayes.jobs.moments import gather as gather
     from cbec_bayes.jobs.moments_file import load_moments as load_moments
+    from cbec_bayes.jobs.moments_file import save_moments as save_moments
+    from cbec_bayes.jobs.reconstruct import load_problem as load_problem
     from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from cbec_bayes.panel.design import make_design as make_design
     from cbec_bayes.panel.entropy import entropy_index as entropy_index
     from cbec_bayes.panel.entropy import load_system as load_system
+    from cbec_bayes.panel.example import example_frame as example_frame
     from cbec_bayes.panel.formula import read_formula as read_formula
     from cbec_bayes.panel.study import load_study as load_study
     from cbec_bayes.published.audit import audit as audit
@@ -49,17 +55,20 @@ if TYPE_CHECKING:
     from cbec_bayes.published.twin import build_summary_pymc as build_summary_pymc
     from cbec_bayes.replication import replicate as replicate
     from cbec_bayes.replication.alternatives import alternatives_frame as alternatives_frame
+    from cbec_bayes.replication.alternatives import alternatives_sentence as alternatives_sentence
     from cbec_bayes.replication.alternatives import index_weights_frame as index_weights_frame
+    from cbec_bayes.replication.alternatives import shown_alternatives as shown_alternatives
+    from cbec_bayes.replication.shown import match_sentence as match_sentence
+    from cbec_bayes.replication.shown import shown_tables as shown_tables
     from cbec_bayes.reporting.panelpage import report as report
     from cbec_bayes.runtime.errors import GateError as GateError
     from cbec_bayes.runtime.errors import InputError as InputError
+    from cbec_bayes.runtime.files import asset_dir as asset_dir
 
 _HOMES = {
-    "GateError": "cbec_bayes.runtime.errors",
-    "InputError": "cbec_bayes.runtime.errors",
-    "Panel": "cbec_bayes.panel",
-    "Roles": "cbec_bayes.panel",
     "alternatives_frame": "cbec_bayes.replication.alternatives",
+    "alternatives_sentence": "cbec_bayes.replication.alternatives",
+    "asset_dir": "cbec_bayes.runtime.files",
     "audit": "cbec_bayes.published.audit",
     "build_pymc": "cbec_bayes.bayes.pymc.twin",
     "build_summary_pymc": "cbec_bayes.published.twin",
@@ -68,37 +77,50 @@ _HOMES = {
     "compare": "cbec_bayes.jobs.compare",
     "contrasts": "cbec_bayes.estimands.contrasts",
     "contrasts_table": "cbec_bayes.published.results",
-    "entropy_index": "cbec_bayes.panel.entropy",
     "differences": "cbec_bayes.jobs.differences",
     "effects": "cbec_bayes.estimands.groups",
     "effects_table": "cbec_bayes.published.results",
-    "EventOptions": "cbec_bayes.jobs.events",
+    "entropy_index": "cbec_bayes.panel.entropy",
+    "equivalence": "cbec_bayes.estimands.contrasts",
     "event_study": "cbec_bayes.jobs.events",
-    "fit": "cbec_bayes.jobs.frames",
+    "EventOptions": "cbec_bayes.jobs.events",
+    "example_frame": "cbec_bayes.panel.example",
     "few_clusters": "cbec_bayes.classical.few",
+    "fit": "cbec_bayes.jobs.frames",
     "fit_summary": "cbec_bayes.published.summary",
+    "GateError": "cbec_bayes.runtime.errors",
     "gather": "cbec_bayes.jobs.moments",
     "heterogeneity": "cbec_bayes.published.estimates",
     "index_weights_frame": "cbec_bayes.replication.alternatives",
+    "InputError": "cbec_bayes.runtime.errors",
+    "interacted": "cbec_bayes.classical.tables",
     "load_moments": "cbec_bayes.jobs.moments_file",
     "load_paper": "cbec_bayes.published.printed",
+    "load_problem": "cbec_bayes.jobs.reconstruct",
     "load_study": "cbec_bayes.panel.study",
     "load_study_panel": "cbec_bayes.panel",
     "load_summary_model": "cbec_bayes.published.summary_model",
     "load_system": "cbec_bayes.panel.entropy",
     "make_design": "cbec_bayes.panel.design",
     "make_panel": "cbec_bayes.panel",
+    "match_sentence": "cbec_bayes.replication.shown",
+    "Panel": "cbec_bayes.panel",
     "read_estimates": "cbec_bayes.published.estimate_file",
     "read_formula": "cbec_bayes.panel.formula",
     "read_panel": "cbec_bayes.panel",
     "reconstruct": "cbec_bayes.jobs.reconstruct",
-    "report": "cbec_bayes.reporting.panelpage",
     "replicate": "cbec_bayes.replication",
+    "report": "cbec_bayes.reporting.panelpage",
+    "Roles": "cbec_bayes.panel",
+    "save_moments": "cbec_bayes.jobs.moments_file",
     "sensitivity_table": "cbec_bayes.published.results",
+    "shown_alternatives": "cbec_bayes.replication.alternatives",
+    "shown_tables": "cbec_bayes.replication.shown",
+    "shrinkage_path": "cbec_bayes.estimands.shrinkage",
     "summarise": "cbec_bayes.published.results",
-    "with_predictions": "cbec_bayes.bayes.predictions",
     "twfe": "cbec_bayes.classical.regression",
     "under_reading": "cbec_bayes.published.estimates",
+    "with_predictions": "cbec_bayes.bayes.predictions",
 }
 __all__ = list(_HOMES)
 

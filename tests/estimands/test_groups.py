@@ -26,7 +26,7 @@ from cbec_bayes.estimands import (
     pooling_factor_overall,
     summarise_draws,
 )
-from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks
+from cbec_bayes.estimands.contrasts import contrasts, equivalence, ranks
 from cbec_bayes.estimands.groups import effects, group_slopes, log_scales, pooling_factors, units_per_group
 from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.estimands.summary import Drawn, Mixed
@@ -174,7 +174,7 @@ def test_rope():
     assert [Drawn(draws, 5).within(half_width) for half_width in (0.15, 1e-9, 9)] == [0.6, 0.2, 1.0]
     for half_width in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="needs a positive half-width"):
-            estimands(fitted("partial_pooling"), half_width)
+            equivalence(fitted("partial_pooling"), half_width)
 
 
 @pytest.mark.parametrize("tau", [1e-4, 0.05, 0.3, 20.0])
@@ -538,7 +538,7 @@ def test_a_path_ends_where_double_precision_does(model):
 def test_estimands_are_those_of_the_draws():
     found = fit(panel("unbalanced"), "nested", draws=200)
     slopes = group_slopes(found)
-    table = estimands(found, 0.3).set_index("estimand")
+    table = equivalence(found, 0.3).set_index("estimand")
     assert list(table.index) == ["(average)", *slopes.labels, "(all)"]
     assert_near_draws(table.loc["(average)"], slopes.average)
     for r, label in enumerate(slopes.labels):

@@ -27,7 +27,7 @@ def before_data(found: PanelFit, draws: int, seed: int) -> PanelFit:
     draws
         How many, in one chain.
     seed
-        Of everything random.
+        Seed of everything random.
 
     Returns
     -------

@@ -66,6 +66,14 @@ class PanelFit:
     left_out
         Sentences about what the model that was asked for, or would be if none was, has and this one lacks; see
         `cbec_bayes.bayes.model.carried`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> fit.model.name, fit.design.n_obs, sorted(fit.posterior.data_vars)[:3]
+    ('partial_pooling', 96, ['control_slope', 'group_slope', 'group_total_slope'])
     """
 
     blocks: Blocks
@@ -199,7 +207,7 @@ def fit(
     draws, chains
         Draws per chain, and chains. Default 1,000 independent ones, or 2,000 of a Markov chain.
     seed
-        Of everything random.
+        Seed of everything random.
     on_progress
         Called with how many draws a Markov chain has made, where one is needed, as "draws 1200 of 12000".
 

@@ -61,7 +61,7 @@ class LooResult:
     khat
         Pareto shape of the importance ratios; NaN where the model was refitted instead.
     p
-        Of rows: probability, two-sided, of one as far out as this; NaN of other parts.
+        Two-sided probability of a row that is at least as far out as this one; NaN where the part is no row.
     """
 
     elpd: Array
@@ -80,7 +80,7 @@ class LooTask:
     what
         The parts.
     seed
-        Of everything random.
+        Seed of everything random.
     """
 
     design: Design
@@ -177,7 +177,7 @@ class LeftOutPart:
     points
         Draws of the log scales given all rows, shape (S, k).
     seed
-        Of a refit.
+        Seed of a refit.
     """
 
     blocks: Blocks

@@ -46,11 +46,11 @@ def draw_effects(
     Parameters
     ----------
     blocks, collapsed
-        Of one model on one design.
+        Blocks and collapsed posterior of one model on one design.
     points
         Log scales, shape (S, k).
     seed
-        Of the draws.
+        Seed of the draws.
     walk
         Draws are made on its way, if it goes any, so that what is drawn from is not computed twice.
 
@@ -100,7 +100,7 @@ def means_over_units(name: str, by_group: Array, sizes: NDArray[np.int64], *, gr
     Parameters
     ----------
     name
-        Of the coefficient, as ``unit_slope``.
+        Name of the coefficient, as ``unit_slope``.
     by_group
         Means over the units of every group, shape (S, R); of all units, with R = 1, where there are no groups.
     sizes

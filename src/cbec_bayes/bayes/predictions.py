@@ -31,7 +31,7 @@ def with_predictions(found: PanelFit, seed: int = 1) -> PanelFit:
     found
         A fitted model, of either engine.
     seed
-        Of everything random.
+        Seed of everything random.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def with_predictions(found: PanelFit, seed: int = 1) -> PanelFit:
     Examples
     --------
     >>> import cbec_bayes as cb
-    >>> panel, study = cb.load_study_panel("public")
+    >>> panel = cb.load_study_panel("public")
     >>> found = cb.with_predictions(cb.fit(cb.make_design(panel), "partial_pooling"))
     >>> dict(found.tree["posterior_predictive"].sizes)
     {'chain': 4, 'draw': 250, 'obs': 210}

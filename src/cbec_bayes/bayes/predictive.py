@@ -35,7 +35,7 @@ def predictive_outcomes(
     draws
         At most this many, evenly from the posterior.
     seed
-        Of everything random.
+        Seed of everything random.
 
     Returns
     -------

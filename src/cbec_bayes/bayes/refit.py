@@ -32,7 +32,7 @@ class Refit:
     points
         Draws of the logarithms of the scales, shape (S, k).
     draws
-        Of everything else, by variable; see `cbec_bayes.bayes.posterior.posterior_draws`.
+        Draws of everything else, by variable; see `cbec_bayes.bayes.posterior.posterior_draws`.
     diagnostics
         How well the scales were sampled. Its gates are not yet enforced: call ``refit.diagnostics.require()``.
     """
@@ -53,7 +53,7 @@ class RefitScales:
     blocks, collapsed, points, diagnostics
         As in `Refit`.
     ess
-        How many independent draws the points are worth.
+        Effective size of the points.
     is_reweighted
         Whether they are draws of a similar fit by their weights, and nothing was sampled.
     """
@@ -73,11 +73,11 @@ class Nearby:
     Attributes
     ----------
     names
-        Of the scales.
+        Names of the scales.
     points, densities
         Draws, shape (S, k), and the log density of each, (S,).
     ess
-        How many independent draws they are worth.
+        Effective size of the draws.
     may_stand_in
         Whether the draws, weighted, may be those of the other fit. Not where this has longer tails, of which too few
         draws tell the size: they then show where to sample.
@@ -91,7 +91,7 @@ class Nearby:
 
     @classmethod
     def of(cls, collapsed: Collapsed, points: Array, ess: float) -> Nearby:
-        """Return that of draws of a density, which are worth so many independent ones."""
+        """Return the neighbour that draws of a density make, given their effective size."""
         return cls(collapsed.names, points, collapsed.log_posterior(points), min(ess, float(len(points))))
 
     def among(self, names: tuple[str, ...]) -> Array | None:
@@ -114,9 +114,9 @@ def refit_scales(
         As in `cbec_bayes.bayes.sampling.importance.sample_density`.
     near
         Draws of a similar fit. Where it has the same scales and its draws, weighted by the ratio of the densities, have
-        a Pareto shape that is good enough and are worth `ESS_MIN` draws, they are taken, and nothing is sampled. The
-        density of the scales has all else integrated out, so that this is exact up to Monte Carlo error. Elsewhere the
-        first proposal is fitted to them.
+        a Pareto shape that is good enough and an effective size of `ESS_MIN`, they are taken, and nothing is sampled.
+        The density of the scales has all else integrated out, so that this is exact up to Monte Carlo error. Otherwise
+        the first proposal is fitted to them.
     """
     return scales_of(blocks, collapsed_of(blocks), draws=draws, seed=seed, pilot=pilot, near=near)
 

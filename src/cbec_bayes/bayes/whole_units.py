@@ -59,7 +59,7 @@ def leave_out_units(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
     points
         Draws of the scales given all rows, shape (S, k).
     seed
-        Of draws that are moved.
+        Seed of draws that are moved.
 
     Notes
     -----

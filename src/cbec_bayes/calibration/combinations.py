@@ -60,9 +60,9 @@ class Drawn:
     Attributes
     ----------
     numbers
-        Of the replications.
+        Numbers of the replications.
     seed
-        Of all together; each has its own from this and its number.
+        Seed of all together; each has its own from this and its number.
     choices
         What may be chosen of each term, by key; one choice alone holds the term.
     """

@@ -145,7 +145,7 @@ class Outcomes:
     models
         Members that are fitted.
     seed
-        Of all pieces together.
+        Seed of all pieces together.
     """
 
     scenario: Scenario

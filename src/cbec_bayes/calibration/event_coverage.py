@@ -226,11 +226,11 @@ def event_coverage(
     executor
         Who does the work.
     panels
-        Of each scenario.
+        Number of panels of each scenario.
     scenarios
         Which are tried.
     seed
-        Of the first panel; the others follow.
+        Seed of the first panel; the others follow.
     on_progress
         Called with how many panels are done.
 

@@ -61,9 +61,9 @@ class Replications:
     data_of
         The model that data are drawn from; another one makes the calibration wrong on purpose.
     numbers
-        Of the replications.
+        Numbers of the replications.
     seed
-        Of all of them together; each has its own from this and its number.
+        Seed of all of them together; each has its own from this and its number.
     """
 
     model: str

@@ -25,7 +25,7 @@ class ModelVerdict:
     replications, quantities
         How many there are.
     smallest_p
-        Of the tests of its quantities.
+        Smallest p-value of the tests of its quantities.
     missed
         Quantities whose ranks are not uniform.
     """

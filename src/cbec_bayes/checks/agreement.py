@@ -85,7 +85,7 @@ def agreement(
     ssc
         Convention of the clustered standard errors.
     replications, seed
-        Of the wild cluster bootstrap; the seed is that of refits too.
+        Draws and seed of the wild cluster bootstrap; the seed is that of refits too.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 
@@ -153,17 +153,17 @@ class Pair:
     Attributes
     ----------
     column, term
-        Of the regression.
+        Column and term of the regression.
     estimate, se, df
         CR2's standard error and its degrees of freedom; CRV1's where there are too many clusters for them.
     posterior
-        Of the same slope.
+        Posterior of the same slope.
     legitimate
         Why the two may differ in their spread; blank where they may not.
     pooled
         Whether it is the slope of a group that is pooled.
     level
-        Of the interval outside of which the mean of a group's slope is judged.
+        Probability of the interval outside of which the mean of a group's slope is judged.
     """
 
     column: str

@@ -59,7 +59,7 @@ def predictive_cells(
     design
         The rows that the model was fitted to.
     columns
-        Of the classical tables.
+        Columns of the classical tables.
     ssc
         Convention of the clustered standard errors.
     outcomes

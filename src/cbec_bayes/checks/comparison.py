@@ -202,7 +202,7 @@ def model_comparison(
     others
         Fits of members that are not refitted here, by name.
     seed
-        Of the refits of the members that predict better.
+        Seed of the refits of the members that predict better.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 

@@ -69,7 +69,7 @@ def leave_out(
     what
         What is left out.
     seed
-        Of the data, and of everything random.
+        Seed of the data, and of everything random.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 

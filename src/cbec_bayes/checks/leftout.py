@@ -53,7 +53,7 @@ class Predicted:
     elpd, khat, p
         As in `cbec_bayes.bayes.loo.LooResult`, each of shape (F,); empty where the member is refused.
     notes
-        Of every part, why it has no density; blank where it has one.
+        For every part, the reason why it has no density; blank where it has one.
     refused
         Why the member predicts nothing. Blank otherwise.
     kind

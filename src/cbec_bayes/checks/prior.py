@@ -48,7 +48,7 @@ def prior_predictive(
     columns, ssc, printed
         As for `cbec_bayes.checks.cells.predictive_cells`; the exposure's coefficients are taken from every column.
     seed
-        Of the data, and of everything random.
+        Seed of the data, and of everything random.
     draws
         From the priors.
 

@@ -50,7 +50,7 @@ class Refitted:
     design, model
         Rows and model.
     seed
-        Of everything random.
+        Seed of everything random.
     near
         Draws of a similar fit, which are weighted where that does; see `cbec_bayes.bayes.refit.refit_scales`.
     average

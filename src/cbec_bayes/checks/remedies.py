@@ -104,7 +104,7 @@ class Answer:
     refit
         The slopes with it; None where the model is not refitted.
     changes
-        Of the slopes that are shown, the severest first; empty where they are not known.
+        Changes of the slopes that are shown, the severest first; empty where they are not known.
     grouped
         Whether groups differ in their slopes.
     """
@@ -151,7 +151,7 @@ def answers(
     findings
         What is to be answered.
     seed
-        Of the refits.
+        Seed of the refits.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
     """

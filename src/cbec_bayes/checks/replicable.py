@@ -34,7 +34,7 @@ def replicable(found: PanelFit, *, seed: int = 1) -> PanelFit | None:
         A fit, which is returned as it is where its posterior has them. Otherwise every coefficient is drawn again,
         given the scales of as many of its draws as there is room for, evenly from all.
     seed
-        Of these draws.
+        Seed of these draws.
     """
     posterior = found.tree["posterior"].dataset
     if "unit_effect" in posterior:

@@ -55,7 +55,7 @@ def predictive_residuals(
     outcomes
         Replicated, shape (S, n).
     seed
-        Of the refits.
+        Seed of the refits.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 

@@ -36,7 +36,7 @@ class CheckResult:
     Attributes
     ----------
     name
-        Of the check, and of its files.
+        Name of the check, and of its files.
     severity
         How much what was found matters; the rule stands in the docstring of the check.
     table
@@ -98,7 +98,7 @@ class Against:
     Attributes
     ----------
     mean, sd, low, high
-        Of the replicates; the ends are of the equal-tailed interval.
+        Mean, standard deviation and ends of the replicates; the ends are of the equal-tailed interval.
     p
         Tail probability of each statistic: twice the smaller share of replicates on either side, never zero.
     z

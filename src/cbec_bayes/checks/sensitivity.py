@@ -66,7 +66,7 @@ def between_group_prior(
     found
         A fit that pools group slopes; the check does not apply to others, nor where the scale is held fixed.
     seed
-        Of the data, and of everything random.
+        Seed of the data, and of everything random.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 

@@ -66,7 +66,7 @@ class Slope:
 
     @property
     def width(self) -> float:
-        """Of the interval."""
+        """The width of the interval."""
         return self.high - self.low
 
     @property

@@ -39,8 +39,8 @@ class CheckInputs:
     ssc
         Convention of the clustered standard errors.
     columns
-        Of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`, each
-        group's where there are at most `MOST_GROUPS`.
+        Columns of the classical tables; default those of `cbec_bayes.classical.tables.own_columns`, each group's where
+        there are at most `MOST_GROUPS`.
     printed
         Printed numbers by place.
     members
@@ -48,7 +48,7 @@ class CheckInputs:
     others
         Fits of members that it does not, by name, which are then compared as well.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
     on_progress
@@ -131,7 +131,7 @@ class Check:
     Attributes
     ----------
     name
-        Of the check, and of its files; that of the `CheckResult`.
+        Name of the check, and of its files; that of the `CheckResult`.
     title
         What a reader calls it.
     run
@@ -278,6 +278,15 @@ class Checks:
     ----------
     results
         One per check; by name also as an item: ``checks["left_out_rows"]``.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> few = frame[frame["firm"] < "firm 07"]
+    >>> fit = cb.fit("sales ~ price | firm + year", "complete_pooling", data=few)
+    >>> [result.name for result in cb.check(fit).results][-2:]
+    ['left_out_groups', 'model_comparison']
     """
 
     results: tuple[CheckResult, ...]
@@ -296,7 +305,14 @@ class Checks:
         return str(self.frame().to_html(index=False))
 
 
-def check(fit: PanelFit, ssc: str = "reghdfe", *, seed: int = 1, executor: Executor = SERIAL) -> Checks:
+def check(
+    fit: PanelFit,
+    ssc: str = "reghdfe",
+    *,
+    only: Sequence[str] = (),
+    seed: int = 1,
+    executor: Executor = SERIAL,
+) -> Checks:
     """Try a fit; the Python form of `cbec-bayes check`.
 
     Parameters
@@ -305,9 +321,37 @@ def check(fit: PanelFit, ssc: str = "reghdfe", *, seed: int = 1, executor: Execu
         A fitted model, of either engine.
     ssc
         Convention of the clustered standard errors.
+    only
+        Names of the checks that are run, as ``("predictive_residuals",)``; default all of them.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
+
+    Raises
+    ------
+    InputError
+        There is no check of a name.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> few = frame[frame["firm"] < "firm 07"]
+    >>> fit = cb.fit("sales ~ price | firm + year", "complete_pooling", data=few)
+    >>> checks = cb.check(fit, only=("predictive_cells", "predictive_cells_new", "predictive_residuals"))
+    >>> checks.frame()[["check", "severity"]]
+                      check severity
+    0      predictive_cells     fine
+    1  predictive_cells_new     fine
+    2  predictive_residuals     fine
     """
-    return Checks(run_checks(CheckInputs(fit=fit, ssc=ssc, seed=seed, executor=executor)))
+    trial = CheckInputs(fit=fit, ssc=ssc, seed=seed, executor=executor)
+    if not only:
+        return Checks(run_checks(trial))
+    known = {one.name: one for one in CHECKS}
+    for name in only:
+        if name not in known:
+            raise InputError(f"unknown check '{name}'; {suggest(name, tuple(known))}")
+    tried = CheckContext(trial)
+    return Checks(tuple(known[name].result(tried) for name in only))

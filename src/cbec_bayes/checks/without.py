@@ -91,7 +91,7 @@ def why_apart(
     ratio, se
         The posterior sd over a standard error, and this.
     seed
-        Of the refits.
+        Seed of the refits.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 

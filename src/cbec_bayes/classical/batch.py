@@ -80,7 +80,7 @@ class PreparedRegression:
     factor, df
         Small-sample factor and degrees of freedom of the convention.
     clusters
-        Of the rows.
+        Clusters of the rows.
     """
 
     terms: tuple[str, ...]

@@ -62,7 +62,7 @@ def equality_rows(design: Design, options: EqualityOptions | None = None) -> lis
     design
         Its first term is the exposure. Without groups, or with one, there are no rows.
     options
-        Of the tests.
+        Options of the tests.
 
     Returns
     -------

@@ -44,7 +44,17 @@ class FewClusters:
     weights
         Distribution of its weights: ``"webb"`` or ``"rademacher"``.
     replications, seed
-        Of the bootstrap.
+        Draws and seed of the bootstrap.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> sorted(cb.few_clusters(design, replications=199).intervals())
+    ['CR2', 'CRV1', 'CRV3']
     """
 
     regression: Regression
@@ -124,7 +134,7 @@ def few_clusters(
     bootstrapped
         Terms that the bootstrap tests; default all. Its results for others are NaN.
     replications, seed
-        Of the bootstrap.
+        Draws and seed of the bootstrap.
 
     Raises
     ------
@@ -140,6 +150,21 @@ def few_clusters(
     bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38; Webb (2023) for six-point
     weights. These and CR2 are those of `prepare_few`, for one outcome. The tests hold CRV3 against pyfixest, p-values
     against wildboottest, draw by draw, and CR2 against clubSandwich.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> few = cb.few_clusters(design, replications=199).frame()
+    >>> few.loc[few["term"] == "price", ["vcov", "se"]].round(2)
+                        vcov    se
+    0                   CRV1  0.09
+    2                    CR2  0.09
+    4                   CRV3  0.10
+    6  wild bootstrap (webb)   NaN
     """
     ssc = convention(ssc) if isinstance(ssc, str) else ssc
     fit = twfe(design, terms, ssc=ssc)

@@ -132,7 +132,7 @@ class PreparedFew:
         value
             The slope under the hypothesis, one for all outcomes or one for each, shape (S,).
         replications, seed
-            Of the draws of weights, which all outcomes share.
+            Number and seed of the draws of weights, which all outcomes share.
 
         Returns
         -------

@@ -42,12 +42,12 @@ class SlopeBlock:
     solve
         What the outcome is multiplied by to give the slopes, shape (k, m).
     residual
-        Of the regression, shape (m,).
+        Residuals of the regression, shape (m,).
     basis, reduced
         Orthonormal columns of its regressors and period effects, shape (m, r), and what turns residuals into
         bias-reduced scores, shape (k, m); None with more than `MOST_CLUSTERS` clusters.
     factor
-        Of the convention, for CRV1.
+        Small-sample factor of the convention, for CRV1.
     """
 
     at: Codes
@@ -81,7 +81,8 @@ class GroupSlopes:
     groups
         Their R labels.
     estimate, covariance
-        Of the slopes, shapes (R,) and (R, R); the covariance is clustered, CR2 or, with very many clusters, CRV1.
+        Estimates of the slopes and their covariance, shapes (R,) and (R, R). The covariance is clustered: CR2 or, with
+        very many clusters, CRV1.
     blocks
         One regression, or one for each group.
     n_clusters

@@ -57,11 +57,11 @@ def joint_bootstrap(slopes: GroupSlopes, replications: int = REPLICATIONS, seed:
     Parameters
     ----------
     slopes
-        Of R groups.
+        Slopes of R groups.
     replications
         Draws that are made; fewer, but no less than `FEWEST`, where groups and units are many.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def wald_of_equality(estimate: Array, variance: Array) -> Array:
     Parameters
     ----------
     estimate, variance
-        Of B samples, shapes (B, R) and (B, R, R).
+        Estimates and variances of B samples, shapes (B, R) and (B, R, R).
     """
     gap = estimate[:, 1:] - estimate[:, :1]
     spread = variance[:, 1:, 1:] - variance[:, 1:, :1] - variance[:, :1, 1:] + variance[:, :1, :1]

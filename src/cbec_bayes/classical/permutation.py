@@ -45,8 +45,8 @@ class Permutation:
     Attributes
     ----------
     statistic, p, mcse
-        Of the sample; the share of the relabellings, the sample being one of them, whose statistic is at least as
-        large; and its Monte Carlo error.
+        Statistic of the sample; the share of the relabellings, the sample being one of them, whose statistic is at
+        least as large; and its Monte Carlo error.
     draws
         Relabellings under which the statistic is defined, and the sample.
     """
@@ -141,7 +141,7 @@ def slopes_under(moments: UnitMoments, labels: Codes, n_groups: int, controls: C
     Parameters
     ----------
     moments
-        Of N units.
+        Moments of N units.
     labels
         Group of each unit in B groupings, codes below `n_groups`, shape (B, N). Under ``by group`` a negative code
         leaves a unit out; under ``common`` it has no slope that is compared.
@@ -246,7 +246,7 @@ def permutation_test(
     Parameters
     ----------
     moments
-        Of the units; see `unit_moments`.
+        Moments of the units; see `unit_moments`.
     groups
         Codes of the groups that change units, two or more. Under ``common`` units of other groups keep theirs; under
         ``by group`` they do not matter.

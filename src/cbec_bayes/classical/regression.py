@@ -58,6 +58,17 @@ class Regression:
         Whether the slope of the first term is one only because a term that goes with it was left out.
     effects
         What is absorbed, as fixest writes it.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> found = cb.twfe(design)
+    >>> found.terms, found.n_units, round(found.r2_within, 2)
+    (('price', 'wage'), 12, 0.73)
     """
 
     outcome: str
@@ -248,6 +259,19 @@ def twfe(
     -----
     pyfixest gives slopes, residuals and the CRV1 variance, and so does the direct way, which is held equal to it; the
     small-sample factor is always the convention's own.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> cb.twfe(design, ssc="reghdfe").frame()[["term", "estimate", "se"]].round(2)
+             term  estimate    se
+    0       price      0.77  0.09
+    1        wage      0.34  0.07
+    2  (constant)      0.55  0.02
     """
     ssc = convention(ssc) if isinstance(ssc, str) else ssc
     used = sample(design if terms is None else design.keeping(terms), ssc)

@@ -199,6 +199,14 @@ def interacted(design: Design) -> Design:
     ------
     InputError
         The design has no groups.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> asked = cb.read_formula("sales ~ price | firm + year", group="sector")
+    >>> cb.twfe(cb.interacted(cb.make_design(cb.make_panel(frame, asked)))).terms
+    ('price[food]', 'price[metal]', 'price[paper]')
     """
     if design.group is None:
         raise InputError("slopes per group need groups")

@@ -23,7 +23,7 @@ class WaldTest:
     Attributes
     ----------
     statistic
-        Of F; NaN where it is not defined.
+        The F statistic; NaN where it is not defined.
     df, df2
         Degrees of freedom of F: q, and those of the denominator.
     p
@@ -57,7 +57,7 @@ def wald_test(slopes: GroupSlopes, contrasts: Array) -> WaldTest:
     Parameters
     ----------
     slopes
-        Of R groups.
+        Slopes of R groups.
     contrasts
         Shape (q, R), of rank q.
 

@@ -106,7 +106,7 @@ class Request:
         Returns, given what the results depend on, what the fit was asked for that they belong to; None where they
         belong to none.
     workers, scheduler
-        Of the executor; see `cbec_bayes.runtime.fanout.open_executor`.
+        Number of processes and address of the executor; see `cbec_bayes.runtime.fanout.open_executor`.
     n_steps
         Steps of the job, where they are known.
     shows_progress

@@ -247,7 +247,7 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Set a fit beside its limits and the regressions, and test whether slopes differ; writes compare.csv and more."""
+    """Compare a fit with its limits and the regressions, test whether slopes differ; writes compare.csv and others."""
     from cbec_bayes.jobs.compare import COMPARE_FILES, compare_folder
 
     request = Request(

@@ -63,11 +63,16 @@ def moments(
     encoding: Encoding = None,
     decimal: Decimal = None,
     least: Annotated[
-        int, typer.Option("--min-units", metavar="N", min=1, help="Units that a cell needs, or nothing is written.")
+        int,
+        typer.Option(
+            "--min-units", metavar="N", min=1, help="Least number of units in a cell; with fewer, nothing is written."
+        ),
     ] = 3,
-    disclose: Annotated[bool, typer.Option("--disclose", help="Write them whatever they disclose.")] = False,
+    disclose: Annotated[
+        bool, typer.Option("--disclose", help="Write the file even if cells have too few units.")
+    ] = False,
     between: Annotated[
-        bool, typer.Option("--between/--no-between", help="Also what random unit effects need, by size of unit.")
+        bool, typer.Option("--between/--no-between", help="Also write what random unit effects need, by size of unit.")
     ] = True,
     workers: Workers = 1,
     scheduler: Scheduler = None,

@@ -125,14 +125,21 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-_OUTCOME = typer.Option("--outcome", metavar="COLUMN", help="What is explained.", autocompletion=column_names)
+_OUTCOME = typer.Option(
+    "--outcome", metavar="COLUMN", help="The column that is explained.", autocompletion=column_names
+)
 _EXPOSURE = typer.Option(
     "--exposure",
     metavar="COLUMN",
     help="The regressor of interest; given again, another one whose slopes are pooled as well.",
     autocompletion=column_names,
 )
-_UNIT = typer.Option("--unit", metavar="COLUMN", help="Province, firm, person ...", autocompletion=column_names)
+_UNIT = typer.Option(
+    "--unit",
+    metavar="COLUMN",
+    help="The column that names the unit: province, firm, person ...",
+    autocompletion=column_names,
+)
 _TIME = typer.Option(
     "--time", metavar="COLUMN", help="Year, quarter, month, date or number of the period.", autocompletion=column_names
 )
@@ -157,14 +164,21 @@ FormulaText = Annotated[
         "exposure, unless --exposure says which.",
     ),
 ]
-Lags = Annotated[int, typer.Option("--lags", metavar="N", help="Lags of the exposure beside it, over elapsed periods.")]
-Leads = Annotated[int, typer.Option("--leads", metavar="N", help="Leads of the exposure beside it.")]
+Lags = Annotated[
+    int,
+    typer.Option(
+        "--lags", metavar="N", help="Number of lags of the exposure that are regressors as well, over elapsed periods."
+    ),
+]
+Leads = Annotated[
+    int, typer.Option("--leads", metavar="N", help="Number of leads of the exposure that are regressors as well.")
+]
 Dates = Annotated[
     str | None,
     typer.Option(
         "--dates",
         metavar="ORDER",
-        help="Of dates such as 03/04/2014: day-first or month-first; default what a day above 12 tells.",
+        help="Order of dates such as 03/04/2014: day-first or month-first; default: what a day above 12 shows.",
     ),
 ]
 SlopeOn = Annotated[
@@ -172,7 +186,7 @@ SlopeOn = Annotated[
     typer.Option(
         "--slope-on",
         metavar="COLUMN",
-        help="Characteristic of groups, as income, on which their slopes are regressed; may be given again.",
+        help="Characteristic of groups, such as income, on which their slopes are regressed; may be given again.",
         autocompletion=column_names,
     ),
 ]
@@ -181,7 +195,7 @@ SlopeOnAt = Annotated[
     typer.Option(
         "--slope-on-at",
         metavar="WHAT",
-        help="Of such a characteristic that varies within a group: mean takes its mean.",
+        help="Value of a characteristic that varies within a group: mean takes the mean.",
     ),
 ]
 Weights = Annotated[
@@ -208,14 +222,15 @@ Sheet = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="Sheet of an Excel file; default the first.")
 ]
 Encoding = Annotated[
-    str | None, typer.Option("--encoding", metavar="NAME", help="Of a text file, as latin-1; default utf-8.")
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="Encoding of a text file, such as latin-1; default utf-8."),
 ]
 Decimal = Annotated[
     str | None,
     typer.Option("--decimal", metavar="SIGN", help="Sign before decimals of a text file; default what its cells show."),
 ]
 Missing = Annotated[
-    str, typer.Option("--missing", metavar="CODES", help="Codes of missing cells, separated by commas, as -9,-99.")
+    str, typer.Option("--missing", metavar="CODES", help="Codes of missing cells, separated by commas, such as -9,-99.")
 ]
 Where = Annotated[
     str | None,
@@ -239,7 +254,7 @@ Collinearity = Annotated[
     typer.Option(
         "--collinearity",
         metavar="CHOICE",
-        help="What becomes of a control that others explain: refuse or drop, with a sentence.",
+        help="What happens to a control that others explain: refuse stops, drop leaves it out and says so.",
     ),
 ]
 Group = Annotated[
@@ -253,7 +268,8 @@ PanelFile = Annotated[
     typer.Option("--data", metavar="FILE", help="The panel: .csv or .tsv (also .gz), .parquet, .xlsx or .dta."),
 ]
 MomentsFile = Annotated[
-    Path | None, typer.Option("--moments", metavar="FILE", help="What `moments` wrote, in the place of the panel.")
+    Path | None,
+    typer.Option("--moments", metavar="FILE", help="File that `moments` wrote, to be fitted instead of a panel."),
 ]
 Model = Annotated[
     str,
@@ -266,7 +282,7 @@ ModelIfAny = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help="A model's name (see `models`) or TOML file; default robust, as far as the panel carries it.",
+        help="A model's name (see `models`) or TOML file; default: robust, with the terms that the panel allows.",
         autocompletion=model_names,
     ),
 ]
@@ -286,7 +302,7 @@ Convention = Annotated[
     typer.Option(
         "--convention",
         metavar="NAME",
-        help="Of the clustered standard errors beside.",
+        help="Convention of small-sample factors of the clustered standard errors.",
         autocompletion=convention_names,
     ),
 ]
@@ -323,7 +339,7 @@ Errors = Annotated[
 ]
 UnitSlopes = Annotated[
     bool,
-    typer.Option("--unit-slopes", help="Write unit_slopes.csv, too: every unit's own slope, where the model has them."),
+    typer.Option("--unit-slopes", help="Also write unit_slopes.csv: every unit's own slope, where the model has them."),
 ]
 Neighbours = Annotated[
     bool,
@@ -334,9 +350,9 @@ _STUDY = typer.Option(
 )
 StudyName = Annotated[str, _STUDY]
 StudyIfAny = Annotated[str | None, _STUDY]
-FitFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")]
+FitFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a fit: what `fit --out FOLDER` wrote.")]
 FitFolderIfAny = Annotated[
-    Path | None, typer.Argument(metavar="FOLDER", help="Of a fit: what `fit --out FOLDER` wrote.")
+    Path | None, typer.Argument(metavar="FOLDER", help="Folder of a fit: what `fit --out FOLDER` wrote.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 Seed = Annotated[int, seed_option("Seed of everything that is sampled.")]
@@ -352,11 +368,15 @@ Workers = Annotated[
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers do it instead."),
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler whose workers do the work instead."
+    ),
 ]
 TlsCa = Annotated[
     Path | None,
-    typer.Option("--tls-ca", metavar="FILE", help="Certificates, as PEM, of who signed those of a tls:// scheduler."),
+    typer.Option(
+        "--tls-ca", metavar="FILE", help="Certificates (PEM) of the authority that signed those of a tls:// scheduler."
+    ),
 ]
 TlsCert = Annotated[
     Path | None, typer.Option("--tls-cert", metavar="FILE", help="One's own certificate, as PEM, for that scheduler.")

@@ -102,7 +102,7 @@ def replicate(
 ) -> None:
     """Compute a study's classical tables beside its printed cells; writes replication.csv, classical.csv, few.csv.
 
-    Of a study that names other panels it also writes alternatives.csv, the slope in each, and index_weights.csv.
+    For a study that names other panels it also writes alternatives.csv, the slope in each, and index_weights.csv.
     """
     from cbec_bayes.jobs.replicate import FILES, content, replicate_study
     from cbec_bayes.replication import match_sentence, shown_tables

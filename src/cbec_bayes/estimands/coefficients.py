@@ -34,7 +34,15 @@ class Coefficients:
     effects
         The effects that are flat, as fixed effects are written: ``unit+time``; None where they are random.
     origin
-        Of the data.
+        Origin of the data.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.coefficients(fit).n_obs
+    96
     """
 
     outcome: str
@@ -95,6 +103,19 @@ def coefficients(found: PanelFit) -> Coefficients:
     ----------
     found
         A fitted model, of either engine.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.coefficients(fit).table["mean"].round(1)
+    price           0.9
+    price[food]     0.5
+    price[metal]    0.9
+    price[paper]    1.2
+    wage            0.3
+    Name: mean, dtype: float64
     """
     design, model = found.design, found.model
     slopes = group_slopes(found)

@@ -33,6 +33,17 @@ def contrasts(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
     -------
     DataFrame
         group, minus, mean, sd, ci_low, ci_high, p_positive (the probability that the first is larger), origin, mcse.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.contrasts(fit)[["group", "minus", "mean", "p_positive"]].round(1)
+       group  minus  mean  p_positive
+    0   food  metal  -0.4         0.0
+    1   food  paper  -0.7         0.0
+    2  metal  paper  -0.4         0.0
     """
     labels = fit.design.groups
     pairs = [(i, j) for i in range(len(labels)) for j in range(i + 1, len(labels))]
@@ -64,7 +75,7 @@ def ranks(labels: Sequence[str], draws: Array) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "rank", "probability"])
 
 
-def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.DataFrame:
+def equivalence(fit: PanelFit, half_width: float | None = None, prob: float = CI_PROB) -> pd.DataFrame:
     """Return each slope with the probability that it is practically zero (Kruschke, 2018), and the average over units.
 
     Parameters
@@ -72,7 +83,7 @@ def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.Dat
     fit
         A fitted model.
     half_width
-        Of the region of practical equivalence to zero, in units of the slope.
+        Half-width of the region of practical equivalence to zero, in units of the slope; default that of `rope_width`.
     prob
         Probability of the intervals.
 
@@ -86,7 +97,16 @@ def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.Dat
     ------
     InputError
         The half-width is not positive.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.equivalence(fit, 0.5).set_index("estimand")["p_rope"].round(1).to_dict()
+    {'(average)': 0.0, 'food': 0.5, 'metal': 0.0, 'paper': 0.0, '(all)': 0.1}
     """
+    half_width = rope_width(fit.design, half_width)
     if not half_width > 0:
         raise InputError(f"the region of practical equivalence needs a positive half-width, not {half_width:g}")
     rows = []

@@ -28,7 +28,7 @@ class EventEffect:
     group
         Whose rows.
     summary
-        Of its posterior.
+        Summary of its posterior.
     sd_ij
         Standard deviation that holds where errors are not as the model has them; see
         `cbec_bayes.estimands.jackknife`.
@@ -59,7 +59,7 @@ def event_effects(fit: EventFit, cells: Cells, *, prob: float = CI_PROB) -> Even
     cells
         Whose effects are asked for beside.
     prob
-        Of the intervals.
+        Probability of the intervals.
 
     Notes
     -----

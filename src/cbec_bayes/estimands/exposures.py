@@ -30,9 +30,9 @@ class _Slopes:
     Attributes
     ----------
     names
-        Of the coefficients, by variable and label: those of the fit's blocks.
+        Names of the coefficients, by variable and label: those of the fit's blocks.
     groups, common
-        Of these, weights of every group's slope, shape (R, q), and of the common one, shape (q,).
+        Weights of these coefficients in every group's slope, shape (R, q), and in the common one, shape (q,).
     """
 
     names: tuple[str, ...]

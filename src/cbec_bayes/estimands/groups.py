@@ -135,7 +135,7 @@ def mixed_slopes(
     points
         Draws of the scales, shape (S, k).
     ess
-        How many independent draws they are worth.
+        Effective size: the number of independent draws that would have the same Monte Carlo error.
     average
         Whether the average over units is among them, which may take longer than all others.
     """
@@ -175,7 +175,7 @@ def mixed_averages(blocks: Blocks, collapsed: Collapsed, points: Array, ess: flo
 
 
 def min_ess(fit: PanelFit) -> float:
-    """Return how many independent draws those of a fit are worth, at the least."""
+    """Return the effective size of the draws of a fit: the smallest one, where it has several."""
     return min(fit.diagnostics.ess_bulk_min, fit.diagnostics.ess_tail_min, float(fit.diagnostics.draws))
 
 
@@ -290,6 +290,14 @@ def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd
         Convention of the clustered standard errors that stand beside.
     prob
         Probability of the intervals.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.effects(fit).set_index("group")["mean"].round(1).to_dict()
+    {'(average)': 0.8, 'food': 0.5, 'metal': 0.9, 'paper': 1.2, '(all)': 0.9, '(new)': 0.9}
     """
     design = fit.design
     slopes, quantities, averages = group_slopes(fit), slope_quantities(fit), unit_averages(fit)
@@ -350,7 +358,7 @@ def unit_slopes(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
     Parameters
     ----------
     fit
-        Of a member whose units have slopes of their own.
+        A fit of a member whose units have slopes of their own.
     prob
         Probability of the intervals.
 

@@ -35,7 +35,7 @@ def jackknife_sds(fit: PanelFit, points: Array | None, loadings: Array) -> Array
     points
         Draws of the log scales, shape (S, k); None for a model that was not collapsed.
     loadings
-        Of m slopes; see `cbec_bayes.estimands.groups.slope_loadings`.
+        Loadings of m slopes; see `cbec_bayes.estimands.groups.slope_loadings`.
 
     Returns
     -------

@@ -39,6 +39,14 @@ class ShrinkagePath:
         Posterior mean of beta given tau, shape (M,).
     missed
         Position on the path of each fit that missed a gate, to the reason; its numbers are NaN.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.shrinkage_path(fit, [0.001, 0.1, 100]).labels
+    ('food', 'metal', 'paper')
     """
 
     labels: tuple[str, ...]
@@ -100,12 +108,23 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     tau
         Values of the between-group scale, positive.
     draws, seed
-        Of the other scales at each value; given them the slopes are known in closed form.
+        Number of draws of the other scales at each value, and their seed; given them the slopes are known in closed
+        form.
 
     Raises
     ------
     InputError
         The model does not pool group slopes, or was not collapsed; a value of tau is beyond `PATH_MAX`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.shrinkage_path(fit, [0.001, 0.1, 100]).means.round(1)
+    array([[0.8, 0.8, 0.8],
+           [0.6, 0.8, 1. ],
+           [0.5, 0.9, 1.3]])
     """
     collapsed = fit.collapsed
     if collapsed is None or fit.model.choice("group_slope") != "pooled":

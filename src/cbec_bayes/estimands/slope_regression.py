@@ -55,7 +55,7 @@ COLUMNS = (
 """Columns of slope_regression.csv; see `slope_regression`."""
 
 DRAWS = 1_000
-"""Of the scales, in the fit without characteristics."""
+"""Number of draws of the scales, in the fit without characteristics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def slope_regression(
     prob
         Probability of the intervals.
     seed
-        Of the fit without the characteristics.
+        Seed of the fit without the characteristics.
 
     Returns
     -------

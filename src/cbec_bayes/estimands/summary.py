@@ -75,7 +75,7 @@ class Quantity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A quantity of which there are draws, of any shape; `ess` is how many independent ones they are worth."""
+    """Draws of a quantity of any shape, and `ess`, their effective size."""
 
     draws: Array
     ess: float
@@ -100,7 +100,7 @@ class Mixed:
     mean, sd
         Given each draw of the scales, shape (S,).
     ess
-        How many independent draws those are worth.
+        Effective size of the draws: the number of independent ones with the same Monte Carlo error.
     """
 
     mean: Array
@@ -156,7 +156,7 @@ def summarise_draws(draws: Array, prob: float = CI_PROB, *, ess: float | None = 
     prob
         Probability of the equal-tailed interval.
     ess
-        How many independent draws they are worth; default all.
+        Effective size of the draws; default: all draws are independent.
 
     Notes
     -----

@@ -28,7 +28,7 @@ ANSWER_COLUMNS = (
     "because",
     "origin",
 )
-"""Of answers.csv.
+"""Columns of answers.csv.
 
 `mean`, `ci_low` and `ci_high` are of the printed slopes, partially pooled under the headline's reading and prior.
 `above_zero` and `below_zero` say under how many of `combinations` of reading and prior the 95 % interval lies on that
@@ -44,7 +44,7 @@ def answers(analysis: Reanalysis, ensemble: Ensemble | None) -> pd.DataFrame:
     Parameters
     ----------
     analysis
-        Of the printed tables.
+        Analysis of the printed tables.
     ensemble
         Panels that print them, under several specifications each; None where there are none, and then the printed
         slopes alone decide.

@@ -34,7 +34,7 @@ class AuditedTables:
     Attributes
     ----------
     name
-        Of the paper: that of its folder or file.
+        Name of the paper: that of its folder or file.
     paper, audit
         The tables and all findings.
     findings
@@ -78,7 +78,7 @@ class AuditedPapers:
     papers
         Those that were read.
     refused
-        Of several, name and reason of each that could not be read.
+        The papers, among several, that could not be read: name and reason of each.
     """
 
     papers: tuple[AuditedTables, ...]
@@ -124,7 +124,7 @@ def audit_tables(folder: Path | None = None) -> AuditedTables:
     Parameters
     ----------
     folder
-        Of tables as CSV, and paper.toml; default the tables that ship with the package.
+        Folder of tables as CSV, and paper.toml; default the tables that ship with the package.
 
     Raises
     ------

@@ -148,7 +148,7 @@ def calibrate_all(
     n
         Replications; see `cbec_bayes.calibration.plan.plan`.
     seed
-        Of everything random.
+        Seed of everything random.
     kept_in
         Folder in which results are kept as they come, so that the same call goes on after an interruption.
     on_progress

@@ -32,7 +32,7 @@ class CheckedFit:
     model, exposure
         That was fitted; the regressor of interest.
     results
-        Of every check.
+        Result of every check.
     """
 
     model: str
@@ -68,7 +68,7 @@ def check_folder(
     folder
         With fit.json.
     seed
-        Of everything random; default the fit's own.
+        Seed of everything random; default the fit's own.
     reuse
         Folders in which the results of the same checks may be; see `checks_of_receipts`.
     executor

@@ -88,7 +88,7 @@ def side_by_side(
     design
         The rows that everything was fitted to; its first term is the exposure.
     columns
-        Of the classical tables.
+        Columns of the classical tables.
     few
         Their regressions with few-cluster inference, by the column's key.
     effects
@@ -179,9 +179,9 @@ def compare(
     ssc
         Convention of the clustered standard errors.
     seed
-        Of everything random.
+        Seed of everything random.
     replications
-        Of the wild cluster bootstrap.
+        Draws of the wild cluster bootstrap.
     on_progress
         Called with how much is done.
 
@@ -190,6 +190,19 @@ def compare(
     GateError
         The fit misses one of its gates. A limit that cannot be fitted, as where a group cannot stand alone, or that
         misses a gate, is blank, with the reason in `note`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> beside = cb.compare(fit, replications=199)
+    >>> beside.loc[beside["column"] != "(1)", ["group", "estimate", "complete_mean", "partial_mean"]].round(1)
+       group  estimate  complete_mean  partial_mean
+    1  (all)       0.8            0.8           0.8
+    2   food       0.5            0.8           0.5
+    3  metal       0.8            0.8           0.9
+    4  paper       1.2            0.8           1.2
     """
     found.diagnostics.require()
     design = found.design

@@ -44,11 +44,11 @@ def difference_sentences(table: pd.DataFrame, exposure: str, model: str, prob: f
     Parameters
     ----------
     table
-        Of `cbec_bayes.jobs.differences.differences`.
+        Table of `cbec_bayes.jobs.differences.differences`.
     exposure, model
         Names of the regressor and of the fitted model.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     rows = table.to_dict("records")
     if not rows:

@@ -48,7 +48,7 @@ DIFFERENCE_COLUMNS = (
     "note",
     "origin",
 )
-"""Of differences.csv.
+"""Columns of differences.csv.
 
 `test` is one of the tests of `cbec_bayes.classical.equal_slopes`, or `TAU`, `WITHIN_ROPE`, `POSTERIOR`, `EVIDENCE`;
 `groups` is ``(all)``, a group, or a pair "a - b", of which `group` and `minus` are the parts. `statistic` is F for
@@ -75,7 +75,7 @@ def differences(
     found
         A fitted model.
     options
-        Of the tests.
+        Options of the tests.
     half_width
         Within which slopes are practically equal; default that within which they are practically zero.
 
@@ -83,6 +83,15 @@ def differences(
     -------
     DataFrame
         With columns `DIFFERENCE_COLUMNS`; no rows where there are fewer than two groups, or no rows of a panel.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> tests = cb.differences(fit)
+    >>> tests.loc[tests["groups"] == "(all)", "test"].unique().tolist()
+    ['wald', 'wild_bootstrap', 'permutation', 'tau', 'within_rope', 'log_bayes_factor']
     """
     asked = options or EqualityOptions()
     design = found.design

@@ -32,7 +32,7 @@ MEMBERS = 30
 DRAWS, PILOT = 1_000, 1_000
 
 QUANTILES = np.linspace(0.005, 0.995, 100)
-"""Of each panel's posterior, equally probable: from them the mixture over panels is made."""
+"""Probabilities of the quantiles that each panel's posterior is kept as; the mixture over panels is made of them."""
 
 SURVIVES = 0.95
 """Share of panels in which a conclusion must be settled, under each specification, for the print to settle it."""
@@ -90,7 +90,7 @@ class Member:
     problem
         What every panel shares.
     seed
-        Of its targets and proxies.
+        Seed of its targets and proxies.
     model
         A member of the family that is fitted; None for every member of the reduced lattice.
     """

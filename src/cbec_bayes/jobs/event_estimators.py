@@ -44,9 +44,9 @@ class Classical:
     saturated
         That regression; None where the panel is too small for it.
     weights
-        Of cells in the two-way coefficient.
+        Weights of cells in the two-way coefficient.
     tests
-        Of leads.
+        Tests of leads.
     notes
         Which estimators are missing, and why.
     """

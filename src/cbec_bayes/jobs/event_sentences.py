@@ -41,7 +41,7 @@ def event_sentences(
     events, pretrends, weights
         The tables; see `cbec_bayes.jobs.event_tables`.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     every = events[events["group"] == GROUP_ALL]
     return (

@@ -53,13 +53,19 @@ class EventOptions:
     ssc
         Convention of the clustered standard errors.
     seed
-        Of everything random.
+        Seed of everything random.
     ci
         Probability of the intervals.
     errors
         Whether the hierarchical model has independent errors or correlated ones, ``ar1``.
     prior_scale
         Factor of the priors of its scales.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> cb.EventOptions(ci=0.9, errors="independent").ci
+    0.9
     """
 
     ssc: str = "reghdfe"
@@ -97,6 +103,15 @@ class EventStudy:
         Posterior of the scales of the hierarchical model, and of the correlation of its errors, by name.
     failure
         Why the hierarchical model was not sampled well; blank where it was, or where there is none.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> roles = cb.Roles(outcome="sales", exposure="law", unit="firm", time="year")
+    >>> study = cb.event_study(cb.make_design(cb.make_panel(frame, roles)))
+    >>> sorted(study.tables())
+    ['events', 'pretrends', 'weights']
     """
 
     adoption: Adoption
@@ -146,6 +161,15 @@ def event_study(
     InputError
         The exposure cannot be read as adoption, or no regression can be run; see
         `cbec_bayes.panel.adoption.adoption_of`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> roles = cb.Roles(outcome="sales", exposure="law", unit="firm", time="year")
+    >>> study = cb.event_study(cb.make_design(cb.make_panel(frame, roles)))
+    >>> print(study.sentences[0])
+    10 of 12 units adopt between 2013 and 2016, in 4 cohorts; 2 are not treated in the 8 periods that are compared.
     """
     options = options or EventOptions()
     options.require()

@@ -44,7 +44,7 @@ EVIDENCE_COLUMNS = (
     "below_zero",
     "origin",
 )
-"""Of evidence.csv: a row for each observed panel, about the average slope over its units.
+"""Columns of evidence.csv: a row for each observed panel, about the average slope over its units.
 
 `holds`, `members`, `positive`, `negative` and what begins with `lattice` are those of conclusions.csv; `mean`,
 `ci_low`, `ci_high`, `p_positive` and `mcse` are of the mixture of specifications. `above_zero` and `below_zero` count
@@ -68,7 +68,7 @@ def evidence(
     specified
         Their slopes under every specification.
     alternatives
-        Of a study with several panels, its table of `cbec_bayes.replication.alternatives.alternatives_frame`.
+        For a study with several panels, its table of `cbec_bayes.replication.alternatives.alternatives_frame`.
     """
     rows = [
         row
@@ -152,7 +152,7 @@ def evidence_sentences(table: pd.DataFrame, needed: Mapping[str, Sequence[str]])
     table
         With columns `EVIDENCE_COLUMNS`; empty where nothing is observed, and then nothing is said.
     needed
-        Of each sign, what all specifications with an interval on that side of zero have in common; see `assumed_by`.
+        For each sign, what all specifications with an interval on that side of zero have in common; see `assumed_by`.
     """
     if table.empty:
         return ()

@@ -83,7 +83,7 @@ def fit_file(
     Parameters
     ----------
     file
-        Of one of the formats of `cbec_bayes.panel.read_frame`.
+        A file in one of the formats of `cbec_bayes.panel.read_frame`.
     outcome, exposure, controls, unit, time, group, formula, lags, leads, slope_on, further, weights, weights_kind
     clusters
         Which columns are meant; see `cbec_bayes.jobs.asked.asked_columns`.
@@ -94,7 +94,7 @@ def fit_file(
     ssc
         Convention of the clustered standard errors.
     seed
-        Of everything random.
+        Seed of everything random.
     reading
         How the file is to be read.
     options
@@ -256,7 +256,7 @@ def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress
     folder
         With fit.json.
     seed
-        Of everything random; default the fit's own.
+        Seed of everything random; default the fit's own.
     on_progress
         Called with the name of each step.
 

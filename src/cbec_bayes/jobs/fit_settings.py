@@ -270,7 +270,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
     Parameters
     ----------
     folder
-        Of a fit.
+        Folder of a fit.
     seed
         In the place of the fit's own, if given.
 

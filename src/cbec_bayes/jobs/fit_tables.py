@@ -17,7 +17,7 @@ from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.predictions import with_predictions
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
-from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks, rope_width
+from cbec_bayes.estimands.contrasts import contrasts, equivalence, ranks, rope_width
 from cbec_bayes.estimands.exposures import effects_of_exposures
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
 from cbec_bayes.estimands.slope_regression import SlopeRegression, slope_regression
@@ -47,7 +47,7 @@ MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
 
 SHOWN_AT_ENDS = 12
-"""Of more groups, how many with the largest and with the smallest slopes a terminal shows."""
+"""Where there are more groups, how many with the largest and with the smallest slopes a terminal shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class FittedPanel:
     estimands
         Average slope over units, and per group and in common the probability of a slope that matters little.
     seed
-        Of everything random.
+        Seed of everything random.
     settings
         What was asked for, as fit.json holds it: from it `check` fits the same model to the same file again.
     options
@@ -75,7 +75,7 @@ class FittedPanel:
     neighbours
         What the members say that lack one of its terms; None where they were not asked.
     slope_regression
-        Of the groups' slopes on characteristics of the groups; None where these were not asked for.
+        Regression of the groups' slopes on characteristics of the groups; None where it was not asked for.
     effects_of_exposures
         The effects of every exposure; None where there is one.
     """
@@ -250,7 +250,7 @@ def tabulate(
     panel
         That the design is of: its ledger and its notes are shown.
     seed
-        Of everything random that follows.
+        Seed of everything random that follows.
     settings
         What was asked for; default what the fit itself knows.
     options
@@ -284,7 +284,7 @@ def tabulate(
         else moments_frame(gathered),
         contrasts=contrasts(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks=ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands=estimands(found, rope_width(design, options.rope), ci),
+        estimands=equivalence(found, rope_width(design, options.rope), ci),
         seed=seed,
         settings=asked if settings is None else settings,
         options=options,

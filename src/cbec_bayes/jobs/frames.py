@@ -47,12 +47,12 @@ def fit(
         A model or the name of one; see `cbec_bayes.bayes.model.family`. Default `robust` as far as the panel carries
         it, and `partial_pooling` of moments; see `cbec_bayes.bayes.model.headline`.
     data
-        Of a formula: a frame, or a file. Units and periods that the formula does not name are those of its index.
+        With a formula: a frame, or a file. Units and periods that the formula does not name are those of its index.
     exposure, unit, time, group, slope_on
-        Of a formula; see `cbec_bayes.read_formula`.
+        With a formula: columns that it does not name, or that its order does not tell; see `cbec_bayes.read_formula`.
     weights, weights_kind
-        Of a formula: column of the rows' weights, and whether they are ``"analytic"``, an error having the variance
-        sigma^2 / w, or ``"frequency"``, a row standing for w equal ones. A panel has them among its roles.
+        With a formula: the column of the rows' weights, and whether they are ``"analytic"``, an error having the
+        variance sigma^2 / w, or ``"frequency"``, a row standing for w equal ones. A panel has them among its roles.
     reading
         How the data is to be read; see `cbec_bayes.panel.Reading`.
     **sampling
@@ -69,6 +69,21 @@ def fit(
         The formula or the data cannot be used; a slope is not identified; the engine cannot carry the model.
     GateError
         The posterior of the scales has no mode.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> fit.diagnostics.require()
+    >>> cb.effects(fit)[["group", "mean"]].round(1)
+           group  mean
+    0  (average)   0.8
+    1       food   0.5
+    2      metal   0.9
+    3      paper   1.2
+    4      (all)   0.9
+    5      (new)   0.9
     """
     given: dict[str, object] = {"data": data, "exposure": exposure, "unit": unit, "time": time, "group": group}
     given |= {"slope_on": slope_on or None, "weights": weights}

@@ -57,7 +57,7 @@ def read_kept(folder: Path, design: Design, model: PanelModel) -> PanelFit:
     Parameters
     ----------
     folder
-        Of `cbec-bayes fit`.
+        Folder that `cbec-bayes fit` has written.
     design, model
         That were fitted.
 

@@ -48,9 +48,9 @@ class Piece:
     Attributes
     ----------
     path
-        Of a file that the worker can open.
+        Path of a file that the worker can open.
     row_groups
-        Of a Parquet file; None for all of any file.
+        Row groups of a Parquet file; None for all rows of any file.
     start
         Rows of the file before it.
     """
@@ -251,7 +251,7 @@ def gather(
         How it is to be read. The group of a unit that changes it, and what becomes of collinear controls, are not asked
         of rows that come in batches: the one is refused, and a fit of the moments says the other.
     origin
-        Of the data.
+        Origin of the data.
     executor
         Who reads the pieces of a dataset; see `open_executor`. Each must be able to open the files.
     on_progress
@@ -266,6 +266,22 @@ def gather(
     -----
     Memory holds a batch of rows and, of every unit, its sums: 16 (K + 2) + T bytes beside its label, for K regressors
     and T periods. Results do not depend on how rows are partitioned or who reads them, but for rounding.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> moments = cb.gather([frame], roles)
+    >>> cb.effects(cb.fit(moments))[["group", "mean"]].round(1)
+           group  mean
+    0  (average)   0.8
+    1       food   0.5
+    2      metal   0.9
+    3      paper   1.2
+    4      (all)   0.9
+    5      (new)   0.9
     """
     if reading.group_at is not None:
         raise InputError("--group-at needs all rows of a unit, and these are read in batches; fit the panel itself")

@@ -16,6 +16,7 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import memory
 from cbec_bayes.runtime.labels import Origin, fault_of_group, fault_of_name
 from cbec_bayes.runtime.opening import read_bytes
+from cbec_bayes.runtime.staging import write_files
 from cbec_bayes.runtime.trial import require_sound
 
 FORMAT, VERSION = "cbec_bayes moments", 1
@@ -80,13 +81,58 @@ def moments_bytes(moments: PanelMoments) -> bytes:
     return content + SEAL + sha256(content).hexdigest().encode()
 
 
+def save_moments(moments: PanelMoments, path: Path | str) -> Path:
+    """Write moments to a file that `load_moments`, and `cbec-bayes fit --moments`, can read.
+
+    Parameters
+    ----------
+    moments
+        The moments of a panel, from `cbec_bayes.gather`. They are written whatever their cells disclose; the command
+        `moments` refuses cells with few units.
+    path
+        The file to write, by custom with the ending ``.nc``.
+
+    Returns
+    -------
+    pathlib.Path
+        The file that was written.
+
+    Raises
+    ------
+    InputError
+        The moments are too large to be read again, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> cb.save_moments(cb.gather([frame], roles), "firms.nc").name
+    'firms.nc'
+    """
+    file = Path(path)
+    (written,) = write_files(file.parent, {file.name: moments_bytes(moments)})
+    return written
+
+
 def load_moments(path: Path | str) -> PanelMoments:
-    """Read what `moments_bytes` gave.
+    """Read a file of moments, of `save_moments` or of the command `moments`.
 
     Raises
     ------
     InputError
         There is no such file; it is something else, of another version, or damaged.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> _ = cb.save_moments(cb.gather([frame], roles), "firms.nc")
+    >>> cb.load_moments("firms.nc").n_obs
+    96
     """
     path = Path(path)
     sealed = read_bytes(path)

@@ -76,7 +76,7 @@ def neighbours(
     prob
         Probability of the intervals.
     seed
-        Of everything random.
+        Seed of everything random.
     on_progress
         Called with every refit.
 

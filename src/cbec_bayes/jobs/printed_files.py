@@ -33,7 +33,7 @@ class PrintedFile:
     Attributes
     ----------
     name
-        Of the paper.
+        Name of the paper.
     paper
         The tables.
     notes

@@ -108,7 +108,7 @@ def pool_file(
     model
         Name or TOML file of a summary-level model.
     term
-        Of printed tables the row that is pooled; default the exposure that paper.toml names, or the only row.
+        Row of printed tables that is pooled; default the exposure that paper.toml names, or the only row.
     reading
         ``as_printed``, ``coherent`` or ``stars``.
     unit

@@ -41,7 +41,7 @@ class OtherPanel:
     design
         Its rows.
     outcome_scale
-        Of its outcome.
+        Scale of its outcome.
     """
 
     name: str
@@ -61,13 +61,13 @@ class Question:
     base
         Member whose priors hold throughout; None for those that ship.
     ssc
-        Convention of the clustered standard errors beside.
+        Convention of the clustered standard errors of the classical columns.
     seed
-        Of everything random.
+        Seed of everything random.
     logarithms
         Whether the logarithm of the outcome is asked about as well.
     outcome_scale
-        Of the design's outcome.
+        Scale of the design's outcome.
     alternatives
         Other panels that the same question is asked of.
     reduced
@@ -138,7 +138,7 @@ def question_of_file(
     folder
         That the results are for.
     options
-        Of these the width of the priors, the probability of the intervals and what is practically zero count.
+        Options, of which the width of the priors, the probability of the intervals and what is practically zero count.
     reduced
         As in `Question`.
     **asked

@@ -56,7 +56,14 @@ class Reconstruction:
     distance
         Root mean square distance from the proxies, over outcome and exposure in their own units.
     iterations, seconds
-        Of the solver.
+        Iterations and seconds of the solver.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> found = cb.reconstruct(cb.load_problem(cb.load_study("paper")), seed=1)
+    >>> found.worst < 1
+    True
     """
 
     columns: pd.DataFrame
@@ -80,6 +87,12 @@ class Problem:
         Observed columns, n rows.
     design
         Observed controls with the exposure's and the outcome's places empty (zeros).
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> cb.load_problem(cb.load_study("paper")).spec.controls
+    ('lngdp', 'urban', 'dfi', 'edu', 'rail')
     """
 
     study: Study
@@ -96,6 +109,13 @@ def load_problem(study: Study) -> Problem:
     ------
     InputError
         The study has no printed tables, no panel, or no proxies; an observed column is missing.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> problem = cb.load_problem(cb.load_study("paper"))
+    >>> problem.design.n_obs
+    240
     """
     spec = study.panel
     if study.published is None or spec is None:
@@ -146,8 +166,17 @@ def reconstruct(problem: Problem, seed: int | None = None) -> Reconstruction:
     Returns
     -------
     Reconstruction
-        Of several starting points the one that ends closest to the proxies among those that meet every target (for an
-        ensemble the first of them); where none does, the one that misses least. Its record says what it does not meet.
+        The one, among several starting points, that ends closest to the proxies and meets every target (for an ensemble
+        the first of them). Where none meets every target, the one that misses least. Its record says what it does not
+        meet.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> problem = cb.load_problem(cb.load_study("paper"))
+    >>> found = cb.reconstruct(problem, seed=1)
+    >>> list(found.columns)
+    ['province', 'year', 'ci', 'cbec', 'origin']
     """
     with threadpool_limits(limits=1):  # the matrices are small: threads would cost more than they bring
         return _reconstruct(problem, seed)
@@ -265,7 +294,7 @@ def reconstruct_study(
     n
         Members of an ensemble; None for the one central panel, in which nothing is random.
     seed
-        Of an ensemble.
+        Seed of an ensemble.
     executor, on_progress
         As in `cbec_bayes.runtime.fanout.fan_out`.
 

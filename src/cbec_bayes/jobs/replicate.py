@@ -62,7 +62,7 @@ def replicate_study(
     few
         Whether to run the few-cluster methods, of which the wild cluster bootstrap is random.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     on_progress
         Called with how much is done.
     """

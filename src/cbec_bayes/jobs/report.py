@@ -106,8 +106,8 @@ def report_fit(
     found
         The fit and its tables.
     compared, checks, specified
-        Of the same fit, where they are known already. Specifications that are not known are those of the reduced
-        lattice, eight at the most.
+        Results of the same fit, where they are known already. Specifications that are not known are those of the
+        reduced lattice, eight at the most.
     executor, on_progress
         As in `cbec_bayes.jobs.check.check_folder`.
     """

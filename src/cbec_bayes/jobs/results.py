@@ -24,7 +24,7 @@ class StudyResults:
     Attributes
     ----------
     analysis
-        Of the printed tables; see `cbec_bayes.jobs.reanalysis.reanalyse`.
+        Analysis of the printed tables; see `cbec_bayes.jobs.reanalysis.reanalyse`.
     manifest
         Versions, seed and hashes.
     classical
@@ -50,7 +50,7 @@ class StudyResults:
     calibration
         That ships with the package; None where there is none.
     journal
-        Of what was unfinished, to be removed once the report is written.
+        Journal of what was unfinished, to be removed once the report is written.
     """
 
     analysis: Reanalysis

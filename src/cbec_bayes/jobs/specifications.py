@@ -146,7 +146,7 @@ def specify(
     executor
         Who fits the members; see `cbec_bayes.runtime.fanout.open_executor`.
     draws
-        Of the scales of each member.
+        Number of draws of the scales of each member.
     on_progress
         Called with how many members are fitted.
     """

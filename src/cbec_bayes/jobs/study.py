@@ -59,13 +59,13 @@ class StudyFits:
     Attributes
     ----------
     origin
-        Of the panel.
+        Origin of the panel.
     questions
         Model to the question that it answers.
     effects
         effects.csv of every model, with a column `model`.
     contrasts, differences
-        Of the headline model; the second says whether slopes differ, by tests too, see
+        Contrasts and differences of the headline model; the second says whether slopes differ, by tests too, see
         `cbec_bayes.jobs.differences.differences`.
     diagnostics
         One row per model: model, engine, draws, ess_bulk_min, ess_tail_min, rhat_max, khat, divergences, origin.
@@ -76,15 +76,15 @@ class StudyFits:
     tau
         Posterior summary of the headline's between-group scale.
     priors
-        Of the headline model, in the data's own units.
+        Priors of the headline model, in the data's own units.
     unlearned
         Model to the scales of which the data say nothing; see `cbec_bayes.bayes.fit.PanelFit.unlearned`.
     checks
-        Of the headline model.
+        Checks of the headline model.
     member_checks
         One row per model and predictive check: model, check, passed, text, severity.
     unit_effects
-        Of the headline model, about their mean: unit, mean, sd, ci_low, ci_high, p_positive, origin.
+        Unit effects of the headline model, about their mean: unit, mean, sd, ci_low, ci_high, p_positive, origin.
     learned
         Densities of the headline's scales before and after the data; see `prior_posterior`.
     """
@@ -210,12 +210,12 @@ def fit_models(
     models
         Names; the first must pool group slopes.
     columns, printed
-        Of the classical tables that the checks make again, and what is printed in them.
+        Columns of the classical tables that the checks make again, and what is printed in them.
     leaving_out
         Whether the headline's checks leave out units, groups and rows as well; see
         `cbec_bayes.checks.suite.run_checks`.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who fits the members and does the refits of the checks; see `cbec_bayes.runtime.fanout.open_executor`.
     on_progress

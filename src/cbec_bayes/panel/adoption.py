@@ -44,7 +44,7 @@ class Adoption:
     cohort
         Code of each unit's cohort, shape (N,); minus one where a unit is not treated in any of these rows.
     event_time
-        Of each row, shape (n,); zero for rows of units without a cohort.
+        Event time of each row, shape (n,); zero for rows of units without a cohort.
     notes
         Sentences on what was left out, and on what adoption leaves unsaid about the exposure.
     """
@@ -93,8 +93,8 @@ class Cells:
     Attributes
     ----------
     cohort, event_time, group
-        Of each of the m cells, shape (m,). Treated cells come first, then those before the reference, from the farthest
-        to the nearest. Codes of groups are minus one where cells are not by group.
+        Cohort, event time and group of each of the m cells, shape (m,). Treated cells come first, then those before the
+        reference, from the farthest to the nearest. Codes of groups are minus one where cells are not by group.
     code
         Cell of each row, shape (n,); minus one where a row is in none.
     """

@@ -128,7 +128,7 @@ class Source:
         Parameters
         ----------
         column
-            Of names.
+            Column of names.
         required
             Whether a blank cell is an `InputError`; otherwise its name is empty.
         """

@@ -25,11 +25,11 @@ class Characteristics:
     Attributes
     ----------
     names
-        Of the M characteristics.
+        Names of the M characteristics.
     groups
         Labels of the R groups of the whole panel.
     measured
-        Of each group, in their own units, shape (R, M).
+        Values of each group, in their own units, shape (R, M).
     """
 
     names: tuple[str, ...]

@@ -62,7 +62,7 @@ def _spent_by_rounding(root: Array, own: Array, size: Array, rough: Array) -> Co
     Parameters
     ----------
     root
-        Of the columns of unit norm, as QR has it, shape (k, k).
+        Triangular root of the columns of unit norm, as QR has it, shape (k, k).
     own, size
         What is left of each column after those before it, and its norm, shape (k,).
     rough

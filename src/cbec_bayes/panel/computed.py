@@ -64,7 +64,7 @@ class Computed:
     period_effects
         Which effects of periods are asked for.
     characteristics
-        Of groups, on which the slopes of groups are regressed, by name, shape (n,).
+        Characteristics of groups, on which the slopes of groups are regressed, by name, shape (n,).
     told
         Sentences on what was taken for what.
     """
@@ -87,7 +87,7 @@ class Rows:
     source
         The table.
     units, periods
-        Of its rows.
+        Units and periods of its rows.
     """
 
     source: Source
@@ -107,7 +107,7 @@ def computed_of(
     asked
         Columns by name, or a formula of them.
     groups
-        Of its rows; None where there are no groups.
+        Groups of its rows; None where there are no groups.
     whole
         The table that these rows are some of, from which lags and leads are taken; None for these rows.
 

@@ -37,7 +37,7 @@ def read_delimited(
     Parameters
     ----------
     content, path
-        Of the file; messages name it.
+        Content and path of the file; messages name it.
     reading
         Its encoding, and the sign before decimals, where they are said.
     labelled

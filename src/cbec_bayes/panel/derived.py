@@ -105,7 +105,7 @@ def origin_of(name: str, derived: Mapping[str, Derived], origins: Mapping[str, O
     Parameters
     ----------
     name
-        Of the column.
+        Name of the column.
     derived
         The derived columns.
     origins

@@ -34,7 +34,7 @@ class Counts:
     n_obs, n_units
         Rows and units.
     group_obs, group_units
-        Of each group, shape (R,); without groups R is 1.
+        Numbers of rows and of units of each group, shape (R,); without groups R is 1.
     """
 
     n_obs: int
@@ -64,7 +64,7 @@ class Design:
     period_effects
         Which effects of periods there are.
     weight
-        Of every row, shape (n,): its error has the variance sigma^2 / w. None where all rows weigh the same.
+        Weight of every row, shape (n,): its error has the variance sigma^2 / w. None where all rows weigh the same.
     clusters
         Sets of clusters that classical standard errors are of; none for the units.
     absorbed
@@ -73,7 +73,7 @@ class Design:
         Norm of the rounding of each regressor as it is stored, as a share of its own, shape (K,): of whatever rows, in
         whatever unit. None where that is not known.
     origin
-        Of the data; every result says it.
+        Origin of the data; every result says it.
     held_spread
         Standard deviations that priors are measured in, where these are not the rows' own: a part of a panel, or
         another outcome on its regressors, is fitted under the same priors.
@@ -84,10 +84,22 @@ class Design:
     period_effects
         Which effects of periods there are.
     characteristics
-        Of the groups of the whole panel, on which the slopes of the exposure are regressed; None for none.
+        Characteristics of the groups of the whole panel, on which the slopes of the exposure are regressed; None for
+        none.
     n_exposures
         How many of the regressors are exposures, which come first: their slopes are pooled alike. The first is the one
         that is meant where one is.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> print(design)
+    Design of 96 rows, 12 units, 8 periods (2011 to 2018), 3 groups (food, metal, paper)
+    outcome sales; exposure price; controls wage; effects unit+time; origin: observed
     """
 
     outcome: str
@@ -284,6 +296,16 @@ def make_design(panel: Panel) -> Design:
 
     Analytic weights are over their mean, so that sigma is the scale of a row of average weight, whatever unit weights
     are counted in. With frequency weights each row is there as often as its weight says.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> design.n_obs, design.groups
+    (96, ('food', 'metal', 'paper'))
     """
     roles, frame = panel.roles, panel.frame
     terms = roles.regressors

@@ -71,6 +71,12 @@ class IndicatorSystem:
         In file order.
     missing
         Labels of what the index would have if it could be had; such a gap is to be named wherever the index is shown.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> cb.load_system("cbec").normalisation
+    'pooled'
     """
 
     name: str
@@ -123,6 +129,15 @@ class EntropyIndex:
     index
         Unit, time, `value`, and one column per first-level group; rows in the order of the data. A group's column is
         what its indicators add: these columns sum to `value`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> system = cb.load_system("cbec_observed")
+    >>> frame = cb.example_frame().assign(**{one.name: range(96) for one in system.indicators})
+    >>> index = cb.entropy_index(frame, system, unit="firm", time="year")
+    >>> round(float(index.index["value"].max()), 6)
+    1.0
     """
 
     weights: pd.DataFrame
@@ -168,6 +183,13 @@ def load_system(system: str | Path) -> IndicatorSystem:
     InputError
         No such system (with a suggestion), or the file is malformed: the message names the file and the key, where
         ``indicators[2]`` is the second indicator.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> system = cb.load_system("cbec_observed")
+    >>> len(system.indicators)
+    5
     """
     path = system_file(system)
     file = read_table(path, _SystemFile)
@@ -307,6 +329,15 @@ def entropy_index(
     InputError
         A column is missing or repeated, a cell is missing or not a number, a unit has two rows in a period, a column
         of the result would have the name of another, or the weights do not exist (see `entropy_weights`).
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> system = cb.load_system("cbec_observed")
+    >>> frame = cb.example_frame().assign(**{one.name: range(96) for one in system.indicators})
+    >>> index = cb.entropy_index(frame, system, unit="firm", time="year")
+    >>> index.weights["weight"].round(1).tolist()
+    [0.2, 0.2, 0.2, 0.2, 0.2]
     """
     names = [indicator.name for indicator in system.indicators]
     header = [unit, time, "value", *system.groups, "origin"]

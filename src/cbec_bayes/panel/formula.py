@@ -54,6 +54,13 @@ class Formula:
         How many of the terms are exposures.
     weights, weights_kind, clusters, absorbed
         As in `Roles`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> asked = cb.read_formula("log(y) ~ x + z | firm + year")
+    >>> asked.unit, asked.time, asked.outcome.text
+    ('firm', 'year', 'log(y)')
     """
 
     outcome: Piece
@@ -171,6 +178,14 @@ def read_formula(
     ------
     InputError
         It cannot be read, or has what a formula may not have.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> asked = cb.read_formula("sales ~ price + l(wage, 1) | firm + year", group="sector")
+    >>> cb.make_panel(frame, asked).n_obs
+    84
     """
     main, effects = _parts(text)
     outcome, terms = _terms(main)

@@ -44,7 +44,7 @@ def groups_by_column(
     source, column
         The table, and its column of groups; a blank cell has none.
     units, times
-        Of each row.
+        Unit and period of each row.
     at
         ``first`` or ``last``: which group a unit has throughout that changes it; None where no unit may.
 

@@ -22,7 +22,7 @@ class Interacted:
     formula
         What is left.
     characteristics
-        Of the groups, in each row, by name, shape (n,).
+        Characteristics of the groups, in each row, by name, shape (n,).
     told
         Sentences on what was taken for what.
     """
@@ -40,7 +40,7 @@ def interacted(asked: Formula, values: Values, groups: Sequence[str] | None) -> 
     asked
         The formula.
     values
-        Of the table.
+        Values of the table's columns.
     groups
         Group of each row, blank where it is not known; None where there are none.
 

@@ -46,7 +46,7 @@ def interpolate(
     edges
         Also carry the nearest observed value before the first and after the last one.
     frequency
-        Of times that are counted already; None where these are to be read from the cells.
+        Frequency of times that are counted already; None where these are to be read from the cells.
 
     Returns
     -------

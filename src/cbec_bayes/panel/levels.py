@@ -28,11 +28,11 @@ class Levels:
     Attributes
     ----------
     name
-        Of the column; ``state^year`` of several.
+        Name of the column; ``state^year`` for several.
     codes
-        Of the rows, from 0 without holes, shape (n,).
+        Codes of the rows, from 0 without holes, shape (n,).
     labels
-        Of the codes.
+        Labels of the codes.
     """
 
     name: str

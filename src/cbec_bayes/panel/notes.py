@@ -51,7 +51,7 @@ def describe(
     Parameters
     ----------
     codes
-        Of the rows.
+        Codes of the rows.
     outcome
         Its name, and its values, shape (n,).
     regressors, names

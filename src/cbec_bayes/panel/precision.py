@@ -59,7 +59,7 @@ def is_rounding(residual: Array, outcome: Array, slopes: Array, rounding: Array)
     residual, outcome
         Shape (n,).
     slopes, rounding
-        Of the regressors, and the norm of the rounding of each, shape (K,).
+        Slopes of the regressors, and the norm of the rounding of each, shape (K,).
     """
     left, centred = float(np.linalg.norm(residual)), float(np.linalg.norm(outcome - outcome.mean()))
     if left <= max(_EXACT * centred, _LEVEL * float(np.linalg.norm(outcome))):

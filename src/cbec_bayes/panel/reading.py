@@ -31,9 +31,9 @@ class Reading:
     Attributes
     ----------
     sheet
-        Of an Excel file; None for the first.
+        Sheet of an Excel file; None for the first.
     encoding
-        Of a text file, as Python names it; None for UTF-8.
+        Encoding of a text file, as Python names it; None for UTF-8.
     decimal
         Sign before the decimals of a text file; None for what its cells show.
     missing

@@ -22,15 +22,16 @@ class Spread:
     Attributes
     ----------
     total
-        Of the outcome and the K regressors over all rows, shape (1 + K,). Where rows have weights, these and the other
-        sums of squares are weighted sums about weighted means.
+        Standard deviations of the outcome and the K regressors over all rows, shape (1 + K,). Where rows have weights,
+        these and the other sums of squares are weighted sums about weighted means.
     within
-        Of what the effects of units and periods leave of them, shape (1 + K,): the sum of squares over the n rows less
-        the rank of the effects. Adding a number to all rows of a unit, or of a period, changes nothing. A column of
-        which the effects leave nothing, such as one that is constant within units, has its total one here.
+        Standard deviations of what remains of them once the effects of units and periods are taken out, shape (1 + K,):
+        the sum of squares over the n rows less the rank of the effects. Adding a number to all rows of a unit, or of a
+        period, changes nothing. A column of which nothing remains, such as one that is constant within units, has its
+        total one here.
     elapsed
-        Of the periods less their mean over each unit's rows: the sum of squares over n less the number of units. The
-        total one where no unit has two rows.
+        Standard deviation of the periods less their mean over each unit's rows: the sum of squares over n less the
+        number of units. The total one where no unit has two rows.
     """
 
     total: Array
@@ -58,7 +59,7 @@ def spread_of(columns: Iterable[Array], elapsed: Array, effects: TwoWay) -> Spre
     elapsed
         Periods that have passed at every row, shape (n,).
     effects
-        Of units and periods.
+        Effects of units and periods.
     """
     n = effects.n_obs
     total, within = [], []

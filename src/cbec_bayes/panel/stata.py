@@ -21,7 +21,7 @@ def read_stata(content: bytes, labelled: Sequence[str] | None) -> pd.DataFrame:
     Parameters
     ----------
     content
-        Of the file.
+        Content of the file.
     labelled
         Columns whose value labels are wanted in place of their codes; all if None.
 

@@ -124,6 +124,17 @@ def load_study_panel(study: str | Path | Study | PanelSpec) -> Panel:
     ------
     InputError
         There is no such study; it has printed tables alone; or see `study_frame`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> print(cb.load_study_panel("public"))
+    210 observations: 30 units (province), 7 periods (year, 2015 to 2021)
+    groups (four_regions): east, central, west, north-east
+    outcome retail; exposure pilot_zones; controls lngdp, urban, dfi, edu, rail
+    origin: observed
+    - balanced: 30 units in each of 7 periods
+    - within groups, clustered standard errors from so few clusters are unreliable: 6 in 'central', 3 in 'north-east'
     """
     study = load_study(study) if isinstance(study, str | Path) else study
     spec = study.panel if isinstance(study, Study) else study

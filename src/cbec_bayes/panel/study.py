@@ -238,6 +238,12 @@ class Study:
         The panel, None where there is none.
     beside
         Other studies of the same question, by name or file, that are reported beside this one.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> cb.load_study("public").name
+    'public'
     """
 
     path: Path
@@ -278,6 +284,13 @@ def load_study(study: str | Path) -> Study:
     ------
     InputError
         No such study (with a suggestion), or the file is malformed.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> study = cb.load_study("circulation")
+    >>> study.panel.outcome, study.panel.exposure
+    ('ln_circulation', 'zones')
     """
     return read_study(find_toml(study, _folder(), "study"))
 

@@ -61,6 +61,13 @@ class Roles:
     InputError
         A column has no name, a name with invisible signs, or two roles; weights are of no known kind; there are
         characteristics and no groups.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> roles = cb.Roles(outcome="sales", exposure="price", unit="firm", time="year")
+    >>> roles.group is None
+    True
     """
 
     outcome: str
@@ -205,7 +212,17 @@ class Panel:
     period_effects
         Which effects of periods its regressions have.
     characteristics
-        Of its groups, on which slopes are regressed; None where they are not.
+        Characteristics of its groups, on which slopes are regressed; None where they are not.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> panel = cb.make_panel(frame, roles)
+    >>> panel.n_obs, panel.units[0]
+    (96, 'firm 01')
     """
 
     frame: pd.DataFrame

@@ -43,7 +43,18 @@ def read_panel(
     groups: Scheme | None = None,
     fill: Interpolation | None = None,
 ) -> Panel:
-    """Read a file with `read_frame` and make a panel of it with `make_panel`; messages name the file."""
+    """Read a file with `read_frame` and make a panel of it with `make_panel`; messages name the file.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> frame.to_csv("firms.csv", index=False)
+    >>> cb.read_panel("firms.csv", roles).n_obs
+    96
+    """
     frame = read_frame(path, labelled=roles.names, reading=reading)
     return make_panel(frame, roles, reading=reading, origins=origins, groups=groups, fill=fill, file=path)
 
@@ -92,6 +103,18 @@ def make_panel(
         A column is missing; a cell is text, infinite or, of a unit, period or weight, blank; a weight is negative; a
         unit has a period twice or two groups; too few rows are left; a column does not vary, or is a combination of
         others, once unit and period effects are removed.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> frame.loc[3, "price"] = None
+    >>> panel = cb.make_panel(frame, roles)
+    >>> panel.ledger[["unit", "time", "reason"]]
+          unit  time                       reason
+    0  firm 01  2014  exposure 'price' is missing
     """
     as_read = frame.attrs.get(TOLD, ())
     every = _with_tidy_columns(_with_index_as_columns(frame, roles))

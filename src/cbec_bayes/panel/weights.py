@@ -44,7 +44,7 @@ def require_weights(
     kind
         What they say.
     weight, kept
-        Of every row: its weight, and whether the row is used for all that its other cells say, shape (n,).
+        For every row: its weight, and whether the row is used for all that its other cells say, shape (n,).
 
     Raises
     ------

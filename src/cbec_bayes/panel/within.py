@@ -57,7 +57,7 @@ class _Elimination:
     solve
         Generalised inverse of the system of the smaller set.
     rank
-        Of all dummies.
+        Rank of all dummies.
     """
 
     sum_large: Any
@@ -81,7 +81,7 @@ class TwoWay:
     unit, time
         Codes from 0 without holes, shape (n,).
     weight
-        Of every row, shape (n,); None where all are equal.
+        Weight of every row, shape (n,); None where all are equal.
     further
         Codes of other sets of effects, each from 0 without holes, shape (n,).
     """

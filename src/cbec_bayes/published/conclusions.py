@@ -22,7 +22,7 @@ class PrintedConclusions:
     groups
         Those with a printed slope.
     above_zero
-        Of those whose interval is above zero, in how many combinations of reading and prior it is.
+        For each slope whose interval is above zero, the number of combinations of reading and prior in which it is.
     reaching_zero
         The others.
     combinations
@@ -51,7 +51,7 @@ def conclude(
     sensitivity
         See `cbec_bayes.published.results.sensitivity_table`.
     audit
-        Of the same tables.
+        Audit of the same tables.
     """
     groups = tuple(label for label, there in zip(estimates.labels, estimates.printed, strict=True) if there)
     above = sensitivity[sensitivity["ci_low"] > 0]

@@ -91,7 +91,7 @@ class Nodes:
     log_p
         Log density of the estimates, times the weight of s, shape (J,).
     mean, var
-        Of beta, shape (J,).
+        Mean and variance of beta, shape (J,).
     """
 
     of: NDArray[np.intp]

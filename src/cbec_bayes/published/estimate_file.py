@@ -71,7 +71,7 @@ class EstimateColumns:
 
 
 def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEstimates:
-    """Read a file of estimates, one a row, under the usual names of columns.
+    r"""Read a file of estimates, one a row, under the usual names of columns.
 
     Parameters
     ----------
@@ -87,6 +87,14 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     ------
     InputError
         A cell is malformed (the message names row and column), or nothing is there to estimate from.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> with open("slopes.csv", "w") as file:
+    ...     _ = file.write("label,estimate,se\neast,0.22,0.08\nwest,0.07,0.11\nnorth,,\n")
+    >>> cb.read_estimates("slopes.csv").labels
+    ('east', 'west', 'north')
     """
     path = Path(path)
     if not 0 < ci_prob < 1:

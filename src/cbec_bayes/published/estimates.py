@@ -111,6 +111,13 @@ class PrintedEstimates:
         Symbol to significance level; None if the source prints no stars, so that nothing can be read from them.
     notes
         Sentences on how the source was read.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> printed.rows[0].stars
+    '**'
     """
 
     rows: tuple[PrintedEstimate, ...]
@@ -137,6 +144,14 @@ class Estimates:
         Standard error per group; None where the estimate is missing.
     typical
         One number per standard error, shape (R,): itself, the middle of the stars' band, infinite where missing.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> estimates.errors[1]
+    KnownError(se=0.328, reading='parentheses as a standard error')
     """
 
     labels: tuple[str, ...]
@@ -170,6 +185,12 @@ def heterogeneity(paper: Paper) -> PrintedEstimates:
     ------
     InputError
         paper.toml does not say which term is the exposure or which columns are groups.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> cb.heterogeneity(cb.load_paper()).labels
+    ('east', 'central', 'west', 'north-east')
     """
     facts = paper.facts
     if facts.exposure is None or not facts.groups:
@@ -214,6 +235,14 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
     ------
     InputError
         The scenario needs stars and the source has none.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> estimates.values
+    array([0.22 , 0.751, 0.074,   nan])
     """
     if scenario not in SCENARIOS:
         raise InputError(f"unknown reading '{scenario}'; {suggest(scenario, SCENARIOS)}")

@@ -48,6 +48,15 @@ class SummaryPosterior:
         Step of the quadrature rule of tau, and nodes per standard error that is known by its stars.
     moment_order
         Moments of the common slope and of a new group's slope exist below this order.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> posterior = cb.fit_summary(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> round(cb.summarise(posterior).tau.mean, 2)
+    0.31
     """
 
     labels: tuple[str, ...]

@@ -130,6 +130,12 @@ class Paper:
         Sentences on how the files were read.
     correlations
         Table to correlations, by the two variables.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> cb.load_paper().columns["4: East"].coefficients["cbec"].estimate.text
+    '0.22'
     """
 
     files: tuple[Path, ...]
@@ -160,6 +166,13 @@ def load_paper(folder: Path | str | None = None) -> Paper:
     ------
     InputError
         A file is malformed; the message names file, row and column.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> paper = cb.load_paper()
+    >>> print(paper.facts.title)
+    Cross-Border E-Commerce and Commercial Circulation Upgrading in China
     """
     folder = asset_dir("data") / "published" / "cbec_circulation" if folder is None else Path(folder)
     if not os.path.isdir(folder):

@@ -47,6 +47,16 @@ class SummaryResult:
         Label to pooling factor; NaN for a predicted group.
     pooling_overall
         Gelman and Pardoe's factor for all groups.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> posterior = cb.fit_summary(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> result = cb.summarise(posterior)
+    >>> round(result.tau.mean, 2)
+    0.31
     """
 
     labels: tuple[str, ...]
@@ -64,6 +74,15 @@ def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> Summary
 
     A mean or standard deviation that does not exist (heavy-tailed prior, few groups) is NaN; quantiles and
     probabilities always exist.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> posterior = cb.fit_summary(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> round(cb.summarise(posterior).common.mean, 2)
+    0.25
     """
     labels = posterior.labels
     order = posterior.moment_order
@@ -110,7 +129,23 @@ def complete_pooling(estimates: Estimates) -> float:
 
 
 def effects_table(printed: PrintedEstimates, estimates: Estimates, result: SummaryResult) -> pd.DataFrame:
-    """Return effects.csv: one row per group, one for the common slope, one for a group not yet seen."""
+    """Return effects.csv: one row per group, one for the common slope, one for a group not yet seen.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> posterior = cb.fit_summary(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> cb.effects_table(printed, estimates, cb.summarise(posterior))[["group", "no_pooling", "mean", "sd"]].round(2)
+            group  no_pooling  mean    sd
+    0        east        0.22  0.22  0.08
+    1     central        0.75  0.43  0.28
+    2        west        0.07  0.11  0.10
+    3  north-east         NaN  0.25  0.48
+    4       (all)         NaN  0.25  0.26
+    5       (new)         NaN  0.25  0.48
+    """
     pooled = complete_pooling(estimates)
     origin = str(Origin.PRINTED)
     rows: list[dict[str, object]] = []
@@ -165,7 +200,20 @@ def _se_reading(error: KnownError | ImpliedError | None) -> str:
 
 
 def contrasts_table(result: SummaryResult) -> pd.DataFrame:
-    """Return contrasts.csv: the difference between every two groups, with the probability that it is positive."""
+    """Return contrasts.csv: the difference between every two groups, with the probability that it is positive.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> posterior = cb.fit_summary(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> cb.contrasts_table(cb.summarise(posterior))[["group", "minus", "mean"]].round(2).head(3)
+      group       minus  mean
+    0  east     central -0.22
+    1  east        west  0.10
+    2  east  north-east -0.04
+    """
     rows = [
         {"group": first, "minus": second, **asdict(summary), "origin": str(Origin.PRINTED)}
         for (first, second), summary in result.contrasts.items()
@@ -197,6 +245,17 @@ def sensitivity_table(
     -------
     pandas.DataFrame
         One row per reading, model and group, for the common slope, a new group, and tau (`group` = ``"(tau)"``).
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> models = [cb.load_summary_model(name) for name in ("published_half_normal", "published_wide")]
+    >>> table = cb.sensitivity_table(printed, models, unit=1.24, readings=["coherent"])
+    >>> table.loc[table["group"] == "central", ["model", "mean"]].round(2)
+                       model  mean
+    1  published_half_normal  0.43
+    8         published_wide  0.53
     """
     rows: list[dict[str, object]] = []
     for reading in available_readings(printed) if readings is None else readings:

@@ -73,6 +73,15 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
         large or so small that its square is no number.
     GateError
         The quadrature did not reach `TOLERANCE`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> posterior = cb.fit_summary(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> posterior.labels
+    ('east', 'central', 'west', 'north-east')
     """
     unit = resolve_unit(estimates, model, unit)
     if not unit > 0:

@@ -31,6 +31,12 @@ class SummaryModel:
         Prior of the between-group scale tau.
     unit
         What the priors' scales are multiplied by: a number, or ``"auto"`` for the spread of the estimates.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> cb.load_summary_model("published_half_t").name
+    'published_half_t'
     """
 
     name: str
@@ -70,6 +76,12 @@ def load_summary_model(model: str | Path) -> SummaryModel:
     ------
     InputError
         No such model (with a suggestion), or the file is malformed.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> print(cb.load_summary_model("published_half_normal").between)
+    half-normal(scale = 0.5)
     """
     return read_summary_model(find_toml(model, asset_dir("models"), "model", kind=_KIND))
 

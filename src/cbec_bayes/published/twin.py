@@ -40,6 +40,15 @@ def build_summary_pymc(estimates: Estimates, model: SummaryModel, *, unit: float
     pymc.Model
         Variables ``slope`` (beta), ``between`` (tau), ``group_slope`` (dims group), ``new_group_slope``, ``se`` (dims
         printed), and ``t_stat`` for standard errors that are known by their stars alone.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> model = cb.build_summary_pymc(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> sorted(variable.name for variable in model.free_RVs)
+    ['between', 'slope', 't_stat_0', 'z', 'z_new']
     """
     import pymc as pm
     import pytensor.tensor as pt

@@ -56,7 +56,7 @@ class _Column:
     free
         Residual degrees of freedom.
     aims
-        Of K slopes, K standard errors and R2.
+        Aims of K slopes, K standard errors and R2.
     """
 
     rows: NDArray[np.intp]
@@ -221,7 +221,7 @@ def cells(
     cluster
         Codes, shape (m,).
     factor
-        Of the clustered variance.
+        Small-sample factor of the clustered variance.
     free
         Residual degrees of freedom.
 

@@ -37,7 +37,7 @@ ALTERNATIVE_COLUMNS = (
     "within_sd",
     "origin",
 )
-"""Of alternatives.csv, a row for each panel and regression.
+"""Columns of alternatives.csv, a row for each panel and regression.
 
 `regression` is ``levels`` (two-way fixed effects), once with the convention of the study and once with CR2, ``trends``
 (a linear trend for each unit beside them) or ``differences``. Intervals and p-values are by the t distribution with one
@@ -46,7 +46,7 @@ outcome go with one of the exposure, so that sizes compare across units.
 """
 
 WEIGHT_COLUMNS = ("alternative", "indicator", "label", "weight", "missing", "origin")
-"""Of index_weights.csv: indicators with their weights, and those that could not be had, without."""
+"""Columns of index_weights.csv: indicators with their weights, and those that could not be had, without."""
 
 REGRESSIONS: Mapping[Transformation, str] = {
     "levels": "two-way fixed effects",
@@ -68,6 +68,13 @@ def alternatives_frame(study: Study) -> pd.DataFrame:
     ------
     InputError
         A panel cannot be read, or its exposure does not vary beyond effects and controls.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> table = cb.alternatives_frame(cb.load_study("circulation"))
+    >>> table.loc[table["alternative"] == "main", "regression"].tolist()
+    ['levels', 'levels', 'trends', 'differences']
     """
     spec = _panel(study)
     rows: list[dict[str, object]] = []
@@ -118,6 +125,16 @@ def index_weights_frame(study: Study) -> pd.DataFrame:
     """Return the weights of every index that a panel of a study has, with columns `WEIGHT_COLUMNS`.
 
     The weights are of the rows of that panel. Indicators that the index lacks stand beside, marked as missing.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> weights = cb.index_weights_frame(cb.load_study("circulation"))
+    >>> weights[["indicator", "weight"]].head(3).round(2)
+             indicator  weight
+    0            zones    0.26
+    1  ecommerce_sales    0.19
+    2  broadband_ports    0.08
     """
     found = []
     for name, one in _panel(study).panels.items():
@@ -135,7 +152,15 @@ def index_weights_frame(study: Study) -> pd.DataFrame:
 
 
 def alternatives_sentence(frame: pd.DataFrame) -> str:
-    """Return in how many panels of a study the slope's interval leaves out zero, regression by regression."""
+    """Return in how many panels of a study the slope's interval leaves out zero, regression by regression.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> table = cb.alternatives_frame(cb.load_study("circulation"))
+    >>> cb.alternatives_sentence(table).split(",")[0]
+    'Of 16 panels that ask the same question'
+    """
     corrected = frame[frame["vcov"] == "CR2"]
     n = corrected["alternative"].nunique()
     parts = []
@@ -149,7 +174,15 @@ def alternatives_sentence(frame: pd.DataFrame) -> str:
 
 
 def shown_alternatives(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the slopes for a reader: a row for each panel, each cell an estimate with its CR2 standard error."""
+    """Return the slopes for a reader: a row for each panel, each cell an estimate with its CR2 standard error.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> table = cb.alternatives_frame(cb.load_study("circulation"))
+    >>> cb.shown_alternatives(table).iloc[0].tolist()
+    ['main: as asked', '0.00574 (0.0067)', '0.00497 (0.0032)', '0.00422 (0.0045)']
+    """
     corrected = frame[frame["vcov"] == "CR2"]
     cells = corrected.assign(
         cell=[f"{row['estimate']:.3g} ({row['se']:.2g})" for row in corrected.to_dict("records")],

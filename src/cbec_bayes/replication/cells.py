@@ -43,7 +43,7 @@ class Cell:
     replicated
         The same quantity computed from the panel; NaN where it cannot be.
     origin
-        Of the replicated number.
+        Origin of the replicated number.
     note
         What a reader must know.
     slack

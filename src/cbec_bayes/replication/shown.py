@@ -59,7 +59,14 @@ MARKS = {"yes": "=", "rounding": "~", "no": "≠"}
 
 
 def match_sentence(replication: Shown) -> str:
-    """Say how many printed numbers the panel meets, and which it does not."""
+    """Say how many printed numbers the panel meets, and which it does not.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> print(cb.match_sentence(cb.replicate(cb.load_study("paper"))))
+    90 of 95 printed numbers outside the constants' rows are met to the last digit, ...
+    """
     counts = replication.counts()
     n = sum(counts.values())
     missed = [cell for cell in replication.numbers() if cell.match == "no"]
@@ -78,6 +85,12 @@ def shown_tables(replication: Shown) -> list[tuple[str, pd.DataFrame]]:
 
     A cell has the replicated number, then what was printed in brackets with = where it is met, ~ where the rounding of
     the inputs allows it, and ≠ where it is not. A parenthesis is the standard error, or what it says it is.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> [title for title, table in cb.shown_tables(cb.replicate(cb.load_study("paper")))]
+    ['Table 2', 'Table 3', 'Table 4']
     """
     label = label_of(replication)
     heads = {

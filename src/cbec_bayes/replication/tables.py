@@ -52,6 +52,13 @@ class Replication:
         Few-cluster inference by column key; empty unless asked for.
     cells
         Every cell, in the order of the tables.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> replication = cb.replicate(cb.load_study("public"))
+    >>> list(replication.frame().columns[:4])
+    ['table', 'column', 'term', 'quantity']
     """
 
     study: Study
@@ -146,7 +153,7 @@ def replicate(
     few
         Whether to run the few-cluster methods.
     replications, seed
-        Of the wild bootstrap.
+        Draws and seed of the wild bootstrap.
     on_progress
         Called with how much is done.
 
@@ -154,6 +161,13 @@ def replicate(
     ------
     InputError
         The study has no panel; the panel lacks a term that the printed tables have.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> replication = cb.replicate(cb.load_study("public"))
+    >>> replication.panel.n_obs
+    210
     """
     spec = study.panel
     if spec is None:

@@ -30,7 +30,7 @@ def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> str:
     table
         Columns table, column, term, quantity, z, z_printed, outside; see `cbec_bayes.checks.cells`.
     title
-        Of the figure.
+        Title of the figure.
     exposure
         The term whose cells are filled.
     """
@@ -69,7 +69,7 @@ def predictive_statistics(table: pd.DataFrame, title: str) -> str:
     table
         Columns statistic, of, z, outside; see `cbec_bayes.checks.residuals`.
     title
-        Of the figure.
+        Title of the figure.
     """
     with new_figure(0.21 * len(table) + 0.7) as (figure, axes):
         axes.axvspan(-INTERVAL_END, INTERVAL_END, color=GREY, alpha=0.18, linewidth=0)
@@ -96,7 +96,7 @@ def influence(table: pd.DataFrame, title: str, most: int = 12) -> str:
     table
         Columns left_out, group, moved; see `cbec_bayes.checks.influence`.
     title
-        Of the figure.
+        Title of the figure.
     most
         How many of those left out are drawn.
     """
@@ -136,7 +136,7 @@ def model_comparison(table: pd.DataFrame, title: str) -> str:
     table
         Columns left_out, model, difference, difference_se; see `cbec_bayes.checks.comparison`.
     title
-        Of the figure.
+        Title of the figure.
     """
     questions = list(dict.fromkeys(table["left_out"]))
     models = list(dict.fromkeys(table["model"]))
@@ -174,7 +174,7 @@ def slopes_by(table: pd.DataFrame, title: str) -> str:
     table
         Columns group, mean, ci_low, ci_high, and first the one that tells the rows of a group apart.
     title
-        Of the figure.
+        Title of the figure.
     """
     by = str(table.columns[0])
     labels = list(dict.fromkeys(table[by]))
@@ -209,7 +209,7 @@ def agreement(table: pd.DataFrame, title: str) -> str:
         Columns column, term, estimate, mean, sd, ci_low, ci_high, and crv1_low, crv1_high, cr2_low, cr2_high, crv3_low,
         crv3_high; see `cbec_bayes.checks.agreement`.
     title
-        Of the figure.
+        Title of the figure.
     """
     intervals = (("crv1", "o", BLUE, "CRV1"), ("cr2", "s", GREEN, "CR2"), ("crv3", "^", PINK, "CRV3"))
     with new_figure(0.36 * len(table) + 0.8) as (figure, axes):
@@ -248,7 +248,7 @@ def prior_predictive(table: pd.DataFrame, title: str) -> str:
     table
         Columns statistic, of, replicated, printed, mean, ci_low, ci_high; see `cbec_bayes.checks.prior`.
     title
-        Of the figure.
+        Title of the figure.
     """
     with new_figure(0.24 * len(table) + 0.8) as (figure, axes):
         axes.axvspan(-1, 1, color=GREY, alpha=0.18, linewidth=0)
@@ -276,7 +276,7 @@ def left_out_rows(table: pd.DataFrame, title: str) -> str:
     table
         Columns row, elpd, khat, p; see `cbec_bayes.checks.comparison`.
     title
-        Of the figure.
+        Title of the figure.
     """
     far = far_out(table).to_numpy()
     at = np.arange(len(table))
@@ -303,7 +303,7 @@ def left_out_groups(table: pd.DataFrame, title: str) -> str:
     table
         Columns group, difference; see `cbec_bayes.checks.comparison`.
     title
-        Of the figure.
+        Title of the figure.
     """
     with new_figure(0.28 * len(table) + 0.7) as (figure, axes):
         axes.axvline(0, color=GREY, linewidth=0.8)
@@ -344,7 +344,7 @@ def draw(check: CheckResult, title: str, exposure: str = "") -> str | None:
     check
         The result.
     title
-        Of the figure; figures of one page need different ones.
+        Title of the figure; figures of one page need different ones.
     exposure
         The term whose cells are filled where classical cells are drawn.
     """

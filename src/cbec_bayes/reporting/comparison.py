@@ -22,7 +22,7 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
     Parameters
     ----------
     name
-        Of the table.
+        Name of the table.
     frame
         One row per column of the classical tables.
     digits

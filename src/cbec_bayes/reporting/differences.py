@@ -24,13 +24,13 @@ def difference_tables(name: str, frame: pd.DataFrame, digits: int = 3, prob: flo
     Parameters
     ----------
     name
-        Of the first table; that of the pairs is beside it.
+        Name of the first table; that of the pairs is beside it.
     frame
         With columns `DIFFERENCE_COLUMNS`.
     digits
         Decimals of what is not sampled.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     if frame.empty:
         return []

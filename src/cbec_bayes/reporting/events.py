@@ -62,7 +62,7 @@ def event_section(found: EventStudy, name: str = "") -> EventSection:
     found
         From `cbec_bayes.jobs.events.event_study`.
     name
-        Of the study, where a page shows several: names of tables begin with it.
+        Name of the study, where a page shows several: names of tables begin with it.
     """
     prefix = f"{name}_" if name else ""
     tables = [_events_table(found, prefix)]

@@ -99,7 +99,7 @@ def prior_posterior(learned: pd.DataFrame, title: str) -> str:
     learned
         See `cbec_bayes.estimands.prior_posterior.prior_posterior`.
     title
-        Of the figure.
+        Title of the figure.
     """
     names = list(learned["parameter"].unique())
     rows = -(-len(names) // 2)
@@ -148,7 +148,7 @@ def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str
     xlabel
         What the effects are.
     title
-        Of the figure.
+        Title of the figure.
     """
     placed = tiles.merge(effects, on="unit", how="left")
     placed["sure"] = leaves_zero_out(placed)
@@ -214,7 +214,7 @@ def path(
     xlabel
         Name of the scale.
     title
-        Of the figure; figures of one page need different ones.
+        Title of the figure; figures of one page need different ones.
     """
     with new_figure(4.2, panels=(2, 1), sharex=True, height_ratios=(3.2, 1)) as (figure, (upper, lower)):
         styles = zip(means.T, (BLUE, ORANGE, GREEN, PINK) * 8, DASHES * 8, strict=False)

@@ -20,7 +20,7 @@ from cbec_bayes.runtime.labels import CI_PROB, FROM_OBSERVED, Origin, level
 from cbec_bayes.specifications.conclusions import NEGATIVE, POSITIVE
 
 SIGNS_A_LINE = 40
-"""Of the label of a panel in the figure."""
+"""Signs in a line of the label of a panel in the figure."""
 
 
 def answer(found: StudyResults) -> tuple[str, ...]:

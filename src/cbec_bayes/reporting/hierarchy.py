@@ -23,7 +23,7 @@ def hierarchy_tables(name: str, fits: StudyFits, digits: int = 2) -> list[Report
     Parameters
     ----------
     name
-        Of the study.
+        Name of the study.
     fits
         From `fit_models`.
     digits

@@ -23,7 +23,7 @@ def slopes_as_lines(effects: pd.DataFrame, prob: float = CI_PROB) -> pd.DataFram
         Columns of effects.csv: group, no_pooling, no_pooling_se, mean, ci_low, ci_high, p_positive, pooling_factor;
         mcse and n_units where they are there.
     prob
-        Of the intervals.
+        Probability of the intervals.
 
     Notes
     -----

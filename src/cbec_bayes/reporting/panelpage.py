@@ -160,7 +160,7 @@ def report(
     panel
         That the design is of: the page then has its ledger and its notes.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
 
@@ -175,6 +175,16 @@ def report(
         The fit misses one of its gates.
     InputError
         What is in the folder may not be replaced; see `cbec_bayes.runtime.folder.OutFolder`.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> few = frame[frame["firm"] < "firm 07"]
+    >>> fit = cb.fit("sales ~ price | firm + year", "complete_pooling", data=few)
+    >>> files = cb.report(fit, "results")
+    >>> files[0].name
+    'report.html'
     """
     found.diagnostics.require()
     fitted = tabulate(found, ssc, panel=panel, seed=seed)

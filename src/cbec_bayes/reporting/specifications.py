@@ -50,11 +50,11 @@ def specification_curve(
     exposure
         Name of the regressor.
     scale
-        Of the outcome, where there are several.
+        Scale of the outcome, where there are several.
     study
         Name of the study, where there are several.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     members = table.drop_duplicates("member").sort_values("elpd_unit", ascending=False)
     order = {member: i for i, member in enumerate(members["member"])}

@@ -25,7 +25,7 @@ def specification_tables(name: str, found: Specified) -> list[ReportTable]:
     Parameters
     ----------
     name
-        Of the study, before the names of the tables; blank for a panel of one's own.
+        Name of the study, before the names of the tables; blank for a panel of one's own.
     found
         What `cbec_bayes.jobs.specifications.specify` found.
     """

@@ -53,7 +53,7 @@ def report_study(
     Returns
     -------
     analysis, paths
-        Of the printed tables, and the files written, the page first.
+        Analysis of the printed tables, and the files written, the page first.
     """
     reads = read_by(load_study(study))
     place = OutFolder(path=out, commands=("run",), names=STUDY_FILES, reads=reads, journals=[UNFINISHED])

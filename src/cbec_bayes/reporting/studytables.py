@@ -35,7 +35,7 @@ class StudyTables:
     Attributes
     ----------
     printed
-        Of the printed numbers.
+        Tables of the printed numbers.
     specified, classical, hierarchical, checks
         By study.
     events

@@ -130,7 +130,7 @@ def sampled_decimals(low: float, high: float, mcse: float) -> int:
     Parameters
     ----------
     low, high
-        Of the 95 % interval.
+        Ends of the 95 % interval.
     mcse
         Monte Carlo standard error, which is below the last digit; below zero decimals are tens.
     """

@@ -22,7 +22,7 @@ class Cluster:
     Attributes
     ----------
     address
-        Of the scheduler, as in ``tcp://host:8786`` or ``tls://host:8786``.
+        Address of the scheduler, as in ``tcp://host:8786`` or ``tls://host:8786``.
     ca
         File of the certificates, as PEM, of those who may sign the scheduler's own; for a ``tls://`` address.
     certificate

@@ -24,6 +24,16 @@ class InputError(CbecBayesError):
         What is wrong and what was expected, in one sentence.
     file, row, column
         Where, as far as it is known. `row` is the line number in the file (the header is line 1).
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> try:
+    ...     cb.fit("sales ~ cost | firm + year", data=frame)
+    ... except cb.InputError as error:
+    ...     print(error)
+    column 'cost': no such column; there are firm, sector, year, sales, price, wage, law, openness, workers
     """
 
     exit_status = 2
@@ -53,7 +63,21 @@ class StoppedError(CbecBayesError):
 
 
 class GateError(CbecBayesError):
-    """A result failed one of the package's own gates (convergence, accuracy, agreement of engines)."""
+    """A result failed one of the package's own gates (convergence, accuracy, agreement of engines).
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> try:
+    ...     fit.diagnostics.require()
+    ... except cb.GateError as error:
+    ...     print("the draws cannot be trusted:", error)
+    ... else:
+    ...     print("every gate is passed")
+    every gate is passed
+    """
 
     exit_status = 1
 

@@ -33,7 +33,15 @@ class Row:
 
 
 def asset_dir(kind: str) -> Path:
-    """Return the folder `data` or `models`: beside the package when installed, else in the checkout."""
+    """Return the folder `data` or `models`: beside the package when installed, else in the checkout.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> schools = cb.read_estimates(cb.asset_dir("data") / "published" / "eight_schools.csv")
+    >>> len(schools.labels)
+    8
+    """
     here = Path(__file__).resolve().parents[1]
     bundled = here / "assets" / kind
     return bundled if bundled.is_dir() else here.parents[1] / kind

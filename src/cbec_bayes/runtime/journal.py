@@ -25,7 +25,7 @@ class Journal:
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     what
         Digest of everything that the results depend on; a file with another one is of other work, and begun anew. A
         file that is no journal, or a link, is neither read nor written.

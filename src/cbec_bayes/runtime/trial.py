@@ -40,7 +40,7 @@ def require_sound(kind: Kind, paths: Sequence[Path], most: float, said: str) -> 
     Parameters
     ----------
     kind
-        Of the files.
+        Kind of the files.
     paths
         Plain files that can be opened.
     most

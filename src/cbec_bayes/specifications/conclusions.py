@@ -44,7 +44,7 @@ CONCLUSION_COLUMNS = (
     "origin",
     ALTERNATIVE,
 )
-"""Of conclusions.csv.
+"""Columns of conclusions.csv.
 
 `members` have weight: of these are `positive`, `negative` (by the mean), `settled_positive`, `settled_negative` (by the
 interval), and `mean_low` to `mean_high`, the range of means. `lattice` and what begins with it are of all members
@@ -70,13 +70,13 @@ def conclusions(members: Sequence[Member], weight: Array, origin: Origin, prob: 
     Parameters
     ----------
     members
-        Of one scale of the outcome; those that missed a gate do not count.
+        Members of one scale of the outcome; those that missed a gate do not count.
     weight
-        Of the members, shape (K,).
+        Weights of the members, shape (K,).
     origin
-        Of the panel.
+        Origin of the panel.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     mixed = mixtures(members, weight)
     usable = [(member, float(w)) for member, w in zip(members, weight, strict=True) if member.passed]
@@ -136,7 +136,7 @@ def separating_term(members: Sequence[Member], positive: Sequence[bool]) -> dict
     Parameters
     ----------
     members
-        Of the lattice.
+        Members of the lattice.
     positive
         Whether the mean is positive under each.
 
@@ -179,7 +179,7 @@ def conclusion_sentences(table: pd.DataFrame, exposure: str, prob: float = CI_PR
     exposure
         Name of the regressor.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     ci = level(prob)
     table = table[table[ALTERNATIVE] == MAIN]
@@ -204,7 +204,7 @@ def alternative_sentences(table: pd.DataFrame, labels: Mapping[str, str], prob: 
     labels
         Name of each other panel to what differs in it.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     ci = level(prob)
     average = table[table["group"] == GROUP_AVERAGE]
@@ -273,7 +273,7 @@ def values_words(axis: str, values: str) -> str:
     axis
         Name of the assumption, of `cbec_bayes.specifications.lattice.AXES`.
     values
-        Of its values, those that are meant, with a comma and a space between them.
+        Those of its values that are meant, with a comma and a space between them.
     """
     chosen = [choice_of(axis, value) for value in values.split(", ") if value]
     return " or ".join(choice.without or f"with {choice.label}" for choice in chosen)

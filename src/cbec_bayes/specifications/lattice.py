@@ -237,7 +237,7 @@ def lattice(
     base
         Member whose priors hold throughout; see `lattice_base`.
     outcome_scale
-        Of the design's outcome.
+        Scale of the design's outcome.
     reduced
         Whether the members are those of `REDUCED` alone, eight at the most.
     alternative

@@ -34,9 +34,9 @@ class MemberTask:
     specification, design
         Member and rows.
     seed
-        Of everything random.
+        Seed of everything random.
     draws
-        Of the scales.
+        Number of draws of the scales.
     """
 
     specification: Specification

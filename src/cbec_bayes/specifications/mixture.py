@@ -44,7 +44,7 @@ class Mixture:
     parts
         The quantity under each of K members.
     weight
-        Of the members, adding up to one, shape (K,).
+        Weights of the members, adding up to one, shape (K,).
     """
 
     parts: Sequence[Mixed]
@@ -127,9 +127,9 @@ def mixture_frame(
     design
         The rows.
     ssc
-        Convention of the clustered standard errors beside.
+        Convention of the clustered standard errors of the classical columns.
     prob
-        Of the intervals.
+        Probability of the intervals.
     rope
         Half-width of what is practically zero; see `cbec_bayes.estimands.contrasts.rope_width`.
     """

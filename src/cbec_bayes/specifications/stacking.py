@@ -51,9 +51,9 @@ def stacked(density: Array, *, seed: int, replications: int = REPLICATIONS) -> S
         Log densities of N units given the others under K members, shape (N, K). Units that a member does not predict,
         which have NaN, are left out under all.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     replications
-        Of it.
+        Number of draws of the bootstrap.
 
     Notes
     -----
@@ -159,7 +159,7 @@ def probabilities(log_evidence: Array, mcse: Array, flat: Sequence[tuple[str, ..
     Parameters
     ----------
     log_evidence, mcse
-        Of K members, NaN where unknown, shape (K,).
+        Log evidence and its Monte Carlo error of K members, NaN where unknown, shape (K,).
     flat
         Names of the flat coefficients of each. Members are compared where these are those of most members; the others
         have NaN, because constants of flat priors, which do not exist, would be part of the comparison.

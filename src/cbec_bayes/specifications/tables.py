@@ -48,7 +48,7 @@ SPECIFICATION_COLUMNS = (
     "assumes",
     ALTERNATIVE,
 )
-"""Of specifications.csv.
+"""Columns of specifications.csv.
 
 `elpd_unit` is the sum over units of the log density of a unit's changes given the other units, with its standard error
 over units, `elpd_unit_se`, and that of its computation, `elpd_unit_mcse`; `elpd_difference` is that to the best
@@ -82,7 +82,7 @@ class Weighed:
     usable
         Positions of those that passed their gates.
     stacked, probabilities
-        Of the usable ones.
+        Stacking weights and posterior probabilities of the usable ones.
     """
 
     members: tuple[Member, ...]
@@ -115,11 +115,11 @@ def specifications_frame(
     weighed
         The members.
     classical
-        Of each member; see `classical_slopes`.
+        Classical slope of each member; see `classical_slopes`.
     origin
-        Of the panel.
+        Origin of the panel.
     prob
-        Of the intervals.
+        Probability of the intervals.
     """
     rows: list[dict[str, object]] = []
     at = {k: j for j, k in enumerate(weighed.usable)}

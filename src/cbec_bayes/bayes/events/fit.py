@@ -35,13 +35,13 @@ class EventFit:
     adoption
         The rows.
     columns
-        Of the model, with its priors.
+        Columns of the model, with its priors.
     collapsed
         The density of the scales.
     points
         Draws of their coordinates, shape (S, k).
     ess
-        How many independent draws they are worth, all together.
+        Effective size of all draws together.
     diagnostics
         How well they were sampled; the gates are not yet enforced.
     evidence
@@ -102,7 +102,7 @@ def fit_events(
     errors, prior_scale
         As in `event_blocks`.
     draws
-        Of the scales.
+        Number of draws of the scales.
     seed, pilot, on_progress
         As in `cbec_bayes.bayes.sampling.importance.sample_density`.
 

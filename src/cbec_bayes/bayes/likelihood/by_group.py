@@ -41,8 +41,8 @@ class OwnPart:
     Attributes
     ----------
     errors
-        Of the group's rows. The columns of its cross-products are the outcome, those of the c coefficients that groups
-        have in common, flat ones orthonormal, and then the o columns of the group's own coefficients.
+        Errors of the group's rows. The columns of its cross-products are the outcome, those of the c coefficients that
+        groups have in common, flat ones orthonormal, and then the o columns of the group's own coefficients.
     scales
         Name of the scale that pools each of the group's own coefficients, o of them.
     own
@@ -82,7 +82,8 @@ class GroupPart(OwnPart):
     rows
         Positions of the rows in the panel.
     blocks
-        Of these rows, with one block: the columns of the model's own coefficients, common ones and then the group's.
+        Blocks of these rows, with one block: the columns of the model's own coefficients, common ones and then the
+        group's.
     """
 
     errors: ErrorModel

@@ -22,7 +22,7 @@ class Chebyshev:
     nodes
         Nodes of each variable.
     coefficients
-        Of the products, the last variable's running fastest, shape (K, m), K the product of the nodes.
+        Coefficients of the products, the last variable's running fastest, shape (K, m), K the product of the nodes.
     """
 
     low: Array

@@ -33,7 +33,7 @@ class Collapsed:
     fixed
         Scales that are held, by name.
     likelihood
-        Of the scales, coefficients integrated out.
+        Likelihood of the scales, with the coefficients integrated out.
     errors
         What units and single rows are given the scales.
     located

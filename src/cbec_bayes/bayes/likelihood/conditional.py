@@ -67,7 +67,7 @@ class FlatGivenPooled:
     mean
         Where the pooled ones are zero, shape (f,).
     root
-        Of their covariance over sigma squared, shape (f, f).
+        Cholesky root of their covariance over sigma squared, shape (f, f).
     pull
         What a pooled coefficient takes from the flat ones, shape (f, q).
     """

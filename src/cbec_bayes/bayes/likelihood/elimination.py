@@ -119,7 +119,7 @@ class _Columns:
     laid_out
         Shape (n, 1 + p), times the roots of weights; None where moments stand for them.
     moments
-        Of the columns; None where they are laid out.
+        Moments of the columns; None where they are laid out.
     transform
         From their coefficients to the model's, shape (p, p).
     log_volume
@@ -271,7 +271,7 @@ _MULTIPLES = ("slope", "group_slope", "group_total_slope", "covariate_slope")
 
 
 def _without_unit_slopes(blocks: Blocks, moments: Moments, columns: _Columns) -> tuple[Moments, dict[str, UnitSlopes]]:
-    """Return the moments of what units' own slopes leave of the columns, and what they take, by stratum."""
+    """Return the moments of the columns with units' own slopes taken out, and the part taken out, by stratum."""
     design = blocks.design
     left = None
     if columns.laid_out is not None:

@@ -40,7 +40,7 @@ class IndependentErrors:
     Attributes
     ----------
     moments
-        Of the outcome, then of every coefficient's column.
+        Moments of the outcome, then of every coefficient's column.
     unit_scale
         Name of the unit effects' scale; None where they are flat.
     absorbed

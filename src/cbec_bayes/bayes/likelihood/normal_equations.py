@@ -63,7 +63,7 @@ class NormalEquations:
     Attributes
     ----------
     covariance
-        Of the residuals.
+        Covariance of the residuals.
     coefficients
         Their priors, and the map to the model's own.
     """

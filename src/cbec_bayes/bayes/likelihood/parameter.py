@@ -43,7 +43,7 @@ class Transformation(Protocol):
 
 
 class Logarithm:
-    """Of a scale."""
+    """The logarithm of a scale."""
 
     def value(self, at: Array) -> Array:
         """See `Transformation`."""
@@ -71,7 +71,7 @@ class Logarithm:
 
 
 class InverseTanh:
-    """Of a correlation, which lies between minus one and one."""
+    """The inverse hyperbolic tangent of a correlation, which lies between minus one and one."""
 
     def value(self, at: Array) -> Array:
         """See `Transformation`."""

@@ -47,7 +47,7 @@ class UnitMeans:
         What the outcome, and each coefficient's column, have of every mean, shape (S, m, 1 + p): a mean is normal about
         that of the outcome less that of the columns times the coefficients.
     root
-        Of their covariance, shape (S, m, m).
+        Root of their covariance, shape (S, m, m).
     """
 
     pull: Array

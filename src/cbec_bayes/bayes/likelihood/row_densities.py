@@ -33,7 +33,7 @@ def distances(
     blocks, collapsed
         Model and design; the density.
     points
-        Of the scales, shape (S, k).
+        Values of the scales, shape (S, k).
     rows
         Positions of the rows.
     visit

@@ -26,7 +26,7 @@ class SlopesOfUnits:
     squares, products
         Cross-products of their regressor within each unit: with itself, (N,), with outcome and columns, (N, 1 + p).
     regressor
-        Of the rows, less the unit's mean, shape (n,).
+        The regressor in each row, less the unit's mean, shape (n,).
     kappa
         Scale of the slopes, shape (S, 1).
     """
@@ -97,7 +97,7 @@ def draw_unit_effects(
     coefficients, slopes
         Draws of the coefficients, shape (S, p), and of slopes of units beside them, shape (S, N); None without these.
     variances
-        Of the residuals of each unit, shape (S, N), and of the effects, (S, 1); None where these are flat.
+        Variances of the residuals of each unit, shape (S, N), and of the effects, (S, 1); None where these are flat.
     rng
         Source of the draws.
     """
@@ -125,10 +125,10 @@ def independent_rows(
     blocks, rows, conditionals
         As in `cbec_bayes.bayes.likelihood.residual_covariance.ErrorModel.rows_given_others`.
     variances
-        Of the residuals of rows whose weight is one, shape (S, rows), and of unit effects, (S, 1); None where these are
-        flat.
+        Variances of the residuals of rows whose weight is one, shape (S, rows), and of unit effects, (S, 1); None where
+        these are flat.
     slopes
-        Of the units of the rows, where they are integrated out; rows have no weights then.
+        Slopes of the units of the rows, where they are integrated out; rows have no weights then.
     """
     design, every = blocks.design, blocks.x
     unit, x = design.unit[rows], every[rows]

@@ -46,7 +46,7 @@ class GroupTable:
         What each squared ratio to sigma is measured by, shape (m,): the variable is v / (v + typical), which takes
         every ratio from zero on, and in which cross-products are nearly straight.
     table
-        Of rho where there is one, and of those variables.
+        Table over rho, where there is one, and over those variables.
     at
         What of the q columns the regressors of the pooled directions are, shape (q, m).
     select
@@ -118,7 +118,7 @@ class RowErrors:
     Attributes
     ----------
     blocks
-        Of the model.
+        Blocks of the model.
     made
         The errors; None before.
     """
@@ -144,7 +144,7 @@ class TabulatedErrors:
     others
         Names of the other parameters.
     tables
-        Of the groups.
+        One table for each group.
     averaged
         Pooled directions of which means over units are asked for, levels not among them: name, and scale.
     groups
@@ -203,8 +203,8 @@ class TabulatedErrors:
 
         Notes
         -----
-        Of a unit's coefficient with the regressor d the mean given all else is s^2 d'V^-1 times what is left of the
-        outcome, and its variance s^2 - s^4 d'V^-1 d: both are among the cross-products, for d is a column.
+        Given all else, a unit's coefficient with the regressor d has the mean s^2 d'V^-1 times what is left of the
+        outcome, and the variance s^2 - s^4 d'V^-1 d. Both are among the cross-products, for d is a column.
         """
         if not self.averaged:
             return None

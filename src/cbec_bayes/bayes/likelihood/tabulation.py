@@ -68,7 +68,7 @@ class Tabulation:
     Attributes
     ----------
     blocks
-        Of a panel with moments of its columns; see `can_tabulate`.
+        Blocks of a panel with moments of its columns; see `can_tabulate`.
     groups
         Rows of each group.
     select
@@ -160,9 +160,9 @@ class Tabulation:
         Parameters
         ----------
         box
-            Of the tables.
+            Box of the scales in which the tables hold.
         nodes
-            Of each variable, shape (D,).
+            Number of nodes of each variable, shape (D,).
         checks, seed
             Random values, of every variable but the last, at which the density is compared with the exact one; the last
             has as many at each as there are nodes of it. Where each value costs a pass there are no more than these.
@@ -289,7 +289,7 @@ class Tabulation:
 
 
 def can_tabulate(blocks: Blocks) -> bool:
-    """Whether tables can stand for the rows: nothing of units but levels is flat, and no scale of theirs is held."""
+    """Whether tables can replace the rows: only levels of units are flat, and no scale of theirs is held fixed."""
     if blocks.mechanism != "by unit" or blocks.moments is None or not blocks.has_flat_levels_at_most:
         return False
     design, times = blocks.design, np.asarray(blocks.design.times, dtype=float)

@@ -65,7 +65,7 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
     blocks, collapsed
         Model and design; the density. Unit effects have to be flat.
     points
-        Of the scales, shape (S, k).
+        Values of the scales, shape (S, k).
     units
         Codes of those that are asked for; default all.
 

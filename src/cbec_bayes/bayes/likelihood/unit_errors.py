@@ -52,15 +52,15 @@ class UnitErrors:
     sigmas
         Name of the residual scale, or of each stratum's.
     stratum
-        Of every unit, from 0, shape (N,).
+        Stratum of every unit, from 0, shape (N,).
     n_obs
         Rows of each stratum, shape (K,).
     group, groups
-        Of every unit, from 0, shape (N,), and the groups' labels; zeros and none without groups.
+        Group of every unit, from 0, shape (N,), and the groups' labels; zeros and none without groups.
     directions, lags
-        Of the rows.
+        Directions and lags of the rows.
     products
-        Of the outcome and every coefficient's column.
+        Cross-products of the outcome and every coefficient's column.
     log_weights
         Sum over rows of ln w / 2. Where rows have weights, all columns and directions are times their roots.
     """

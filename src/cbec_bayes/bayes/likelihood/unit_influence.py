@@ -23,7 +23,7 @@ class UnitInfluence:
     Attributes
     ----------
     derivative
-        Of each mean in the weight of each unit, shape (N, m).
+        Derivative of each mean with respect to the weight of each unit, shape (N, m).
     error
         Monte Carlo variance of the derivatives about their mean over units, summed over units, shape (m,): a sum of
         squares of them is too large by so much.
@@ -43,7 +43,7 @@ def unit_influence(blocks: Blocks, collapsed: Collapsed, points: Array, loadings
     points
         Draws of the scales, shape (S, k).
     loadings
-        Of m sums of coefficients and of means over units, as in `Collapsed.linear`, shape (m, p).
+        Loadings of m sums of coefficients and of means over units, as in `Collapsed.linear`, shape (m, p).
 
     Notes
     -----

@@ -27,13 +27,13 @@ class UnitRows:
     unit
         Which of them each row is of, shape (n,).
     columns
-        Fixed products times what flat directions leave of the outcome and of the p columns, shape (A, n, 1 + p).
+        Fixed products times the outcome and the p columns, less their flat directions, shape (A, n, 1 + p).
     directions
         Fixed products times the m directions, shape (A, m, n).
     across
-        Of directions and columns, by unit, shape (A, m, N, 1 + p).
+        Products of directions and columns, by unit, shape (A, m, N, 1 + p).
     diagonals
-        Of the fixed products, shape (A, n).
+        Diagonals of the fixed products, shape (A, n).
     """
 
     units: Codes
@@ -57,9 +57,9 @@ class UnitRows:
         Parameters
         ----------
         weights
-            Of the fixed products, shape (S, A).
+            Weights of the fixed products, shape (S, A).
         systems
-            Of all units.
+            Linear systems of all units.
         variance
             Residual variance of every row, shape (S, n), or of all, (S, 1).
         given_all
@@ -95,7 +95,7 @@ def unit_rows(directions: Directions, lags: Lags, columns: Array, units: Codes) 
     Parameters
     ----------
     directions, lags, columns
-        Of all rows; the outcome comes first of the columns, shape (n, 1 + p).
+        Directions, lags and columns of all rows; the outcome comes first of the columns, shape (n, 1 + p).
     units
         Codes of the units, in order.
     """

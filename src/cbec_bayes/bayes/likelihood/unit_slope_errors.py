@@ -44,7 +44,8 @@ class UnitSlopeErrors:
     Attributes
     ----------
     moments
-        Of the outcome, then of every coefficient's column; those within units are of what the slopes leave of these.
+        Moments of the outcome, then of every coefficient's column. Those within units are of what remains of these once
+        the slopes are taken out.
     unit_slopes
         What the slopes take, by the label of the stratum.
     block

@@ -79,7 +79,8 @@ def unit_systems(ratios: Sequence[Array], inner: Sequence[Sequence[Array]], flat
     inner
         Q, m rows of arrays of shape (S, N), of which the entries up to the diagonal are read.
     flat
-        Of the f flat directions, which come first, where a unit has them, shape (f, N): elsewhere Q is zero, and M one.
+        True where a unit has each of the f flat directions, which come first, shape (f, N). Elsewhere Q is zero, and M
+        one.
     """
     root: list[list[Array]] = []
     for j, row in enumerate(inner):

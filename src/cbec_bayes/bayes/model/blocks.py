@@ -57,8 +57,8 @@ class Blocks:
     eliminated
         Coefficients of units that are eliminated as unit effects are: slopes, one regressor for each.
     moments
-        Of the outcome and every kept coefficient's column, where the columns would be too large to lay out and the
-        moments alone tell which coefficients are identified; None otherwise.
+        Moments of the outcome and every kept coefficient's column, where the columns would be too large to lay out and
+        the moments alone tell which coefficients are identified; None otherwise.
     gathered
         Moments of the panel that those are made of, where there are no rows.
     shift
@@ -117,7 +117,7 @@ class Blocks:
 
     @property
     def has_flat_levels_at_most(self) -> bool:
-        """Whether nothing of units has flat coefficients but levels, which may have a scale as well."""
+        """Whether levels are the only coefficients of units that may be flat; levels may have a scale instead."""
         return all(block.scale is not None for block in self.eliminated)
 
     def flat_of_units(self, *, free_levels: bool = False, weighted: bool = True) -> Directions:

@@ -69,7 +69,7 @@ def log_density(prior: Prior, scale: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     prior
-        Of one of `cbec_bayes.bayes.model.prior.SCALE_FAMILIES`, resolved; a ``fixed`` one has no density.
+        A resolved prior of one of `cbec_bayes.bayes.model.prior.SCALE_FAMILIES`; a ``fixed`` one has no density.
     scale
         Positive, any shape.
     """

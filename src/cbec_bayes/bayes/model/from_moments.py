@@ -39,7 +39,7 @@ def model_moments(
     Parameters
     ----------
     found
-        Of the panel.
+        Moments of the panel.
     model
         One that `require_moments_enough` lets pass.
     blocks, names

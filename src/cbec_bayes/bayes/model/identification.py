@@ -72,7 +72,7 @@ def identified_in_moments(
     Parameters
     ----------
     moments
-        Of the outcome and every column of the blocks, in order.
+        Moments of the outcome and every column of the blocks, in order.
     flat, pooled
         Blocks without and with a scale.
     exposure

@@ -119,7 +119,7 @@ def moments_of(
     stratum, strata
         Codes of the residual scale of each row, constant within units, and their labels.
     weight
-        Of each row, shape (n,), whose root its columns are multiplied by already; None for none.
+        Weight of each row, shape (n,), whose root its columns are multiplied by already; None for none.
     """
     codes = np.zeros(len(unit), dtype=np.intp) if stratum is None else stratum
     found = {}

@@ -48,9 +48,10 @@ class _Level:
     part
         Whose they are.
     weight
-        Of every row, shape (n,); None for none.
+        Weight of every row, shape (n,); None for none.
     means
-        Of the regressors, shape (N, K), where the code does not change within a unit; laid out, (N, q), where it does.
+        Means of the regressors, shape (N, K), where the code does not change within a unit; laid out, (N, q), where it
+        does.
     own
         Each unit's code, where it does not change, shape (N,).
     varies
@@ -119,7 +120,7 @@ def moments_of_coded(
     names, unit, stratum, strata
         As there.
     weight
-        Of each row, shape (n,), which parts are not multiplied by yet; None for none.
+        Weight of each row, shape (n,), by whose root the parts are not multiplied yet; None for none.
 
     Notes
     -----

@@ -17,7 +17,7 @@ class Column:
     Attributes
     ----------
     weights
-        Of the outcome, the regressors and the period indicators, shape (q + T,).
+        Weights of the outcome, the regressors and the period indicators, shape (q + T,).
     is_unit_mean
         Whether it is the means over units of that sum, so that it does not vary within a unit.
     is_common
@@ -36,7 +36,7 @@ class GroupColumns:
     Attributes
     ----------
     moments
-        Of the panel.
+        Moments of the panel.
     group
         Position of the group; zero where there are no groups.
     """

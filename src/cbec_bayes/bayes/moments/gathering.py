@@ -36,7 +36,7 @@ class Gathering:
     grouped
         Whether rows have groups.
     origin
-        Of the data.
+        Origin of the data.
     """
 
     def __init__(self, outcome: str, terms: Sequence[str], *, grouped: bool, origin: Origin = Origin.OBSERVED) -> None:

@@ -28,7 +28,7 @@ class SparseColumn:
     Attributes
     ----------
     values
-        Of the regressor, shape (n,).
+        Values of the regressor, shape (n,).
     where
         Rows where it is not zero, shape (n,); None for all.
     """
@@ -54,7 +54,7 @@ class _Chunk:
     Attributes
     ----------
     lags, directions
-        Of their rows.
+        Lags and directions of their rows.
     first, own, columns
         As in `UnitProducts`.
     across
@@ -234,10 +234,10 @@ class _Left:
     Attributes
     ----------
     gram, log_det
-        Of the columns, shape (q, q), and of the flat directions and the correlation.
+        Cross-products of the columns, shape (q, q), and the log determinant of the flat directions and the correlation.
     own, across
-        Of the m pooled directions, levels not among them, with each other, shape (m, m, N), and with the columns,
-        (m, q, N).
+        Products of the m pooled directions, levels not among them, with each other, shape (m, m, N), and with the
+        columns, (m, q, N).
     level, pulls
         Where levels have a scale, 1'C^-1 1 of each unit, shape (N,), and 1'C^-1 times the pooled directions and the
         columns, shape (m + q, N); None where they are flat.

@@ -92,7 +92,7 @@ class Lags(ABC):
     Attributes
     ----------
     steps
-        Of the rows.
+        Steps of the rows.
     """
 
     is_correlated: ClassVar[bool] = True

@@ -51,9 +51,19 @@ class PanelMoments:
     dropped
         Rows that had a missing cell and were left out.
     origin
-        Of the data.
+        Origin of the data.
     frequency
         How often a period comes.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> moments = cb.gather([frame], roles)
+    >>> moments.n_obs, moments.groups
+    (96, ('food', 'metal', 'paper'))
     """
 
     outcome: str

@@ -23,7 +23,7 @@ class Direction:
     Attributes
     ----------
     name
-        Of the coefficients in the posterior, as ``unit_trend``.
+        Name of the coefficients in the posterior, as ``unit_trend``.
     scale
         Symbol of the scale of the coefficients; None where they are flat.
     regressor
@@ -57,7 +57,7 @@ class Directions:
     columns
         What the directions are once reduced, shape (n, m).
     is_there
-        Of flat ones, where a unit's rows tell them; else true, shape (m, N).
+        For a flat direction, true where a unit's rows identify it; for others always true, shape (m, N).
     shares
         How much of each flat direction the original ones after it have, shape (n_flat, m, N).
     """
@@ -160,14 +160,14 @@ class UnitProducts:
     Attributes
     ----------
     columns
-        Of the q columns with each other, by stratum, shape (A, K, q, q).
+        Products of the q columns with each other, by stratum, shape (A, K, q, q).
     own
-        Of the directions with each other, by unit, shape (A, m, m, N).
+        Products of the directions with each other, by unit, shape (A, m, m, N).
     first
         Position of the first direction that has cross-products with the columns: the flat ones, which come before, are
         orthogonal to all else where errors are not correlated.
     across
-        Of the directions from that one on with the columns, by unit, shape (A, m - first, N, q).
+        Products of the directions from that one on with the columns, by unit, shape (A, m - first, N, q).
     """
 
     columns: Array
@@ -184,9 +184,9 @@ def unit_products(
     Parameters
     ----------
     directions, lags, columns
-        Of the same rows.
+        Directions, lags and columns of the same rows.
     stratum, n_strata
-        Of every row, from 0 to below K; None where there is one.
+        Stratum of every row, from 0 to below K; None where there is one.
     """
     m, n_units, q = len(directions.names), directions.n_units, columns.shape[1]
     left, _ = directions.reduced(columns)

@@ -84,6 +84,17 @@ def build_pymc(design: Design, model: str | PanelModel = "partial_pooling", *, c
     Where residuals are correlated the factors of the likelihood, and so its pointwise values, are of one row given the
     unit's row before it. ``sigma`` is the scale of what is new in it from one period to the next: of normal residuals
     its standard deviation. AR(1) residuals are stationary within a unit where they are normal.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> columns = {"outcome": "sales", "exposure": "price", "unit": "firm", "time": "year", "group": "sector"}
+    >>> roles = cb.Roles(**columns, controls=("wage",))
+    >>> design = cb.make_design(cb.make_panel(frame, roles))
+    >>> model = cb.build_pymc(design, "partial_pooling")
+    >>> sorted(variable.name for variable in model.free_RVs)
+    ['control_slope', 'group_slope', 'sigma', 'slope', 'tau', 'time_effect_kept', 'unit_effect']
     """
     return pymc_of(blocks_for(design, model), conditioned=conditioned)
 

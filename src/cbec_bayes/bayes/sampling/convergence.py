@@ -42,7 +42,7 @@ class Convergence:
 def convergence(draws: Array) -> Convergence:
     """Measure chains of k quantities, shape (k, chain, draw).
 
-    Of fewer than four draws a chain nothing can be told, as in ArviZ: the measures are NaN.
+    With fewer than four draws a chain the measures cannot be computed and are NaN, as in ArviZ.
     """
     if not len(draws) or draws.shape[2] < FEWEST:
         return Convergence(*np.full((3, len(draws)), np.nan))

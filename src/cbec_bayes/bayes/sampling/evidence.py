@@ -70,7 +70,7 @@ def evidence_of_weights(ratios: Array, weights: Array, khat: float, proposals: i
     ratios
         Log density less the proposal's, of the F proposals where the density is not zero, shape (F,).
     weights
-        Of these, smoothed and adding up to one; see `cbec_bayes.bayes.sampling.weights.smoothed_weights`.
+        Weights of these, smoothed and adding up to one; see `cbec_bayes.bayes.sampling.weights.smoothed_weights`.
     khat
         Pareto shape. Above the limit of `cbec_bayes.bayes.sampling.gates` the mean cannot be told.
     proposals

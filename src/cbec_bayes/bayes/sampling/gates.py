@@ -164,7 +164,7 @@ def chain_diagnostics(points: Array, *, divergences: int, ebfmi: float) -> Refit
         Draws of k quantities, shape (chain, draw, k). A single chain is held against itself: R-hat is between its
         halves.
     divergences, ebfmi
-        Of the sampler.
+        Divergences and E-BFMI that the sampler reports.
     """
     chains, draws, k = points.shape
     half = draws // _HALVES

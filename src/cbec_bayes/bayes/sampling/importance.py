@@ -61,7 +61,7 @@ class Draws:
     proposals
         How many proposals were weighted, or draws made with warm-up.
     divergences
-        Of nutpie; 0 for importance sampling.
+        Number of divergent transitions of nutpie; 0 for importance sampling.
     ebfmi
         Smallest energy fraction of missing information of nutpie's chains; NaN for importance sampling.
     evidence
@@ -140,7 +140,7 @@ def sample_density(
     draws, chains
         Draws per chain, and chains. Importance draws are independent: chains are then no more than a shape.
     seed
-        Of everything random.
+        Seed of everything random.
     pilot
         Proposals of a pilot sample; fewer are enough where few draws are asked for, many times over.
     near
@@ -251,7 +251,7 @@ def _importance(
     Parameters
     ----------
     log_density
-        Of points.
+        Log density at given points.
     proposal, about
         The first one, and a point of the density that it is about.
     least
@@ -260,7 +260,7 @@ def _importance(
     total, pilot
         Draws asked for, and proposals of a pilot sample.
     rng
-        Of everything random.
+        Generator of everything random.
     """
     most = min(_LARGEST, _MOST_OF_A_DRAW * max(total, pilot // 4))
     n, trials, pilots = pilot, 0, list[_Sample]()

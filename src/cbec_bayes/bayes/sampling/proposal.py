@@ -56,7 +56,7 @@ class Proposal:
     centre, spread
         Location, shape (k,), and scale matrix, (k, k), of the t distribution.
     bend
-        Of its dimensions; None for none.
+        How far each of its dimensions is bent; None for none.
     """
 
     centre: Array

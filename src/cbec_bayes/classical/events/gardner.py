@@ -61,7 +61,7 @@ def two_stages(adoption: Adoption, columns: Array) -> tuple[Array, Array]:
     adoption
         The rows.
     columns
-        Of the second stage, which are zero together in no two rows: indicators, shape (n, q).
+        Columns of the second stage, which are zero together in no two rows: indicators, shape (n, q).
     """
     design = adoption.design
     untreated = ~adoption.treated

@@ -22,7 +22,7 @@ class TwoWayWeights:
     weight
         Shape (m,); they add up to one.
     row_weight
-        Of every row, shape (n,); zero where it is not treated.
+        Weight of every row, shape (n,); zero where it is not treated.
     """
 
     cells: Cells

@@ -56,7 +56,14 @@ REPEATING = ("stars_", "implied_", "column_")
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """All findings on one paper, in the order of the checks."""
+    """All findings on one paper, in the order of the checks.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> list(cb.audit(cb.load_paper()).frame().columns[:5])
+    ['table', 'column', 'term', 'check', 'verdict']
+    """
 
     findings: tuple[Finding, ...]
 
@@ -137,6 +144,15 @@ def audit(paper: Paper, observed: Mapping[str, pd.DataFrame] | None = None) -> A
     -------
     Audit
         Findings with verdict, interval and sentence. A failing check is a result about the paper, not an error.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> found = cb.audit(cb.load_paper()).frame()
+    >>> found.loc[(found["check"] == "reading") & (found["verdict"] == "fail"), ["table", "column", "term"]].head(2)
+       table column  term
+    5      3    (1)  cbec
+    19     3    (2)  cbec
     """
     scheme = paper_scheme(paper.facts)
     samples = {key: sample_of(column, paper, scheme) for key, column in paper.columns.items()}

@@ -76,7 +76,7 @@ class _Cell:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the stated reading."""
+        """The verdict on the stated reading."""
         found = best_verdict(self.results, self.claimed)
         return Verdict.UNDETERMINED if found is Verdict.FAIL and self.explanation else found
 

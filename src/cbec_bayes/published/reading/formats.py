@@ -28,7 +28,7 @@ def grids_of(content: bytes, suffix: str, where: str) -> list[Grid]:
     Parameters
     ----------
     content
-        Of the file.
+        Content of the file.
     suffix
         Its ending, which says its form; text where it is unknown.
     where

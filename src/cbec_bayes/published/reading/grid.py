@@ -69,7 +69,7 @@ def grids_of_text(text: str, where: str) -> list[Grid]:
     Parameters
     ----------
     text
-        Of one or more tables; a line that begins with "Table" begins another one.
+        Text of one or more tables; a line that begins with "Table" begins another one.
     where
         The file, for messages.
     """

@@ -106,7 +106,7 @@ def read_printed(content: bytes, suffix: str, where: str, asked: Asked) -> ReadP
     Parameters
     ----------
     content, suffix
-        Of the file; the ending says its form.
+        Content of the file, and its ending, which says its form.
     where
         The file, for messages.
     asked

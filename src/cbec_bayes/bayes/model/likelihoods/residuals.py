@@ -28,7 +28,7 @@ class Residuals:
     Attributes
     ----------
     shape
-        Of what is new in each row.
+        Shape of the distribution of what is new in each row.
     lags
         How those of a unit hang together.
     by_group
@@ -71,9 +71,9 @@ class Residuals:
         Parameters
         ----------
         name
-            Of the variable.
+            Name of the variable.
         mean
-            Of every row.
+            Mean of every row.
         parameters
             ``sigma``, and what `add_parameters` returned.
         data

@@ -18,7 +18,7 @@ COVARIATE_SLOPE = "covariate_slope"
 """Key of the term, its variable in the posterior, and what model files state its prior of."""
 
 DIMENSION = "covariate"
-"""Of the variable: the characteristics."""
+"""Dimension of the variable: the characteristics."""
 
 
 class CovariateSlope(Term):

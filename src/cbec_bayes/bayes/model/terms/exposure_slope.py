@@ -17,7 +17,7 @@ TAU_BESIDE = "tau_beside"
 """Symbol of the standard deviations of the deviations, one for each exposure; their prior is that of tau."""
 
 DIMENSION = "exposure_beside"
-"""Of the variables: the exposures beside the first."""
+"""Dimension of the variables: the exposures beside the first."""
 
 _TOTAL, _DEVIATION = "group_total_exposure_slope", "group_exposure_slope"
 

@@ -39,7 +39,7 @@ class Parameter:
     name
         Symbol of MODEL.md section 1, as ``tau``; one per control where the unit is the control's.
     unit
-        Of the prior.
+        Unit that the prior is a multiple of.
     is_scale
         Whether it is a positive scale; else it is the location of coefficients.
     otherwise
