@@ -114,7 +114,7 @@ def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
     )
     made = {column: origin for column in spec.columns if (origin := spec.origin_of(column)) is not Origin.OBSERVED}
     groups = load_scheme(spec.scheme) if spec.scheme is not None else None
-    return make_panel(frame, roles, origins=made, groups=groups)
+    return make_panel(frame, roles, origins=made or None, groups=groups)
 
 
 def load_study_panel(study: str | Path | Study | PanelSpec) -> Panel:
