@@ -16,6 +16,6 @@ PANELS = 200
 if __name__ == "__main__":
     panels = int(sys.argv[1]) if len(sys.argv) > 1 else PANELS
     with open_executor(None, None) as executor:
-        found = event_coverage(executor, panels=panels)
+        found = event_coverage(executor, panels)
     print(found.drop(columns="origin").to_string(index=False, float_format="{:.3f}".format))
     require_coverage(found)

@@ -16,7 +16,7 @@ import cbec_bayes
 from cbec_bayes.bayes.model import family
 from cbec_bayes.bayes.model.likelihoods import student_t
 from cbec_bayes.bayes.sampling import gates, proposal
-from cbec_bayes.calibration import coverage, plan, sbc
+from cbec_bayes.calibration import coverage, event_coverage, plan, sbc
 from cbec_bayes.calibration.behaviour import PARTS, as_text, behaviour, differences
 from cbec_bayes.calibration.simulate import simulated_regressors
 from cbec_bayes.runtime.files import asset_dir
@@ -55,6 +55,10 @@ CHANGES = {
         lambda monkeypatch, _: monkeypatch.setitem(PERSISTENCE, "persistence", 0.61),
     ),
     "level of intervals": (("intervals",), lambda monkeypatch, _: monkeypatch.setattr(coverage, "CI_PROB", 0.951)),
+    "level of intervals of events": (
+        ("events",),
+        lambda monkeypatch, _: monkeypatch.setattr(event_coverage, "CI_PROB", 0.951),
+    ),
     "draws of the bootstrap": (
         ("intervals",),
         lambda monkeypatch, _: monkeypatch.setattr(coverage, "WILD_REPLICATIONS", 998),

@@ -108,3 +108,13 @@ def test_what_cannot_be_asked_is_one_line(program, asked, message):
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_simulated_rows_are_called_simulated(program):
+    status, _, _ = program("events", "--data", "laws.csv", *ASKED, "--origin", "simulated", "--out", "o")
+    assert status == 0
+    assert set(pd.read_csv("o/events.csv")["origin"]) == {"simulated"}
+    page = Path("o/events.html").read_text()
+    assert "simulated" in page
+    assert 'data-origin="observed"' not in page
+    assert ">observed<" not in page

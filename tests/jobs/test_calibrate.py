@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cbec_bayes.bayes.model.family import panel_model_names
+from cbec_bayes.calibration import event_coverage
 from cbec_bayes.calibration import plan as planned
 from cbec_bayes.calibration.behaviour import behaviour
 from cbec_bayes.calibration.coverage import COVERAGE_COLUMNS, MODELS, SCENARIOS
+from cbec_bayes.calibration.event_coverage import EVENT_COVERAGE_COLUMNS, HIERARCHICAL, QUANTITIES
 from cbec_bayes.calibration.plan import WRONG, plan
 from cbec_bayes.calibration.sbc import DRAWS, SBC_COLUMNS, Calibration
 from cbec_bayes.commands import program as cli
@@ -31,7 +34,8 @@ def uniform(n: int = 200) -> np.ndarray:
 
 
 def calibrated(*results: Calibration) -> Calibrated:
-    return Calibrated(results, pd.DataFrame(columns=list(COVERAGE_COLUMNS)), {})
+    nothing = (pd.DataFrame(columns=list(columns)) for columns in (COVERAGE_COLUMNS, EVENT_COVERAGE_COLUMNS))
+    return Calibrated(results, *nothing, {})
 
 
 def test_ranks_that_are_not_uniform_close_the_gate():
@@ -48,27 +52,41 @@ def test_ranks_that_are_not_uniform_close_the_gate():
     calibrated(right, Calibration("nested", "ar1", {"tau": uniform(50)}, 0)).require()  # too few to tell
 
 
+def test_intervals_of_effects_of_adoption_close_the_gate():
+    right = Calibration("nested", "nested", {"tau": uniform(), "slope": uniform()}, 0)
+    rows = [
+        ("growing effects", QUANTITIES[0], HIERARCHICAL, 200, 0.94),
+        ("growing effects", *QUANTITIES[:1], "twfe", 200, 0.1),
+    ]
+    names = ["scenario", "column", "method", "replications", "coverage"]
+    events = pd.DataFrame(rows, columns=names)
+    replace(calibrated(right), events=events).require()
+    with pytest.raises(GateError, match="hierarchical covers the effect mean after adoption in 60% of panels"):
+        replace(calibrated(right), events=events.assign(coverage=[0.6, 0.1])).require()
+
+
 def test_the_plan_has_every_member():
-    models, outcomes = plan(1_000)
-    by_name = {(model, data_of): n for model, data_of, n in models}
+    planned = plan(1_000)
+    by_name = {(model, data_of): n for model, data_of, n in planned.models}
     assert set(by_name) == {(name, name) for name in panel_model_names()} | set(WRONG)
     assert by_name["partial_pooling", "partial_pooling"] == 1_000
     assert by_name["student_t", "student_t"] == by_name[WRONG[0]] == 200
-    assert outcomes == 500
+    assert planned.outcomes == planned.event_panels == 500
 
 
 @pytest.mark.parametrize("name", ["package_digest", "versions"])
 def test_unfinished_work_of_another_program_is_begun_anew(name, tmp_path, monkeypatch):
     journals = []
     monkeypatch.setattr(job, "calibrate", lambda *_, journal, **__: journals.append(journal) or [])
-    monkeypatch.setattr(job, "coverage", lambda *_, journal, **__: journals.append(journal))
+    for study in ("coverage", "event_coverage"):
+        monkeypatch.setattr(job, study, lambda *_, journal, **__: journals.append(journal))
     for _ in range(2):
         job.calibrate_all(SERIAL, n=5, kept_in=tmp_path)
         journals.append(ensemble_journal(tmp_path, {"seed": 1}, 100))
     monkeypatch.setattr(receipts, name, lambda: {"of": "another"})
     job.calibrate_all(SERIAL, n=5, kept_in=tmp_path)
     journals.append(ensemble_journal(tmp_path, {"seed": 1}, 100))
-    for first, second, other in zip(journals[:3], journals[3:6], journals[6:], strict=True):
+    for first, second, other in zip(journals[:4], journals[4:8], journals[8:], strict=True):
         assert first.path == second.path == other.path
         assert first.what == second.what != other.what
 
@@ -102,16 +120,21 @@ def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
     assert "Origin: simulated" in said
     drawn = ("calibration_ranks.svg", "calibration_coverage.svg")
     assert sorted(path.name for path in out.iterdir()) == sorted([".calibrate.receipt", ".cbec_bayes", *FILES, *drawn])
-    sbc, ranks, coverage = (pd.read_csv(out / name) for name in FILES[:3])
+    sbc, ranks, coverage, events = (pd.read_csv(out / name) for name in FILES[:4])
     assert tuple(sbc.columns) == SBC_COLUMNS
     assert (ranks.filter(like="rank_").sum(axis=1) == sbc["replications"]).all()
     assert tuple(coverage.columns) == COVERAGE_COLUMNS
     assert set(coverage["scenario"]) == {scenario.name for scenario in SCENARIOS}
     assert set(MODELS) < set(coverage["method"])
-    for table in (sbc, ranks, coverage):
+    assert tuple(events.columns) == EVENT_COVERAGE_COLUMNS
+    assert set(events["scenario"]) == {scenario.name for scenario in event_coverage.SCENARIOS}
+    assert set(events["replications"] + events["failed"]) == {3}
+    assert "Coverage of 95 % intervals for the mean effect after staggered adoption" in said
+    for table in (sbc, ranks, coverage, events):
         assert set(table["origin"]) == {"simulated"}
     manifest = json.loads((out / job.MANIFEST).read_text())
-    assert manifest == {"replications": 6, "outcomes_per_scenario": 3, "seed": 1, "produced_by": digests()}
+    made = {"replications": 6, "outcomes_per_scenario": 3, "event_panels_per_scenario": 3, "seed": 1}
+    assert manifest == made | {"produced_by": digests()}
     assert program("--n", 6, "--workers", 2, "--out", tmp_path / "again", "--quiet") == 0
     assert capsys.readouterr().out == ""
     for name in FILES:
@@ -129,6 +152,8 @@ def test_what_ships_with_the_package_was_made_by_code_that_behaves_as_this_one()
     wrong = found.sbc[~right].groupby(["model", "data_of"])["passed"]
     assert (wrong.min() == "no").all()
     assert set(found.sbc.loc[right, "model"]) == set(panel_model_names())
+    assert tuple(found.events.columns) == EVENT_COVERAGE_COLUMNS
+    assert event_coverage.misses(found.events) == []
 
 
 @pytest.fixture

@@ -167,3 +167,20 @@ def test_a_study_without_a_panel_is_refused(tmp_path):
     path.write_text('title = "t"\n')
     with pytest.raises(InputError):
         question_of_study(path, options=EventOptions())
+
+
+def test_sentences_page_and_figure_have_the_labels_of_a_study():
+    labels = {"y": "Value added (ln)", "d": "Pilot zones", "x": "Income per head"}
+    design = replace(staggered(), outcome="y", terms=("d", "x"))
+    found = event_study(design, EventOptions(errors="independent"), labels=labels)
+    assert "mean effect of adoption on Value added (ln) over all treated rows" in " ".join(found.sentences)
+    files = event_files(found)
+    assert "<h1>What happens to Value added (ln) after Pilot zones?</h1>" in files["events.html"]
+    assert "Income per head" in files["events.html"]
+    assert "effect on Value added (ln)" in files["figures/events.svg"]
+    assert "effect on y" in event_files(event_study(design, EventOptions(errors="independent")))["figures/events.svg"]
+
+
+def test_the_question_of_a_study_has_its_labels():
+    question = question_of_study("circulation", options=EventOptions())
+    assert question.labels["ln_circulation"] == "Value added of circulation (ln)"

@@ -131,7 +131,7 @@ def test_the_replications_of_the_calibration_are_those_of_the_report():
     (said_n,) = said(r"ranks the truth among the draws \(([\d,]+) times where the engine is exact\)")
     n = int(said_n.replace(",", ""))
     sbc = table("calibration_sbc")
-    exact = {model for model, data_of, replications in plan(n)[0] if replications == n}
+    exact = {model for model, data_of, replications in plan(n).models if replications == n}
     own = sbc[(sbc["model"] == sbc["data_of"]) & sbc["model"].isin(exact)]
     assert set(own["model"]) == exact
     assert set(own["replications"].astype(int)) == {n}

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from cbec_bayes.bayes.events.model import event_blocks
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
@@ -25,7 +26,7 @@ from cbec_bayes.bayes.posterior import posterior_draws
 from cbec_bayes.bayes.refit import Refit, refit
 from cbec_bayes.bayes.sampling import gates
 from cbec_bayes.bayes.sampling.gates import RefitDiagnostics
-from cbec_bayes.calibration import coverage, plan, sbc
+from cbec_bayes.calibration import coverage, event_coverage, plan, sbc
 from cbec_bayes.calibration.coverage import OUTCOMES, SCENARIOS, Outcomes, intervals, simulate
 from cbec_bayes.calibration.simulate import GROUP_SIZES, from_prior, simulated_regressors, with_outcome
 from cbec_bayes.calibration.uniformity import band, uniformity
@@ -223,13 +224,39 @@ def _intervals() -> Numbers:
     return found
 
 
+def _events() -> Numbers:
+    """Return, of a panel of every scenario of adoption, classical intervals and densities of the hierarchical model.
+
+    Its intervals come of draws of several scales, which another processor may draw otherwise; see `STEADY`.
+    """
+    found = {}
+    for scenario in event_coverage.SCENARIOS:
+        piece = event_coverage.EventPanel(scenario, SEED)
+        adoption, truths = event_coverage.panel_of(piece)
+        density = event_blocks(adoption, scenario.errors).collapsed()
+        start = density.start()
+        points = start + np.array([_wave(start.shape, phase) for phase in range(_POINTS)])
+        found[scenario.name] = {
+            "y": _summed(adoption.design.y),
+            "truths": _listed(np.array(list(truths.values()))),
+            "log p(scales | y)": _listed(density.log_posterior(points)),
+            **{
+                f"{method}: {column}": _listed(np.array(numbers))
+                for method, column, *numbers in event_coverage.classical_intervals(adoption, truths)
+            },
+        }
+    return found
+
+
 def _planned() -> Numbers:
     """Return the plan, and the pieces that the work is cut into."""
-    models, outcomes = plan.plan(_PLANNED)
+    planned = plan.plan(_PLANNED)
     ranked = [(name, name, _CUT) for name in panel_model_names()]
     found: dict[str, Any] = {
-        "replications": {f"{model} fitted to data of {data_of}": [n] for model, data_of, n in models},
-        "outcomes": [outcomes],
+        "replications": {f"{model} fitted to data of {data_of}": [n] for model, data_of, n in planned.models},
+        "outcomes": [planned.outcomes],
+        "event panels": [planned.event_panels],
+        "draws of events": [event_coverage.DRAWS, event_coverage.PILOT],
         "members with intervals": {name: [at] for at, name in enumerate(coverage.MODELS)},
         "pieces of ranks": {},
         "pieces of intervals": {},
@@ -255,17 +282,26 @@ def _concluded() -> Numbers:
         )
         for row in sbc.verdicts(results).to_dict("records")
     }
-    return {"level": _listed(np.array([sbc.level_of(results)])), "ranks": judged, "intervals": _covered()}
+    events = event_coverage.measured_events("any", "any", "any", [*_BOUNDED, [math.nan] * 3])
+    return {
+        "level": _listed(np.array([sbc.level_of(results)])),
+        "ranks": judged,
+        "intervals": _covered(),
+        "intervals of events": _listed(np.array([value for value in events if not isinstance(value, str)])),
+    }
+
+
+_BOUNDED = [[-1.0, 0.0, -0.4], [0.0, 1.5, 0.7], [0.1, 0.6, 0.3], [-2.0, -0.2, -1.0], [-0.3, 0.5, 0.2]]
+"""Ends and middles of intervals less a truth."""
 
 
 def _covered() -> Numbers:
     """Return the rows of given intervals: ends at the truth, one without bounds, and outcomes that were not fitted."""
     nothing = [math.nan] * 3
-    bounded = [[-1.0, 0.0, -0.4], [0.0, 1.5, 0.7], [0.1, 0.6, 0.3], [-2.0, -0.2, -1.0], [-0.3, 0.5, 0.2]]
     given = {
-        "bounded": bounded,
-        "without bounds": [*bounded, [-math.inf, math.inf, 0.1]],
-        "some not fitted": [*bounded, nothing, nothing],
+        "bounded": _BOUNDED,
+        "without bounds": [*_BOUNDED, [-math.inf, math.inf, 0.1]],
+        "some not fitted": [*_BOUNDED, nothing, nothing],
         "none fitted": [nothing, nothing],
     }
     found: dict[str, Any] = {}
@@ -302,6 +338,7 @@ PARTS: Mapping[str, Part] = {
     "ranks": Part(_ranks, 1e-8),
     "judgement of ranks": Part(_judged, 1e-8),
     "intervals": Part(_intervals, 1e-6),
+    "events": Part(_events, 1e-8),
     "plan": Part(_planned, 0.0),
     "conclusions": Part(_concluded, 1e-8),
     "gates": Part(_gates, 1e-8),

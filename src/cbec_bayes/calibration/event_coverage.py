@@ -25,11 +25,15 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, TwoWay
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.fanout import Executor, fan_out
+from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
 HIERARCHICAL, SANDWICH = "hierarchical", "hierarchical, sd_ij"
 """The posterior's own interval, and that of its mean with the standard deviation over units."""
+
+WRONG_ERRORS = "wrong errors"
+"""Scenario in which the hierarchical model takes serially correlated errors for independent ones."""
 
 QUANTITIES = ("mean after adoption", "in the period of adoption", "three periods later", "two periods before")
 """What intervals are tried on; the last is zero."""
@@ -37,23 +41,26 @@ QUANTITIES = ("mean after adoption", "in the period of adoption", "three periods
 _EVENT_TIMES: Mapping[str, int | None] = dict(zip(QUANTITIES, (None, 0, 3, -2), strict=True))
 
 _FEWEST = 30  # panels below which a coverage above the least may be chance
-_JUDGED = ("scenario", "estimator", "quantity", "coverage")
+_JUDGED = ("scenario", "method", "column", "coverage")
 
 DRAWS = 1_000
 PILOT = 1_000
 
-COVERAGE_COLUMNS = (
+EVENT_COVERAGE_COLUMNS = (
     "scenario",
-    "estimator",
-    "quantity",
+    "column",
+    "method",
+    "nominal",
     "replications",
     "coverage",
     "mc_se",
     "width_median",
     "bias",
+    "rmse",
     "failed",
     "origin",
 )
+"""Those of coverage.csv, where they apply: `column` is the effect, and `method` the estimator or the interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +109,7 @@ SCENARIOS = (
         errors="ar1",
     ),
     EventScenario(
-        name="wrong errors",
+        name=WRONG_ERRORS,
         text="errors have a correlation of .6, and the model takes them for independent",
         rho=0.6,
     ),
@@ -149,35 +156,53 @@ def simulate_events(scenario: EventScenario, seed: int) -> tuple[Design, Array]:
     return design, effect
 
 
-def intervals_of_events(piece: EventPanel) -> list[tuple[str, str, float, float, float]]:
-    """Return estimator, quantity, and the ends of the interval less the truth and the miss of its middle, of a panel.
+type Intervals = list[tuple[str, str, float, float, float]]
+"""Method, effect, both ends of the interval less the truth, and the middle less the truth."""
 
-    A hierarchical fit that misses a gate has no rows.
+
+def intervals_of_events(piece: EventPanel) -> Intervals:
+    """Return the intervals of a panel.
+
+    A hierarchical fit that misses a gate has NaN for each number; an effect that an estimator does not have has no row.
     """
-    scenario = piece.scenario
-    design, effect = simulate_events(scenario, piece.seed)
+    adoption, truths = panel_of(piece)
+    return [*classical_intervals(adoption, truths), *_hierarchical(adoption, truths, piece)]
+
+
+def panel_of(piece: EventPanel) -> tuple[Adoption, dict[str, float]]:
+    """Return the rows of a panel that effects are estimated from, and the true mean effects by name."""
+    design, effect = simulate_events(piece.scenario, piece.seed)
     adoption = adoption_of(design)
     rows = np.isin(design.time, np.flatnonzero(np.isin(design.times, adoption.design.times)))
-    truths = _truths(adoption, effect[rows])
+    return adoption, _truths(adoption, effect[rows])
+
+
+def classical_intervals(adoption: Adoption, truths: Mapping[str, float]) -> Intervals:
+    """Return the intervals of the four classical estimators."""
     paths = [
         twfe_path(adoption, "reghdfe"),
         path_of_cells(SUN_ABRAHAM, fit_saturated(adoption, "reghdfe", leads=True)),
         gardner_path(adoption),
         path_of_cells(SATURATED, fit_saturated(adoption, "reghdfe", leads=False)),
     ]
-    found = [
-        (path.estimator, name, *_about(*_of_path(path, _EVENT_TIMES[name]), truth))
+    return [
+        (path.estimator, name, *_about(*found, truth))
         for path in paths
         for name, truth in truths.items()
+        if (found := _of_path(path, _EVENT_TIMES[name])) is not None
     ]
+
+
+def _hierarchical(adoption: Adoption, truths: Mapping[str, float], piece: EventPanel) -> Intervals:
     try:
-        fit = fit_events(adoption, scenario.errors, draws=DRAWS, pilot=PILOT, seed=piece.seed)
+        fit = fit_events(adoption, piece.scenario.errors, draws=DRAWS, pilot=PILOT, seed=piece.seed)
         fit.diagnostics.require()
     except GateError:
-        return found
+        return [(method, name, *(float("nan"),) * 3) for name in truths for method in (HIERARCHICAL, SANDWICH)]
     cells = cells_of(adoption, leads=False)
     effects = {one.event_time: one for one in event_effects(fit, cells).effects if one.group == GROUP_ALL}
     half = float(stats.t.ppf((1 + CI_PROB) / 2, len(adoption.design.units) - 1))
+    found = []
     for name, truth in truths.items():
         one: EventEffect = effects[_EVENT_TIMES[name]]
         mean = one.summary.mean
@@ -196,13 +221,13 @@ def _truths(adoption: Adoption, effect: Array) -> dict[str, float]:
     return found
 
 
-def _of_path(path: EffectPath, event_time: int | None) -> tuple[float, float]:
-    """Return an estimate and the half-width of its interval; NaN where the estimator has no such effect."""
+def _of_path(path: EffectPath, event_time: int | None) -> tuple[float, float] | None:
+    """Return an estimate and the half-width of its interval; None where the estimator has no such effect."""
     half = float(stats.t.ppf((1 + CI_PROB) / 2, path.df))
     if event_time is None:
         return path.average, half * path.average_se
     if event_time not in path.event_times:
-        return float("nan"), float("nan")
+        return None
     at = path.event_times.index(event_time)
     return float(path.estimate[at]), half * float(path.se[at])
 
@@ -213,10 +238,11 @@ def _about(estimate: float, half: float, truth: float) -> tuple[float, float, fl
 
 def event_coverage(
     executor: Executor,
-    *,
     panels: int,
+    *,
     scenarios: Sequence[EventScenario] = SCENARIOS,
     seed: int = 1,
+    journal: Journal | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> pd.DataFrame:
     """Measure coverage of 95 % intervals of effects by time since adoption.
@@ -231,34 +257,45 @@ def event_coverage(
         Which are tried.
     seed
         Seed of the first panel; the others follow.
-    on_progress
-        Called with how many panels are done.
+    journal, on_progress
+        As in `cbec_bayes.runtime.fanout.fan_out`.
 
     Returns
     -------
     pandas.DataFrame
-        With columns `COVERAGE_COLUMNS`: a row per scenario, estimator and quantity that the estimator has.
+        With columns `EVENT_COVERAGE_COLUMNS`: a row per scenario, effect and method that has the effect. `failed`
+        counts the panels whose fit missed a gate: they count neither as covering nor as not.
     """
-    pieces = [EventPanel(one, seed + k) for one in scenarios for k in range(panels)]
-    raw = fan_out(executor, intervals_of_events, pieces, on_progress=on_progress, named="panel")
-    rows = [(piece.scenario.name, *row) for piece, own in zip(pieces, raw, strict=True) for row in own]
-    columns = ["scenario", "estimator", "quantity", "low", "high", "miss"]
-    frame = pd.DataFrame(rows, columns=columns).dropna()
-    frame = frame.assign(covers=(frame["low"] <= 0) & (frame["high"] >= 0), width=frame["high"] - frame["low"])
-    of = frame.groupby(["scenario", "estimator", "quantity"], sort=False)
-    found = of.agg(
-        replications=("covers", "size"),
-        coverage=("covers", "mean"),
-        width_median=("width", "median"),
-        bias=("miss", "mean"),
-    ).reset_index()
-    error = np.sqrt(found["coverage"] * (1 - found["coverage"]) / found["replications"])
-    found = found.assign(mc_se=error, failed=panels - found["replications"], origin=str(Origin.SIMULATED))
-    return found[list(COVERAGE_COLUMNS)]
+    pieces = pieces_of(panels, scenarios, seed)
+    raw = fan_out(executor, intervals_of_events, pieces, journal=journal, on_progress=on_progress, named="event panels")
+    merged: dict[tuple[str, str, str], list[Sequence[float]]] = {}
+    for piece, own in zip(pieces, raw, strict=True):
+        for method, column, *numbers in own:
+            merged.setdefault((piece.scenario.name, column, method), []).append(numbers)
+    rows = [measured_events(*key, values) for key, values in merged.items()]
+    return pd.DataFrame(rows, columns=list(EVENT_COVERAGE_COLUMNS))
 
 
-def require_coverage(found: pd.DataFrame, *, least: float = 0.9, errors: float = 4.0) -> None:
-    """Raise `GateError` where an interval that should cover does not, or one that is known to fail is not found out.
+def pieces_of(panels: int, scenarios: Sequence[EventScenario], seed: int) -> list[EventPanel]:
+    """Return the pieces of work of `event_coverage`."""
+    return [EventPanel(one, seed + k) for one in scenarios for k in range(panels)]
+
+
+def measured_events(scenario: str, column: str, method: str, values: Sequence[Sequence[float]]) -> tuple[object, ...]:
+    """Return a row of `event_coverage`, from both ends and the middle of each interval less the truth."""
+    every = np.array(values, dtype=float)
+    low, high, miss = every[~np.isnan(every).any(axis=1)].T
+    n = len(low)
+    numbers = (float("nan"),) * 5
+    if n:
+        share = float(((low <= 0) & (high >= 0)).mean())
+        error = float(np.sqrt(share * (1 - share) / n))
+        numbers = (share, error, float(np.median(high - low)), float(miss.mean()), float(np.sqrt((miss**2).mean())))
+    return (scenario, column, method, CI_PROB, n, *numbers, len(every) - n, str(Origin.SIMULATED))
+
+
+def misses(found: pd.DataFrame, *, least: float = 0.9, errors: float = 4.0) -> list[str]:
+    """Say which interval should cover and does not, and which is known to fail and is not found out.
 
     Parameters
     ----------
@@ -278,13 +315,20 @@ def require_coverage(found: pd.DataFrame, *, least: float = 0.9, errors: float =
     slack = errors * np.sqrt(least * (1 - least) / found["replications"].max())
     missed = []
     for row in found.to_dict("records"):
-        scenario, estimator, quantity, coverage = (row[name] for name in _JUDGED)
-        must = estimator in (SUN_ABRAHAM, SATURATED, "gardner") and quantity != QUANTITIES[3]
-        must |= estimator == (SANDWICH if scenario == "wrong errors" else HIERARCHICAL)
+        scenario, method, column, coverage = (row[name] for name in _JUDGED)
+        must = method in (SUN_ABRAHAM, SATURATED, "gardner") and column != QUANTITIES[3]
+        must |= method == (SANDWICH if scenario == WRONG_ERRORS else HIERARCHICAL)
+        if must and row["replications"] == 0:
+            missed.append(f"no panel could be fitted: {method}, the effect {column} ({scenario})")
         if must and coverage < least - slack:
-            missed.append(f"{estimator} covers the effect {quantity} in {coverage:.0%} of panels ({scenario})")
+            missed.append(f"{method} covers the effect {column} in {coverage:.0%} of panels ({scenario})")
         few = row["replications"] < _FEWEST
-        if (estimator, quantity) == ("twfe", QUANTITIES[0]) and coverage > least and not few:
+        if (method, column) == ("twfe", QUANTITIES[0]) and coverage > least and not few:
             missed.append(f"the two-way coefficient is not found out ({scenario})")
-    if missed:
+    return missed
+
+
+def require_coverage(found: pd.DataFrame) -> None:
+    """Raise `GateError` where `misses` has something to say."""
+    if missed := misses(found):
         raise GateError("; ".join(missed))

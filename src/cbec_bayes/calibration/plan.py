@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
 
 WRONG = (("partial_pooling", "nested"), ("partial_pooling", "ar1"))
@@ -12,13 +14,33 @@ FOUND_OUT = 200
 """Replications by which a model that is wrong on purpose is found out."""
 
 
-def plan(n: int) -> tuple[list[tuple[str, str, int]], int]:
-    """Return model, model of its data and replications, and the outcomes per scenario of the coverage study.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often everything is tried.
+
+    Attributes
+    ----------
+    models
+        Model, model of its data, and replications.
+    outcomes
+        Outcomes of each scenario of the coverage study.
+    event_panels
+        Panels of each scenario of staggered adoption.
+    """
+
+    models: tuple[tuple[str, str, int], ...]
+    outcomes: int
+    event_panels: int
+
+
+def plan(n: int) -> Plan:
+    """Return how often everything is tried, given the replications of a member.
 
     Members that PyMC samples get a fifth of the replications, and so do models that are wrong on purpose, but not fewer
-    than `FOUND_OUT` while there are as many; scenarios get half.
+    than `FOUND_OUT` while there are as many; scenarios of both kinds get half.
     """
     few = max(1, n // 5)
     wrong = max(few, min(n, FOUND_OUT))
     own = [(name, name, n if load_panel_model(name).is_gaussian else few) for name in panel_model_names()]
-    return [*own, *((model, data_of, wrong) for model, data_of in WRONG)], max(1, n // 2)
+    half = max(1, n // 2)
+    return Plan((*own, *((model, data_of, wrong) for model, data_of in WRONG)), outcomes=half, event_panels=half)

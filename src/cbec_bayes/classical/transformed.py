@@ -150,11 +150,20 @@ def _differences(design: Design, rows: Array) -> tuple[Codes, Array]:
     return now, (rows[now] - rows[before]) / np.sqrt(when[now] - when[before])[:, None]
 
 
+def has_weights(design: Design) -> bool:
+    """Return whether rows have weights, or copies in one period, which frequency weights make."""
+    return design.weight is not None or _has_copies(design)
+
+
+def _has_copies(design: Design) -> bool:
+    return len(np.unique(np.column_stack([design.unit, design.time]), axis=0)) < design.n_obs
+
+
 def _require_differences(design: Design) -> None:
     """Raise where rows of a unit have weights of their own, or copies in one period."""
     if design.weight is not None:
         raise InputError("first differences are left out: a difference of two rows has no weight of its own")
-    if len(np.unique(np.column_stack([design.unit, design.time]), axis=0)) < design.n_obs:
+    if _has_copies(design):
         raise InputError("first differences are left out: frequency weights make several rows of a unit in one period")
 
 

@@ -53,7 +53,7 @@ def calibrate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Calibrate every model on simulated data, and measure who covers; writes sbc.csv, sbc_ranks.csv, coverage.csv."""
+    """Calibrate every model on simulated data, and measure who covers; of slopes and of effects of adoption."""
     from cbec_bayes.jobs.calibrate import FILES, JOURNALS, calibrate_all, digests, forget
     from cbec_bayes.reporting.calibration import FIGURES
     from cbec_bayes.runtime.files import asset_dir
@@ -90,11 +90,19 @@ def _found_of_calibration(found: Calibrated) -> Found:
     title = "Coverage of 95 % intervals for the slope of the group with 3 units. Origin: simulated."
     figures = {f"{name}.svg": svg for name, svg in calibration_figures(found.shown()).items()}
     return Found(
-        said="\n".join([*lines_of(found.results), "", plain_table(text, title)]),
-        tables={"sbc": frame, "coverage": found.coverage},
+        said="\n".join([*lines_of(found.results), "", plain_table(text, title), "", _said_of_events(found)]),
+        tables={"sbc": frame, "coverage": found.coverage, "event_coverage": found.events},
         files={**found.files(), **figures},
         require=found.require,
     )
+
+
+def _said_of_events(found: Calibrated) -> str:
+    """Return the table of who covers the mean effect after adoption, by method and scenario."""
+    own = found.events[found.events["column"] == found.events["column"].iloc[0]]
+    shown = own.pivot_table(index="method", columns="scenario", values="coverage", sort=False, dropna=False)
+    title = "Coverage of 95 % intervals for the mean effect after staggered adoption. Origin: simulated."
+    return plain_table(shown.map("{:.2f}".format).reset_index(), title)
 
 
 def lines_of(results: Sequence[Calibration]) -> list[str]:

@@ -24,6 +24,7 @@ from cbec_bayes.commands.options import (
     GroupAt,
     Json,
     Missing,
+    OriginOfRows,
     Out,
     OutcomeIfAny,
     PanelFile,
@@ -69,6 +70,7 @@ def events(
     sheet: Sheet = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    origin: OriginOfRows = None,
     out: Out = None,
     seed: Seed = 1,
     fresh: Fresh = False,
@@ -86,6 +88,7 @@ def events(
     asked |= {"controls": [*names(controls), *(control or ())], "formula": formula}
     read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
+    read |= {"origin": origin}
     _one_source(study, data, asked | {name: value for name, value in read.items() if name != "collinearity"})
     options = EventOptions(ssc=convention, seed=seed, ci=ci, errors=errors, prior_scale=prior_scale)
     question = _asks(study, data, asked, read, options)
@@ -103,7 +106,7 @@ def events(
         from cbec_bayes.jobs.events import event_study
 
         one = question()
-        return _found(event_study(one.design, one.options, on_progress=on_progress))
+        return _found(event_study(one.design, one.options, labels=one.labels, on_progress=on_progress))
 
     deliver(request, find, lambda: question().content)
 

@@ -35,6 +35,7 @@ from cbec_bayes.commands.options import (
     ModelIfAny,
     MomentsFile,
     Neighbours,
+    OriginOfRows,
     Out,
     OutcomeIfAny,
     PanelFile,
@@ -106,6 +107,7 @@ def fit(
     sheet: Sheet = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    origin: OriginOfRows = None,
     out: Out = None,
     seed: Seed = 1,
     fresh: Fresh = False,
@@ -118,7 +120,7 @@ def fit(
     named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time, "--formula": formula}
     read = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "group_at": group_at}
     read |= {"collinearity": collinearity, "sheet": sheet, "encoding": encoding, "decimal": decimal}
-    read |= {"slope_on_at": slope_on_at, "dates": dates}
+    read |= {"slope_on_at": slope_on_at, "dates": dates, "origin": origin}
     regressors = [*names(controls), *(control or ())]
     further: dict[str, object] = {"--data": data, **named, "--controls": regressors or None, "--group": group}
     further |= {"--lags": lags or None, "--leads": leads or None, "--slope-on": slope_on or None}

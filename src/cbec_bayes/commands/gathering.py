@@ -20,6 +20,7 @@ from cbec_bayes.commands.options import (
     Group,
     Json,
     Missing,
+    OriginOfRows,
     OutcomeIfAny,
     Quiet,
     Scheduler,
@@ -62,6 +63,7 @@ def moments(
     sheet: Sheet = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    origin: OriginOfRows = None,
     least: Annotated[
         int,
         typer.Option(
@@ -93,7 +95,7 @@ def moments(
     columns: dict[str, Any] = {"outcome": outcome, **exposures(exposure), "controls": regressors, "unit": unit}
     roles = asked_columns(**columns, time=time, group=group, formula=formula)
     read: dict[str, Any] = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "dates": dates}
-    reading = Reading(**read, sheet=sheet, encoding=encoding, decimal=decimal)
+    reading = Reading(**read, sheet=sheet, encoding=encoding, decimal=decimal, origin=origin)
     require_place(file, data)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:

@@ -249,6 +249,15 @@ GroupAt = Annotated[
     str | None,
     typer.Option("--group-at", metavar="WHEN", help="Group of a unit that changes it: the first or the last."),
 ]
+OriginOfRows = Annotated[
+    str | None,
+    typer.Option(
+        "--origin",
+        metavar="WORD",
+        help="Where the rows come from: observed, reconstructed or simulated; default what a column `origin` says, or "
+        "observed.",
+    ),
+]
 Collinearity = Annotated[
     str,
     typer.Option(

@@ -32,6 +32,7 @@ from cbec_bayes.commands.options import (
     Leads,
     Missing,
     ModelIfAny,
+    OriginOfRows,
     Out,
     OutcomeIfAny,
     PanelFile,
@@ -95,6 +96,7 @@ def specifications(
     sheet: Sheet = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    origin: OriginOfRows = None,
     model: ModelIfAny = None,
     convention: Convention = "reghdfe",
     rope: Rope = None,
@@ -124,7 +126,7 @@ def specifications(
     asked |= {"slope_on": slope_on or (), "weights": weights, "clusters": names(clusters)}
     read: dict[str, Any] = {"where": where, "missing": tuple(names(missing)), "frequency": frequency, "dates": dates}
     read |= {"group_at": group_at, "slope_on_at": slope_on_at, "sheet": sheet, "encoding": encoding}
-    read |= {"decimal": decimal}
+    read |= {"decimal": decimal, "origin": origin}
     _one_source(folder, study, {"data": data, **asked}, read, weights_kind=weights_kind)
     reading = Reading(**read, collinearity=collinearity)
     asked |= {"weights_kind": weights_kind}

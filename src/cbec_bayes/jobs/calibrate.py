@@ -14,6 +14,7 @@ import pandas as pd
 from cbec_bayes.bayes.model.family import panel_model_names
 from cbec_bayes.calibration.behaviour import as_text, behaviour, differences
 from cbec_bayes.calibration.coverage import coverage
+from cbec_bayes.calibration.event_coverage import event_coverage, misses
 from cbec_bayes.calibration.plan import plan
 from cbec_bayes.calibration.sbc import Calibration, calibrate, verdicts
 from cbec_bayes.runtime.errors import GateError, InputError
@@ -31,8 +32,8 @@ TELLING = 100
 
 MANIFEST = "calibration.json"
 BEHAVIOUR = "behaviour.json"
-FILES = ("sbc.csv", "sbc_ranks.csv", "coverage.csv", MANIFEST, BEHAVIOUR)
-_JOURNAL = {name: f"unfinished-{name}.jsonl" for name in ("sbc", "coverage")}
+FILES = ("sbc.csv", "sbc_ranks.csv", "coverage.csv", "event_coverage.csv", MANIFEST, BEHAVIOUR)
+_JOURNAL = {name: f"unfinished-{name}.jsonl" for name in ("sbc", "coverage", "event_coverage")}
 JOURNALS = tuple(_JOURNAL.values())
 """Files in which unfinished work is kept."""
 
@@ -40,13 +41,13 @@ FOLDER = "calibration"
 """Folder of the package's own results, under data/."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """A calibration to be shown; see `committed` for the one that ships with the package.
 
     Attributes
     ----------
-    sbc, ranks, coverage
+    sbc, ranks, coverage, events
         Its tables; see `Calibrated.files`.
     manifest
         Settings and digests.
@@ -57,6 +58,7 @@ class Shown:
     sbc: pd.DataFrame
     ranks: pd.DataFrame
     coverage: pd.DataFrame
+    events: pd.DataFrame
     manifest: Mapping[str, Any]
     current: bool
 
@@ -71,12 +73,15 @@ class Calibrated:
         Ranks, model by model.
     coverage
         One row per scenario, column and method; see `cbec_bayes.calibration.coverage.coverage`.
+    events
+        The same of effects of staggered adoption; see `cbec_bayes.calibration.event_coverage.event_coverage`.
     manifest
         Settings, and digests of what produced the numbers.
     """
 
     results: tuple[Calibration, ...]
     coverage: pd.DataFrame
+    events: pd.DataFrame
     manifest: Mapping[str, Any]
 
     def files(self) -> dict[str, str]:
@@ -86,6 +91,7 @@ class Calibrated:
             "sbc.csv": csv_text(shown.sbc),
             "sbc_ranks.csv": csv_text(shown.ranks.assign(origin="simulated")),
             "coverage.csv": csv_text(self.coverage, digits=6),
+            "event_coverage.csv": csv_text(self.events, digits=6),
             MANIFEST: json.dumps(self.manifest, indent=1) + "\n",
             BEHAVIOUR: as_text(behaviour()),
         }
@@ -93,10 +99,20 @@ class Calibrated:
     def shown(self) -> Shown:
         """Return the tables that figures and reports are made of."""
         counts = pd.concat([one.counts() for one in self.results], ignore_index=True)
-        return Shown(verdicts(self.results), counts, self.coverage, self.manifest, current=True)
+        return Shown(
+            sbc=verdicts(self.results),
+            ranks=counts,
+            coverage=self.coverage,
+            events=self.events,
+            manifest=self.manifest,
+            current=True,
+        )
 
     def require(self) -> None:
-        """Raise `GateError` where a right model fails, or a wrong one passes `TELLING` replications or more."""
+        """Raise `GateError` where a right model fails, or a wrong one passes `TELLING` replications or more.
+
+        So do intervals of effects of adoption; see `cbec_bayes.calibration.event_coverage.misses`.
+        """
         frame = verdicts(self.results)
         right = frame["model"] == frame["data_of"]
         failed = frame[right & (frame["passed"] == "no")]
@@ -110,6 +126,7 @@ class Calibrated:
             *(f"ranks of {r.quantity} under {r.model} are not uniform" for r in failed.itertuples()),
             *(f"{wrong} passes" for wrong in passed),
             *([f"replications that could not be fitted or missed a gate: {', '.join(lost)}"] if lost else []),
+            *misses(self.events),
         ]
         if reasons:
             raise GateError(f"calibration failed: {'; '.join(reasons)}")
@@ -161,16 +178,26 @@ def calibrate_all(
     """
     if n < 1:
         raise InputError(f"at least one replication is needed, not {n}")
-    models, outcomes = plan(n)
-    made = {"replications": n, "outcomes_per_scenario": outcomes, "seed": seed, "produced_by": digests()}
+    planned = plan(n)
+    made = {
+        "replications": n,
+        "outcomes_per_scenario": planned.outcomes,
+        "event_panels_per_scenario": planned.event_panels,
+        "seed": seed,
+        "produced_by": digests(),
+    }
     what = json.dumps({**made, **program()})
 
     def journal(name: str) -> Journal | None:
         return None if kept_in is None else Journal(kept_in / _JOURNAL[name], what)
 
-    ranks = calibrate(executor, models, seed=seed, journal=journal("sbc"), on_progress=on_progress)
-    covered = coverage(executor, outcomes, seed=seed, journal=journal("coverage"), on_progress=on_progress)
-    return Calibrated(tuple(ranks), covered, made)
+    def asked(name: str) -> dict[str, Any]:
+        return {"seed": seed, "journal": journal(name), "on_progress": on_progress}
+
+    ranks = calibrate(executor, planned.models, **asked("sbc"))
+    covered = coverage(executor, planned.outcomes, **asked("coverage"))
+    events = event_coverage(executor, planned.event_panels, **asked("event_coverage"))
+    return Calibrated(tuple(ranks), covered, events, made)
 
 
 def forget(kept_in: Path) -> None:
@@ -185,9 +212,16 @@ def committed() -> Shown | None:
     if not all((folder / name).is_file() for name in FILES):
         return None
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    sbc_table, ranks, covered = (pd.read_csv(folder / name) for name in FILES[:3])
+    sbc_table, ranks, covered, events = (pd.read_csv(folder / name) for name in FILES[:4])
     stored = (folder / BEHAVIOUR).read_text(encoding="utf-8")
-    return Shown(sbc_table, ranks, covered, manifest, current=_is_current(manifest["produced_by"], stored))
+    return Shown(
+        sbc=sbc_table,
+        ranks=ranks,
+        coverage=covered,
+        events=events,
+        manifest=manifest,
+        current=_is_current(manifest["produced_by"], stored),
+    )
 
 
 def _is_current(produced_by: Mapping[str, str], stored: str) -> bool:

@@ -30,6 +30,7 @@ def event_sentences(
     pretrends: pd.DataFrame,
     weights: pd.DataFrame,
     *,
+    outcome: str | None = None,
     prob: float = CI_PROB,
 ) -> tuple[str, ...]:
     """Return what an event study says.
@@ -40,13 +41,15 @@ def event_sentences(
         The rows.
     events, pretrends, weights
         The tables; see `cbec_bayes.jobs.event_tables`.
+    outcome
+        What the outcome is called; default its column.
     prob
         Probability of the intervals.
     """
     every = events[events["group"] == GROUP_ALL]
     return (
         *_about_panel(adoption),
-        *_about_average(every, adoption, prob),
+        *_about_average(every, outcome or adoption.design.outcome, prob),
         *_about_growth(every, prob),
         *about_pretrends(pretrends),
         *_about_placebos(pretrends),
@@ -66,7 +69,7 @@ def _about_panel(adoption: Adoption) -> Iterator[str]:
     )
 
 
-def _about_average(every: pd.DataFrame, adoption: Adoption, prob: float) -> Iterator[str]:
+def _about_average(every: pd.DataFrame, outcome: str, prob: float) -> Iterator[str]:
     """Yield what the estimators say of the mean effect over all treated rows."""
     averages = every[(every["event_time"] == EVERY) & every["estimate"].notna()]
     if averages.empty:
@@ -74,7 +77,6 @@ def _about_average(every: pd.DataFrame, adoption: Adoption, prob: float) -> Iter
         return
     low, high = averages["estimate"].min(), averages["estimate"].max()
     clear = leaves_zero_out(averages)
-    outcome = adoption.design.outcome
     yield (
         f"The mean effect of adoption on {outcome} over all treated rows lies between {low:.3g} and {high:.3g}, "
         "depending on the estimator."

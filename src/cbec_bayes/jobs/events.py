@@ -103,6 +103,8 @@ class EventStudy:
         Posterior of the scales of the hierarchical model, and of the correlation of its errors, by name.
     failure
         Why the hierarchical model was not sampled well; blank where it was, or where there is none.
+    labels
+        Column to what people call it; a column that is not among them is called by its name.
 
     Examples
     --------
@@ -122,6 +124,11 @@ class EventStudy:
     notes: tuple[str, ...]
     scales: Mapping[str, Summary] = field(default_factory=dict)
     failure: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, column: str) -> str:
+        """Return what people call a column."""
+        return self.labels.get(column, column)
 
     def require(self) -> None:
         """Raise `GateError` where the hierarchical model missed one of its gates."""
@@ -131,7 +138,14 @@ class EventStudy:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What holds under all estimators, in plain sentences, and then the notes."""
-        return event_sentences(self.adoption, self.events, self.pretrends, self.weights, prob=self.options.ci)
+        return event_sentences(
+            self.adoption,
+            self.events,
+            self.pretrends,
+            self.weights,
+            outcome=self.label(self.adoption.design.outcome),
+            prob=self.options.ci,
+        )
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return the tables by name."""
@@ -143,7 +157,11 @@ class EventStudy:
 
 
 def event_study(
-    design: Design, options: EventOptions | None = None, *, on_progress: OnProgress = ignore_progress
+    design: Design,
+    options: EventOptions | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> EventStudy:
     """Estimate effects of adoption by event time.
 
@@ -153,6 +171,8 @@ def event_study(
         A panel whose first regressor is the exposure: a unit adopts in the first period in which it is positive.
     options
         What else is asked for.
+    labels
+        Column to what people call it, for sentences, the figure and the page.
     on_progress
         Called with the name of each step.
 
@@ -192,6 +212,7 @@ def event_study(
         notes=(*adoption.notes, *classical.notes, *posterior.notes),
         scales=posterior.scales,
         failure=posterior.failure,
+        labels=labels or {},
     )
 
 
@@ -266,11 +287,14 @@ class EventQuestion:
         What else is asked for.
     content
         What the answer depends on.
+    labels
+        Column to what people call it.
     """
 
     design: Design
     options: EventOptions
     content: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def question_of_file(file: Path, *, options: EventOptions, reading: Reading = READING, **asked: Any) -> EventQuestion:
@@ -288,7 +312,8 @@ def question_of_study(study: str | Path, *, options: EventOptions) -> EventQuest
     if found.panel is None:
         raise InputError("the study has printed tables alone, and no panel", file=found.path)
     content = {"inputs": input_hashes(found), **_content(options)}
-    return EventQuestion(design=make_design(load_study_panel(found)), options=options, content=content)
+    design = make_design(load_study_panel(found))
+    return EventQuestion(design=design, options=options, content=content, labels=found.panel.labels)
 
 
 def _content(options: EventOptions) -> dict[str, Any]:

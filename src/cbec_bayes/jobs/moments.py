@@ -21,7 +21,9 @@ from cbec_bayes.panel.bounds import MOST_HELD, plain_batch, require_texts, texts
 from cbec_bayes.panel.cells import BLANK_NAMES, Source, row_numbers
 from cbec_bayes.panel.computed import row_values
 from cbec_bayes.panel.formula import Formula
+from cbec_bayes.panel.origins import COLUMN, origin_said
 from cbec_bayes.panel.reading import READING, Reading
+from cbec_bayes.panel.table import least_observed
 from cbec_bayes.panel.weights import NO_WEIGHTS
 from cbec_bayes.panel.where import columns_where, rows_where
 from cbec_bayes.runtime.errors import InputError
@@ -119,7 +121,7 @@ def frames_of(piece: Piece, asked: Asked, reading: Reading = READING) -> Iterato
     file = _parquet(path)
     at = piece.start + 2
     try:
-        wanted = dict.fromkeys([*asked.columns, *(columns_where(reading.where) if reading.where else ())])
+        wanted = dict.fromkeys([*asked.columns, *(columns_where(reading.where) if reading.where else ()), COLUMN])
         names = [name for name in wanted if name in file.schema_arrow.names]
         require_texts(file, path, names, piece.row_groups)
         for batch in file.iter_batches(BATCH, row_groups=list(piece.row_groups), columns=names):
@@ -179,6 +181,7 @@ def add_frame(
             return
     source = Source(frame, row_numbers(frame), file, reading.missing)
     source.require(asked.columns)
+    found.origin = least_observed((found.origin, origin_said(frame, reading.origin, asked.columns, file)))
     values = row_values(source, asked)
     periods = source.periods(asked.time, None, reading.frequency, reading.dates)
     times = periods.times

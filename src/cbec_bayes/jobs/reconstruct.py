@@ -120,6 +120,12 @@ def load_problem(study: Study) -> Problem:
     spec = study.panel
     if study.published is None or spec is None:
         raise InputError(f"the study '{study.name}' has no printed tables or no panel: there is nothing to reconstruct")
+    for key in ("weights", "cluster", "absorb"):
+        if getattr(spec, key):
+            raise InputError(
+                f"the study '{study.name}' names panel.{key}: a reconstruction is of rows without weights, of clusters "
+                "that are units, and of effects of units and periods alone"
+            )
     for role in ("outcome", "exposure"):
         if not spec.proxies.get(role):
             raise InputError(f"the study '{study.name}' names no proxies of its {role} (panel.proxies)")

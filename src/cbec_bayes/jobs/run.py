@@ -187,7 +187,8 @@ def _events(studies: Mapping[str, Replication], seed: int) -> tuple[dict[str, Ev
     for name, one in studies.items():
         assert one.study.panel is not None
         try:
-            found[name] = event_study(one.design, EventOptions(ssc=one.study.panel.convention, seed=seed))
+            options = EventOptions(ssc=one.study.panel.convention, seed=seed)
+            found[name] = event_study(one.design, options, labels=one.study.panel.labels)
         except InputError as error:
             why[name] = str(error)
         else:

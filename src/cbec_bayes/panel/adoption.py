@@ -166,6 +166,18 @@ def cells_of(adoption: Adoption, *, leads: bool, by_group: bool = False) -> Cell
     )
 
 
+def _require_plain(design: Design) -> None:
+    """Raise where a design has what estimators of effects of adoption do not take."""
+    cells = np.unique(np.column_stack([design.unit, design.time]), axis=0)
+    for is_there, said in (
+        (design.weight is not None or len(cells) < design.n_obs, "no weights"),
+        (bool(design.clusters), "clusters that are units"),
+        (bool(design.effects.further), "effects of units and periods alone"),
+    ):
+        if is_there:
+            raise InputError(f"an event study has {said}, in all of its estimators")
+
+
 def adoption_of(design: Design) -> Adoption:
     """Find out when each unit is first treated, and keep the rows that effects can be learned from.
 
@@ -179,7 +191,7 @@ def adoption_of(design: Design) -> Adoption:
     ------
     InputError
         The exposure is negative somewhere, or never positive; or no treated row is left that has rows of other units,
-        which are not yet treated, beside it.
+        which are not yet treated, beside it. Or rows have weights, clusters are no units, or there are further effects.
 
     Notes
     -----
@@ -187,6 +199,7 @@ def adoption_of(design: Design) -> Adoption:
     every row is treated: nothing tells their period effects from effects of adoption. Where no unit is never treated,
     these are the periods from the last cohort's adoption on, and the last cohort serves as a control throughout.
     """
+    _require_plain(design)
     exposure = design.x[:, 0]
     if (exposure < 0).any():
         raise InputError("an exposure below zero cannot be read as adoption", column=design.terms[0])

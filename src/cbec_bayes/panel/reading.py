@@ -9,6 +9,7 @@ from typing import Any
 from cbec_bayes.panel.dates import ORDERS
 from cbec_bayes.panel.periods import CHOICES
 from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.labels import Origin
 
 DROP, REFUSE = "drop", "refuse"
 FIRST, LAST = "first", "last"
@@ -21,6 +22,7 @@ _CHOICES = {
     "decimal": (".", ","),
     "dates": ORDERS,
     "slope_on_at": (MEAN,),
+    "origin": (Origin.OBSERVED, Origin.RECONSTRUCTED, Origin.SIMULATED),
 }
 
 
@@ -51,6 +53,9 @@ class Reading:
     slope_on_at
         ``mean`` where a characteristic of groups that differs between rows of a group is its mean over them; None where
         that is refused.
+    origin
+        Where the rows come from: ``observed``, ``reconstructed`` or ``simulated``; None for what a column ``origin`` of
+        the table says, and observed where there is none.
 
     Raises
     ------
@@ -68,6 +73,7 @@ class Reading:
     collinearity: str = REFUSE
     dates: str | None = None
     slope_on_at: str | None = None
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "missing", tuple(self.missing))

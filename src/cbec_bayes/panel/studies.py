@@ -75,7 +75,7 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
 
 def _rows(spec: PanelSpec, path: Path) -> pd.DataFrame:
     """Return the rows of a study's file in the periods that the study uses."""
-    frame = read_frame(path, labelled=[spec.unit])
+    frame = read_frame(path, labelled=spec.labelled)
     source = Source(frame, row_numbers(frame), path)
     source.require([spec.unit, spec.time])
     units, periods = source.keys(spec.unit, spec.time)  # the same unit must be the same text in every file
@@ -110,11 +110,19 @@ def _end(named: Period | None, otherwise: float, periods: Periods, file: Path) -
 def panel_of(spec: PanelSpec, frame: pd.DataFrame) -> Panel:
     """Return a table with the study's columns as its panel; see `make_panel` for what is checked."""
     roles = spec.regression or Roles(
-        outcome=spec.outcome, exposure=spec.exposure, controls=spec.controls, unit=spec.unit, time=spec.time
+        outcome=spec.outcome,
+        exposure=spec.exposure,
+        controls=spec.controls,
+        unit=spec.unit,
+        time=spec.time,
+        weights=spec.weights,
+        weights_kind=spec.weights_kind,
+        clusters=spec.cluster,
+        absorbed=spec.absorbed,
     )
     made = {column: origin for column in spec.columns if (origin := spec.origin_of(column)) is not Origin.OBSERVED}
     groups = load_scheme(spec.scheme) if spec.scheme is not None else None
-    return make_panel(frame, roles, origins=made, groups=groups)
+    return make_panel(frame, roles, origins=made or None, groups=groups)
 
 
 def load_study_panel(study: str | Path | Study | PanelSpec) -> Panel:

@@ -12,6 +12,8 @@ from pydantic import PlainValidator
 
 from cbec_bayes.panel.derived import Derived, origin_of
 from cbec_bayes.panel.formula import Formula, label, read_formula
+from cbec_bayes.panel.levels import require_sets
+from cbec_bayes.panel.weights import WeightsKind
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import Origin
@@ -96,6 +98,12 @@ class PanelSpec(Table):
         Names of columns; or what a formula says, once the study is read.
     formula
         In the place of these three, as `cbec_bayes.panel.formula.read_formula` has it; None where there is none.
+    weights, weights_kind
+        Column of the rows' weights, and what these say; see `cbec_bayes.panel.weights.WeightsKind`.
+    cluster
+        Columns that standard errors are clustered by, one or two; none for the units.
+    absorb
+        Effects beside those of units and periods: columns, or several at once as ``state^year``.
     scheme
         Scheme that sorts units into groups, None for no groups.
     first, last
@@ -127,6 +135,10 @@ class PanelSpec(Table):
     formula: Text | None = None
     unit: Text
     time: Text
+    weights: Text | None = None
+    weights_kind: Annotated[WeightsKind, one_of(tuple(WeightsKind), "kind of weights")] = WeightsKind.ANALYTIC
+    cluster: Texts = ()
+    absorb: Texts = ()
     scheme: CsvPath | None = None
     first: PeriodName | None = None
     last: PeriodName | None = None
@@ -170,6 +182,17 @@ class PanelSpec(Table):
         return (self.outcome, self.exposure, *self.controls)
 
     @property
+    def absorbed(self) -> tuple[tuple[str, ...], ...]:
+        """The columns of each further set of effects."""
+        return tuple(tuple(part.strip() for part in names.split("^")) for names in self.absorb)
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """Columns of the files that hold names: of units, clusters and further effects."""
+        own = (name for names in (self.cluster, *self.absorbed) for name in names)
+        return tuple(dict.fromkeys([self.unit, *(name for name in own if name != self.time)]))
+
+    @property
     def regression(self) -> Formula | None:
         """What the formula says; None where there is none.
 
@@ -178,18 +201,24 @@ class PanelSpec(Table):
         InputError
             It cannot be read.
         """
-        return None if self.formula is None else read_formula(self.formula, unit=self.unit, time=self.time)
+        if self.formula is None:
+            return None
+        found = read_formula(self.formula, unit=self.unit, time=self.time)
+        return replace(found, weights=self.weights, weights_kind=self.weights_kind, clusters=self.cluster)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the files, or derived ones, that outcome, exposure and controls are, or are computed from."""
         formula = self.regression
-        return self.measured if formula is None else tuple(dict.fromkeys([*formula.numeric, *formula.categories]))
+        if formula is None:
+            return self.measured
+        every = [*formula.numeric, *formula.categories]
+        return tuple(dict.fromkeys(name for name in every if name != self.weights))
 
     @property
     def derived_here(self) -> Mapping[str, Derived]:
         """The derived columns that this panel needs, in the order in which they are computed."""
-        needed = set(self.columns)
+        needed = {*self.columns, *([] if self.weights is None else [self.weights])}
         for name in reversed(tuple(self.derived)):
             if name in needed:
                 needed |= set(self.derived[name].sources)
@@ -302,7 +331,7 @@ def read_study(path: Path) -> Study:
         raise wrong_key(path, "published", "a study needs printed tables, a [panel], or both")
     panel = file.panel
     if panel is not None:
-        for key, message in _unnamed(panel):
+        for key, message in (*_unnamed(panel), *_unfit_columns(panel)):
             raise wrong_key(path, f"panel.{key}", message)
         panel = _with_columns(panel, path)
         for key, message in _unknown_columns(panel):
@@ -343,6 +372,21 @@ def _with_columns(panel: PanelSpec, path: Path) -> PanelSpec:
         return panel
     outcome, exposure, controls = said(panel.formula, "formula")
     return replace(panel, outcome=outcome, exposure=exposure, controls=controls)
+
+
+def _unfit_columns(panel: PanelSpec) -> Iterator[tuple[str, str]]:
+    """Yield the keys of weights, clusters and further effects that make no sense, and what is wrong with each."""
+    if panel.weights is None and panel.weights_kind is not WeightsKind.ANALYTIC:
+        yield "weights_kind", "it says what the weights are, and none are named"
+    try:
+        require_sets(panel.cluster)
+    except InputError as error:
+        yield "cluster", error.message
+    if panel.absorb and panel.formula is not None:
+        yield "absorb", "the formula says after | of what there are effects"
+    for names in panel.absorbed:
+        if "" in names or set(names) <= {panel.unit, panel.time}:
+            yield "absorb", f"'{'^'.join(names)}' is no set of effects beside those of units and periods"
 
 
 def _unknown_columns(panel: PanelSpec) -> Iterator[tuple[str, str]]:

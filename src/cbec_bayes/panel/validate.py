@@ -22,15 +22,16 @@ from cbec_bayes.panel.identify import unidentified
 from cbec_bayes.panel.interpolate import Interpolation, interpolate
 from cbec_bayes.panel.levels import require_absorbed
 from cbec_bayes.panel.names import tidy
+from cbec_bayes.panel.origins import origins_of
 from cbec_bayes.panel.periods import NAMES, Frequency, Periods, period_text
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.reading import DROP, READING, Reading
 from cbec_bayes.panel.regions import Scheme
-from cbec_bayes.panel.table import Panel, Roles, least_observed
+from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.weights import require_weights, told_of_weights, weights_kind
 from cbec_bayes.panel.where import rows_where
 from cbec_bayes.panel.within import PeriodEffects
-from cbec_bayes.runtime.errors import InputError, suggest
+from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import Origin
 
 
@@ -83,7 +84,8 @@ def make_panel(
         What is said of the table: conditions on rows, codes of missing cells, how often a period comes, the group of a
         unit that changes it, what becomes of controls that others explain.
     origins
-        Where columns come from; `Origin.OBSERVED` for those not named.
+        Where columns come from; `Origin.OBSERVED` for those not named. None for what the reading says, or a column
+        ``origin`` of the table; see `cbec_bayes.panel.origins.origin_said`.
     groups
         Sorts units into groups when `roles.group` is None (the panel's group column then has the scheme's name) or
         is not a column of the table.
@@ -138,7 +140,7 @@ def make_panel(
         )
         told += grouped.told
     computed = computed_of(read, roles, None if grouped is None else grouped.names, whole=whole)
-    origins = _origins(origins, roles, computed.roles, frame, file)
+    origins = origins_of(origins, roles, computed.roles, frame, said=reading.origin, file=file)
     roles, told = computed.roles, (*told, *computed.told)
     table = pd.DataFrame({roles.unit: units, roles.time: whole_if_possible(times)}).astype({roles.unit: "str"})
     if grouped is not None:
@@ -272,25 +274,6 @@ def _with_periods(ledger: pd.DataFrame, frequency: Frequency) -> pd.DataFrame:
     if frequency in (Frequency.NUMBER, Frequency.YEAR):
         return ledger
     return ledger.assign(time=pd.Series([period_text(time, frequency) for time in ledger["time"]], dtype="str"))
-
-
-def _origins(
-    origins: Mapping[str, Origin] | None,
-    asked: Roles | Formula,
-    roles: Roles,
-    frame: pd.DataFrame,
-    file: Path | str | None,
-) -> dict[str, Origin]:
-    """Return where each measured column comes from; of a formula, each from where the least observed column does."""
-    given = origins or {}
-    for column in given:
-        if column not in frame.columns:
-            known = [str(name) for name in frame.columns]
-            raise InputError(f"an origin is given for no column; {suggest(column, known)}", file=file, column=column)
-    if isinstance(asked, Formula):
-        worst = least_observed(Origin(given.get(name, Origin.OBSERVED)) for name in asked.columns)
-        return dict.fromkeys(roles.measured, worst)
-    return {name: Origin(given.get(name, Origin.OBSERVED)) for name in roles.measured}
 
 
 def _filled(

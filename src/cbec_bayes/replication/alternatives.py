@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.classical.transformed import Transformation, regress
+from cbec_bayes.classical.transformed import Transformation, has_weights, regress
 from cbec_bayes.panel import load_study_panel, study_frame
 from cbec_bayes.panel.derived import index_of
 from cbec_bayes.panel.design import Design, make_design
@@ -40,9 +40,9 @@ ALTERNATIVE_COLUMNS = (
 """Columns of alternatives.csv, a row for each panel and regression.
 
 `regression` is ``levels`` (two-way fixed effects), once with the convention of the study and once with CR2, ``trends``
-(a linear trend for each unit beside them) or ``differences``. Intervals and p-values are by the t distribution with one
-degree of freedom less than there are units. `within_sd` is the slope in within standard deviations: how many of the
-outcome go with one of the exposure, so that sizes compare across units.
+(a linear trend for each unit beside them) or ``differences``, which rows with weights do not have. Intervals and
+p-values are by the t distribution with one degree of freedom less than there are clusters. `within_sd` is the slope in
+within standard deviations: how many of the outcome go with one of the exposure, so that sizes compare across units.
 """
 
 WEIGHT_COLUMNS = ("alternative", "indicator", "label", "weight", "missing", "origin")
@@ -101,9 +101,11 @@ def _slopes(design: Design, convention: str) -> list[dict[str, object]]:
         raise InputError(f"the exposure '{design.terms[0]}' does not vary beyond effects and controls")
     found = [("levels", convention, float(whole.estimate[0]), float(whole.se[0]))]
     for transformation in REGRESSIONS:
+        if transformation == "differences" and has_weights(design):
+            continue
         own = regress(design, transformation)
         found.append((transformation, "CR2", float(own.estimate[0]), float(own.cr2_se[0])))
-    df = len(design.units) - 1
+    df = whole.n_clusters - 1
     wide = float(stats.t.ppf((1 + CI_PROB) / 2, df))
     scale = design.spread.within[1] / design.spread.within[0]
     return [
@@ -165,6 +167,8 @@ def alternatives_sentence(frame: pd.DataFrame) -> str:
     n = corrected["alternative"].nunique()
     parts = []
     for regression, called in REGRESSIONS.items():
+        if regression not in set(corrected["regression"]):
+            continue
         own = corrected[corrected["regression"] == regression]
         settled = int((own["ci_low"] > 0).sum()), int((own["ci_high"] < 0).sum())
         parts.append(f"with {called} above zero in {settled[0]} and below zero in {settled[1]}")
@@ -191,7 +195,12 @@ def shown_alternatives(frame: pd.DataFrame) -> pd.DataFrame:
     wide = cells.pivot_table(index="panel", columns="regression", values="cell", aggfunc="first").loc[
         list(dict.fromkeys(cells["panel"]))
     ]
-    return wide[list(REGRESSIONS)].rename(columns=dict(REGRESSIONS)).rename_axis(columns=None).reset_index()
+    return (
+        wide[[one for one in REGRESSIONS if one in wide.columns]]
+        .rename(columns=dict(REGRESSIONS))
+        .rename_axis(columns=None)
+        .reset_index()
+    )
 
 
 def _panel(study: Study) -> PanelSpec:

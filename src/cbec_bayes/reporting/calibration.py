@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.calibration.coverage import CLASSICAL, SCENARIOS
+from cbec_bayes.calibration.event_coverage import HIERARCHICAL, QUANTITIES, SANDWICH, WRONG_ERRORS
 from cbec_bayes.calibration.sbc import LEVEL
 from cbec_bayes.calibration.verdicts import RankCurves, coverage_band, model_verdicts, rank_curves
 from cbec_bayes.jobs.calibrate import Shown
@@ -27,7 +28,7 @@ def calibration_tables(found: Shown) -> list[ReportTable]:
     columns = found.coverage.drop_duplicates("column").set_index("column")["n_clusters"]
     shown = [GROUP_ALL, *(str(c) for n in SHOWN_CLUSTERS for c, size in columns.items() if size == n)]
     covered = (_coverage_table(found.coverage, column, int(columns[column])) for column in shown)
-    return [_ranks_table(found.sbc), *covered]
+    return [_ranks_table(found.sbc), *covered, _events_table(found.events)]
 
 
 def _ranks_table(sbc: pd.DataFrame) -> ReportTable:
@@ -86,6 +87,30 @@ def _coverage_table(coverage: pd.DataFrame, column: str, n_clusters: int) -> Rep
         origin=Origin.SIMULATED,
         columns=("Interval", *scenarios),
         rows=tuple(rows),
+    )
+
+
+def _events_table(events: pd.DataFrame) -> ReportTable:
+    """Return coverage and median width of every interval of effects of staggered adoption, a row per effect."""
+    scenarios = list(dict.fromkeys(events["scenario"]))
+    cells = {
+        (row["column"], row["method"], row["scenario"]): (
+            f"{row['coverage']:.2f} ({row['width_median']:.3g})" if row["replications"] else "–"
+        )
+        for row in events.to_dict("records")
+    }
+    named = dict.fromkeys((column, method) for column, method, _ in cells)
+    return ReportTable(
+        name="calibration_events",
+        caption=(
+            "Coverage of 95 % intervals for effects of staggered adoption that grow over time and differ between "
+            "cohorts, and in parentheses their median width, over "
+            f"{int(events['replications'].max())} simulated panels per column (standard error of a coverage at most "
+            f"{float(events['mc_se'].max()):.3f}). Before adoption there is no effect. {_failures(events)}"
+        ),
+        origin=Origin.SIMULATED,
+        columns=("Effect", "Interval", *scenarios),
+        rows=tuple((*one, *(cells.get((*one, scenario), "") for scenario in scenarios)) for one in named),
     )
 
 
@@ -181,7 +206,29 @@ def calibration_sentences(found: Shown) -> tuple[str, ...]:
         f"For a group of three units with serially correlated residuals the usual clustered interval covers "
         f"{said(serial, CLASSICAL[0])}, the jackknife's {said(serial, CLASSICAL[2])}, the headline model's "
         f"{said(serial, 'partial_pooling')}, and that with AR(1) residuals {said(serial, 'ar1')}.",
+        _said_of_events(found.events),
         "The code and the models of this version produced these numbers."
         if found.current
         else "These numbers are of an earlier version of the code or the models; `cbec-bayes calibrate` renews them.",
+    )
+
+
+def _said_of_events(events: pd.DataFrame) -> str:
+    """Say how often the intervals of the mean effect of staggered adoption hold the truth."""
+    own = events[events["column"] == QUANTITIES[0]]
+
+    def said(method: str, scenarios: Sequence[str]) -> str:
+        of = own[(own["method"] == method) & own["scenario"].isin(scenarios)]["coverage"]
+        low, high = f"{of.min():.2f}", f"{of.max():.2f}"
+        return low if low == high else f"{low} to {high}"
+
+    every = list(dict.fromkeys(own["scenario"]))
+    right = [one for one in every if one != WRONG_ERRORS]
+    return (
+        "Where effects of staggered adoption grow over time and differ between cohorts, the interval of the two-way "
+        f"coefficient covers the mean effect in {said('twfe', every)} of the panels, that of Sun and Abraham in "
+        f"{said('sun_abraham', every)}, and that of the hierarchical model in {said(HIERARCHICAL, right)}; where the "
+        "model takes serially correlated errors for independent ones it covers in "
+        f"{said(HIERARCHICAL, [WRONG_ERRORS])}, and with the standard deviation over units (sd_ij) in "
+        f"{said(SANDWICH, [WRONG_ERRORS])}."
     )

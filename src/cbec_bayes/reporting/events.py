@@ -82,9 +82,9 @@ def event_files(found: EventStudy) -> dict[str, str]:
         "events.html.j2",
         section=section,
         figure=section.figure,
-        outcome=design.outcome,
-        exposure=found.adoption.exposure,
-        controls=found.adoption.controls,
+        outcome=found.label(design.outcome),
+        exposure=found.label(found.adoption.exposure),
+        controls=[found.label(one) for one in found.adoption.controls],
         origin=design.origin,
         n_obs=design.n_obs,
         n_units=len(design.units),
@@ -112,7 +112,7 @@ def event_figure(found: EventStudy, name: str = "") -> str:
             _draw(axes, table[table["estimator"] == estimator], estimator, shift)
         axes.xaxis.set_major_locator(_whole_numbers())
         axes.set_xlabel("periods since adoption")
-        axes.set_ylabel(f"effect on {found.adoption.design.outcome}")
+        axes.set_ylabel(f"effect on {found.label(found.adoption.design.outcome)}", fontsize=9)
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handletextpad=0.3, columnspacing=1.2)
         return as_svg(
             figure,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cbec_bayes.calibration import event_coverage
 from cbec_bayes.calibration.coverage import SCENARIOS
 from cbec_bayes.checks.suite import CHECKS, title_of
 from cbec_bayes.jobs.calibrate import Shown
@@ -179,6 +180,7 @@ def _calibration_part(calibration: Shown | None, tables: StudyTables) -> dict[st
         "tables": tables.calibration,
         "sentences": calibration_sentences(calibration),
         "scenarios": SCENARIOS,
+        "of_events": event_coverage.SCENARIOS,
         "manifest": calibration.manifest,
     }
 

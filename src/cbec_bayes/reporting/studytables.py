@@ -127,7 +127,11 @@ def _sampled(found: StudyResults) -> dict[str, pd.DataFrame]:
             "ensemble_conclusions": found.ensemble.conclusions,
         }
     if found.calibration is not None:
-        frames |= {"calibration_sbc": found.calibration.sbc, "calibration_coverage": found.calibration.coverage}
+        frames |= {
+            "calibration_sbc": found.calibration.sbc,
+            "calibration_coverage": found.calibration.coverage,
+            "calibration_event_coverage": found.calibration.events,
+        }
     for name, fits in found.hierarchical.items():
         frames |= _of_fits(name, fits)
     for name, one in found.specified.items():

@@ -17,7 +17,7 @@ from cbec_bayes.bayes.moments.panel_moments import ALONE, PanelMoments
 from cbec_bayes.panel.periods import NAMES, Frequency, period_text
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.labels import Origin
+from cbec_bayes.runtime.labels import FROM_OBSERVED, Origin
 
 BETWEEN_MAX = 2**27
 """Numbers that cross-products between units may take; beyond, they are left out and random unit effects refused."""
@@ -124,6 +124,7 @@ class Gathering:
         if (self.outcome, self.terms, self.grouped) != (other.outcome, other.terms, other.grouped):
             raise InputError("gatherings of different columns cannot be merged")
         self.dropped += other.dropped
+        self.origin = max(self.origin, other.origin, key=FROM_OBSERVED.index)
         self.counted_by(other.frequency)
         if len(other.units) == 0:
             return
