@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cbec_bayes.jobs.moments import gather as gather
     from cbec_bayes.jobs.moments_file import load_moments as load_moments
     from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
+    from cbec_bayes.jobs.specifications import weigh_specifications as weigh_specifications
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
     from cbec_bayes.panel import load_study_panel as load_study_panel
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
     from cbec_bayes.replication.alternatives import alternatives_frame as alternatives_frame
     from cbec_bayes.replication.alternatives import index_weights_frame as index_weights_frame
     from cbec_bayes.reporting.panelpage import report as report
+    from cbec_bayes.reporting.plots import plot_checks as plot_checks
+    from cbec_bayes.reporting.plots import plot_effects as plot_effects
+    from cbec_bayes.reporting.plots import plot_path as plot_path
+    from cbec_bayes.reporting.plots import plot_specifications as plot_specifications
     from cbec_bayes.runtime.errors import GateError as GateError
     from cbec_bayes.runtime.errors import InputError as InputError
 
@@ -88,6 +93,10 @@ _HOMES = {
     "load_system": "cbec_bayes.panel.entropy",
     "make_design": "cbec_bayes.panel.design",
     "make_panel": "cbec_bayes.panel",
+    "plot_checks": "cbec_bayes.reporting.plots",
+    "plot_effects": "cbec_bayes.reporting.plots",
+    "plot_path": "cbec_bayes.reporting.plots",
+    "plot_specifications": "cbec_bayes.reporting.plots",
     "read_estimates": "cbec_bayes.published.estimate_file",
     "read_formula": "cbec_bayes.panel.formula",
     "read_panel": "cbec_bayes.panel",
@@ -96,6 +105,7 @@ _HOMES = {
     "replicate": "cbec_bayes.replication",
     "sensitivity_table": "cbec_bayes.published.results",
     "summarise": "cbec_bayes.published.results",
+    "weigh_specifications": "cbec_bayes.jobs.specifications",
     "with_predictions": "cbec_bayes.bayes.predictions",
     "twfe": "cbec_bayes.classical.regression",
     "under_reading": "cbec_bayes.published.estimates",
