@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from cbec_bayes.published.estimates import PrintedEstimates, heterogeneity
 from cbec_bayes.published.printed import Paper, load_paper
+
+# A command that takes longer on a busy machine would say so in its log, and standard error is compared in many tests.
+os.environ["CBEC_BAYES_PROGRESS"] = "0"
 
 # No deadline: the machines that run this are shared, and a timed assertion tests the neighbours.
 settings.register_profile(

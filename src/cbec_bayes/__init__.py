@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cbec_bayes.jobs.moments_file import save_moments as save_moments
     from cbec_bayes.jobs.reconstruct import load_problem as load_problem
     from cbec_bayes.jobs.reconstruct import reconstruct as reconstruct
+    from cbec_bayes.jobs.specifications import weigh_specifications as weigh_specifications
     from cbec_bayes.panel import Panel as Panel
     from cbec_bayes.panel import Roles as Roles
     from cbec_bayes.panel import load_study_panel as load_study_panel
@@ -61,6 +62,10 @@ if TYPE_CHECKING:
     from cbec_bayes.replication.shown import match_sentence as match_sentence
     from cbec_bayes.replication.shown import shown_tables as shown_tables
     from cbec_bayes.reporting.panelpage import report as report
+    from cbec_bayes.reporting.plots import plot_checks as plot_checks
+    from cbec_bayes.reporting.plots import plot_effects as plot_effects
+    from cbec_bayes.reporting.plots import plot_path as plot_path
+    from cbec_bayes.reporting.plots import plot_specifications as plot_specifications
     from cbec_bayes.runtime.errors import GateError as GateError
     from cbec_bayes.runtime.errors import InputError as InputError
     from cbec_bayes.runtime.files import asset_dir as asset_dir
@@ -105,6 +110,10 @@ _HOMES = {
     "make_panel": "cbec_bayes.panel",
     "match_sentence": "cbec_bayes.replication.shown",
     "Panel": "cbec_bayes.panel",
+    "plot_checks": "cbec_bayes.reporting.plots",
+    "plot_effects": "cbec_bayes.reporting.plots",
+    "plot_path": "cbec_bayes.reporting.plots",
+    "plot_specifications": "cbec_bayes.reporting.plots",
     "read_estimates": "cbec_bayes.published.estimate_file",
     "read_formula": "cbec_bayes.panel.formula",
     "read_panel": "cbec_bayes.panel",
@@ -118,6 +127,7 @@ _HOMES = {
     "shown_tables": "cbec_bayes.replication.shown",
     "shrinkage_path": "cbec_bayes.estimands.shrinkage",
     "summarise": "cbec_bayes.published.results",
+    "weigh_specifications": "cbec_bayes.jobs.specifications",
     "twfe": "cbec_bayes.classical.regression",
     "under_reading": "cbec_bayes.published.estimates",
     "with_predictions": "cbec_bayes.bayes.predictions",

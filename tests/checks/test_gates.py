@@ -62,7 +62,7 @@ def test_a_refit_that_misses_a_gate_has_a_reason_and_no_numbers(monkeypatch, cha
     assert result.severity is Severity.KNOWING
     assert result.text.startswith("Of 2 refits without one group the largest move")
     assert result.text.endswith(f" 2 of 3 refits passed their gates; left out: g1 ({reason}).")
-    svg = draw(result, "moves")
+    svg = draw(result, "moves").svg()
     assert svg is not None
     assert "without each of 2" in svg
 

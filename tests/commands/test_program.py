@@ -426,7 +426,7 @@ def test_completion(tmp_path, typed, offered):
     assert set(done.stdout.split()) == offered
 
 
-def test_progress_is_shown_on_a_terminal_only(capsys, monkeypatch):
+def test_progress_is_drawn_on_a_terminal_only(capsys, monkeypatch):
     with console.progress(3, quiet=False) as on_progress:
         on_progress(Progress("reading"))
     assert capsys.readouterr().err == ""

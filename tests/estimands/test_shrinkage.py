@@ -48,7 +48,7 @@ def test_a_fit_that_misses_a_gate_has_no_numbers_and_the_reason(found, monkeypat
     drawn = figures.path(
         labels=path.labels, tau=TAU, means=path.means, density=np.ones(3), complete=path.complete, xlabel="τ"
     )
-    assert "nan" not in drawn.lower().replace("nance", "")
+    assert "nan" not in drawn.svg().lower().replace("nance", "")
 
 
 def test_draws_of_one_value_are_weighted_for_the_next(found, monkeypatch):

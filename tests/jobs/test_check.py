@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def compared(table: pd.DataFrame) -> Compared:
-    return Compared(table, pd.DataFrame(), ())
+    return Compared(table=table, differences=pd.DataFrame(), said=())
 
 
 class SHOWN:

@@ -14,7 +14,7 @@ from cbec_bayes.jobs import specifications as job
 from cbec_bayes.jobs.questions import OtherPanel, Question, question_of_study
 from cbec_bayes.jobs.specifications import UNFINISHED, forget, specify
 from cbec_bayes.panel.study import MAIN
-from cbec_bayes.reporting.specifications import curve_files
+from cbec_bayes.reporting.specifications import curve_files, curves
 from cbec_bayes.reporting.spectables import specification_tables
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
@@ -150,7 +150,7 @@ def test_other_panels_have_the_reduced_lattice_and_weights_of_their_own(few):
     tables = {one.name: one for one in specification_tables("", found)}
     assert [row[0] for row in tables["alternatives"].rows] == ["outcome twice as large", "nothing"]
     assert len(specification_tables("", alone)) == 2
-    assert list(curve_files(table, "d")) == ["specifications.svg"]
+    assert list(curve_files(curves(table, "d"))) == ["specifications.svg"]
 
 
 def test_a_study_asks_all_its_panels():

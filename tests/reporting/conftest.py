@@ -29,8 +29,8 @@ def browser():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that are drawn, in the place of their SVG text."""
+    """The figures that are drawn, in the place of their drawings."""
     kept = []
     for module in (figures, checkfigures):
-        monkeypatch.setattr(module, "as_svg", lambda figure, *_: kept.append(figure) or "")
+        monkeypatch.setattr(module, "Drawing", lambda figure, *_: kept.append(figure))
     return kept

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbec_bayes.commands.terminal import as_json, in_one_line, say
+from cbec_bayes.commands.steps import is_wanted, log_steps
+from cbec_bayes.commands.terminal import as_json, complain, in_one_line, say
 from cbec_bayes.runtime.errors import CbecBayesError, StoppedError
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(n_steps: int | None, quiet: bool) -> Iterator[OnProgress]:
-    """Show what runs, on a terminal only: the steps, and of many like pieces how fast they go and what is left."""
-    if quiet or not sys.stderr.isatty():
+    """Show what runs: the steps, and of many like pieces how fast they go and what is left; in a log plain lines."""
+    if quiet or sys.stderr is None:
         yield ignore_progress
+        return
+    if not sys.stderr.isatty():
+        yield log_steps(complain) if is_wanted() else ignore_progress
         return
     from rich.console import Console
     from rich.progress import (

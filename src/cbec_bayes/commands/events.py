@@ -17,6 +17,7 @@ from cbec_bayes.commands.options import (
     Encoding,
     Errors,
     ExposureIfAny,
+    Figures,
     FormulaText,
     Frequency,
     Fresh,
@@ -62,6 +63,7 @@ def events(
     errors: Errors = "ar1",
     prior_scale: PriorScale = 1.0,
     ci: Ci = CI_PROB,
+    figures: Figures = "",
     where: Where = None,
     missing: Missing = "",
     frequency: Frequency = None,
@@ -80,9 +82,11 @@ def events(
     """Estimate effects by time since adoption; writes events.csv, pretrends.csv, weights.csv, events.html, a figure."""
     from cbec_bayes.jobs.events import EventOptions
     from cbec_bayes.reporting.events import EVENT_FILES
+    from cbec_bayes.reporting.pageoptions import image_formats
 
     if exposure is not None and len(exposure) > 1:
         raise InputError("an event study is of one exposure: name one, and the others as controls")
+    images = image_formats(figures)
     first = None if exposure is None else exposure[0]
     asked: dict[str, Any] = {"outcome": outcome, "exposure": first, "unit": unit, "time": time, "group": group}
     asked |= {"controls": [*names(controls), *(control or ())], "formula": formula}
@@ -106,9 +110,9 @@ def events(
         from cbec_bayes.jobs.events import event_study
 
         one = question()
-        return _found(event_study(one.design, one.options, labels=one.labels, on_progress=on_progress))
+        return _found(event_study(one.design, one.options, labels=one.labels, on_progress=on_progress), images)
 
-    deliver(request, find, lambda: question().content)
+    deliver(request, find, lambda: {**question().content, **({"images": images} if images else {})})
 
 
 def _one_source(study: str | None, data: Path | None, panel: dict[str, Any]) -> None:
@@ -153,12 +157,12 @@ def _reads(study: str | None, data: Path | None) -> Callable[[], Sequence[Path]]
     return reads
 
 
-def _found(found: EventStudy) -> Found:
+def _found(found: EventStudy, images: Sequence[str]) -> Found:
     from cbec_bayes.reporting.events import event_files
 
     return Found(
         said="\n\n".join([*found.sentences, *found.notes, f"Origin: {found.adoption.design.origin}."]) + "\n",
         tables={**found.tables(), "sentences": list(found.sentences), "notes": list(found.notes)},
-        files={**found.files(), **event_files(found)},
+        files={**found.files(), **event_files(found, images)},
         require=found.require,
     )

@@ -1,13 +1,13 @@
-"""Commands that fit a panel and look at the fit: `fit`, `check`, `compare`, `report`."""
+"""Commands that fit a panel and look at the fit: `fit`, `check`, `compare`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbec_bayes.commands.console import Find, Found, Request, deliver, plain_table
+from cbec_bayes.commands.console import Found, Request, deliver, plain_table
 from cbec_bayes.commands.folders import content_of, fit_of, itself, places, read_from
 from cbec_bayes.commands.options import (
     Ci,
@@ -63,7 +63,7 @@ from cbec_bayes.commands.options import (
 )
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
-from cbec_bayes.runtime.progress import OnProgress, Progress
+from cbec_bayes.runtime.progress import OnProgress
 
 if TYPE_CHECKING:
     from cbec_bayes.jobs.check import CheckedFit
@@ -191,8 +191,12 @@ def _fit_moments(request: Request, moments: Path, asked: dict[str, Any], more: M
 
 def _found_of_fit(found: FittedPanel, *, written: bool) -> Found:
     from cbec_bayes.reporting.lines import slopes_as_lines
+    from cbec_bayes.reporting.plain import in_natural_order
 
-    table = plain_table(slopes_as_lines(found.shown(), found.options.ci), found.fit.design.terms[0])
+    shown = found.shown()
+    if len(shown) == len(found.effects):  # of more groups those at the ends are shown, by their slopes
+        shown = in_natural_order(shown)
+    table = plain_table(slopes_as_lines(shown, found.options.ci), found.fit.design.terms[0])
     title = f"{found.fit.model.name}: {found.fit.model.question}"
     rest = [note for note in found.notes if note not in found.first]
     return Found(
@@ -236,41 +240,12 @@ def check(
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         reuse = places(request, folder)
         found = check_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
-        return _found_of_checks(found, check_files(found.results, found.exposure))
+        return found_of_checks(found, check_files(found.results, found.exposure))
 
     deliver(request, find, content_of(folder, seed))
 
 
 def compare(
-    folder: FitFolder,
-    out: Out = None,
-    seed: FitSeed = None,
-    fresh: Fresh = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Compare a fit with its limits and the regressions, test whether slopes differ; writes compare.csv and others."""
-    from cbec_bayes.jobs.compare import COMPARE_FILES, compare_folder
-
-    request = Request(
-        command="compare",
-        out=out or folder,
-        quiet=quiet,
-        as_json=as_json,
-        fresh=fresh,
-        names=COMPARE_FILES,
-        reads=read_from(folder),
-        fit=fit_of(folder),
-    )
-
-    def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = compare_folder(folder, seed=seed, reuse=places(request, folder), on_progress=on_progress)
-        return _found_of_comparison(found)
-
-    deliver(request, find, content_of(folder, seed))
-
-
-def report(
     folder: FitFolder,
     out: Out = None,
     workers: Workers = None,
@@ -283,67 +258,38 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""
-    from cbec_bayes.jobs.check import CHECK_FILES
-    from cbec_bayes.jobs.compare import COMPARE_FILES
-    from cbec_bayes.jobs.specifications import FILES
-    from cbec_bayes.reporting.panelpage import PAGE_FILES
+    """Set a fit beside its limits, regressions and other specifications; writes compare.csv, differences.csv ..."""
+    from cbec_bayes.jobs.compare import COMPARE_FILES, compare_folder
+    from cbec_bayes.jobs.specifications import COMMAND, FILES
     from cbec_bayes.reporting.specifications import CURVES
 
     request = Request(
-        command="report",
+        command="compare",
         out=out or folder,
         quiet=quiet,
         as_json=as_json,
         fresh=fresh,
-        names=[*PAGE_FILES, *COMPARE_FILES, *CHECK_FILES, *FILES, *CURVES],
+        names=[*COMPARE_FILES, *FILES, *CURVES],
         reads=read_from(folder),
         fit=fit_of(folder),
         workers=workers,
         scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
-        parts=("check", "compare", "specifications"),
+        parts=(COMMAND,),
     )
-    deliver(request, _report_of(request, folder, seed), _of_report(request, folder, seed))
-
-
-def _report_of(request: Request, folder: Path, seed: int | None) -> Find:
-    """Return what makes the report of a fit's folder, and with it all that `check` and `compare` would leave there."""
-    from cbec_bayes.checks import checks_frame
-    from cbec_bayes.commands.specifications import found_of_specifications
-    from cbec_bayes.jobs.report import report_folder
-    from cbec_bayes.jobs.specifications import COMMAND
-    from cbec_bayes.reporting.panelpage import panel_answer, render_panel
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         reuse = places(request, folder)
-        found = report_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
-        on_progress(Progress("the page"))
-        page = render_panel(found)
-        drawn = {result.name: page.get(f"figures/{result.name}.svg") for result in found.checks.results}
-        figures = {f"check_{name}.svg": svg for name, svg in drawn.items() if svg is not None}
-        own = content_of(folder, seed)()
-        parts = {
-            "check": replace(_found_of_checks(found.checks, figures), content=own),
-            "compare": replace(_found_of_comparison(found.compared), content=own),
-        }
-        if found.specified is not None:
-            reduced = not _of_report(request, folder, seed)()["whole_lattice"]
-            parts[COMMAND] = replace(found_of_specifications(found.specified), content={**own, "reduced": reduced})
-        sentences = panel_answer(found)
-        tables = {
-            "answer": list(sentences),
-            "effects": found.fitted.effects,
-            "compare": found.compared.table,
-            "differences": found.compared.differences,
-            "checks": checks_frame(found.checks.results),
-        }
-        files = {**page, **{name: content for part in parts.values() for name, content in part.files.items()}}
-        return Found(said="\n\n".join(sentences) + "\n", tables=tables, files=files, parts=parts)
+        found = compare_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
+        parts = parts_of_comparison(found, request, folder, seed)
+        files = {name: content for part in parts.values() for name, content in part.files.items()}
+        own = found_of_comparison(found)
+        return replace(own, files={**own.files, **files}, parts=parts)
 
-    return find
+    deliver(request, find, content_of(folder, seed))
 
 
-def _found_of_checks(found: CheckedFit, figures: Mapping[str, str | bytes]) -> Found:
+def found_of_checks(found: CheckedFit, figures: Mapping[str, str | bytes]) -> Found:
+    """Return what `check` prints, writes and leaves to others; figures are files by name."""
     from cbec_bayes.checks import by_severity, checks_frame
 
     lines = [f"{one.name}: {one.severity}. {one.text}" for one in by_severity(found.results)]
@@ -355,7 +301,8 @@ def _found_of_checks(found: CheckedFit, figures: Mapping[str, str | bytes]) -> F
     )
 
 
-def _found_of_comparison(found: Compared) -> Found:
+def found_of_comparison(found: Compared) -> Found:
+    """Return what `compare` prints, writes and leaves to others, but for specifications."""
     from cbec_bayes.reporting.comparison import compare_table
 
     table = compare_table("compare", found.table)
@@ -367,12 +314,25 @@ def _found_of_comparison(found: Compared) -> Found:
     )
 
 
-def _of_report(request: Request, folder: Path, seed: int | None) -> Callable[[], Mapping[str, Any]]:
-    """Return what tells what the report of a fit's folder depends on: also whether all specifications are known."""
+def parts_of_comparison(
+    found: Compared, request: Request, folder: Path, seed: int | None, images: Sequence[str] = ()
+) -> Mapping[str, Found]:
+    """Return what `specifications` would have found, as a part of what compares a fit; nothing of a long panel.
 
-    def depends() -> Mapping[str, Any]:
-        from cbec_bayes.jobs.specifications import is_whole_known
+    Parameters
+    ----------
+    found
+        The comparison.
+    request, folder, seed
+        Of the command.
+    images
+        Formats in which the curve is written beside SVG.
+    """
+    from cbec_bayes.commands.specifications import found_of_specifications
+    from cbec_bayes.jobs.specifications import COMMAND, is_whole_known
 
-        return {**content_of(folder, seed)(), "whole_lattice": is_whole_known(places(request, folder), folder, seed)}
-
-    return depends
+    if found.specified is None:
+        return {}
+    reduced = not is_whole_known(places(request, folder), folder, seed)
+    own = {**content_of(folder, seed)(), "reduced": reduced}
+    return {COMMAND: replace(found_of_specifications(found.specified, images), content=own)}

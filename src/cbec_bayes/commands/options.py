@@ -350,6 +350,24 @@ UnitSlopes = Annotated[
     bool,
     typer.Option("--unit-slopes", help="Also write unit_slopes.csv: every unit's own slope, where the model has them."),
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="COLUMN=TEXT",
+        help="Words for a column on the page, as pcap='public capital'; may be given again.",
+    ),
+]
+Figures = Annotated[
+    str,
+    typer.Option("--figures", metavar="FORMATS", help="Write figures also as png and pdf, separated by commas."),
+]
+TableFormats = Annotated[
+    str,
+    typer.Option(
+        "--tables", metavar="FORMATS", help="Write all tables also as one file: xlsx (Excel) and docx (Word)."
+    ),
+]
 Neighbours = Annotated[
     bool,
     typer.Option("--neighbours/--no-neighbours", help="Say what the average slope is without each term of the model."),

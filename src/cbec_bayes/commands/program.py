@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cbec_bayes.commands import calibration, events, fitting, gathering, lists, printed, specifications, studies
+from cbec_bayes.commands import calibration, events, fitting, gathering, lists, pages, printed, specifications, studies
 from cbec_bayes.commands.options import GivenOnce, check_arguments
 from cbec_bayes.commands.terminal import (
     DEBUG,
@@ -28,7 +28,7 @@ COMMANDS = (
     gathering.moments,
     fitting.check,
     fitting.compare,
-    fitting.report,
+    pages.report,
     specifications.specifications,
     events.events,
     calibration.calibrate,

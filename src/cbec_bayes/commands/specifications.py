@@ -20,6 +20,7 @@ from cbec_bayes.commands.options import (
     Decimal,
     Encoding,
     ExposureIfAny,
+    Figures,
     FitFolderIfAny,
     FitSeed,
     FormulaText,
@@ -103,6 +104,7 @@ def specifications(
     prior_scale: PriorScale = 1.0,
     ci: Ci = CI_PROB,
     reduced: Reduced = False,
+    figures: Figures = "",
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -115,11 +117,13 @@ def specifications(
     quiet: Quiet = False,
 ) -> None:
     """Ask under which assumptions a slope holds; writes specifications.csv, mixture.csv, conclusions.csv, a figure."""
-    from cbec_bayes.jobs.specifications import FILES, UNFINISHED, forget, specify
+    from cbec_bayes.jobs.specifications import FILES, UNFINISHED, forget, specified_in, specify
     from cbec_bayes.panel.reading import Reading
+    from cbec_bayes.reporting.pageoptions import image_formats
     from cbec_bayes.reporting.specifications import CURVES
     from cbec_bayes.specifications.lattice import BASE
 
+    images = image_formats(figures)
     regressors = [*names(controls), *(control or ())]
     asked: dict[str, Any] = {"outcome": outcome, **exposures(exposure), "controls": regressors, "unit": unit}
     asked |= {"time": time, "group": group, "formula": formula, "lags": lags, "leads": leads}
@@ -157,10 +161,13 @@ def specifications(
     )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = specify(question(), kept_in=place, executor=executor, on_progress=on_progress)
-        return replace(found_of_specifications(found), forget=lambda: None if place is None else forget(place))
+        known = None if fresh or place is None else specified_in([place], question().content)
+        found = known or specify(question(), kept_in=place, executor=executor, on_progress=on_progress)
+        return replace(found_of_specifications(found, images), forget=lambda: None if place is None else forget(place))
 
-    deliver(request, find, lambda: question().content)
+    # What was weighed before is drawn again where a format is missing; another format needs no other results.
+    missing_image = place is not None and any(not list(place.glob(f"specifications*.{one}")) for one in images)
+    deliver(replace(request, fresh=fresh or missing_image), find, lambda: question().content)
 
 
 def _one_source(
@@ -234,9 +241,17 @@ def _reads(folder: Path | None, study: str | None, data: Path | None, model: str
     return reads
 
 
-def found_of_specifications(found: Specified) -> Found:
-    """Return what a command that weighs specifications prints, writes and leaves to others."""
-    from cbec_bayes.reporting.specifications import curve_files
+def found_of_specifications(found: Specified, images: Sequence[str] = ()) -> Found:
+    """Return what a command that weighs specifications prints, writes and leaves to others.
+
+    Parameters
+    ----------
+    found
+        The slopes under all specifications.
+    images
+        Formats in which the curve is written beside SVG.
+    """
+    from cbec_bayes.reporting.specifications import curve_files, curves
 
     tables = {
         "conclusions": found.conclusions,
@@ -247,7 +262,10 @@ def found_of_specifications(found: Specified) -> Found:
     return Found(
         said="\n\n".join(found.sentences) + "\n",
         tables=tables,
-        files={**found.files(), **curve_files(found.specifications, found.exposure, prob=found.ci)},
+        files={
+            **found.files(),
+            **curve_files(curves(found.specifications, found.exposure, prob=found.ci), images),
+        },
         require=found.require,
         results=found.packed(),
     )

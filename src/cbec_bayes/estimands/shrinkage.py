@@ -91,9 +91,29 @@ class ShrinkagePath:
             for m, value in enumerate(self.tau)
             for r, label in enumerate(self.labels)
         ]
-        columns = ["tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin", "gate"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=list(PATH_COLUMNS))
 
+
+def path_of_frame(frame: pd.DataFrame) -> ShrinkagePath:
+    """Return the path that `ShrinkagePath.frame` made a table of."""
+    tau, labels = (tuple(dict.fromkeys(frame[name])) for name in ("tau", "group"))
+    shape = len(tau), len(labels)
+    columns = {name: frame[name].to_numpy(dtype=float).reshape(shape) for name in ("mean", "sd", "ci_low", "ci_high")}
+    first = frame.iloc[:: len(labels)]
+    return ShrinkagePath(
+        labels=tuple(map(str, labels)),
+        tau=np.array(tau, dtype=float),
+        means=columns["mean"],
+        sds=columns["sd"],
+        low=columns["ci_low"],
+        high=columns["ci_high"],
+        common=first["common"].to_numpy(dtype=float),
+        missed={m: str(gate) for m, gate in enumerate(first["gate"]) if gate != PASSED},
+    )
+
+
+PATH_COLUMNS = ("tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin", "gate")
+"""Of `ShrinkagePath.frame`."""
 
 _ANCHORED = 2  # draws for each that is asked for, where a step is sampled: those of the next steps are weighted
 

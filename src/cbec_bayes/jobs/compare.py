@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit, fit
@@ -16,18 +17,23 @@ from cbec_bayes.classical.equal_slopes import EqualityOptions
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
 from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.estimands.shrinkage import PATH_COLUMNS, ShrinkagePath, path_of_frame
 from cbec_bayes.jobs.difference_sentences import difference_sentences
 from cbec_bayes.jobs.differences import DIFFERENCE_COLUMNS, differences
 from cbec_bayes.jobs.differences import FILE as DIFFERENCES
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import content, read_settings
 from cbec_bayes.jobs.fit_tables import FittedPanel
+from cbec_bayes.jobs.specifications import Specified, specified_of_receipts, weigh_specifications
+from cbec_bayes.jobs.study import posterior_path
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.exact import pack_or_none, table_in, texts_in, unpack
+from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE
+from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, Origin
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 COMPLETE, NONE = "complete_pooling", "no_pooling"
@@ -64,6 +70,9 @@ COMPARE_COLUMNS = (
     "partial_mcse",
     "note",
 )
+
+MAX_ROWS = 10_000
+"""Rows of a panel up to which specifications are weighed without being asked for; the command does for any."""
 
 MAX_GROUPS = 12
 """Groups up to which each is fitted alone: every one has a residual scale to be sampled."""
@@ -228,7 +237,7 @@ def compare(
     return side_by_side(design, columns, few, effects, found.model.name, reasons=reasons)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """What `cbec-bayes compare` finds.
 
@@ -240,11 +249,24 @@ class Compared:
         Whether its slopes differ; see `cbec_bayes.jobs.differences.differences`.
     said
         The same in sentences.
+    path
+        From complete to no pooling; None where there is none.
+    tau_density
+        Posterior density of log tau at the path's values.
+    specified
+        The slopes under the specifications of the reduced lattice, or of the whole one where they are known; None where
+        the panel is longer than `MAX_ROWS`.
+    is_long
+        Whether it is.
     """
 
     table: pd.DataFrame
     differences: pd.DataFrame
     said: tuple[str, ...]
+    path: ShrinkagePath | None = None
+    tau_density: Array | None = None
+    specified: Specified | None = None
+    is_long: bool = False
 
     def files(self) -> dict[str, str | bytes]:
         """Return the files to write, by name; of fewer than two groups there are no differences."""
@@ -253,7 +275,9 @@ class Compared:
 
     def packed(self) -> Any:
         """Return the results as a receipt keeps them."""
-        return pack_or_none({"table": self.table, "differences": self.differences, "said": self.said})
+        held = {"table": self.table, "differences": self.differences, "said": self.said, "is_long": self.is_long}
+        held |= {"path": None if self.path is None else self.path.frame(Origin.OBSERVED)}  # the page says the origin
+        return pack_or_none(held | {"tau_density": None if self.tau_density is None else self.tau_density.tolist()})
 
 
 COMPARE_FILES = ("compare.csv", DIFFERENCES)
@@ -265,27 +289,53 @@ def compare_folder(
     *,
     seed: int | None = None,
     reuse: Sequence[Path] = (),
+    executor: Executor = SERIAL,
     on_progress: OnProgress = ignore_progress,
 ) -> Compared:
-    """Set the fit of a folder of `cbec-bayes fit` beside its limits and the regressions.
+    """Set the fit of a folder of `cbec-bayes fit` beside its limits, the regressions and other specifications.
 
     Parameters
     ----------
-    folder, seed, on_progress
+    folder, seed, executor, on_progress
         As in `cbec_bayes.jobs.check.check_folder`, errors too.
     reuse
         Folders in which the result of the same comparison may be; see `comparison_of_receipts`.
     """
     held = comparison_of_receipts(reuse, folder, seed=seed)
-    return (
-        compare_fit(fit_folder(folder, seed=seed, on_progress=on_progress), on_progress=on_progress)
-        if held is None
-        else held
-    )
+    if held is not None and (held.specified is not None or held.is_long):
+        return held
+    found = fit_folder(folder, seed=seed, on_progress=on_progress)
+    return compare_fit(found, held, executor=executor, on_progress=on_progress)
 
 
-def compare_fit(found: FittedPanel, *, on_progress: OnProgress = ignore_progress) -> Compared:
-    """Set a tabulated fit beside its limits and the regressions, with its own seed, and say whether slopes differ."""
+def compare_fit(
+    found: FittedPanel,
+    held: Compared | None = None,
+    *,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> Compared:
+    """Set a tabulated fit beside its limits, the regressions and other specifications, and say whether slopes differ.
+
+    Parameters
+    ----------
+    found
+        The fit and its tables, with the seed of everything random.
+    held
+        What is known of it already.
+    executor, on_progress
+        As in `cbec_bayes.jobs.check.check_folder`.
+    """
+    compared = _compared(found, on_progress) if held is None else held
+    if compared.specified is not None or compared.is_long:
+        return compared
+    asked: dict[str, Any] = {"ci": found.options.ci, "seed": found.seed}
+    weighed = weigh_specifications(found.fit, found.ssc, **asked, executor=executor, on_progress=on_progress)
+    return replace(compared, specified=weighed)
+
+
+def _compared(found: FittedPanel, on_progress: OnProgress) -> Compared:
+    """Return a comparison without other specifications."""
     on_progress(Progress("the two limits, and the regressions"))
     table = compare(found.fit, found.ssc, seed=found.seed, on_progress=on_progress)
     ci = found.options.ci
@@ -293,7 +343,12 @@ def compare_fit(found: FittedPanel, *, on_progress: OnProgress = ignore_progress
     half_width = float(found.estimands["rope_half_width"].iloc[0])
     differ = differences(found.fit, asked, half_width=half_width)
     said = difference_sentences(differ, found.fit.design.terms[0], found.fit.model.name, ci)
-    return Compared(table, differ, said)
+    path, density = None, None
+    if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:
+        on_progress(Progress("from complete to no pooling"))
+        path, density = posterior_path(found.fit, seed=found.seed)
+    is_long = found.fit.design.n_obs > MAX_ROWS
+    return Compared(table=table, differences=differ, said=said, path=path, tau_density=density, is_long=is_long)
 
 
 def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | None = None) -> Compared | None:
@@ -311,10 +366,15 @@ def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | 
     for packed in receipts.results(places, "compare", content(read_settings(folder, seed=seed), folder)):
         try:
             held = unpack(packed)
+            path, density = held["path"], held["tau_density"]
             return Compared(
-                table_in(held["table"], COMPARE_COLUMNS),
-                table_in(held["differences"], DIFFERENCE_COLUMNS),
-                texts_in(held["said"]),
+                table=table_in(held["table"], COMPARE_COLUMNS),
+                differences=table_in(held["differences"], DIFFERENCE_COLUMNS),
+                said=texts_in(held["said"]),
+                path=None if path is None else path_of_frame(table_in(path, PATH_COLUMNS)),
+                tau_density=None if density is None else np.array(density, dtype=float),
+                specified=specified_of_receipts(places, folder, seed=seed),
+                is_long=bool(held["is_long"]),
             )
         except (KeyError, TypeError, ValueError):
             continue

@@ -9,20 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from cbec_bayes.estimands.prior_posterior import prior_posterior
-from cbec_bayes.estimands.shrinkage import ShrinkagePath
 from cbec_bayes.jobs.check import CheckedFit, check_fit, checks_of_receipts
 from cbec_bayes.jobs.compare import Compared, compare_fit, comparison_of_receipts
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_tables import FittedPanel
-from cbec_bayes.jobs.questions import Question
-from cbec_bayes.jobs.specifications import Specified, specified_of_receipts, specify
-from cbec_bayes.jobs.study import posterior_path
-from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
-
-MAX_ROWS = 10_000
-"""Rows of a panel up to which its report weighs specifications; the command does for any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,26 +26,18 @@ class ReportedFit:
     fitted
         The fit and its tables.
     compared
-        Beside its limits and the regressions, and whether slopes differ; see `cbec_bayes.jobs.compare.Compared`.
+        Beside its limits, the regressions and other specifications, and whether slopes differ; see
+        `cbec_bayes.jobs.compare.Compared`.
     checks
         Every check.
-    path
-        From complete to no pooling; None where there is none.
-    tau_density
-        Posterior density of log tau at the path's values.
     learned
         Densities of the scales before and after the data; see `cbec_bayes.estimands.prior_posterior.prior_posterior`.
-    specified
-        The slopes under every specification of a lattice; None where the panel is longer than `MAX_ROWS`.
     """
 
     fitted: FittedPanel
     compared: Compared
     checks: CheckedFit
-    path: ShrinkagePath | None
-    tau_density: Array | None
     learned: pd.DataFrame
-    specified: Specified | None = None
 
 
 def report_folder(
@@ -84,7 +68,6 @@ def report_folder(
         fit_folder(folder, seed=seed, on_progress=on_progress),
         compared=comparison_of_receipts(reuse, folder, seed=seed),
         checks=checks_of_receipts(reuse, folder, seed=seed),
-        specified=specified_of_receipts(reuse, folder, seed=seed),
         executor=executor,
         on_progress=on_progress,
     )
@@ -95,7 +78,6 @@ def report_fit(
     *,
     compared: Compared | None = None,
     checks: CheckedFit | None = None,
-    specified: Specified | None = None,
     executor: Executor = SERIAL,
     on_progress: OnProgress = ignore_progress,
 ) -> ReportedFit:
@@ -105,40 +87,12 @@ def report_fit(
     ----------
     found
         The fit and its tables.
-    compared, checks, specified
-        Results of the same fit, where they are known already. Specifications that are not known are those of the
-        reduced lattice, eight at the most.
+    compared, checks
+        Results of the same fit, where they are known already.
     executor, on_progress
         As in `cbec_bayes.jobs.check.check_folder`.
     """
-    if compared is None:
-        compared = compare_fit(found, on_progress=on_progress)
+    compared = compare_fit(found, compared, executor=executor, on_progress=on_progress)
     if checks is None:
         checks = check_fit(found, executor=executor, on_progress=on_progress)
-    if specified is None and found.fit.design.n_obs <= MAX_ROWS:
-        specified = specify(_question(found), executor=executor, on_progress=on_progress)
-    path, density = None, None
-    if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:
-        path, density = posterior_path(found.fit, seed=found.seed)
-    return ReportedFit(
-        fitted=found,
-        compared=compared,
-        checks=checks,
-        path=path,
-        tau_density=density,
-        learned=prior_posterior(found.fit),
-        specified=specified,
-    )
-
-
-def _question(found: FittedPanel) -> Question:
-    """Return the question about the panel of a fit under the reduced lattice."""
-    return Question(
-        design=found.fit.design,
-        base=found.fit.model,
-        ssc=found.ssc,
-        seed=found.seed,
-        reduced=True,
-        ci=found.options.ci,
-        content={},  # nothing is kept of unfinished work
-    )
+    return ReportedFit(fitted=found, compared=compared, checks=checks, learned=prior_posterior(found.fit))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.jobs.fit_settings import read_settings
 from cbec_bayes.jobs.questions import Question, content_of_question
 from cbec_bayes.panel.design import Design
@@ -179,6 +180,52 @@ def specify(
     )
 
 
+def weigh_specifications(
+    found: PanelFit,
+    ssc: str = "reghdfe",
+    *,
+    reduced: bool = True,
+    ci: float = CI_PROB,
+    seed: int = 1,
+    executor: Executor = SERIAL,
+    on_progress: OnProgress = ignore_progress,
+) -> Specified:
+    """Fit the members of the lattice to the panel of a fit, weigh them, and say what holds under all.
+
+    Parameters
+    ----------
+    found
+        A fitted model, whose priors hold throughout.
+    ssc
+        Convention of the clustered standard errors.
+    reduced
+        Whether only the eight specifications are fitted that move slopes most.
+    ci
+        Probability of the intervals.
+    seed
+        Of everything random.
+    executor
+        Who fits the members; see `cbec_bayes.runtime.fanout.open_executor`.
+    on_progress
+        Called with how many members are fitted.
+
+    Returns
+    -------
+    Specified
+        Its sentences and its tables; `cbec_bayes.plot_specifications` draws it.
+    """
+    question = Question(
+        design=found.design,
+        base=found.model,
+        ssc=ssc,
+        seed=seed,
+        reduced=reduced,
+        ci=ci,
+        content={},  # nothing is kept of unfinished work
+    )
+    return specify(question, executor=executor, on_progress=on_progress)
+
+
 def _name_of(member: Member) -> str:
     one = member.specification
     return one.name if one.alternative == MAIN else f"{one.name} of {one.alternative}"
@@ -204,7 +251,19 @@ def is_whole_known(places: Sequence[Path], folder: Path, seed: int | None) -> bo
 
 
 def _kept(places: Sequence[Path], folder: Path, seed: int | None, *, reduced: bool) -> Specified | None:
-    asked = content_of_question(read_settings(folder, seed=seed), folder, reduced=reduced)
+    return specified_in(places, content_of_question(read_settings(folder, seed=seed), folder, reduced=reduced))
+
+
+def specified_in(places: Sequence[Path], asked: Mapping[str, Any]) -> Specified | None:
+    """Return the answer to a question that lies in one of several folders; None where no receipt of it holds.
+
+    Parameters
+    ----------
+    places
+        Folders, in the order in which they are looked into.
+    asked
+        The content of the question.
+    """
     for packed in receipts.results(places, COMMAND, asked):
         try:
             held = unpack(packed)

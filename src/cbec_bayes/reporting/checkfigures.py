@@ -14,7 +14,7 @@ from cbec_bayes.checks.influence import INFLUENTIAL
 from cbec_bayes.checks.result import INTERVAL_END
 from cbec_bayes.checks.sensitivity import POWERS
 from cbec_bayes.checks.suite import title_of
-from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, apart, as_svg, new_figure
+from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, PINK, Drawing, apart, new_figure
 from cbec_bayes.reporting.tables import percent
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
 
@@ -22,7 +22,7 @@ QUANTITIES = {"estimate": "coefficient", "se": "clustered standard error", "t": 
 _FARTHEST = 6.0  # distances beyond are drawn at the edge
 
 
-def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> str:
+def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> Drawing:
     """Draw every cell of the classical tables in its posterior predictive distribution.
 
     Parameters
@@ -58,10 +58,10 @@ def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> str:
             axes.set_visible(False)
         figure.supxlabel("distance from the replicates' median (band: 95 %)", fontsize=9)
         n_out = int(table["outside"].sum())
-        return as_svg(figure, title, f"{len(table)} cells of the classical tables, {n_out} of them far out")
+        return Drawing(figure, title, f"{len(table)} cells of the classical tables, {n_out} of them far out")
 
 
-def predictive_statistics(table: pd.DataFrame, title: str) -> str:
+def predictive_statistics(table: pd.DataFrame, title: str) -> Drawing:
     """Draw every statistic of the residuals in its posterior predictive distribution.
 
     Parameters
@@ -85,10 +85,10 @@ def predictive_statistics(table: pd.DataFrame, title: str) -> str:
         axes.tick_params(axis="y", length=0)
         figure.supxlabel("distance from the replicates' median (band: 95 %)", fontsize=9)
         n_out = int(table["outside"].sum())
-        return as_svg(figure, title, f"{len(table)} statistics of outcome and residuals, {n_out} of them far out")
+        return Drawing(figure, title, f"{len(table)} statistics of outcome and residuals, {n_out} of them far out")
 
 
-def influence(table: pd.DataFrame, title: str, most: int = 12) -> str:
+def influence(table: pd.DataFrame, title: str, most: int = 12) -> Drawing:
     """Draw how each group's slope moves when one unit, or group, is left out; those that move it most.
 
     Parameters
@@ -117,7 +117,8 @@ def influence(table: pd.DataFrame, title: str, most: int = 12) -> str:
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("move of the slope, in its posterior standard deviations")
         figure.legend(loc="outside upper center", ncols=min(len(groups), 5))
-        return as_svg(figure, title, f"moves of slopes without each of {len(names)}; the largest {largest.iloc[0]:.1f}")
+        said = f"moves of slopes without each of {len(names)}; the largest {largest.iloc[0]:.1f}"
+        return Drawing(figure, title, said)
 
 
 LEFT_OUT = {
@@ -128,7 +129,7 @@ LEFT_OUT = {
 """What is predicted, in short."""
 
 
-def model_comparison(table: pd.DataFrame, title: str) -> str:
+def model_comparison(table: pd.DataFrame, title: str) -> Drawing:
     """Draw how much better or worse members predict what is left out than the fitted one, question by question.
 
     Parameters
@@ -163,10 +164,10 @@ def model_comparison(table: pd.DataFrame, title: str) -> str:
             axes.set_ylim(-len(models) + 0.4, 0.6)
             axes.tick_params(axis="y", length=0)
         figure.supxlabel(f"log predictive density less the headline's, ± {SURE:g} standard errors", fontsize=9)
-        return as_svg(figure, title, f"{len(models)} members on {len(questions)} questions")
+        return Drawing(figure, title, f"{len(models)} members on {len(questions)} questions")
 
 
-def slopes_by(table: pd.DataFrame, title: str) -> str:
+def slopes_by(table: pd.DataFrame, title: str) -> Drawing:
     """Draw each group's interval under every prior, or every power of the priors.
 
     Parameters
@@ -197,10 +198,10 @@ def slopes_by(table: pd.DataFrame, title: str) -> str:
         for axes in grid.ravel()[len(groups) :]:
             axes.set_visible(False)
         figure.supxlabel(f"slope, {percent(CI_PROB)} interval; the model's own prior first", fontsize=9)
-        return as_svg(figure, title, f"{len(groups)} slopes under {len(labels)} priors; numbers in the table")
+        return Drawing(figure, title, f"{len(groups)} slopes under {len(labels)} priors; numbers in the table")
 
 
-def agreement(table: pd.DataFrame, title: str) -> str:
+def agreement(table: pd.DataFrame, title: str) -> Drawing:
     """Draw classical intervals about the posterior mean, in posterior standard deviations, term by term.
 
     Parameters
@@ -229,7 +230,7 @@ def agreement(table: pd.DataFrame, title: str) -> str:
         axes.set_xlabel("distance from the posterior mean, in posterior standard deviations")
         figure.legend(loc="outside upper center", ncols=4)
         far = table["apart"].abs().max()
-        return as_svg(figure, title, f"{len(table)} terms, the estimates at most {far:.1f} posterior sds apart")
+        return Drawing(figure, title, f"{len(table)} terms, the estimates at most {far:.1f} posterior sds apart")
 
 
 _WIDEST = 8.0
@@ -240,7 +241,7 @@ def _from_posterior(row: Mapping[Hashable, Any], name: str) -> float:
     return float((row[name] - row["mean"]) / row["sd"])
 
 
-def prior_predictive(table: pd.DataFrame, title: str) -> str:
+def prior_predictive(table: pd.DataFrame, title: str) -> Drawing:
     """Draw what the priors say of every statistic, about its mean and over half of its interval.
 
     Parameters
@@ -265,10 +266,10 @@ def prior_predictive(table: pd.DataFrame, title: str) -> str:
         axes.set_yticks([-i for i in range(len(table))], names, fontsize=8)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("place in the prior's 95 % interval (band)")
-        return as_svg(figure, title, f"{len(table)} statistics before the data; crosses are printed numbers")
+        return Drawing(figure, title, f"{len(table)} statistics before the data; crosses are printed numbers")
 
 
-def left_out_rows(table: pd.DataFrame, title: str) -> str:
+def left_out_rows(table: pd.DataFrame, title: str) -> Drawing:
     """Draw the log density of every row given all others, in order, with those that lie far out named.
 
     Parameters
@@ -292,10 +293,10 @@ def left_out_rows(table: pd.DataFrame, title: str) -> str:
             axes.annotate(table["row"].iloc[i], (i, height), (at_label, height), ha=side, va="center", fontsize=8)
         axes.set_xlabel("row, by unit and period")
         axes.set_ylabel("log density given the others")
-        return as_svg(figure, title, f"{len(table)} rows, {int(far.sum())} of them farther out than the others allow")
+        return Drawing(figure, title, f"{len(table)} rows, {int(far.sum())} of them farther out than the others allow")
 
 
-def left_out_groups(table: pd.DataFrame, title: str) -> str:
+def left_out_groups(table: pd.DataFrame, title: str) -> Drawing:
     """Draw by how much better each group is predicted from the others than under one slope for all.
 
     Parameters
@@ -313,10 +314,10 @@ def left_out_groups(table: pd.DataFrame, title: str) -> str:
         axes.set_yticks(at, list(table["group"]))
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("log predictive density less that under one slope for all")
-        return as_svg(figure, title, f"{len(table)} groups, in all {total_difference(table):+.1f}")
+        return Drawing(figure, title, f"{len(table)} groups, in all {total_difference(table):+.1f}")
 
 
-DRAWINGS: Mapping[str, Callable[[pd.DataFrame, str], str]] = {
+DRAWINGS: Mapping[str, Callable[[pd.DataFrame, str], Drawing]] = {
     "predictive_grid": predictive_grid,
     "predictive_statistics": predictive_statistics,
     "prior_predictive": prior_predictive,
@@ -330,13 +331,18 @@ DRAWINGS: Mapping[str, Callable[[pd.DataFrame, str], str]] = {
 """Drawing of each figure that a `CheckResult` names."""
 
 
+def check_drawings(results: Sequence[CheckResult], exposure: str) -> dict[str, Drawing]:
+    """Return the drawings of checks, by the check's name; those without a figure are left out."""
+    drawn = {one.name: draw(one, title_of(one.name), exposure) for one in results}
+    return {name: drawing for name, drawing in drawn.items() if drawing is not None}
+
+
 def check_files(results: Sequence[CheckResult], exposure: str) -> dict[str, str]:
     """Return the drawings of checks as files, by name."""
-    drawn = {f"check_{r.name}.svg": draw(r, title_of(r.name), exposure) for r in results}
-    return {name: svg for name, svg in drawn.items() if svg is not None}
+    return {f"check_{name}.svg": one.svg() for name, one in check_drawings(results, exposure).items()}
 
 
-def draw(check: CheckResult, title: str, exposure: str = "") -> str | None:
+def draw(check: CheckResult, title: str, exposure: str = "") -> Drawing | None:
     """Draw a check; None where it has no figure, or nothing to draw.
 
     Parameters

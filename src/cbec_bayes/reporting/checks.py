@@ -90,7 +90,7 @@ def check_figures(name: str, fits: StudyFits, exposure: str) -> dict[str, str]:
     shown = {check.name for check in CHECKS if check.shown}
     drawn = {}
     for check in sorted(fits.checks, key=lambda check: check.name not in shown):
-        svg = draw(check, f"{title_of(check.name)}, {name}", exposure)
-        if svg is not None:
-            drawn[f"{check.name}_{name}"] = svg
+        drawing = draw(check, f"{title_of(check.name)}, {name}", exposure)
+        if drawing is not None:
+            drawn[f"{check.name}_{name}"] = drawing.svg()
     return drawn

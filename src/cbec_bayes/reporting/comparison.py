@@ -56,7 +56,7 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
         + _gates(frame),
         origin=origin,
         columns=(
-            "Column",
+            "Column" if printed else "Rows",
             *(("Printed",) if printed else ()),
             "Replicated" if printed else "Estimate",
             "CRV1 / CR2 / CRV3",

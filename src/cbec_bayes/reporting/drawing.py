@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -24,6 +25,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cbec_bayes",
+    "pdf.fonttype": 42,
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -51,10 +53,53 @@ def new_figure(height: float, *, panels: tuple[int, int] = (1, 1), **options: An
         yield figure, figure.subplots(*panels, **options)
 
 
+IMAGES = ("png", "pdf")
+"""Formats that figures can be written in beside SVG, which a page needs; each is the ending of a file."""
+
+DPI = 200
+"""Dots per inch of a figure as PNG: 1,080 across, which a slide and a printed column can show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure that is drawn, and what it is called.
+
+    Attributes
+    ----------
+    figure
+        A `matplotlib.figure.Figure`.
+    title
+        Of the figure; figures of one page need different ones.
+    description
+        What it shows, for readers who cannot see it.
+    """
+
+    figure: Any
+    title: str
+    description: str
+
+    def svg(self) -> str:
+        """Return the figure as the SVG element of a page."""
+        return as_svg(self.figure, self.title, self.description)
+
+    def image(self, ending: str) -> bytes:
+        """Return the figure as a file of one of `IMAGES`, which is the same whenever it is made."""
+        import matplotlib as mpl
+
+        nothing = dict.fromkeys({"png": ("Software",), "pdf": ("Creator", "Producer", "CreationDate")}[ending])
+        buffer = io.BytesIO()
+        with mpl.rc_context(_STYLE):
+            self.figure.savefig(buffer, format=ending, dpi=DPI, metadata={"Title": self.title, **nothing})
+        return buffer.getvalue()
+
+
 def as_svg(figure: Any, title: str, description: str) -> str:
     """Return the SVG element, with the page's text colour for ink and a title and description for screen readers."""
+    import matplotlib as mpl
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with mpl.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = svg.replace("'DejaVu Sans', 'Bitstream Vera Sans',", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,15 @@ import pandas as pd
 from cbec_bayes.jobs.event_sentences import NAMES
 from cbec_bayes.jobs.event_tables import EVERY, HIERARCHICAL
 from cbec_bayes.jobs.events import TABLES, EventStudy
-from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, INK, ORANGE, PINK, as_svg, new_figure
-from cbec_bayes.reporting.files import TABLE_FILES, figure_files, table_files
+from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, IMAGES, INK, ORANGE, PINK, Drawing, new_figure
+from cbec_bayes.reporting.files import TABLE_FILES, image_files, table_files
 from cbec_bayes.reporting.tables import ReportTable, interval, number, p_value, spread_decimals
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.labels import GROUP_ALL, level
 from cbec_bayes.runtime.versions import versions
 
 PAGE = "events.html"
-EVENT_FILES = (PAGE, *TABLES, "figures/events.svg", *TABLE_FILES)
+EVENT_FILES = (PAGE, *TABLES, "figures/events.svg", *(f"figures/events.{ending}" for ending in IMAGES), *TABLE_FILES)
 """Files that an event study may write."""
 
 _LOOKS = {
@@ -74,8 +75,16 @@ def event_section(found: EventStudy, name: str = "") -> EventSection:
     )
 
 
-def event_files(found: EventStudy) -> dict[str, str]:
-    """Return the page of an event study, its figure and its tables as files, by name."""
+def event_files(found: EventStudy, images: Sequence[str] = ()) -> dict[str, str | bytes]:
+    """Return the page of an event study, its figure and its tables as files, by name.
+
+    Parameters
+    ----------
+    found
+        From `cbec_bayes.jobs.events.event_study`.
+    images
+        Formats of `IMAGES` in which the figure is written as well.
+    """
     section = event_section(found)
     design = found.adoption.design
     html = render_template(
@@ -96,10 +105,15 @@ def event_files(found: EventStudy) -> dict[str, str]:
         versions=versions(),
     )
     tables = {table.name: table for table in section.tables}
-    return {PAGE: html, **figure_files({"events": section.figure}), **table_files(tables, cells=True)}
+    return {PAGE: html, **image_files({"events": event_drawing(found)}, images), **table_files(tables, cells=True)}
 
 
 def event_figure(found: EventStudy, name: str = "") -> str:
+    """Return `event_drawing` as the SVG element of a page."""
+    return event_drawing(found, name).svg()
+
+
+def event_drawing(found: EventStudy, name: str = "") -> Drawing:
     """Draw the effects of all estimators by event time on one axis, with their intervals."""
     table = found.events[(found.events["group"] == GROUP_ALL) & (found.events["event_time"] != EVERY)]
     table = table[table["estimate"].notna()].assign(at=pd.to_numeric(table["event_time"]))
@@ -114,7 +128,7 @@ def event_figure(found: EventStudy, name: str = "") -> str:
         axes.set_xlabel("periods since adoption")
         axes.set_ylabel(f"effect on {found.label(found.adoption.design.outcome)}", fontsize=9)
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handletextpad=0.3, columnspacing=1.2)
-        return as_svg(
+        return Drawing(
             figure,
             "Effects by time since adoption" + (f", {name}" if name else ""),
             f"{len(estimators)} estimators with {level(found.options.ci)} intervals, from {table['at'].min():.0f} to "

@@ -20,8 +20,8 @@ from cbec_bayes.reporting.drawing import (
     ORANGE,
     PINK,
     WIDTH,
+    Drawing,
     apart,
-    as_svg,
     new_figure,
 )
 from cbec_bayes.runtime.labels import CI_PROB, level
@@ -35,7 +35,7 @@ def forest(
     xlabel: str,
     beside: str = "printed (dotted: ± t × parentheses)",
     prob: float = CI_PROB,
-) -> str:
+) -> Drawing:
     """Draw printed slopes beside pooled ones.
 
     Parameters
@@ -88,10 +88,10 @@ def forest(
             f"({row['ci_low']:.2f} to {row['ci_high']:.2f})"
             for row in effects.to_dict("records")
         )
-        return as_svg(figure, "Slopes by group", f"partial pooling with {level(prob)} intervals: {described}")
+        return Drawing(figure, "Slopes by group", f"partial pooling with {level(prob)} intervals: {described}")
 
 
-def prior_posterior(learned: pd.DataFrame, title: str) -> str:
+def prior_posterior(learned: pd.DataFrame, title: str) -> Drawing:
     """Draw the density of every scale before and after the data.
 
     Parameters
@@ -121,7 +121,7 @@ def prior_posterior(learned: pd.DataFrame, title: str) -> str:
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2)
         figure.supxlabel("value of the scale; density of its logarithm", fontsize=9)
-        return as_svg(figure, title, f"densities before and after the data of {', '.join(names)}")
+        return Drawing(figure, title, f"densities before and after the data of {', '.join(names)}")
 
 
 SYMBOLS = {"sigma": "σ", "tau": "τ", "phi": "φ", "kappa": "κ", "xi": "ξ"} | {
@@ -136,7 +136,7 @@ def _bracket(name: str) -> str:
     return f" ({label.removesuffix(']')})" if label else ""
 
 
-def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str) -> str:
+def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str) -> Drawing:
     """Draw the effect of every unit on a grid of tiles that lie roughly as the units do on a map.
 
     Parameters
@@ -184,7 +184,7 @@ def tile_map(effects: pd.DataFrame, tiles: pd.DataFrame, xlabel: str, title: str
         figure.supxlabel(xlabel, fontsize=9)
         known = placed.dropna(subset=["mean"]).sort_values("mean")
         ends = f"smallest in {known['unit'].iloc[0]}, largest in {known['unit'].iloc[-1]}"
-        return as_svg(figure, title, f"effects of {len(known)} units; {ends}")
+        return Drawing(figure, title, f"effects of {len(known)} units; {ends}")
 
 
 def path(
@@ -196,7 +196,7 @@ def path(
     complete: float,
     xlabel: str,
     title: str = "Shrinkage path",
-) -> str:
+) -> Drawing:
     """Draw each region's slope as the between-region scale goes from complete to no pooling.
 
     Parameters
@@ -246,7 +246,7 @@ def path(
         ticks = [10.0**k for k in range(-6, 7) if tau[0] <= 10.0**k <= tau[-1]]
         lower.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         said = "; ".join(f"{label} from {a:.2f} to {b:.2f}" for label, a, b in zip(labels, *ends, strict=True))
-        return as_svg(figure, title, f"slopes from complete to no pooling: {said}")
+        return Drawing(figure, title, f"slopes from complete to no pooling: {said}")
 
 
 def _ends(means: Array) -> tuple[Array, Array]:
@@ -255,7 +255,7 @@ def _ends(means: Array) -> tuple[Array, Array]:
     return there[0], there[-1]
 
 
-def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, str], xlabel: str) -> str:
+def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, str], xlabel: str) -> Drawing:
     """Draw every region's interval under every reading of the standard errors and every prior.
 
     Parameters
@@ -298,7 +298,7 @@ def sensitivity(table: pd.DataFrame, groups: Sequence[str], names: Mapping[str, 
             loc="outside upper center",
             ncols=min(len(models), 4),
         )
-        return as_svg(
+        return Drawing(
             figure,
             "Sensitivity",
             f"{level(CI_PROB)} intervals of each region's slope under {len(readings)} readings of the parentheses and "

@@ -166,7 +166,7 @@ def hierarchy_path(name: str, fits: StudyFits, label: str) -> str | None:
         complete=path.complete,
         xlabel=f"sd of slopes between regions, τ ({label})",
         title=f"Shrinkage path of {name}",
-    )
+    ).svg()
 
 
 def province_map(name: str, fits: StudyFits, outcome: str) -> str | None:
@@ -175,7 +175,7 @@ def province_map(name: str, fits: StudyFits, outcome: str) -> str | None:
     if not set(fits.unit_effects["unit"]) <= set(tiles["unit"]):
         return None
     xlabel = f"effect of the province on {outcome}, about the mean of all; framed: 95 % interval leaves zero out"
-    return figures.tile_map(fits.unit_effects, tiles, xlabel, f"Province effects of {name}")
+    return figures.tile_map(fits.unit_effects, tiles, xlabel, f"Province effects of {name}").svg()
 
 
 def tau_sentence(fits: StudyFits) -> str:

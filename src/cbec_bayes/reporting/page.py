@@ -29,7 +29,7 @@ from cbec_bayes.reporting.files import figure_files, table_files
 from cbec_bayes.reporting.front import answer, evidence_figure, printed_details
 from cbec_bayes.reporting.hierarchy import hierarchy_path, province_map, tau_sentence, unlearned_sentences
 from cbec_bayes.reporting.reanalysis import MODEL_NAMES
-from cbec_bayes.reporting.specifications import curve_files
+from cbec_bayes.reporting.specifications import curves
 from cbec_bayes.reporting.studytables import StudyTables, result_files, study_tables
 from cbec_bayes.reporting.tables import interval, number, probability
 from cbec_bayes.reporting.templating import render_template
@@ -74,7 +74,7 @@ def _figures(found: StudyResults) -> dict[str, str]:
     analysis = found.analysis
     label, path = _exposure_label(analysis), analysis.path
     drawn = {
-        "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}"),
+        "forest": figures.forest(analysis.effects, analysis.face_value, f"slope of {label}").svg(),
         "path": figures.path(
             labels=path.labels,
             tau=path.tau,
@@ -82,15 +82,17 @@ def _figures(found: StudyResults) -> dict[str, str]:
             density=path.density,
             complete=path.complete,
             xlabel="sd of slopes between regions, τ",
-        ),
-        "sensitivity": figures.sensitivity(analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"),
+        ).svg(),
+        "sensitivity": figures.sensitivity(
+            analysis.sensitivity, _panels(analysis), MODEL_NAMES, f"slope of {label}"
+        ).svg(),
     }
     for name, fits in found.hierarchical.items():
         drawn |= _figures_of_fits(name, fits, found.classical[name])
     for name, one in found.specified.items():
         exposure = label_of(found.classical[name])(one.exposure)
-        for file, svg in curve_files(one.specifications, exposure, name).items():
-            drawn[f"{file.removesuffix('.svg')}_{name}"] = str(svg)
+        for curve, drawing in curves(one.specifications, exposure, name).items():
+            drawn[f"{curve}_{name}"] = drawing.svg()
     observed = evidence_figure(found.evidence)
     if observed is not None:
         drawn["evidence"] = observed
@@ -110,7 +112,7 @@ def _figures_of_fits(name: str, fits: StudyFits, replication: Replication) -> di
     drawn |= {} if mapped is None else {f"map_{name}": mapped}
     if len(fits.learned):
         title = f"Scales before and after the data, {name}"
-        drawn[f"learned_{name}"] = figures.prior_posterior(fits.learned, title)
+        drawn[f"learned_{name}"] = figures.prior_posterior(fits.learned, title).svg()
     path = hierarchy_path(name, fits, label_of(replication)(roles.exposure))
     return drawn | ({} if path is None else {f"path_{name}": path})
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.checks import Severity, by_severity
-from cbec_bayes.checks.suite import CHECKS, title_of
+from cbec_bayes.checks.suite import title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
-from cbec_bayes.estimands import leaves_zero_out
 from cbec_bayes.jobs.check import CHECK_FILES
 from cbec_bayes.jobs.compare import COMPARE_FILES
 from cbec_bayes.jobs.fit_settings import POSTERIOR
@@ -22,79 +23,133 @@ from cbec_bayes.panel import Panel
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.reporting import figures
 from cbec_bayes.reporting.checkfigures import draw
-from cbec_bayes.reporting.files import TABLE_FILES, figure_files, table_files
-from cbec_bayes.reporting.paneltables import MOST_DRAWN, own_regressions, panel_tables, shown_groups
-from cbec_bayes.reporting.specifications import CURVES, curve_files
-from cbec_bayes.reporting.tables import probability, slope_decimals, with_interval
+from cbec_bayes.reporting.drawing import Drawing
+from cbec_bayes.reporting.exports import EXPORTS, export_files
+from cbec_bayes.reporting.files import IMAGE_FILES, TABLE_FILES, image_files, table_files
+from cbec_bayes.reporting.pageoptions import DEFAULT, PageOptions, page_options
+from cbec_bayes.reporting.paneltables import MOST_DRAWN, panel_tables, shown_groups
+from cbec_bayes.reporting.panelwords import check_findings, groups_question, page_title, panel_answer
+from cbec_bayes.reporting.plain import in_natural_order, natural_key
+from cbec_bayes.reporting.plots import effects_drawing
+from cbec_bayes.reporting.specifications import CURVES, curve_files, curves
+from cbec_bayes.reporting.tables import slope_decimals
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.folder import OutFolder
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS, level
+from cbec_bayes.runtime.labels import level
 from cbec_bayes.runtime.manifest import FIT
 from cbec_bayes.runtime.receipts import content_digest
 from cbec_bayes.runtime.versions import versions
-from cbec_bayes.specifications.conclusions import conclusion_sentences
 
 FILE = "report.html"
 
 SPECIFICATION_FILES = (*TABLES, *CURVES)
 """Files that the command `specifications` writes as well."""
 
-PAGE_FILES = (FILE, "figures/*.svg", *TABLE_FILES)
+PAGE_FILES = (FILE, "figures/*.svg", *IMAGE_FILES, *TABLE_FILES, *EXPORTS)
 """Files that the page brings, by name or by pattern."""
 
 
-def render_panel(found: ReportedFit) -> dict[str, str | bytes]:
-    """Render everything that `report_folder` found; returns the files by name, the page first."""
-    fitted = found.fitted
+def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, str | bytes]:
+    """Render everything that `report_folder` found; returns the files by name, the page first.
+
+    Parameters
+    ----------
+    found
+        The fit, and what was computed of it.
+    asked
+        Words for columns, and further formats.
+    """
+    found = in_order(found)
+    fitted, specified = found.fitted, found.compared.specified
     design = fitted.fit.design
+    title = page_title(fitted, asked)
     tables = panel_tables(found, slope_decimals(fitted.effects))
-    drawn = {
-        "forest": _forest(fitted),
-        "path": _path(found),
-        "learned": figures.prior_posterior(found.learned, "Scales before and after the data")
-        if len(found.learned)
-        else None,
-    }
-    specified = found.specified
-    curves = {} if specified is None else curve_files(specified.specifications, specified.exposure, prob=specified.ci)
+    label = asked.label(design.terms[0])
+    forest = effects_drawing(fitted.effects, fitted.classical, design.terms[0], label=label, ci=fitted.options.ci)
+    drawn = {"forest": forest, "path": _path(found, asked), "learned": _learned(found)}
+    curved: dict[str, Drawing] = {}
+    if specified is not None:
+        curved = curves(specified.specifications, asked.label(specified.exposure), prob=specified.ci)
     checks = {one.name: draw(one, title_of(one.name), design.terms[0]) for one in found.checks.results}
+    figures_of_page = image_files(drawn | checks, asked.images)
+    svgs = {name: figures_of_page.get(f"figures/{name}.svg") for name in (*drawn, *checks)}
+    curve_svgs = curve_files(curved, asked.images)
     html = render_template(
         "panel.html.j2",
-        outcome=design.outcome,
-        exposure=design.terms[0],
-        model=fitted.fit.model,
-        period_effects=_period_effects(fitted),
-        origin=design.origin,
-        n_obs=design.n_obs,
-        n_units=len(design.units),
-        n_times=len(design.times),
-        n_groups=len(design.groups),
-        answer=panel_answer(found),
+        title=title,
+        groups_question=groups_question(fitted, asked),
+        answer=panel_answer(found, asked),
+        findings=check_findings(found),
         n_hidden=shown_groups(fitted.effects)[1],
         most_groups=MOST_GROUPS,
         tables=tables,
-        **drawn,
-        curves=list(curves.values()),
+        **{name: svgs[name] for name in drawn},
+        curves=[curve_svgs[f"{name}.svg"] for name in curved],
         lattice_sentences=() if specified is None else specified.sentences,
-        path_gates="" if found.path is None else found.path.gates,
-        check_figures=_of_checks(checks, shown=True),
-        more_check_figures=_of_checks(checks, shown=False),
-        notes=fitted.notes,
-        ssc=fitted.ssc,
-        ci=level(fitted.options.ci),
-        data=Path(str(fitted.settings["data"])).name if "data" in fitted.settings else None,
-        settings=dict(fitted.settings),
-        versions=versions(),
+        path_gates="" if found.compared.path is None else found.compared.path.gates,
+        check_figures=[(title_of(name), svgs[name]) for name in checks if svgs[name] is not None],
+        labels=asked.labels,
+        **_about(fitted),
     )
     return {
         FILE: html,
         **found.compared.files(),
         **found.checks.files(),
-        **figure_files(drawn | checks),
-        **({} if specified is None else specified.files() | curves),
+        **figures_of_page,
+        **({} if specified is None else specified.files() | curve_svgs),
         **table_files(tables),
+        **export_files(tables, asked.exports, title),
     }
+
+
+def _about(fitted: FittedPanel) -> dict[str, Any]:
+    """Return what the page says of the panel, of the model and of how it was made."""
+    design = fitted.fit.design
+    return {
+        "outcome": design.outcome,
+        "exposure": design.terms[0],
+        "model": fitted.fit.model,
+        "period_effects": _period_effects(fitted),
+        "origin": design.origin,
+        "n_obs": design.n_obs,
+        "n_units": len(design.units),
+        "n_times": len(design.times),
+        "n_groups": len(design.groups),
+        "notes": fitted.notes,
+        "ssc": fitted.ssc,
+        "ci": level(fitted.options.ci),
+        "data": Path(str(fitted.settings["data"])).name if "data" in fitted.settings else None,
+        "settings": dict(fitted.settings),
+        "versions": versions(),
+    }
+
+
+def in_order(found: ReportedFit) -> ReportedFit:
+    """Return what was found with its groups in natural order, 2 before 10."""
+    fitted, compared = found.fitted, found.compared
+    of_exposures = fitted.effects_of_exposures
+    fitted = replace(
+        fitted,
+        effects=in_natural_order(fitted.effects),
+        estimands=in_natural_order(fitted.estimands, "estimand"),
+        effects_of_exposures=None if of_exposures is None else _by_exposure(of_exposures),
+    )
+    path = compared.path
+    if path is not None:
+        order = sorted(range(len(path.labels)), key=lambda r: natural_key(path.labels[r]))
+        shapes = {name: getattr(path, name)[:, order] for name in ("means", "sds", "low", "high")}
+        path = replace(path, labels=tuple(path.labels[r] for r in order), **shapes)
+    specified = compared.specified
+    if specified is not None and len(specified.specifications):
+        ordered = {name: in_natural_order(getattr(specified, name)) for name in ("mixture", "conclusions")}
+        specified = replace(specified, specifications=in_natural_order(specified.specifications), **ordered)
+    return replace(found, fitted=fitted, compared=replace(compared, path=path, specified=specified))
+
+
+def _by_exposure(effects: pd.DataFrame) -> pd.DataFrame:
+    parts = [in_natural_order(own) for _, own in effects.groupby("exposure", sort=False)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _period_effects(fitted: FittedPanel) -> str:
@@ -107,19 +162,9 @@ def _period_effects(fitted: FittedPanel) -> str:
     return fitted.fit.model.choice("time_effect")
 
 
-def _forest(fitted: FittedPanel) -> str:
-    """Draw each group's own regression beside its posterior."""
-    effects, _ = shown_groups(fitted.effects)
-    exposure = fitted.fit.design.terms[0]
-    own = own_regressions(fitted.classical, exposure, effects["group"])
-    ci = fitted.options.ci
-    beside = f"own regression, clustered {level(ci)} interval"
-    return figures.forest(effects, own, f"slope of {exposure}", beside, prob=ci)
-
-
-def _path(found: ReportedFit) -> str | None:
+def _path(found: ReportedFit, asked: PageOptions) -> Drawing | None:
     """Draw the shrinkage path; None where there is none, or its lines are too many to be told apart."""
-    path, density = found.path, found.tau_density
+    path, density = found.compared.path, found.compared.tau_density
     if path is None or density is None or path.is_empty or len(path.labels) > MOST_DRAWN:
         return None
     return figures.path(
@@ -128,14 +173,13 @@ def _path(found: ReportedFit) -> str | None:
         means=path.means,
         density=density,
         complete=path.complete,
-        xlabel=f"sd of slopes between groups, τ ({found.fitted.fit.design.terms[0]})",
+        xlabel=f"sd of slopes between groups, τ ({asked.label(found.fitted.fit.design.terms[0])})",
     )
 
 
-def _of_checks(drawn: Mapping[str, str | None], *, shown: bool) -> list[tuple[str, str]]:
-    """Return title and drawing of the checks whose figures are shown at once, or folded away."""
-    at_once = {check.name for check in CHECKS if check.shown}
-    return [(title_of(name), svg) for name, svg in drawn.items() if svg is not None and (name in at_once) is shown]
+def _learned(found: ReportedFit) -> Drawing | None:
+    """Draw the scales before and after the data; None where no scale was sampled."""
+    return figures.prior_posterior(found.learned, "Scales before and after the data") if len(found.learned) else None
 
 
 def report(
@@ -146,6 +190,9 @@ def report(
     panel: Panel | None = None,
     seed: int = 1,
     executor: Executor = SERIAL,
+    labels: Mapping[str, str] | None = None,
+    images: Sequence[str] = (),
+    exports: Sequence[str] = (),
 ) -> list[Path]:
     """Write the report of a fit: one offline page and its parts; the Python form of `cbec-bayes report`.
 
@@ -163,6 +210,12 @@ def report(
         Seed of everything random.
     executor
         Who does the refits; see `cbec_bayes.runtime.fanout.open_executor`.
+    labels
+        Name of a column to the words that readers know it by.
+    images
+        Formats in which figures are written beside SVG: ``"png"``, ``"pdf"``.
+    exports
+        Formats in which all tables are written as one file: ``"xlsx"``, ``"docx"``.
 
     Returns
     -------
@@ -195,92 +248,11 @@ def report(
         names=[*PAGE_FILES, *COMPARE_FILES, *CHECK_FILES, *FILES, *SPECIFICATION_FILES],
         of=content_digest(files[POSTERIOR]),
     )
+    given = [f"{name}={text}" for name, text in (labels or {}).items()]
+    asked = page_options(given, ",".join(images), ",".join(exports))
     place.vet()
-    page = render_panel(report_fit(fitted, executor=executor))
+    page = render_panel(report_fit(fitted, executor=executor), asked)
     weighed = {name: held for name, held in page.items() if name in SPECIFICATION_FILES}
     page = {name: held for name, held in page.items() if name not in weighed}
     place.write({"report": page, COMMAND: weighed, FIT: files})
     return [place.path / name for name in (*page, *weighed, *files)]
-
-
-def panel_answer(found: ReportedFit) -> tuple[str, ...]:
-    """Say what holds under every specification, what the fitted member says, what checks say, and if groups differ.
-
-    Each paragraph says under which model its numbers are, so that no two contradict each other.
-    """
-    beside = () if found.fitted.neighbours is None else found.fitted.neighbours.said
-    first = " ".join([_average_sentence(found.fitted), *beside])
-    groups = _groups_sentence(found.fitted)
-    regressed = found.fitted.slope_regression
-    characteristics = () if regressed is None else (" ".join(regressed.said),)
-    differ = () if found.compared.differences.empty else (" ".join(found.compared.said),)
-    return *_lattice_sentence(found), first, _checks_sentence(found), groups, *characteristics, *differ
-
-
-def _lattice_sentence(found: ReportedFit) -> tuple[str, ...]:
-    """Say what becomes of the average slope under every specification; nothing where these were not weighed."""
-    if found.specified is None or found.specified.conclusions.empty:
-        return ()
-    table = found.specified.conclusions
-    own = table[table["group"] == GROUP_AVERAGE]
-    return (" ".join(conclusion_sentences(own, found.specified.exposure, found.specified.ci)),)
-
-
-def _row(fitted: FittedPanel, group: str) -> Mapping[Hashable, Any]:
-    return next(row for row in fitted.effects.to_dict("records") if row["group"] == group)
-
-
-def _slope(fitted: FittedPanel, group: str) -> str:
-    row = _row(fitted, group)
-    return with_interval(row["mean"], row["ci_low"], row["ci_high"], row["mcse"])
-
-
-def _average_sentence(fitted: FittedPanel) -> str:
-    average = probability(_row(fitted, GROUP_AVERAGE)["p_positive"])
-    exposure, model = fitted.fit.design.terms[0], fitted.fit.model.name
-    return (
-        f"Under the model {model} the slope of {exposure}, averaged over the units of the panel, is "
-        f"{_slope(fitted, GROUP_AVERAGE)}, with {level(fitted.options.ci)} interval; the probability that it is "
-        f"positive is {average}."
-    )
-
-
-def _groups_sentence(fitted: FittedPanel) -> str:
-    effects = fitted.effects.dropna(subset=["mean"]).set_index("group")
-    groups = effects.drop(index=[group for group in NO_GROUPS if group in effects.index])
-    if len(groups) < 2 or fitted.fit.model.choice("group_slope") == "off":
-        return "All rows share one slope: there are no groups, or the model does not let them differ."
-    general = ""
-    if fitted.fit.model.choice("group_slope") == "pooled":
-        general = f" Of groups in general, of which those here are a few, the slope is {_slope(fitted, GROUP_ALL)}."
-    largest, smallest = str(groups["mean"].idxmax()), str(groups["mean"].idxmin())
-    return (
-        f"Of {len(groups)} groups the largest slope is that of {largest}, {_slope(fitted, largest)}, the smallest that "
-        f"of {smallest}, {_slope(fitted, smallest)}; {int(leaves_zero_out(groups).sum()) or 'none'} of the intervals "
-        f"leave zero out.{general}"
-    )
-
-
-def _checks_sentence(found: ReportedFit) -> str:
-    results = by_severity(found.checks.results)
-    tried = [one for one in results if one.severity is not Severity.IDLE]
-    words = {
-        Severity.CHANGES: ("changes the answer", "change the answer"),
-        Severity.WIDENS: ("widens it", "widen it"),
-        Severity.KNOWING: ("is worth knowing", "are worth knowing"),
-        Severity.FINE: ("is fine", "are fine"),
-    }
-    parts = []
-    for severity, (one, many) in words.items():
-        names = [title_of(result.name).lower() for result in tried if result.severity is severity]
-        listed = f" ({'; '.join(names)})" if names and severity is not Severity.FINE else ""
-        parts += [f"{len(names)} {one if len(names) == 1 else many}{listed}"] if names else []
-    said = f"Of {len(tried)} check{'' if len(tried) == 1 else 's'} {', '.join(parts) or 'none applies'}."
-    if tried and tried[0].severity in (Severity.CHANGES, Severity.WIDENS, Severity.KNOWING):
-        verb = "widens the answer" if tried[0].severity is Severity.WIDENS else words[tried[0].severity][0]
-        said = f"{title_of(tried[0].name)} {verb}: {tried[0].text} {said}"
-    idle = len(results) - len(tried)
-    if idle:
-        do, say = ("does", "says") if idle == 1 else ("do", "say")
-        said += f" {idle} more {do} not apply to this model or to this panel, and {say} why."
-    return said

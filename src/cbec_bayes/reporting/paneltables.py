@@ -18,6 +18,7 @@ from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.reporting.differences import difference_tables
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.hierarchy import contrast_table, own_slope
+from cbec_bayes.reporting.plain import in_natural_order, plain
 from cbec_bayes.reporting.spectables import specification_tables
 from cbec_bayes.reporting.tables import ReportTable, number, p_value, probability, sampled, sampled_decimals, whole
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, NO_GROUPS, Origin, level
@@ -31,14 +32,14 @@ MOST_LISTED = 200
 
 def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     """Return the tables of the page, by name; digits are decimals of what is not sampled."""
-    fitted = found.fitted
+    fitted, specified = found.fitted, found.compared.specified
     origin = fitted.fit.design.origin
     known = fitted.effects.dropna(subset=["mean"])
     ci = level(fitted.options.ci)
     effects = _effects_table(known, digits, ci, origin)
     largest = fitted.contrasts.sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
     tables = (
-        compare_table("compare", found.compared.table, digits),
+        compare_table("compare", in_natural_order(found.compared.table), digits),
         *difference_tables("", found.compared.differences, digits, fitted.options.ci),
         *_ends_tables(effects, known),
         effects,
@@ -53,11 +54,7 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         _estimands_table(fitted, digits),
         _neighbours_table(fitted, origin),
         *_slope_regression_tables(fitted, digits),
-        *(
-            []
-            if found.specified is None or found.specified.conclusions.empty
-            else specification_tables("", found.specified)
-        ),
+        *([] if specified is None or specified.conclusions.empty else specification_tables("", specified)),
         checks_table(
             "checks",
             found.checks.results,
@@ -67,13 +64,28 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         ),
         _ledger_table(fitted.ledger, origin),
     )
-    return {table.name: table for table in tables}
+    return {table.name: plain(table, _reasons(fitted)) for table in tables}
 
 
-def _specified_tables(found: ReportedFit) -> list[ReportTable]:
-    if found.specified is None or found.specified.conclusions.empty:
-        return []
-    return specification_tables("", found.specified)
+def _reasons(fitted: FittedPanel) -> Mapping[str, str]:
+    """Say by the head of a column why rows of it may have no number."""
+    pooled = fitted.fit.model.choice("group_slope") == "pooled"
+    posterior = "the posterior has none"
+    return {
+        "Units": "a group that is not seen has no units yet",
+        "Own regression (CRV1)": "only a single group has a regression of its own, where its rows carry one",
+        "Pooling": "only a single group is drawn towards the others" if pooled else "the model does not pool groups",
+        "CRV1 / CR2 / CRV3": "it needs more clusters, and clusters that units are part of",
+        "Wild p": "the bootstrap needs clusters that units are part of, and was made for the regressions of all rows",
+        "Complete pooling": "it has all regressors, and is set beside regressions that have them all",
+        "No pooling": "it has a slope of each group, and none of all rows",
+        "Partial pooling": "it has all regressors, and is set beside regressions that have them all",
+        "P(slope > 0)": "there is no posterior in this row",
+        "Controls": posterior,
+        "Degrees of freedom": posterior,
+        "p": posterior,
+        "Log evidence": "it does not compare with that of the fitted model, or is not known",
+    }
 
 
 def shown_groups(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.panel.study import MAIN
-from cbec_bayes.reporting.drawing import BLUE, GREY, GROUP_TITLES, INK, as_svg, new_figure
+from cbec_bayes.reporting.drawing import BLUE, GREY, GROUP_TITLES, IMAGES, INK, Drawing, new_figure
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW, level
 from cbec_bayes.specifications.lattice import ALTERNATIVE, AXES, LEVELS, LOGARITHMS, OUTCOME_SCALE
 
-CURVES = ("specifications.svg", *(f"specifications_{scale}.svg" for scale in (LEVELS, LOGARITHMS)))
+_NAMES = ("specifications", *(f"specifications_{scale}" for scale in (LEVELS, LOGARITHMS)))
+
+CURVES = tuple(f"{name}.{ending}" for name in _NAMES for ending in ("svg", *IMAGES))
 """Files that `curve_files` may return."""
 
 LIGHTEST = 0.25
@@ -22,25 +24,31 @@ LIGHTEST = 0.25
 _PANEL, _ROW, _REST = 1.5, 0.19, 1.2  # inches
 
 
-def curve_files(table: pd.DataFrame, exposure: str, study: str = "", prob: float = CI_PROB) -> dict[str, str | bytes]:
-    """Return the figures of specifications.csv, one for each scale of the main panel's outcome, as SVG by name.
+def curves(table: pd.DataFrame, exposure: str, study: str = "", prob: float = CI_PROB) -> dict[str, Drawing]:
+    """Return the figures of specifications.csv, one for each scale of the main panel's outcome, by name.
 
     Where a page shows the curves of several studies the name of each tells their elements apart.
     """
     table = table[table[ALTERNATIVE] == MAIN]
     scales = list(dict.fromkeys(table[OUTCOME_SCALE]))
-    found: dict[str, str | bytes] = {}
+    found: dict[str, Drawing] = {}
     for scale in scales:
         part = table[(table[OUTCOME_SCALE] == scale) & table["mean"].notna()]
         if len(part):
-            name = "specifications.svg" if len(scales) == 1 else f"specifications_{scale}.svg"
+            name = "specifications" if len(scales) == 1 else f"specifications_{scale}"
             found[name] = specification_curve(part, exposure, "" if len(scales) == 1 else scale, study, prob)
     return found
 
 
+def curve_files(drawn: Mapping[str, Drawing], images: Sequence[str] = ()) -> dict[str, str | bytes]:
+    """Return the files of curves, which lie beside specifications.csv: SVG, and images of other formats."""
+    files: dict[str, str | bytes] = {f"{name}.svg": one.svg() for name, one in drawn.items()}
+    return files | {f"{name}.{ending}": one.image(ending) for name, one in drawn.items() for ending in images}
+
+
 def specification_curve(
     table: pd.DataFrame, exposure: str, scale: str = "", study: str = "", prob: float = CI_PROB
-) -> str:
+) -> Drawing:
     """Draw each slope with its interval under all members, the best prediction first, and below what they assume.
 
     Parameters
@@ -74,7 +82,7 @@ def specification_curve(
         )
         figure.supylabel(f"slope of {exposure}" + (f" ({scale})" if scale else ""), fontsize=9)
         best = members.iloc[0]["member"]
-        return as_svg(
+        return Drawing(
             figure,
             "Specification curve" + (f", {study}" if study else "") + (f" ({scale})" if scale else ""),
             f"{len(groups)} slopes under {len(members)} specifications with {level(prob)} intervals, ordered by "

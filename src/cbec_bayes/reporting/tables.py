@@ -29,6 +29,8 @@ class ReportTable:
         Cells as text.
     marks
         Same shape as `rows`: ``""``, ``"pass"``, ``"fail"`` or ``"undetermined"``.
+    notes
+        Sentences below the table.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ReportTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     marks: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def mark(self, row: int, column: int) -> str:
         """Return the mark of a cell."""
@@ -51,7 +54,8 @@ class ReportTable:
         from tabulate import tabulate
 
         body = tabulate(self.rows, headers=self.columns, tablefmt="github", disable_numparse=True)
-        return f"{self.caption} (Origin: {self.origin}.)\n\n{body}\n"
+        below = "".join(f"\n{note}\n" for note in self.notes)
+        return f"{self.caption} (Origin: {self.origin}.)\n\n{body}\n{below}"
 
     def latex(self) -> str:
         """Return the table as LaTeX with caption and origin; it needs the packages booktabs, and longtable if long."""
@@ -68,7 +72,7 @@ class ReportTable:
             position_float=None if len(self.rows) > LONG_TABLE else "centering",
             environment="longtable" if len(self.rows) > LONG_TABLE else None,
         )
-        return text
+        return text + "".join(f"\n\\par\\noindent {_latex(note)}\n" for note in self.notes)
 
 
 LONG_TABLE = 40
