@@ -72,6 +72,7 @@ PUBLISHED = (
     "quadrature",
     "conditional",
     "mixture",
+    "pooled",
     "posterior",
     "summary",
     "results",

@@ -123,7 +123,7 @@ def test_unlimited_variation_is_no_pooling():
     for index in range(3):
         assert posterior.group(index).mean == pytest.approx(THREE.values[index], rel=1e-10)
         assert posterior.group(index).sd == pytest.approx(THREE.errors[index].se, rel=1e-10)
-        assert posterior.pooling_factor(index) == pytest.approx(0, abs=1e-10)
+        assert posterior.pooling_factors()[index] == pytest.approx(0, abs=1e-10)
 
 
 def test_the_path_between_the_limits_is_monotone_at_the_ends():

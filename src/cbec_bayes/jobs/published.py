@@ -160,7 +160,7 @@ def pool_file(
             "divergences": None,
             "seconds": {"fit": time.perf_counter() - start},
             "draws": None,
-            "nodes": len(posterior.weights),
+            "nodes": posterior.n_nodes,
             "quadrature_error": posterior.error,
             "quadrature_tolerance": TOLERANCE,
         }

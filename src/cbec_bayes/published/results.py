@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.model.prior import Prior
@@ -20,8 +21,7 @@ from cbec_bayes.published.estimates import (
     available_readings,
     under_reading,
 )
-from cbec_bayes.published.mixture import Mixture
-from cbec_bayes.published.posterior import SummaryPosterior
+from cbec_bayes.published.pooled import Distribution, PooledPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
@@ -59,7 +59,7 @@ class SummaryResult:
     pooling_overall: float
 
 
-def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> SummaryResult:
+def summarise(posterior: PooledPosterior, *, contrasts: bool = True) -> SummaryResult:
     """Read every number off a posterior found by quadrature; the contrasts, of which there are many, on request.
 
     A mean or standard deviation that does not exist (heavy-tailed prior, few groups) is NaN; quantiles and
@@ -71,35 +71,38 @@ def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> Summary
     printed = posterior.estimates.printed
     pairs = combinations(range(len(labels)), 2) if contrasts else ()
     tau_low, tau_high = (posterior.tau_quantile(q) for q in (0.025, 0.975))
-
-    def heavy(mixture: Mixture) -> Summary:
-        return _summary(mixture, order)
-
     return SummaryResult(
         labels=labels,
-        groups={
-            label: _summary(posterior.group(index), own if printed[index] else order)
-            for index, label in enumerate(labels)
-        },
-        common=heavy(posterior.common())
-        if posterior.model.slope.dist == "flat"
-        else _summary(posterior.common(), math.inf),
-        new=heavy(posterior.group(None)),
+        groups=_summaries(posterior, own, order),
+        common=_summary(posterior.common(), order if posterior.model.slope.dist == "flat" else math.inf),
+        new=_summary(posterior.group(None), order),
         tau=Summary(mean=posterior.tau_mean(), sd=posterior.tau_sd(), ci_low=tau_low, ci_high=tau_high, p_positive=1.0),
         contrasts={
             (labels[i], labels[j]): _summary(posterior.contrast(i, j), own if printed[i] and printed[j] else order)
             for i, j in pairs
         },
-        pooling={label: posterior.pooling_factor(i) if printed[i] else math.nan for i, label in enumerate(labels)},
+        pooling=dict(zip(labels, posterior.pooling_factors().tolist(), strict=True)),
         pooling_overall=posterior.pooling_factor_overall(),
     )
 
 
-def _summary(mixture: Mixture, order: float) -> Summary:
-    low, high = mixture.interval()
-    mean = mixture.mean if order > 1 else math.nan
-    sd = mixture.sd if order > 2 else math.nan
-    return Summary(mean=mean, sd=sd, ci_low=low, ci_high=high, p_positive=mixture.p_positive)
+def _summaries(posterior: PooledPosterior, own: float, order: float) -> dict[str, Summary]:
+    """Summarise the slope of every group; `own` and `order` limit the moments of printed and of predicted ones."""
+    numbers = posterior.groups()
+    limit = np.where(posterior.estimates.printed, own, order)
+    mean, sd = np.where(limit > 1, numbers.mean, math.nan), np.where(limit > 2, numbers.sd, math.nan)
+    columns = (column.tolist() for column in (mean, sd, numbers.ci_low, numbers.ci_high, numbers.p_positive))
+    return {
+        label: Summary(mean=m, sd=s, ci_low=low, ci_high=high, p_positive=p)
+        for label, m, s, low, high, p in zip(posterior.labels, *columns, strict=True)
+    }
+
+
+def _summary(distribution: Distribution, order: float) -> Summary:
+    low, high = distribution.interval()
+    mean = distribution.mean if order > 1 else math.nan
+    sd = distribution.sd if order > 2 else math.nan
+    return Summary(mean=mean, sd=sd, ci_low=low, ci_high=high, p_positive=distribution.p_positive)
 
 
 def complete_pooling(estimates: Estimates) -> float:
