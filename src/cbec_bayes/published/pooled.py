@@ -1,4 +1,4 @@
-"""What every posterior of pooled estimates can tell, whichever likelihood it has: the contract that tables are made from.
+"""What every posterior of pooled estimates can tell, whichever likelihood it has: what tables are made from.
 
 `cbec_bayes.published.results` reads numbers through `PooledPosterior` alone, so that a likelihood with another shape
 needs a class with these methods, and nothing else in the tables.
