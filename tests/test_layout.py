@@ -66,6 +66,7 @@ PUBLISHED = (
     "facts",
     "audit",
     "reading",
+    "spread",
     "estimates",
     "estimate_file",
     "from_tables",

@@ -182,6 +182,7 @@ def sensitivity_table(
     *,
     unit: float | None = None,
     readings: Sequence[Scenario] | None = None,
+    other_units: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Return sensitivity.csv: every reading of the standard errors under every model.
 
@@ -195,33 +196,29 @@ def sensitivity_table(
         Unit of the priors; default each model's own.
     readings
         Readings of the parentheses; default all that the source allows.
+    other_units
+        Factors, each of which multiplies the unit of the first model for further rows.
 
     Returns
     -------
     pandas.DataFrame
-        One row per reading, model and group, for the common slope, a new group, and tau (`group` = ``"(tau)"``).
+        One row per reading, model, unit and group, for the common slope, a new group, and tau (`group` = ``"(tau)"``).
+        ``unit`` is what the priors of the model were multiplied by.
     """
     rows: list[dict[str, object]] = []
     for reading in available_readings(printed) if readings is None else readings:
         estimates = under_reading(printed, reading)
-        for model in models:
-            resolved = model.resolved(resolve_unit(estimates, model, unit))
+        for model, factor in (*((model, 1.0) for model in models), *((models[0], factor) for factor in other_units)):
+            found = factor * resolve_unit(estimates, model, unit)
+            resolved = model.resolved(found)
             result = summarise(fit_summary(estimates, resolved), contrasts=False)
-            summaries = {
-                **result.groups,
-                GROUP_ALL: result.common,
-                GROUP_NEW: result.new,
-                GROUP_TAU: result.tau,
-            }
-            for group, summary in summaries.items():
-                rows.append(
-                    {
-                        "reading": reading,
-                        "model": model.name,
-                        "between_prior": str(resolved.between),
-                        "group": group,
-                        **asdict(summary),
-                        "origin": str(Origin.PRINTED),
-                    }
-                )
+            shared = {"reading": reading, "model": model.name, "between_prior": str(resolved.between)}
+            rows += [
+                {**shared, "group": group, **asdict(summary), "origin": str(Origin.PRINTED), "unit": found}
+                for group, summary in _all_slopes(result).items()
+            ]
     return pd.DataFrame(rows)
+
+
+def _all_slopes(result: SummaryResult) -> dict[str, Summary]:
+    return {**result.groups, GROUP_ALL: result.common, GROUP_NEW: result.new, GROUP_TAU: result.tau}
