@@ -74,6 +74,7 @@ PUBLISHED = (
     "conditional",
     "mixture",
     "pooled",
+    "scale_curve",
     "posterior",
     "summary",
     "results",

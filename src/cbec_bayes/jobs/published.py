@@ -144,29 +144,8 @@ def pool_file(
     except InputError as error:
         raise InputError(error.message, file=file) from None
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
-    few = len(estimates.labels) <= MAX_CONTRASTED
     on_progress(Progress("pooling"))
-    start = time.perf_counter()
-    if engine == "pymc":
-        from cbec_bayes.published.twin import fit_pymc
-
-        result, _, sampled = fit_pymc(estimates, resolved, seed=seed, contrasts=few, on_progress=on_progress)
-        found, failures = sampled.as_dict(), sampled.failures
-    else:
-        posterior = fit_summary(estimates, resolved)
-        result, failures = summarise(posterior, contrasts=few), ()
-        found = {
-            "engine": "quadrature",
-            "rhat_max": None,
-            "ess_bulk_min": None,
-            "ess_tail_min": None,
-            "divergences": None,
-            "seconds": {"fit": time.perf_counter() - start},
-            "draws": None,
-            "nodes": posterior.n_nodes,
-            "quadrature_error": posterior.error,
-            "quadrature_tolerance": TOLERANCE,
-        }
+    result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
     sensitivity, notes = _sensitivity(printed, spec, unit)
     diagnostics = {
@@ -197,6 +176,34 @@ def pool_file(
         ),
         failures=failures,
     )
+
+
+def _fitted(
+    estimates: Estimates, model: SummaryModel, engine: str, seed: int, on_progress: OnProgress
+) -> tuple[SummaryResult, dict[str, Any], tuple[str, ...]]:
+    """Return what an engine finds, what diagnostics.json says of it, and the gates that it missed."""
+    few = len(estimates.labels) <= MAX_CONTRASTED
+    if engine == "pymc":
+        from cbec_bayes.published.twin import fit_pymc
+
+        result, _, sampled = fit_pymc(estimates, model, seed=seed, contrasts=few, on_progress=on_progress)
+        return result, sampled.as_dict(), sampled.failures
+    start = time.perf_counter()
+    posterior = fit_summary(estimates, model)
+    result = summarise(posterior, contrasts=few)
+    found = {
+        "engine": "quadrature",
+        "rhat_max": None,
+        "ess_bulk_min": None,
+        "ess_tail_min": None,
+        "divergences": None,
+        "seconds": {"fit": time.perf_counter() - start},
+        "draws": None,
+        "nodes": posterior.n_nodes,
+        "quadrature_error": posterior.error,
+        "quadrature_tolerance": TOLERANCE,
+    }
+    return result, found, ()
 
 
 def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:

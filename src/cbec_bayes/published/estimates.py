@@ -125,6 +125,27 @@ class PrintedEstimates:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a model of estimates has beside a common slope and errors that are independent.
+
+    Attributes
+    ----------
+    names
+        The M moderators, on which the slopes of groups are regressed.
+    moderators
+        Their values, shape (R, M), less their means over the groups that have an estimate: the common slope is that of
+        an average group.
+    covariance
+        Covariance of the errors of the n groups that have an estimate, in their order, shape (n, n); None where errors
+        are independent.
+    """
+
+    names: tuple[str, ...]
+    moderators: NDArray[np.float64]
+    covariance: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Estimates:
     """Estimates with one standard error each: the data of the summary-level model.
 
@@ -136,6 +157,9 @@ class Estimates:
         Estimates, shape (R,); NaN for a group that was not printed.
     errors
         Standard error per group; None where the estimate is missing.
+    terms
+        Moderators and the covariance of errors, where there are any. The square roots of its diagonal are then
+        `errors`.
     typical
         One number per standard error, shape (R,): itself, the middle of the stars' band, infinite where missing.
     """
@@ -143,6 +167,7 @@ class Estimates:
     labels: tuple[str, ...]
     values: NDArray[np.float64]
     errors: tuple[StandardError | None, ...]
+    terms: Terms | None = None
     typical: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
