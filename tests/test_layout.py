@@ -67,6 +67,7 @@ PUBLISHED = (
     "audit",
     "reading",
     "spread",
+    "terms",
     "estimates",
     "estimate_file",
     "from_tables",
