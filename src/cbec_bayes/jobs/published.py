@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.pooled_notes import dominance_notes
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
 from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.estimates import (
@@ -35,6 +36,8 @@ ENGINES = ("quadrature", "pymc")
 MAX_CONTRASTED = 40
 """Every two groups are contrasted up to this many groups: 780 pairs."""
 
+OTHER_UNITS = (0.5, 2.0)
+"""By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
 FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json")
 """Files that `published` may write."""
@@ -141,29 +144,8 @@ def pool_file(
     except InputError as error:
         raise InputError(error.message, file=file) from None
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
-    few = len(estimates.labels) <= MAX_CONTRASTED
     on_progress(Progress("pooling"))
-    start = time.perf_counter()
-    if engine == "pymc":
-        from cbec_bayes.published.twin import fit_pymc
-
-        result, _, sampled = fit_pymc(estimates, resolved, seed=seed, contrasts=few, on_progress=on_progress)
-        found, failures = sampled.as_dict(), sampled.failures
-    else:
-        posterior = fit_summary(estimates, resolved)
-        result, failures = summarise(posterior, contrasts=few), ()
-        found = {
-            "engine": "quadrature",
-            "rhat_max": None,
-            "ess_bulk_min": None,
-            "ess_tail_min": None,
-            "divergences": None,
-            "seconds": {"fit": time.perf_counter() - start},
-            "draws": None,
-            "nodes": len(posterior.weights),
-            "quadrature_error": posterior.error,
-            "quadrature_tolerance": TOLERANCE,
-        }
+    result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
     sensitivity, notes = _sensitivity(printed, spec, unit)
     diagnostics = {
@@ -185,9 +167,43 @@ def pool_file(
         contrasts=contrasts_table(result),
         sensitivity=sensitivity,
         diagnostics=_no_nan(diagnostics),
-        notes=(*printed.notes, *_notes(estimates, result), *_df_notes(printed, reading), *notes),
+        notes=(
+            *printed.notes,
+            *_notes(estimates, result),
+            *_df_notes(printed, reading),
+            *dominance_notes(estimates, result),
+            *notes,
+        ),
         failures=failures,
     )
+
+
+def _fitted(
+    estimates: Estimates, model: SummaryModel, engine: str, seed: int, on_progress: OnProgress
+) -> tuple[SummaryResult, dict[str, Any], tuple[str, ...]]:
+    """Return what an engine finds, what diagnostics.json says of it, and the gates that it missed."""
+    few = len(estimates.labels) <= MAX_CONTRASTED
+    if engine == "pymc":
+        from cbec_bayes.published.twin import fit_pymc
+
+        result, _, sampled = fit_pymc(estimates, model, seed=seed, contrasts=few, on_progress=on_progress)
+        return result, sampled.as_dict(), sampled.failures
+    start = time.perf_counter()
+    posterior = fit_summary(estimates, model)
+    result = summarise(posterior, contrasts=few)
+    found = {
+        "engine": "quadrature",
+        "rhat_max": None,
+        "ess_bulk_min": None,
+        "ess_tail_min": None,
+        "divergences": None,
+        "seconds": {"fit": time.perf_counter() - start},
+        "draws": None,
+        "nodes": posterior.n_nodes,
+        "quadrature_error": posterior.error,
+        "quadrature_tolerance": TOLERANCE,
+    }
+    return result, found, ()
 
 
 def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
@@ -211,7 +227,7 @@ def _sensitivity(
     tables, notes = [], []
     for reading in available_readings(printed):
         try:
-            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading]))
+            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading], other_units=OTHER_UNITS))
         except TooManyNodesError:
             notes.append(
                 f"sensitivity.csv lacks the reading '{reading}': too many standard errors are known by their stars "
