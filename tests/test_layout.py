@@ -67,6 +67,7 @@ PUBLISHED = (
     "audit",
     "reading",
     "estimates",
+    "workbook",
     "estimate_file",
     "from_tables",
     "quadrature",

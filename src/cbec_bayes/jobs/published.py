@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
-from cbec_bayes.published.estimate_file import read_estimates
+from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
     SCENARIOS,
     Estimates,
@@ -192,7 +192,7 @@ def pool_file(
 
 def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
     """Read estimates: a row of printed tables, or a file with one estimate a row."""
-    if term is None and not is_printed_table(file):
+    if term is None and (not is_printed_table(file) or is_workbook_of_estimates(file)):
         return read_estimates(file, ci_prob=ci_prob)
     read = read_printed_file(file, Asked(), Facts())
     try:
