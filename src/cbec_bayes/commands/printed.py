@@ -169,10 +169,12 @@ def published(
         tables = {
             "effects": pooled.effects,
             "contrasts": pooled.contrasts,
+            "classical_pooling": pooled.classical.table,
+            "small_studies": pooled.classical.small_studies,
             "diagnostics": pooled.diagnostics,
             "notes": list(pooled.notes),
         }
-        said = "\n".join([plain_table(slopes_as_lines(pooled.effects, ci), title), *pooled.notes])
+        said = "\n".join([plain_table(slopes_as_lines(pooled.effects), title), *pooled.notes])
         return Found(said=said, tables=tables, files=pooled.files(), require=pooled.require)
 
     request = Request(

@@ -10,6 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.classical_pooling import (
+    CLASSICAL,
+    SMALL,
+    ClassicalPooling,
+    classical_pooling,
+    classical_sentences,
+)
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
 from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
@@ -36,7 +43,7 @@ MAX_CONTRASTED = 40
 """Every two groups are contrasted up to this many groups: 780 pairs."""
 
 
-FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json")
+FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, "diagnostics.json")
 """Files that `published` may write."""
 
 
@@ -52,6 +59,8 @@ class PooledFile:
         Data and what was read off the posterior.
     effects, contrasts, sensitivity
         Tables; `sensitivity` is None where exact quadrature cannot carry the data.
+    classical
+        The classical answers to the same estimates.
     diagnostics
         What diagnostics.json holds.
     notes
@@ -66,6 +75,7 @@ class PooledFile:
     effects: pd.DataFrame
     contrasts: pd.DataFrame
     sensitivity: pd.DataFrame | None
+    classical: ClassicalPooling
     diagnostics: dict[str, Any]
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = field(default=())
@@ -74,6 +84,7 @@ class PooledFile:
         """Return the files to write, by name."""
         frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
         files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
+        files |= {CLASSICAL: csv_text(self.classical.table), SMALL: csv_text(self.classical.small_studies)}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
 
     def require(self) -> None:
@@ -166,6 +177,7 @@ def pool_file(
         }
     on_progress(Progress("trying other readings and priors"))
     sensitivity, notes = _sensitivity(printed, spec, unit)
+    classical = classical_pooling(estimates)
     diagnostics = {
         **found,
         "model": spec.name,
@@ -184,8 +196,15 @@ def pool_file(
         effects=effects_table(printed, estimates, result),
         contrasts=contrasts_table(result),
         sensitivity=sensitivity,
+        classical=classical,
         diagnostics=_no_nan(diagnostics),
-        notes=(*printed.notes, *_notes(estimates, result), *_df_notes(printed, reading), *notes),
+        notes=(
+            *printed.notes,
+            *_notes(estimates, result),
+            *classical_sentences(classical, result.common),
+            *_df_notes(printed, reading),
+            *notes,
+        ),
         failures=failures,
     )
 
