@@ -17,6 +17,9 @@ from cbec_bayes.jobs.classical_pooling import (
     classical_pooling,
     classical_sentences,
 )
+from cbec_bayes.jobs.pooled_sentences import pooled_sentences
+from cbec_bayes.jobs.pooled_settings import SETTINGS
+from cbec_bayes.jobs.pooled_tables import PooledTables
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
 from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
@@ -43,7 +46,7 @@ MAX_CONTRASTED = 40
 """Every two groups are contrasted up to this many groups: 780 pairs."""
 
 
-FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, "diagnostics.json")
+FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, "diagnostics.json", SETTINGS)
 """Files that `published` may write."""
 
 
@@ -86,6 +89,20 @@ class PooledFile:
         files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
         files |= {CLASSICAL: csv_text(self.classical.table), SMALL: csv_text(self.classical.small_studies)}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
+
+    def tables(self) -> PooledTables:
+        """Return the tables and sentences, without the posterior."""
+        told = classical_sentences(self.classical, self.result.common)
+        return PooledTables(
+            effects=self.effects,
+            contrasts=self.contrasts,
+            sensitivity=self.sensitivity,
+            classical=self.classical.table,
+            small_studies=self.classical.small_studies,
+            priors=f"τ ~ {self.model.between}, β ~ {self.model.slope}",
+            answer=(*pooled_sentences(self.estimates, self.result), *told),
+            notes=tuple(note for note in self.notes if note not in told),
+        )
 
     def require(self) -> None:
         """Raise `GateError` where a gate was missed."""
@@ -140,17 +157,12 @@ def pool_file(
     GateError
         The quadrature did not reach its accuracy.
     """
-    if reading not in SCENARIOS:
-        raise InputError(f"unknown reading '{reading}'; {suggest(reading, SCENARIOS)}")
     if unit is not None and not 0 < unit < float("inf"):
         raise InputError(f"--unit must be a positive number, not {unit}")
     on_progress(Progress("reading"))
     spec = load_summary_model(model)
     printed = _printed(file, term, ci_prob)
-    try:
-        estimates = under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
-    except InputError as error:
-        raise InputError(error.message, file=file) from None
+    estimates = _under(printed, reading, file)
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
     few = len(estimates.labels) <= MAX_CONTRASTED
     on_progress(Progress("pooling"))
@@ -207,6 +219,24 @@ def pool_file(
         ),
         failures=failures,
     )
+
+
+def read_for_pooling(
+    file: Path, *, model: str | Path, reading: str, term: str | None, unit: float | None, ci_prob: float, **_: Any
+) -> tuple[Estimates, SummaryModel]:
+    """Return the estimates of a file under a reading, and the model with priors in plain numbers; as in `pool_file`."""
+    spec = load_summary_model(model)
+    estimates = _under(_printed(file, term, ci_prob), reading, file)
+    return estimates, spec.resolved(resolve_unit(estimates, spec, unit))
+
+
+def _under(printed: PrintedEstimates, reading: str, file: Path) -> Estimates:
+    if reading not in SCENARIOS:
+        raise InputError(f"unknown reading '{reading}'; {suggest(reading, SCENARIOS)}")
+    try:
+        return under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
+    except InputError as error:
+        raise InputError(error.message, file=file) from None
 
 
 def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
