@@ -220,7 +220,11 @@ def _selection(y: Array, v: Array, unit: float, prob: float, *, above: bool) -> 
 
 
 def told(value: float) -> str:
-    """Write a number of a sentence, with three digits and a true minus."""
+    """Write a number of a sentence: three digits, no exponent for a size that is usual, and a true minus."""
+    if value != 0 and math.isfinite(value) and 1e-4 <= abs(value) < 1e6:
+        decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+        text = f"{value:.{decimals}f}"
+        return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
     return f"{value:.3g}".replace("-", "−")
 
 

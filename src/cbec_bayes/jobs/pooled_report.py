@@ -31,7 +31,7 @@ PATH_POINTS = 41
 PATH_REACH = 30.0
 """Points of a path, and how far it reaches on both sides of the posterior median of tau, as a factor."""
 
-MOST_IN_PATH = 12
+MOST_IN_PATH = 20
 """Groups up to which a path is drawn: more lines cannot be told apart."""
 
 REGION_POINTS = 21

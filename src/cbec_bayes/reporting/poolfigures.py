@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, INK, ORANGE, as_svg, new_figure
+from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, as_svg, new_figure
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW, level
 
 MOST_LABELLED = 14
 """Estimates up to which a funnel has their labels."""
 
-CLIPPED = 4.0
-"""How many times as far as everything else an interval of a group not seen may reach before it is cut off."""
+CLIPPED = 1.0
+"""How far beyond the pooled intervals, in their joint length, another interval may reach before it is cut."""
 
 CLASSICAL = "classical, REML"
 
@@ -89,25 +91,37 @@ def funnel(own: pd.DataFrame, region: pd.DataFrame, centre: float) -> str:
     with new_figure(3.4) as (figure, axes):
         axes.fill_betweenx(region["se"], region["low"], region["high"], color=GREY, alpha=0.15, linewidth=0)
         axes.plot(region["low"], region["se"], color=GREY, linewidth=0.9, linestyle=(0, (5, 2)))
-        axes.plot(region["high"], region["se"], color=GREY, linewidth=0.9, linestyle=(0, (5, 2)))
+        axes.plot(
+            region["high"],
+            region["se"],
+            color=GREY,
+            linewidth=0.9,
+            linestyle=(0, (5, 2)),
+            label="pseudo 95 % region about complete pooling",
+        )
         axes.axvline(centre, color=GREY, linewidth=0.9)
-        axes.plot(own["estimate"], own["se"], "o", color=BLUE, markersize=5)
+        axes.plot(own["estimate"], own["se"], "o", color=BLUE, markersize=5, label="estimates as given")
         axes.invert_yaxis()
         axes.set_ylim(float(region["se"].max()), 0.0)
         axes.set_xlabel("estimate")
         axes.set_ylabel("standard error")
-        axes.annotate(
-            "pseudo 95 % region",
-            (float(region["high"].iloc[-1]), float(region["se"].iloc[-1])),
-            (-4, 6),
-            textcoords="offset points",
-            ha="right",
-            color=INK,
-            fontsize=8,
-        )
-        if len(own) <= MOST_LABELLED:
-            for row in own.to_dict("records"):
-                axes.annotate(
-                    str(row["group"]), (row["estimate"], row["se"]), (5, 3), textcoords="offset points", fontsize=8
-                )
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handletextpad=0.4, columnspacing=1.2)
+        for row in _labelled(own, region) if len(own) <= MOST_LABELLED else ():
+            place = row["estimate"], row["se"]
+            axes.annotate(str(row["group"]), place, (5, 3), textcoords="offset points", fontsize=8)
         return as_svg(figure, "Funnel", f"{len(own)} estimates by standard error, with a pseudo 95 % region")
+
+
+def _labelled(own: pd.DataFrame, region: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the estimates whose labels do not lie on those of others, imprecise ones first."""
+    ends = [*own["estimate"], *region["low"], *region["high"]]
+    width, height = (max(ends) - min(ends)) or 1.0, float(region["se"].max())
+    kept: list[dict[str, Any]] = []
+    for row in own.sort_values("se", ascending=False).to_dict("records"):
+        near = (
+            abs(row["se"] - one["se"]) < 0.05 * height and abs(row["estimate"] - one["estimate"]) < 0.16 * width
+            for one in kept
+        )
+        if not any(near):
+            kept.append({str(name): value for name, value in row.items()})
+    return kept

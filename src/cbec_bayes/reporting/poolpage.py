@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.classical.meta.pooling import ESTIMATORS, SHOWN
+from cbec_bayes.jobs.classical_pooling import told
 from cbec_bayes.jobs.pooled_report import PooledPath, ReportedPooling
 from cbec_bayes.reporting.drawing import GROUP_TITLES
 from cbec_bayes.reporting.figures import path as draw_path
 from cbec_bayes.reporting.files import TABLE_FILES, figure_files, table_files
 from cbec_bayes.reporting.poolfigures import funnel, pooled_forest
-from cbec_bayes.reporting.reanalysis import MODEL_NAMES
 from cbec_bayes.reporting.tables import ReportTable, interval, number, p_value, probability, slope_decimals, whole
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
@@ -176,7 +176,7 @@ def _classical(table: pd.DataFrame, decimals: int) -> ReportTable:
 def _with_ends(value: Any, low: Any, high: Any) -> str:
     if pd.isna(value):
         return "–"
-    return f"{value:.3g}" if pd.isna(low) else f"{value:.3g} ({low:.3g} to {high:.3g})"
+    return told(value) if pd.isna(low) else f"{told(value)} ({told(low)} to {told(high)})"
 
 
 def _q(value: Any, p: Any) -> str:
@@ -230,19 +230,20 @@ def _sensitivity(table: pd.DataFrame, decimals: int, *, whole_table: bool) -> Re
     last = [GROUP_TAU, GROUP_ALL, GROUP_NEW]
     groups = [group for group in dict.fromkeys(table["group"]) if group not in last][:MOST_ROWS] if whole_table else []
     marks = [name for name in ("reading", "model", "between_prior", "unit") if name in table.columns]
+    several = len(dict.fromkeys(table["reading"])) > 1
+    readings = "every reading of the standard errors and " if several else ""
     rows = []
     for _, part in table.groupby(marks, sort=False, dropna=False):
         records: list[dict[Any, Any]] = part.to_dict("records")
         named, by_group = records[0], {row["group"]: row for row in records}
         cells = [_cell(by_group[group], decimals) for group in (*groups, *([] if whole_table else last))]
-        prior = f"{MODEL_NAMES.get(named['model'], named['model'])}: {named['between_prior']}"
-        rows.append((str(named["reading"]).replace("_", " "), prior, *cells))
+        rows.append((*([str(named["reading"]).replace("_", " ")] if several else []), named["between_prior"], *cells))
     heads = {GROUP_TAU: "τ", **GROUP_TITLES}
     return ReportTable(
         name="pooled_sensitivity_groups" if whole_table else "pooled_sensitivity",
-        caption="Posterior mean and 95 % interval under every reading of the standard errors and every prior of τ.",
+        caption=f"Posterior mean and 95 % interval under {readings}every prior of τ.",
         origin=Origin.PRINTED,
-        columns=("Reading", "Prior of τ", *(heads.get(group, group) for group in (groups or last))),
+        columns=(*(["Reading"] * several), "Prior of τ", *(heads.get(group, group) for group in (groups or last))),
         rows=tuple(rows) if groups or not whole_table else (),
     )
 
