@@ -27,6 +27,7 @@ _SENSITIVITY = (
     "p_positive",
     "mcse",
     "origin",
+    "unit",
 )
 
 

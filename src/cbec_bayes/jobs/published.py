@@ -17,6 +17,7 @@ from cbec_bayes.jobs.classical_pooling import (
     classical_pooling,
     classical_sentences,
 )
+from cbec_bayes.jobs.pooled_notes import dominance_notes
 from cbec_bayes.jobs.pooled_sentences import pooled_sentences
 from cbec_bayes.jobs.pooled_settings import SETTINGS
 from cbec_bayes.jobs.pooled_tables import PooledTables
@@ -45,6 +46,8 @@ ENGINES = ("quadrature", "pymc")
 MAX_CONTRASTED = 40
 """Every two groups are contrasted up to this many groups: 780 pairs."""
 
+OTHER_UNITS = (0.5, 2.0)
+"""By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
 FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, "diagnostics.json", SETTINGS)
 """Files that `published` may write."""
@@ -164,29 +167,8 @@ def pool_file(
     printed = _printed(file, term, ci_prob)
     estimates = _under(printed, reading, file)
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
-    few = len(estimates.labels) <= MAX_CONTRASTED
     on_progress(Progress("pooling"))
-    start = time.perf_counter()
-    if engine == "pymc":
-        from cbec_bayes.published.twin import fit_pymc
-
-        result, _, sampled = fit_pymc(estimates, resolved, seed=seed, contrasts=few, on_progress=on_progress)
-        found, failures = sampled.as_dict(), sampled.failures
-    else:
-        posterior = fit_summary(estimates, resolved)
-        result, failures = summarise(posterior, contrasts=few), ()
-        found = {
-            "engine": "quadrature",
-            "rhat_max": None,
-            "ess_bulk_min": None,
-            "ess_tail_min": None,
-            "divergences": None,
-            "seconds": {"fit": time.perf_counter() - start},
-            "draws": None,
-            "nodes": len(posterior.weights),
-            "quadrature_error": posterior.error,
-            "quadrature_tolerance": TOLERANCE,
-        }
+    result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
     sensitivity, notes = _sensitivity(printed, spec, unit)
     classical = classical_pooling(estimates)
@@ -215,6 +197,7 @@ def pool_file(
             *_notes(estimates, result),
             *classical_sentences(classical, result.common),
             *_df_notes(printed, reading),
+            *dominance_notes(estimates, result),
             *notes,
         ),
         failures=failures,
@@ -239,6 +222,34 @@ def _under(printed: PrintedEstimates, reading: str, file: Path) -> Estimates:
         raise InputError(error.message, file=file) from None
 
 
+def _fitted(
+    estimates: Estimates, model: SummaryModel, engine: str, seed: int, on_progress: OnProgress
+) -> tuple[SummaryResult, dict[str, Any], tuple[str, ...]]:
+    """Return what an engine finds, what diagnostics.json says of it, and the gates that it missed."""
+    few = len(estimates.labels) <= MAX_CONTRASTED
+    if engine == "pymc":
+        from cbec_bayes.published.twin import fit_pymc
+
+        result, _, sampled = fit_pymc(estimates, model, seed=seed, contrasts=few, on_progress=on_progress)
+        return result, sampled.as_dict(), sampled.failures
+    start = time.perf_counter()
+    posterior = fit_summary(estimates, model)
+    result = summarise(posterior, contrasts=few)
+    found = {
+        "engine": "quadrature",
+        "rhat_max": None,
+        "ess_bulk_min": None,
+        "ess_tail_min": None,
+        "divergences": None,
+        "seconds": {"fit": time.perf_counter() - start},
+        "draws": None,
+        "nodes": posterior.n_nodes,
+        "quadrature_error": posterior.error,
+        "quadrature_tolerance": TOLERANCE,
+    }
+    return result, found, ()
+
+
 def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
     """Read estimates: a row of printed tables, or a file with one estimate a row."""
     if term is None and (not is_printed_table(file) or is_workbook_of_estimates(file)):
@@ -260,7 +271,7 @@ def _sensitivity(
     tables, notes = [], []
     for reading in available_readings(printed):
         try:
-            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading]))
+            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading], other_units=OTHER_UNITS))
         except TooManyNodesError:
             notes.append(
                 f"sensitivity.csv lacks the reading '{reading}': too many standard errors are known by their stars "

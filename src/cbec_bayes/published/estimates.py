@@ -23,6 +23,7 @@ from cbec_bayes.published.readings import (
     se_from_t,
     two_sided_p,
 )
+from cbec_bayes.published.spread import typical_spread
 from cbec_bayes.runtime.errors import InputError, suggest
 
 Scenario = Literal["as_printed", "coherent", "stars"]
@@ -124,6 +125,27 @@ class PrintedEstimates:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a model of estimates has beside a common slope and errors that are independent.
+
+    Attributes
+    ----------
+    names
+        The M moderators, on which the slopes of groups are regressed.
+    moderators
+        Their values, shape (R, M), less their means over the groups that have an estimate: the common slope is that of
+        an average group.
+    covariance
+        Covariance of the errors of the n groups that have an estimate, in their order, shape (n, n); None where errors
+        are independent.
+    """
+
+    names: tuple[str, ...]
+    moderators: NDArray[np.float64]
+    covariance: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Estimates:
     """Estimates with one standard error each: the data of the summary-level model.
 
@@ -135,6 +157,9 @@ class Estimates:
         Estimates, shape (R,); NaN for a group that was not printed.
     errors
         Standard error per group; None where the estimate is missing.
+    terms
+        Moderators and the covariance of errors, where there are any. The square roots of its diagonal are then
+        `errors`.
     typical
         One number per standard error, shape (R,): itself, the middle of the stars' band, infinite where missing.
     """
@@ -142,6 +167,7 @@ class Estimates:
     labels: tuple[str, ...]
     values: NDArray[np.float64]
     errors: tuple[StandardError | None, ...]
+    terms: Terms | None = None
     typical: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,9 +184,8 @@ class Estimates:
 
     @property
     def spread(self) -> float:
-        """From the lowest estimate less its standard error to the highest plus its own: the automatic unit."""
-        values, errors = self.values[self.printed], self.typical[self.printed]
-        return float((values + errors).max() - (values - errors).min())
+        """Twice the typical deviation of an estimate from their mean, the automatic unit; see `typical_spread`."""
+        return 2 * typical_spread(self.values[self.printed], self.typical[self.printed])
 
 
 def heterogeneity(paper: Paper) -> PrintedEstimates:
