@@ -69,6 +69,7 @@ PUBLISHED = (
     "spread",
     "terms",
     "estimates",
+    "workbook",
     "estimate_file",
     "from_tables",
     "quadrature",

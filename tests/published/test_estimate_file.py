@@ -35,6 +35,37 @@ FORMS = {
     "usual names": ("study,coef,std_error\nA,0.2,0.1\nB,0.3,0.1\n", [0.2, 0.3], [0.1, 0.1], ["", ""]),
     "names of metafor": ("study,yi,vi\nA,0.2,0.01\nB,0.3,0.04\n", [0.2, 0.3], [0.1, 0.2], ["", ""]),
     "names of broom": ("Study;Estimate;Std.Error\nA;0.2;0.1\nB;0.3;0.1\n", [0.2, 0.3], [0.1, 0.1], ["", ""]),
+    "names of tidy tables": (
+        "term,group,estimate,std.error,conf.low,conf.high\nx,A,0.2,0.1,0.0,0.4\nx,B,0.3,0.1,0.1,0.5\n",
+        [0.2, 0.3],
+        [0.1, 0.1],
+        ["", ""],
+    ),
+    "names of R's coefficients": (
+        "label,Estimate,Std. Error,t value,Pr(>|t|)\nA,0.2,0.1,2,0.046\nB,0.3,0.1,3,0.003\n",
+        [0.2, 0.3],
+        [0.1, 0.1],
+        ["", ""],
+    ),
+    "names of statsmodels": (
+        "name\tcoef\t[0.025\t0.975]\nA\t0.2\t0.0\t0.4\nB\t0.3\t0.1\t0.5\n",
+        [0.2, 0.3],
+        [0.2 / Z, 0.2 / Z],
+        ["", ""],
+    ),
+    "names of confint": (
+        "study,beta,2.5 %,97.5 %\nA,0.2,0.0,0.4\nB,0.3,0.1,0.5\n",
+        [0.2, 0.3],
+        [0.2 / Z, 0.2 / Z],
+        ["", ""],
+    ),
+    "95 % in the names": (
+        "study,effect,95% CI lower,95% CI upper\nA,0.2,0.0,0.4\nB,0.3,0.1,0.5\n",
+        [0.2, 0.3],
+        [0.2 / Z, 0.2 / Z],
+        ["", ""],
+    ),
+    "the estimate's own error": ("study,effect,estimate_se\nA,0.2,0.1\nB,0.3,0.1\n", [0.2, 0.3], [0.1, 0.1], ["", ""]),
     "decimal commas": (
         'label,estimate,se\nA,"0,512","0,212"\nB,"0,300","0,100"\n',
         [0.512, 0.3],
@@ -66,6 +97,7 @@ def test_forms_of_files(tmp_path, name):
 REFUSED = {
     "two readings of a comma": ('label,estimate,se\nA,"0,5",0.2\n', "'0.2' has a point and '0,5' a decimal comma"),
     "two estimates": ("label,coef,yi,se\nA,1,1,1\n", "'coef' and 'yi' could both be the estimate"),
+    "a ratio": ("label,OR,se\nA,1.2,0.1\n", "'OR' is a ratio; give its logarithm as 'estimate'"),
     "no uncertainty": ("label,estimate\nA,1\n", "expected is a standard error"),
     "half an interval": ("label,estimate,lower\nA,1,0\n", "has no other end"),
     "an interval of a ratio": ("label,estimate,lower,upper\nA,1.5,1.1,2.9\n", "is not the middle of 1.1 to 2.9"),
@@ -107,3 +139,59 @@ def test_degrees_of_freedom_are_said_to_be_ignored(tmp_path):
     said = "The column of degrees of freedom is ignored by the pooling"
     assert [any(note.startswith(said) for note in found[name].notes) for name in ("df0", "df2")] == [False, True]
     assert json.dumps(found["df0"].effects.to_dict()) == json.dumps(found["df2"].effects.to_dict())
+
+
+def test_a_contradiction_beside_a_standard_error_gets_a_note(tmp_path):
+    text = "label,estimate,se,lower,upper,t\nA,0.2,0.1,0.0,0.4,2.0\nB,0.3,0.1,-0.6,1.2,3.0\nC,0.3,0.1,0.1,0.5,9.5\n"
+    (tmp_path / "f.csv").write_text(text, encoding="utf-8")
+    printed = read_estimates(tmp_path / "f.csv")
+    assert list(under_reading(printed, "as_printed").typical) == [0.1, 0.1, 0.1]
+    said = "The standard error contradicts the interval or the t statistic beside it in 'B', 'C'; the standard error"
+    assert [note.startswith(said) for note in printed.notes] == [True]
+
+
+def test_rounding_beside_a_standard_error_is_no_contradiction(tmp_path):
+    text = "label,estimate,se,lower,upper,t\nA,0.04,0.01,0.01,0.07,2.7\nB,0.3,0.1,0.1,0.5,3\n"
+    (tmp_path / "f.csv").write_text(text, encoding="utf-8")
+    assert read_estimates(tmp_path / "f.csv").notes == ()
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    """Write sheets of rows to a workbook, and return its path."""
+    from openpyxl import Workbook
+
+    def write(*sheets):
+        book = Workbook()
+        book.remove(book.active)
+        for rows in sheets:
+            sheet = book.create_sheet()
+            for row in rows:
+                sheet.append(row)
+        book.save(tmp_path / "f.xlsx")
+        return tmp_path / "f.xlsx"
+
+    return write
+
+
+ESTIMATES = [["study", "yi", "sei"], ["A", 0.123456789, 0.05], ["B", -1, 0.25], ["new", None, None]]
+
+
+def test_a_workbook_of_estimates_is_read_with_all_digits(workbook):
+    path = workbook([["made by", "us"]], ESTIMATES)
+    printed = read_estimates(path)
+    assert printed.labels == ("A", "B", "new")
+    assert list(under_reading(printed, "as_printed").values) == pytest.approx([0.123456789, -1, math.nan], nan_ok=True)
+    assert pool_file(path, model="published_half_normal").estimates.labels == ("A", "B", "new")
+
+
+def test_two_sheets_of_estimates_are_asked_about(workbook):
+    with pytest.raises(InputError, match="2 sheets have a header of label, estimate and standard error"):
+        read_estimates(workbook(ESTIMATES, ESTIMATES))
+
+
+def test_a_workbook_without_estimates_is_taken_for_a_printed_table(workbook):
+    path = workbook([["", "(1)"], ["x", "0.5"], ["", "(0.2)"]])
+    assert pool_file(path, model="published_half_normal", term="x").estimates.labels == ("(1)",)
+    with pytest.raises(InputError, match="no sheet has a header"):
+        read_estimates(path)

@@ -50,15 +50,22 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the report of a fit: effects, comparison and checks on one page; writes report.html and its parts."""
+    """Make the page of a fit, with comparison and checks, or of pooled estimates; writes report.html and its parts."""
+    from cbec_bayes.jobs.pooled_settings import is_pooled
+    from cbec_bayes.reporting.pageoptions import page_options
+
+    asked = page_options(label or (), figures, tables)
+    if is_pooled(folder):
+        from cbec_bayes.commands.pooled import report_of_pooled
+
+        report_of_pooled(folder, out=out, fresh=fresh, as_json=as_json, quiet=quiet)
+        return
     from cbec_bayes.jobs.check import CHECK_FILES
     from cbec_bayes.jobs.compare import COMPARE_FILES
     from cbec_bayes.jobs.specifications import FILES
-    from cbec_bayes.reporting.pageoptions import page_options
     from cbec_bayes.reporting.panelpage import PAGE_FILES
     from cbec_bayes.reporting.specifications import CURVES
 
-    asked = page_options(label or (), figures, tables)
     request = Request(
         command="report",
         out=out or folder,

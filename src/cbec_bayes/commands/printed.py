@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
+from cbec_bayes.commands.folders import itself
 from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress
@@ -146,6 +147,7 @@ def published(
     quiet: Quiet = False,
 ) -> None:
     """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
+    from cbec_bayes.commands.pooled import pooled_content, pooled_settings
     from cbec_bayes.jobs.fit_settings import model_files
     from cbec_bayes.jobs.published import ENGINES, FILES, pool_file
     from cbec_bayes.reporting.lines import slopes_as_lines
@@ -153,27 +155,24 @@ def published(
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
 
+    asked: dict[str, Any] = {"model": model, "term": term, "reading": reading, "unit": unit, "ci_prob": ci}
+    asked |= {"engine": engine, "seed": seed}
+
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        pooled = pool_file(
-            file,
-            model=model,
-            term=term,
-            reading=reading,
-            unit=unit,
-            ci_prob=ci,
-            engine=engine,
-            seed=seed,
-            on_progress=on_progress,
-        )
-        title = f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
+        pooled = pool_file(file, **asked, on_progress=on_progress)
+        kept = pooled.tables()
+        title = f"Partial pooling of {file.name}: {kept.priors}"
         tables = {
             "effects": pooled.effects,
             "contrasts": pooled.contrasts,
+            "classical_pooling": pooled.classical.table,
+            "small_studies": pooled.classical.small_studies,
             "diagnostics": pooled.diagnostics,
             "notes": list(pooled.notes),
         }
-        said = "\n".join([plain_table(slopes_as_lines(pooled.effects, ci), title), *pooled.notes])
-        return Found(said=said, tables=tables, files=pooled.files(), require=pooled.require)
+        said = "\n".join([plain_table(slopes_as_lines(pooled.effects), title), *pooled.notes])
+        files = {**pooled.files(), **pooled_settings(file, asked, out)}
+        return Found(said=said, tables=tables, files=files, require=pooled.require, results=kept.kept())
 
     request = Request(
         command="published",
@@ -182,6 +181,7 @@ def published(
         as_json=as_json,
         names=FILES,
         reads=lambda: [file, *model_files(model)],
+        fit=itself,
         n_steps=3,
     )
-    deliver(request, find)
+    deliver(request, find, lambda: pooled_content(file, asked, out))

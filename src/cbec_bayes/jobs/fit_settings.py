@@ -208,7 +208,7 @@ def data_of(settings: Mapping[str, Any], folder: Path | None = None) -> Path:
     InputError
         It is no longer there, or has changed.
     """
-    return _found(settings["data"], settings["sha256"], folder, "data")
+    return found_again(settings["data"], settings["sha256"], folder, "data")
 
 
 def model_of(settings: Mapping[str, Any], folder: Path | None = None) -> str | None:
@@ -217,19 +217,35 @@ def model_of(settings: Mapping[str, Any], folder: Path | None = None) -> str | N
     if name is None or Path(name).suffix != ".toml":
         return None if name is None else str(name)
     digest = settings.get("model_sha256")
-    return str(_found(name, digest, folder, "model") if digest else _from(folder, name))
+    return str(found_again(name, digest, folder, "model") if digest else _from(folder, name))
 
 
-def _found(name: str, digest: str, folder: Path | None, what: str) -> Path:
-    """Return the file that is named from a folder, or lies in it under the same name, with the content it had."""
+def found_again(name: str, digest: str, folder: Path | None, what: str, made: str = "fit") -> Path:
+    """Return the file that is named from a folder, or lies in it under the same name, with the content it had.
+
+    Parameters
+    ----------
+    name, digest
+        As `seen_from` and `file_digest` gave them.
+    folder
+        From which the file is named.
+    what, made
+        What the file is, and what was made of it, for messages.
+
+    Raises
+    ------
+    InputError
+        It is no longer there, or has changed.
+    """
     places = [path for path in (_from(folder, name), _from(folder, Path(name).name)) if os.path.isfile(path)]
     for path in places:
         if file_digest(path) == digest:
             return path
     if places:
-        raise InputError(f"the {what} has changed since the fit; fit it again", file=places[0])
+        again = "fit it again" if made == "fit" else f"make the {made} again"
+        raise InputError(f"the {what} has changed since the {made}; {again}", file=places[0])
     raise InputError(
-        f"the fit's {what} is no longer there; put it back, or into the fit's folder", file=_from(folder, name)
+        f"the {made}'s {what} is no longer there; put it back, or into the {made}'s folder", file=_from(folder, name)
     )
 
 

@@ -10,9 +10,19 @@ from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.classical_pooling import (
+    CLASSICAL,
+    SMALL,
+    ClassicalPooling,
+    classical_pooling,
+    classical_sentences,
+)
 from cbec_bayes.jobs.pooled_notes import dominance_notes
+from cbec_bayes.jobs.pooled_sentences import pooled_sentences
+from cbec_bayes.jobs.pooled_settings import SETTINGS
+from cbec_bayes.jobs.pooled_tables import PooledTables
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
-from cbec_bayes.published.estimate_file import read_estimates
+from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
     SCENARIOS,
     Estimates,
@@ -39,7 +49,7 @@ MAX_CONTRASTED = 40
 OTHER_UNITS = (0.5, 2.0)
 """By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
-FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json")
+FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, "diagnostics.json", SETTINGS)
 """Files that `published` may write."""
 
 
@@ -55,6 +65,8 @@ class PooledFile:
         Data and what was read off the posterior.
     effects, contrasts, sensitivity
         Tables; `sensitivity` is None where exact quadrature cannot carry the data.
+    classical
+        The classical answers to the same estimates.
     diagnostics
         What diagnostics.json holds.
     notes
@@ -69,6 +81,7 @@ class PooledFile:
     effects: pd.DataFrame
     contrasts: pd.DataFrame
     sensitivity: pd.DataFrame | None
+    classical: ClassicalPooling
     diagnostics: dict[str, Any]
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = field(default=())
@@ -77,7 +90,22 @@ class PooledFile:
         """Return the files to write, by name."""
         frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
         files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
+        files |= {CLASSICAL: csv_text(self.classical.table), SMALL: csv_text(self.classical.small_studies)}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
+
+    def tables(self) -> PooledTables:
+        """Return the tables and sentences, without the posterior."""
+        told = classical_sentences(self.classical, self.result.common)
+        return PooledTables(
+            effects=self.effects,
+            contrasts=self.contrasts,
+            sensitivity=self.sensitivity,
+            classical=self.classical.table,
+            small_studies=self.classical.small_studies,
+            priors=f"τ ~ {self.model.between}, β ~ {self.model.slope}",
+            answer=(*pooled_sentences(self.estimates, self.result), *told),
+            notes=tuple(note for note in self.notes if note not in told),
+        )
 
     def require(self) -> None:
         """Raise `GateError` where a gate was missed."""
@@ -132,22 +160,18 @@ def pool_file(
     GateError
         The quadrature did not reach its accuracy.
     """
-    if reading not in SCENARIOS:
-        raise InputError(f"unknown reading '{reading}'; {suggest(reading, SCENARIOS)}")
     if unit is not None and not 0 < unit < float("inf"):
         raise InputError(f"--unit must be a positive number, not {unit}")
     on_progress(Progress("reading"))
     spec = load_summary_model(model)
     printed = _printed(file, term, ci_prob)
-    try:
-        estimates = under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
-    except InputError as error:
-        raise InputError(error.message, file=file) from None
+    estimates = _under(printed, reading, file)
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
     on_progress(Progress("pooling"))
     result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
     sensitivity, notes = _sensitivity(printed, spec, unit)
+    classical = classical_pooling(estimates)
     diagnostics = {
         **found,
         "model": spec.name,
@@ -166,16 +190,36 @@ def pool_file(
         effects=effects_table(printed, estimates, result),
         contrasts=contrasts_table(result),
         sensitivity=sensitivity,
+        classical=classical,
         diagnostics=_no_nan(diagnostics),
         notes=(
             *printed.notes,
             *_notes(estimates, result),
+            *classical_sentences(classical, result.common),
             *_df_notes(printed, reading),
             *dominance_notes(estimates, result),
             *notes,
         ),
         failures=failures,
     )
+
+
+def read_for_pooling(
+    file: Path, *, model: str | Path, reading: str, term: str | None, unit: float | None, ci_prob: float, **_: Any
+) -> tuple[Estimates, SummaryModel]:
+    """Return the estimates of a file under a reading, and the model with priors in plain numbers; as in `pool_file`."""
+    spec = load_summary_model(model)
+    estimates = _under(_printed(file, term, ci_prob), reading, file)
+    return estimates, spec.resolved(resolve_unit(estimates, spec, unit))
+
+
+def _under(printed: PrintedEstimates, reading: str, file: Path) -> Estimates:
+    if reading not in SCENARIOS:
+        raise InputError(f"unknown reading '{reading}'; {suggest(reading, SCENARIOS)}")
+    try:
+        return under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
+    except InputError as error:
+        raise InputError(error.message, file=file) from None
 
 
 def _fitted(
@@ -208,7 +252,7 @@ def _fitted(
 
 def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
     """Read estimates: a row of printed tables, or a file with one estimate a row."""
-    if term is None and not is_printed_table(file):
+    if term is None and (not is_printed_table(file) or is_workbook_of_estimates(file)):
         return read_estimates(file, ci_prob=ci_prob)
     read = read_printed_file(file, Asked(), Facts())
     try:

@@ -14,6 +14,7 @@ from cbec_bayes.published.number import PrintedNumber, decimal_sign, plain_numbe
 from cbec_bayes.published.readings import critical_value, se_from_p, se_from_t
 from cbec_bayes.published.stars import split_stars
 from cbec_bayes.published.stated import DEFAULT_STARS
+from cbec_bayes.published.workbook import SUFFIX, sheets_with
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import Row, read_text, rows_of_text
 from cbec_bayes.runtime.labels import CI_PROB, fault_of_group, level
@@ -26,19 +27,34 @@ SMALLEST_DF = Decimal("0.1")
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "label": ("label", "study", "group", "name", "slab", "author", "trial", "site", "country", "region"),
-    "estimate": ("estimate", "coef", "coefficient", "yi", "est", "effect", "beta", "b", "te", "es", "effect_size"),
-    "se": ("se", "std_error", "stderr", "std_err", "sei", "standard_error", "sete", "s_e", "se_coef"),
+    "estimate": (
+        *("estimate", "coef", "coefficient", "coeff", "yi", "est", "effect", "beta", "b", "te", "es", "effect_size"),
+        *("smd", "lnrr", "lnor", "logor", "log_or", "hedges_g", "cohens_d"),
+    ),
+    "se": (
+        *("se", "std_error", "stderr", "std_err", "sei", "standard_error", "sete", "s_e", "estimate_se"),
+        *("se_estimate", "se_coef", "coef_se", "se_beta", "beta_se", "se_effect", "effect_se", "se_yi", "yi_se"),
+    ),
     "variance": ("vi", "variance", "var"),
-    "low": ("ci_low", "lower", "low", "ci_lower", "conf_low", "ci_lb", "lb", "lci", "ll", "lower_ci", "cil"),
-    "high": ("ci_high", "upper", "high", "ci_upper", "conf_high", "ci_ub", "ub", "uci", "ul", "upper_ci", "ciu"),
+    "low": (
+        *("ci_low", "lower", "low", "ci_lower", "conf_low", "ci_lb", "lb", "lci", "ll", "lower_ci", "low_ci", "cil"),
+        *("ci_l", "lower_bound", "lower_limit", "ci_min", "2_5_%", "2_5%", "[0_025", "q2_5"),
+    ),
+    "high": (
+        *("ci_high", "upper", "high", "ci_upper", "conf_high", "ci_ub", "ub", "uci", "ul", "upper_ci", "high_ci"),
+        *("ciu", "ci_u", "upper_bound", "upper_limit", "ci_max", "97_5_%", "97_5%", "0_975]", "q97_5"),
+    ),
     "t": ("t", "tstat", "t_stat", "t_value", "tval", "t_statistic", "z", "zval", "z_value", "z_stat", "statistic"),
-    "p": ("p", "p_value", "pvalue", "pval", "p_val"),
+    "p": ("p", "p_value", "pvalue", "pval", "p_val", "pr(>|t|)", "pr(>|z|)", "p>|t|", "p>|z|"),
     "stars": ("stars", "star", "signif", "significance"),
     "df": ("df", "dof", "degrees_of_freedom"),
     "n_units": ("n_units", "units", "clusters"),
-    "n_obs": ("n_obs", "n", "nobs", "observations"),
+    "n_obs": ("n_obs", "n", "nobs", "observations", "ni", "sample_size"),
 }
-"""Names under which usual programs write each column; capitals, points and spaces make no difference."""
+"""Names under which usual programs write each column; capitals, points, spaces and a "95 %" make no difference."""
+
+RATIOS = frozenset({"or", "rr", "hr", "irr", "odds_ratio", "risk_ratio", "rate_ratio", "hazard_ratio"})
+"""Names of columns of ratios, which are pooled as logarithms."""
 
 _SPREADS = ("se", "variance", "low", "t", "p")
 """What a standard error can be taken from, the most direct first."""
@@ -50,6 +66,12 @@ _WORDS = {
     "t": "the estimate over '{column}'",
     "p": "the p-value in '{column}'",
 }
+
+MOST_NAMED = 3
+"""Rows that a note names."""
+
+SLACK = 1.1
+"""Factor by which a standard error may miss what stands beside it, for another reference distribution."""
 
 LARGEST_SKEW = 0.05
 """Share of an interval's length by which its middle may miss the estimate, beyond rounding."""
@@ -76,10 +98,10 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     Parameters
     ----------
     path
-        A text file whose cells are separated by commas, semicolons or tabs. Needed are a label and an estimate; and
-        one of a standard error, a variance, the ends of an interval, a t statistic or a p-value (`NAMES`). Optional
-        are stars, df, n_units and n_obs. A blank estimate asks for a prediction; a blank standard error is allowed
-        where there are stars.
+        A text file whose cells are separated by commas, semicolons or tabs, or a workbook. Needed are a label and an
+        estimate; and one of a standard error, a variance, the ends of an interval, a t statistic or a p-value
+        (`NAMES`). Optional are stars, df, n_units and n_obs. A blank estimate asks for a prediction; a blank standard
+        error is allowed where there are stars.
     ci_prob
         Probability of the intervals, where there are intervals.
 
@@ -99,7 +121,7 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     path = Path(path)
     if not 0 < ci_prob < 1:
         raise InputError(f"--interval must lie between 0 and 1, not {ci_prob}")
-    text = read_text(path)
+    text = _sheet(path) if path.suffix.lower() == SUFFIX else read_text(path)
     raw = rows_of_text(text, path, required=(), delimiter=_delimiter(text))
     columns = _columns(tuple(raw[0].cells), path)
     source = next((key for key in _SPREADS if key in columns), "se")
@@ -116,6 +138,27 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     return PrintedEstimates(tuple(rows), DEFAULT_STARS if starred else None, reader.notes())
 
 
+def is_workbook_of_estimates(path: Path) -> bool:
+    """Return whether a file is a workbook with a sheet that begins as a file of estimates does."""
+    return path.suffix.lower() == SUFFIX and path.is_file() and bool(sheets_with(path, _is_header))
+
+
+def _is_header(header: Sequence[str]) -> bool:
+    """Return whether a header has a label, an estimate and what a standard error can be taken from."""
+    plain = {_plain_name(name) for name in header}
+    there = {key for key, names in NAMES.items() if plain & set(names)}
+    return {"label", "estimate"} <= there and bool(there & set(_SPREADS))
+
+
+def _sheet(path: Path) -> str:
+    """Return the one sheet of a workbook that has estimates."""
+    found = sheets_with(path, _is_header)
+    if len(found) != 1:
+        several = f"{len(found)} sheets have" if found else "no sheet has"
+        raise InputError(f"{several} a header of label, estimate and standard error; keep one such sheet", file=path)
+    return found[0]
+
+
 def _delimiter(text: str) -> str:
     """Return what separates the cells of the header."""
     header = next((line for line in text.splitlines() if line.strip()), "")
@@ -123,7 +166,8 @@ def _delimiter(text: str) -> str:
 
 
 def _plain_name(name: str) -> str:
-    return re.sub(r"[\s.\-]+", "_", name.strip().lower()).strip("_")
+    plain = re.sub(r"[\s.\-]+", "_", name.strip().lower()).strip("_")
+    return re.sub(r"(?<![\d])_?95_?%?_?(?![\d])", "_", plain).strip("_")
 
 
 def _columns(header: Sequence[str], path: Path) -> EstimateColumns:
@@ -141,6 +185,9 @@ def _columns(header: Sequence[str], path: Path) -> EstimateColumns:
             named[key] = found[0]
     for key in ("label", "estimate"):
         if key not in named:
+            if ratios := [name for name in header if _plain_name(name) in RATIOS]:
+                message = f"'{ratios[0]}' is a ratio; give its logarithm as 'estimate' and the standard error of that"
+                raise InputError(message, file=path, row=1)
             known = ", ".join(NAMES[key])
             raise InputError(f"the column is missing; expected one of {known}", file=path, row=1, column=key)
     if ("low" in named) != ("high" in named):
@@ -191,6 +238,7 @@ class _Reader:
     ) -> None:
         self._path, self._columns, self._source, self._ci_prob = path, columns, source, ci_prob
         self._decimal, self._decimal_note = decimal
+        self._contradicted: list[str] = []
 
     def notes(self) -> tuple[str, ...]:
         """Return sentences on how the file was read."""
@@ -198,7 +246,19 @@ class _Reader:
         told = words.format(column=self._columns.named.get(self._source, ""), ci=level(self._ci_prob))
         taken = f"Standard errors are taken from {told}." if words else ""
         comma = "Decimals are set off by commas." if self._decimal == "," else ""
-        return tuple(note for note in (taken, comma, self._decimal_note) if note)
+        return tuple(note for note in (taken, comma, self._decimal_note, self._contradictions()) if note)
+
+    def _contradictions(self) -> str:
+        """Return a sentence on rows of which two columns say different things."""
+        if not self._contradicted:
+            return ""
+        listed = ", ".join(self._contradicted[:MOST_NAMED])
+        more = len(self._contradicted) - MOST_NAMED
+        return (
+            f"The standard error contradicts the interval or the t statistic beside it in {listed}"
+            + (f" and {more} more" if more > 0 else "")
+            + "; the standard error is used."
+        )
 
     def row(self, row: Row) -> PrintedEstimate:
         """Read one row."""
@@ -223,6 +283,8 @@ class _Reader:
             raise wrong(row, "estimate", "blank, but it has a standard error or stars")
         if estimate is not None and se is None:
             self._check_implied(row, estimate, stars)
+        if self._source == "se" and estimate is not None and se is not None:
+            self._compare(row, label, estimate, se, degrees)
         return PrintedEstimate(
             label=label,
             estimate=estimate,
@@ -256,6 +318,24 @@ class _Reader:
         if plain and not (plain.isascii() and plain.isdecimal()):
             raise self._wrong(row, key, f"'{text}' is not a whole number")
         return int(plain) if plain else None
+
+    def _compare(self, row: Row, label: str, estimate: PrintedNumber, se: PrintedNumber, df: float) -> None:
+        """Remember a row whose standard error is not, within rounding and a tenth, what stands beside it."""
+        ranges: list[tuple[float, float]] = []
+        (low, _), (high, _) = (
+            self._number(row, key) if key in self._columns else (None, "") for key in ("low", "high")
+        )
+        if low is not None and high is not None:
+            twice = 2 * critical_value(1 - self._ci_prob, df)
+            shortest, longest = high.interval.low - low.interval.high, high.interval.high - low.interval.low
+            ranges.append((float(shortest) / twice, float(longest) / twice))
+        t, _ = self._number(row, "t") if "t" in self._columns else (None, "")
+        if t is not None and t.value != 0 and estimate.value != 0:
+            size, most = (sorted(abs(float(end)) for end in (n.interval.low, n.interval.high)) for n in (estimate, t))
+            ranges.append((size[0] / most[1], size[1] / most[0] if most[0] > 0 else math.inf))
+        printed = float(se.interval.low), float(se.interval.high)
+        if any(end < printed[0] / SLACK or start > printed[1] * SLACK for start, end in ranges):
+            self._contradicted.append(f"'{label}'")
 
     def _check_implied(self, row: Row, estimate: PrintedNumber, stars: str) -> None:
         if "stars" not in self._columns and not stars:

@@ -1,0 +1,61 @@
+"""The page of pooled estimates, and what the commands about them depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cbec_bayes.commands.console import Found, Request, deliver
+from cbec_bayes.commands.folders import itself, places
+from cbec_bayes.runtime.progress import OnProgress, Progress
+
+if TYPE_CHECKING:
+    from cbec_bayes.runtime.fanout import Executor
+
+
+def pooled_settings(file: Path, asked: Mapping[str, Any], out: Path | None) -> dict[str, str]:
+    """Return pooled.json by its name; nothing for the standard input, of which no page can be made later."""
+    from cbec_bayes.jobs.pooled_settings import SETTINGS, settings_of, text_of
+
+    settings = settings_of(file, asked, out)
+    return {} if settings is None else {SETTINGS: text_of(settings)}
+
+
+def pooled_content(file: Path, asked: Mapping[str, Any], out: Path | None) -> Mapping[str, Any]:
+    """Return what pooling depends on, as content."""
+    from cbec_bayes.jobs.pooled_settings import content, settings_of
+
+    settings = settings_of(file, asked, out)
+    return {"standard input": dict(asked)} if settings is None else content(settings, out)
+
+
+def report_of_pooled(folder: Path, *, out: Path | None, fresh: bool, as_json: bool, quiet: bool) -> None:
+    """Make the page of a folder that `published` wrote to; writes report.html, figures and tables."""
+    from cbec_bayes.jobs.pooled_report import report_pooled
+    from cbec_bayes.jobs.pooled_settings import content, files_of, read_pooled
+    from cbec_bayes.reporting.poolpage import PAGE_FILES, render_pooled
+
+    request = Request(
+        command="report",
+        out=out or folder,
+        quiet=quiet,
+        as_json=as_json,
+        fresh=fresh,
+        names=PAGE_FILES,
+        reads=lambda: files_of(read_pooled(folder), folder),
+        fit=itself,
+        n_steps=2,
+    )
+
+    def find(executor: Executor, on_progress: OnProgress) -> Found:
+        found = report_pooled(folder, reuse=places(request, folder), on_progress=on_progress)
+        on_progress(Progress("the page"))
+        tables = {
+            "answer": list(found.tables.answer),
+            "effects": found.tables.effects,
+            "notes": list(found.tables.notes),
+        }
+        return Found(said="\n\n".join(found.tables.answer) + "\n", tables=tables, files=render_pooled(found))
+
+    deliver(request, find, lambda: content(read_pooled(folder), folder))
