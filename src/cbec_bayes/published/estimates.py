@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -37,10 +37,19 @@ SCENARIO_TEXTS: Mapping[Scenario, str] = {
 
 @dataclass(frozen=True, slots=True)
 class KnownError:
-    """A standard error taken as known; `reading` says in words as what the parentheses were read."""
+    """A standard error taken as known; `reading` says in words as what the parentheses were read.
+
+    With a finite `df` it was estimated on so many degrees of freedom, and the estimate has a t likelihood.
+    """
 
     se: float
     reading: str
+    df: float = math.inf
+
+    @property
+    def likelihood_df(self) -> float:
+        """Degrees of freedom of the likelihood of the estimate."""
+        return self.df
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +57,15 @@ class ImpliedError:
     """A standard error known only through the stars: s = |estimate| / q, where q is |t| restricted to the stars' band.
 
     q has the reference distribution (Student-t with `df`, normal if infinite) truncated to `q_low` .. `q_high`, which
-    is to say that the p-value is uniform within the band that the stars claim.
+    is to say that the p-value is uniform within the band that the stars claim. Given s, the likelihood of the estimate
+    is Student-t with `likelihood_df`.
     """
 
     estimate: float
     q_low: float
     q_high: float
     df: float
+    likelihood_df: float = math.inf
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -111,11 +122,14 @@ class PrintedEstimates:
         Symbol to significance level; None if the source prints no stars, so that nothing can be read from them.
     notes
         Sentences on how the source was read.
+    t_likelihood
+        Whether estimates with degrees of freedom have a t likelihood: those of a file that gives them do.
     """
 
     rows: tuple[PrintedEstimate, ...]
     stars: Mapping[str, Fraction] | None
     notes: tuple[str, ...] = ()
+    t_likelihood: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -221,6 +235,8 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
         raise InputError(f"the reading '{scenario}' needs a column of stars")
     values = np.array([math.nan if row.estimate is None else float(row.estimate) for row in printed.rows])
     errors = tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
+    if printed.t_likelihood:
+        errors = tuple(_with_df(error, row.df) for error, row in zip(errors, printed.rows, strict=True))
     return Estimates(printed.labels, values, errors)
 
 
@@ -246,6 +262,13 @@ def _standard_error(
         math.inf if low == 0 else critical_value(low, row.df),
         row.df,
     )
+
+
+def _with_df(error: StandardError | None, df: float) -> StandardError | None:
+    """Give an estimate the t likelihood of its degrees of freedom."""
+    if error is None:
+        return None
+    return replace(error, df=df) if isinstance(error, KnownError) else replace(error, likelihood_df=df)
 
 
 def _coherent_error(
