@@ -26,6 +26,7 @@ from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.quadrature import finite, half_line, implied_rule, log_density, scale_rule
 from cbec_bayes.published.readings import critical_value, two_sided_p
 from cbec_bayes.published.results import complete_pooling, contrasts_table, effects_table, sensitivity_table, summarise
+from cbec_bayes.published.spread import typical_spread
 from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, conditional_slopes, fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel, load_summary_model
 from cbec_bayes.runtime.errors import GateError, InputError
@@ -123,7 +124,7 @@ def test_unlimited_variation_is_no_pooling():
     for index in range(3):
         assert posterior.group(index).mean == pytest.approx(THREE.values[index], rel=1e-10)
         assert posterior.group(index).sd == pytest.approx(THREE.errors[index].se, rel=1e-10)
-        assert posterior.pooling_factor(index) == pytest.approx(0, abs=1e-10)
+        assert posterior.pooling_factors()[index] == pytest.approx(0, abs=1e-10)
 
 
 def test_the_path_between_the_limits_is_monotone_at_the_ends():
@@ -418,7 +419,7 @@ def test_too_many_implied_errors_are_refused_with_the_way_out():
 
 def test_the_unit_of_the_priors():
     spec = SummaryModel("test", "", FLAT, PRIORS["half_normal"], "auto")
-    assert resolve_unit(THREE, spec) == pytest.approx((0.751 + 0.328) - (0.074 - 0.109))
+    assert resolve_unit(THREE, spec) == THREE.spread == 2 * typical_spread(THREE.values, THREE.typical)
     assert resolve_unit(THREE, spec, 2.0) == 2.0
     assert resolve_unit(THREE, model(PRIORS["half_normal"])) == 1.0
     assert fit_summary(THREE, spec, unit=2.0).model.between.params == {"scale": 1.2}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.pooled_notes import dominance_notes
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
 from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.estimates import (
@@ -35,6 +36,8 @@ ENGINES = ("quadrature", "pymc")
 MAX_CONTRASTED = 40
 """Every two groups are contrasted up to this many groups: 780 pairs."""
 
+OTHER_UNITS = (0.5, 2.0)
+"""By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
 FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json")
 """Files that `published` may write."""
@@ -160,7 +163,7 @@ def pool_file(
             "divergences": None,
             "seconds": {"fit": time.perf_counter() - start},
             "draws": None,
-            "nodes": len(posterior.weights),
+            "nodes": posterior.n_nodes,
             "quadrature_error": posterior.error,
             "quadrature_tolerance": TOLERANCE,
         }
@@ -185,7 +188,13 @@ def pool_file(
         contrasts=contrasts_table(result),
         sensitivity=sensitivity,
         diagnostics=_no_nan(diagnostics),
-        notes=(*printed.notes, *_notes(estimates, result), *_df_notes(printed, reading), *notes),
+        notes=(
+            *printed.notes,
+            *_notes(estimates, result),
+            *_df_notes(printed, reading),
+            *dominance_notes(estimates, result),
+            *notes,
+        ),
         failures=failures,
     )
 
@@ -211,7 +220,7 @@ def _sensitivity(
     tables, notes = [], []
     for reading in available_readings(printed):
         try:
-            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading]))
+            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading], other_units=OTHER_UNITS))
         except TooManyNodesError:
             notes.append(
                 f"sensitivity.csv lacks the reading '{reading}': too many standard errors are known by their stars "

@@ -23,6 +23,7 @@ from cbec_bayes.published.readings import (
     se_from_t,
     two_sided_p,
 )
+from cbec_bayes.published.spread import typical_spread
 from cbec_bayes.runtime.errors import InputError, suggest
 
 Scenario = Literal["as_printed", "coherent", "stars"]
@@ -172,9 +173,8 @@ class Estimates:
 
     @property
     def spread(self) -> float:
-        """From the lowest estimate less its standard error to the highest plus its own: the automatic unit."""
-        values, errors = self.values[self.printed], self.typical[self.printed]
-        return float((values + errors).max() - (values - errors).min())
+        """Twice the typical deviation of an estimate from their mean, the automatic unit; see `typical_spread`."""
+        return 2 * typical_spread(self.values[self.printed], self.typical[self.printed])
 
 
 def heterogeneity(paper: Paper) -> PrintedEstimates:

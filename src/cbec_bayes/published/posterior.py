@@ -12,6 +12,7 @@ from scipy import optimize, special
 from cbec_bayes.published.conditional import nodes_at, typical_error
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.mixture import Mixture
+from cbec_bayes.published.pooled import GroupNumbers, one_by_one
 from cbec_bayes.published.quadrature import finite, log_density
 from cbec_bayes.published.summary_model import SummaryModel
 
@@ -63,6 +64,11 @@ class SummaryPosterior:
     level: tuple[float, int]
     moment_order: float
 
+    @property
+    def n_nodes(self) -> int:
+        """How many nodes of the quadrature have weight."""
+        return len(self.weights)
+
     def _loads(self, index: int | None) -> tuple[Array, Array, Array]:
         """Given a node, beta_r = A + B beta + N(0, v): return A, B, v; `None` is a group not seen."""
         t2 = self.tau**2
@@ -87,9 +93,17 @@ class SummaryPosterior:
         c, d, u = self._loads(second)
         return Mixture(self.weights, a - c + (b - d) * self.slope_mean, v + u + (b - d) ** 2 * self.slope_var)
 
-    def pooling_factor(self, index: int) -> float:
-        """Posterior mean of s^2 / (s^2 + tau^2): 0 no pooling, 1 complete pooling (Gelman and Pardoe, 2006)."""
-        return float(self.weights @ self._loads(index)[1])
+    def groups(self) -> GroupNumbers:
+        """Return the numbers of all groups at once."""
+        return one_by_one(self)
+
+    def pooling_factors(self) -> Array:
+        """Posterior means of s^2 / (s^2 + tau^2): 0 no pooling, 1 complete pooling (Gelman and Pardoe, 2006).
+
+        NaN for a group without an estimate.
+        """
+        factors = [self.weights @ self._loads(index)[1] for index in range(len(self.labels))]
+        return np.where(self.estimates.printed, factors, math.nan)
 
     def pooling_factor_overall(self) -> float:
         """Gelman and Pardoe's lambda: 1 - variance between groups of E(beta_r - beta) / E(variance of beta_r - beta).

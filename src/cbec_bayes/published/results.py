@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.model.prior import Prior
@@ -20,8 +21,7 @@ from cbec_bayes.published.estimates import (
     available_readings,
     under_reading,
 )
-from cbec_bayes.published.mixture import Mixture
-from cbec_bayes.published.posterior import SummaryPosterior
+from cbec_bayes.published.pooled import Distribution, PooledPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
@@ -59,7 +59,7 @@ class SummaryResult:
     pooling_overall: float
 
 
-def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> SummaryResult:
+def summarise(posterior: PooledPosterior, *, contrasts: bool = True) -> SummaryResult:
     """Read every number off a posterior found by quadrature; the contrasts, of which there are many, on request.
 
     A mean or standard deviation that does not exist (heavy-tailed prior, few groups) is NaN; quantiles and
@@ -71,35 +71,38 @@ def summarise(posterior: SummaryPosterior, *, contrasts: bool = True) -> Summary
     printed = posterior.estimates.printed
     pairs = combinations(range(len(labels)), 2) if contrasts else ()
     tau_low, tau_high = (posterior.tau_quantile(q) for q in (0.025, 0.975))
-
-    def heavy(mixture: Mixture) -> Summary:
-        return _summary(mixture, order)
-
     return SummaryResult(
         labels=labels,
-        groups={
-            label: _summary(posterior.group(index), own if printed[index] else order)
-            for index, label in enumerate(labels)
-        },
-        common=heavy(posterior.common())
-        if posterior.model.slope.dist == "flat"
-        else _summary(posterior.common(), math.inf),
-        new=heavy(posterior.group(None)),
+        groups=_summaries(posterior, own, order),
+        common=_summary(posterior.common(), order if posterior.model.slope.dist == "flat" else math.inf),
+        new=_summary(posterior.group(None), order),
         tau=Summary(mean=posterior.tau_mean(), sd=posterior.tau_sd(), ci_low=tau_low, ci_high=tau_high, p_positive=1.0),
         contrasts={
             (labels[i], labels[j]): _summary(posterior.contrast(i, j), own if printed[i] and printed[j] else order)
             for i, j in pairs
         },
-        pooling={label: posterior.pooling_factor(i) if printed[i] else math.nan for i, label in enumerate(labels)},
+        pooling=dict(zip(labels, posterior.pooling_factors().tolist(), strict=True)),
         pooling_overall=posterior.pooling_factor_overall(),
     )
 
 
-def _summary(mixture: Mixture, order: float) -> Summary:
-    low, high = mixture.interval()
-    mean = mixture.mean if order > 1 else math.nan
-    sd = mixture.sd if order > 2 else math.nan
-    return Summary(mean=mean, sd=sd, ci_low=low, ci_high=high, p_positive=mixture.p_positive)
+def _summaries(posterior: PooledPosterior, own: float, order: float) -> dict[str, Summary]:
+    """Summarise the slope of every group; `own` and `order` limit the moments of printed and of predicted ones."""
+    numbers = posterior.groups()
+    limit = np.where(posterior.estimates.printed, own, order)
+    mean, sd = np.where(limit > 1, numbers.mean, math.nan), np.where(limit > 2, numbers.sd, math.nan)
+    columns = (column.tolist() for column in (mean, sd, numbers.ci_low, numbers.ci_high, numbers.p_positive))
+    return {
+        label: Summary(mean=m, sd=s, ci_low=low, ci_high=high, p_positive=p)
+        for label, m, s, low, high, p in zip(posterior.labels, *columns, strict=True)
+    }
+
+
+def _summary(distribution: Distribution, order: float) -> Summary:
+    low, high = distribution.interval()
+    mean = distribution.mean if order > 1 else math.nan
+    sd = distribution.sd if order > 2 else math.nan
+    return Summary(mean=mean, sd=sd, ci_low=low, ci_high=high, p_positive=distribution.p_positive)
 
 
 def complete_pooling(estimates: Estimates) -> float:
@@ -179,6 +182,7 @@ def sensitivity_table(
     *,
     unit: float | None = None,
     readings: Sequence[Scenario] | None = None,
+    other_units: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Return sensitivity.csv: every reading of the standard errors under every model.
 
@@ -192,33 +196,29 @@ def sensitivity_table(
         Unit of the priors; default each model's own.
     readings
         Readings of the parentheses; default all that the source allows.
+    other_units
+        Factors, each of which multiplies the unit of the first model for further rows.
 
     Returns
     -------
     pandas.DataFrame
-        One row per reading, model and group, for the common slope, a new group, and tau (`group` = ``"(tau)"``).
+        One row per reading, model, unit and group, for the common slope, a new group, and tau (`group` = ``"(tau)"``).
+        ``unit`` is what the priors of the model were multiplied by.
     """
     rows: list[dict[str, object]] = []
     for reading in available_readings(printed) if readings is None else readings:
         estimates = under_reading(printed, reading)
-        for model in models:
-            resolved = model.resolved(resolve_unit(estimates, model, unit))
+        for model, factor in (*((model, 1.0) for model in models), *((models[0], factor) for factor in other_units)):
+            found = factor * resolve_unit(estimates, model, unit)
+            resolved = model.resolved(found)
             result = summarise(fit_summary(estimates, resolved), contrasts=False)
-            summaries = {
-                **result.groups,
-                GROUP_ALL: result.common,
-                GROUP_NEW: result.new,
-                GROUP_TAU: result.tau,
-            }
-            for group, summary in summaries.items():
-                rows.append(
-                    {
-                        "reading": reading,
-                        "model": model.name,
-                        "between_prior": str(resolved.between),
-                        "group": group,
-                        **asdict(summary),
-                        "origin": str(Origin.PRINTED),
-                    }
-                )
+            shared = {"reading": reading, "model": model.name, "between_prior": str(resolved.between)}
+            rows += [
+                {**shared, "group": group, **asdict(summary), "origin": str(Origin.PRINTED), "unit": found}
+                for group, summary in _all_slopes(result).items()
+            ]
     return pd.DataFrame(rows)
+
+
+def _all_slopes(result: SummaryResult) -> dict[str, Summary]:
+    return {**result.groups, GROUP_ALL: result.common, GROUP_NEW: result.new, GROUP_TAU: result.tau}

@@ -31,7 +31,8 @@ class SummaryModel:
     between
         Prior of the between-group scale tau.
     unit
-        What the priors' scales are multiplied by: a number, or ``"auto"`` for the spread of the estimates.
+        What the priors' scales are multiplied by: a number, or ``"auto"`` for twice the typical deviation of the
+        estimates from their mean (`cbec_bayes.published.spread.typical_spread`).
     """
 
     name: str
