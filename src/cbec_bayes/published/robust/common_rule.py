@@ -66,7 +66,7 @@ def find_modes(blocks: list[Block], prior: Prior, values: Array, start: Array) -
     """Find the modes by iteratively reweighted means, which climb from every start, and drop those without weight."""
     mean, precision = prior_precision(prior)
     place, n_rows = start, len(values)
-    for _ in range(_STEPS):
+    for attempt in range(_STEPS):
         now = given(blocks, place, n_rows)
         total = now.precision.sum(axis=1) + precision
         move = (now.score.sum(axis=1) - precision * (place - mean)) / total
@@ -76,8 +76,12 @@ def find_modes(blocks: list[Block], prior: Prior, values: Array, start: Array) -
         step = np.where(trusted, move * total / np.where(trusted, curvature, 1.0), move)
         limit = 2 / np.sqrt(total)
         place = place + np.clip(step, -limit, limit)
-        if (np.abs(move) < 1e-3 / np.sqrt(total)).all():
+        if (np.abs(move) < 1e-2 / np.sqrt(total)).all():
             break
+        if attempt % 3 == 2:  # those that have met go on as one
+            order = np.argsort(place)
+            apart = np.diff(place[order], prepend=-math.inf) > 0.02 / np.sqrt(total[order])
+            place = place[order][apart]
     now = given(blocks, place, n_rows)
     height = now.log_density.sum(axis=1) + log_prior(prior, place)
     information = precision - now.curvature.sum(axis=1)

@@ -60,3 +60,8 @@ def orders(errors: Sequence[StandardError], model: SummaryModel) -> Orders:
 def exists(power: int, order: float) -> bool:
     """Return whether a moment exists, see `MARGIN`."""
     return order > power + MARGIN or (order > power and float(order).is_integer())
+
+
+def highest_power(order: float) -> float:
+    """Return the highest of the moments that are read off (the mean, the standard deviation) which exists, or 0."""
+    return 2.0 if exists(2, order) else 1.0 if exists(1, order) else 0.0

@@ -8,23 +8,29 @@ a finite mixture of normal distributions, as it is where everything is normal.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize
 
 from cbec_bayes.published.estimates import Estimates
-from cbec_bayes.published.mixture import Mixture
-from cbec_bayes.published.quadrature import Array
-from cbec_bayes.published.robust.existence import Orders
+from cbec_bayes.published.pooled import GroupNumbers
+from cbec_bayes.published.quadrature import Array, Rule
+from cbec_bayes.published.robust.existence import Orders, highest_power
+from cbec_bayes.published.robust.mixed import SignedMixture, signed_mixture
 from cbec_bayes.published.robust.row_terms import Terms, row_terms
 from cbec_bayes.published.robust.rows import Rows
 from cbec_bayes.published.robust.scales import Fineness, shape_rule
 from cbec_bayes.published.robust.tau_rule import TauRule
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
 
-_NEGLIGIBLE = 1e-13
+_NEGLIGIBLE = 1e-12
 _NEGLIGIBLE_PAIR = 1e-10
+
+_MOST_KEPT = 40
+"""Groups up to which the inner nodes are kept for contrasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,8 @@ class Slice:
         shape (R,).
     within
         Expected variance between the groups' slopes.
+    implied
+        Rules of the standard errors that stars tell, by row.
     """
 
     tau: float
@@ -63,6 +71,7 @@ class Slice:
     pooling: Array
     offset: Array
     within: float
+    implied: Mapping[int, Rule]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,71 +138,92 @@ class RobustPosterior:
 
     @property
     def moment_order(self) -> float:
-        """Moments of the common slope exist below this order."""
-        return self.orders.common
+        """Without a limit: each distribution knows its own, and has no mean where there is none."""
+        return math.inf
 
-    def common(self) -> Mixture:
+    def common(self) -> SignedMixture:
         """Posterior of the common slope beta."""
-        weights = [weight * one.smooth for weight, one in zip(self.weights, self.slices, strict=True)]
-        nodes, spacing = ([getattr(one, name) for one in self.slices] for name in ("nodes", "spacing"))
-        return _mixture(np.concatenate(weights), np.concatenate(nodes), np.concatenate(spacing) ** 2)
+        pairs = zip(self.weights, self.slices, strict=True)
+        parts = [(weight * one.smooth, one.nodes, one.spacing**2) for weight, one in pairs]
+        return signed_mixture(parts, self.orders.common)
 
-    def group(self, index: int | None) -> Mixture:
+    def group(self, index: int | None) -> SignedMixture:
         """Posterior of a group's slope; `None` for a group not yet seen."""
         row = self._row(index)
         parts = []
-        for place, one in enumerate(self.slices):
+        for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
+            least = self._least(one, self.order(index))
             if row is None:
-                shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
-                weights = np.outer(one.smooth, np.exp(shape.log_weights))
-                means = np.broadcast_to(one.nodes[:, None], weights.shape)
-                variances = one.spacing[:, None] ** 2 + one.tau**2 * shape.nodes
-            else:
-                weights, means, variances = _of_group(one, row, self._of_row(row)[place])
-            weights = self.weights[place] * weights / weights.sum()
-            keep = np.abs(weights) > _NEGLIGIBLE
-            parts.append((weights[keep], means[keep], variances[keep]))
-        return _mixture(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+                parts.append(self._of_new(one, weight, least))
+            elif (seen := np.flatnonzero(weight * one.points > least / 1e3)).size:
+                parts.append(_of_group(one, row, self._of_row(row)[place], (weight, seen, least)))
+        return signed_mixture(parts, self.order(index))
 
-    def contrast(self, first: int, second: int) -> Mixture:
+    def _least(self, one: Slice, order: float) -> Array:
+        """Return the least weight that counts at each node, (M,): far out less is enough to move a moment that exists."""
+        scale = float(np.median(self.rows.scales))
+        far = (np.abs(one.nodes - np.median(self.rows.values)) + one.tau) / scale
+        return np.asarray(_NEGLIGIBLE / (1 + far) ** highest_power(order))
+
+    def _of_new(self, one: Slice, weight: float, least: Array) -> tuple[Array, Array, Array]:
+        """Return weights, means and variances of the slope of a group not seen, given tau."""
+        shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
+        weights = weight * np.outer(one.smooth, np.exp(shape.log_weights))
+        node, inner = np.nonzero(np.abs(weights) > least[:, None])
+        return weights[node, inner], one.nodes[node], one.spacing[node] ** 2 + one.tau**2 * shape.nodes[inner]
+
+    def groups(self) -> GroupNumbers:
+        """Return the numbers of all groups."""
+        found = np.empty((len(self.labels), 5))
+        for index in range(len(self.labels)):
+            one = self.group(index)
+            found[index] = one.mean, one.sd, *one.interval(), one.p_positive
+            if len(self.labels) > _MOST_KEPT:
+                self._terms.clear()
+        return GroupNumbers(*found.T)
+
+    def contrast(self, first: int, second: int) -> SignedMixture:
         """Posterior of the difference between two groups' slopes."""
         parts = []
         for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
-            points = weight * one.points
-            keep = points > _NEGLIGIBLE_PAIR
+            # Every second node is enough for a sum that integrates; they are close for what is read between them.
+            points = 2 * weight * one.points[::2]
+            keep = 2 * np.flatnonzero(points > _NEGLIGIBLE_PAIR)
             a, b = (self._given_points(index, place, keep) for index in (first, second))
-            weights = points[keep, None, None] * a[0][:, :, None] * b[0][:, None, :]
-            inside = weights > _NEGLIGIBLE_PAIR
-            means = a[1][:, :, None] - b[1][:, None, :]
-            variances = a[2][:, :, None] + b[2][:, None, :]
-            parts.append((weights[inside], means[inside], np.broadcast_to(variances, weights.shape)[inside]))
-        return _mixture(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            weights = points[keep // 2, None, None] * a[0][:, :, None] * b[0][:, None, :]
+            node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
+            parts.append((weights[node, i, j], a[1][node, i] - b[1][node, j], a[2][i] + b[2][j]))
+        return signed_mixture(parts, min(self.order(first), self.order(second)))
 
-    def _given_points(self, index: int, place: int, keep: Array) -> tuple[Array, Array, Array]:
-        """Return weights, means and variances of a group's slope given nodes (tau, beta), each of shape (M, K)."""
+    def _given_points(self, index: int, place: int, keep: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+        """Return weights and means (M, K) and variances (K,) of a group's slope given nodes (tau, beta)."""
         one, row = self.slices[place], self._row(index)
         nodes = one.nodes[keep]
         if row is None:
             shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
             full = (len(nodes), len(shape.nodes))
             means = np.broadcast_to(nodes[:, None], full)
-            return np.broadcast_to(np.exp(shape.log_weights), full), means, (one.tau**2 * shape.nodes)[None]
+            return np.broadcast_to(np.exp(shape.log_weights), full), means, one.tau**2 * shape.nodes
         terms = self._of_row(row)[place]
-        return terms.weights(nodes), terms.offset + terms.pooling * nodes[:, None], terms.left[None]
+        return terms.weights(nodes), terms.offset + terms.pooling * nodes[:, None], terms.left
 
     def _of_row(self, row: int) -> list[Terms]:
         """Return the inner nodes of a row given tau, for every slice; kept, as many numbers need them."""
         if row not in self._terms:
-            self._terms[row] = [row_terms(self.rows, row, one.tau) for one in self.slices]
+            self._terms[row] = [
+                row_terms(self.rows, row, one.tau, one.implied).seen_from(one.nodes[one.points > 1e-6 * _NEGLIGIBLE][::4])
+                for one in self.slices
+            ]
         return self._terms[row]
 
-    def pooling_factor(self, index: int) -> float:
-        """Posterior mean of the weight of the common slope in a group's slope: 0 no pooling, 1 complete pooling.
+    def pooling_factors(self) -> Array:
+        """Posterior means of the weight of the common slope in each group's slope; NaN without an estimate.
 
         Given the scales of the mixtures that is s^2 / (s^2 + tau^2), as where everything is normal.
         """
-        row = self._row(index)
-        return float(self.weights @ [one.pooling[row] for one in self.slices]) if row is not None else 1.0
+        found = np.full(len(self.labels), math.nan)
+        found[self.estimates.printed] = self.weights @ np.array([one.pooling for one in self.slices])
+        return found
 
     def pooling_factor_overall(self) -> float:
         """Gelman and Pardoe's lambda; NaN with fewer than two estimates."""
@@ -217,8 +247,7 @@ class RobustPosterior:
 
     def tau_cdf(self, upper: float) -> float:
         """Posterior probability that tau is at most `upper`."""
-        kept = np.isin(self.rule.nodes, self.tau)
-        return min(max(float(self.weights @ self.rule.below(upper)[kept]), 0.0), 1.0)
+        return min(max(float(self.weights @ self.rule.below(upper)), 0.0), 1.0)
 
     def tau_quantile(self, probability: float) -> float:
         """Return a posterior quantile of the between-group scale."""
@@ -234,23 +263,26 @@ class RobustPosterior:
         return float(optimize.brentq(lambda t: self.tau_cdf(t) - probability, low, high, xtol=1e-11 * tau[place]))
 
 
-def _of_group(one: Slice, row: int, terms: Terms) -> tuple[Array, Array, Array]:
-    """Return weights (up to a factor), means and variances of a group's slope given tau, each of shape (M, K)."""
+def _of_group(
+    one: Slice, row: int, terms: Terms, counted: tuple[float, NDArray[np.intp], Array]
+) -> tuple[Array, Array, Array]:
+    """Return weights, means and variances of a group's slope given tau.
+
+    `counted` is the weight of the slice, which of its nodes count, and the least weight that counts at each node.
+    """
+    weight, seen, least = counted
+    left, nodes, width = one.without[seen, row], one.nodes[seen], one.spacing[seen] ** 2
     precision = 1 / terms.total - one.held[row]  # what is left of each normal likelihood
-    variance = one.spacing[:, None] ** 2
-    shrink = 1 + variance * precision
+    shrink = 1 + width[:, None] * precision
     possible = shrink > 0.05  # far out, where the square that is held leaves nothing
     shrink = np.where(possible, shrink, 1.0)
-    distance = terms.value - one.nodes[:, None]
-    log_factor = terms.log_p - np.log(terms.total) / 2 - np.log(shrink) / 2 - precision / shrink * distance**2 / 2
+    distance = terms.value - nodes[:, None]
+    log_factor = (terms.log_p - np.log(terms.total) / 2) - (np.log(shrink) + precision / shrink * distance**2) / 2
     log_factor = np.where(possible, log_factor, -math.inf)
-    with np.errstate(divide="ignore"):
-        log_size = log_factor + np.log(np.abs(one.without[:, row]))[:, None]
-    weights = np.sign(one.without[:, row])[:, None] * np.exp(log_size - log_size.max())
-    mean = one.nodes[:, None] + variance * precision / shrink * distance
-    return weights, terms.offset + terms.pooling * mean, terms.left + terms.pooling**2 * variance / shrink
-
-
-def _mixture(weights: Array, means: Array, variances: Array) -> Mixture:
-    keep = np.abs(weights) > _NEGLIGIBLE
-    return Mixture(weights[keep] / weights[keep].sum(), means[keep], variances[keep])
+    weights = left[:, None] * np.exp(log_factor - log_factor.max())
+    weights *= weight / weights.sum()
+    node, inner = np.nonzero(np.abs(weights) > least[seen, None])
+    width, shrink, precision = width[node], shrink[node, inner], precision[inner]
+    mean = nodes[node] + width * precision / shrink * distance[node, 0]
+    pooling = terms.pooling[inner]
+    return weights[node, inner], terms.offset[inner] + pooling * mean, terms.left[inner] + pooling**2 * width / shrink

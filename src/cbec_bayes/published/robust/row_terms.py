@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
 
-from cbec_bayes.published.quadrature import Array
+from cbec_bayes.published.quadrature import Array, Rule
 from cbec_bayes.published.robust.rows import Rows
+
+_NEGLIGIBLE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,16 @@ class Terms:
         log_p = self.log_p - np.log(self.total) / 2 - distance**2 / (2 * self.total)
         return np.asarray(special.softmax(log_p, axis=1))
 
+    def seen_from(self, slope: Array) -> Terms:
+        """Return the nodes that have weight at one of some values of the common slope."""
+        keep = (self.weights(slope) > _NEGLIGIBLE).any(axis=0)
+        arrays = {name: getattr(self, name)[keep] for name in ("log_p", "total", "offset", "pooling", "left")}
+        return replace(self, **arrays)
 
-def row_terms(rows: Rows, row: int, tau: float) -> Terms:
-    """Return the inner nodes of a row given tau."""
-    rule, shape = rows.noise_of(row, tau), rows.shape_at(tau)
+
+def row_terms(rows: Rows, row: int, tau: float, implied: Mapping[int, Rule]) -> Terms:
+    """Return the inner nodes of a row given tau; `implied` is from `Rows.implied_at`."""
+    rule, shape = rows.noise_of(row, implied), rows.shape_at(tau)
     full = (len(rule.nodes), len(shape.nodes))
     noise = np.broadcast_to(rule.nodes[:, None], full).ravel()
     spread = np.broadcast_to(tau**2 * shape.nodes, full).ravel()

@@ -70,7 +70,7 @@ class Given:
     curvature: Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """The R rows that have an estimate, with the rules of their scales.
 
@@ -86,6 +86,8 @@ class Rows:
         Rules of s^2 / lambda, one per row; of 1 / lambda where s is known by its stars alone.
     fineness
         How fine the rules are.
+    squares
+        Largest squared distance from the common slope that matters: relative to tau^2 at most, and always.
     """
 
     values: Array
@@ -93,6 +95,7 @@ class Rows:
     model: SummaryModel
     noise: Sequence[Rule]
     fineness: Fineness
+    squares: tuple[float, float]
 
     @property
     def errors(self) -> list[StandardError]:
@@ -106,9 +109,8 @@ class Rows:
 
     def at(self, tau: float) -> list[Block]:
         """Return the mixtures given a value of tau, in blocks of rows with about as many nodes."""
-        shape = self.shape_at(tau)
-        implied = error_rules(self.estimates, self.model.slope, np.array([tau]), self.fineness.implied)
-        noise = [self._noise(row, implied) for row in range(len(self.values))]
+        shape, implied = self.shape_at(tau), self.implied_at(tau)
+        noise = [self.noise_of(row, implied) for row in range(len(self.values))]
         order = sorted(range(len(noise)), key=lambda r: len(noise[r].nodes))
         blocks, first = [], 0
         while first < len(order):
@@ -121,29 +123,25 @@ class Rows:
 
     def shape_at(self, tau: float) -> Rule:
         """Return the rule of a slope's variance in units of tau^2."""
-        return shape_rule(between_shape(self.model), self._squares(tau), self.fineness.mixing)
-
-    def noise_of(self, row: int, tau: float) -> Rule:
-        """Return the rule of one row's s^2 / lambda given tau."""
-        if isinstance(self.errors[row], ImpliedError):
-            implied = error_rules(self.estimates, self.model.slope, np.array([tau]), self.fineness.implied)
-            return self._noise(row, implied)
-        return self.noise[row]
-
-    def _squares(self, tau: float) -> float:
-        """Return the largest squared distance of a slope from the common one, in units of tau^2, that matters."""
-        if tau == 0:
-            return 1.0
+        most, least = self.squares
         reach = float(np.ptp(self.values)) + 30 * float(self.scales.max())
-        heavy = _reach(self.errors, self.model)
-        return rounded_up(min((reach / tau + heavy) ** 2, 1e24))
+        squares = max(min((reach / max(tau, reach * 1e-12)) ** 2, most), least)
+        return shape_rule(between_shape(self.model), rounded_up(squares), self.fineness.mixing)
 
-    def _noise(self, row: int, implied: Mapping[int, Rule]) -> Rule:
-        """Return the rule of s^2 / lambda, given those of the standard errors that stars tell, by group."""
-        own, index = self.noise[row], int(np.flatnonzero(self.estimates.printed)[row])
-        if index not in implied:
+    def implied_at(self, tau: float) -> dict[int, Rule]:
+        """Return rules of the standard errors that stars tell, by row."""
+        if not any(isinstance(error, ImpliedError) for error in self.errors):
+            return {}
+        rules = error_rules(self.estimates, self.model.slope, np.array([tau]), self.fineness.implied)
+        row = np.cumsum(self.estimates.printed) - 1
+        return {int(row[index]): Rule(rule.nodes[0], rule.log_weights[0]) for index, rule in rules.items()}
+
+    def noise_of(self, row: int, implied: Mapping[int, Rule]) -> Rule:
+        """Return the rule of one row's s^2 / lambda, given those of `implied_at`."""
+        own = self.noise[row]
+        if row not in implied:
             return own
-        s2, log_p = implied[index].nodes[0] ** 2, implied[index].log_weights[0]
+        s2, log_p = implied[row].nodes ** 2, implied[row].log_weights
         return Rule(np.outer(s2, own.nodes).ravel(), np.add.outer(log_p, own.log_weights).ravel())
 
     def _block(self, rows: list[int], noise: list[Rule], shape: Rule, tau: float) -> Block:
@@ -173,7 +171,14 @@ def rows_of(estimates: Estimates, model: SummaryModel, fineness: Fineness) -> Ro
         rule = mixing_rule(error.likelihood_df, rounded_up((distance / scale + heavy) ** 2), fineness.mixing)
         factor = 1.0 if isinstance(error, ImpliedError) else scale**2
         rules.append(Rule(factor / rule.nodes, rule.log_weights))
-    return Rows(values, estimates, model, rules, fineness)
+    # Variances of slopes far above tau^2 have weight only where an estimate lies farther off than its own likelihood
+    # allows.
+    furthest = float((far / scales).max())
+    tail = 2 / min(between_shape(model).tail_index, 1e6)
+    most = math.exp(min(tail * (25 + furthest**2 / 2), 55.0))
+    return Rows(
+        values=values, estimates=estimates, model=model, noise=rules, fineness=fineness, squares=(most, heavy**2)
+    )
 
 
 def row_df(error: StandardError) -> float:
@@ -203,13 +208,13 @@ def given(blocks: Sequence[Block], slope: Array, n_rows: int) -> Given:
         share = np.exp(log_terms - top)
         total = share.sum(axis=2)
         share /= total[:, :, None]
-        pull = distance[:, :, None] / variance
-        score = (share * pull).sum(axis=2)
+        precision = np.einsum("mbk,bk->mb", share, 1 / variance)
+        squares = np.einsum("mbk,bk->mb", share, 1 / variance**2)
         place = np.ix_(part, block.rows)
         found[0][place] = np.log(total) + top[:, :, 0]
-        found[1][place] = (share / variance).sum(axis=2)
-        found[2][place] = score
-        found[3][place] = (share * pull**2).sum(axis=2) - found[1][place] - score**2
+        found[1][place] = precision
+        found[2][place] = precision * distance
+        found[3][place] = (squares - precision**2) * distance**2 - precision
     return Given(found[0], found[1], found[2], found[3])
 
 
@@ -221,25 +226,31 @@ def log_density(blocks: Sequence[Block], slope: Array, n_rows: int) -> Array:
     return found
 
 
-def slopes_given(blocks: Sequence[Block], slope: Array, n_rows: int) -> tuple[Array, Array, Array]:
+def slopes_given(blocks: Sequence[Block], slope: Array, n_rows: int) -> tuple[Array, Array, Array, Array]:
     """Return what holds of each group's slope given values of the common slope (M,), each of shape (M, R).
 
     Returns
     -------
-    pooling, mean, variance
-        Expected weight of the common slope; mean and variance of the group's slope less the common one.
+    log_density, pooling, mean, variance
+        Log density of the estimate; expected weight of the common slope; mean and variance of the group's slope less
+        the common one.
     """
-    found = [np.empty((len(slope), n_rows)) for _ in range(3)]
+    found = [np.empty((len(slope), n_rows)) for _ in range(4)]
     for block, part, log_terms, distance in _terms(blocks, slope):
-        total = block.noise + block.spread
-        share = special.softmax(log_terms, axis=2)
-        mean = block.spread / total * distance[:, :, None]
-        left = np.minimum(block.noise, block.spread) * (np.maximum(block.noise, block.spread) / total)
+        variance = block.noise + block.spread
+        gain, left = block.spread / variance, block.noise / variance * block.spread
+        top = log_terms.max(axis=2, keepdims=True)
+        share = np.exp(log_terms - top)
+        total = share.sum(axis=2)
+        share /= total[:, :, None]
         place = np.ix_(part, block.rows)
-        found[0][place] = (share * (block.noise / total)).sum(axis=2)
-        found[1][place] = (share * mean).sum(axis=2)
-        found[2][place] = (share * (left + mean**2)).sum(axis=2) - found[1][place] ** 2
-    return found[0], found[1], found[2]
+        found[0][place] = np.log(total) + top[:, :, 0]
+        expected = np.einsum("mbk,bk->mb", share, gain)
+        found[1][place] = 1 - expected
+        found[2][place] = expected * distance
+        spread = np.einsum("mbk,bk->mb", share, gain**2) - expected**2
+        found[3][place] = np.einsum("mbk,bk->mb", share, left) + spread * distance**2
+    return found[0], found[1], found[2], found[3]
 
 
 def _terms(

@@ -21,7 +21,7 @@ from cbec_bayes.published.quadrature import Array, Rule
 NORMAL_DF = 1e10
 """Degrees of freedom from which on a t distribution is a normal one, in double precision."""
 
-_DEPTH = 35.0
+_DEPTH = 28.0
 """Natural logarithm of what may be left out on the side of small lambda, relative to the whole."""
 
 
@@ -83,7 +83,7 @@ def mixing_rule(df: float, squares: float, error: float) -> Rule:
     step = step_of(a + 0.5, error)
     width = 1 / math.sqrt(max(a, 1.0))
     turn = math.log((df + 1) / (df + squares)) - 4 * width
-    right = math.log(float(stats.chi2.isf(1e-14, df)) / df)
+    right = math.log(float(stats.chi2.isf(1e-12, df)) / df)
     left = turn - width * math.log(max(_DEPTH / (a * width), 1.0))
     u = np.arange(left, right + step, step)
     squeeze = np.exp(-(u - turn) / width)

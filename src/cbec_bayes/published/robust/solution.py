@@ -10,6 +10,7 @@ laid out where its mass is (`tau_rule.py`, `common_rule.py`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cbec_bayes.published.estimates import Estimates
-from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.quadrature import Array
 from cbec_bayes.published.robust.common_rule import find_modes, log_prior, slope_rule, starts
-from cbec_bayes.published.robust.existence import Orders, exists, orders
+from cbec_bayes.published.robust.existence import Orders, exists, highest_power, orders
+from cbec_bayes.published.robust.mixed import SignedMixture
 from cbec_bayes.published.robust.posterior import RobustPosterior, Slice
 from cbec_bayes.published.robust.rows import Block, Rows, given, rows_of, slopes_given
 from cbec_bayes.published.robust.scales import Fineness
@@ -64,10 +65,11 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> Robust
         The numbers still changed by more at the finest rules.
     """
     rough = rows_of(estimates, model, _ROUGH)
-    layout = _layout(rough)
+    seen: dict[float, Array] = {}
+    layout = _layout(rough, seen)
     found: RobustPosterior | None = None
     for fineness in LEVELS:
-        finer = _solve(rough, layout, fineness)
+        finer = _solve(rough, (layout, seen), fineness)
         if found is not None:
             finer = replace(finer, error=change(found, finer))
             if finer.error <= tolerance:
@@ -77,29 +79,42 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> Robust
     raise GateError(f"the quadrature changed by {found.error:.1e} when refined; {tolerance:g} is required")
 
 
-def _layout(rough: Rows) -> Layout | None:
-    """Find where the posterior of tau has its mass."""
+def _layout(rough: Rows, seen: dict[float, Array]) -> Layout | None:
+    """Find where the posterior of tau has its mass, and note the modes of the common slope at each tau in `seen`."""
     if rough.model.between.dist == "fixed":
         return None
     values, scales = rough.values, rough.scales
 
     def log_mass(tau: float) -> float:
-        return find_modes(rough.at(tau), rough.model.slope, values, starts(values, scales)).log_mass
+        modes = find_modes(rough.at(tau), rough.model.slope, values, starts(values, scales))
+        seen[tau] = modes.places
+        return modes.log_mass
 
     largest = max(float(np.ptp(values)), float(np.median(scales)))
     return lay_out(rough.model.between, (float(np.median(scales)), largest), log_mass)
 
 
-def _solve(rough: Rows, layout: Layout | None, fineness: Fineness) -> RobustPosterior:
+def _starts(rough: Rows, seen: dict[float, Array], tau: float) -> Array:
+    """Return where the search for modes begins: at those for the nearest values of tau, on both sides."""
+    if not seen:
+        return starts(rough.values, rough.scales)
+    known = np.array(sorted(seen))
+    place = int(np.searchsorted(known, tau))
+    near = known[max(place - 1, 0) : place + 1]
+    return np.unique(np.concatenate([seen[float(one)] for one in near]))
+
+
+def _solve(rough: Rows, laid_out: tuple[Layout | None, dict[float, Array]], fineness: Fineness) -> RobustPosterior:
     """Solve at one level of refinement."""
+    layout, seen = laid_out
     estimates, model = rough.estimates, rough.model
     rows, order = rows_of(estimates, model, fineness), orders(rough.errors, model)
-    power = _power(order.tau)
+    power = highest_power(order.tau)
     scale = float(np.median(rough.scales))
     rule = (
         fixed_rule(model.between.params["value"]) if layout is None else tau_rule(layout, fineness.tau, power, scale)
     )
-    found = [_slice(rough, rows, float(tau), order) for tau in rule.nodes]
+    found = [_slice((rough, _starts(rough, seen, float(tau))), rows, float(tau), order) for tau in rule.nodes]
     log_weight = np.array([log_mass for _, log_mass in found]) + rule.log_weights
     log_evidence = float(special.logsumexp(log_weight))
     weights = np.exp(log_weight - log_evidence)
@@ -123,29 +138,26 @@ def _kept(rule: TauRule, keep: NDArray[np.intp]) -> TauRule:
     return replace(rule, nodes=rule.nodes[keep], log_weights=rule.log_weights[keep], u=rule.u[keep])
 
 
-def _power(order: float) -> float:
-    """Return the highest of the moments that are read off which exists."""
-    return 2.0 if exists(2, order) else 1.0 if exists(1, order) else 0.0
-
-
-def _slice(rough: Rows, rows: Rows, tau: float, order: Orders) -> tuple[Slice, float]:
-    """Return the posterior given tau, and the log of its mass."""
+def _slice(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -> tuple[Slice, float]:
+    """Return the posterior given tau, and the log of its mass; `guide` has rough rows and where modes are looked for."""
     prior, values = rows.model.slope, rows.values
+    rough, start = guide
     blocks = rough.at(tau)
-    modes = find_modes(blocks, prior, values, starts(values, rough.scales))
-    rule = slope_rule(blocks, prior, modes, rows.fineness.slope, _power(order.common))
+    modes = find_modes(blocks, prior, values, start)
+    rule = slope_rule(blocks, prior, modes, rows.fineness.slope, highest_power(order.common))
     fine = rows.at(tau)
-    now = given(fine, rule.nodes, len(values))
-    log_p = now.log_density.sum(axis=1) + log_prior(prior, rule.nodes)
+    log_rows, *slopes = slopes_given(fine, rule.nodes, len(values))
+    log_p = log_rows.sum(axis=1) + log_prior(prior, rule.nodes)
     log_mass = float(special.logsumexp(log_p + rule.log_weights))
     points = np.exp(log_p + rule.log_weights - log_mass)
     best = int(np.argmax(log_p))
     kernel = _kernel(rule.nodes, rule.spacing)
-    may_stay = _held(fine, now.precision[best], float(rule.spacing[best]))
+    precision = given(fine, rule.nodes[best : best + 1], len(values)).precision[0]
+    may_stay = _held(fine, precision, float(rule.spacing[best]))
     squares = (rule.nodes[:, None] - values) ** 2
-    functions, held = _without(now.log_density, log_p, may_stay, squares)
+    functions, held = _without(log_rows, log_p, may_stay, squares)
     solved = np.linalg.solve(kernel, np.column_stack([np.exp(log_p - log_p[best]), functions]))
-    pooling, offset, within = _pooling(fine, rule.nodes, points, len(values))
+    pooling, offset, within = _pooling(slopes, points)
     return Slice(
         tau=tau,
         nodes=rule.nodes,
@@ -157,6 +169,7 @@ def _slice(rough: Rows, rows: Rows, tau: float, order: Orders) -> tuple[Slice, f
         pooling=pooling,
         offset=offset,
         within=within,
+        implied=rows.implied_at(tau),
     ), log_mass
 
 
@@ -209,10 +222,10 @@ def _without(
     return np.exp(log_function - log_function.max(axis=0)), np.where(stays, precision, 0.0)
 
 
-def _pooling(blocks: list[Block], nodes: Array, points: Array, n_rows: int) -> tuple[Array, Array, float]:
+def _pooling(slopes: Sequence[Array], points: Array) -> tuple[Array, Array, float]:
     """Return expected pooling weights, expected deviations of slopes, and their expected variance between groups."""
-    pooling, mean, variance = slopes_given(blocks, nodes, n_rows)
-    between = mean.var(axis=1, ddof=1) if n_rows > 1 else np.zeros(len(nodes))
+    pooling, mean, variance = slopes
+    between = mean.var(axis=1, ddof=1) if mean.shape[1] > 1 else np.zeros(len(points))
     return points @ pooling, points @ mean, float(points @ (between + variance.mean(axis=1)))
 
 
@@ -249,7 +262,7 @@ def _compared(estimates: Estimates) -> list[int]:
     return sorted({int(place) for place in (*by_value[:third], *by_value[-third:], *by_error[:third])})
 
 
-def _mixture_of(posterior: RobustPosterior, name: int | str | None) -> Mixture:
+def _mixture_of(posterior: RobustPosterior, name: int | str | None) -> SignedMixture:
     return posterior.common() if isinstance(name, str) else posterior.group(name)
 
 
