@@ -84,7 +84,8 @@ def mixing_rule(df: float, squares: float, error: float) -> Rule:
     width = 1 / math.sqrt(max(a, 1.0))
     turn = math.log((df + 1) / (df + squares)) - 4 * width
     right = math.log(float(stats.chi2.isf(1e-12, df)) / df)
-    left = turn - width * math.log(max(_DEPTH / (a * width), 1.0))
+    decay = max(a - 1, 0.1) if a > 1 else a  # of the second moment, where there is one
+    left = turn - width * math.log(max(_DEPTH / (decay * width), 1.0))
     u = np.arange(left, right + step, step)
     squeeze = np.exp(-(u - turn) / width)
     y = u - width * squeeze
