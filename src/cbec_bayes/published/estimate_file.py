@@ -135,7 +135,8 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     if not any(row.estimate for row in rows):
         raise InputError("every estimate is blank; at least one is needed", file=path, column="estimate")
     starred = "stars" in columns or any(row.stars for row in rows)
-    return PrintedEstimates(tuple(rows), DEFAULT_STARS if starred else None, reader.notes())
+    levels = DEFAULT_STARS if starred else None
+    return PrintedEstimates(tuple(rows), levels, reader.notes(), t_likelihood="df" in columns)
 
 
 def is_workbook_of_estimates(path: Path) -> bool:

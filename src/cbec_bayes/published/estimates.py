@@ -39,10 +39,19 @@ SCENARIO_TEXTS: Mapping[Scenario, str] = {
 
 @dataclass(frozen=True, slots=True)
 class KnownError:
-    """A standard error taken as known; `reading` says in words as what the parentheses were read."""
+    """A standard error taken as known; `reading` says in words as what the parentheses were read.
+
+    With a finite `df` it was estimated on so many degrees of freedom, and the estimate has a t likelihood.
+    """
 
     se: float
     reading: str
+    df: float = math.inf
+
+    @property
+    def likelihood_df(self) -> float:
+        """Degrees of freedom of the likelihood of the estimate."""
+        return self.df
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +59,15 @@ class ImpliedError:
     """A standard error known only through the stars: s = |estimate| / q, where q is |t| restricted to the stars' band.
 
     q has the reference distribution (Student-t with `df`, normal if infinite) truncated to `q_low` .. `q_high`, which
-    is to say that the p-value is uniform within the band that the stars claim.
+    is to say that the p-value is uniform within the band that the stars claim. Given s, the likelihood of the estimate
+    is Student-t with `likelihood_df`.
     """
 
     estimate: float
     q_low: float
     q_high: float
     df: float
+    likelihood_df: float = math.inf
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -115,6 +126,8 @@ class PrintedEstimates:
         Sentences on how the source was read.
     terms
         Moderators, and how errors hang together, where a user states them.
+    t_likelihood
+        Whether estimates with degrees of freedom have a t likelihood: those of a file that gives them do.
 
     Examples
     --------
@@ -128,6 +141,7 @@ class PrintedEstimates:
     stars: Mapping[str, Fraction] | None
     notes: tuple[str, ...] = ()
     terms: StatedTerms | None = None
+    t_likelihood: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -272,7 +286,10 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
 
 
 def _standard_errors(printed: PrintedEstimates, scenario: Scenario) -> tuple[StandardError | None, ...]:
-    return tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
+    errors = tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
+    if not printed.t_likelihood:
+        return errors
+    return tuple(_with_df(error, row.df) for error, row in zip(errors, printed.rows, strict=True))
 
 
 def _from_covariance(values: NDArray[np.float64], own: NDArray[np.float64]) -> tuple[StandardError | None, ...]:
@@ -304,6 +321,13 @@ def _standard_error(
         math.inf if low == 0 else critical_value(low, row.df),
         row.df,
     )
+
+
+def _with_df(error: StandardError | None, df: float) -> StandardError | None:
+    """Give an estimate the t likelihood of its degrees of freedom."""
+    if error is None:
+        return None
+    return replace(error, df=df) if isinstance(error, KnownError) else replace(error, likelihood_df=df)
 
 
 def _coherent_error(

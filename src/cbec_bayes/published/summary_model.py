@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
+from cbec_bayes.published.between_shape import NORMAL, BetweenShape, ShapeTable
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.toml import Table, Text, find_toml, otherwise, read_table, shipped_names, wrong_key
 
@@ -52,6 +53,24 @@ class SummaryModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RobustModel(SummaryModel):
+    """The same with a distribution of slopes between groups that is not normal.
+
+    Attributes
+    ----------
+    shape
+        Its shape; tau is its scale.
+    """
+
+    shape: BetweenShape
+
+
+def between_shape(model: SummaryModel) -> BetweenShape:
+    """Return the shape of the distribution between groups."""
+    return model.shape if isinstance(model, RobustModel) else NORMAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ModelFile(Table):
     """The file of a model of printed estimates; see `SummaryModel`."""
 
@@ -63,6 +82,7 @@ class _ModelFile(Table):
     ] = 1.0
     slope: SlopePrior
     between: ScalePrior
+    between_shape: ShapeTable = NORMAL
 
 
 def model_names() -> tuple[str, ...]:
@@ -92,4 +112,6 @@ def read_summary_model(path: Path) -> SummaryModel:
     file = read_table(path, _ModelFile)
     if file.kind != _KIND:
         raise wrong_key(path, "kind", f"'{file.kind}' is not a model of published estimates; it must be '{_KIND}'")
-    return SummaryModel(path.stem, file.question, file.slope, file.between, file.unit)
+    if file.between_shape == NORMAL:
+        return SummaryModel(path.stem, file.question, file.slope, file.between, file.unit)
+    return RobustModel(path.stem, file.question, file.slope, file.between, file.unit, shape=file.between_shape)

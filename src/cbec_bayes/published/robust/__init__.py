@@ -1,0 +1,1 @@
+"""Pooling with heavy tails: t likelihoods of estimates, and robust distributions between groups, exactly."""

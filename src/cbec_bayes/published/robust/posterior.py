@@ -1,0 +1,288 @@
+"""The joint posterior under heavy tails, and everything that is read off it: finite mixtures of normal distributions.
+
+Given tau the density of the common slope is known at nodes, and between them as a sum of normal densities, one about
+each node, whose weights follow from the values at the nodes. With the mixtures of the rows (`rows.py`) every slope is then
+a finite mixture of normal distributions, as it is where everything is normal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from cbec_bayes.published.estimates import Estimates
+from cbec_bayes.published.pooled import GroupNumbers
+from cbec_bayes.published.quadrature import Array, Rule
+from cbec_bayes.published.robust.existence import Orders, highest_power
+from cbec_bayes.published.robust.mixed import SignedMixture, signed_mixture
+from cbec_bayes.published.robust.row_terms import Terms, row_terms
+from cbec_bayes.published.robust.rows import Rows
+from cbec_bayes.published.robust.scales import Fineness, shape_rule
+from cbec_bayes.published.robust.tau_rule import TauRule
+from cbec_bayes.published.summary_model import SummaryModel, between_shape
+
+_NEGLIGIBLE = 1e-12
+_NEGLIGIBLE_PAIR = 1e-10
+
+_MOST_KEPT = 40
+"""Groups up to which the inner nodes are kept for contrasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """The posterior given one value of tau.
+
+    Attributes
+    ----------
+    tau
+        Between-group scale.
+    nodes, spacing
+        Values of the common slope, and the standard deviation of the normal density about each, shape (M,).
+    points
+        Posterior weight of each node given tau, shape (M,); sums over them integrate.
+    smooth
+        Weights of the normal densities whose sum is the density of the common slope given tau, shape (M,).
+    without
+        The same for each row, whose likelihood is taken out of the density but for the exponential of a square about
+        the estimate, shape (M, R).
+    held
+        Precision of that square, shape (R,); zero where all of the likelihood is out.
+    pooling, offset
+        Expected weight of the common slope in each group's slope, and expected group's slope less the common one,
+        shape (R,).
+    within
+        Expected variance between the groups' slopes.
+    implied
+        Rules of the standard errors that stars tell, by row.
+    """
+
+    tau: float
+    nodes: Array
+    spacing: Array
+    points: Array
+    smooth: Array
+    without: Array
+    held: Array
+    pooling: Array
+    offset: Array
+    within: float
+    implied: Mapping[int, Rule]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobustPosterior:
+    """The joint posterior of the slopes of R groups, as slices of tau.
+
+    Attributes
+    ----------
+    labels
+        The groups; the ones without an estimate are predicted.
+    estimates, model
+        Data that it was computed from, and the model with priors in plain numbers.
+    weights
+        Posterior weight of each slice, shape (J,).
+    slices
+        What holds given tau.
+    rule
+        Nodes of tau, of which the slices are those with weight.
+    rows
+        The rows with their rules.
+    orders
+        Which moments exist.
+    log_evidence
+        Log marginal likelihood of the estimates (up to the constant of a flat prior).
+    error
+        Largest change, in posterior standard deviations or probability, when the rules were last refined.
+    fineness
+        How fine the rules are.
+    """
+
+    labels: tuple[str, ...]
+    estimates: Estimates
+    model: SummaryModel
+    weights: Array
+    slices: tuple[Slice, ...]
+    rule: TauRule
+    rows: Rows
+    orders: Orders
+    log_evidence: float
+    error: float
+    fineness: Fineness
+    _terms: dict[int, list[Terms]] = field(default_factory=dict, repr=False)
+
+    @property
+    def tau(self) -> Array:
+        """Between-group scale of every slice, shape (J,)."""
+        return np.array([one.tau for one in self.slices])
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes of tau and the common slope together."""
+        return sum(len(one.nodes) for one in self.slices)
+
+    def _row(self, index: int | None) -> int | None:
+        """Return which of the rows with an estimate a group is."""
+        if index is None or not self.estimates.printed[index]:
+            return None
+        return int(self.estimates.printed[:index].sum())
+
+    def order(self, index: int | None) -> float:
+        """Moments of a group's slope exist below this order; `None` is a group not seen."""
+        row = self._row(index)
+        return self.orders.new if row is None else self.orders.groups[row]
+
+    @property
+    def moment_order(self) -> float:
+        """Without a limit: each distribution knows its own, and has no mean where there is none."""
+        return math.inf
+
+    def common(self) -> SignedMixture:
+        """Posterior of the common slope beta."""
+        pairs = zip(self.weights, self.slices, strict=True)
+        parts = [(weight * one.smooth, one.nodes, one.spacing**2) for weight, one in pairs]
+        return signed_mixture(parts, self.orders.common)
+
+    def group(self, index: int | None) -> SignedMixture:
+        """Posterior of a group's slope; `None` for a group not yet seen."""
+        row = self._row(index)
+        parts = []
+        for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
+            least = self._least(one, self.order(index))
+            if row is None:
+                parts.append(self._of_new(one, weight, least))
+            elif (seen := np.flatnonzero(weight * one.points > least / 1e3)).size:
+                parts.append(_of_group(one, row, self._of_row(row)[place], (weight, seen, least)))
+        return signed_mixture(parts, self.order(index))
+
+    def _least(self, one: Slice, order: float) -> Array:
+        """Return the least weight that counts at each node, (M,): far out less is enough to move a moment that exists."""
+        scale = float(np.median(self.rows.scales))
+        far = (np.abs(one.nodes - np.median(self.rows.values)) + one.tau) / scale
+        return np.asarray(_NEGLIGIBLE / (1 + far) ** highest_power(order))
+
+    def _of_new(self, one: Slice, weight: float, least: Array) -> tuple[Array, Array, Array]:
+        """Return weights, means and variances of the slope of a group not seen, given tau."""
+        shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
+        weights = weight * np.outer(one.smooth, np.exp(shape.log_weights))
+        node, inner = np.nonzero(np.abs(weights) > least[:, None])
+        return weights[node, inner], one.nodes[node], one.spacing[node] ** 2 + one.tau**2 * shape.nodes[inner]
+
+    def groups(self) -> GroupNumbers:
+        """Return the numbers of all groups."""
+        found = np.empty((len(self.labels), 5))
+        for index in range(len(self.labels)):
+            one = self.group(index)
+            found[index] = one.mean, one.sd, *one.interval(), one.p_positive
+            if len(self.labels) > _MOST_KEPT:
+                self._terms.clear()
+        return GroupNumbers(*found.T)
+
+    def contrast(self, first: int, second: int) -> SignedMixture:
+        """Posterior of the difference between two groups' slopes."""
+        parts = []
+        for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
+            # Every second node is enough for a sum that integrates; they are close for what is read between them.
+            points = 2 * weight * one.points[::2]
+            keep = 2 * np.flatnonzero(points > _NEGLIGIBLE_PAIR)
+            a, b = (self._given_points(index, place, keep) for index in (first, second))
+            weights = points[keep // 2, None, None] * a[0][:, :, None] * b[0][:, None, :]
+            node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
+            parts.append((weights[node, i, j], a[1][node, i] - b[1][node, j], a[2][i] + b[2][j]))
+        return signed_mixture(parts, min(self.order(first), self.order(second)))
+
+    def _given_points(self, index: int, place: int, keep: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+        """Return weights and means (M, K) and variances (K,) of a group's slope given nodes (tau, beta)."""
+        one, row = self.slices[place], self._row(index)
+        nodes = one.nodes[keep]
+        if row is None:
+            shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
+            full = (len(nodes), len(shape.nodes))
+            means = np.broadcast_to(nodes[:, None], full)
+            return np.broadcast_to(np.exp(shape.log_weights), full), means, one.tau**2 * shape.nodes
+        terms = self._of_row(row)[place]
+        return terms.weights(nodes), terms.offset + terms.pooling * nodes[:, None], terms.left
+
+    def _of_row(self, row: int) -> list[Terms]:
+        """Return the inner nodes of a row given tau, for every slice; kept, as many numbers need them."""
+        if row not in self._terms:
+            self._terms[row] = [
+                row_terms(self.rows, row, one.tau, one.implied).seen_from(one.nodes[one.points > 1e-6 * _NEGLIGIBLE][::4])
+                for one in self.slices
+            ]
+        return self._terms[row]
+
+    def pooling_factors(self) -> Array:
+        """Posterior means of the weight of the common slope in each group's slope; NaN without an estimate.
+
+        Given the scales of the mixtures that is s^2 / (s^2 + tau^2), as where everything is normal.
+        """
+        found = np.full(len(self.labels), math.nan)
+        found[self.estimates.printed] = self.weights @ np.array([one.pooling for one in self.slices])
+        return found
+
+    def pooling_factor_overall(self) -> float:
+        """Gelman and Pardoe's lambda; NaN with fewer than two estimates."""
+        if int(self.estimates.printed.sum()) < 2:
+            return math.nan
+        expected = float(self.weights @ [one.within for one in self.slices])
+        if expected == 0:
+            return 1.0
+        means = self.weights @ np.array([one.offset for one in self.slices])
+        return 1 - float(means.var(ddof=1)) / expected
+
+    def tau_mean(self) -> float:
+        """Posterior mean of the between-group scale; NaN where it does not exist."""
+        return float(self.weights @ self.tau) if self.orders.tau > 1 else math.nan
+
+    def tau_sd(self) -> float:
+        """Posterior standard deviation of the between-group scale; NaN where it does not exist."""
+        if self.orders.tau <= 2:
+            return math.nan
+        return math.sqrt(max(float(self.weights @ (self.tau - self.tau_mean()) ** 2), 0.0))
+
+    def tau_cdf(self, upper: float) -> float:
+        """Posterior probability that tau is at most `upper`."""
+        return min(max(float(self.weights @ self.rule.below(upper)), 0.0), 1.0)
+
+    def tau_quantile(self, probability: float) -> float:
+        """Return a posterior quantile of the between-group scale."""
+        if self.rule.layout is None:
+            return float(self.rule.nodes[0])
+        tau = self.tau
+        place = min(int(np.searchsorted(np.cumsum(self.weights), probability)), len(tau) - 1)
+        low, high = tau[place] / 2, tau[place] * 2
+        while self.tau_cdf(low) > probability:
+            low /= 2
+        while self.tau_cdf(high) < probability:
+            high *= 2
+        return float(optimize.brentq(lambda t: self.tau_cdf(t) - probability, low, high, xtol=1e-11 * tau[place]))
+
+
+def _of_group(
+    one: Slice, row: int, terms: Terms, counted: tuple[float, NDArray[np.intp], Array]
+) -> tuple[Array, Array, Array]:
+    """Return weights, means and variances of a group's slope given tau.
+
+    `counted` is the weight of the slice, which of its nodes count, and the least weight that counts at each node.
+    """
+    weight, seen, least = counted
+    left, nodes, width = one.without[seen, row], one.nodes[seen], one.spacing[seen] ** 2
+    precision = 1 / terms.total - one.held[row]  # what is left of each normal likelihood
+    shrink = 1 + width[:, None] * precision
+    possible = shrink > 0.05  # far out, where the square that is held leaves nothing
+    shrink = np.where(possible, shrink, 1.0)
+    distance = terms.value - nodes[:, None]
+    log_factor = (terms.log_p - np.log(terms.total) / 2) - (np.log(shrink) + precision / shrink * distance**2) / 2
+    log_factor = np.where(possible, log_factor, -math.inf)
+    weights = left[:, None] * np.exp(log_factor - log_factor.max())
+    weights *= weight / weights.sum()
+    node, inner = np.nonzero(np.abs(weights) > least[seen, None])
+    width, shrink, precision = width[node], shrink[node, inner], precision[inner]
+    mean = nodes[node] + width * precision / shrink * distance[node, 0]
+    pooling = terms.pooling[inner]
+    return weights[node, inner], terms.offset[inner] + pooling * mean, terms.left[inner] + pooling**2 * width / shrink
