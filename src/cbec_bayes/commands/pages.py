@@ -58,7 +58,7 @@ def report(
     if is_pooled(folder):
         from cbec_bayes.commands.pooled import report_of_pooled
 
-        report_of_pooled(folder, out=out, fresh=fresh, as_json=as_json, quiet=quiet)
+        report_of_pooled(folder, asked, out=out, fresh=fresh, as_json=as_json, quiet=quiet)
         return
     from cbec_bayes.jobs.check import CHECK_FILES
     from cbec_bayes.jobs.compare import COMPARE_FILES

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.folders import itself, places
+from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
+    from cbec_bayes.reporting.pageoptions import PageOptions
     from cbec_bayes.runtime.fanout import Executor
 
 
@@ -30,12 +32,16 @@ def pooled_content(file: Path, asked: Mapping[str, Any], out: Path | None) -> Ma
     return {"standard input": dict(asked)} if settings is None else content(settings, out)
 
 
-def report_of_pooled(folder: Path, *, out: Path | None, fresh: bool, as_json: bool, quiet: bool) -> None:
+def report_of_pooled(
+    folder: Path, asked: PageOptions, *, out: Path | None, fresh: bool, as_json: bool, quiet: bool
+) -> None:
     """Make the page of a folder that `published` wrote to; writes report.html, figures and tables."""
     from cbec_bayes.jobs.pooled_report import report_pooled
     from cbec_bayes.jobs.pooled_settings import content, files_of, read_pooled
     from cbec_bayes.reporting.poolpage import PAGE_FILES, render_pooled
 
+    if asked.labels:
+        raise InputError("--label is of the columns of a fit; pooled estimates have the labels of their file")
     request = Request(
         command="report",
         out=out or folder,
@@ -56,6 +62,6 @@ def report_of_pooled(folder: Path, *, out: Path | None, fresh: bool, as_json: bo
             "effects": found.tables.effects,
             "notes": list(found.tables.notes),
         }
-        return Found(said="\n\n".join(found.tables.answer) + "\n", tables=tables, files=render_pooled(found))
+        return Found(said="\n\n".join(found.tables.answer) + "\n", tables=tables, files=render_pooled(found, asked))
 
-    deliver(request, find, lambda: content(read_pooled(folder), folder))
+    deliver(request, find, lambda: {**content(read_pooled(folder), folder), **asked.content()})

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, as_svg, new_figure
+from cbec_bayes.reporting.drawing import BLUE, GREEN, GREY, GROUP_TITLES, ORANGE, Drawing, new_figure
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_NEW, level
 
 MOST_LABELLED = 14
@@ -19,7 +19,7 @@ CLIPPED = 1.0
 CLASSICAL = "classical, REML"
 
 
-def pooled_forest(effects: pd.DataFrame, own: pd.DataFrame, classical: pd.Series | None) -> str:
+def pooled_forest(effects: pd.DataFrame, own: pd.DataFrame, classical: pd.Series | None) -> Drawing:
     """Draw each group's own estimate above its posterior, then groups in general, the classical answer, a new group.
 
     Parameters
@@ -61,7 +61,7 @@ def pooled_forest(effects: pd.DataFrame, own: pd.DataFrame, classical: pd.Series
         axes.set_xlabel("slope")
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handletextpad=0.4, columnspacing=1.2)
         said = "; ".join(f"{name} {mean:.3g} ({low:.3g} to {high:.3g})" for name, mean, low, high, _ in rows)
-        return as_svg(figure, "Forest", f"pooled slopes with {level(CI_PROB)} intervals: {said}")
+        return Drawing(figure, "Forest", f"pooled slopes with {level(CI_PROB)} intervals: {said}")
 
 
 def _ends(effects: pd.DataFrame, own: pd.DataFrame) -> tuple[float, float]:
@@ -76,7 +76,7 @@ def _ends(effects: pd.DataFrame, own: pd.DataFrame) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def funnel(own: pd.DataFrame, region: pd.DataFrame, centre: float) -> str:
+def funnel(own: pd.DataFrame, region: pd.DataFrame, centre: float) -> Drawing:
     """Draw estimates against their standard errors, precise ones on top, and where they would lie by chance alone.
 
     Parameters
@@ -109,7 +109,7 @@ def funnel(own: pd.DataFrame, region: pd.DataFrame, centre: float) -> str:
         for row in _labelled(own, region) if len(own) <= MOST_LABELLED else ():
             place = row["estimate"], row["se"]
             axes.annotate(str(row["group"]), place, (5, 3), textcoords="offset points", fontsize=8)
-        return as_svg(figure, "Funnel", f"{len(own)} estimates by standard error, with a pseudo 95 % region")
+        return Drawing(figure, "Funnel", f"{len(own)} estimates by standard error, with a pseudo 95 % region")
 
 
 def _labelled(own: pd.DataFrame, region: pd.DataFrame) -> list[dict[str, Any]]:

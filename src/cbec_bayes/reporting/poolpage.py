@@ -10,9 +10,11 @@ import pandas as pd
 from cbec_bayes.classical.meta.pooling import ESTIMATORS, SHOWN
 from cbec_bayes.jobs.classical_pooling import told
 from cbec_bayes.jobs.pooled_report import PooledPath, ReportedPooling
-from cbec_bayes.reporting.drawing import GROUP_TITLES
+from cbec_bayes.reporting.drawing import GROUP_TITLES, Drawing
+from cbec_bayes.reporting.exports import EXPORTS, export_files
 from cbec_bayes.reporting.figures import path as draw_path
-from cbec_bayes.reporting.files import TABLE_FILES, figure_files, table_files
+from cbec_bayes.reporting.files import IMAGE_FILES, TABLE_FILES, image_files, table_files
+from cbec_bayes.reporting.pageoptions import DEFAULT, PageOptions
 from cbec_bayes.reporting.poolfigures import funnel, pooled_forest
 from cbec_bayes.reporting.tables import ReportTable, interval, number, p_value, probability, slope_decimals, whole
 from cbec_bayes.reporting.templating import render_template
@@ -21,7 +23,7 @@ from cbec_bayes.runtime.versions import versions
 
 FILE = "report.html"
 
-PAGE_FILES = (FILE, "figures/*.svg", *TABLE_FILES)
+PAGE_FILES = (FILE, "figures/*.svg", *IMAGE_FILES, *TABLE_FILES, *EXPORTS)
 """Files that the page brings, by name or by pattern."""
 
 MOST_ROWS = 40
@@ -34,16 +36,25 @@ METHOD_NAMES = {
 }
 
 
-def render_pooled(found: ReportedPooling) -> dict[str, str | bytes]:
-    """Render the page of pooled estimates; returns the files by name, the page first."""
+def render_pooled(found: ReportedPooling, asked: PageOptions = DEFAULT) -> dict[str, str | bytes]:
+    """Render the page of pooled estimates; returns the files by name, the page first.
+
+    Parameters
+    ----------
+    found
+        What was pooled.
+    asked
+        Further formats of figures and tables.
+    """
     tables = pooled_page_tables(found)
     shown = _shown(found.tables.effects)
     own = found.own[found.own["group"].isin(shown["group"])]
-    drawn: dict[str, str | None] = {
+    drawn: dict[str, Drawing | None] = {
         "forest": pooled_forest(shown, own, _classical_row(found)),
         "funnel": funnel(found.own, found.region, found.centre) if len(found.own) > 1 else None,
         "path": None if found.path is None else _path(found.path),
     }
+    figures = image_files(drawn, asked.images)
     html = render_template(
         "pooled.html.j2",
         file=found.name,
@@ -54,12 +65,13 @@ def render_pooled(found: ReportedPooling) -> dict[str, str | bytes]:
         notes=found.tables.notes,
         assumes=list(found.tables.small_studies["assumes"]),
         tables=tables,
-        figures=drawn,
+        figures={name: figures.get(f"figures/{name}.svg") for name in drawn},
         origin=Origin.PRINTED,
         settings=dict(found.settings),
         versions=versions(),
     )
-    return {FILE: html, **figure_files(drawn), **table_files(tables)}
+    exports = export_files(tables, asked.exports, found.name)
+    return {FILE: html, **figures, **table_files(tables), **exports}
 
 
 def _classical_row(found: ReportedPooling) -> pd.Series | None:
@@ -78,7 +90,7 @@ def _shown(effects: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([groups, effects[last]])
 
 
-def _path(found: PooledPath) -> str:
+def _path(found: PooledPath) -> Drawing:
     return draw_path(
         labels=found.labels,
         tau=found.tau,

@@ -253,9 +253,7 @@ def slopes_given(blocks: Sequence[Block], slope: Array, n_rows: int) -> tuple[Ar
     return found[0], found[1], found[2], found[3]
 
 
-def _terms(
-    blocks: Sequence[Block], slope: Array
-) -> Iterator[tuple[Block, NDArray[np.intp], Array, Array]]:
+def _terms(blocks: Sequence[Block], slope: Array) -> Iterator[tuple[Block, NDArray[np.intp], Array, Array]]:
     """Yield, a few values of the slope at a time, the log densities of every inner node, and b - beta."""
     for block in blocks:
         variance = block.noise + block.spread

@@ -111,9 +111,7 @@ def _solve(rough: Rows, laid_out: tuple[Layout | None, dict[float, Array]], fine
     rows, order = rows_of(estimates, model, fineness), orders(rough.errors, model)
     power = highest_power(order.tau)
     scale = float(np.median(rough.scales))
-    rule = (
-        fixed_rule(model.between.params["value"]) if layout is None else tau_rule(layout, fineness.tau, power, scale)
-    )
+    rule = fixed_rule(model.between.params["value"]) if layout is None else tau_rule(layout, fineness.tau, power, scale)
     found = [_slice((rough, _starts(rough, seen, float(tau))), rows, float(tau), order) for tau in rule.nodes]
     log_weight = np.array([log_mass for _, log_mass in found]) + rule.log_weights
     log_evidence = float(special.logsumexp(log_weight))
