@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -109,6 +109,36 @@ def as_svg(figure: Any, title: str, description: str) -> str:
     svg = re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg)
     opening, rest = svg.split(">", 1)
     return f'{opening} role="img" aria-label="{escape(f"{title}: {description}")}">{rest}'
+
+
+def label_rows(axes: Any, at: Array, labels: Sequence[Sequence[str]], size: float = 8) -> None:
+    """Write labels of one or several lines at the left of rows, in place of the ticks of the vertical axis.
+
+    Each line is a text of its own that ends at the axis: of a text of several lines matplotlib writes where each
+    begins, in the widths of its own font, which are not those of the page's.
+
+    Parameters
+    ----------
+    axes
+        Axes of the figure.
+    at
+        Where the rows are, shape (n,).
+    labels
+        Lines of each of the n labels.
+    size
+        Size of the letters, in points.
+    """
+    axes.set_yticks([])
+    for y, lines in zip(at, labels, strict=True):
+        for k, line in enumerate(lines):
+            down = ((len(lines) - 1) / 2 - k) * 1.15 * size
+            options = {
+                "xycoords": ("axes fraction", "data"),
+                "textcoords": "offset points",
+                "ha": "right",
+                "va": "center",
+            }
+            axes.annotate(line, (0, y), (-4, down), fontsize=size, **options)
 
 
 def apart(values: Array, gap: float) -> Array:

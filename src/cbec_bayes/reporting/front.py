@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from textwrap import fill
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from cbec_bayes.jobs.event_sentences import about_pretrends
 from cbec_bayes.jobs.evidence import assumed_by, evidence_sentences
 from cbec_bayes.jobs.results import StudyResults
 from cbec_bayes.published.conclusions import conclude
-from cbec_bayes.reporting.drawing import BLUE, GREY, ORANGE, as_svg, new_figure
+from cbec_bayes.reporting.drawing import BLUE, GREY, ORANGE, as_svg, label_rows, new_figure
 from cbec_bayes.reporting.tables import ReportTable, interval, number, probability, sampled
 from cbec_bayes.runtime.labels import CI_PROB, FROM_OBSERVED, Origin, level
 from cbec_bayes.specifications.conclusions import NEGATIVE, POSITIVE
@@ -74,14 +74,13 @@ def evidence_figure(table: pd.DataFrame) -> str | None:
         return None
     at = np.arange(len(table))[::-1].astype(float)
     settled = table["holds"].isin([POSITIVE, NEGATIVE]).to_numpy()
-    with new_figure(0.36 * len(table) + 0.8) as (figure, axes):
+    with new_figure(0.3 * len(table) + 0.8) as (figure, axes):
         axes.axvline(0, color=GREY, linewidth=0.8)
         for y, row, sure in zip(at, table.to_dict("records"), settled, strict=True):
             colour = ORANGE if sure else BLUE
             axes.hlines(y, row["within_low"], row["within_high"], color=colour, linewidth=2)
             axes.plot(row["within_mean"], y, "D" if sure else "o", color=colour, markersize=5)
-        axes.set_yticks(at, [fill(_label(row), SIGNS_A_LINE) for row in table.to_dict("records")], fontsize=8)
-        axes.tick_params(axis="y", length=0)
+        label_rows(axes, at, [wrap(_label(row), SIGNS_A_LINE) for row in table.to_dict("records")])
         axes.set_ylim(-0.7, len(table) - 0.3)
         figure.supxlabel("average slope, in within standard deviations", fontsize=9)
         said = f"{len(table)} panels, the sign settled in {int(settled.sum())}"
