@@ -72,6 +72,8 @@ def test_the_plan_has_every_member():
     assert by_name["partial_pooling", "partial_pooling"] == 1_000
     assert by_name["student_t", "student_t"] == by_name[WRONG[0]] == 200
     assert planned.outcomes == planned.event_panels == 500
+    assert plan(1_000, outcomes=30).outcomes == 30
+    assert plan(1_000, outcomes=30).models == planned.models
 
 
 @pytest.mark.parametrize("name", ["package_digest", "versions"])

@@ -33,14 +33,15 @@ class Plan:
     event_panels: int
 
 
-def plan(n: int) -> Plan:
-    """Return how often everything is tried, given the replications of a member.
+def plan(n: int, outcomes: int | None = None) -> Plan:
+    """Return how often everything is tried, given the replications of a member, and outcomes per scenario if they are.
 
     Members that PyMC samples get a fifth of the replications, and so do models that are wrong on purpose, but not fewer
-    than `FOUND_OUT` while there are as many; scenarios of both kinds get half.
+    than `FOUND_OUT` while there are as many; scenarios of both kinds get half, unless their outcomes are given.
     """
     few = max(1, n // 5)
     wrong = max(few, min(n, FOUND_OUT))
     own = [(name, name, n if load_panel_model(name).is_gaussian else few) for name in panel_model_names()]
     half = max(1, n // 2)
-    return Plan((*own, *((model, data_of, wrong) for model, data_of in WRONG)), outcomes=half, event_panels=half)
+    models = (*own, *((model, data_of, wrong) for model, data_of in WRONG))
+    return Plan(models, outcomes=half if outcomes is None else outcomes, event_panels=half)

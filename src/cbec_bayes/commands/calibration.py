@@ -42,6 +42,16 @@ def calibrate(
             help="Replications of each model; a fifth where PyMC samples.",
         ),
     ] = 1_000,
+    outcomes: Annotated[
+        int | None,
+        typer.Option(
+            "--outcomes",
+            metavar="N",
+            min=1,
+            max=MOST_PIECES,
+            help="Outcomes of each scenario in which coverage is measured. Default: half of --n.",
+        ),
+    ] = None,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -59,7 +69,7 @@ def calibrate(
     from cbec_bayes.runtime.files import asset_dir
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        found = calibrate_all(executor, n=n, seed=seed, kept_in=out, on_progress=on_progress)
+        found = calibrate_all(executor, n=n, outcomes=outcomes, seed=seed, kept_in=out, on_progress=on_progress)
 
         return replace(_found_of_calibration(found), forget=lambda: None if out is None else forget(out))
 
@@ -76,7 +86,7 @@ def calibrate(
         scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
         keeps="replications",
     )
-    deliver(request, find, lambda: {"n": n, "seed": seed, **digests()})
+    deliver(request, find, lambda: {"n": n, "outcomes": outcomes, "seed": seed, **digests()})
 
 
 def _found_of_calibration(found: Calibrated) -> Found:

@@ -152,6 +152,7 @@ def calibrate_all(
     executor: Executor,
     *,
     n: int = REPLICATIONS,
+    outcomes: int | None = None,
     seed: int = 1,
     kept_in: Path | None = None,
     on_progress: OnProgress = ignore_progress,
@@ -164,6 +165,8 @@ def calibrate_all(
         From `cbec_bayes.runtime.fanout.open_executor`.
     n
         Replications; see `cbec_bayes.calibration.plan.plan`.
+    outcomes
+        Outcomes of each scenario of the coverage study; default half of the replications.
     seed
         Seed of everything random.
     kept_in
@@ -174,11 +177,11 @@ def calibrate_all(
     Raises
     ------
     InputError
-        Fewer than one replication is asked for.
+        Fewer than one replication or outcome is asked for.
     """
-    if n < 1:
-        raise InputError(f"at least one replication is needed, not {n}")
-    planned = plan(n)
+    if min(n, 1 if outcomes is None else outcomes) < 1:
+        raise InputError(f"at least one replication and one outcome is needed, not {n} and {outcomes}")
+    planned = plan(n, outcomes)
     made = {
         "replications": n,
         "outcomes_per_scenario": planned.outcomes,
