@@ -95,7 +95,7 @@ def test_a_study_whose_units_all_adopt_says_so(program):
         (["--data", "laws.csv", "--outcome", "homicides"], "missing option --exposure"),
         (["--data", "laws.csv", *ASKED, "--ci", "95"], "--ci is a probability"),
         (["--data", "laws.csv", *ASKED, "--convention", "none"], "unknown convention"),
-        (["--data", "laws.csv", *ASKED, "--exposure", "income"], "an event study is of one exposure"),
+        (["--data", "laws.csv", *ASKED, "--exposure", "income"], "an event study has one exposure"),
         (
             ["--data", "laws.csv", "--outcome", "law", "--exposure", "income", "--unit", "state", "--time", "year"],
             "an exposure below zero cannot be read as adoption",

@@ -162,5 +162,5 @@ def test_moments_take_them_too(tmp_path, fitted):
     np.testing.assert_allclose(ours, theirs.loc[ours.index], rtol=1e-6, atol=1e-9)
     shares = rows.estimands.set_index("estimand")["p_rope"]
     np.testing.assert_allclose(found.estimands["p_rope"], shares[found.estimands["estimand"]], atol=1e-6)
-    with pytest.raises(InputError, match="moments have none of units by themselves"):
+    with pytest.raises(InputError, match="moments hold no single unit"):
         fit_moments_file(file, model="nested", options=FitOptions(unit_slopes=True))

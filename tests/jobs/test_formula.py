@@ -158,9 +158,9 @@ def test_a_formula_and_a_frame_from_python(tmp_path):
 def test_what_a_fit_from_python_cannot_be_asked():
     with pytest.raises(InputError, match="a formula needs its data"):
         cb.fit(FORMULA)
-    with pytest.raises(InputError, match="are of a formula, and there is none"):
+    with pytest.raises(InputError, match="belong to a formula, and there is none"):
         cb.fit(cb.make_panel(table(), cb.read_formula(FORMULA)), data=table())
-    with pytest.raises(InputError, match="read already, and says what group would say"):
+    with pytest.raises(InputError, match="read already: leave out group, which it states itself"):
         cb.fit(cb.read_formula(FORMULA), data=table(), group="region")
     with pytest.raises(InputError, match="no effects: write"):
         cb.fit("y ~ x", data=table())

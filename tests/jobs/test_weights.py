@@ -67,7 +67,7 @@ def test_columns_a_formula_and_python_mean_the_same(column, kind):
 
 
 def test_what_weights_are_is_not_said_of_none():
-    with pytest.raises(InputError, match="--weights-kind says what --weights are"):
+    with pytest.raises(InputError, match="--weights-kind needs --weights"):
         asked_columns(**COLUMNS, weights_kind="frequency")
     with pytest.raises(InputError, match="unknown kind of weights"):
         asked_columns(**COLUMNS, weights="w", weights_kind="frequencies")

@@ -228,7 +228,7 @@ def test_effects_of_units_alone_and_of_periods_within_groups():
     with pytest.raises(InputError, match="'x' is the same for all units of a group in each period"):
         make_panel(within, found)
     for asked in (one, found):
-        with pytest.raises(InputError, match="moments are of effects of units and of periods, and of no others"):
+        with pytest.raises(InputError, match="moments allow effects of units and of periods, and no others"):
             asked.of_one_row()
 
 
@@ -245,7 +245,7 @@ def test_lags_and_leads_as_options_stand_beside_the_exposure():
     same = read_formula("y ~ x + f(x, 1) + l(x, 1) + z | firm + year", group="region")
     one, two = (make_panel(frame(), asked) for asked in (formula_of_roles(roles, lags=1, leads=1), same))
     pd.testing.assert_frame_equal(one.frame, two.frame)
-    with pytest.raises(InputError, match="--lags and --leads are of one column, and the exposure is x:z"):
+    with pytest.raises(InputError, match="--lags and --leads need an exposure that is one column, and it is x:z"):
         read_formula("y ~ x:z | firm + year", lags=1)
     with pytest.raises(InputError, match="--leads: between 0 and 50"):
         read_formula("y ~ x | firm + year", leads=51)
@@ -275,11 +275,11 @@ REFUSED = [
     ("y + w ~ x | a + b", "several outcomes"),
     ("y ~ 1 | a + b", "no regressor after ~"),
     ("~ x | a + b", "an outcome and a ~ are needed"),
-    ("y ~ x | a + b | w ~ q", "instruments are not taken"),
+    ("y ~ x | a + b | w ~ q", "instrumental variables are not supported"),
     ("y ~ x", "no effects: write"),
     ("y ~ x | a", "effects of 'a' alone: --time must name the periods"),
     ("y ~ x | a + b + c + d + e + f + g", "5 sets of effects beside units and periods are more than 4"),
-    ("y ~ x | b^c", r"effects of b\^c have none of units"),
+    ("y ~ x | b^c", r"no effects of units among b\^c"),
     ("y ~ x | a + b^c + d^e", r"effects of a \+ b\^c \+ d\^e are those of periods is not clear"),
     ("y ~ x | C(a) + b", r"'C\(a\)' cannot stand among the effects"),
     ("y ~ x | a +", "end in a sign"),

@@ -102,7 +102,7 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     """
     if design.clusters:
         names = " and ".join(one.name for one in design.clusters)
-        raise InputError(f"permutations give units other groups one by one, and errors hang together within {names}")
+        raise InputError(f"permutations move single units to other groups, but errors are correlated within {names}")
     labelled = sample(design, convention(ssc))
     periods = period_columns(labelled.effects)  # of the effects: these may be of groups, or of other columns besides
     q = len(apart) + len(labelled.terms) - 1 + periods.shape[1]

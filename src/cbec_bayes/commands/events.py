@@ -85,7 +85,7 @@ def events(
     from cbec_bayes.reporting.pageoptions import image_formats
 
     if exposure is not None and len(exposure) > 1:
-        raise InputError("an event study is of one exposure: name one, and the others as controls")
+        raise InputError("an event study has one exposure: name one, and the others as controls")
     images = image_formats(figures)
     first = None if exposure is None else exposure[0]
     asked: dict[str, Any] = {"outcome": outcome, "exposure": first, "unit": unit, "time": time, "group": group}

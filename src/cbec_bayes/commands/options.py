@@ -99,7 +99,7 @@ def cluster(address: str | None, ca: Path | None, certificate: Path | None, key:
     if address is not None:
         return Cluster(address, ca, certificate, key)
     if any(path is not None for path in (ca, certificate, key)):
-        raise InputError("--tls-ca, --tls-cert and --tls-key are of a --scheduler, and none is given")
+        raise InputError("--tls-ca, --tls-cert and --tls-key need a --scheduler, and none is given")
     return None
 
 

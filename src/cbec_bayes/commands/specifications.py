@@ -136,10 +136,12 @@ def specifications(
     asked |= {"weights_kind": weights_kind}
     if folder is not None and (rope, prior_scale, ci) != (None, 1.0, CI_PROB):
         raise InputError(
-            "--rope, --prior-scale and --ci are those of the fit: fit with them, or name the panel by --data"
+            "--rope, --prior-scale and --ci are taken from the fit: give them to fit, or name the panel by --data"
         )
     if model is not None and data is None:
-        raise InputError("--model says whose priors hold for --data; a fit and a study have their own")
+        raise InputError(
+            "--model chooses the priors for --data; leave it out with a fit or a study, which have their own"
+        )
     model = model or BASE
     asked |= {"reading": reading, "model": model, "ssc": convention, "seed": 1 if seed is None else seed}
     place = out or folder
@@ -185,7 +187,7 @@ def _one_source(
     given = [f"--{told[name]}" for name, value in panel.items() if value]
     ways = [f"--{told[name]}" for name, value in read.items() if value]
     if ways and panel["data"] is None:
-        raise InputError(f"a fit and a study say themselves how they are read: leave out {', '.join(ways)}")
+        raise InputError(f"a fit and a study already state how they are read: leave out {', '.join(ways)}")
     sources = [*(["FOLDER"] if folder else []), *(["--study"] if study else []), *(given[:1])]
     if len(sources) > 1:
         raise InputError(f"a panel is named once: {' and '.join(sources)} name several")

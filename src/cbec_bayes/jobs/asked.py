@@ -106,7 +106,7 @@ def asked_columns(
 def _kind(name: str, weights: str | None) -> WeightsKind:
     kind = weights_kind_of(name)
     if weights is None and kind is not WeightsKind.ANALYTIC:
-        raise InputError("--weights-kind says what --weights are, and none are given")
+        raise InputError("--weights-kind needs --weights, and none are given")
     return kind
 
 

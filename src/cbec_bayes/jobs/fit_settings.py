@@ -95,7 +95,7 @@ class FitOptions:
         if self.unit_slopes and model.choice("unit_slope") == "off":
             raise InputError(f"--unit-slopes: the model '{model.name}' has no slopes of units; 'nested' has")
         if self.unit_slopes and not rows:
-            raise InputError("--unit-slopes: moments have none of units by themselves; fit the model to the rows")
+            raise InputError("--unit-slopes: moments hold no single unit; fit the model to the rows")
         return self.widened(model)
 
     def widened(self, model: PanelModel) -> PanelModel:
@@ -301,7 +301,7 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
     except (InputError, ValueError):
         held = None
     if isinstance(held, dict) and "moments" in held:
-        raise InputError("a fit of moments has no rows to be checked, compared or reported by", file=path)
+        raise InputError("a fit of moments has no rows, which check, compare and report need", file=path)
     settings = {}
     if isinstance(held, dict) and held.keys() >= set(_ASKED):
         more = {"model_sha256": None, "reading": {}, **{name: COLUMNS[name] for name in _FURTHER}, **_OPTIONS}

@@ -96,7 +96,7 @@ def fit(
     if isinstance(what, Formula):
         named = [name for name, value in given.items() if value is not None and name != "data"]
         if named:
-            raise InputError(f"the formula is read already, and says what {', '.join(named)} would say")
+            raise InputError(f"the formula is read already: leave out {', '.join(named)}, which it states itself")
         if data is None:
             raise InputError("a formula needs its data: fit(formula, data=frame)")
         if isinstance(data, pd.DataFrame):
@@ -104,7 +104,9 @@ def fit(
         else:
             what = read_panel(data, what, reading=reading)
     elif any(value is not None for value in given.values()):
-        raise InputError("data, exposure, unit, time, group, slope_on and weights are of a formula, and there is none")
+        raise InputError(
+            "data, exposure, unit, time, group, slope_on and weights belong to a formula, and there is none"
+        )
     return engines.fit(make_design(what) if isinstance(what, Panel) else what, model, **sampling)
 
 

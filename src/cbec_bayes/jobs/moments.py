@@ -150,7 +150,7 @@ def begin(asked: Asked, origin: Origin) -> Gathering:
     if len(roles.exposures) > 1 or (isinstance(asked, Formula) and asked.n_exposures > 1):
         raise InputError("moments have one exposure: name one, or fit the panel itself")
     if roles.absorbed:
-        raise InputError("moments are of effects of units and of periods, and of no others")
+        raise InputError("moments allow effects of units and of periods, and no others")
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 

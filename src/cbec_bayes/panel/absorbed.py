@@ -86,7 +86,7 @@ def _keys(
         time = next((name for name in shared if name in single[1:]), shared[-1] if shared else None)
     first = unit or next((name for name in single if name != time), None)
     if first is None:
-        raise InputError(f"effects of {shown} have none of units: write | firm + year")
+        raise InputError(f"there are no effects of units among {shown}: write | firm + year")
     second = time or next((name for name in single if name != first), None)
     if second is None:
         raise InputError(f"which of the effects of {shown} are those of periods is not clear: --time names them")

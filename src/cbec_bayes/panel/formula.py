@@ -122,7 +122,7 @@ class Formula:
         if self.weights is not None:
             raise InputError(NO_WEIGHTS)
         if self.period_effects is not PeriodEffects.COMMON or self.absorbed:
-            raise InputError("moments are of effects of units and of periods, and of no others: write | firm + year")
+            raise InputError("moments allow effects of units and of periods, and no others: write | firm + year")
         for piece in self.pieces:
             if not piece.is_of_one_row:
                 raise InputError(
@@ -228,7 +228,7 @@ def with_shifts(formula: Formula, *, lags: int, leads: int) -> Formula:
         formula.terms[formula.n_exposures :],
     )
     if len(first) > 1:
-        raise InputError(f"--lags and --leads are of one column, and the exposure is {label(first)}")
+        raise InputError(f"--lags and --leads need an exposure that is one column, and it is {label(first)}")
     shifts = [("f", k) for k in range(1, leads + 1)] + [("l", k) for k in range(1, lags + 1)]
     wanted = [(Piece(f"{name}({first[0].quoted}, {k})", is_name=False),) for name, k in shifts]
     return replace(formula, terms=tuple(dict.fromkeys((*exposures, *wanted, *others))))
@@ -286,10 +286,10 @@ def _parts(text: str) -> tuple[str, list[Any]]:
     bars, tildes = at("|"), at("~")
     if len(tildes) != 1 or tildes[0] == 0:
         several = len(bars) > 1 or len(tildes) > 1
-        what = "instruments are not taken" if several else "an outcome and a ~ are needed"
+        what = "instrumental variables are not supported" if several else "an outcome and a ~ are needed"
         raise InputError(f"the formula '{text}' cannot be read: {what}; write it as {_WRITTEN}")
     if len(bars) > 1:
-        raise InputError("the formula has two parts after |: instruments are not taken")
+        raise InputError("the formula has two parts after |: instrumental variables are not supported")
     if any(at_power < (bars[0] if bars else len(tokens)) for at_power in at("^")):
         raise InputError("'^' cannot stand between the terms of a formula; I(x**2) computes, and * makes products")
     if not bars:

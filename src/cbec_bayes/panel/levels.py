@@ -60,7 +60,7 @@ def is_nested(inner: Codes, outer: Codes) -> bool:
 def require_sets(names: Sequence[str]) -> None:
     """Raise where clusters are of more columns than can be asked for, or of one twice."""
     if len(names) > MOST_SETS:
-        raise InputError(f"clusters are of one column or of two, and not of {', '.join(names)}")
+        raise InputError(f"clusters are named by one column or by two, not by {', '.join(names)}")
     if len(set(names)) < len(names):
         raise InputError("the column is given twice for clusters", column=names[0])
 
