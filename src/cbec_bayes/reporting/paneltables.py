@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.classical.tables import MOST_GROUPS
+from cbec_bayes.estimands.exposures import of_exposure
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.jobs.neighbours import NOT_LEFT_OUT
 from cbec_bayes.jobs.report import ReportedFit
@@ -36,10 +37,15 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     known = fitted.effects.dropna(subset=["mean"])
     ci = level(fitted.options.ci)
     effects = _effects_table(known, digits, ci, origin)
-    largest = fitted.contrasts.sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
+    first, *others = fitted.fit.design.exposures
+    largest = of_exposure(fitted.contrasts, first).sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
     tables = (
-        compare_table("compare", found.compared.table, digits),
-        *difference_tables("", found.compared.differences, digits, fitted.options.ci),
+        *_compared_tables(found, first, "", digits),
+        *(
+            table
+            for k, name in enumerate(others, 2)
+            for table in _compared_tables(found, name, f"exposure_{k}_", digits)
+        ),
         *_ends_tables(effects, known),
         effects,
         *_exposures_tables(fitted, digits),
@@ -68,6 +74,16 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         _ledger_table(fitted.ledger, origin),
     )
     return {table.name: table for table in tables}
+
+
+def _compared_tables(found: ReportedFit, exposure: str, prefix: str, digits: int) -> list[ReportTable]:
+    """Return the comparison of one exposure's slopes, and whether they differ; captions name one beside the first."""
+    compared, ci = found.compared, found.fitted.options.ci
+    tables = [
+        compare_table(f"{prefix}compare", of_exposure(compared.table, exposure), digits),
+        *difference_tables(prefix, of_exposure(compared.differences, exposure), digits, ci),
+    ]
+    return [replace(one, caption=f"{exposure}: {one.caption}") for one in tables] if prefix else tables
 
 
 def _specified_tables(found: ReportedFit) -> list[ReportTable]:
