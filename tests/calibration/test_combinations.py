@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cbec_bayes.bayes.model.blocks import blocks_for
+from cbec_bayes.bayes.model.densities import resolve
 from cbec_bayes.bayes.moments.lags import Autoregressive
-from cbec_bayes.calibration import combinations
+from cbec_bayes.calibration import combinations, simulate
 from cbec_bayes.calibration.combinations import (
     CHOICES,
     EVERY,
@@ -17,6 +19,7 @@ from cbec_bayes.calibration.combinations import (
     small_panel,
 )
 from cbec_bayes.calibration.sbc import DRAWS, LOG_LIKELIHOOD, calibrate, verdicts
+from cbec_bayes.calibration.simulate import from_prior
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.fanout import Serial
 
@@ -25,13 +28,43 @@ SIMPLEST = {key: values[:1] for key, values in CHOICES.items()}
 
 
 def test_a_few_combinations_are_calibrated():
-    found = calibrate_combinations(Serial(), FEW)
+    found = calibrate_combinations(Serial(), FEW, seed=5)
     found.require()
     table = found.verdicts()
     assert len(found.ranked) + found.failed == FEW
     assert found.combinations > FEW / 2
     assert {"slope", "tau", LOG_LIKELIHOOD} <= set(table["quantity"])
     assert (table[["z_mean", "z_square"]].abs() < 4.5).all(axis=None)
+
+
+def regressed_alone(monkeypatch, n: int):
+    monkeypatch.setattr(combinations, "REGRESSED", 1)
+    return calibrate_combinations(Serial(), n, choices=SIMPLEST, seed=4).verdicts().set_index("quantity")
+
+
+def test_slopes_on_characteristics_are_drawn_and_ranked(monkeypatch):
+    table = regressed_alone(monkeypatch, 60)
+    assert table.loc["covariate_slope[z]", "replications"] == 60
+    assert (table["passed"] == "yes").all()
+    assert (table[["z_mean", "z_square"]].abs() < 4.5).all(axis=None)
+
+
+def test_slopes_on_characteristics_that_are_drawn_too_wide_are_found_out(monkeypatch):
+    right = simulate._located
+    monkeypatch.setattr(simulate, "_located", lambda block, priors, rng: 4 * right(block, priors, rng))
+    assert regressed_alone(monkeypatch, 60).loc["covariate_slope[z]", "z_square"] > 4
+
+
+def test_slopes_with_a_normal_prior_are_drawn_from_it():
+    rng = np.random.default_rng(1)
+    blocks = blocks_for(small_panel(rng, gaps=False, regressed=True), "partial_pooling")
+    truths = np.array([from_prior(blocks, rng).truth["covariate_slope"][0] for _ in range(400)])
+    expected = resolve(blocks.model, blocks.design)["covariate_slope"].params["sd"]
+    assert truths.std() == pytest.approx(expected, rel=5 / np.sqrt(800))
+    assert abs(truths.mean()) < 5 * expected / np.sqrt(400)
+    truth = from_prior(blocks, rng).truth
+    own = truth["slope"] + truth["group_slope"] + blocks.characteristics[:, 0] * truth["covariate_slope"][0]
+    np.testing.assert_allclose(truth["group_total_slope"], own, rtol=1e-12)
 
 
 def test_an_error_that_is_planted_is_found(monkeypatch):

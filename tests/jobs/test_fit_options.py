@@ -81,9 +81,33 @@ def test_the_factor_widens_scales_between_groups_and_units_alone(fitted):
 def test_which_scales_are_widened(name):
     model = load_panel_model(name)
     found = model.widened(2.0)
-    changed = {key for key, prior in found.priors.items() if prior != model.priors[key]}
-    assert changed == set(model.scales) - {"sigma", "sigma_mu", "sigma_lambda"}
-    assert all(found.priors[key] == model.priors[key].scaled(2.0) for key in changed)
+    before = model.with_prior_of("covariate_slope").priors
+    changed = {key for key, prior in found.priors.items() if prior != before[key]}
+    assert changed == {*model.scales, "covariate_slope"} - {"sigma", "sigma_mu", "sigma_lambda"}
+    assert all(found.priors[key] == before[key].scaled(2.0) for key in changed)
+
+
+def test_the_factor_widens_the_slope_on_a_characteristic(tmp_path):
+    rng = np.random.default_rng(8)
+    unit, time = np.divmod(np.arange(120), 6)
+    frame = pd.DataFrame({"unit": unit, "time": time, "group": unit % 4, "income": (unit % 4) ** 2.0})
+    frame = frame.assign(x=rng.normal(size=120), y=rng.normal(size=120))
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    asked = {"outcome": "y", "exposure": "x", "unit": "unit", "time": "time", "group": "group", "slope_on": ["income"]}
+    asked |= {"model": "partial_pooling"}
+    usual, wide = (
+        fit_file(tmp_path / "p.csv", **asked, options=FitOptions(prior_scale=factor, neighbours=False)).fit
+        for factor in (1.0, 4.0)
+    )
+    assert usual.priors["covariate_slope"].params["sd"] * 4 == wide.priors["covariate_slope"].params["sd"]
+    spread = [float(found.posterior["covariate_slope"].std()) for found in (usual, wide)]
+    assert spread[1] > spread[0]
+    plain = fit_file(
+        tmp_path / "p.csv",
+        **{**asked, "slope_on": []},
+        options=FitOptions(prior_scale=4.0, neighbours=False),
+    ).fit
+    assert "covariate_slope" not in plain.priors
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from cbec_bayes.bayes.model.family import PanelModel, load_panel_model
 from cbec_bayes.calibration.sbc import DRAWS, LEVEL, rank_truth
 from cbec_bayes.calibration.simulate import from_prior, simulated_regressors
 from cbec_bayes.calibration.uniformity import uniformity
+from cbec_bayes.panel.characteristics import Characteristics
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.fanout import Executor, fan_out
@@ -44,6 +45,10 @@ GROUP_SIZES, N_TIMES, N_CONTROLS = (4, 3, 3), 6, 1
 
 MISSING = 0.15
 """Share of the rows that every second panel lacks."""
+
+CHARACTERISTIC = "characteristic of groups"
+REGRESSED = 3
+"""Of every so many panels one has a characteristic of groups, on which their slopes are regressed."""
 
 FEWEST = 30
 """Ranks without which nothing is said of a quantity."""
@@ -79,7 +84,7 @@ class Ranked:
     Attributes
     ----------
     chosen
-        What its member chose, by the key of the term.
+        What its member chose, by the key of the term, and whether there is a characteristic of groups.
     ranks
         By quantity, from 0 to `DRAWS`.
     """
@@ -181,10 +186,24 @@ def combination(rng: np.random.Generator, choices: Mapping[str, Sequence[str]] =
     return replace(base, priors={**base.priors, **scale}).reduced(**chosen)
 
 
-def small_panel(rng: np.random.Generator, *, gaps: bool) -> Design:
-    """Return a small panel with regressors and zeros for an outcome; of one with gaps some rows are missing."""
+def small_panel(rng: np.random.Generator, *, gaps: bool, regressed: bool = False) -> Design:
+    """Return a small panel with regressors and zeros for an outcome.
+
+    Parameters
+    ----------
+    rng
+        Source of the draws.
+    gaps
+        Whether some rows are missing.
+    regressed
+        Whether the slopes of groups are regressed on a characteristic of theirs.
+    """
     design = simulated_regressors(rng, group_sizes=GROUP_SIZES, n_times=N_TIMES, n_controls=N_CONTROLS)
-    return design.rows(rng.random(design.n_obs) > MISSING) if gaps else design
+    design = design.rows(rng.random(design.n_obs) > MISSING) if gaps else design
+    if not regressed:
+        return design
+    measured = rng.normal(size=(len(design.groups), 1))
+    return replace(design, characteristics=Characteristics(names=("z",), groups=design.groups, measured=measured))
 
 
 def rank_combinations(piece: Drawn) -> dict[str, Any]:
@@ -193,14 +212,16 @@ def rank_combinations(piece: Drawn) -> dict[str, Any]:
     for number in piece.numbers:
         rng = np.random.default_rng([piece.seed, number])
         model = combination(rng, piece.choices)
-        blocks = blocks_for(small_panel(rng, gaps=number % 2 == 1), model)
+        regressed = number % REGRESSED == REGRESSED - 1
+        blocks = blocks_for(small_panel(rng, gaps=number % 2 == 1, regressed=regressed), model)
         simulated = from_prior(blocks, rng)
         try:
             ranks = rank_truth(blocks, simulated, int(rng.integers(2**31)))
         except GateError:
             failed += 1
             continue
-        found.append({"chosen": {key: model.choice(key) for key in piece.choices}, "ranks": ranks})
+        chosen = {key: model.choice(key) for key in piece.choices} | {CHARACTERISTIC: "yes" if regressed else "no"}
+        found.append({"chosen": chosen, "ranks": ranks})
     return {"found": found, "failed": failed}
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.model.blocks import Blocks, blocks_for, labels_of
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.posterior import linear_predictor
 from cbec_bayes.bayes.pymc.coordinates import conditioning
 from cbec_bayes.bayes.refit import Refit, refit
@@ -330,6 +331,9 @@ def _ranks(blocks: Blocks, draws: Mapping[str, Array], truth: Mapping[str, Array
             size = len(every[block.name])
             name = f"{block.name}[{labels_of(block)[first]}]"
             add(name, every[block.name].reshape(size, -1)[:, first], truth[block.name].ravel()[first])
+        if block.name == COVARIATE_SLOPE:
+            for m, label in enumerate(labels_of(block)):
+                add(f"{COVARIATE_SLOPE}[{label}]", every[COVARIATE_SLOPE][:, m], truth[COVARIATE_SLOPE][m])
     unit = every["unit_effect"][:, 0] - every["unit_effect"][:, -1]
     add("unit_effect, first less last", unit, truth["unit_effect"][0] - truth["unit_effect"][-1])
     for name in ("unit_slope", "unit_trend"):

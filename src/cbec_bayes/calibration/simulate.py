@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cbec_bayes.bayes.model.blocks import Blocks
+from cbec_bayes.bayes.model.blocks import Block, Blocks, location_priors
 from cbec_bayes.bayes.model.densities import draw, resolve
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.model.terms import term_of, unit_effects
 from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.posterior import linear_predictor
@@ -109,7 +110,8 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
 
     Notes
     -----
-    A flat parameter has no prior to draw from and is zero. The posterior of everything else does not depend on it, and
+    Slopes with a normal prior, as those on characteristics of groups, are drawn from it. A flat parameter has no prior
+    to draw from and is zero. The posterior of everything else does not depend on it, and
     its own posterior moves with it: under flat priors ranks are uniform whatever its value.
     """
     model, design = blocks.model, blocks.design
@@ -123,6 +125,8 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
         term = term_of(block.name)
         if block.name not in truth and term is not None:
             truth[block.name] = term.simulate(block, None if block.scale is None else scales[block.scale], rng)
+            if block.scale is None:
+                truth[block.name] = truth[block.name] + _located(block, priors, rng)
     y = linear_predictor(blocks, truth) + model.residuals.draw(design, scales, rng)
     if "group_slope" in truth:
         truth["group_total_slope"] = truth["slope"][:, None] + truth["group_slope"]
@@ -130,6 +134,16 @@ def from_prior(blocks: Blocks, rng: np.random.Generator) -> Simulated:
             truth["group_total_slope"] += truth[COVARIATE_SLOPE] @ blocks.characteristics.T
         truth["new_group_slope"] = truth["slope"] + scales["tau"] * rng.standard_normal(1)
     return Simulated(y[0], {name: values[0] for name, values in truth.items()})
+
+
+def _located(block: Block, priors: Mapping[str, Prior], rng: np.random.Generator) -> Array:
+    """Draw the coefficients without a scale that have a normal prior, shape (1, ...); the others are zero."""
+    own = location_priors(block, priors)
+    found = np.zeros(len(own))
+    for k, prior in enumerate(own):
+        if prior.dist == "normal":
+            found[k] = prior.params["mean"] + prior.params["sd"] * rng.standard_normal()
+    return found.reshape(1, *block.shape)
 
 
 def _scale_names(blocks: Blocks) -> set[str]:

@@ -326,7 +326,11 @@ Rope = Annotated[
 ]
 PriorScale = Annotated[
     float,
-    typer.Option("--prior-scale", metavar="X", help="Factor of the priors of scales between groups and between units."),
+    typer.Option(
+        "--prior-scale",
+        metavar="X",
+        help="Factor of the priors of scales between groups and between units, and of what --slope-on asks for.",
+    ),
 ]
 Ci = Annotated[
     float,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,26 @@ from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import coefficient_names
 from cbec_bayes.bayes.model.terms.exposure_slope import EXPOSURE_SLOPE, deviation_of, scale_of
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.estimands.groups import deviation_factors, log_scales, min_ess, units_per_group
-from cbec_bayes.estimands.summary import EFFECT_COLUMNS, Drawn, Mixed, Quantity, effects_frame, pooling_factor_overall
+from cbec_bayes.estimands.contrasts import contrasts
+from cbec_bayes.estimands.groups import deviation_factors, group_slopes, log_scales, min_ess, units_per_group
+from cbec_bayes.estimands.summary import (
+    CONTRAST_COLUMNS,
+    EFFECT_COLUMNS,
+    Drawn,
+    Mixed,
+    Quantity,
+    effects_frame,
+    pooling_factor_overall,
+)
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, GROUP_NEW
 
 COLUMNS = ("exposure", *EFFECT_COLUMNS)
 """Columns of effects_of_exposures.csv."""
+
+EXPOSURE = "exposure"
+"""Last column of contrasts.csv, compare.csv and differences.csv where there are several exposures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,59 @@ def effects_of_exposures(
     first = effects[list(EFFECT_COLUMNS)].assign(exposure=fit.design.terms[0])
     tables = [_effects(fit, name, ssc, prob) for name in fit.design.exposures[1:]]
     return pd.concat([first[list(COLUMNS)], *tables], ignore_index=True)
+
+
+def contrasts_of(fit: PanelFit, exposure: str, prob: float = CI_PROB) -> pd.DataFrame:
+    """Contrast every two groups in the slope of one exposure; see `cbec_bayes.estimands.contrasts.contrasts`."""
+    if exposure == fit.design.terms[0]:
+        return contrasts(fit, prob)
+    slopes, groups = _slopes(fit, exposure), fit.design.groups
+    pairs = list(combinations(range(len(groups)), 2))
+    apart = slopes.groups[[i for i, _ in pairs]] - slopes.groups[[j for _, j in pairs]]
+    rows = [
+        {"group": groups[i], "minus": groups[j], **asdict(one.summary(prob)), "origin": str(fit.design.origin)}
+        for (i, j), one in zip(pairs, _sums(fit, slopes, apart), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+
+
+def contrasts_of_exposures(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
+    """Return the contrasts of every exposure, with its name in a last column where there are several."""
+    return by_exposure({name: contrasts_of(fit, name, prob) for name in fit.design.exposures})
+
+
+def by_exposure(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return tables by the name of their exposure as one, named in a last column where there are several."""
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    return pd.concat([table.assign(**{EXPOSURE: name}) for name, table in tables.items()], ignore_index=True)
+
+
+def of_exposure(table: pd.DataFrame, exposure: str) -> pd.DataFrame:
+    """Return the rows of one exposure of what `by_exposure` made, without their last column."""
+    if EXPOSURE not in table.columns:
+        return table
+    return table[table[EXPOSURE] == exposure].drop(columns=EXPOSURE).reset_index(drop=True)
+
+
+def group_draws(fit: PanelFit, exposure: str) -> Array:
+    """Return draws of every group's slope of an exposure, shape (S, R)."""
+    if exposure == fit.design.terms[0]:
+        return group_slopes(fit).groups
+    slopes = _slopes(fit, exposure)
+    return np.column_stack([_drawn(fit, name) for name in slopes.names]) @ slopes.groups.T
+
+
+def scale_name(fit: PanelFit, exposure: str) -> str:
+    """Return the name of the scale between the groups' slopes of an exposure."""
+    return "tau" if exposure == fit.design.terms[0] else scale_of(exposure)
+
+
+def scale_draws(fit: PanelFit, exposure: str) -> Array | None:
+    """Return draws of the scale between the groups' slopes of an exposure, shape (S,); None where there is none."""
+    if fit.model.choice("group_slope") != "pooled" or "tau" not in fit.posterior.data_vars:
+        return None
+    return _drawn(fit, scale_name(fit, exposure))
 
 
 def _effects(fit: PanelFit, exposure: str, ssc: str, prob: float) -> pd.DataFrame:
@@ -122,22 +188,27 @@ def _quantities(fit: PanelFit, exposure: str) -> dict[str, Quantity]:
     average = sizes / sizes.sum() @ slopes.groups if fit.design.groups else slopes.common
     weights = np.vstack([average, slopes.groups, slopes.common])
     labels = (GROUP_AVERAGE, *fit.design.groups, GROUP_ALL)
-    pooled = fit.model.choice("group_slope") == "pooled"
+    found = dict(zip(labels, _sums(fit, slopes, weights), strict=True))
+    common = found[GROUP_ALL]
+    if fit.model.choice("group_slope") != "pooled":
+        return found
+    if isinstance(common, Drawn):
+        tau = _drawn(fit, scale_of(exposure))
+        noise = np.random.default_rng(1).standard_normal(len(tau))
+        return found | {GROUP_NEW: Drawn(common.draws + tau * noise, min_ess(fit))}
+    assert fit.collapsed is not None
+    assert isinstance(common, Mixed)
+    tau = fit.collapsed.scales(log_scales(fit, at_most=None))[scale_of(exposure)]
+    return found | {GROUP_NEW: Mixed(common.mean, np.sqrt(common.sd**2 + tau**2), min_ess(fit))}
+
+
+def _sums(fit: PanelFit, slopes: _Slopes, weights: Array) -> list[Quantity]:
+    """Return sums of the coefficients of a further exposure, for weights of shape (m, q)."""
     if fit.collapsed is None:
         drawn = np.column_stack([_drawn(fit, name) for name in slopes.names]) @ weights.T
-        found: dict[str, Quantity] = {label: Drawn(drawn[:, k], min_ess(fit)) for k, label in enumerate(labels)}
-        if pooled:
-            tau = _drawn(fit, scale_of(exposure))
-            noise = np.random.default_rng(1).standard_normal(len(tau))
-            found[GROUP_NEW] = Drawn(drawn[:, -1] + tau * noise, min_ess(fit))
-        return found
-    points = log_scales(fit, at_most=None)
-    mean, variance = fit.collapsed.linear(points, weights @ _loadings(fit, slopes.names))
-    found = {label: Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k, label in enumerate(labels)}
-    if pooled:
-        tau = fit.collapsed.scales(points)[scale_of(exposure)]
-        found[GROUP_NEW] = Mixed(mean[:, -1], np.sqrt(variance[:, -1] + tau**2), min_ess(fit))
-    return found
+        return [Drawn(own, min_ess(fit)) for own in drawn.T]
+    mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), weights @ _loadings(fit, slopes.names))
+    return [Mixed(own, np.sqrt(spread), min_ess(fit)) for own, spread in zip(mean.T, variance.T, strict=True)]
 
 
 def _loadings(fit: PanelFit, names: tuple[str, ...]) -> Array:

@@ -16,10 +16,11 @@ from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.classical.equal_slopes import EqualityOptions
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
+from cbec_bayes.estimands.exposures import EXPOSURE, by_exposure, effects_of_exposures, of_exposure
 from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.estimands.shrinkage import PATH_COLUMNS, ShrinkagePath, path_of_frame
 from cbec_bayes.jobs.difference_sentences import difference_sentences
-from cbec_bayes.jobs.differences import DIFFERENCE_COLUMNS, differences
+from cbec_bayes.jobs.differences import DIFFERENCE_COLUMNS, differences, led_by
 from cbec_bayes.jobs.differences import FILE as DIFFERENCES
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import content, read_settings
@@ -179,7 +180,8 @@ def compare(
 ) -> pd.DataFrame:
     """Set a fit beside its two limits and the classical regressions; see `side_by_side`.
 
-    With more than `MOST_GROUPS` groups, of all rows alone: effects.csv has every group's own regression.
+    With more than `MOST_GROUPS` groups, of all rows alone: effects.csv has every group's own regression. Of several
+    exposures each has rows of its own, and is named in a last column ``exposure``.
 
     Parameters
     ----------
@@ -215,9 +217,9 @@ def compare(
     """
     found.diagnostics.require()
     design = found.design
-    effects = {found.model.name: effects_of(found, ssc)}
+    fits = {found.model.name: found}
     reasons: dict[str, str] = {}
-    for name in (name for name in LIMITS if name not in effects):
+    for name in (name for name in LIMITS if name not in fits):
         if name == NONE and len(design.groups) > MAX_GROUPS:
             reasons[name] = (
                 f"each group is fitted alone only up to {MAX_GROUPS} groups, and there are {len(design.groups)}"
@@ -230,11 +232,26 @@ def compare(
         except (InputError, GateError) as error:
             reasons[name] = str(error)
             continue
-        effects[name] = effects_of(limit, ssc)
-    columns = own_columns(design, MOST_GROUPS)
-    options = {"replications": replications, "seed": seed}
-    few = few_cluster_columns(design, columns, ssc, bootstrapped=design.terms[:1], on_progress=on_progress, **options)
-    return side_by_side(design, columns, few, effects, found.model.name, reasons=reasons)
+        fits[name] = limit
+    options: dict[str, Any] = {"replications": replications, "seed": seed, "on_progress": on_progress}
+    effects = {name: _effects(one, ssc) for name, one in fits.items()}
+    tables = {}
+    for exposure in design.exposures:
+        led = led_by(design, exposure)
+        columns = own_columns(led, MOST_GROUPS)
+        few = few_cluster_columns(led, columns, ssc, bootstrapped=led.terms[:1], **options)
+        own = {name: table[exposure] for name, table in effects.items()}
+        tables[exposure] = side_by_side(led, columns, few, own, found.model.name, reasons=reasons)
+    return by_exposure(tables)
+
+
+def _effects(found: PanelFit, ssc: str) -> dict[str, pd.DataFrame]:
+    """Return effects.csv of every exposure, by its name."""
+    first = effects_of(found, ssc)
+    every = effects_of_exposures(found, first, ssc)
+    if every is None:
+        return {found.design.terms[0]: first}
+    return {name: every[every["exposure"] == name] for name in found.design.exposures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,9 +357,11 @@ def _compared(found: FittedPanel, on_progress: OnProgress) -> Compared:
     table = compare(found.fit, found.ssc, seed=found.seed, on_progress=on_progress)
     ci = found.options.ci
     asked = EqualityOptions(ssc=found.ssc, seed=found.seed, prob=ci, on_progress=on_progress)
-    half_width = float(found.estimands["rope_half_width"].iloc[0])
-    differ = differences(found.fit, asked, half_width=half_width)
-    said = difference_sentences(differ, found.fit.design.terms[0], found.fit.model.name, ci)
+    differ = differences(found.fit, asked, half_width=found.options.rope)
+    said: tuple[str, ...] = ()
+    for name in found.fit.design.exposures:
+        said += (f"Slopes of {name}:",) if said else ()
+        said += difference_sentences(of_exposure(differ, name), name, found.fit.model.name, ci)
     path, density = None, None
     if found.fit.collapsed is not None and "tau" in found.fit.collapsed.names:
         on_progress(Progress("from complete to no pooling"))
@@ -367,9 +386,10 @@ def comparison_of_receipts(places: Sequence[Path], folder: Path, *, seed: int | 
         try:
             held = unpack(packed)
             path, density = held["path"], held["tau_density"]
+            more = (EXPOSURE,) if EXPOSURE in held["table"] else ()
             return Compared(
-                table=table_in(held["table"], COMPARE_COLUMNS),
-                differences=table_in(held["differences"], DIFFERENCE_COLUMNS),
+                table=table_in(held["table"], (*COMPARE_COLUMNS, *more)),
+                differences=table_in(held["differences"], (*DIFFERENCE_COLUMNS, *more)),
                 said=texts_in(held["said"]),
                 path=None if path is None else path_of_frame(table_in(path, PATH_COLUMNS)),
                 tau_density=None if density is None else np.array(density, dtype=float),

@@ -52,7 +52,7 @@ class FitOptions:
         Half-width of "practically zero", in the outcome's unit per unit of the exposure; None for a
         tenth of the ratio of their standard deviations within units.
     prior_scale
-        Factor of the priors of the scales between groups and between units; see `PanelModel.widened`.
+        Factor of the priors of what sets groups and units apart; see `PanelModel.widened`.
     ci
         Probability of the intervals of the fit's own tables.
     unit_slopes

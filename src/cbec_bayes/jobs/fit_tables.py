@@ -17,8 +17,8 @@ from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.predictions import with_predictions
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
-from cbec_bayes.estimands.contrasts import contrasts, equivalence, ranks, rope_width
-from cbec_bayes.estimands.exposures import effects_of_exposures
+from cbec_bayes.estimands.contrasts import equivalence, ranks, rope_width
+from cbec_bayes.estimands.exposures import contrasts_of_exposures, effects_of_exposures
 from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
 from cbec_bayes.estimands.slope_regression import SlopeRegression, slope_regression
 from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTINGS, FitOptions
@@ -282,7 +282,7 @@ def tabulate(
         classical=classical_frame(fit_columns(design, own_columns(design), ssc, directly=True), design.origin, ci)
         if gathered is None
         else moments_frame(gathered),
-        contrasts=contrasts(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
+        contrasts=contrasts_of_exposures(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks=ranks(shown, draws).assign(origin=str(design.origin)),
         estimands=equivalence(found, rope_width(design, options.rope), ci),
         seed=seed,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.classical.tables import MOST_GROUPS
+from cbec_bayes.estimands.exposures import of_exposure
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.jobs.neighbours import NOT_LEFT_OUT
 from cbec_bayes.jobs.report import ReportedFit
@@ -37,10 +38,15 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
     known = fitted.effects.dropna(subset=["mean"])
     ci = level(fitted.options.ci)
     effects = _effects_table(known, digits, ci, origin)
-    largest = fitted.contrasts.sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
+    first, *others = fitted.fit.design.exposures
+    largest = of_exposure(fitted.contrasts, first).sort_values("mean", key=np.abs, ascending=False).head(MOST_DRAWN)
     tables = (
-        compare_table("compare", in_natural_order(found.compared.table), digits),
-        *difference_tables("", found.compared.differences, digits, fitted.options.ci),
+        *_compared_tables(found, first, "", digits),
+        *(
+            table
+            for k, name in enumerate(others, 2)
+            for table in _compared_tables(found, name, f"exposure_{k}_", digits)
+        ),
         *_ends_tables(effects, known),
         effects,
         *_exposures_tables(fitted, digits),
@@ -86,6 +92,16 @@ def _reasons(fitted: FittedPanel) -> Mapping[str, str]:
         "p": posterior,
         "Log evidence": "it does not compare with that of the fitted model, or is not known",
     }
+
+
+def _compared_tables(found: ReportedFit, exposure: str, prefix: str, digits: int) -> list[ReportTable]:
+    """Return the comparison of one exposure's slopes, and whether they differ; captions name one beside the first."""
+    compared, ci = found.compared, found.fitted.options.ci
+    tables = [
+        compare_table(f"{prefix}compare", in_natural_order(of_exposure(compared.table, exposure)), digits),
+        *difference_tables(prefix, of_exposure(compared.differences, exposure), digits, ci),
+    ]
+    return [replace(one, caption=f"{exposure}: {one.caption}") for one in tables] if prefix else tables
 
 
 def shown_groups(effects: pd.DataFrame) -> tuple[pd.DataFrame, int]:

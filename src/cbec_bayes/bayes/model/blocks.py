@@ -202,8 +202,8 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         raise InputError("the residual scale sigma cannot be fixed at 0: no data would be possible")
     if gathered is not None:
         require_moments_enough(gathered, model)
-    if design.characteristics is not None:
-        model = model.with_prior_of(COVARIATE_SLOPE)
+    regressed = design.characteristics is not None
+    model = model.with_prior_of(COVARIATE_SLOPE) if regressed else model.without_prior_of(COVARIATE_SLOPE)
     if len(design.exposures) > 1:
         model = model.with_prior_of(EXPOSURE_SLOPE, otherwise=model.priors["slope"])
         model = model.with_prior_of(TAU_BESIDE, otherwise=model.priors.get("tau"))

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from cbec_bayes.bayes.model.likelihoods import NORMAL, Likelihood, Residuals, residuals_of
 from cbec_bayes.bayes.model.prior import Prior, ScalePrior, SlopePrior
 from cbec_bayes.bayes.model.terms import TERMS, chosen_terms, parameters, scale_symbols, scales_between
+from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.toml import (
@@ -78,16 +79,15 @@ class PanelModel:
         return replace(self, choices={**self.choices, **choices})
 
     def widened(self, factor: float) -> PanelModel:
-        """Return the member with the priors of scales between groups and between units multiplied by a factor.
+        """Return the member with the priors of what sets groups and units apart multiplied by a factor.
 
+        These are the scales between groups and between units, and the changes of slopes with characteristics of groups.
         A scale that its prior fixes stays as it is.
         """
-        wider = {
-            name: prior.scaled(factor)
-            for name, prior in self.priors.items()
-            if name in scales_between() and prior.dist != "fixed"
-        }
-        return replace(self, priors={**self.priors, **wider})
+        apart = {*scales_between(), COVARIATE_SLOPE}
+        priors = self.with_prior_of(COVARIATE_SLOPE).priors
+        wider = {n: prior.scaled(factor) for n, prior in priors.items() if n in apart and prior.dist != "fixed"}
+        return replace(self, priors={**priors, **wider})
 
     @property
     def every_choice(self) -> dict[str, str]:
@@ -153,6 +153,10 @@ class PanelModel:
         return (
             self if name in self.priors or otherwise is None else replace(self, priors={**self.priors, name: otherwise})
         )
+
+    def without_prior_of(self, name: str) -> PanelModel:
+        """Return the member without the prior of a parameter that a panel has no place for."""
+        return replace(self, priors={own: prior for own, prior in self.priors.items() if own != name})
 
     def reduced(self, **choices: str) -> PanelModel:
         """Return the member with other choices of some terms, and without the priors of scales that it loses."""

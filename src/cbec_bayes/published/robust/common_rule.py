@@ -135,7 +135,7 @@ def _ends(blocks: list[Block], prior: Prior, modes: Modes, middle: float, power:
         log_p = log_density(blocks, place, n_rows).sum(axis=1) + log_prior(prior, place) - np.log(slope)
         log_p += power * np.log1p(np.abs(place - modes.places[0]) / modes.widths[0])
         inside = np.flatnonzero(log_p > log_p.max() - _DEPTH)
-        if (0 < inside[0] and inside[-1] < len(coarse) - 1) or furthest >= _FURTHEST:
+        if (inside[0] > 0 and inside[-1] < len(coarse) - 1) or furthest >= _FURTHEST:
             return float(coarse[max(inside[0] - 1, 0)]), float(coarse[min(inside[-1] + 1, len(coarse) - 1)])
         furthest *= 2
 
