@@ -66,11 +66,13 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
     title = page_title(fitted, asked)
     tables = panel_tables(found, slope_decimals(fitted.effects))
     label = asked.label(design.terms[0])
+    if specified is not None:
+        specified = replace(specified, exposure=asked.label(specified.exposure))
     forest = effects_drawing(fitted.effects, fitted.classical, design.terms[0], label=label, ci=fitted.options.ci)
     drawn = {"forest": forest, "path": _path(found, asked), "learned": _learned(found)}
     curved: dict[str, Drawing] = {}
     if specified is not None:
-        curved = curves(specified.specifications, asked.label(specified.exposure), prob=specified.ci)
+        curved = curves(specified.specifications, specified.exposure, prob=specified.ci)
     checks = {one.name: draw(one, title_of(one.name), design.terms[0]) for one in found.checks.results}
     figures_of_page = image_files(drawn | checks, asked.images)
     svgs = {name: figures_of_page.get(f"figures/{name}.svg") for name in (*drawn, *checks)}
