@@ -22,7 +22,7 @@ from cbec_bayes.jobs.specifications import FILES as TABLES
 from cbec_bayes.panel import Panel
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.reporting import figures
-from cbec_bayes.reporting.checkfigures import draw
+from cbec_bayes.reporting.checkfigures import check_drawings
 from cbec_bayes.reporting.drawing import Drawing
 from cbec_bayes.reporting.exports import EXPORTS, export_files
 from cbec_bayes.reporting.files import IMAGE_FILES, TABLE_FILES, image_files, table_files
@@ -73,7 +73,7 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
     curved: dict[str, Drawing] = {}
     if specified is not None:
         curved = curves(specified.specifications, specified.exposure, prob=specified.ci)
-    checks = {one.name: draw(one, title_of(one.name), design.terms[0]) for one in found.checks.results}
+    checks = check_drawings(found.checks.results, design.terms[0])
     figures_of_page = image_files(drawn | checks, asked.images)
     svgs = {name: figures_of_page.get(f"figures/{name}.svg") for name in (*drawn, *checks)}
     curve_svgs = curve_files(curved, asked.images)
@@ -90,7 +90,7 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
         curves=[curve_svgs[f"{name}.svg"] for name in curved],
         lattice_sentences=() if specified is None else specified.sentences,
         path_gates="" if found.compared.path is None else found.compared.path.gates,
-        check_figures=[(title_of(name), svgs[name]) for name in checks if svgs[name] is not None],
+        check_figures=[(title_of(name), svgs[name]) for name in checks],
         labels=asked.labels,
         **_about(fitted),
     )

@@ -9,13 +9,12 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks import CheckResult
-from cbec_bayes.checks.suite import title_of
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs.specifications import Specified
 from cbec_bayes.jobs.study import posterior_path
 from cbec_bayes.reporting import figures
-from cbec_bayes.reporting.checkfigures import draw
+from cbec_bayes.reporting.checkfigures import check_drawings
 from cbec_bayes.reporting.drawing import Drawing
 from cbec_bayes.reporting.paneltables import own_regressions, shown_groups
 from cbec_bayes.reporting.plain import in_natural_order
@@ -155,5 +154,4 @@ def plot_checks(checks: Sequence[CheckResult], *, exposure: str = "") -> dict[st
     dict of str to matplotlib.figure.Figure
         By the name of the check; a check that does not apply, or that its table says better, has no figure.
     """
-    drawn = {one.name: draw(one, title_of(one.name), exposure) for one in checks}
-    return {name: one.figure for name, one in drawn.items() if one is not None}
+    return {name: one.figure for name, one in check_drawings(checks, exposure).items()}
