@@ -139,13 +139,18 @@ def in_order(found: ReportedFit) -> ReportedFit:
     )
     path = compared.path
     if path is not None:
-        order = sorted(range(len(path.labels)), key=lambda r: natural_key(path.labels[r]))
+        labels = path.labels
+        order = sorted(range(len(labels)), key=lambda r: natural_key(labels[r]))
         shapes = {name: getattr(path, name)[:, order] for name in ("means", "sds", "low", "high")}
-        path = replace(path, labels=tuple(path.labels[r] for r in order), **shapes)
+        path = replace(path, labels=tuple(labels[r] for r in order), **shapes)
     specified = compared.specified
     if specified is not None and len(specified.specifications):
-        ordered = {name: in_natural_order(getattr(specified, name)) for name in ("mixture", "conclusions")}
-        specified = replace(specified, specifications=in_natural_order(specified.specifications), **ordered)
+        specified = replace(
+            specified,
+            specifications=in_natural_order(specified.specifications),
+            mixture=in_natural_order(specified.mixture),
+            conclusions=in_natural_order(specified.conclusions),
+        )
     return replace(found, fitted=fitted, compared=replace(compared, path=path, specified=specified))
 
 
