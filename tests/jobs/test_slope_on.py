@@ -12,7 +12,8 @@ import cbec_bayes as cb
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.fit import fit_file, fit_folder
 from cbec_bayes.jobs.report import report_fit
-from cbec_bayes.reporting.panelpage import panel_answer, render_panel
+from cbec_bayes.reporting.panelpage import render_panel
+from cbec_bayes.reporting.panelwords import panel_answer
 from cbec_bayes.runtime.errors import InputError
 
 INCOME = {"a": 2.0, "b": 5.0, "c": 3.5, "d": 9.0}

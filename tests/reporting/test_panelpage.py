@@ -7,13 +7,16 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
+from docx import Document
 
 from cbec_bayes.checks import CheckResult, Severity
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.difference_sentences import difference_sentences
-from cbec_bayes.reporting.panelpage import FILE, _checks_sentence
+from cbec_bayes.reporting.panelpage import FILE
+from cbec_bayes.reporting.panelwords import _checks_sentence
 from cbec_bayes.reporting.tables import sampled
 from tests.support.pages import COMPARED, Reader
 
@@ -56,7 +59,8 @@ def few_members():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = fitted(tmp_path_factory.mktemp("own"), 3, 15)
-    assert program("report", folder, "--workers", 1, "-q") == 0
+    asked = ["--figures", "png,pdf", "--tables", "xlsx,docx", "--label", "x=dose"]
+    assert program("report", folder, "--workers", 1, *asked, "-q") == 0
     reader = Reader()
     reader.feed((folder / FILE).read_text(encoding="utf-8"))
     reader.close()
@@ -110,10 +114,86 @@ def test_whether_slopes_differ_is_said_as_its_table_has_it(made):
     table = pd.read_csv(folder / "differences.csv")
     texts = ["controls", "group", "minus", "note", "vcov"]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
-    sentences = difference_sentences(table, "x", "robust")
+    sentences = difference_sentences(table, "dose", "robust")
     assert len(sentences) >= 3
     assert text.count(" ".join(sentences)) == 1
     assert {"differences", "table-differences", "table-difference_pairs"} <= set(reader.ids)
+
+
+@pytest.mark.slow
+def test_title_and_answer_have_the_words_of_the_panel(made):
+    folder, reader = made
+    text = " ".join(" ".join(reader.text).replace("\u00a0", " ").split())
+    assert "How does y & <b> move with dose?" in text
+    assert "And how far does that differ between the 3 groups of region?" in text
+    assert "When dose rises by one, y & <b> moves by" in text
+    assert "Standard errors of the regressions are clustered by city (15 clusters)" in text
+    assert "dose is the column x" in text
+    table = (
+        (folder / FILE).read_text(encoding="utf-8").partition('<table id="table-effects"')[2].partition("</table>")[0]
+    )
+    rows = re.findall(r'<th scope="row">(.*?)</th>', table)
+    assert rows[1:-2] == [f"&lt;script&gt;r{k}" for k in range(3)]
+
+
+@pytest.mark.slow
+def test_numbers_of_the_first_case_are_on_no_other_page(made):
+    """The page of a panel has no Table 3 and no Table 4, neither in its words nor in its figures."""
+    folder, reader = made
+    page = (folder / FILE).read_text(encoding="utf-8")
+    assert not re.search(r"Tables? [0-9]", page)
+    assert not re.search(r">[34]: ", page)
+    assert "heilongjiang" not in page.lower()
+    assert len(reader.ids) > 20
+
+
+@pytest.mark.slow
+def test_every_table_explains_its_dashes_and_has_no_blank_cell(made):
+    folder, _ = made
+    page = (folder / FILE).read_text(encoding="utf-8")
+    for body in re.findall(r"<table.*?</table>(.*?)(?=<p class=\"caption\"|</section>)", page, re.DOTALL):
+        table = page[: page.index(body)].rpartition("<table")[2]
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", table, re.DOTALL)
+        if "–" in cells:
+            assert "A dash. " in body
+        notes = re.findall(r"<th scope=\"col\">(.*?)</th>", table)
+        assert "Note" in notes or "" not in cells
+
+
+@pytest.mark.slow
+def test_figures_and_tables_come_in_the_formats_that_are_asked_for(made):
+    folder, _ = made
+    svgs = {path.stem for path in (folder / "figures").glob("*.svg")}
+    assert svgs == {path.stem for path in (folder / "figures").glob("*.png")}
+    assert svgs == {path.stem for path in (folder / "figures").glob("*.pdf")}
+    assert {"forest", "path"} <= svgs
+    assert (folder / "specifications.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "specifications.pdf").read_bytes().startswith(b"%PDF")
+    tables = {path.stem for path in (folder / "tables").glob("*.md")} - {"ledger"}
+    assert set(openpyxl.load_workbook(folder / "tables.xlsx").sheetnames) == tables
+    assert len(Document(folder / "tables.docx").tables) == len(tables)
+
+
+@pytest.mark.slow
+def test_it_is_printed_on_three_pages(browser, made):
+    """What is folded is not printed."""
+    page = browser.new_page()
+    page.goto((made[0] / FILE).as_uri())
+    printed = page.pdf(format="A4")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page[^s]", printed)) <= 3
+    page.emulate_media(media="print")
+    assert page.locator("#methods").is_visible()
+    assert not page.locator("#table-differences").is_visible()
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_format_or_a_column_that_is_not_there_is_said_before_anything_is_computed(made, capsys):
+    folder, _ = made
+    assert program("report", folder, "--figures", "gif") == 2
+    assert "--figures: unknown format 'gif'" in capsys.readouterr().err
+    assert program("report", folder, "--label", "z=dose") == 2
+    assert "--label: the fit has no column 'z'" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +212,11 @@ def test_a_panel_without_groups(tmp_path):
     alone = fitted(tmp_path, 0, 8)
     assert program("report", alone, "--workers", 1, "-q") == 0
     text = (alone / FILE).read_text(encoding="utf-8")
-    assert "All rows share one slope" in text
+    assert "<h1>How does y &amp; &lt;b&gt; move with x?</h1>" in text
+    assert "between the" not in text[: text.index("</header>")]
+    answer = text[text.index("The answer") : text.index("<figure>")]
+    assert "group" not in answer
+    assert "clustered by city (8 clusters)" in answer
     idle = sum(pd.read_csv(alone / "checks.csv")["passed"] == "not applicable")
     assert f"{idle} more do not apply to this model or to this panel, and say why." in text
     assert not (alone / "figures" / "path.svg").exists()

@@ -89,6 +89,24 @@ def test_checks_that_have_a_figure_are_drawn_by_name():
     assert names(drawn["left_out_groups"]) == ["a", "b"]
 
 
+@pytest.mark.slow
+def test_arviz_draws_the_standard_diagnostics_of_a_fit(found):
+    """What docs/python.md shows; names and groups are those that ArviZ looks for."""
+    import arviz as az
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    tree = cb.with_predictions(found).tree
+    told = {"backend": "matplotlib"}
+    forest = az.plot_forest(tree, var_names=["slope", "tau"], ci_probs=(0.5, 0.95), **told)
+    rank = az.plot_rank_dist(tree, var_names=["tau", "sigma"], **told)
+    predicted = az.plot_ppc_dist(tree, num_samples=20, **told)
+    trace = az.plot_trace_dist(tree, var_names=["tau"], **told)
+    for one in (forest, rank, predicted, trace):
+        assert isinstance(one.get_viz("figure"), Figure)
+    mpl.pyplot.close("all")
+
+
 def drawing() -> Drawing:
     with new_figure(1.0) as (figure, axes):
         axes.plot([0, 1], [0, 1])

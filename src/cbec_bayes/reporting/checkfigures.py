@@ -22,7 +22,7 @@ QUANTITIES = {"estimate": "coefficient", "se": "clustered standard error", "t": 
 _FARTHEST = 6.0  # distances beyond are drawn at the edge
 
 
-def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> Drawing:
+def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "", *, printed: bool = True) -> Drawing:
     """Draw every cell of the classical tables in its posterior predictive distribution.
 
     Parameters
@@ -33,8 +33,11 @@ def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> Draw
         Title of the figure.
     exposure
         The term whose cells are filled.
+    printed
+        Whether a paper has printed the tables, so that their numbers say something to a reader.
     """
     places = list(dict.fromkeys(zip(table["table"], table["column"], strict=True)))
+    names = [f"{table}: {column}" for table, column in places] if printed else _own_names(places)
     shown = [quantity for quantity in QUANTITIES if (table["quantity"] == quantity).any()]
     with new_figure(2 * (0.28 * len(places) + 0.75), panels=(2, 2), sharex=True, sharey=True) as (figure, grid):
         for axes, quantity in zip(grid.ravel(), shown, strict=False):
@@ -52,13 +55,20 @@ def predictive_grid(table: pd.DataFrame, title: str, exposure: str = "") -> Draw
                     other = min(max(row["z_printed"], -_FARTHEST), _FARTHEST)
                     axes.plot(other, y + 0.25, "x", color=PINK, markersize=3.5, clip_on=False)
             axes.set_xlim(-_FARTHEST - 0.5, _FARTHEST + 0.5)
-            axes.set_yticks([-i for i in range(len(places))], [f"{t}: {c}" for t, c in places])
+            axes.set_yticks([-i for i in range(len(places))], names)
             axes.tick_params(axis="y", length=0)
         for axes in grid.ravel()[len(shown) :]:
             axes.set_visible(False)
         figure.supxlabel("distance from the replicates' median (band: 95 %)", fontsize=9)
         n_out = int(table["outside"].sum())
         return Drawing(figure, title, f"{len(table)} cells of the classical tables, {n_out} of them far out")
+
+
+def _own_names(places: Sequence[tuple[str, str]]) -> list[str]:
+    """Name the regressions of a panel that no paper has printed: of all rows, and of each group."""
+    of_all = [place for place in places if place[0] == places[0][0]]
+    names = dict(zip(of_all, ("exposure alone", "all regressors") if len(of_all) > 1 else ("all rows",), strict=True))
+    return [names.get(place, place[1]) for place in places]
 
 
 def predictive_statistics(table: pd.DataFrame, title: str) -> Drawing:
@@ -332,8 +342,8 @@ DRAWINGS: Mapping[str, Callable[[pd.DataFrame, str], Drawing]] = {
 
 
 def check_drawings(results: Sequence[CheckResult], exposure: str) -> dict[str, Drawing]:
-    """Return the drawings of checks, by the check's name; those without a figure are left out."""
-    drawn = {one.name: draw(one, title_of(one.name), exposure) for one in results}
+    """Return the drawings of the checks of a panel, by the check's name; those without a figure are left out."""
+    drawn = {one.name: draw(one, title_of(one.name), exposure, printed=False) for one in results}
     return {name: drawing for name, drawing in drawn.items() if drawing is not None}
 
 
@@ -342,7 +352,7 @@ def check_files(results: Sequence[CheckResult], exposure: str) -> dict[str, str]
     return {f"check_{name}.svg": one.svg() for name, one in check_drawings(results, exposure).items()}
 
 
-def draw(check: CheckResult, title: str, exposure: str = "") -> Drawing | None:
+def draw(check: CheckResult, title: str, exposure: str = "", *, printed: bool = True) -> Drawing | None:
     """Draw a check; None where it has no figure, or nothing to draw.
 
     Parameters
@@ -353,9 +363,11 @@ def draw(check: CheckResult, title: str, exposure: str = "") -> Drawing | None:
         Title of the figure; figures of one page need different ones.
     exposure
         The term whose cells are filled where classical cells are drawn.
+    printed
+        Whether a paper has printed the tables that these cells are of.
     """
     if check.figure is None or check.table.empty:
         return None
     if check.figure == "predictive_grid":
-        return predictive_grid(check.table, title, exposure)
+        return predictive_grid(check.table, title, exposure, printed=printed)
     return DRAWINGS[check.figure](check.table, title)

@@ -73,8 +73,8 @@ def export_files(tables: Mapping[str, ReportTable], formats: tuple[str, ...], ti
 
 def workbook(tables: Mapping[str, ReportTable], title: str) -> bytes:
     """Return tables as an Excel workbook, a sheet for each; cells that are numbers are numbers, with their decimals."""
-    from openpyxl import Workbook
-    from openpyxl.styles import Alignment, Font
+    from openpyxl import Workbook  # type: ignore[import-untyped]
+    from openpyxl.styles import Alignment, Font  # type: ignore[import-untyped]
 
     book = Workbook()
     book.remove(book.active)

@@ -22,7 +22,7 @@ from cbec_bayes.jobs.specifications import FILES as TABLES
 from cbec_bayes.panel import Panel
 from cbec_bayes.panel.within import PeriodEffects
 from cbec_bayes.reporting import figures
-from cbec_bayes.reporting.checkfigures import draw
+from cbec_bayes.reporting.checkfigures import check_drawings
 from cbec_bayes.reporting.drawing import Drawing
 from cbec_bayes.reporting.exports import EXPORTS, export_files
 from cbec_bayes.reporting.files import IMAGE_FILES, TABLE_FILES, image_files, table_files
@@ -66,12 +66,14 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
     title = page_title(fitted, asked)
     tables = panel_tables(found, slope_decimals(fitted.effects))
     label = asked.label(design.terms[0])
+    if specified is not None:
+        specified = replace(specified, exposure=asked.label(specified.exposure))
     forest = effects_drawing(fitted.effects, fitted.classical, design.terms[0], label=label, ci=fitted.options.ci)
     drawn = {"forest": forest, "path": _path(found, asked), "learned": _learned(found)}
     curved: dict[str, Drawing] = {}
     if specified is not None:
-        curved = curves(specified.specifications, asked.label(specified.exposure), prob=specified.ci)
-    checks = {one.name: draw(one, title_of(one.name), design.terms[0]) for one in found.checks.results}
+        curved = curves(specified.specifications, specified.exposure, prob=specified.ci)
+    checks = check_drawings(found.checks.results, design.terms[0])
     figures_of_page = image_files(drawn | checks, asked.images)
     svgs = {name: figures_of_page.get(f"figures/{name}.svg") for name in (*drawn, *checks)}
     curve_svgs = curve_files(curved, asked.images)
@@ -88,7 +90,7 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
         curves=[curve_svgs[f"{name}.svg"] for name in curved],
         lattice_sentences=() if specified is None else specified.sentences,
         path_gates="" if found.compared.path is None else found.compared.path.gates,
-        check_figures=[(title_of(name), svgs[name]) for name in checks if svgs[name] is not None],
+        check_figures=[(title_of(name), svgs[name]) for name in checks],
         labels=asked.labels,
         **_about(fitted),
     )
@@ -137,13 +139,18 @@ def in_order(found: ReportedFit) -> ReportedFit:
     )
     path = compared.path
     if path is not None:
-        order = sorted(range(len(path.labels)), key=lambda r: natural_key(path.labels[r]))
+        labels = path.labels
+        order = sorted(range(len(labels)), key=lambda r: natural_key(labels[r]))
         shapes = {name: getattr(path, name)[:, order] for name in ("means", "sds", "low", "high")}
-        path = replace(path, labels=tuple(path.labels[r] for r in order), **shapes)
+        path = replace(path, labels=tuple(labels[r] for r in order), **shapes)
     specified = compared.specified
     if specified is not None and len(specified.specifications):
-        ordered = {name: in_natural_order(getattr(specified, name)) for name in ("mixture", "conclusions")}
-        specified = replace(specified, specifications=in_natural_order(specified.specifications), **ordered)
+        specified = replace(
+            specified,
+            specifications=in_natural_order(specified.specifications),
+            mixture=in_natural_order(specified.mixture),
+            conclusions=in_natural_order(specified.conclusions),
+        )
     return replace(found, fitted=fitted, compared=replace(compared, path=path, specified=specified))
 
 

@@ -70,26 +70,27 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         ),
         _ledger_table(fitted.ledger, origin),
     )
-    return {table.name: plain(table, _reasons(fitted)) for table in tables}
+    return {table.name: plain(table, _reasons(fitted, table.name)) for table in tables}
 
 
-def _reasons(fitted: FittedPanel) -> Mapping[str, str]:
-    """Say by the head of a column why rows of it may have no number."""
+def _reasons(fitted: FittedPanel, name: str) -> Mapping[str, str]:
+    """Say by the head of a column why rows of a table may have no number."""
+    if name == "compare":
+        posterior = "the model has all regressors, and is set beside regressions that have them all"
+        found = dict.fromkeys(("Complete pooling", "Partial pooling", "P(slope > 0)", "Pooling"), posterior)
+        return found | {
+            "No pooling": "it has one slope for each group, and none of all rows",
+            "CRV1 / CR2 / CRV3": "this error needs more clusters, or clusters that units are part of",
+            "Wild p": "the bootstrap needs more clusters, or clusters that units are part of",
+        }
+    if name == "differences":
+        return dict.fromkeys(("Controls", "Degrees of freedom", "p"), "the posterior has none")
     pooled = fitted.fit.model.choice("group_slope") == "pooled"
-    posterior = "the posterior has none"
+    of_groups = "the row has no slope of its own that could be drawn towards the others"
     return {
         "Units": "a group that is not seen has no units yet",
         "Own regression (CRV1)": "only a single group has a regression of its own, where its rows carry one",
-        "Pooling": "only a single group is drawn towards the others" if pooled else "the model does not pool groups",
-        "CRV1 / CR2 / CRV3": "it needs more clusters, and clusters that units are part of",
-        "Wild p": "the bootstrap needs clusters that units are part of, and was made for the regressions of all rows",
-        "Complete pooling": "it has all regressors, and is set beside regressions that have them all",
-        "No pooling": "it has a slope of each group, and none of all rows",
-        "Partial pooling": "it has all regressors, and is set beside regressions that have them all",
-        "P(slope > 0)": "there is no posterior in this row",
-        "Controls": posterior,
-        "Degrees of freedom": posterior,
-        "p": posterior,
+        "Pooling": of_groups if pooled else "the model does not pool slopes of groups",
         "Log evidence": "it does not compare with that of the fitted model, or is not known",
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -57,9 +57,10 @@ def plain(table: ReportTable, reasons: Mapping[str, str], note: str = "Note") ->
     gone = [head for head in columns if head not in kept and head != note]
     dashed = [head for head, cells in kept.items() if any(DASH in cell.split(" ") for cell in cells)]
     told = list(notes)
-    said = [f"{head}: {reasons[head]}" for head in dashed if head in reasons]
-    unsaid = [head for head in dashed if head not in reasons]
-    said += [f"{_listed(unsaid)}: there is no such number in that row"] if unsaid else []
+    by_reason: dict[str, list[str]] = {}
+    for head in dashed:
+        by_reason.setdefault(reasons.get(head, "there is no such number in that row"), []).append(head)
+    said = [f"{', '.join(heads)}: {reason}" for reason, heads in by_reason.items()]
     told += [f"A dash. {'; '.join(said)}."] if said else []
     if gone:
         why = [f"{head} ({reasons.get(head, 'it does not apply to this panel or to this model')})" for head in gone]
@@ -84,7 +85,3 @@ def _numbered(table: ReportTable, note: str) -> tuple[dict[str, list[str]], tupl
 
 def _holds(cell: str) -> bool:
     return cell not in ("", DASH)
-
-
-def _listed(heads: Sequence[str]) -> str:
-    return ", ".join(heads)

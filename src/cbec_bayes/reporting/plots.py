@@ -9,13 +9,12 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks import CheckResult
-from cbec_bayes.checks.suite import title_of
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs.specifications import Specified
 from cbec_bayes.jobs.study import posterior_path
 from cbec_bayes.reporting import figures
-from cbec_bayes.reporting.checkfigures import draw
+from cbec_bayes.reporting.checkfigures import check_drawings
 from cbec_bayes.reporting.drawing import Drawing
 from cbec_bayes.reporting.paneltables import own_regressions, shown_groups
 from cbec_bayes.reporting.plain import in_natural_order
@@ -51,7 +50,8 @@ def plot_effects(fit: PanelFit, *, ssc: str = "reghdfe", ci: float = CI_PROB, la
     own = pd.DataFrame({"column": [], "term": [], "estimate": [], "ci_low": [], "ci_high": []})
     if fit.blocks.gathered is None:
         own = classical_frame(fit_columns(design, own_columns(design), ssc, directly=True), design.origin, ci)
-    return effects_drawing(table, own, design.terms[0], label=label, ci=ci).figure
+    figure: Figure = effects_drawing(table, own, design.terms[0], label=label, ci=ci).figure
+    return figure
 
 
 def effects_drawing(
@@ -102,7 +102,7 @@ def plot_path(fit: PanelFit, *, seed: int = 1, label: str | None = None) -> Figu
     path, density = posterior_path(fit, seed=seed)
     if path.is_empty:
         raise InputError(f"there is no path to draw. {path.gates}")
-    return figures.path(
+    figure: Figure = figures.path(
         labels=path.labels,
         tau=path.tau,
         means=path.means,
@@ -110,6 +110,7 @@ def plot_path(fit: PanelFit, *, seed: int = 1, label: str | None = None) -> Figu
         complete=path.complete,
         xlabel=f"sd of slopes between groups, τ ({label or fit.design.terms[0]})",
     ).figure
+    return figure
 
 
 def plot_specifications(specified: Specified, *, scale: str | None = None, label: str | None = None) -> Figure:
@@ -137,7 +138,8 @@ def plot_specifications(specified: Specified, *, scale: str | None = None, label
     name = next(iter(drawn), "") if scale is None or len(drawn) == 1 else f"specifications_{scale}"
     if name not in drawn:
         raise InputError("no specification passed its gates" if not drawn else f"no slopes of the outcome in {scale}")
-    return drawn[name].figure
+    figure: Figure = drawn[name].figure
+    return figure
 
 
 def plot_checks(checks: Sequence[CheckResult], *, exposure: str = "") -> dict[str, Figure]:
@@ -155,5 +157,4 @@ def plot_checks(checks: Sequence[CheckResult], *, exposure: str = "") -> dict[st
     dict of str to matplotlib.figure.Figure
         By the name of the check; a check that does not apply, or that its table says better, has no figure.
     """
-    drawn = {one.name: draw(one, title_of(one.name), exposure) for one in checks}
-    return {name: one.figure for name, one in drawn.items() if one is not None}
+    return {name: one.figure for name, one in check_drawings(checks, exposure).items()}
