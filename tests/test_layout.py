@@ -67,6 +67,7 @@ PUBLISHED = (
     "audit",
     "reading",
     "spread",
+    "terms",
     "estimates",
     "workbook",
     "estimate_file",

@@ -139,3 +139,10 @@ def test_quantiles_together_are_quantiles_apart(seed, probability):
         near = 1e-9 * max(abs(together[g]), math.sqrt(variances[:, g].min()))
         assert one.cdf(together[g] - near) <= probability + 1e-9
         assert one.cdf(together[g] + near) >= probability - 1e-9
+
+
+def test_three_thousand_estimates_need_few_nodes():
+    posterior = fit_summary(simulated(3000, 0.3), MODEL)
+    assert posterior.error <= TOLERANCE
+    assert posterior.n_nodes < 200
+    assert posterior.tau_sd() < 0.01

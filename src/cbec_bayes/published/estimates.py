@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -24,6 +24,7 @@ from cbec_bayes.published.readings import (
     two_sided_p,
 )
 from cbec_bayes.published.spread import typical_spread
+from cbec_bayes.published.terms import StatedTerms, Terms
 from cbec_bayes.runtime.errors import InputError, suggest
 
 Scenario = Literal["as_printed", "coherent", "stars"]
@@ -112,37 +113,19 @@ class PrintedEstimates:
         Symbol to significance level; None if the source prints no stars, so that nothing can be read from them.
     notes
         Sentences on how the source was read.
+    terms
+        Moderators, and how errors hang together, where a user states them.
     """
 
     rows: tuple[PrintedEstimate, ...]
     stars: Mapping[str, Fraction] | None
     notes: tuple[str, ...] = ()
+    terms: StatedTerms | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
         """All labels."""
         return tuple(row.label for row in self.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a model of estimates has beside a common slope and errors that are independent.
-
-    Attributes
-    ----------
-    names
-        The M moderators, on which the slopes of groups are regressed.
-    moderators
-        Their values, shape (R, M), less their means over the groups that have an estimate: the common slope is that of
-        an average group.
-    covariance
-        Covariance of the errors of the n groups that have an estimate, in their order, shape (n, n); None where errors
-        are independent.
-    """
-
-    names: tuple[str, ...]
-    moderators: NDArray[np.float64]
-    covariance: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +228,29 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
     if printed.stars is None and scenario != "as_printed":
         raise InputError(f"the reading '{scenario}' needs a column of stars")
     values = np.array([math.nan if row.estimate is None else float(row.estimate) for row in printed.rows])
-    errors = tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
-    return Estimates(printed.labels, values, errors)
+    stated = printed.terms
+    if stated is None:
+        return Estimates(printed.labels, values, _standard_errors(printed, scenario))
+    own = stated.standard_errors()
+    errors = _standard_errors(printed, scenario) if own is None else _from_covariance(values, own)
+    for label, error in zip(printed.labels, errors, strict=True):
+        if stated.correlated and isinstance(error, ImpliedError):
+            raise InputError(
+                f"the standard error of '{label}' is implied by its stars, and has no place in a covariance; give it"
+            )
+    plain = Estimates(printed.labels, values, errors)
+    return replace(plain, terms=stated.resolved(plain.printed, plain.typical))
+
+
+def _standard_errors(printed: PrintedEstimates, scenario: Scenario) -> tuple[StandardError | None, ...]:
+    return tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
+
+
+def _from_covariance(values: NDArray[np.float64], own: NDArray[np.float64]) -> tuple[StandardError | None, ...]:
+    return tuple(
+        None if math.isnan(value) else KnownError(float(se), "the covariance of the errors")
+        for value, se in zip(values, own, strict=True)
+    )
 
 
 def _standard_error(
@@ -297,5 +301,6 @@ def _coherent_error(
 
 
 def available_readings(printed: PrintedEstimates) -> Sequence[Scenario]:
-    """Return the readings that the source allows: all with stars, only `as_printed` without."""
-    return SCENARIOS if printed.stars is not None else ("as_printed",)
+    """Return the readings that the source allows: all with stars, only `as_printed` without or with a covariance."""
+    correlated = printed.terms is not None and printed.terms.correlated
+    return ("as_printed",) if printed.stars is None or correlated else SCENARIOS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -106,7 +106,12 @@ def _summary(distribution: Distribution, order: float) -> Summary:
 
 
 def complete_pooling(estimates: Estimates) -> float:
-    """Return the pooled estimate: the mean weighted by precision, averaged over standard errors that are uncertain."""
+    """Return the pooled estimate: the mean weighted by precision, averaged over standard errors that are uncertain.
+
+    It is one slope for all groups, whatever these are regressed on.
+    """
+    if estimates.terms is not None:
+        estimates = replace(estimates, terms=estimates.terms.without_moderators())
     model = SummaryModel("complete_pooling", "", Prior("flat", {}), Prior("fixed", {"value": 0.0}), 1.0)
     posterior = fit_summary(estimates, model)
     return posterior.common().mean if posterior.moment_order > 1 else math.nan
