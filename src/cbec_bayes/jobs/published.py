@@ -12,6 +12,7 @@ import pandas as pd
 
 from cbec_bayes.jobs.classical_pooling import (
     CLASSICAL,
+    REGRESSION,
     SMALL,
     ClassicalPooling,
     classical_pooling,
@@ -49,7 +50,7 @@ MAX_CONTRASTED = 40
 OTHER_UNITS = (0.5, 2.0)
 """By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
-FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, "diagnostics.json", SETTINGS)
+FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, REGRESSION, "diagnostics.json", SETTINGS)
 """Files that `published` may write."""
 
 
@@ -90,8 +91,13 @@ class PooledFile:
         """Return the files to write, by name."""
         frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
         files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
-        files |= {CLASSICAL: csv_text(self.classical.table), SMALL: csv_text(self.classical.small_studies)}
+        files |= {name: csv_text(frame) for name, frame in self.classical.frames().items()}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
+
+    def further(self) -> dict[str, pd.DataFrame]:
+        """Return the tables that only some poolings have, by name."""
+        found = {"classical_regression": self.classical.regression}
+        return {name: frame for name, frame in found.items() if frame is not None}
 
     def tables(self) -> PooledTables:
         """Return the tables and sentences, without the posterior."""
@@ -102,6 +108,7 @@ class PooledFile:
             sensitivity=self.sensitivity,
             classical=self.classical.table,
             small_studies=self.classical.small_studies,
+            further=self.further(),
             priors=f"τ ~ {self.model.between}, β ~ {self.model.slope}",
             answer=(*pooled_sentences(self.estimates, self.result), *told),
             notes=tuple(note for note in self.notes if note not in told),
