@@ -254,7 +254,7 @@ def _cell(row: Mapping[Any, Any], decimals: int) -> str:
 
 
 FURTHER_CAPTIONS = {
-    "classical_regression": "The classical meta-regression, REML with Knapp and Hartung's standard errors; (common) is the "
+    "classical_regression": "The classical meta-regression, REML with Knapp and Hartung's errors; (common) is the "
     "slope of an average group, F tests that no characteristic matters.",
 }
 """Captions of tables that only some poolings have, by name."""
