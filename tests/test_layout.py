@@ -79,6 +79,8 @@ PUBLISHED = (
     "posterior",
     "summary",
     "results",
+    "leave_one_out",
+    "meta_regression",
     "conclusions",
     "twin",
 )

@@ -91,8 +91,7 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     path = Path(path)
     if not 0 < ci_prob < 1:
         raise InputError(f"--interval must lie between 0 and 1, not {ci_prob}")
-    text = read_text(path)
-    raw = rows_of_text(text, path, required=(), delimiter=_delimiter(text))
+    raw = rows_of_estimates(path)
     columns = _columns(tuple(raw[0].cells), path)
     source = next((key for key in _SPREADS if key in columns), "se")
     reader = _Reader(path, columns, source, ci_prob, _decimal(path, columns, raw))
@@ -106,6 +105,12 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
         raise InputError("every estimate is blank; at least one is needed", file=path, column="estimate")
     starred = "stars" in columns or any(row.stars for row in rows)
     return PrintedEstimates(tuple(rows), DEFAULT_STARS if starred else None, reader.notes())
+
+
+def rows_of_estimates(path: Path) -> list[Row]:
+    """Return the rows of a file with all their cells, of whatever columns it has."""
+    text = read_text(path)
+    return rows_of_text(text, path, required=(), delimiter=_delimiter(text))
 
 
 def _delimiter(text: str) -> str:
