@@ -84,9 +84,11 @@ WRONG = {
     "a list": "[]",
     "no options": '{"pooled": "rows.csv"}',
     "an option of another type": ("options", {"model": 3}),
-    "an unknown option": ("options", {"model": "published_half_normal", "x": 1}),
-    "a number that is none": ("options", {"model": "published_half_normal", "ci_prob": math.nan}),
-    "a seed below zero": ("options", {"model": "published_half_normal", "seed": -1}),
+    "an option that is missing": ("options", None),
+    "an unknown option": ("options", {"x": 1}),
+    "a number that is none": ("options", {"ci_prob": math.nan}),
+    "a seed below zero": ("options", {"seed": -1}),
+    "columns that are no texts": ("options", {"slope_on": [3]}),
     "a digest that is no text": ("sha256", 3),
     "digests by number": ("digests", {"model": 3}),
     "a file of an unknown option": ("digests", {"reading": "x"}),
@@ -98,7 +100,11 @@ def test_settings_that_nobody_wrote_are_refused(pooled, name):
     wrong = WRONG[name]
     if isinstance(wrong, tuple):
         held = json.loads((pooled / SETTINGS).read_text())
-        wrong = json.dumps({**held, wrong[0]: wrong[1]})
+        value = wrong[1]
+        if wrong[0] == "options":
+            value = {**held["options"], **(value or {})}
+            value = {key: one for key, one in value.items() if wrong[1] is not None or key != "seed"}
+        wrong = json.dumps({**held, wrong[0]: value})
     (pooled / SETTINGS).write_text(wrong)
     with pytest.raises(InputError, match="not what `cbec-bayes published"):
         report_pooled(pooled)

@@ -254,6 +254,9 @@ def _cell(row: Mapping[Any, Any], decimals: int) -> str:
 
 
 FURTHER_CAPTIONS = {
+    "slope_regression": "How slopes of groups change with a characteristic of these, and the share of their variance "
+    "that it explains.",
+    "leave_one_out": "The common slope without each estimate.",
     "classical_regression": "The classical meta-regression, REML with Knapp and Hartung's errors; (common) is the "
     "slope of an average group, F tests that no characteristic matters.",
 }
@@ -261,6 +264,13 @@ FURTHER_CAPTIONS = {
 
 
 _HEADS = {
+    "covariate": "Characteristic",
+    "covariate_mean": "Its mean",
+    "covariate_sd": "Its sd",
+    "n_groups": "Groups",
+    "tau_mean": "τ",
+    "tau_with": "τ with it",
+    "tau_without": "τ without",
     "label": "Without",
     "term": "Term",
     "mean": "Mean",
@@ -273,7 +283,7 @@ _HEADS = {
     "explained": "Explained",
 }
 _PROBABILITIES = ("p", "f_p", "q_p")
-_WITHIN = ("ci_high", "tau2_low", "tau2_high", "f_df", "f_df2", "origin", "q_p", "df")
+_WITHIN = ("ci_high", "tau2_low", "tau2_high", "f_df", "f_df2", "origin", "q_p", "df", "mcse")
 
 
 def further(name: str, table: pd.DataFrame, decimals: int) -> ReportTable:
