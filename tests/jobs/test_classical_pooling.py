@@ -15,6 +15,7 @@ from cbec_bayes.jobs.classical_pooling import (
     SMALL_COLUMNS,
     classical_pooling,
     classical_sentences,
+    told,
     why_they_differ,
 )
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
@@ -120,7 +121,10 @@ def test_moderators_give_the_meta_regression_of_metafor(name, unit):
     y, v = data_of(name)
     x = np.array(SETS[name]["x"], float)[:, None]
     plain = estimates(y * unit, np.sqrt(v) * unit)
-    found = classical_pooling(replace(plain, terms=Terms(("x",), x - x.mean()))).regression
+    whole = classical_pooling(replace(plain, terms=Terms(("x",), x - x.mean())))
+    (said,) = classical_sentences(whole, common(0.0, -unit, unit))
+    assert f"With x beside it the slope of an average group is {told(whole.regression['estimate'][0])} (" in said
+    found = whole.regression
     theirs = SETS[name]["regression"]
     rows = found.set_index("term")
     assert rows.loc["x", "estimate"] == pytest.approx(unit * theirs["estimate"][1], rel=1e-6)

@@ -48,6 +48,9 @@ def test_what_published_left_is_read_and_not_computed_again(pooled, monkeypatch)
     kept = report_pooled(pooled, reuse=[pooled])
     for one in fields(PooledTables):
         own, other = getattr(kept.tables, one.name), getattr(fresh.tables, one.name)
+        if one.name == "further":
+            assert list(own) == list(other) == ["leave_one_out"]
+            own, other = own["leave_one_out"], other["leave_one_out"]
         if isinstance(own, pd.DataFrame):
             pd.testing.assert_frame_equal(own, other)
         else:

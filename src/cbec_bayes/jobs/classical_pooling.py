@@ -314,16 +314,31 @@ def classical_sentences(found: ClassicalPooling, common: Summary, prob: float = 
         return ("The classical estimates cannot be computed: the numbers are too far apart.",)
     if one.n == 1:
         return (f"Classical: one estimate, {_between(one.estimate, one.low, one.high)}; nothing is pooled.",)
-    among = one.heterogeneity
     tau = _between(math.sqrt(one.tau2), math.sqrt(one.tau2_low), math.sqrt(one.tau2_high))
-    sentence = (
-        "Classical answer, REML with Knapp and Hartung's standard errors: "
+    among = one.heterogeneity
+    told_of = (
         f"{_between(one.estimate, one.low, one.high)}, {level(prob)} interval in brackets; τ {tau}; "
         f"I² {among.i2:.0f} %; Q {told(among.q)}, {_p(among.p)}; a new group between {told(one.prediction_low)} and "
         f"{told(one.prediction_high)}."
     )
+    sentence = f"Classical answer, REML with Knapp and Hartung's standard errors: {told_of}"
+    if found.regression is not None:
+        return (f"{sentence} {_of_regression(found.regression)}",)
     why = why_they_differ(one, common)
     return (sentence, why) if why else (sentence,)
+
+
+def _of_regression(table: pd.DataFrame) -> str:
+    """Return the meta-regression in a sentence: the slope of an average group, the changes, and F."""
+    first, *others = table.to_dict("records")
+    changes = ", ".join(
+        f"{_between(row['estimate'], row['ci_low'], row['ci_high'])} with one more of {row['term']}" for row in others
+    )
+    return (
+        f"With {' and '.join(str(row['term']) for row in others)} beside it the slope of an average group is "
+        f"{_between(first['estimate'], first['ci_low'], first['ci_high'])} and changes by {changes}; τ "
+        f"{told(math.sqrt(first['tau2']))}; F {told(first['f'])}, {_p(first['f_p'])}."
+    )
 
 
 def why_they_differ(one: Pooled, common: Summary) -> str:

@@ -78,8 +78,10 @@ class PooledFile:
         What diagnostics.json holds.
     further
         Tables that answer one question more, by name; see `cbec_bayes.jobs.pooled_further`.
+    told
+        Sentences on the further tables.
     notes
-        Sentences that a user should read.
+        Sentences that a user should read, those of `told` too.
     failures
         Gates that were missed.
     """
@@ -93,6 +95,7 @@ class PooledFile:
     classical: ClassicalPooling
     diagnostics: dict[str, Any]
     further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = field(default=())
 
@@ -106,7 +109,7 @@ class PooledFile:
 
     def tables(self) -> PooledTables:
         """Return the tables and sentences, without the posterior."""
-        told = classical_sentences(self.classical, self.result.common)
+        told = (*self.told, *classical_sentences(self.classical, self.result.common))
         regression = self.classical.regression
         further = dict(self.further) | ({} if regression is None else {"classical_regression": regression})
         return PooledTables(
@@ -211,6 +214,7 @@ def pool_file(
         classical=classical,
         diagnostics=_no_nan(diagnostics),
         further=further,
+        told=told,
         notes=(
             *printed.notes,
             *_notes(estimates, result),

@@ -269,6 +269,8 @@ _HEADS = {
     "covariate_sd": "Its sd",
     "n_groups": "Groups",
     "tau_mean": "τ",
+    "tau2": "τ²",
+    "q": "Q",
     "tau_with": "τ with it",
     "tau_without": "τ without",
     "label": "Without",
