@@ -202,3 +202,8 @@ def test_own_intervals_are_those_of_the_standard_errors():
     own = own_estimates(known(np.array([0.5, math.nan, -1.0]), np.array([0.1, 1.0, 0.2])))
     assert own["group"].tolist() == ["g0", "g2"]
     np.testing.assert_allclose(own["high"] - own["estimate"], stats.norm.ppf(0.975) * own["se"], rtol=1e-12)
+
+
+def test_a_seed_of_the_page_is_refused(pooled, capsys):
+    assert program("report", pooled, "--seed", "3") == 2
+    assert "--seed is one of `published`" in capsys.readouterr().err

@@ -40,6 +40,7 @@ from cbec_bayes.commands.options import (
     PanelFile,
     PriorScale,
     Quiet,
+    ReportFolder,
     Rope,
     Scheduler,
     Seed,
@@ -269,7 +270,7 @@ def compare(
 
 
 def report(
-    folder: FitFolder,
+    folder: ReportFolder,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -287,6 +288,8 @@ def report(
     if is_pooled(folder):
         from cbec_bayes.commands.pooled import report_of_pooled
 
+        if seed is not None:
+            raise InputError("--seed is one of `published`, where estimates are sampled at all; pool again with it")
         report_of_pooled(folder, out=out, fresh=fresh, as_json=as_json, quiet=quiet)
         return
     from cbec_bayes.jobs.check import CHECK_FILES
