@@ -80,6 +80,8 @@ PUBLISHED = (
     "posterior",
     "summary",
     "results",
+    "leave_one_out",
+    "meta_regression",
     "conclusions",
     "twin",
 )

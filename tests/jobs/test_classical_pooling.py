@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from cbec_bayes.jobs.classical_pooling import (
     SMALL_COLUMNS,
     classical_pooling,
     classical_sentences,
+    told,
     why_they_differ,
 )
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
+from cbec_bayes.published.terms import Terms
 from tests.support.meta import SETS, data_of
 
 
@@ -110,3 +113,42 @@ def test_a_posterior_far_from_the_classical_answer_is_explained():
     assert said == ["is wider than", "is narrower than", "lies elsewhere than"]
     assert "3 estimates say little about τ" in wide
     assert "t with 2 degrees of freedom" in wide
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+@pytest.mark.parametrize("name", [name for name in SETS if "x" in SETS[name]])
+def test_moderators_give_the_meta_regression_of_metafor(name, unit):
+    y, v = data_of(name)
+    x = np.array(SETS[name]["x"], float)[:, None]
+    plain = estimates(y * unit, np.sqrt(v) * unit)
+    whole = classical_pooling(replace(plain, terms=Terms(("x",), x - x.mean())))
+    (said,) = classical_sentences(whole, common(0.0, -unit, unit))
+    assert f"With x beside it the slope of an average group is {told(whole.regression['estimate'][0])} (" in said
+    found = whole.regression
+    theirs = SETS[name]["regression"]
+    rows = found.set_index("term")
+    assert rows.loc["x", "estimate"] == pytest.approx(unit * theirs["estimate"][1], rel=1e-6)
+    assert rows.loc["x", "se"] == pytest.approx(unit * theirs["se"][1], rel=1e-6)
+    centre = theirs["estimate"][0] + theirs["estimate"][1] * x.mean()  # the slope of an average group
+    assert rows.loc["(common)", "estimate"] == pytest.approx(unit * centre, rel=1e-6)
+    assert 100 * rows.loc["x", "explained"] == pytest.approx(theirs["r2"], rel=1e-6, abs=1e-9)
+    assert rows.loc["x", ["f", "f_p", "q"]].tolist() == pytest.approx(
+        [theirs[k] for k in ("qm", "qm_p", "q")], rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_covariance_gives_the_multivariate_answer_of_metafor(name):
+    y, v = data_of(name)
+    places = np.arange(len(y))
+    covariance = 0.5 ** np.abs(np.subtract.outer(places, places)) * np.sqrt(np.outer(v, v))
+    terms = Terms((), np.zeros((len(y), 0)), covariance)
+    found = classical_pooling(replace(estimates(y, np.sqrt(v)), terms=terms))
+    row, theirs = found.table.set_index("estimator").loc["reml"], SETS[name]["correlated"]
+    assert row[["estimate", "se"]].tolist() == pytest.approx([theirs["estimate"], theirs["se"]], rel=1e-5)
+    assert row["tau2"] == pytest.approx(theirs["tau2"], rel=1e-5, abs=1e-7)
+    assert row["q"] == pytest.approx(theirs["q"], rel=1e-6)
+    assert (
+        found.small_studies["note"].str.startswith("not computed: it takes errors of estimates for independent").all()
+    )
+    assert found.regression is None

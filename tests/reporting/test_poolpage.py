@@ -97,3 +97,22 @@ def test_no_table_says_a_level_that_its_intervals_do_not_have(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "95 % interval" in said
     assert "Standard errors are taken from the 80 % interval" in said
+
+
+def test_what_slopes_depend_on_and_single_estimates_have_their_tables(tmp_path):
+    rows = "".join(f"g{k},{0.1 * k + 0.02 * (-1) ** k},0.05,{k},{'a' if k % 2 else 'b'}\n" for k in range(8))
+    (tmp_path / "f.csv").write_text(f"label,estimate,se,latitude,kind\n{rows}")
+    asked = {"with": ["--slope-on", "latitude"], "clustered": ["--cluster", "kind", "--correlation", "0.3"]}
+    pages = {}
+    for name, options in asked.items():
+        assert program("published", tmp_path / "f.csv", *options, "--out", tmp_path / name, "-q") == 0
+        assert program("report", tmp_path / name, "-q") == 0
+        pages[name] = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+    for table in ("slope_regression", "classical_regression", "leave_one_out"):
+        assert f'id="table-{table}"' in pages["with"]
+        assert (tmp_path / "with" / f"{table}.csv").exists()
+    assert "The slope rises with latitude" in pages["with"]
+    assert "With latitude beside it the slope of an average group is" in pages["with"]
+    assert 'id="table-leave_one_out"' in pages["clustered"]
+    assert 'id="table-classical_regression"' not in pages["clustered"]
+    assert "it takes errors of estimates for independent" in pages["clustered"]

@@ -382,6 +382,9 @@ _STUDY = typer.Option(
 StudyName = Annotated[str, _STUDY]
 StudyIfAny = Annotated[str | None, _STUDY]
 FitFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a fit: what `fit --out FOLDER` wrote.")]
+ReportFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="What `fit --out FOLDER` or `published --out FOLDER` wrote.")
+]
 FitFolderIfAny = Annotated[
     Path | None, typer.Argument(metavar="FOLDER", help="Folder of a fit: what `fit --out FOLDER` wrote.")
 ]

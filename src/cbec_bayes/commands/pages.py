@@ -12,13 +12,13 @@ from cbec_bayes.commands.fitting import found_of_checks, found_of_comparison, pa
 from cbec_bayes.commands.folders import content_of, fit_of, places, read_from
 from cbec_bayes.commands.options import (
     Figures,
-    FitFolder,
     FitSeed,
     Fresh,
     Json,
     Labels,
     Out,
     Quiet,
+    ReportFolder,
     Scheduler,
     TableFormats,
     TlsCa,
@@ -27,6 +27,7 @@ from cbec_bayes.commands.options import (
     Workers,
     cluster,
 )
+from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    folder: FitFolder,
+    folder: ReportFolder,
     label: Labels = None,
     figures: Figures = "",
     tables: TableFormats = "",
@@ -58,6 +59,8 @@ def report(
     if is_pooled(folder):
         from cbec_bayes.commands.pooled import report_of_pooled
 
+        if seed is not None:
+            raise InputError("--seed is one of `published`, where estimates are sampled at all; pool again with it")
         report_of_pooled(folder, asked, out=out, fresh=fresh, as_json=as_json, quiet=quiet)
         return
     from cbec_bayes.jobs.check import CHECK_FILES

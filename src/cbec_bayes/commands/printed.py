@@ -10,6 +10,7 @@ import typer
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
 from cbec_bayes.commands.folders import itself
 from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed
+from cbec_bayes.commands.pooled_options import Cluster, Correlation, Covariance, LeaveOneOut, PooledSlopeOn
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress
 
@@ -141,6 +142,11 @@ def published(
         float, typer.Option("--interval", metavar="P", help="Probability of the intervals that FILE has.")
     ] = 0.95,
     engine: PrintedEngine = "quadrature",
+    slope_on: PooledSlopeOn = None,
+    covariance: Covariance = None,
+    cluster: Cluster = None,
+    correlation: Correlation = None,
+    leave_one_out: LeaveOneOut = False,
     out: Out = None,
     seed: Seed = 1,
     as_json: Json = False,
@@ -149,17 +155,20 @@ def published(
     """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
     from cbec_bayes.commands.pooled import pooled_content, pooled_settings
     from cbec_bayes.jobs.fit_settings import model_files
+    from cbec_bayes.jobs.pooled_settings import arguments
+    from cbec_bayes.jobs.pooled_terms import columns_asked
     from cbec_bayes.jobs.published import ENGINES, FILES, pool_file
     from cbec_bayes.reporting.lines import slopes_as_lines
 
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
-
     asked: dict[str, Any] = {"model": model, "term": term, "reading": reading, "unit": unit, "ci_prob": ci}
-    asked |= {"engine": engine, "seed": seed}
+    asked |= {"engine": engine, "seed": seed, "slope_on": columns_asked(slope_on), "cluster": cluster}
+    asked |= {"covariance": None if covariance is None else str(covariance), "correlation": correlation}
+    asked |= {"leave_one_out": leave_one_out}
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
-        pooled = pool_file(file, **asked, on_progress=on_progress)
+        pooled = pool_file(file, **arguments(asked), on_progress=on_progress)
         kept = pooled.tables()
         title = f"Partial pooling of {file.name}: {kept.priors}"
         tables = {
@@ -168,6 +177,7 @@ def published(
             "classical_pooling": pooled.classical.table,
             "small_studies": pooled.classical.small_studies,
             "diagnostics": pooled.diagnostics,
+            **kept.further,
             "notes": list(pooled.notes),
         }
         said = "\n".join([plain_table(slopes_as_lines(pooled.effects), title), *pooled.notes])
@@ -180,7 +190,7 @@ def published(
         quiet=quiet,
         as_json=as_json,
         names=FILES,
-        reads=lambda: [file, *model_files(model)],
+        reads=lambda: [file, *model_files(model), *([] if covariance is None else [covariance])],
         fit=itself,
         n_steps=3,
     )

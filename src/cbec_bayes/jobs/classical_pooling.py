@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.classical.meta.heterogeneity import Array
-from cbec_bayes.classical.meta.pooling import ESTIMATORS, SHOWN, Pooled, pool
+from cbec_bayes.classical.meta.pooling import ESTIMATORS, SHOWN, Pooled, meta_regression, pool, uncorrelated
 from cbec_bayes.classical.meta.selection import CUT, can_be_selected, selection_model
 from cbec_bayes.classical.meta.small_studies import EggerTest, can_be_tested, egger_random_effects, egger_weighted
 from cbec_bayes.estimands import Summary
 from cbec_bayes.published.estimates import Estimates, ImpliedError
+from cbec_bayes.published.terms import Terms
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.labels import CI_PROB, Origin, level
 
-CLASSICAL, SMALL = "classical_pooling.csv", "small_studies.csv"
+CLASSICAL, SMALL, REGRESSION = "classical_pooling.csv", "small_studies.csv", "classical_regression.csv"
 """Files that these tables are written to."""
 
 COLUMNS = (
@@ -30,6 +32,13 @@ SMALL_COLUMNS = (
 )
 
 TOO_FAR = "not computed: the estimates or their standard errors are too far apart"
+
+REGRESSION_COLUMNS = (
+    *("term", "estimate", "se", "df", "ci_low", "ci_high", "p", "tau2", "tau2_low", "tau2_high", "explained"),
+    *("f", "f_df", "f_df2", "f_p", "q", "q_p", "i2", "n", "origin"),
+)
+
+CORRELATED = "not computed: it takes errors of estimates for independent, and a covariance is stated"
 
 FEWEST_TESTED = 10
 """Estimates below which Egger's test is known to find little (Sterne et al. 2011)."""
@@ -64,11 +73,20 @@ class ClassicalPooling:
         One row per method; columns `SMALL_COLUMNS`.
     shown
         REML with Knapp and Hartung, or a single estimate as it is; None where it cannot be computed.
+    regression
+        The meta-regression by the same estimator: one row per term, columns `REGRESSION_COLUMNS`; None without
+        moderators.
     """
 
     table: pd.DataFrame
     small_studies: pd.DataFrame
     shown: Pooled | None
+    regression: pd.DataFrame | None = None
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables that there are, by the names of their files."""
+        found = {CLASSICAL: self.table, SMALL: self.small_studies}
+        return found if self.regression is None else {**found, REGRESSION: self.regression}
 
 
 def classical_pooling(estimates: Estimates, prob: float = CI_PROB) -> ClassicalPooling:
@@ -81,9 +99,14 @@ def classical_pooling(estimates: Estimates, prob: float = CI_PROB) -> ClassicalP
     prob
         Probability of the intervals.
     """
-    own = estimates.printed
+    own, terms = estimates.printed, estimates.terms
+    y, errors = estimates.values[own], estimates.typical[own]  # noqa: PD011 - of estimates
+    covariance = None if terms is None else terms.covariance
     with np.errstate(all="ignore"):  # what is no number is left blank
-        return _pooled(estimates.values[own], estimates.typical[own], _note(estimates), prob)  # noqa: PD011
+        found = _pooled(y, errors, covariance, _note(estimates), prob)
+        if terms is None or not terms.names:
+            return found
+        return replace(found, regression=_regression(y, errors, terms.moderators[own], terms, prob))
 
 
 def _note(estimates: Estimates) -> str:
@@ -91,26 +114,69 @@ def _note(estimates: Estimates) -> str:
     return "standard errors that stars imply count with the middle of their band" if implied else ""
 
 
-def _pooled(values: Array, errors: Array, note: str, prob: float) -> ClassicalPooling:
+def _pooled(values: Array, errors: Array, covariance: Array | None, note: str, prob: float) -> ClassicalPooling:
     unit = float(np.median(errors))  # all that follows is of the order of one, whatever the unit of the estimates
     y, v = values / unit, (errors / unit) ** 2
+    own = None if covariance is None else covariance / unit / unit
     rows, found = [], {}
     for name in ESTIMATORS if len(y) > 1 else ("common_effect",):
-        one = _tried(y, v, name, prob)
+        one = _tried(y, v, name, prob, own)
         found[name] = one
         rows.append(_row(name, one, unit, note) if one is not None else _blank(name, len(y)))
     shown = found.get(SHOWN if len(y) > 1 else "common_effect")
+    above = shown is None or shown.estimate >= 0
     return ClassicalPooling(
         table=pd.DataFrame(rows, columns=list(COLUMNS)),
-        small_studies=_small_studies(y, v, unit, prob, above=shown is None or shown.estimate >= 0),
+        small_studies=_small_studies(y, v, unit, prob, above=above, independent=own is None),
         shown=None if shown is None else _in_unit(shown, unit),
     )
 
 
-def _tried(y: Array, v: Array, name: str, prob: float) -> Pooled | None:
+def _regression(y: Array, errors: Array, moderators: Array, terms: Terms, prob: float) -> pd.DataFrame | None:
+    """Return the meta-regression on moderators, REML with Knapp and Hartung; None where it cannot be computed."""
+    unit, n = float(np.median(errors)), len(y)
+    x = np.column_stack([np.ones(n), moderators])
+    rows = y / unit, (errors / unit) ** 2, x
+    if terms.covariance is not None:
+        rows = uncorrelated(y / unit, terms.covariance / unit / unit, x)
+    try:
+        found = meta_regression(*rows, ESTIMATORS[SHOWN], prob)
+    except (GateError, np.linalg.LinAlgError, ValueError, OverflowError):
+        return None
+    among = found.heterogeneity
+    frame = pd.DataFrame(
+        {
+            "term": ["(common)", *terms.names],
+            "estimate": found.coefficients * unit,
+            "se": found.se * unit,
+            "df": found.df,
+            "ci_low": found.low * unit,
+            "ci_high": found.high * unit,
+            "p": found.p,
+        }
+    )
+    whole: dict[str, Any] = {
+        "tau2": found.tau2 * unit * unit,
+        "tau2_low": found.tau2_low * unit * unit,
+        "tau2_high": found.tau2_high * unit * unit,
+        "explained": found.explained,
+        "f": found.statistic,
+        "f_df": found.statistic_df[0],
+        "f_df2": found.statistic_df[1],
+        "f_p": found.statistic_p,
+        "q": among.q,
+        "q_p": among.p,
+        "i2": among.i2,
+        "n": n,
+        "origin": str(Origin.PRINTED),
+    }
+    return frame.assign(**whole)[list(REGRESSION_COLUMNS)]
+
+
+def _tried(y: Array, v: Array, name: str, prob: float, covariance: Array | None) -> Pooled | None:
     """Return a pooled estimate; None where the numbers are too far apart for it."""
     try:
-        found = pool(y, v, ESTIMATORS[name], prob)
+        found = pool(y, v, ESTIMATORS[name], prob, covariance)
     except (GateError, np.linalg.LinAlgError, ValueError, OverflowError):
         return None
     return found if math.isfinite(found.estimate) and math.isfinite(found.se) else None
@@ -165,10 +231,13 @@ def _blank(name: str, n: int) -> dict[str, object]:
     return {"estimator": name, "n": n, "note": TOO_FAR, "origin": str(Origin.PRINTED)}
 
 
-def _small_studies(y: Array, v: Array, unit: float, prob: float, *, above: bool) -> pd.DataFrame:
+def _small_studies(y: Array, v: Array, unit: float, prob: float, *, above: bool, independent: bool) -> pd.DataFrame:
     """Return small_studies.csv; `above` is the direction of the pooled estimate. What cannot be computed says why."""
-    eggers = [_egger(name, y, v, unit, prob) for name in (EGGER, EGGER_RANDOM)]
-    rows = [*eggers, _selection(y, v, unit, prob, above=above)]
+    if independent:
+        eggers = [_egger(name, y, v, unit, prob) for name in (EGGER, EGGER_RANDOM)]
+        rows = [*eggers, _selection(y, v, unit, prob, above=above)]
+    else:
+        rows = [{"note": CORRELATED} for _ in ASSUMES]
     common = {"n": len(y), "origin": str(Origin.PRINTED)}
     whole = [
         {"method": name, "assumes": ASSUMES[name], **common, **row} for name, row in zip(ASSUMES, rows, strict=True)
@@ -245,16 +314,31 @@ def classical_sentences(found: ClassicalPooling, common: Summary, prob: float = 
         return ("The classical estimates cannot be computed: the numbers are too far apart.",)
     if one.n == 1:
         return (f"Classical: one estimate, {_between(one.estimate, one.low, one.high)}; nothing is pooled.",)
-    among = one.heterogeneity
     tau = _between(math.sqrt(one.tau2), math.sqrt(one.tau2_low), math.sqrt(one.tau2_high))
-    sentence = (
-        "Classical answer, REML with Knapp and Hartung's standard errors: "
+    among = one.heterogeneity
+    told_of = (
         f"{_between(one.estimate, one.low, one.high)}, {level(prob)} interval in brackets; τ {tau}; "
         f"I² {among.i2:.0f} %; Q {told(among.q)}, {_p(among.p)}; a new group between {told(one.prediction_low)} and "
         f"{told(one.prediction_high)}."
     )
+    sentence = f"Classical answer, REML with Knapp and Hartung's standard errors: {told_of}"
+    if found.regression is not None:
+        return (f"{sentence} {_of_regression(found.regression)}",)
     why = why_they_differ(one, common)
     return (sentence, why) if why else (sentence,)
+
+
+def _of_regression(table: pd.DataFrame) -> str:
+    """Return the meta-regression in a sentence: the slope of an average group, the changes, and F."""
+    first, *others = table.to_dict("records")
+    changes = ", ".join(
+        f"{_between(row['estimate'], row['ci_low'], row['ci_high'])} with one more of {row['term']}" for row in others
+    )
+    return (
+        f"With {' and '.join(str(row['term']) for row in others)} beside it the slope of an average group is "
+        f"{_between(first['estimate'], first['ci_low'], first['ci_high'])} and changes by {changes}; τ "
+        f"{told(math.sqrt(first['tau2']))}; F {told(first['f'])}, {_p(first['f_p'])}."
+    )
 
 
 def why_they_differ(one: Pooled, common: Summary) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cbec_bayes.jobs.pooled_settings import asked_of, content, file_of, read_pooled
+from cbec_bayes.jobs.pooled_settings import arguments, content, file_of, options_of, read_pooled
 from cbec_bayes.jobs.pooled_tables import PooledTables, tables_of
 from cbec_bayes.jobs.published import pool_file, read_for_pooling
 from cbec_bayes.published.estimates import Estimates
@@ -115,7 +115,7 @@ def report_pooled(
         A gate was missed.
     """
     settings = read_pooled(folder)
-    file, asked = file_of(settings, folder), asked_of(settings, folder)
+    file, asked = file_of(settings, folder), arguments(options_of(settings, folder))
     tables = _kept(reuse, content(settings, folder))
     if tables is None:
         found = pool_file(file, **asked, on_progress=on_progress)

@@ -6,10 +6,12 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from cbec_bayes.jobs.fit_settings import found_again, seen_from
+from cbec_bayes.jobs.pooled_terms import AskedTerms
 from cbec_bayes.jobs.printed_files import STDIN
 from cbec_bayes.published.summary_model import load_summary_model, model_names
 from cbec_bayes.runtime.errors import InputError
@@ -31,10 +33,18 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "ci_prob": (float,),
     "engine": (str,),
     "seed": (int,),
+    "slope_on": (list,),
+    "covariance": (str, type(None)),
+    "cluster": (str, type(None)),
+    "correlation": (float, int, type(None)),
+    "leave_one_out": (bool,),
 }
-"""Arguments of `cbec_bayes.jobs.published.pool_file` that are kept, with their types."""
+"""Options of `published` that are kept, with their types."""
 
-FILES_OF_OPTIONS = ("model",)
+TERMS = tuple(field.name for field in fields(AskedTerms))
+"""Those that say which further terms the model has."""
+
+FILES_OF_OPTIONS = ("model", "covariance")
 """Options that may name a file, which is then named from the folder, with its digest."""
 
 
@@ -51,7 +61,7 @@ def settings_of(file: Path, asked: Mapping[str, Any], folder: Path | None = None
     file
         The estimates.
     asked
-        Arguments of `cbec_bayes.jobs.published.pool_file`; those that are missing have their defaults.
+        Options by name, all of `OPTIONS`.
     folder
         From which files are named, so that it can be passed on together with them.
     """
@@ -78,7 +88,7 @@ def path_digest(path: Path) -> str | dict[str, str]:
 
 def content(settings: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """Return what a pooling depends on, as content; `settings` and `folder` as of `read_pooled`."""
-    return {**settings, "priors": repr(load_summary_model(asked_of(settings, folder)["model"]))}
+    return {**settings, "priors": repr(load_summary_model(options_of(settings, folder)["model"]))}
 
 
 def read_pooled(folder: Path) -> dict[str, Any]:
@@ -113,17 +123,25 @@ def file_of(settings: Mapping[str, Any], folder: Path | None) -> Path:
     return path
 
 
-def asked_of(settings: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Return the arguments of `cbec_bayes.jobs.published.pool_file`, with files where they are."""
+def options_of(settings: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Return the options, with files where they are."""
     options = dict(settings["options"])
     for name, digest in settings["digests"].items():
         options[name] = str(found_again(options[name], digest, folder, name, "pooling"))
     return options
 
 
+def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as `cbec_bayes.jobs.published.pool_file` takes them: those on terms together."""
+    named = {name: options[name] for name in TERMS}
+    covariance = named["covariance"]
+    named |= {"slope_on": tuple(named["slope_on"]), "covariance": None if covariance is None else Path(covariance)}
+    return {**{name: value for name, value in options.items() if name not in TERMS}, "terms": AskedTerms(**named)}
+
+
 def files_of(settings: Mapping[str, Any], folder: Path) -> list[Path]:
     """Return the files and folders that a pooling and whatever is made of it are read from."""
-    named = [Path(asked_of(settings, folder)[name]) for name in settings["digests"]]
+    named = [Path(options_of(settings, folder)[name]) for name in settings["digests"]]
     return [file_of(settings, folder), asset_dir("models"), folder / SETTINGS, *named]
 
 
@@ -146,13 +164,14 @@ def _is_settings(held: Any) -> bool:
     whole = isinstance(digest, str) or (
         isinstance(digest, Mapping) and all(isinstance(d, str) for d in digest.values())
     )
-    texts = [held["pooled"], *digests.values(), *(options.get(name) for name in digests), options.get("model")]
-    typed = all(name in OPTIONS and type(value) in OPTIONS[name] for name, value in options.items())
+    texts = [held["pooled"], *digests.values(), *(options.get(name) for name in digests)]
+    texts += listed if isinstance(listed := options.get("slope_on"), list) else []
+    typed = set(options) == set(OPTIONS) and all(type(options[name]) in kinds for name, kinds in OPTIONS.items())
     numbers = [value for value in options.values() if isinstance(value, float | int)]
     return (
         whole
         and typed
         and all(isinstance(text, str) for text in texts)
         and all(math.isfinite(value) for value in numbers)
-        and 0 <= options.get("seed", 0) <= LARGEST_SEED
+        and 0 <= options["seed"] <= LARGEST_SEED
     )

@@ -9,10 +9,15 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.estimands import CONTRAST_COLUMNS, EFFECT_COLUMNS
-from cbec_bayes.jobs.classical_pooling import COLUMNS, SMALL_COLUMNS
+from cbec_bayes.jobs.classical_pooling import COLUMNS, REGRESSION_COLUMNS, SMALL_COLUMNS
+from cbec_bayes.published import leave_one_out, meta_regression
 from cbec_bayes.runtime.exact import pack_or_none, table_in, texts_in, unpack
 
-FURTHER: Mapping[str, tuple[str, ...]] = {}
+FURTHER: Mapping[str, tuple[str, ...]] = {
+    "slope_regression": meta_regression.COLUMNS,
+    "leave_one_out": leave_one_out.COLUMNS,
+    "classical_regression": REGRESSION_COLUMNS,
+}
 """Tables that only some poolings have, with their columns."""
 
 _SENSITIVITY = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ import pandas as pd
 
 from cbec_bayes.jobs.classical_pooling import (
     CLASSICAL,
+    REGRESSION,
     SMALL,
     ClassicalPooling,
     classical_pooling,
     classical_sentences,
 )
+from cbec_bayes.jobs.pooled_further import FURTHER, further_tables
 from cbec_bayes.jobs.pooled_notes import dominance_notes
 from cbec_bayes.jobs.pooled_sentences import pooled_sentences
 from cbec_bayes.jobs.pooled_settings import SETTINGS
 from cbec_bayes.jobs.pooled_tables import PooledTables
+from cbec_bayes.jobs.pooled_terms import NOTHING, AskedTerms, with_terms
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
 from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
@@ -49,7 +53,10 @@ MAX_CONTRASTED = 40
 OTHER_UNITS = (0.5, 2.0)
 """By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
-FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", CLASSICAL, SMALL, "diagnostics.json", SETTINGS)
+FILES = (
+    *("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json", *FURTHER),
+    *(CLASSICAL, SMALL, REGRESSION, SETTINGS),
+)
 """Files that `published` may write."""
 
 
@@ -69,8 +76,12 @@ class PooledFile:
         The classical answers to the same estimates.
     diagnostics
         What diagnostics.json holds.
+    further
+        Tables that answer one question more, by name; see `cbec_bayes.jobs.pooled_further`.
+    told
+        Sentences on the further tables.
     notes
-        Sentences that a user should read.
+        Sentences that a user should read, those of `told` too.
     failures
         Gates that were missed.
     """
@@ -83,25 +94,31 @@ class PooledFile:
     sensitivity: pd.DataFrame | None
     classical: ClassicalPooling
     diagnostics: dict[str, Any]
+    further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = field(default=())
 
     def files(self) -> dict[str, str]:
         """Return the files to write, by name."""
         frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
+        frames |= self.further
         files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
-        files |= {CLASSICAL: csv_text(self.classical.table), SMALL: csv_text(self.classical.small_studies)}
+        files |= {name: csv_text(frame) for name, frame in self.classical.frames().items()}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
 
     def tables(self) -> PooledTables:
         """Return the tables and sentences, without the posterior."""
-        told = classical_sentences(self.classical, self.result.common)
+        told = (*self.told, *classical_sentences(self.classical, self.result.common))
+        regression = self.classical.regression
+        further = dict(self.further) | ({} if regression is None else {"classical_regression": regression})
         return PooledTables(
             effects=self.effects,
             contrasts=self.contrasts,
             sensitivity=self.sensitivity,
             classical=self.classical.table,
             small_studies=self.classical.small_studies,
+            further=further,
             priors=f"τ ~ {self.model.between}, β ~ {self.model.slope}",
             answer=(*pooled_sentences(self.estimates, self.result), *told),
             notes=tuple(note for note in self.notes if note not in told),
@@ -127,6 +144,7 @@ def pool_file(
     ci_prob: float = CI_PROB,
     engine: str = "quadrature",
     seed: int = 1,
+    terms: AskedTerms = NOTHING,
     on_progress: OnProgress = ignore_progress,
 ) -> PooledFile:
     """Pool the estimates of a CSV file.
@@ -150,6 +168,8 @@ def pool_file(
         ``quadrature`` (exact) or ``pymc``.
     seed
         Seed of the sampler.
+    terms
+        Further terms of the model, and further tables.
     on_progress
         Called with the name of each step.
 
@@ -164,7 +184,7 @@ def pool_file(
         raise InputError(f"--unit must be a positive number, not {unit}")
     on_progress(Progress("reading"))
     spec = load_summary_model(model)
-    printed = _printed(file, term, ci_prob)
+    printed = _printed(file, term, ci_prob, terms)
     estimates = _under(printed, reading, file)
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
     on_progress(Progress("pooling"))
@@ -172,6 +192,7 @@ def pool_file(
     on_progress(Progress("trying other readings and priors"))
     sensitivity, notes = _sensitivity(printed, spec, unit)
     classical = classical_pooling(estimates)
+    further, told = further_tables(printed, estimates, resolved, result, terms)
     diagnostics = {
         **found,
         "model": spec.name,
@@ -192,12 +213,15 @@ def pool_file(
         sensitivity=sensitivity,
         classical=classical,
         diagnostics=_no_nan(diagnostics),
+        further=further,
+        told=told,
         notes=(
             *printed.notes,
             *_notes(estimates, result),
             *classical_sentences(classical, result.common),
             *_df_notes(printed, reading),
             *dominance_notes(estimates, result),
+            *told,
             *notes,
         ),
         failures=failures,
@@ -205,11 +229,19 @@ def pool_file(
 
 
 def read_for_pooling(
-    file: Path, *, model: str | Path, reading: str, term: str | None, unit: float | None, ci_prob: float, **_: Any
+    file: Path,
+    *,
+    model: str | Path,
+    reading: str,
+    term: str | None,
+    unit: float | None,
+    ci_prob: float,
+    terms: AskedTerms = NOTHING,
+    **_: Any,
 ) -> tuple[Estimates, SummaryModel]:
     """Return the estimates of a file under a reading, and the model with priors in plain numbers; as in `pool_file`."""
     spec = load_summary_model(model)
-    estimates = _under(_printed(file, term, ci_prob), reading, file)
+    estimates = _under(_printed(file, term, ci_prob, terms), reading, file)
     return estimates, spec.resolved(resolve_unit(estimates, spec, unit))
 
 
@@ -250,16 +282,16 @@ def _fitted(
     return result, found, ()
 
 
-def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
+def _printed(file: Path, term: str | None, ci_prob: float, terms: AskedTerms) -> PrintedEstimates:
     """Read estimates: a row of printed tables, or a file with one estimate a row."""
     if term is None and (not is_printed_table(file) or is_workbook_of_estimates(file)):
-        return read_estimates(file, ci_prob=ci_prob)
+        return with_terms(read_estimates(file, ci_prob=ci_prob), file, terms, is_file=True)
     read = read_printed_file(file, Asked(), Facts())
     try:
         found = estimates_of_term(read.paper, term)
     except InputError as error:
         raise InputError(error.message, file=file) from None
-    return replace(found, notes=(*found.notes, *read.notes))
+    return with_terms(replace(found, notes=(*found.notes, *read.notes)), file, terms, is_file=False)
 
 
 def _sensitivity(

@@ -121,8 +121,7 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     path = Path(path)
     if not 0 < ci_prob < 1:
         raise InputError(f"--interval must lie between 0 and 1, not {ci_prob}")
-    text = _sheet(path) if path.suffix.lower() == SUFFIX else read_text(path)
-    raw = rows_of_text(text, path, required=(), delimiter=_delimiter(text))
+    raw = rows_of_estimates(path)
     columns = _columns(tuple(raw[0].cells), path)
     source = next((key for key in _SPREADS if key in columns), "se")
     reader = _Reader(path, columns, source, ci_prob, _decimal(path, columns, raw))
@@ -158,6 +157,12 @@ def _sheet(path: Path) -> str:
         several = f"{len(found)} sheets have" if found else "no sheet has"
         raise InputError(f"{several} a header of label, estimate and standard error; keep one such sheet", file=path)
     return found[0]
+
+
+def rows_of_estimates(path: Path) -> list[Row]:
+    """Return the rows of a file with all their cells, of whatever columns it has."""
+    text = _sheet(path) if path.suffix.lower() == SUFFIX else read_text(path)
+    return rows_of_text(text, path, required=(), delimiter=_delimiter(text))
 
 
 def _delimiter(text: str) -> str:

@@ -265,21 +265,59 @@ def _cell(row: Mapping[Any, Any], decimals: int) -> str:
     return f"{number(row['mean'], decimals)} ({ends})" if pd.notna(row["mean"]) else ends
 
 
-FURTHER_CAPTIONS: dict[str, str] = {}
+FURTHER_CAPTIONS = {
+    "slope_regression": "How slopes of groups change with a characteristic of these, and the share of their variance "
+    "that it explains.",
+    "leave_one_out": "The common slope without each estimate.",
+    "classical_regression": "The classical meta-regression, REML with Knapp and Hartung's errors; (common) is the "
+    "slope of an average group, F tests that no characteristic matters.",
+}
 """Captions of tables that only some poolings have, by name."""
 
 
+_HEADS = {
+    "covariate": "Characteristic",
+    "covariate_mean": "Its mean",
+    "covariate_sd": "Its sd",
+    "n_groups": "Groups",
+    "tau_mean": "τ",
+    "tau2": "τ²",
+    "q": "Q",
+    "tau_with": "τ with it",
+    "tau_without": "τ without",
+    "label": "Without",
+    "term": "Term",
+    "mean": "Mean",
+    "sd": "sd",
+    "estimate": "Estimate",
+    "p_positive": "P(> 0)",
+    "f": "F",
+    "f_p": "p of F",
+    "i2": "I², %",
+    "explained": "Explained",
+}
+_PROBABILITIES = ("p", "f_p", "q_p")
+_WITHIN = ("ci_high", "tau2_low", "tau2_high", "f_df", "f_df2", "origin", "q_p", "df", "mcse")
+
+
 def further(name: str, table: pd.DataFrame, decimals: int) -> ReportTable:
-    """Return a table that only some poolings have, with its columns as they are."""
-    texts = [column for column in table.columns if column != "origin"]
-    rows = tuple(
-        tuple(number(row[c], decimals) if isinstance(row[c], float) else str(row[c]) for c in texts)
-        for row in table.to_dict("records")
-    )
+    """Return a table that only some poolings have: its columns with short heads, an interval in one cell."""
+    columns = [column for column in table.columns if column not in _WITHIN]
+    rows = tuple(tuple(_further_cell(row, c, decimals) for c in columns) for row in table.to_dict("records"))
+    heads = ("95 % interval" if c == "ci_low" else _HEADS.get(c, c.replace("_", " ")) for c in columns)
     return ReportTable(
-        name=name,
-        caption=FURTHER_CAPTIONS.get(name, name.replace("_", " ").capitalize()),
-        origin=Origin.PRINTED,
-        columns=tuple(column.replace("_", " ") for column in texts),
-        rows=rows,
+        name=name, caption=FURTHER_CAPTIONS[name], origin=Origin.PRINTED, columns=tuple(heads), rows=rows
     )
+
+
+def _further_cell(row: Mapping[Any, Any], column: str, decimals: int) -> str:
+    value = row[column]
+    if column == "ci_low":
+        return interval(value, row["ci_high"], decimals)
+    if column in _PROBABILITIES:
+        return p_value(value)
+    if column == "p_positive":
+        return probability(value)
+    if column in ("mean", "sd", "estimate", "se"):
+        return number(value, decimals)
+    return told(value) if isinstance(value, float) and pd.notna(value) else "–" if pd.isna(value) else str(value)

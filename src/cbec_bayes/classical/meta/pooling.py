@@ -178,7 +178,7 @@ def meta_regression(y: Array, v: Array, x: Array, estimator: Estimator, prob: fl
     )
 
 
-def pool(y: Array, v: Array, estimator: Estimator, prob: float) -> Pooled:
+def pool(y: Array, v: Array, estimator: Estimator, prob: float, covariance: Array | None = None) -> Pooled:
     """Pool estimates.
 
     The effect in a new study has the variance se^2 + tau^2, and the quantile of the reference distribution of the
@@ -189,11 +189,14 @@ def pool(y: Array, v: Array, estimator: Estimator, prob: float) -> Pooled:
     ----------
     y, v, estimator, prob
         As in `meta_regression`; one estimate can be pooled as a common effect only.
+    covariance
+        Of the errors, shape (k, k), where they are correlated; its diagonal is `v`.
     """
     n = len(y)
     if n == 1:
         return _single(float(y[0]), math.sqrt(float(v[0])), prob)
-    found = meta_regression(y, v, intercept(n), estimator, prob)
+    rows = (y, v, intercept(n)) if covariance is None else uncorrelated(y, covariance, intercept(n))
+    found = meta_regression(*rows, estimator, prob)
     estimate, se = float(found.coefficients[0]), float(found.se[0])
     half = math.nan if estimator.method is None else _quantile(prob, found.df) * math.sqrt(se**2 + found.tau2)
     return Pooled(
