@@ -23,7 +23,7 @@ from cbec_bayes.published.estimates import (
     under_reading,
 )
 from cbec_bayes.published.mixture import Mixture
-from cbec_bayes.published.quadrature import finite, half_line, implied_rule, log_density, scale_rule
+from cbec_bayes.published.quadrature import finite, half_line, implied_rule, log_density, scale_line, scale_rule
 from cbec_bayes.published.readings import critical_value, two_sided_p
 from cbec_bayes.published.results import complete_pooling, contrasts_table, effects_table, sensitivity_table, summarise
 from cbec_bayes.published.spread import typical_spread
@@ -222,17 +222,17 @@ def test_a_narrow_band_is_a_known_standard_error():
 @pytest.mark.parametrize("name", PRIORS)
 def test_rules_integrate_the_priors_to_one(name):
     """Every density times its rule has mass one and the right cumulative mass."""
-    rule = scale_rule(PRIORS[name], 0.1, 1 / 16)
+    rule = scale_rule(PRIORS[name], scale_line(PRIORS[name], 0.1), 1 / 16)
     assert np.exp(rule.log_weights).sum() == pytest.approx(1, abs=1e-9)
-    part = finite(0.5, 0.1, 1 / 16)
+    part = finite(0.5, 0.1).rule(1 / 16)
     mass = np.exp(part.log_weights + log_density(PRIORS[name], part.nodes)).sum()
     assert mass == pytest.approx(integrate.quad(TRUE_DENSITY[name], 0, 0.5)[0], abs=1e-10)
 
 
 def test_rules_integrate_functions_with_known_integrals():
-    half = half_line(2.0, 1 / 16)
+    half = half_line(2.0).rule(1 / 16)
     assert np.exp(half.log_weights - half.nodes) @ half.nodes**2 == pytest.approx(2, abs=1e-10)  # Gamma(3)
-    part = finite(3.0, 0.01, 1 / 16)
+    part = finite(3.0, 0.01).rule(1 / 16)
     assert np.exp(part.log_weights) @ part.nodes**2 == pytest.approx(9, abs=1e-9)
     assert np.exp(part.log_weights) @ (1 / np.sqrt(part.nodes)) == pytest.approx(2 * math.sqrt(3), abs=1e-6)
 
@@ -385,7 +385,7 @@ def test_the_pooling_factor_agrees_with_draws():
     rng = np.random.default_rng(5)
     posterior = fit_summary(THREE, model(PRIORS["half_normal"]))
     node = rng.choice(len(posterior.weights), size=200_000, p=posterior.weights)
-    beta = rng.normal(posterior.slope_mean[node], np.sqrt(posterior.slope_var[node]))
+    beta = rng.normal(posterior.coefficients[node, 0], np.sqrt(posterior.covariance[node, 0, 0]))
     draws = []
     for index in range(3):
         s2, t2 = posterior.variances[node, index], posterior.tau[node] ** 2

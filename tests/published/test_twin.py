@@ -10,7 +10,7 @@ from scipy import stats
 
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
-from cbec_bayes.published.conditional import conditional
+from cbec_bayes.published.conditional import conditional, problem_of
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError, under_reading
 from cbec_bayes.published.quadrature import log_density
 from cbec_bayes.published.results import summarise
@@ -78,7 +78,9 @@ def test_the_two_engines_are_one_density(name, slope_prior):
         assert float(log_p) == pytest.approx(written + jacobian + priors, abs=1e-8)
 
         # beta integrated out as well, by its conditional density: the quadrature's integrand.
-        log_b, mean, var = (x.item() for x in conditional(ESTIMATES, slope_prior, tau, s[None] ** 2))
+        log_b, mean, var = (
+            x.item() for x in conditional(problem_of(ESTIMATES, slope_prior), tau, s[None, printed] ** 2)
+        )
         noise = stats.norm.logpdf([*z, z_new]).sum()
         of_beta = stats.norm.logpdf(slope, mean, math.sqrt(var))
         beta_prior = 0.0 if slope_prior.dist == "flat" else stats.norm.logpdf(slope, 0.1, 0.7)

@@ -24,6 +24,7 @@ from cbec_bayes.published.readings import (
     two_sided_p,
 )
 from cbec_bayes.published.spread import typical_spread
+from cbec_bayes.published.terms import StatedTerms, Terms
 from cbec_bayes.runtime.errors import InputError, suggest
 
 Scenario = Literal["as_printed", "coherent", "stars"]
@@ -123,13 +124,17 @@ class PrintedEstimates:
         Symbol to significance level; None if the source prints no stars, so that nothing can be read from them.
     notes
         Sentences on how the source was read.
+    terms
+        Moderators, and how errors hang together, where a user states them.
     t_likelihood
-        Whether estimates with degrees of freedom have a t likelihood: those of a file that gives them do.
+        Whether estimates with degrees of freedom have a t likelihood: those of a file that gives them do. Where there
+        are `terms` all likelihoods are normal.
     """
 
     rows: tuple[PrintedEstimate, ...]
     stars: Mapping[str, Fraction] | None
     notes: tuple[str, ...] = ()
+    terms: StatedTerms | None = None
     t_likelihood: bool = False
 
     @property
@@ -150,6 +155,9 @@ class Estimates:
         Estimates, shape (R,); NaN for a group that was not printed.
     errors
         Standard error per group; None where the estimate is missing.
+    terms
+        Moderators and the covariance of errors, where there are any. The square roots of its diagonal are then
+        `errors`.
     typical
         One number per standard error, shape (R,): itself, the middle of the stars' band, infinite where missing.
     """
@@ -157,6 +165,7 @@ class Estimates:
     labels: tuple[str, ...]
     values: NDArray[np.float64]
     errors: tuple[StandardError | None, ...]
+    terms: Terms | None = None
     typical: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -234,10 +243,32 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
     if printed.stars is None and scenario != "as_printed":
         raise InputError(f"the reading '{scenario}' needs a column of stars")
     values = np.array([math.nan if row.estimate is None else float(row.estimate) for row in printed.rows])
+    stated = printed.terms
+    if stated is None:
+        return Estimates(printed.labels, values, _standard_errors(printed, scenario))
+    own = stated.standard_errors()
+    errors = _standard_errors(printed, scenario) if own is None else _from_covariance(values, own)
+    for label, error in zip(printed.labels, errors, strict=True):
+        if stated.correlated and isinstance(error, ImpliedError):
+            raise InputError(
+                f"the standard error of '{label}' is implied by its stars, and has no place in a covariance; give it"
+            )
+    plain = Estimates(printed.labels, values, errors)
+    return replace(plain, terms=stated.resolved(plain.printed, plain.typical))
+
+
+def _standard_errors(printed: PrintedEstimates, scenario: Scenario) -> tuple[StandardError | None, ...]:
     errors = tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
-    if printed.t_likelihood:
-        errors = tuple(_with_df(error, row.df) for error, row in zip(errors, printed.rows, strict=True))
-    return Estimates(printed.labels, values, errors)
+    if not printed.t_likelihood or printed.terms is not None:
+        return errors
+    return tuple(_with_df(error, row.df) for error, row in zip(errors, printed.rows, strict=True))
+
+
+def _from_covariance(values: NDArray[np.float64], own: NDArray[np.float64]) -> tuple[StandardError | None, ...]:
+    return tuple(
+        None if math.isnan(value) else KnownError(float(se), "the covariance of the errors")
+        for value, se in zip(values, own, strict=True)
+    )
 
 
 def _standard_error(
@@ -295,5 +326,6 @@ def _coherent_error(
 
 
 def available_readings(printed: PrintedEstimates) -> Sequence[Scenario]:
-    """Return the readings that the source allows: all with stars, only `as_printed` without."""
-    return SCENARIOS if printed.stars is not None else ("as_printed",)
+    """Return the readings that the source allows: all with stars, only `as_printed` without or with a covariance."""
+    correlated = printed.terms is not None and printed.terms.correlated
+    return ("as_printed",) if printed.stars is None or correlated else SCENARIOS

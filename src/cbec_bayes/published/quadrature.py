@@ -9,7 +9,8 @@ variable that moves the integrand's poles away.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +26,9 @@ Array = NDArray[np.float64]
 _APART = 1e3
 """Ratio of two scales up to which the nodes for the one serve the other."""
 
+_TRIED = 97
+_MOST_ZOOMS = 20
+
 LARGEST_SCALE = 1e150
 """Largest scale that is computed with: its square is a number."""
 
@@ -37,31 +41,57 @@ class Rule:
     log_weights: Array
 
 
-def half_line(centre: float, step: float, reach: float = 1.0) -> Rule:
-    """Return a rule for the integral over (0, infinity) of a function that varies on the scale `centre`.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A change of variable from y to tau on (0, `upper`), for functions that vary on the scale `centre`.
 
-    tau = centre exp(y - exp(-y)): double-exponential decay at 0, and at infinity nodes out to `centre` times 1e13,
-    and times `reach` where the function has another scale so far out.
+    Without an upper end tau = centre exp(y - exp(-y)). With one tau = upper e / (upper / centre + e), of which e =
+    exp(y - exp(-y) + exp(y - log(upper / centre))): nodes are spread evenly in log tau between `centre` and `upper`.
+    Integrands decay double-exponentially at 0 and at `upper`.
+
+    Attributes
+    ----------
+    centre, upper
+        Scale, and upper end, which may be infinite.
+    low, high
+        Values of y between which nodes lie.
+    """
+
+    centre: float
+    upper: float
+    low: float
+    high: float
+
+    def at(self, y: Array) -> Rule:
+        """Return tau and the log of its derivative at values of y."""
+        if math.isinf(self.upper):
+            log_tau = y - np.exp(-y) + math.log(self.centre)
+            return Rule(np.exp(log_tau), log_tau + np.log1p(np.exp(-y)))
+        ratio = max(math.log(self.upper / self.centre), 0.0)
+        log_e = y - np.exp(-y) + np.exp(y - ratio)
+        log_slope = np.log(1 + np.exp(-y) + np.exp(y - ratio))
+        below = -np.logaddexp(0, ratio - log_e)  # log (tau / upper)
+        above = -np.logaddexp(0, log_e - ratio)  # log (1 - tau / upper)
+        return Rule(self.upper * np.exp(below), math.log(self.upper) + log_slope + below + above)
+
+    def rule(self, step: float) -> Rule:
+        """Return the trapezoidal rule with a step in y."""
+        rule = self.at(np.arange(self.low, self.high + step / 2, step))
+        return Rule(rule.nodes, rule.log_weights + math.log(step))
+
+
+def half_line(centre: float, reach: float = 1.0) -> Line:
+    """Return a line for the integral over (0, infinity) of a function that varies on the scale `centre`.
+
+    Nodes go out to `centre` times 1e13, and times `reach` where the function has another scale so far out.
     """
     furthest = min(30.0 + math.log(reach), math.log(LARGEST_SCALE) - math.log(centre))
-    y = np.arange(-3.75, furthest + step / 2, step)
-    log_tau = y - np.exp(-y) + math.log(centre)
-    return Rule(np.exp(log_tau), math.log(step) + log_tau + np.log1p(np.exp(-y)))
+    return Line(centre, math.inf, -3.75, furthest)
 
 
-def finite(upper: float, centre: float, step: float) -> Rule:
-    """Return a rule for the integral over (0, `upper`) of a function that varies on the scale `centre`.
-
-    tau = upper e / (upper / centre + e): nodes spread evenly in log tau between `centre` and `upper`, with
-    double-exponential decay at both ends.
-    """
-    ratio = max(math.log(upper / centre), 0.0)
-    y = np.arange(-3.75, ratio + 3.75 + step / 2, step)
-    log_e = y - np.exp(-y) + np.exp(y - ratio)
-    log_slope = np.log(1 + np.exp(-y) + np.exp(y - ratio))
-    below = -np.logaddexp(0, ratio - log_e)  # log (tau / upper)
-    above = -np.logaddexp(0, log_e - ratio)  # log (1 - tau / upper)
-    return Rule(upper * np.exp(below), math.log(step * upper) + log_slope + below + above)
+def finite(upper: float, centre: float) -> Line:
+    """Return a line for the integral over (0, `upper`) of a function that varies on the scale `centre`."""
+    return Line(centre, upper, -3.75, max(math.log(upper / centre), 0.0) + 3.75)
 
 
 def log_density(prior: Prior, tau: Array) -> Array:
@@ -90,21 +120,51 @@ def _log_density(prior: Prior, tau: Array) -> Array:
     return densities.log_density(prior, tau)[0]
 
 
-def scale_rule(prior: Prior, centre: float, step: float) -> Rule:
-    """Return nodes of tau with the prior in the weights; one node of weight one for a fixed scale.
+def scale_line(prior: Prior, centre: float) -> Line:
+    """Return the line that a scale with a prior is integrated along; `centre` is the scale of the likelihood."""
+    if prior.dist == "uniform":
+        return finite(prior.params["upper"], centre)
+    # The likelihood varies on the scale `centre`, the prior on its own, which may be far below it or above.
+    own = densities.start(prior)
+    near = centre if own > centre / _APART else own
+    return half_line(near, max(1.0, own / _APART / near, centre / _APART / near))
 
-    `centre` is the scale on which the likelihood varies.
-    """
+
+def scale_rule(prior: Prior, line: Line, step: float) -> Rule:
+    """Return nodes of tau along a line, with the prior in the weights; one node of weight one for a fixed scale."""
     if prior.dist == "fixed":
         return Rule(np.array([prior.params["value"]]), np.zeros(1))
-    if prior.dist == "uniform":
-        rule = finite(prior.params["upper"], centre, step)
-    else:
-        # The likelihood varies on the scale `centre`, the prior on its own, which may be far below it or above.
-        own = densities.start(prior)
-        near = centre if own > centre / _APART else own
-        rule = half_line(near, step, max(1.0, own / _APART / near, centre / _APART / near))
+    rule = line.rule(step)
     return Rule(rule.nodes, rule.log_weights + log_density(prior, rule.nodes))
+
+
+def window(log_mass: Callable[[Array], Array], line: Line, depth: float) -> Line:
+    """Return the part of a line outside which a function is negligible.
+
+    Parameters
+    ----------
+    log_mass
+        Log of the function at values of y, shape (J,); or of K functions, shape (K, J), none of which may be cut.
+    line
+        The whole line.
+    depth
+        Log of the ratio to its maximum below which a function is negligible.
+
+    Notes
+    -----
+    The function is tried at values some way apart, and again between those that are not negligible, until these are
+    most of them. A peak of many estimates, which is much narrower than the scale that it lies on, is found that way as
+    long as the function rises towards it.
+    """
+    for _ in range(_MOST_ZOOMS):
+        y = np.linspace(line.low, line.high, _TRIED)
+        values = np.atleast_2d(log_mass(y))
+        there = np.flatnonzero((values >= values.max(axis=1, keepdims=True) - depth).any(axis=0))
+        low, high = y[max(there[0] - 1, 0)], y[min(there[-1] + 1, _TRIED - 1)]
+        if high - low > 0.75 * (line.high - line.low):
+            break
+        line = replace(line, low=float(low), high=float(high))
+    return line
 
 
 def implied_rule(error: ImpliedError, scale: float | Array, n_nodes: int) -> Rule:

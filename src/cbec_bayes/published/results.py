@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -23,7 +23,7 @@ from cbec_bayes.published.estimates import (
 )
 from cbec_bayes.published.pooled import Distribution, PooledPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
-from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.published.summary_model import RobustModel, SummaryModel
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
 
 
@@ -106,7 +106,12 @@ def _summary(distribution: Distribution, order: float) -> Summary:
 
 
 def complete_pooling(estimates: Estimates) -> float:
-    """Return the pooled estimate: the mean weighted by precision, averaged over standard errors that are uncertain."""
+    """Return the pooled estimate: the mean weighted by precision, averaged over standard errors that are uncertain.
+
+    It is one slope for all groups, whatever these are regressed on.
+    """
+    if estimates.terms is not None:
+        estimates = replace(estimates, terms=estimates.terms.without_moderators())
     model = SummaryModel("complete_pooling", "", Prior("flat", {}), Prior("fixed", {"value": 0.0}), 1.0)
     posterior = fit_summary(estimates, model)
     return posterior.common().mean if posterior.moment_order > 1 else math.nan
@@ -208,7 +213,8 @@ def sensitivity_table(
     rows: list[dict[str, object]] = []
     for reading in available_readings(printed) if readings is None else readings:
         estimates = under_reading(printed, reading)
-        for model, factor in (*((model, 1.0) for model in models), *((models[0], factor) for factor in other_units)):
+        usable = [model for model in models if estimates.terms is None or not isinstance(model, RobustModel)]
+        for model, factor in (*((model, 1.0) for model in usable), *((models[0], factor) for factor in other_units)):
             found = factor * resolve_unit(estimates, model, unit)
             resolved = model.resolved(found)
             result = summarise(fit_summary(estimates, resolved), contrasts=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
@@ -37,23 +39,21 @@ def typical_spread(values: Array, errors: Array) -> float:
     size = float(np.max(errors)) + float(np.ptp(values))
     b, s = (values - values.mean()) / size, errors / size
 
-    def excess(log_u: float | Array) -> Array:
+    def excess(log_u: float) -> float:
         """Return the log of the right side less that of the left."""
-        u2 = np.exp(2 * np.asarray(log_u))[..., None]
+        u2 = math.exp(2 * log_u)
         weights = ((np.min(s) ** 2 + u2) / (s**2 + u2)) ** 2  # relative to the largest, which may be beyond floats
-        total = weights.sum(axis=-1)
-        centre = (weights * b).sum(axis=-1) / total
-        right = (weights * ((b - centre[..., None]) ** 2 + s**2)).sum(axis=-1) / total
-        return np.asarray(np.log(right) - 2 * np.asarray(log_u))
+        centre = weights @ b / weights.sum()
+        return math.log(weights @ ((b - centre) ** 2 + s**2) / weights.sum()) - 2 * log_u
 
-    low, high = float(np.log(np.min(s))), float(np.log(2.0))
-    steps = np.linspace(high, low, 2 + int((high - low) * _PER_LOG))
+    low, high = math.log(np.min(s)), math.log(2.0)
+    steps = np.linspace(high, low, 2 + int((high - low) * _PER_LOG)).tolist()
     above = steps[0]
     for below in steps[1:]:  # from above: the first change of sign is the largest solution
         if excess(below) >= 0:
-            return size * float(np.exp(optimize.brentq(excess, below, above, xtol=1e-14)))
+            return size * math.exp(optimize.brentq(excess, below, above, xtol=1e-14))
         above = below
-    return size * float(np.exp(low))
+    return size * math.exp(low)
 
 
 def rows_that_set_it(values: Array, errors: Array, factor: float = 2.0) -> dict[int, float]:

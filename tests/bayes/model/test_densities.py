@@ -16,7 +16,7 @@ from cbec_bayes.bayes.model import scale_families
 from cbec_bayes.bayes.model.densities import CORRELATION, cumulative, draw, log_density, resolve, start, tail_index
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import SCALE_FAMILIES, Prior
-from cbec_bayes.published.quadrature import scale_rule
+from cbec_bayes.published.quadrature import scale_line, scale_rule
 from cbec_bayes.runtime.errors import InputError
 from tests.support.members import POOLED, member, panel
 
@@ -209,7 +209,7 @@ def test_a_family_is_a_class_and_an_entry(monkeypatch):
     np.testing.assert_allclose(slope, rough, atol=1e-7)
     assert stats.kstest(draw(prior, np.random.default_rng(1), (4000,)), partial(cumulative, prior)).pvalue > 1e-3
     assert (start(prior), tail_index(prior)) == (0.25, np.inf)
-    rule = scale_rule(prior, 0.5, 1 / 16)
+    rule = scale_rule(prior, scale_line(prior, 0.5), 1 / 16)
     assert special.logsumexp(rule.log_weights) == pytest.approx(0, abs=1e-12)
     with pm.Model():
         twin = pm.logp(priors.pymc_scale(None, prior), POINTS).eval()

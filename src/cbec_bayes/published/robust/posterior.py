@@ -211,7 +211,9 @@ class RobustPosterior:
         """Return the inner nodes of a row given tau, for every slice; kept, as many numbers need them."""
         if row not in self._terms:
             self._terms[row] = [
-                row_terms(self.rows, row, one.tau, one.implied).seen_from(one.nodes[one.points > 1e-6 * _NEGLIGIBLE][::4])
+                row_terms(self.rows, row, one.tau, one.implied).seen_from(
+                    one.nodes[one.points > 1e-6 * _NEGLIGIBLE][::4]
+                )
                 for one in self.slices
             ]
         return self._terms[row]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.quadrature import Array
 from cbec_bayes.published.robust.common_rule import find_modes, log_prior, slope_rule, starts
@@ -24,9 +25,9 @@ from cbec_bayes.published.robust.existence import Orders, exists, highest_power,
 from cbec_bayes.published.robust.mixed import SignedMixture
 from cbec_bayes.published.robust.posterior import RobustPosterior, Slice
 from cbec_bayes.published.robust.rows import Block, Rows, given, rows_of, slopes_given
-from cbec_bayes.published.robust.scales import Fineness
+from cbec_bayes.published.robust.scales import NORMAL_DF, Fineness
 from cbec_bayes.published.robust.tau_rule import Layout, TauRule, fixed_rule, lay_out, tau_rule
-from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
 LEVELS = (
@@ -45,6 +46,12 @@ _NEGLIGIBLE = 1e-13
 
 MOST_COMPARED = 30
 """Groups whose numbers are compared between two levels."""
+
+
+def has_heavy_tails(estimates: Estimates, model: SummaryModel) -> bool:
+    """Return whether a likelihood, or the distribution between groups, is not normal."""
+    errors = (error for error in estimates.errors if error is not None)
+    return between_shape(model) != NORMAL or any(error.likelihood_df < NORMAL_DF for error in errors)
 
 
 def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> RobustPosterior:
@@ -111,9 +118,7 @@ def _solve(rough: Rows, laid_out: tuple[Layout | None, dict[float, Array]], fine
     rows, order = rows_of(estimates, model, fineness), orders(rough.errors, model)
     power = highest_power(order.tau)
     scale = float(np.median(rough.scales))
-    rule = (
-        fixed_rule(model.between.params["value"]) if layout is None else tau_rule(layout, fineness.tau, power, scale)
-    )
+    rule = fixed_rule(model.between.params["value"]) if layout is None else tau_rule(layout, fineness.tau, power, scale)
     found = [_slice((rough, _starts(rough, seen, float(tau))), rows, float(tau), order) for tau in rule.nodes]
     log_weight = np.array([log_mass for _, log_mass in found]) + rule.log_weights
     log_evidence = float(special.logsumexp(log_weight))

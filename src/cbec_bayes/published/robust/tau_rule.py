@@ -160,9 +160,7 @@ def tau_rule(layout: Layout, step: float, power: float, scale: float) -> TauRule
     tau, log_tau_slope = _tau_of(layout.prior, z)
     density = 1 + (1 - layout.width) / np.hypot(y - layout.mode, layout.width)
     log_weights = math.log(step) - np.log(density) + log_slope + log_tau_slope
-    return TauRule(
-        nodes=tau, log_weights=log_weights + log_density(layout.prior, tau), u=u, step=step, layout=layout
-    )
+    return TauRule(nodes=tau, log_weights=log_weights + log_density(layout.prior, tau), u=u, step=step, layout=layout)
 
 
 def fixed_rule(value: float) -> TauRule:
