@@ -20,7 +20,6 @@ from cbec_bayes.published.estimates import (
     Estimates,
     ImpliedError,
     PrintedEstimates,
-    available_readings,
     under_reading,
 )
 from cbec_bayes.published.from_tables import estimates_of_term

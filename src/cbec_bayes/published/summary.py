@@ -59,7 +59,7 @@ _ANY = Line(1.0, math.inf, 0.0, 0.0)
 
 
 class HeavyTailsError(InputError):
-    """Moderators or a covariance are asked for where the likelihood, or the distribution between groups, is not normal."""
+    """Moderators or a covariance are asked for where not everything is normal."""
 
 
 # Step of the rule of tau and nodes per implied standard error, from coarse to fine.
@@ -96,8 +96,8 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
     Raises
     ------
     InputError
-        A prior's scale is so large or so small that its square is no number; or heavy tails, or many standard errors that
-        are known by their stars alone, meet moderators or a covariance.
+        A prior's scale is so large or so small that its square is no number; or heavy tails, or many standard errors
+        that are known by their stars alone, meet moderators or a covariance.
     GateError
         The quadrature did not reach `TOLERANCE`.
     """

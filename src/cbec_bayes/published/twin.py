@@ -13,16 +13,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from cbec_bayes.bayes.model.prior import Prior, pymc_scale
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
+from cbec_bayes.published.between_shape import BetweenShape
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.results import SummaryResult
+from cbec_bayes.published.robust.solution import has_heavy_tails
 from cbec_bayes.published.summary import resolve_unit
-from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
@@ -55,17 +58,73 @@ def build_summary_pymc(estimates: Estimates, model: SummaryModel, *, unit: float
         slope = _slope(model.slope)
         between = _between(model.between)
         se = pm.Deterministic("se", pt.stack(_standard_errors(errors)), dims="printed")
-        # b_r ~ N(beta_r, s_r^2) with beta_r ~ N(beta, tau^2) integrated out, then beta_r given b_r: the same density
-        # as b_r given beta_r, without the funnel that either parametrisation of it has (Lai, Domke and Sheldon, 2024).
-        total = pt.sqrt(se**2 + between**2)
-        pm.Normal("printed_estimate", slope, total, observed=values, dims="printed")
-        weight = (between / total) ** 2
-        mean = pt.set_subtensor(pt.alloc(slope, n_groups)[printed], weight * values + (1 - weight) * slope)
-        sd = pt.set_subtensor(pt.alloc(between, n_groups)[printed], between * se / total)
-        z = pm.Normal("z", 0, 1, dims="group")
-        pm.Deterministic("group_slope", mean + sd * z, dims="group")
-        pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
+        if has_heavy_tails(estimates, model):
+            _heavy_tails((values, slope, between, se), between_shape(model), errors, printed)
+        else:
+            _normal((values, slope, between, se), n_groups, printed)
     return pymc_model
+
+
+def _normal(parts: tuple[Any, Any, Any, Any], n_groups: int, printed: NDArray[np.intp]) -> None:
+    """Add estimates and slopes of groups where all is normal.
+
+    b_r ~ N(beta_r, s_r^2) with beta_r ~ N(beta, tau^2) integrated out, then beta_r given b_r: the same density as b_r
+    given beta_r, without the funnel that either parametrisation of it has (Lai, Domke and Sheldon, 2024).
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    values, slope, between, se = parts
+    total = pt.sqrt(se**2 + between**2)
+    pm.Normal("printed_estimate", slope, total, observed=values, dims="printed")
+    weight = (between / total) ** 2
+    mean = pt.set_subtensor(pt.alloc(slope, n_groups)[printed], weight * values + (1 - weight) * slope)
+    sd = pt.set_subtensor(pt.alloc(between, n_groups)[printed], between * se / total)
+    z = pm.Normal("z", 0, 1, dims="group")
+    pm.Deterministic("group_slope", mean + sd * z, dims="group")
+    pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
+
+
+def _heavy_tails(
+    parts: tuple[Any, Any, Any, Any],
+    shape: BetweenShape,
+    errors: list[KnownError | ImpliedError],
+    printed: NDArray[np.intp],
+) -> None:
+    """Add slopes of groups, in units of tau from the common slope, and the t likelihoods of estimates."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    values, slope, between, se = parts
+    z, z_new = pm.Flat("z", dims="group"), pm.Flat("z_new")
+    pm.Potential("z_density", _log_shape(shape, z).sum() + _log_shape(shape, z_new))
+    group_slope = pm.Deterministic("group_slope", slope + between * z, dims="group")
+    pm.Deterministic("new_group_slope", slope + between * z_new)
+    distance = (values - group_slope[printed]) / se
+    log_p = [_log_t(distance[row], error.likelihood_df) for row, error in enumerate(errors)]
+    pm.Potential("printed_estimate", pt.stack(log_p).sum() - pt.log(se).sum())
+
+
+def _log_shape(shape: BetweenShape, z: Any) -> Any:
+    """Return the log density of a slope's distance from the common one, in units of tau."""
+    import pytensor.tensor as pt
+
+    if shape.dist == "two_normals":
+        share, ratio = shape.params["share"], shape.params["ratio"]
+        narrow = _log_t(z, math.inf) + np.log1p(-share)
+        return (
+            pt.logaddexp(narrow, _log_t(z / ratio, math.inf) + np.log(share) - np.log(ratio)) if share > 0 else narrow
+        )
+    return _log_t(z, shape.params.get("df", math.inf))
+
+
+def _log_t(z: Any, df: float) -> Any:
+    """Return the log density of Student's t; the constant is SciPy's, as PyTensor's log gamma is good to 1e-7 only."""
+    import pytensor.tensor as pt
+
+    if math.isinf(df):
+        return -(z**2) / 2 + float(stats.norm.logpdf(0))
+    return -(df + 1) / 2 * pt.log1p(z**2 / df) + float(stats.t.logpdf(0, df))
 
 
 def _standard_errors(errors: list[KnownError | ImpliedError]) -> list[Any]:
@@ -150,7 +209,8 @@ def fit_pymc(
     se = posterior["se"].to_numpy().reshape(len(slope), -1)
     labels, printed = estimates.labels, np.flatnonzero(estimates.printed)
     pooling = dict.fromkeys(labels, math.nan)
-    for column, index in enumerate(printed):
+    normal = not has_heavy_tails(estimates, model)  # else the factors depend on scales that are not sampled
+    for column, index in enumerate(printed if normal else ()):
         variance = se[:, column] ** 2
         pooling[labels[index]] = float((variance / (variance + tau**2)).mean())
     result = SummaryResult(

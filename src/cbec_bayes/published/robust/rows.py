@@ -2,8 +2,8 @@
 
     b_r | beta, tau, k ~ N(beta, noise_rk + spread_rk)    with probability p_rk
 
-where k counts the nodes of what is mixed over: the scale lambda of a t likelihood and the standard error where only stars
-tell it (`noise` = s^2 / lambda), and the variance of the slope in units of tau^2 (`spread`).
+where k counts the nodes of what is mixed over: the scale lambda of a t likelihood and the standard error where only
+stars tell it (`noise` = s^2 / lambda), and the variance of the slope in units of tau^2 (`spread`).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     b_r ~ t_df_r(beta_r, s_r)    beta_r ~ shape(beta, tau)    beta, tau ~ priors            (MODEL.md section 5)
 
 Given (beta, tau) the rows are independent, and each row's density is a finite mixture of normal densities
-(`rows.py`). The density of (beta, tau) is therefore known at any point, and it is integrated by sums over nodes that are
-laid out where its mass is (`tau_rule.py`, `common_rule.py`).
+(`rows.py`). The density of (beta, tau) is therefore known at any point, and it is integrated by sums over nodes that
+lie where its mass is (`tau_rule.py`, `common_rule.py`).
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _kept(rule: TauRule, keep: NDArray[np.intp]) -> TauRule:
 
 
 def _slice(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -> tuple[Slice, float]:
-    """Return the posterior given tau, and the log of its mass; `guide` has rough rows and where modes are looked for."""
+    """Return the posterior given tau, and the log of its mass; `guide` has rough rows and where to look for modes."""
     prior, values = rows.model.slope, rows.values
     rough, start = guide
     blocks = rough.at(tau)
@@ -203,8 +203,8 @@ def _without(
 ) -> tuple[Array, Array]:
     """Return for each row the density without its likelihood, at the nodes, and the precision that was held.
 
-    All of a likelihood is taken out where that leaves the digits of what matters: an estimate far from the others, with a
-    light tail, would leave a function whose large values cancel. There the square stays in.
+    All of a likelihood is taken out where that leaves the digits of what matters: an estimate far from the others, with
+    a light tail, would leave a function whose large values cancel. There the square stays in.
 
     Parameters
     ----------
