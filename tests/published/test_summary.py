@@ -26,8 +26,9 @@ from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.quadrature import finite, half_line, implied_rule, log_density, scale_line, scale_rule
 from cbec_bayes.published.readings import critical_value, two_sided_p
 from cbec_bayes.published.results import complete_pooling, contrasts_table, effects_table, sensitivity_table, summarise
+from cbec_bayes.published.robust.posterior import RobustPosterior
 from cbec_bayes.published.spread import typical_spread
-from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, conditional_slopes, fit_summary, resolve_unit
+from cbec_bayes.published.summary import TOLERANCE, conditional_slopes, fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel, load_summary_model
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.files import asset_dir
@@ -410,11 +411,16 @@ def test_the_accuracy_gate_can_fail(monkeypatch):
         fit_summary(THREE, model(PRIORS["half_normal"]))
 
 
-def test_too_many_implied_errors_are_refused_with_the_way_out():
+def test_many_implied_errors_are_one_rule_a_row():
+    """Where a product rule over all of them has too many nodes, rows are taken as independent given beta and tau."""
     error = ImpliedError(0.5, 0.0, 1.645, math.inf)
     many = Estimates(tuple("abcdef"), np.full(6, 0.5), (error,) * 6)
-    with pytest.raises(TooManyNodesError, match="use --engine pymc"):
-        fit_summary(many, model(PRIORS["half_normal"]))
+    posterior = fit_summary(many, model(PRIORS["half_normal"]))
+    assert isinstance(posterior, RobustPosterior)
+    assert posterior.error <= TOLERANCE
+    assert posterior.common().mean == pytest.approx(0.5, abs=1e-7)
+    for index in range(6):
+        assert posterior.group(index).mean == pytest.approx(0.5, abs=1e-7)
 
 
 def test_the_unit_of_the_priors():

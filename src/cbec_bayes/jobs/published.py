@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,21 +27,21 @@ from cbec_bayes.jobs.pooled_settings import SETTINGS
 from cbec_bayes.jobs.pooled_tables import PooledTables
 from cbec_bayes.jobs.pooled_terms import NOTHING, AskedTerms, with_terms
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
+from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
     SCENARIOS,
     Estimates,
     ImpliedError,
     PrintedEstimates,
-    available_readings,
     under_reading,
 )
 from cbec_bayes.published.from_tables import estimates_of_term
 from cbec_bayes.published.reading.tables import Asked
 from cbec_bayes.published.results import SummaryResult, contrasts_table, effects_table, sensitivity_table, summarise
 from cbec_bayes.published.stated import Facts
-from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summary, resolve_unit
-from cbec_bayes.published.summary_model import SummaryModel, load_summary_model, model_names
+from cbec_bayes.published.summary import TOLERANCE, fit_summary, resolve_unit
+from cbec_bayes.published.summary_model import SummaryModel, between_shape, load_summary_model, model_names
 from cbec_bayes.runtime.errors import GateError, InputError, suggest
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import CI_PROB, Origin, level
@@ -71,7 +72,7 @@ class PooledFile:
     estimates, result
         Data and what was read off the posterior.
     effects, contrasts, sensitivity
-        Tables; `sensitivity` is None where exact quadrature cannot carry the data.
+        Tables.
     classical
         The classical answers to the same estimates.
     diagnostics
@@ -91,7 +92,7 @@ class PooledFile:
     result: SummaryResult
     effects: pd.DataFrame
     contrasts: pd.DataFrame
-    sensitivity: pd.DataFrame | None
+    sensitivity: pd.DataFrame
     classical: ClassicalPooling
     diagnostics: dict[str, Any]
     further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -103,7 +104,7 @@ class PooledFile:
         """Return the files to write, by name."""
         frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
         frames |= self.further
-        files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items() if frame is not None}
+        files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         files |= {name: csv_text(frame) for name, frame in self.classical.frames().items()}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
 
@@ -190,7 +191,7 @@ def pool_file(
     on_progress(Progress("pooling"))
     result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
-    sensitivity, notes = _sensitivity(printed, spec, unit)
+    sensitivity = _sensitivity(printed, spec, unit)
     classical = classical_pooling(estimates)
     further, told = further_tables(printed, estimates, resolved, result, terms)
     diagnostics = {
@@ -219,10 +220,9 @@ def pool_file(
             *printed.notes,
             *_notes(estimates, result),
             *classical_sentences(classical, result.common),
-            *_df_notes(printed, reading),
+            *_df_notes(printed, estimates, resolved),
             *dominance_notes(estimates, result),
             *told,
-            *notes,
         ),
         failures=failures,
     )
@@ -294,22 +294,11 @@ def _printed(file: Path, term: str | None, ci_prob: float, terms: AskedTerms) ->
     return with_terms(replace(found, notes=(*found.notes, *read.notes)), file, terms, is_file=False)
 
 
-def _sensitivity(
-    printed: PrintedEstimates, spec: SummaryModel, unit: float | None
-) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+def _sensitivity(printed: PrintedEstimates, spec: SummaryModel, unit: float | None) -> pd.DataFrame:
     """Hold the model asked for against the ones that ship with the package."""
     others = [load_summary_model(name) for name in model_names() if name.startswith("published_")]
     models = [spec, *(other for other in others if other.name != spec.name)]
-    tables, notes = [], []
-    for reading in available_readings(printed):
-        try:
-            tables.append(sensitivity_table(printed, models, unit=unit, readings=[reading], other_units=OTHER_UNITS))
-        except TooManyNodesError:
-            notes.append(
-                f"sensitivity.csv lacks the reading '{reading}': too many standard errors are known by their stars "
-                "alone; `--engine pymc` can still fit it."
-            )
-    return (pd.concat(tables, ignore_index=True) if tables else None), tuple(notes)
+    return sensitivity_table(printed, models, unit=unit, other_units=OTHER_UNITS)
 
 
 def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
@@ -332,14 +321,20 @@ def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _df_notes(printed: PrintedEstimates, reading: str) -> tuple[str, ...]:
-    """Say that degrees of freedom do not count where a standard error is taken as known."""
-    if reading != "as_printed" or not any(row.df < float("inf") for row in printed.rows if row.estimate is not None):
-        return ()
-    return (
-        "The column of degrees of freedom is ignored by the pooling: printed standard errors are taken as known. It "
-        "counts where a standard error comes from an interval, a p-value or stars.",
-    )
+def _df_notes(printed: PrintedEstimates, estimates: Estimates, model: SummaryModel) -> tuple[str, ...]:
+    """Say which likelihood estimates with degrees of freedom have, and how slopes are distributed if not normally."""
+    shape = between_shape(model)
+    notes = [] if shape == NORMAL else [f"Slopes of groups lie about the common slope as {shape} says; τ is its scale."]
+    if not printed.t_likelihood or all(math.isinf(row.df) for row in printed.rows if row.estimate is not None):
+        return tuple(notes)
+    if any(error is not None and math.isfinite(error.likelihood_df) for error in estimates.errors):
+        notes.append("Estimates with degrees of freedom have a t likelihood.")
+    else:
+        notes.append(
+            "With moderators or a covariance all likelihoods are normal: the column of degrees of freedom is ignored, "
+            "but where a standard error comes from an interval, a p-value or stars."
+        )
+    return tuple(notes)
 
 
 def _no_nan(value: Any) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cbec_bayes.panel.study import Published
 from cbec_bayes.published.audit import Audit, audit
 from cbec_bayes.published.estimates import SCENARIOS, Estimates, PrintedEstimates, heterogeneity, under_reading
-from cbec_bayes.published.posterior import SummaryPosterior
+from cbec_bayes.published.pooled import PooledPosterior
 from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.published.readings import critical_value
 from cbec_bayes.published.results import (
@@ -105,7 +105,7 @@ class Reanalysis:
     unit: float
     model: SummaryModel
     sensitivity_models: tuple[SummaryModel, ...]
-    posterior: SummaryPosterior
+    posterior: PooledPosterior
     result: SummaryResult
     effects: pd.DataFrame
     contrasts: pd.DataFrame
@@ -220,7 +220,7 @@ class _Clock:
 
 
 def shrinkage_path(
-    estimates: Estimates, model: SummaryModel, posterior: SummaryPosterior, unit: float, n_points: int = 60
+    estimates: Estimates, model: SummaryModel, posterior: PooledPosterior, unit: float, n_points: int = 60
 ) -> ShrinkagePath:
     """Compute the conditional slopes of the printed groups over a range of the between-group scale."""
     tau = np.geomspace(unit / 200, unit * 8, n_points)

@@ -127,7 +127,8 @@ class PrintedEstimates:
     terms
         Moderators, and how errors hang together, where a user states them.
     t_likelihood
-        Whether estimates with degrees of freedom have a t likelihood: those of a file that gives them do.
+        Whether estimates with degrees of freedom have a t likelihood: those of a file that gives them do. Where there
+        are `terms` all likelihoods are normal.
 
     Examples
     --------
@@ -287,7 +288,7 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
 
 def _standard_errors(printed: PrintedEstimates, scenario: Scenario) -> tuple[StandardError | None, ...]:
     errors = tuple(_standard_error(row, scenario, printed.stars) for row in printed.rows)
-    if not printed.t_likelihood:
+    if not printed.t_likelihood or printed.terms is not None:
         return errors
     return tuple(_with_df(error, row.df) for error, row in zip(errors, printed.rows, strict=True))
 

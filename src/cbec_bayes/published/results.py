@@ -23,7 +23,7 @@ from cbec_bayes.published.estimates import (
 )
 from cbec_bayes.published.pooled import Distribution, PooledPosterior, RegressedPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
-from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.published.summary_model import RobustModel, SummaryModel
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
 
 
@@ -293,7 +293,8 @@ def sensitivity_table(
     rows: list[dict[str, object]] = []
     for reading in available_readings(printed) if readings is None else readings:
         estimates = under_reading(printed, reading)
-        for model, factor in (*((model, 1.0) for model in models), *((models[0], factor) for factor in other_units)):
+        usable = [model for model in models if estimates.terms is None or not isinstance(model, RobustModel)]
+        for model, factor in (*((model, 1.0) for model in usable), *((models[0], factor) for factor in other_units)):
             found = factor * resolve_unit(estimates, model, unit)
             resolved = model.resolved(found)
             result = summarise(fit_summary(estimates, resolved), contrasts=False)

@@ -32,8 +32,10 @@ from cbec_bayes.published.conditional import (
 )
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.mixture import Mixture
+from cbec_bayes.published.pooled import PooledPosterior
 from cbec_bayes.published.posterior import SummaryPosterior
 from cbec_bayes.published.quadrature import LARGEST_SCALE, Line, log_density, scale_line, scale_rule, window
+from cbec_bayes.published.robust.solution import has_heavy_tails, solve
 from cbec_bayes.published.scale_curve import ScaleCurve, scale_curve
 from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.runtime.errors import GateError, InputError
@@ -41,7 +43,7 @@ from cbec_bayes.runtime.errors import GateError, InputError
 Array = NDArray[np.float64]
 
 TOLERANCE = 1e-6
-_MAX_NODES = 25_000_000
+_MAX_NODES = 5_000_000
 _NEGLIGIBLE = math.log(1e-12)
 _MARGIN = 15.0
 """By how much deeper than what is negligible the ends of a narrow line lie."""
@@ -56,8 +58,8 @@ _ANY = Line(1.0, math.inf, 0.0, 0.0)
 """Stands for the line of a fixed scale, which is not integrated."""
 
 
-class TooManyNodesError(InputError):
-    """More standard errors are known by their stars alone than a product rule can carry."""
+class HeavyTailsError(InputError):
+    """Moderators or a covariance are asked for where not everything is normal."""
 
 
 # Step of the rule of tau and nodes per implied standard error, from coarse to fine.
@@ -71,8 +73,11 @@ def resolve_unit(estimates: Estimates, model: SummaryModel, unit: float | None =
     return float(model.unit) if not isinstance(model.unit, str) else estimates.spread
 
 
-def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> SummaryPosterior:
+def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> PooledPosterior:
     """Compute the posterior of the group slopes from printed estimates alone.
+
+    Where all given tau and the standard errors is normal, and few of these are known by their stars alone, it is
+    integrated over them; else over tau and the common slope (`cbec_bayes.published.robust`).
 
     Parameters
     ----------
@@ -85,14 +90,14 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
 
     Returns
     -------
-    SummaryPosterior
+    PooledPosterior
         Exact to `TOLERANCE` in posterior standard deviations and in probability.
 
     Raises
     ------
     InputError
-        More standard errors are known by their stars alone than a product rule can carry, or a prior's scale is so
-        large or so small that its square is no number.
+        A prior's scale is so large or so small that its square is no number; or heavy tails, or many standard errors
+        that are known by their stars alone, meet moderators or a covariance.
     GateError
         The quadrature did not reach `TOLERANCE`.
 
@@ -110,19 +115,28 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
         raise InputError(f"the unit of the priors must be positive, not {unit:g}")
     resolved = model.resolved(unit)
     _require_computable(resolved)
+    normal = None if has_heavy_tails(estimates, resolved) else _fit_normal(estimates, resolved)
+    if normal is not None:
+        return normal
+    if estimates.terms is not None:
+        raise HeavyTailsError(
+            "moderators and covariances of estimates need normal distributions and standard errors that are known"
+        )
+    return solve(estimates, resolved, TOLERANCE)
+
+
+def _fit_normal(estimates: Estimates, resolved: SummaryModel) -> SummaryPosterior | None:
+    """Integrate over tau and implied standard errors; None where these have too many combinations."""
     problem = problem_of(estimates, resolved.slope)
     if resolved.between.dist == "fixed" and not implied_errors(estimates):
         return replace(_solve(problem, resolved, _LEVELS[0], _ANY), error=0.0)
-    line = _line(problem, resolved)
+    line = _line(problem, resolved) if n_combinations(estimates, _LEVELS[0][1]) <= _MAX_NODES else _ANY
     posterior: SummaryPosterior | None = None
     for level in _LEVELS:
         if posterior is not None and posterior.error <= TOLERANCE:
             break
-        if _n_nodes(estimates, resolved, line, level) > _MAX_NODES:
-            raise TooManyNodesError(
-                f"{len(implied_errors(estimates))} standard errors are known by their stars alone, too many for exact "
-                "quadrature; use --engine pymc"
-            )
+        if n_combinations(estimates, level[1]) > _MAX_NODES or _n_nodes(estimates, resolved, line, level) > _MAX_NODES:
+            return None
         finer = _solve(problem, resolved, level, line)
         if posterior is not None:
             finer = replace(finer, error=_change(posterior, finer))

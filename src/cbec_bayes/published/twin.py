@@ -20,11 +20,13 @@ from cbec_bayes.bayes.model.prior import Prior, pymc_scale
 from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
+from cbec_bayes.published.between_shape import BetweenShape
 from cbec_bayes.published.conditional import Problem, problem_of
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.results import SummaryResult
+from cbec_bayes.published.robust.solution import has_heavy_tails
 from cbec_bayes.published.summary import resolve_unit
-from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
@@ -74,18 +76,33 @@ def build_summary_pymc(estimates: Estimates, model: SummaryModel, *, unit: float
             expected, of_groups = expected + problem.x[:, 1:] @ change, of_groups + problem.columns[:, 1:] @ change
         between = _between(model.between)
         se = pm.Deterministic("se", _errors(problem), dims="printed")
-        # b_r ~ N(beta_r, s_r^2) with beta_r ~ N(beta, tau^2) integrated out, then beta_r given b_r: the same density
-        # as b_r given beta_r, without the funnel that either parametrisation of it has (Lai, Domke and Sheldon, 2024).
-        total = pt.sqrt(se**2 + between**2)
-        pm.Normal("printed_estimate", expected, total, observed=values, dims="printed")
-        z = pm.Normal("z", 0, 1, dims="group")
-        own = (between / total) ** 2 * (values - expected) + between * se / total * z[printed]
-        if problem.directions is not None:
-            own = problem.directions @ own
-        away = pt.set_subtensor((between * z)[printed], own)
-        pm.Deterministic("group_slope", of_groups + away, dims="group")
-        pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
+        if has_heavy_tails(estimates, model):
+            errors = [error for error in estimates.errors if error is not None]
+            _heavy_tails((values, slope, between, se), between_shape(model), errors, printed)
+        else:
+            _normal(problem, (values, expected, slope, between, se), of_groups, printed)
     return pymc_model
+
+
+def _normal(problem: Problem, parts: tuple[Any, Any, Any, Any, Any], of_groups: Any, printed: NDArray[np.intp]) -> None:
+    """Add estimates and slopes of groups where all is normal; `of_groups` is what slopes of groups are about.
+
+    b_r ~ N(beta_r, s_r^2) with beta_r ~ N(beta, tau^2) integrated out, then beta_r given b_r: the same density as b_r
+    given beta_r, without the funnel that either parametrisation of it has (Lai, Domke and Sheldon, 2024).
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    values, expected, slope, between, se = parts
+    total = pt.sqrt(se**2 + between**2)
+    pm.Normal("printed_estimate", expected, total, observed=values, dims="printed")
+    z = pm.Normal("z", 0, 1, dims="group")
+    own = (between / total) ** 2 * (values - expected) + between * se / total * z[printed]
+    if problem.directions is not None:
+        own = problem.directions @ own
+    away = pt.set_subtensor((between * z)[printed], own)
+    pm.Deterministic("group_slope", of_groups + away, dims="group")
+    pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
 
 
 def _moderator(problem: Problem) -> Any:
@@ -102,6 +119,48 @@ def _errors(problem: Problem) -> Any:
     if problem.directions is not None:
         return pt.constant(np.sqrt(problem.variances))
     return pt.stack(_standard_errors([error for error in problem.estimates.errors if error is not None]))
+
+
+def _heavy_tails(
+    parts: tuple[Any, Any, Any, Any],
+    shape: BetweenShape,
+    errors: list[KnownError | ImpliedError],
+    printed: NDArray[np.intp],
+) -> None:
+    """Add slopes of groups, in units of tau from the common slope, and the t likelihoods of estimates."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    values, slope, between, se = parts
+    z, z_new = pm.Flat("z", dims="group"), pm.Flat("z_new")
+    pm.Potential("z_density", _log_shape(shape, z).sum() + _log_shape(shape, z_new))
+    group_slope = pm.Deterministic("group_slope", slope + between * z, dims="group")
+    pm.Deterministic("new_group_slope", slope + between * z_new)
+    distance = (values - group_slope[printed]) / se
+    log_p = [_log_t(distance[row], error.likelihood_df) for row, error in enumerate(errors)]
+    pm.Potential("printed_estimate", pt.stack(log_p).sum() - pt.log(se).sum())
+
+
+def _log_shape(shape: BetweenShape, z: Any) -> Any:
+    """Return the log density of a slope's distance from the common one, in units of tau."""
+    import pytensor.tensor as pt
+
+    if shape.dist == "two_normals":
+        share, ratio = shape.params["share"], shape.params["ratio"]
+        narrow = _log_t(z, math.inf) + np.log1p(-share)
+        return (
+            pt.logaddexp(narrow, _log_t(z / ratio, math.inf) + np.log(share) - np.log(ratio)) if share > 0 else narrow
+        )
+    return _log_t(z, shape.params.get("df", math.inf))
+
+
+def _log_t(z: Any, df: float) -> Any:
+    """Return the log density of Student's t; the constant is SciPy's, as PyTensor's log gamma is good to 1e-7 only."""
+    import pytensor.tensor as pt
+
+    if math.isinf(df):
+        return -(z**2) / 2 + float(stats.norm.logpdf(0))
+    return -(df + 1) / 2 * pt.log1p(z**2 / df) + float(stats.t.logpdf(0, df))
 
 
 def _standard_errors(errors: list[KnownError | ImpliedError]) -> list[Any]:
@@ -186,9 +245,10 @@ def fit_pymc(
     group_slope = posterior["group_slope"].to_numpy().reshape(len(slope), -1)
     variance = posterior["se"].to_numpy().reshape(len(slope), -1) ** 2
     labels, directions = estimates.labels, problem_of(estimates, model.slope).directions
-    shares = (variance / (variance + tau[:, None] ** 2)).mean(axis=0)
     pooling = np.full(len(labels), math.nan)
-    pooling[estimates.printed] = shares if directions is None else directions**2 @ shares
+    if not has_heavy_tails(estimates, model):  # else the factors depend on scales that are not sampled
+        shares = (variance / (variance + tau[:, None] ** 2)).mean(axis=0)
+        pooling[estimates.printed] = shares if directions is None else directions**2 @ shares
     result = SummaryResult(
         labels=labels,
         groups={label: summarise_draws(group_slope[:, i]) for i, label in enumerate(labels)},

@@ -1,7 +1,7 @@
 """Nodes of the common slope given the between-group scale, wherever its density has its modes.
 
 The nodes are equidistant in u = sum over modes of asinh((beta - mode) / width): as close as the narrowest mode needs
-where it stands, and wider in proportion to the distance from it, so that heavy tails and several modes take a few dozen.
+where it stands, and wider in proportion to the distance from it, so that heavy tails and several modes take few nodes.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def slope_rule(blocks: list[Block], prior: Prior, modes: Modes, step: float, pow
     """
     middle = float(_coordinate(modes.places[:1], modes)[0])
     low, high = _ends(blocks, prior, modes, middle, power)
-    u = np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step
+    u = np.asarray(np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step, dtype=np.float64)
     nodes, slope = _invert(middle + u, modes)
     return SlopeRule(nodes, math.log(step) - np.log(slope))
 
@@ -135,7 +135,8 @@ def _ends(blocks: list[Block], prior: Prior, modes: Modes, middle: float, power:
         log_p = log_density(blocks, place, n_rows).sum(axis=1) + log_prior(prior, place) - np.log(slope)
         log_p += power * np.log1p(np.abs(place - modes.places[0]) / modes.widths[0])
         inside = np.flatnonzero(log_p > log_p.max() - _DEPTH)
-        if (inside[0] > 0 and inside[-1] < len(coarse) - 1) or furthest >= _FURTHEST:
+        within = inside[0] > 0 and inside[-1] < len(coarse) - 1
+        if within or furthest >= _FURTHEST:
             return float(coarse[max(inside[0] - 1, 0)]), float(coarse[min(inside[-1] + 1, len(coarse) - 1)])
         furthest *= 2
 

@@ -1,8 +1,8 @@
 """The joint posterior under heavy tails, and everything that is read off it: finite mixtures of normal distributions.
 
 Given tau the density of the common slope is known at nodes, and between them as a sum of normal densities, one about
-each node, whose weights follow from the values at the nodes. With the mixtures of the rows (`rows.py`) every slope is then
-a finite mixture of normal distributions, as it is where everything is normal.
+each node, whose weights follow from the values at the nodes. With the mixtures of the rows (`rows.py`) every slope is
+then a finite mixture of normal distributions, as it is where everything is normal.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class RobustPosterior:
         return signed_mixture(parts, self.order(index))
 
     def _least(self, one: Slice, order: float) -> Array:
-        """Return the least weight that counts at each node, (M,): far out less is enough to move a moment that exists."""
+        """Return the least weight that counts at each node, (M,): far out less is enough to move a moment."""
         scale = float(np.median(self.rows.scales))
         far = (np.abs(one.nodes - np.median(self.rows.values)) + one.tau) / scale
         return np.asarray(_NEGLIGIBLE / (1 + far) ** highest_power(order))

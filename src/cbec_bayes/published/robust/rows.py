@@ -2,8 +2,8 @@
 
     b_r | beta, tau, k ~ N(beta, noise_rk + spread_rk)    with probability p_rk
 
-where k counts the nodes of what is mixed over: the scale lambda of a t likelihood and the standard error where only stars
-tell it (`noise` = s^2 / lambda), and the variance of the slope in units of tau^2 (`spread`).
+where k counts the nodes of what is mixed over: the scale lambda of a t likelihood and the standard error where only
+stars tell it (`noise` = s^2 / lambda), and the variance of the slope in units of tau^2 (`spread`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.published.conditional import error_rules
+from cbec_bayes.published.conditional import error_rules, problem_of
 from cbec_bayes.published.estimates import Estimates, ImpliedError, StandardError
 from cbec_bayes.published.quadrature import Array, Rule
 from cbec_bayes.published.robust.scales import Fineness, mixing_rule, rounded_up, shape_rule
@@ -132,9 +132,8 @@ class Rows:
         """Return rules of the standard errors that stars tell, by row."""
         if not any(isinstance(error, ImpliedError) for error in self.errors):
             return {}
-        rules = error_rules(self.estimates, self.model.slope, np.array([tau]), self.fineness.implied)
-        row = np.cumsum(self.estimates.printed) - 1
-        return {int(row[index]): Rule(rule.nodes[0], rule.log_weights[0]) for index, rule in rules.items()}
+        rules = error_rules(problem_of(self.estimates, self.model.slope), np.array([tau]), self.fineness.implied)
+        return {row: Rule(rule.nodes[0], rule.log_weights[0]) for row, rule in rules.items()}
 
     def noise_of(self, row: int, implied: Mapping[int, Rule]) -> Rule:
         """Return the rule of one row's s^2 / lambda, given those of `implied_at`."""
@@ -165,10 +164,12 @@ def rows_of(estimates: Estimates, model: SummaryModel, fineness: Fineness) -> Ro
     values, scales = estimates.values[printed], estimates.typical[printed]
     errors = [error for error in estimates.errors if error is not None]
     far = np.abs(values - np.median(values)).max() + np.abs(values - np.median(values))
-    heavy = _reach(errors, model)
+    heavy, typical = _reach(errors, model), float(np.median(scales))
     rules = []
     for error, distance, scale in zip(errors, far, scales, strict=True):
-        rule = mixing_rule(error.likelihood_df, rounded_up((distance / scale + heavy) ** 2), fineness.mixing)
+        rule = mixing_rule(
+            error.likelihood_df, rounded_up(((3 * distance + heavy * typical) / scale) ** 2), fineness.mixing
+        )
         factor = 1.0 if isinstance(error, ImpliedError) else scale**2
         rules.append(Rule(factor / rule.nodes, rule.log_weights))
     # Variances of slopes far above tau^2 have weight only where an estimate lies farther off than its own likelihood

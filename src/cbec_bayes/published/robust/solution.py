@@ -3,8 +3,8 @@
     b_r ~ t_df_r(beta_r, s_r)    beta_r ~ shape(beta, tau)    beta, tau ~ priors            (MODEL.md section 5)
 
 Given (beta, tau) the rows are independent, and each row's density is a finite mixture of normal densities
-(`rows.py`). The density of (beta, tau) is therefore known at any point, and it is integrated by sums over nodes that are
-laid out where its mass is (`tau_rule.py`, `common_rule.py`).
+(`rows.py`). The density of (beta, tau) is therefore known at any point, and it is integrated by sums over nodes that
+lie where its mass is (`tau_rule.py`, `common_rule.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.quadrature import Array
 from cbec_bayes.published.robust.common_rule import find_modes, log_prior, slope_rule, starts
@@ -24,9 +25,9 @@ from cbec_bayes.published.robust.existence import Orders, exists, highest_power,
 from cbec_bayes.published.robust.mixed import SignedMixture
 from cbec_bayes.published.robust.posterior import RobustPosterior, Slice
 from cbec_bayes.published.robust.rows import Block, Rows, given, rows_of, slopes_given
-from cbec_bayes.published.robust.scales import Fineness
+from cbec_bayes.published.robust.scales import NORMAL_DF, Fineness
 from cbec_bayes.published.robust.tau_rule import Layout, TauRule, fixed_rule, lay_out, tau_rule
-from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
 LEVELS = (
@@ -45,6 +46,12 @@ _NEGLIGIBLE = 1e-13
 
 MOST_COMPARED = 30
 """Groups whose numbers are compared between two levels."""
+
+
+def has_heavy_tails(estimates: Estimates, model: SummaryModel) -> bool:
+    """Return whether a likelihood, or the distribution between groups, is not normal."""
+    errors = (error for error in estimates.errors if error is not None)
+    return between_shape(model) != NORMAL or any(error.likelihood_df < NORMAL_DF for error in errors)
 
 
 def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> RobustPosterior:
@@ -137,7 +144,7 @@ def _kept(rule: TauRule, keep: NDArray[np.intp]) -> TauRule:
 
 
 def _slice(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -> tuple[Slice, float]:
-    """Return the posterior given tau, and the log of its mass; `guide` has rough rows and where modes are looked for."""
+    """Return the posterior given tau, and the log of its mass; `guide` has rough rows and where to look for modes."""
     prior, values = rows.model.slope, rows.values
     rough, start = guide
     blocks = rough.at(tau)
@@ -196,8 +203,8 @@ def _without(
 ) -> tuple[Array, Array]:
     """Return for each row the density without its likelihood, at the nodes, and the precision that was held.
 
-    All of a likelihood is taken out where that leaves the digits of what matters: an estimate far from the others, with a
-    light tail, would leave a function whose large values cancel. There the square stays in.
+    All of a likelihood is taken out where that leaves the digits of what matters: an estimate far from the others, with
+    a light tail, would leave a function whose large values cancel. There the square stays in.
 
     Parameters
     ----------
