@@ -11,7 +11,7 @@ from cbec_bayes.published.estimates import Estimates, PrintedEstimates
 from cbec_bayes.published.leave_one_out import LeftOut, leave_one_out
 from cbec_bayes.published.meta_regression import meta_regression
 from cbec_bayes.published.results import SummaryResult
-from cbec_bayes.published.summary import TooManyNodesError
+from cbec_bayes.published.summary import HeavyTailsError
 from cbec_bayes.published.summary_model import SummaryModel
 
 FURTHER = ("slope_regression.csv", "leave_one_out.csv")
@@ -58,8 +58,11 @@ def _left_out(
         return None, (f"leave_one_out.csv is not made, for {many}; --leave-one-out makes it.",)
     try:
         found = leave_one_out(estimates, model)
-    except TooManyNodesError:
-        return None, ("leave_one_out.csv is not made: too many standard errors are known by their stars alone.",)
+    except HeavyTailsError:
+        return None, (
+            "leave_one_out.csv is not made: standard errors that stars imply have no place beside moderators or a "
+            "covariance.",
+        )
     notes = [f"leave_one_out.csv has no numbers without '{label}': {why}." for label, why in found.missing.items()]
     moves = np.abs(found.table["mean"].to_numpy(dtype=float) - result.common.mean)
     if np.isfinite(moves).any():

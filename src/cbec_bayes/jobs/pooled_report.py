@@ -18,7 +18,7 @@ from cbec_bayes.jobs.published import pool_file, read_for_pooling
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.readings import critical_value
 from cbec_bayes.published.results import complete_pooling
-from cbec_bayes.published.summary import TooManyNodesError, conditional_slopes, fit_summary
+from cbec_bayes.published.summary import HeavyTailsError, conditional_slopes, fit_summary
 from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError
@@ -188,7 +188,7 @@ def pooled_path(estimates: Estimates, model: SummaryModel) -> PooledPath | None:
         tau = np.sqrt(edges[1:] * edges[:-1])
         means, _ = conditional_slopes(estimates, model, tau)
         shares = np.diff([posterior.tau_cdf(float(edge)) for edge in edges])
-    except (TooManyNodesError, GateError):
+    except (HeavyTailsError, GateError):
         return None
     return PooledPath(
         labels=tuple(estimates.labels[k] for k in printed),
