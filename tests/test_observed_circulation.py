@@ -131,7 +131,7 @@ def nearest(frame: pd.DataFrame, printed: np.ndarray) -> tuple[float, tuple, np.
     return gaps[best], found[best][0], found[best][1], len(found)
 
 
-def test_no_candidate_has_the_printed_moments_of_the_outcome_and_the_nearest_is_named(paper, paper_rows, datasheet):
+def test_no_candidate_series_has_the_printed_moments_and_the_nearest_one_is_named(paper, paper_rows, datasheet):
     row = paper.full_sample["ci"]
     printed = np.array([float(cell.value) for cell in (row.mean, row.sd, row.min, row.max)])
     gap, key, own, tried = nearest(paper_rows, printed)

@@ -159,7 +159,7 @@ def test_no_effects_of_periods_are_the_limit_of_random_ones(name, model):
 
 
 @pytest.mark.parametrize("effects", KINDS)
-def test_a_member_that_has_other_effects_of_periods_is_fitted_without_and_says_so(effects):
+def test_a_member_with_other_period_effects_is_fitted_without_them_and_a_note_says_so(effects):
     design = absorbing(panel("balanced"), effects)
     told = carried(load_panel_model("partial_pooling_all"), design)
     why = "no effects of periods" if effects is PeriodEffects.NONE else "flat ones in their place"

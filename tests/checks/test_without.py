@@ -53,7 +53,7 @@ def sd_of(found):
     return float(over_units(group_slopes(found), found.design).std(ddof=1))
 
 
-def test_the_term_that_makes_it_narrower_is_named_with_the_ratio_without_it(correlated):
+def test_the_term_that_narrows_the_posterior_sd_is_named_with_the_ratio_without_it(correlated):
     free = sd_of(fit(correlated.design, correlated.model.reduced(correlation="off"), draws=1_000))
     own = sd_of(correlated)
     assert abs(math.log(own / free)) > 0.15  # or there is nothing to tell

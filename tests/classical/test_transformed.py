@@ -99,7 +99,7 @@ def test_a_member_with_the_same_assumptions_has_the_same_slopes(name, transforma
     np.testing.assert_allclose(regress(design, transformation).estimate, slopes, rtol=1e-8)
 
 
-def test_slopes_by_group_are_those_of_the_groups_and_a_term_that_is_spent_has_none():
+def test_slopes_by_group_are_those_of_each_group_and_a_collinear_term_has_none():
     design = panel("balanced")
     found = regress(interacted(design), "levels")
     assert found.terms[: len(design.groups)] == tuple(f"{design.terms[0]}[{group}]" for group in design.groups)

@@ -111,7 +111,7 @@ def test_one_contrast_is_a_t_test_with_satterthwaite_degrees_of_freedom():
     assert found.statistic == pytest.approx((gap / se) ** 2)
 
 
-def test_slopes_of_their_own_have_no_covariance_and_welch_degrees_of_freedom():
+def test_slopes_of_separate_regressions_have_no_covariance_and_welch_degrees_of_freedom():
     design = grouped(8, 15, 6, 3)
     slopes = group_slopes(design, "by group")
     covariance = slopes.covariance

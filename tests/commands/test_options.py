@@ -56,7 +56,7 @@ def test_options_of_one_name_are_told_in_the_same_words():
     assert several <= other | {flag for flag in told if flag[0] != "-"}
 
 
-def test_what_shapes_the_tables_of_a_fit_is_asked_for_where_a_panel_is_named():
+def test_options_that_shape_the_tables_are_accepted_where_a_panel_is_named():
     """The commands that look at the folder of a fit find it there."""
     assert {name for name, own in options().items() if "--unit-slopes" in own} == {"fit"}
     for flag, more in (("--rope", set()), ("--prior-scale", {"events"}), ("--ci", {"events"})):

@@ -76,7 +76,7 @@ def test_a_link_in_the_place_of_a_result_is_said_before_anything_is_computed(her
         assert Path(name).is_file()
 
 
-def test_what_is_said_to_be_written_is_there_where_results_were_put_into_a_store(here, program):
+def test_files_that_are_reported_exist_where_results_were_moved_into_a_store(here, program):
     """As git-annex does: files are moved into a store, made read-only, and linked to."""
     assert program("published", "slopes.csv", "--out", "out", "-q")[0] == 0
     for path in list(Path("out").glob("*.csv")):

@@ -80,7 +80,7 @@ def test_where_nothing_is_pooled_sd_ij_is_the_clustered_error_of_the_saturated_r
     assert found == pytest.approx(path.se * np.sqrt(n_units / (n_units - 1)), rel=1e-6)
 
 
-def test_scales_are_told_and_nothing_before_adoption_is_favoured_where_there_is_nothing():
+def test_scales_are_recovered_and_no_effect_before_adoption_is_found_where_there_is_none():
     fit = fitted()
     scales = step_scales(fit)
     assert list(scales) == ["sigma", "psi", "zeta", "tau", "chi"]

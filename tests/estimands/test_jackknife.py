@@ -54,7 +54,7 @@ def test_where_errors_are_independent_it_is_that_of_cr2():
     assert over_cr2.mean() == pytest.approx(1, abs=4 * over_cr2.std(ddof=1) / np.sqrt(len(over_cr2)) + 0.05)
 
 
-def test_where_errors_are_correlated_it_is_that_of_cr2_and_above_the_posterior_sd():
+def test_with_correlated_errors_the_jackknife_sd_is_near_cr2_and_above_the_posterior_sd():
     over_cr2, over_sd = ratios(0.8).T
     assert over_cr2.mean() == pytest.approx(1, abs=4 * over_cr2.std(ddof=1) / np.sqrt(len(over_cr2)) + 0.05)
     assert over_sd.mean() > 1.3

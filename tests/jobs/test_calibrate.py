@@ -144,7 +144,7 @@ def test_the_command_calibrate_writes_its_files(tmp_path, monkeypatch, capsys):
     assert program("--n", 0) == 2
 
 
-def test_what_ships_with_the_package_was_made_by_code_that_behaves_as_this_one():
+def test_the_calibration_that_ships_was_made_by_code_that_behaves_as_this_one():
     found = committed()
     assert found is not None
     assert found.current

@@ -64,7 +64,7 @@ def test_the_mixture_is_that_of_all_draws():
     assert row["specifications_share"] == 0
 
 
-def test_specifications_count_alike_and_their_share_of_the_variance_is_told_apart():
+def test_specifications_have_equal_weight_and_their_share_of_the_variance_is_reported():
     """Under one specification ten panels lie about 1, under the other five of them about 3."""
     rng = np.random.default_rng(2)
     first, second = found_of([rng.normal(1, 1, 4_000) for _ in range(10)]), found_of([rng.normal(3, 1, 4_000)] * 5)

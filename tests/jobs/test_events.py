@@ -95,7 +95,7 @@ def test_an_estimator_that_a_panel_is_too_small_for_is_a_note():
     assert [note.split(":")[0] for note in found.notes if note[:4] == "Left"] == ["Left out is Sun and Abraham"]
 
 
-def test_without_the_saturated_regression_there_are_weights_and_a_posterior():
+def test_weights_and_posterior_exist_where_the_saturated_regression_does_not():
     design = staggered(n_units=3, n_times=4, cohorts=(2002, 2003, 0))
     found = event_study(replace(design, group=None, groups=()), EventOptions(errors="independent"))
     assert set(found.events["estimator"]) == {"twfe", "gardner", "hierarchical"}

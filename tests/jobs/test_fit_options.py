@@ -158,7 +158,7 @@ def test_what_was_asked_for_is_what_a_receipt_is_for(tmp_path):
     assert content(settings) != content({**settings, "ci": 0.9})
 
 
-def test_settings_of_before_have_the_defaults_and_those_of_no_sense_are_refused(tmp_path, fitted):
+def test_old_settings_get_the_defaults_and_invalid_ones_are_refused(tmp_path, fitted):
     path = write(tmp_path).with_name("fit.json")
     settings = dict(fitted().settings)
     older = {

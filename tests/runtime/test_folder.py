@@ -139,7 +139,7 @@ def test_a_sub_folder_that_is_a_link_is_written_through(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link", "folder", "of another command"])
-def test_what_no_run_made_is_refused_at_once_where_names_are_known_by_a_pattern(tmp_path, kind):
+def test_anything_that_no_run_made_is_refused_where_names_follow_a_pattern(tmp_path, kind):
     out = tmp_path / "out"
     (out / "figures").mkdir(parents=True)
     target = out / "figures" / "mine.svg"

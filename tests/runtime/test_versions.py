@@ -41,7 +41,7 @@ def test_every_package_that_the_source_imports_is_named():
     assert missing == set()
 
 
-def test_what_computes_behind_a_dependency_is_named_and_what_does_not_is_not():
+def test_the_versions_name_every_package_that_computes_and_no_other():
     assert {"numba", "arviz-base", "arviz-plots", "xarray-einstats", "formulaic", "h5netcdf"} <= set(packages())
     assert not {"ipython", "tqdm", "packaging", "pytest", "setuptools"} & set(packages())
 

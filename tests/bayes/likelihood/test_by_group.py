@@ -132,7 +132,7 @@ def test_a_point_alone_and_no_point(design):
     assert engine.log_likelihood(points[:0]).shape == (0,)
 
 
-def test_groups_that_share_units_random_levels_or_little_of_groups_are_not_taken_apart(design):
+def test_groups_are_not_eliminated_one_by_one_where_they_share_units_or_random_levels(design):
     crossed = replace(design, group=np.arange(design.n_obs) % 3)
     assert not isinstance(make_collapsed(make_blocks(crossed, member())).likelihood, ByGroup)
     random = member(unit_effect="random", time_effect="random")

@@ -486,7 +486,7 @@ def test_the_units_of_the_columns_move_the_density_by_their_jacobian(name, seed,
 
 @settings(max_examples=30)
 @given(st.sampled_from([n for n, m in sorted(MEMBERS.items()) if m.choice("unit_effect") == "fixed"]), SEEDS)
-def test_the_origins_of_the_columns_do_not_matter_where_effects_take_them_up(name, seed):
+def test_adding_a_constant_to_a_column_changes_nothing_where_effects_absorb_it(name, seed):
     """Fixed unit effects absorb constants, a slope's multiples of them included.
 
     Periods' means of a group's regressor hold the group's share of the rows, which is constant on balanced panels only.

@@ -112,7 +112,7 @@ def test_columns_need_not_be_laid_out(by_group, monkeypatch):
     np.testing.assert_allclose(np.sqrt((one.root**2).sum(axis=2)), sd, rtol=1e-7)
 
 
-def test_unlimited_variation_between_units_is_a_regression_with_a_slope_for_each():
+def test_as_kappa_grows_the_fit_becomes_a_regression_with_a_slope_for_each_unit():
     """What is left of the other regressors is ordinary least squares beside every unit's own slope and level."""
     design = panel("unbalanced")
     model = member({"kappa": Prior("fixed", {"value": 1e7})}, unit_slope="pooled")

@@ -411,7 +411,7 @@ def test_sampling_agrees_with_the_collapsed_posterior(tmp_path, compiled_once):
 
 
 @pytest.mark.parametrize("model", ["partial_pooling", "group_variance", "nested", "correlated_effects", "ar1"])
-def test_draws_of_scales_have_the_densities_of_rows_that_the_collapsed_engine_stores(model):
+def test_row_densities_at_given_draws_are_those_that_the_collapsed_engine_stores(model):
     """Whoever drew the scales: here the collapsed engine did, under the twin's blocks."""
     design = small_panel("unbalanced")
     found = fit(design, model, draws=20, chains=2, seed=1)

@@ -95,7 +95,7 @@ def test_proposals_where_the_density_is_zero_count():
     assert found.value == pytest.approx(stats.norm.logcdf(0.5), abs=ERRORS * found.mcse)
 
 
-def test_equal_ratios_have_no_error_but_that_of_the_proposals_without_density():
+def test_with_equal_ratios_the_only_error_is_the_share_of_proposals_without_density():
     ratios = np.full(900, 2.5)
     weights, khat = smoothed_weights(ratios)
     found = evidence_of_weights(ratios, weights, khat, 1_000)
