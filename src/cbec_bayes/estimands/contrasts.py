@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -64,7 +64,9 @@ def ranks(labels: Sequence[str], draws: Array) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "rank", "probability"])
 
 
-def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.DataFrame:
+def estimands(
+    fit: PanelFit, half_width: float, prob: float = CI_PROB, *, known: Mapping[str, Quantity] | None = None
+) -> pd.DataFrame:
     """Return each slope with the probability that it is practically zero (Kruschke, 2018), and the average over units.
 
     Parameters
@@ -75,6 +77,8 @@ def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.Dat
         Of the region of practical equivalence to zero, in units of the slope.
     prob
         Probability of the intervals.
+    known
+        The slopes of `cbec_bayes.estimands.groups.slope_quantities`, where they are known already.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def estimands(fit: PanelFit, half_width: float, prob: float = CI_PROB) -> pd.Dat
     if not half_width > 0:
         raise InputError(f"the region of practical equivalence needs a positive half-width, not {half_width:g}")
     rows = []
-    for name, quantity in slope_quantities(fit).items():
+    for name, quantity in (slope_quantities(fit) if known is None else known).items():
         if name == GROUP_NEW:
             continue
         found = quantity.summary(prob)

@@ -265,7 +265,13 @@ def log_scales(fit: PanelFit, at_most: int | None = 1_000) -> Array:
     return points if at_most is None else points[:: max(1, len(points) // at_most)]
 
 
-def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd.DataFrame:
+def effects(
+    fit: PanelFit,
+    ssc: str = "reghdfe",
+    *,
+    prob: float = CI_PROB,
+    known: Mapping[str, Quantity] | None = None,
+) -> pd.DataFrame:
     """Return effects.csv of a fit.
 
     Its rows are the average over the units of the panel, each group, groups in general, and a group not yet seen.
@@ -281,9 +287,12 @@ def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd
         Convention of the clustered standard errors that stand beside.
     prob
         Probability of the intervals.
+    known
+        The slopes of `slope_quantities`, where they are known already: they take a solution per draw.
     """
     design = fit.design
-    slopes, quantities, averages = group_slopes(fit), slope_quantities(fit), unit_averages(fit)
+    slopes, averages = group_slopes(fit), unit_averages(fit)
+    quantities = slope_quantities(fit) if known is None else known
     counts = design.counts
     factors = pooling_factors(fit)
     complete = _regression(fit, None, ssc)[0]

@@ -19,7 +19,7 @@ from cbec_bayes.classical.tables import classical_frame, fit_columns, own_column
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import contrasts, estimands, ranks, rope_width
 from cbec_bayes.estimands.exposures import effects_of_exposures
-from cbec_bayes.estimands.groups import effects, group_slopes, unit_slopes
+from cbec_bayes.estimands.groups import effects, group_slopes, slope_quantities, unit_slopes
 from cbec_bayes.estimands.slope_regression import SlopeRegression, slope_regression
 from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTINGS, FitOptions
 from cbec_bayes.jobs.neighbours import Neighbours
@@ -273,7 +273,8 @@ def tabulate(
         **asdict(options),
     }
     ci = options.ci
-    of_first = effects(found, ssc, prob=ci)
+    known = slope_quantities(found)
+    of_first = effects(found, ssc, prob=ci, known=known)
     return FittedPanel(
         panel=panel,
         fit=found,
@@ -284,7 +285,7 @@ def tabulate(
         else moments_frame(gathered),
         contrasts=contrasts(found, ci) if few else pd.DataFrame(columns=list(CONTRAST_COLUMNS)),
         ranks=ranks(shown, draws).assign(origin=str(design.origin)),
-        estimands=estimands(found, rope_width(design, options.rope), ci),
+        estimands=estimands(found, rope_width(design, options.rope), ci, known=known),
         seed=seed,
         settings=asked if settings is None else settings,
         options=options,
