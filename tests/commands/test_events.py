@@ -16,6 +16,8 @@ from tests.support.staggered import staggered
 
 ASKED = ["--outcome", "homicides", "--exposure", "law", "--unit", "state", "--time", "year", "--controls", "income"]
 
+BY_REGION = ["--data", "laws.csv", *ASKED, "--group", "region"]
+
 
 @pytest.fixture
 def program(capsys, tmp_path, monkeypatch):
@@ -46,7 +48,7 @@ def laws(design: Design) -> pd.DataFrame:
 
 
 def test_it_writes_the_tables_a_figure_and_a_page(program):
-    status, out, _ = program("events", "--data", "laws.csv", *ASKED, "--group", "region", "--out", "o")
+    status, out, _ = program("events", *BY_REGION, "--out", "o", "--figures", "png,pdf")
     assert status == 0
     assert out.startswith("24 of 32 units adopt between 2004 and 2007, in 3 cohorts; 8 are not treated")
     events, pretrends, weights = (pd.read_csv(f"o/{name}.csv") for name in ("events", "pretrends", "weights"))
@@ -66,7 +68,9 @@ def test_it_writes_the_tables_a_figure_and_a_page(program):
     assert "What happens to homicides after law?" in page
     assert page.count("<svg") == 1
     assert Path("o/figures/events.svg").read_text().startswith("<svg")
-    status, again, _ = program("events", "--data", "laws.csv", *ASKED, "--group", "region", "--out", "o")
+    assert Path("o/figures/events.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("o/figures/events.pdf").read_bytes().startswith(b"%PDF")
+    status, again, _ = program("events", *BY_REGION, "--out", "o", "--figures", "png,pdf")
     assert "Nothing has changed since they were made" in again
 
 

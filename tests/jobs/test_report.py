@@ -154,6 +154,15 @@ def test_a_report_leaves_what_the_reduced_lattice_says(at_once, capsys):
     assert table["member"].nunique() == 4  # the panel is too small for periods by group
 
 
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_another_format_of_the_curve_needs_no_other_fit(copied):
+    table = (copied / "specifications.csv").read_bytes()
+    assert program("specifications", copied, "--reduced", "--figures", "png", "-q") == 0
+    assert (copied / "specifications.png").read_bytes().startswith(b"\x89PNG")
+    assert (copied / "specifications.csv").read_bytes() == table
+    assert program("report", copied, "--workers", 1, "-q") == 0
+
+
 def test_a_report_is_made_again_once_the_whole_lattice_is_known(copied, capsys, monkeypatch):
     every_third = lambda *axes: islice(product(*axes), 0, None, 3)  # noqa: E731 - of the assumptions' combinations
     monkeypatch.setattr("cbec_bayes.specifications.lattice.product", every_third)

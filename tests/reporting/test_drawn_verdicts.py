@@ -64,3 +64,15 @@ def test_the_band_of_the_predictive_figures_is_the_interval_of_the_replicates(dr
     checkfigures.predictive_statistics(pd.DataFrame([row]), "Statistics")
     band = drawn[0].axes[0].patches[0]
     assert (band.get_x(), band.get_width()) == pytest.approx((-INTERVAL_END, 2 * INTERVAL_END))
+
+
+@pytest.mark.parametrize(
+    ("printed", "names"),
+    [(True, ["3: (1)", "3: (2)", "4: east"]), (False, ["exposure alone", "all regressors", "east"])],
+)
+def test_regressions_that_no_paper_has_printed_have_no_numbers_of_tables(printed, names, drawn):
+    cell = {"term": "x", "quantity": "estimate", "z": 0.5, "z_printed": np.nan, "outside": False}
+    places = [("3", "(1)"), ("3", "(2)"), ("4", "east")]
+    table = pd.DataFrame([{"table": t, "column": c, **cell} for t, c in places])
+    checkfigures.predictive_grid(table, "Cells", "x", printed=printed)
+    assert [label.get_text() for label in drawn[0].axes[0].get_yticklabels()] == names

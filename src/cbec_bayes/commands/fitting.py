@@ -280,10 +280,7 @@ def compare(
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         reuse = places(request, folder)
         found = compare_folder(folder, seed=seed, reuse=reuse, executor=executor, on_progress=on_progress)
-        parts = parts_of_comparison(found, request, folder, seed)
-        files = {name: content for part in parts.values() for name, content in part.files.items()}
-        own = found_of_comparison(found)
-        return replace(own, files={**own.files, **files}, parts=parts)
+        return replace(found_of_comparison(found), parts=parts_of_comparison(found, request, folder, seed))
 
     deliver(request, find, content_of(folder, seed))
 
