@@ -152,7 +152,7 @@ def published(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
+    """Pool estimates, also in the classical ways; writes effects.csv, classical_pooling.csv and more."""
     from cbec_bayes.commands.pooled import pooled_content, pooled_settings
     from cbec_bayes.jobs.fit_settings import model_files
     from cbec_bayes.jobs.pooled_settings import arguments
