@@ -183,7 +183,7 @@ def pool_file(
             *printed.notes,
             *_notes(estimates, result),
             *_df_notes(printed, reading),
-            *dominance_notes(estimates, result),
+            *dominance_notes(estimates, result, automatic=unit is None and isinstance(spec.unit, str)),
             *told,
             *notes,
         ),
