@@ -220,7 +220,7 @@ def pool_file(
             *_notes(estimates, result),
             *classical_sentences(classical, result.common),
             *_df_notes(printed, reading),
-            *dominance_notes(estimates, result),
+            *dominance_notes(estimates, result, automatic=unit is None and isinstance(spec.unit, str)),
             *told,
             *notes,
         ),
