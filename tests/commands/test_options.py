@@ -45,15 +45,19 @@ def test_every_command_has(flag):
 
 
 def test_options_of_one_name_are_told_in_the_same_words():
-    """But for those that mean something else: a model of a panel or of printed slopes, a file of moments, a seed."""
+    """But for those that mean something else: a model or clusters of a panel or of printed slopes, moments, a seed."""
     told: dict[str, set[str | None]] = {}
     for command in get_command(app).commands.values():
         for one in command.params:
             for flag in one.opts:
                 told.setdefault(flag, set()).add(getattr(one, "help", None))
     several = {flag for flag, words in told.items() if len(words) > 1}
-    other = {"--out", "--seed", "--engine", "--n", "--model", "--unit", "--tables"}  # of a folder, and their formats
-    assert several <= other | {flag for flag in told if flag[0] != "-"}
+    other = {"--out", "--seed", "--engine", "--n", "--model", "--unit"}
+    assert several <= {*other, "--cluster", "--tables", *_arguments(told)}  # --tables: a folder, and formats
+
+
+def _arguments(told: dict[str, set[str | None]]) -> set[str]:
+    return {flag for flag in told if flag[0] != "-"}
 
 
 def test_options_that_shape_the_tables_are_accepted_where_a_panel_is_named():

@@ -9,8 +9,8 @@ import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
 from cbec_bayes.commands.folders import itself
-from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed
-from cbec_bayes.commands.pooled_options import Cluster, Correlation, Covariance, LeaveOneOut, PooledSlopeOn
+from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed, SlopeOn
+from cbec_bayes.commands.pooled_options import Cluster, Correlation, Covariance, LeaveOneOut
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress
 
@@ -142,7 +142,7 @@ def published(
         float, typer.Option("--interval", metavar="P", help="Probability of the intervals that FILE has.")
     ] = 0.95,
     engine: PrintedEngine = "quadrature",
-    slope_on: PooledSlopeOn = None,
+    slope_on: SlopeOn = None,
     covariance: Covariance = None,
     cluster: Cluster = None,
     correlation: Correlation = None,
@@ -152,7 +152,7 @@ def published(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
+    """Pool estimates, also in the classical ways; writes effects.csv, classical_pooling.csv and more."""
     from cbec_bayes.commands.pooled import pooled_content, pooled_settings
     from cbec_bayes.jobs.fit_settings import model_files
     from cbec_bayes.jobs.pooled_settings import arguments

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from cbec_bayes.estimands import Summary
 from cbec_bayes.jobs.classical_pooling import told
 from cbec_bayes.published.estimates import Estimates
@@ -59,7 +61,7 @@ def _about_spread(estimates: Estimates, tau: Summary) -> Iterator[str]:
     if tau.ci_low == tau.ci_high:
         yield f"The standard deviation τ of slopes between groups is held at {told(tau.ci_low)}."
         return
-    typical = sorted(estimates.typical[estimates.printed])[n // 2]
+    typical = np.median(estimates.typical[estimates.printed])
     yield (
         f"Slopes differ between groups by a standard deviation τ of {_between(tau)}, where the standard error of an "
         f"estimate is typically {told(float(typical))}."

@@ -221,7 +221,7 @@ def pool_file(
             *_notes(estimates, result),
             *classical_sentences(classical, result.common),
             *_df_notes(printed, estimates, resolved),
-            *dominance_notes(estimates, result),
+            *dominance_notes(estimates, result, automatic=unit is None and isinstance(spec.unit, str)),
             *told,
         ),
         failures=failures,
