@@ -81,6 +81,8 @@ PUBLISHED = (
     "robust",
     "summary",
     "results",
+    "leave_one_out",
+    "meta_regression",
     "conclusions",
     "twin",
 )

@@ -16,6 +16,7 @@ from cbec_bayes.published.quadrature import log_density
 from cbec_bayes.published.results import summarise
 from cbec_bayes.published.summary import fit_summary
 from cbec_bayes.published.summary_model import SummaryModel, load_summary_model
+from cbec_bayes.published.terms import Terms
 from cbec_bayes.published.twin import agreement, build_summary_pymc, fit_pymc
 from cbec_bayes.runtime.errors import GateError, InputError
 
@@ -85,6 +86,88 @@ def test_the_two_engines_are_one_density(name, slope_prior):
         of_beta = stats.norm.logpdf(slope, mean, math.sqrt(var))
         beta_prior = 0.0 if slope_prior.dist == "flat" else stats.norm.logpdf(slope, 0.1, 0.7)
         assert float(log_p) - noise - of_beta == pytest.approx(log_b + priors - float(beta_prior), abs=1e-8)
+
+
+TERMED = {
+    "moderators": (("x", "w"), False),
+    "a covariance": ((), True),
+    "moderators and a covariance": (("x",), True),
+}
+
+
+@pytest.mark.parametrize("slope_prior", [FLAT, NORMAL], ids=["flat", "normal"])
+@pytest.mark.parametrize("case", TERMED)
+def test_the_two_engines_are_one_density_with_every_term(case, slope_prior):
+    """log N(b | slopes, V) + log N(slopes | X gamma, tau^2) + priors, by dense algebra, is the twin's density."""
+    from pymc.model.transform.conditioning import remove_value_transforms
+
+    names, correlated = TERMED[case]
+    estimates = termed(names, correlated=correlated)
+    spec = SummaryModel("test", "", slope_prior, BETWEEN["half_t"], 1.0)
+    model = remove_value_transforms(build_summary_pymc(estimates, spec))
+    slopes = model.replace_rvs_by_values([model["group_slope"], model["new_group_slope"]])
+    density = model.compile_fn([model.logp(), *slopes])
+    printed, x = estimates.printed, estimates.terms.moderators
+    v = estimates.terms.covariance if correlated else np.diag(estimates.typical[printed] ** 2)
+    spread = x[printed].std(axis=0)
+    rng = np.random.default_rng(5)
+    for _ in range(4):
+        tau, slope, z, z_new = rng.uniform(0.01, 2), rng.normal(), rng.normal(size=5), rng.normal()
+        by_sd = rng.normal(size=len(names))
+        point = {"slope": slope, "between": tau, "z": z, "z_new": z_new}
+        log_p, group_slope, new = density(point | ({"moderator_by_sd": by_sd} if names else {}))
+        expected = slope + x @ (by_sd / spread)
+        written = stats.multivariate_normal.logpdf(estimates.values[printed], group_slope[printed], v)
+        written += stats.norm.logpdf([*group_slope, new], [*expected, slope], tau).sum()
+        # d group_slope / d z: the root of tau^2 V (V + tau^2)^-1 for those printed, tau for the other and the new one.
+        noise = tau**2 * v @ np.linalg.inv(v + tau**2 * np.eye(len(v)))
+        jacobian = np.linalg.slogdet(noise)[1] / 2 + 2 * math.log(tau)
+        priors = float(log_density(spec.between, np.array(tau)))
+        beta_prior = 0.0
+        if slope_prior.dist == "normal":
+            beta_prior = float(stats.norm.logpdf(slope, slope_prior.params["mean"], slope_prior.params["sd"]))
+        assert float(log_p) == pytest.approx(written + jacobian + priors + beta_prior, abs=1e-8)
+
+        # All coefficients integrated out as well: the quadrature's integrand, in the units that are sampled.
+        problem = problem_of(estimates, slope_prior)
+        log_b, mean, covariance = conditional(problem, tau, problem.variances[None])
+        gamma = np.array([slope, *(by_sd / spread)])
+        of_gamma = stats.multivariate_normal.logpdf(gamma, mean[0], covariance[0])
+        noise_z = stats.norm.logpdf([*z, z_new]).sum()
+        assert float(log_p) - noise_z - of_gamma == pytest.approx(float(log_b[0]) + priors, abs=1e-8)
+
+
+def termed(names: tuple[str, ...], *, correlated: bool) -> Estimates:
+    """Return five groups, one without an estimate, with moderators and perhaps correlated errors."""
+    rng = np.random.default_rng(2)
+    values = np.array([0.22, 0.75, math.nan, -0.4, 0.3])
+    there = ~np.isnan(values)
+    root = rng.normal(0, 0.2, (4, 6))
+    covariance = root @ root.T
+    moderators = rng.normal(0, [1.0, 50.0][: len(names)], (5, len(names)))
+    errors = np.full(5, math.nan)
+    errors[there] = np.sqrt(np.diagonal(covariance))
+    return Estimates(
+        tuple("abcde"),
+        values,
+        tuple(None if math.isnan(s) else KnownError(float(s), "") for s in errors),
+        Terms(names, moderators - moderators[there].mean(axis=0), covariance if correlated else None),
+    )
+
+
+@pytest.mark.slow
+def test_sampling_agrees_with_moderators_and_a_covariance():
+    estimates = termed(("x",), correlated=True)
+    spec = load_summary_model("published_half_normal").resolved(1.0)
+    exact = summarise(fit_summary(estimates, spec))
+    sampled, tree, diagnostics = fit_pymc(estimates, spec, seed=2)
+    diagnostics.require()
+    engines = agreement(exact, tree)
+    engines.require()
+    assert len(engines.table) == 2 * 8
+    assert sampled.pooling == pytest.approx(exact.pooling, abs=0.02, nan_ok=True)
+    assert sampled.pooling_overall == pytest.approx(exact.pooling_overall, abs=0.05)
+    assert sampled.moderators["x"].p_positive == pytest.approx(exact.moderators["x"].p_positive, abs=0.03)
 
 
 def log_t(q: float, df: float) -> float:

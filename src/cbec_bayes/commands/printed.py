@@ -9,6 +9,7 @@ import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
 from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed
+from cbec_bayes.commands.pooled_options import Cluster, Correlation, Covariance, LeaveOneOut, PooledSlopeOn
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress
 
@@ -140,6 +141,11 @@ def published(
         float, typer.Option("--interval", metavar="P", help="Probability of the intervals that FILE has.")
     ] = 0.95,
     engine: PrintedEngine = "quadrature",
+    slope_on: PooledSlopeOn = None,
+    covariance: Covariance = None,
+    cluster: Cluster = None,
+    correlation: Correlation = None,
+    leave_one_out: LeaveOneOut = False,
     out: Out = None,
     seed: Seed = 1,
     as_json: Json = False,
@@ -147,11 +153,19 @@ def published(
 ) -> None:
     """Pool the estimates of a printed table; writes effects.csv, contrasts.csv, sensitivity.csv, diagnostics.json."""
     from cbec_bayes.jobs.fit_settings import model_files
+    from cbec_bayes.jobs.pooled_terms import AskedTerms, columns_asked
     from cbec_bayes.jobs.published import ENGINES, FILES, pool_file
     from cbec_bayes.reporting.lines import slopes_as_lines
 
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
+    terms = AskedTerms(
+        slope_on=columns_asked(slope_on),
+        covariance=covariance,
+        cluster=cluster,
+        correlation=correlation,
+        leave_one_out=leave_one_out,
+    )
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         pooled = pool_file(
@@ -163,6 +177,7 @@ def published(
             ci_prob=ci,
             engine=engine,
             seed=seed,
+            terms=terms,
             on_progress=on_progress,
         )
         title = f"Partial pooling of {file.name}: τ ~ {pooled.model.between}, β ~ {pooled.model.slope}"
@@ -170,6 +185,7 @@ def published(
             "effects": pooled.effects,
             "contrasts": pooled.contrasts,
             "diagnostics": pooled.diagnostics,
+            **pooled.further,
             "notes": list(pooled.notes),
         }
         said = "\n".join([plain_table(slopes_as_lines(pooled.effects, ci), title), *pooled.notes])
@@ -181,7 +197,7 @@ def published(
         quiet=quiet,
         as_json=as_json,
         names=FILES,
-        reads=lambda: [file, *model_files(model)],
+        reads=lambda: [file, *model_files(model), *terms.files()],
         n_steps=3,
     )
     deliver(request, find)

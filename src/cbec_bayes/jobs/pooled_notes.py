@@ -12,7 +12,7 @@ LARGEST_WEIGHT = 0.9
 """Share of the weight of the common slope above which one row is said to dominate."""
 
 
-def dominance_notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
+def dominance_notes(estimates: Estimates, result: SummaryResult, *, automatic: bool) -> tuple[str, ...]:
     """Say which row alone sets the unit of the priors, or nearly all of the common slope.
 
     Parameters
@@ -22,6 +22,8 @@ def dominance_notes(estimates: Estimates, result: SummaryResult) -> tuple[str, .
     result
         Of the same estimates; its mean of tau, or where that does not exist its interval, says how much a group's own
         deviation counts beside its standard error.
+    automatic
+        Whether the unit of the priors is taken from the estimates.
     """
     printed = np.flatnonzero(estimates.printed)
     if len(printed) < 3:
@@ -29,7 +31,7 @@ def dominance_notes(estimates: Estimates, result: SummaryResult) -> tuple[str, .
     values, errors = estimates.values[printed], estimates.typical[printed]
     labels = [estimates.labels[index] for index in printed]
     notes = []
-    for row, without in rows_that_set_it(values, errors).items():
+    for row, without in rows_that_set_it(values, errors).items() if automatic else ():
         notes.append(
             f"'{labels[row]}' alone sets the automatic unit of the priors: {estimates.spread:.3g} with it and "
             f"{2 * without:.3g} without. sensitivity.csv has half and twice the unit."

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cbec_bayes.jobs.pooled_further import FURTHER, further_tables
 from cbec_bayes.jobs.pooled_notes import dominance_notes
+from cbec_bayes.jobs.pooled_terms import NOTHING, AskedTerms, with_terms
 from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
 from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimate_file import read_estimates
@@ -40,7 +43,7 @@ MAX_CONTRASTED = 40
 OTHER_UNITS = (0.5, 2.0)
 """By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
-FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json")
+FILES = ("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json", *FURTHER)
 """Files that `published` may write."""
 
 
@@ -58,6 +61,8 @@ class PooledFile:
         Tables.
     diagnostics
         What diagnostics.json holds.
+    further
+        Tables that answer one question more, by name; see `cbec_bayes.jobs.pooled_further`.
     notes
         Sentences that a user should read.
     failures
@@ -71,12 +76,14 @@ class PooledFile:
     contrasts: pd.DataFrame
     sensitivity: pd.DataFrame
     diagnostics: dict[str, Any]
+    further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = field(default=())
 
     def files(self) -> dict[str, str]:
         """Return the files to write, by name."""
         frames = {"effects": self.effects, "contrasts": self.contrasts, "sensitivity": self.sensitivity}
+        frames |= self.further
         files = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
         return {**files, "diagnostics.json": json.dumps(self.diagnostics, indent=1) + "\n"}
 
@@ -100,6 +107,7 @@ def pool_file(
     ci_prob: float = CI_PROB,
     engine: str = "quadrature",
     seed: int = 1,
+    terms: AskedTerms = NOTHING,
     on_progress: OnProgress = ignore_progress,
 ) -> PooledFile:
     """Pool the estimates of a CSV file.
@@ -123,6 +131,8 @@ def pool_file(
         ``quadrature`` (exact) or ``pymc``.
     seed
         Seed of the sampler.
+    terms
+        Further terms of the model, and further tables.
     on_progress
         Called with the name of each step.
 
@@ -139,7 +149,7 @@ def pool_file(
         raise InputError(f"--unit must be a positive number, not {unit}")
     on_progress(Progress("reading"))
     spec = load_summary_model(model)
-    printed = _printed(file, term, ci_prob)
+    printed = _printed(file, term, ci_prob, terms)
     try:
         estimates = under_reading(printed, next(scenario for scenario in SCENARIOS if scenario == reading))
     except InputError as error:
@@ -149,6 +159,7 @@ def pool_file(
     result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
     sensitivity = _sensitivity(printed, spec, unit)
+    further, told = further_tables(printed, estimates, resolved, result, terms)
     diagnostics = {
         **found,
         "model": spec.name,
@@ -168,11 +179,13 @@ def pool_file(
         contrasts=contrasts_table(result),
         sensitivity=sensitivity,
         diagnostics=_no_nan(diagnostics),
+        further=further,
         notes=(
             *printed.notes,
             *_notes(estimates, result),
             *_df_notes(printed, estimates, resolved),
-            *dominance_notes(estimates, result),
+            *dominance_notes(estimates, result, automatic=unit is None and isinstance(spec.unit, str)),
+            *told,
         ),
         failures=failures,
     )
@@ -206,16 +219,16 @@ def _fitted(
     return result, found, ()
 
 
-def _printed(file: Path, term: str | None, ci_prob: float) -> PrintedEstimates:
+def _printed(file: Path, term: str | None, ci_prob: float, terms: AskedTerms) -> PrintedEstimates:
     """Read estimates: a row of printed tables, or a file with one estimate a row."""
     if term is None and not is_printed_table(file):
-        return read_estimates(file, ci_prob=ci_prob)
+        return with_terms(read_estimates(file, ci_prob=ci_prob), file, terms, is_file=True)
     read = read_printed_file(file, Asked(), Facts())
     try:
         found = estimates_of_term(read.paper, term)
     except InputError as error:
         raise InputError(error.message, file=file) from None
-    return replace(found, notes=(*found.notes, *read.notes))
+    return with_terms(replace(found, notes=(*found.notes, *read.notes)), file, terms, is_file=False)
 
 
 def _sensitivity(printed: PrintedEstimates, spec: SummaryModel, unit: float | None) -> pd.DataFrame:

@@ -91,8 +91,7 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     path = Path(path)
     if not 0 < ci_prob < 1:
         raise InputError(f"--interval must lie between 0 and 1, not {ci_prob}")
-    text = read_text(path)
-    raw = rows_of_text(text, path, required=(), delimiter=_delimiter(text))
+    raw = rows_of_estimates(path)
     columns = _columns(tuple(raw[0].cells), path)
     source = next((key for key in _SPREADS if key in columns), "se")
     reader = _Reader(path, columns, source, ci_prob, _decimal(path, columns, raw))
@@ -107,6 +106,12 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
     starred = "stars" in columns or any(row.stars for row in rows)
     levels = DEFAULT_STARS if starred else None
     return PrintedEstimates(tuple(rows), levels, reader.notes(), t_likelihood="df" in columns)
+
+
+def rows_of_estimates(path: Path) -> list[Row]:
+    """Return the rows of a file with all their cells, of whatever columns it has."""
+    text = read_text(path)
+    return rows_of_text(text, path, required=(), delimiter=_delimiter(text))
 
 
 def _delimiter(text: str) -> str:

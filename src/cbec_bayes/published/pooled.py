@@ -7,7 +7,7 @@ needs a class with these methods, and nothing else in the tables.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +140,15 @@ class PooledPosterior(Protocol):
 
     def tau_quantile(self, probability: float) -> float:
         """Return a posterior quantile of the between-group scale."""
+        ...
+
+
+@runtime_checkable
+class RegressedPosterior(Protocol):
+    """A posterior of slopes that are regressed on moderators."""
+
+    def coefficient(self, index: int) -> Distribution:
+        """Return the posterior of a coefficient: the common slope first, then those of the moderators."""
         ...
 
 

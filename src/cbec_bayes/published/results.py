@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +21,7 @@ from cbec_bayes.published.estimates import (
     available_readings,
     under_reading,
 )
-from cbec_bayes.published.pooled import Distribution, PooledPosterior
+from cbec_bayes.published.pooled import Distribution, PooledPosterior, RegressedPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import RobustModel, SummaryModel
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
@@ -47,6 +47,8 @@ class SummaryResult:
         Label to pooling factor; NaN for a predicted group.
     pooling_overall
         Gelman and Pardoe's factor for all groups.
+    moderators
+        Name to summary of the change of the slope with one more unit of what slopes are regressed on.
     """
 
     labels: tuple[str, ...]
@@ -57,6 +59,7 @@ class SummaryResult:
     contrasts: Mapping[tuple[str, str], Summary]
     pooling: Mapping[str, float]
     pooling_overall: float
+    moderators: Mapping[str, Summary] = field(default_factory=dict)
 
 
 def summarise(posterior: PooledPosterior, *, contrasts: bool = True) -> SummaryResult:
@@ -74,7 +77,7 @@ def summarise(posterior: PooledPosterior, *, contrasts: bool = True) -> SummaryR
     return SummaryResult(
         labels=labels,
         groups=_summaries(posterior, own, order),
-        common=_summary(posterior.common(), order if posterior.model.slope.dist == "flat" else math.inf),
+        common=summarise_common(posterior),
         new=_summary(posterior.group(None), order),
         tau=Summary(mean=posterior.tau_mean(), sd=posterior.tau_sd(), ci_low=tau_low, ci_high=tau_high, p_positive=1.0),
         contrasts={
@@ -83,7 +86,25 @@ def summarise(posterior: PooledPosterior, *, contrasts: bool = True) -> SummaryR
         },
         pooling=dict(zip(labels, posterior.pooling_factors().tolist(), strict=True)),
         pooling_overall=posterior.pooling_factor_overall(),
+        moderators=_moderators(posterior),
     )
+
+
+def summarise_common(posterior: PooledPosterior) -> Summary:
+    """Read the common slope off a posterior."""
+    order = posterior.moment_order if posterior.model.slope.dist == "flat" else math.inf
+    return _summary(posterior.common(), order)
+
+
+def _moderators(posterior: PooledPosterior) -> dict[str, Summary]:
+    """Summarise the coefficients of what slopes are regressed on, where they are."""
+    terms = posterior.estimates.terms
+    if terms is None or not isinstance(posterior, RegressedPosterior):
+        return {}
+    return {
+        name: _summary(posterior.coefficient(1 + place), posterior.moment_order)
+        for place, name in enumerate(terms.names)
+    }
 
 
 def _summaries(posterior: PooledPosterior, own: float, order: float) -> dict[str, Summary]:

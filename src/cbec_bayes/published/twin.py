@@ -21,6 +21,7 @@ from cbec_bayes.bayes.sampling.gates import SamplingDiagnostics
 from cbec_bayes.bayes.sampling.nuts import sample
 from cbec_bayes.estimands import Summary, pooling_factor_overall, summarise_draws
 from cbec_bayes.published.between_shape import BetweenShape
+from cbec_bayes.published.conditional import Problem, problem_of
 from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.results import SummaryResult
 from cbec_bayes.published.robust.solution import has_heavy_tails
@@ -28,6 +29,8 @@ from cbec_bayes.published.summary import resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
+
+Array = NDArray[np.float64]
 
 
 def build_summary_pymc(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> Any:
@@ -42,31 +45,38 @@ def build_summary_pymc(estimates: Estimates, model: SummaryModel, *, unit: float
     -------
     pymc.Model
         Variables ``slope`` (beta), ``between`` (tau), ``group_slope`` (dims group), ``new_group_slope``, ``se`` (dims
-        printed), and ``t_stat`` for standard errors that are known by their stars alone.
+        printed), ``t_stat`` for standard errors that are known by their stars alone, and ``moderator_slope`` (dims
+        moderator) where slopes are regressed on any. Where errors have a covariance, estimates and ``se`` are in the
+        directions of its eigenvectors.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
     model = model.resolved(resolve_unit(estimates, model, unit))
     printed = np.flatnonzero(estimates.printed)
-    observed = np.asarray(estimates.values)[printed]
-    errors = [error for error in estimates.errors if error is not None]
-    n_groups = len(estimates.labels)
+    problem = problem_of(estimates, model.slope)
+    n_groups, names = len(estimates.labels), estimates.terms.names if estimates.terms is not None else ()
     coords = {"group": list(estimates.labels), "printed": [estimates.labels[i] for i in printed]}
-    with pm.Model(coords=coords) as pymc_model:
-        values = pm.Data("estimate", observed, dims="printed")
+    with pm.Model(coords={**coords, "moderator": list(names)}) as pymc_model:
+        values = pm.Data("estimate", problem.b, dims="printed")
         slope = _slope(model.slope)
+        expected = slope * problem.x[:, 0] if names or problem.directions is not None else slope
+        of_groups = pt.alloc(slope, n_groups)
+        if names:
+            change = _moderator(problem)
+            expected, of_groups = expected + problem.x[:, 1:] @ change, of_groups + problem.columns[:, 1:] @ change
         between = _between(model.between)
-        se = pm.Deterministic("se", pt.stack(_standard_errors(errors)), dims="printed")
+        se = pm.Deterministic("se", _errors(problem), dims="printed")
         if has_heavy_tails(estimates, model):
+            errors = [error for error in estimates.errors if error is not None]
             _heavy_tails((values, slope, between, se), between_shape(model), errors, printed)
         else:
-            _normal((values, slope, between, se), n_groups, printed)
+            _normal(problem, (values, expected, slope, between, se), of_groups, printed)
     return pymc_model
 
 
-def _normal(parts: tuple[Any, Any, Any, Any], n_groups: int, printed: NDArray[np.intp]) -> None:
-    """Add estimates and slopes of groups where all is normal.
+def _normal(problem: Problem, parts: tuple[Any, Any, Any, Any, Any], of_groups: Any, printed: NDArray[np.intp]) -> None:
+    """Add estimates and slopes of groups where all is normal; `of_groups` is what slopes of groups are about.
 
     b_r ~ N(beta_r, s_r^2) with beta_r ~ N(beta, tau^2) integrated out, then beta_r given b_r: the same density as b_r
     given beta_r, without the funnel that either parametrisation of it has (Lai, Domke and Sheldon, 2024).
@@ -74,15 +84,32 @@ def _normal(parts: tuple[Any, Any, Any, Any], n_groups: int, printed: NDArray[np
     import pymc as pm
     import pytensor.tensor as pt
 
-    values, slope, between, se = parts
+    values, expected, slope, between, se = parts
     total = pt.sqrt(se**2 + between**2)
-    pm.Normal("printed_estimate", slope, total, observed=values, dims="printed")
-    weight = (between / total) ** 2
-    mean = pt.set_subtensor(pt.alloc(slope, n_groups)[printed], weight * values + (1 - weight) * slope)
-    sd = pt.set_subtensor(pt.alloc(between, n_groups)[printed], between * se / total)
+    pm.Normal("printed_estimate", expected, total, observed=values, dims="printed")
     z = pm.Normal("z", 0, 1, dims="group")
-    pm.Deterministic("group_slope", mean + sd * z, dims="group")
+    own = (between / total) ** 2 * (values - expected) + between * se / total * z[printed]
+    if problem.directions is not None:
+        own = problem.directions @ own
+    away = pt.set_subtensor((between * z)[printed], own)
+    pm.Deterministic("group_slope", of_groups + away, dims="group")
     pm.Deterministic("new_group_slope", slope + between * pm.Normal("z_new", 0, 1))
+
+
+def _moderator(problem: Problem) -> Any:
+    """Add the change of a slope with one more unit of each moderator, sampled in units that suit the data."""
+    import pymc as pm
+
+    spread = problem.columns[problem.estimates.printed, 1:].std(axis=0)
+    return pm.Deterministic("moderator_slope", pm.Flat("moderator_by_sd", dims="moderator") / spread, dims="moderator")
+
+
+def _errors(problem: Problem) -> Any:
+    import pytensor.tensor as pt
+
+    if problem.directions is not None:
+        return pt.constant(np.sqrt(problem.variances))
+    return pt.stack(_standard_errors([error for error in problem.estimates.errors if error is not None]))
 
 
 def _heavy_tails(
@@ -112,9 +139,8 @@ def _log_shape(shape: BetweenShape, z: Any) -> Any:
     if shape.dist == "two_normals":
         share, ratio = shape.params["share"], shape.params["ratio"]
         narrow = _log_t(z, math.inf) + np.log1p(-share)
-        return (
-            pt.logaddexp(narrow, _log_t(z / ratio, math.inf) + np.log(share) - np.log(ratio)) if share > 0 else narrow
-        )
+        wide = _log_t(z / ratio, math.inf) - np.log(ratio)
+        return pt.logaddexp(narrow, wide + np.log(share)) if share > 0 else narrow
     return _log_t(z, shape.params.get("df", math.inf))
 
 
@@ -194,9 +220,10 @@ def fit_pymc(
         Summaries, the DataTree of draws, and the diagnostics (gates not yet enforced: call ``diagnostics.require()``).
     """
     pymc_model = build_summary_pymc(estimates, model, unit=unit)
+    regressed = estimates.terms is not None and bool(estimates.terms.names)
     tree, diagnostics = sample(
         pymc_model,
-        ("slope", "between", "group_slope", "new_group_slope"),
+        ("slope", "between", "group_slope", "new_group_slope", *(["moderator_slope"] if regressed else [])),
         draws=draws,
         tune=2000,
         seed=seed,
@@ -206,13 +233,12 @@ def fit_pymc(
     posterior = tree["posterior"].dataset
     slope, tau = (posterior[name].to_numpy().ravel() for name in ("slope", "between"))
     group_slope = posterior["group_slope"].to_numpy().reshape(len(slope), -1)
-    se = posterior["se"].to_numpy().reshape(len(slope), -1)
-    labels, printed = estimates.labels, np.flatnonzero(estimates.printed)
-    pooling = dict.fromkeys(labels, math.nan)
-    normal = not has_heavy_tails(estimates, model)  # else the factors depend on scales that are not sampled
-    for column, index in enumerate(printed if normal else ()):
-        variance = se[:, column] ** 2
-        pooling[labels[index]] = float((variance / (variance + tau**2)).mean())
+    variance = posterior["se"].to_numpy().reshape(len(slope), -1) ** 2
+    labels, directions = estimates.labels, problem_of(estimates, model.slope).directions
+    pooling = np.full(len(labels), math.nan)
+    if not has_heavy_tails(estimates, model):  # else the factors depend on scales that are not sampled
+        shares = (variance / (variance + tau[:, None] ** 2)).mean(axis=0)
+        pooling[estimates.printed] = shares if directions is None else directions**2 @ shares
     result = SummaryResult(
         labels=labels,
         groups={label: summarise_draws(group_slope[:, i]) for i, label in enumerate(labels)},
@@ -223,10 +249,25 @@ def fit_pymc(
             (labels[i], labels[j]): summarise_draws(group_slope[:, i] - group_slope[:, j])
             for i, j in (combinations(range(len(labels)), 2) if contrasts else ())
         },
-        pooling=pooling,
-        pooling_overall=pooling_factor_overall(group_slope[:, printed] - slope[:, None]),
+        pooling=dict(zip(labels, pooling.tolist(), strict=True)),
+        pooling_overall=pooling_factor_overall(_away(estimates, posterior, group_slope, slope)),
+        moderators=_moderators(estimates, posterior),
     )
     return result, tree, diagnostics
+
+
+def _away(estimates: Estimates, posterior: Any, group_slope: Array, slope: Array) -> Array:
+    """Return draws of how far the slopes of printed groups are from what is expected of them."""
+    away = group_slope - slope[:, None]
+    if estimates.terms is not None and estimates.terms.names:
+        change = posterior["moderator_slope"].to_numpy().reshape(len(slope), -1)
+        away = away - change @ estimates.terms.moderators.T
+    return away[:, estimates.printed]
+
+
+def _moderators(estimates: Estimates, posterior: Any) -> dict[str, Summary]:
+    names = () if estimates.terms is None else estimates.terms.names
+    return {name: summarise_draws(posterior["moderator_slope"].sel(moderator=name).to_numpy()) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,12 +306,14 @@ def agreement(exact: SummaryResult, tree: Any) -> Agreement:
     """
     import arviz_stats as az
 
-    posterior = tree["posterior"].dataset[["slope", "between", "group_slope"]]
+    variables = ["slope", "between", "group_slope", *(["moderator_slope"] if exact.moderators else [])]
+    posterior = tree["posterior"].dataset[variables]
     errors = {moment: az.mcse(posterior, method=moment) for moment in ("mean", "sd")}
     places: list[tuple[str, str, dict[str, str], Summary]] = [
         ("common slope", "slope", {}, exact.common),
         ("between-group scale", "between", {}, exact.tau),
         *((f"slope, {label}", "group_slope", {"group": label}, exact.groups[label]) for label in exact.labels),
+        *((f"change, {name}", "moderator_slope", {"moderator": name}, one) for name, one in exact.moderators.items()),
     ]
     rows = []
     for name, variable, where, summary in places:
