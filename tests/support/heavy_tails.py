@@ -51,7 +51,7 @@ def row_moments(b: float, s: float, df: float, grid: tuple[np.ndarray, float], b
     one sum of both: x weighs by the share of its own centre.
     """
     beta, tau = grid
-    v = np.arange(-12.0, 12.0, 0.1)
+    v = np.arange(-10.0, 10.0, 0.07)
     total = np.zeros((3, len(beta)))
     for own in (True, False):
         width = s if own else tau
@@ -59,9 +59,10 @@ def row_moments(b: float, s: float, df: float, grid: tuple[np.ndarray, float], b
         x = centre[:, None] + width * np.sinh(v)
         near = ((x - b) / s) ** 2 + 1
         far = ((x - beta[:, None]) / tau) ** 2 + 1
-        share = (1 / (s * near) if own else 1 / (tau * far)) / (1 / (s * near) + 1 / (tau * far))
+        ratio = (s * near) / (tau * far)  # to the third power, so that a narrow peak is not left to the other centre
+        share = 1 / (1 + (ratio if own else 1 / ratio) ** 3)
         weight = student(df)((b - x) / s) / s * between((x - beta[:, None]) / tau) / tau
-        weight = weight * share * width * np.cosh(v) * 0.1
+        weight = weight * share * width * np.cosh(v) * 0.07
         total += np.array([(weight * x**k).sum(axis=1) for k in range(3)])
     return total
 

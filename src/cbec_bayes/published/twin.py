@@ -148,9 +148,8 @@ def _log_shape(shape: BetweenShape, z: Any) -> Any:
     if shape.dist == "two_normals":
         share, ratio = shape.params["share"], shape.params["ratio"]
         narrow = _log_t(z, math.inf) + np.log1p(-share)
-        return (
-            pt.logaddexp(narrow, _log_t(z / ratio, math.inf) + np.log(share) - np.log(ratio)) if share > 0 else narrow
-        )
+        wide = _log_t(z / ratio, math.inf) - np.log(ratio)
+        return pt.logaddexp(narrow, wide + np.log(share)) if share > 0 else narrow
     return _log_t(z, shape.params.get("df", math.inf))
 
 

@@ -147,6 +147,12 @@ class RobustPosterior:
         parts = [(weight * one.smooth, one.nodes, one.spacing**2) for weight, one in pairs]
         return signed_mixture(parts, self.orders.common)
 
+    def coefficient(self, place: int) -> SignedMixture:
+        """Posterior of a coefficient: the common slope is the only one, as moderators need normal distributions."""
+        if place != 0:
+            raise ValueError("there are no moderators")
+        return self.common()
+
     def group(self, index: int | None) -> SignedMixture:
         """Posterior of a group's slope; `None` for a group not yet seen."""
         row = self._row(index)
