@@ -21,7 +21,8 @@ from cbec_bayes.bayes.model.terms.covariate_slope import told_characteristics
 from cbec_bayes.bayes.refit import refit
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors, refitted_slopes, slope_loadings
+from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors, refitted_slopes
+from cbec_bayes.estimands.loadings import slope_loadings
 from cbec_bayes.estimands.slope_regression import interacted_design, interacted_regression, slope_regression
 from cbec_bayes.panel.characteristics import Characteristics
 from cbec_bayes.panel.design import Design

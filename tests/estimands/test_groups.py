@@ -27,7 +27,8 @@ from cbec_bayes.estimands import (
     summarise_draws,
 )
 from cbec_bayes.estimands.contrasts import contrasts, equivalence, ranks
-from cbec_bayes.estimands.groups import effects, group_slopes, log_scales, pooling_factors, units_per_group
+from cbec_bayes.estimands.groups import effects, group_slopes, log_scales, pooling_factors
+from cbec_bayes.estimands.loadings import units_per_group
 from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.estimands.summary import Drawn, Mixed
 from cbec_bayes.runtime.errors import InputError

@@ -19,7 +19,8 @@ from cbec_bayes.checks.severity import Change, Severity, Slope, instead_of, numb
 from cbec_bayes.checks.without import NEARER, why_apart
 from cbec_bayes.classical.few import FewClusters, few_clusters
 from cbec_bayes.classical.tables import MOST_GROUPS
-from cbec_bayes.estimands.groups import group_slopes, units_per_group
+from cbec_bayes.estimands.groups import group_slopes
+from cbec_bayes.estimands.loadings import units_per_group
 from cbec_bayes.estimands.summary import Summary, summarise_draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array

@@ -22,7 +22,8 @@ from cbec_bayes.checks.refits import (
 from cbec_bayes.checks.remedies import Finding, term_of
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying, there_are
 from cbec_bayes.checks.severity import WIDER, Change, Severity, Slope, instead_of, severest
-from cbec_bayes.estimands.groups import slope_quantities, units_per_group
+from cbec_bayes.estimands.groups import slope_quantities
+from cbec_bayes.estimands.loadings import units_per_group
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import GROUP_ALL

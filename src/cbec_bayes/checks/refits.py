@@ -14,15 +14,8 @@ from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.refit import Nearby, RefitScales, refit_scales
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Slope
-from cbec_bayes.estimands.groups import (
-    GroupSlopes,
-    log_scales,
-    min_ess,
-    mixed_slopes,
-    slope_loadings,
-    slope_quantities,
-    units_per_group,
-)
+from cbec_bayes.estimands.groups import GroupSlopes, log_scales, min_ess, mixed_slopes, slope_quantities
+from cbec_bayes.estimands.loadings import slope_loadings, units_per_group
 from cbec_bayes.estimands.summary import Quantity
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array

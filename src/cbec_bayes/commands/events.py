@@ -17,7 +17,6 @@ from cbec_bayes.commands.options import (
     Encoding,
     Errors,
     ExposureIfAny,
-    Figures,
     FormulaText,
     Frequency,
     Fresh,
@@ -39,6 +38,7 @@ from cbec_bayes.commands.options import (
     Where,
     names,
 )
+from cbec_bayes.commands.page_options import Figures
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress

@@ -305,7 +305,6 @@ PrintedModel = Annotated[
     ),
 ]
 Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="auto, collapsed or pymc.")]
-PrintedEngine = Annotated[str, typer.Option("--engine", metavar="NAME", help="quadrature or pymc.")]
 Convention = Annotated[
     str,
     typer.Option(
@@ -354,24 +353,6 @@ UnitSlopes = Annotated[
     bool,
     typer.Option("--unit-slopes", help="Also write unit_slopes.csv: every unit's own slope, where the model has them."),
 ]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label",
-        metavar="COLUMN=TEXT",
-        help="Words for a column on the page, as pcap='public capital'; may be given again.",
-    ),
-]
-Figures = Annotated[
-    str,
-    typer.Option("--figures", metavar="FORMATS", help="Write figures also as png and pdf, separated by commas."),
-]
-TableFormats = Annotated[
-    str,
-    typer.Option(
-        "--tables", metavar="FORMATS", help="Write all tables also as one file: xlsx (Excel) and docx (Word)."
-    ),
-]
 Neighbours = Annotated[
     bool,
     typer.Option("--neighbours/--no-neighbours", help="Say what the average slope is without each term of the model."),
@@ -382,9 +363,6 @@ _STUDY = typer.Option(
 StudyName = Annotated[str, _STUDY]
 StudyIfAny = Annotated[str | None, _STUDY]
 FitFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a fit: what `fit --out FOLDER` wrote.")]
-ReportFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="What `fit --out FOLDER` or `published --out FOLDER` wrote.")
-]
 FitFolderIfAny = Annotated[
     Path | None, typer.Argument(metavar="FOLDER", help="Folder of a fit: what `fit --out FOLDER` wrote.")
 ]

@@ -11,22 +11,19 @@ from cbec_bayes.commands.console import Find, Found, Request, deliver
 from cbec_bayes.commands.fitting import found_of_checks, found_of_comparison, parts_of_comparison
 from cbec_bayes.commands.folders import content_of, fit_of, places, read_from
 from cbec_bayes.commands.options import (
-    Figures,
     FitSeed,
     Fresh,
     Json,
-    Labels,
     Out,
     Quiet,
-    ReportFolder,
     Scheduler,
-    TableFormats,
     TlsCa,
     TlsCert,
     TlsKey,
     Workers,
     cluster,
 )
+from cbec_bayes.commands.page_options import Figures, Labels, ReportFolder, TableFormats
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.progress import OnProgress, Progress
 

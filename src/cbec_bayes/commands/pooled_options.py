@@ -25,3 +25,4 @@ Correlation = Annotated[
 LeaveOneOut = Annotated[
     bool, typer.Option("--leave-one-out", help="Write leave_one_out.csv for more than 200 estimates too.")
 ]
+PrintedEngine = Annotated[str, typer.Option("--engine", metavar="NAME", help="quadrature or pymc.")]

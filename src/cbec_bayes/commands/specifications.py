@@ -20,7 +20,6 @@ from cbec_bayes.commands.options import (
     Decimal,
     Encoding,
     ExposureIfAny,
-    Figures,
     FitFolderIfAny,
     FitSeed,
     FormulaText,
@@ -59,6 +58,7 @@ from cbec_bayes.commands.options import (
     exposures,
     names,
 )
+from cbec_bayes.commands.page_options import Figures
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.estimands.groups import group_slopes, log_scales, min_ess, slope_loadings, slope_quantities
+from cbec_bayes.estimands.groups import group_slopes, log_scales, min_ess, slope_quantities
+from cbec_bayes.estimands.loadings import slope_loadings
 from cbec_bayes.estimands.summary import CONTRAST_COLUMNS, Drawn, Mixed, Quantity
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array

@@ -160,9 +160,7 @@ def _classical(found: FewClusters | None, exposure: str) -> tuple[float | None, 
 
 
 def _row(effects: pd.DataFrame | None, group: str | None) -> dict[str, float] | None:
-    if effects is None or group is None:
-        return None
-    own = effects[effects["group"] == group]
+    own = pd.DataFrame() if effects is None or group is None else effects[effects["group"] == group]
     return None if own.empty else {str(key): value for key, value in own.iloc[0].items()}
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cbec_bayes.panel.alternative import Period
 from cbec_bayes.panel.cells import ROW, Source, row_numbers, whole_if_possible
 from cbec_bayes.panel.dates import PeriodError
 from cbec_bayes.panel.derived import derive
 from cbec_bayes.panel.periods import NAMES, Frequency, Periods, period_text, read_periods
 from cbec_bayes.panel.readers import read_frame
 from cbec_bayes.panel.regions import load_scheme
-from cbec_bayes.panel.study import PanelSpec, Period, Study, load_study
+from cbec_bayes.panel.study import PanelSpec, Study, load_study
 from cbec_bayes.panel.table import Panel, Roles
 from cbec_bayes.panel.validate import make_panel
 from cbec_bayes.runtime.errors import InputError, suggest

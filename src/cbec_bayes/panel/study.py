@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import PlainValidator
-
+from cbec_bayes.panel.alternative import Alternative, PeriodName
 from cbec_bayes.panel.derived import Derived, origin_of
 from cbec_bayes.panel.formula import Formula, label, read_formula
 from cbec_bayes.panel.levels import require_sets
@@ -35,53 +33,13 @@ from cbec_bayes.runtime.toml import (
     otherwise,
     read_table,
     shipped_names,
-    wrong,
     wrong_key,
 )
-
-type Period = float | str
-"""A period as a study names it."""
-
-
-def _period(value: object) -> Period:
-    if isinstance(value, str) and value.strip():
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    raise wrong("a finite number is needed, or a period as text, such as 2014Q1")
-
-
-PeriodName = Annotated[Period, PlainValidator(_period)]
 
 ROLES = ("outcome", "exposure")
 
 MAIN = "main"
 """Name of the panel that a study asks about first, among its alternatives."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative(Table):
-    """Another panel that answers the question of a study: what it says in place of the study's own.
-
-    Attributes
-    ----------
-    name
-        As tables have it.
-    label
-        What differs from the study's own panel, in a few words.
-    files, outcome, exposure, controls, formula, first, last
-        As in `PanelSpec`; None for those of the study.
-    """
-
-    name: Text
-    label: Text
-    files: SomePaths | None = None
-    outcome: Text | None = None
-    exposure: Text | None = None
-    controls: Texts | None = None
-    formula: Text | None = None
-    first: PeriodName | None = None
-    last: PeriodName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from cbec_bayes.published.estimates import PrintedEstimate, PrintedEstimates
-from cbec_bayes.published.number import PrintedNumber, decimal_sign, plain_number
+from cbec_bayes.published.number import PrintedNumber, decimal_sign, derived, plain_number
 from cbec_bayes.published.readings import critical_value, se_from_p, se_from_t
 from cbec_bayes.published.stars import split_stars
 from cbec_bayes.published.stated import DEFAULT_STARS
@@ -367,7 +367,7 @@ class _Reader:
                 raise self._wrong(row, self._source, f"negative {noun} {printed}")
             if printed.value == 0:
                 raise self._wrong(row, self._source, f"a {noun} of {printed} says that the estimate is known exactly")
-            return printed if self._source == "se" else _derived(math.sqrt(float(printed)))
+            return printed if self._source == "se" else derived(math.sqrt(float(printed)))
         if estimate is None:
             raise self._wrong(row, "estimate", "blank, but it has a test")
         return self._from_test(row, estimate, printed, df)
@@ -379,10 +379,10 @@ class _Reader:
         if self._source == "t":
             if (estimate.value > 0) != (printed.value > 0):
                 raise self._wrong(row, "t", f"{printed} has another sign than {estimate}")
-            return _derived(se_from_t(float(estimate), float(printed)))
+            return derived(se_from_t(float(estimate), float(printed)))
         if not 0 < printed.value < 1:
             raise self._wrong(row, "p", f"{printed} is no p-value")
-        return _derived(se_from_p(float(estimate), float(printed), df))
+        return derived(se_from_p(float(estimate), float(printed), df))
 
     def _from_interval(
         self, row: Row, low: PrintedNumber, high: PrintedNumber, estimate: PrintedNumber | None, df: float
@@ -397,9 +397,4 @@ class _Reader:
             if skew > rounding + LARGEST_SKEW * length:
                 message = f"{estimate} is not the middle of {low} to {high}; give ratios as logarithms, or se"
                 raise self._wrong(row, "estimate", message)
-        return _derived(length / 2 / critical_value(1 - self._ci_prob, df))
-
-
-def _derived(value: float) -> PrintedNumber:
-    """Return a number that was computed, with all its digits."""
-    return PrintedNumber.parse(repr(value))
+        return derived(length / 2 / critical_value(1 - self._ci_prob, df))

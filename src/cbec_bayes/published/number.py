@@ -166,6 +166,11 @@ def decimal_sign(texts: Iterable[str]) -> DecimalSign:
     return DecimalSign(",") if commas else DecimalSign(".", "" if points or grouped else doubtful.strip())
 
 
+def derived(value: float) -> PrintedNumber:
+    """Return a number that was computed, with all its digits."""
+    return PrintedNumber.parse(repr(value))
+
+
 def _exponent(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int):

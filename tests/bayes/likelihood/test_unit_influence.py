@@ -14,7 +14,7 @@ from cbec_bayes.bayes.likelihood.unit_influence import unit_influence
 from cbec_bayes.bayes.model.blocks import make_blocks
 from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.classical.regression import twfe
-from cbec_bayes.estimands.groups import slope_loadings
+from cbec_bayes.estimands.loadings import slope_loadings
 from tests.support.members import MEMBERS, by_name, dense, errors_written_out, member, panel
 
 OF_UNITS = ("unit_effect[", "unit_slope[", "unit_trend[")
