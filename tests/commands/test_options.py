@@ -45,14 +45,18 @@ def test_every_command_has(flag):
 
 
 def test_options_of_one_name_are_told_in_the_same_words():
-    """But for those that mean something else: a model of a panel or of printed slopes, a file of moments, a seed."""
+    """But for those that mean something else: a model or clusters of a panel or of printed slopes, moments, a seed."""
     told: dict[str, set[str | None]] = {}
     for command in get_command(app).commands.values():
         for one in command.params:
             for flag in one.opts:
                 told.setdefault(flag, set()).add(getattr(one, "help", None))
     several = {flag for flag, words in told.items() if len(words) > 1}
-    assert several <= {"--out", "--seed", "--engine", "--n", "--model", "--unit", *(f for f in told if f[0] != "-")}
+    assert several <= {"--out", "--seed", "--engine", "--n", "--model", "--unit", "--cluster", *_arguments(told)}
+
+
+def _arguments(told: dict[str, set[str | None]]) -> set[str]:
+    return {flag for flag in told if flag[0] != "-"}
 
 
 def test_what_shapes_the_tables_of_a_fit_is_asked_for_where_a_panel_is_named():

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy import special
 
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.published.estimates import Estimates, KnownError
+from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.mixture import Mixture, Mixtures
 from cbec_bayes.published.pooled import one_by_one
 from cbec_bayes.published.quadrature import half_line, window
-from cbec_bayes.published.summary import TOLERANCE, fit_summary
+from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summary
 from cbec_bayes.published.summary_model import SummaryModel
 
 SCALE = 0.6
@@ -139,6 +139,25 @@ def test_quantiles_together_are_quantiles_apart(seed, probability):
         near = 1e-9 * max(abs(together[g]), math.sqrt(variances[:, g].min()))
         assert one.cdf(together[g] - near) <= probability + 1e-9
         assert one.cdf(together[g] + near) >= probability - 1e-9
+
+
+def test_many_errors_implied_by_stars_are_refused_at_once():
+    error = ImpliedError(0.5, 0.0, 1.645, math.inf)
+    many = Estimates(tuple(f"g{i}" for i in range(500)), np.full(500, 0.5), (error,) * 500)
+    with pytest.raises(TooManyNodesError, match="use --engine pymc"):
+        fit_summary(many, MODEL)
+
+
+def test_a_few_errors_implied_by_stars_beside_many_that_are_known():
+    """A band so narrow that it is a known error gives the answer of this one."""
+    known = simulated(60, 0.2)
+    q = 2.5
+    band = ImpliedError(float(known.values[0]), q, q * (1 + 1e-9), math.inf)
+    errors = (KnownError(abs(float(known.values[0])) / q, ""), *known.errors[1:])
+    a = fit_summary(Estimates(known.labels, known.values, (band, *known.errors[1:])), MODEL)
+    b = fit_summary(Estimates(known.labels, known.values, errors), MODEL)
+    np.testing.assert_allclose(a.groups().mean, b.groups().mean, atol=1e-7)
+    assert a.tau_quantile(0.9) == pytest.approx(b.tau_quantile(0.9), rel=1e-6)
 
 
 def test_three_thousand_estimates_need_few_nodes():

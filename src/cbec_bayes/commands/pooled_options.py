@@ -7,14 +7,6 @@ from typing import Annotated
 
 import typer
 
-PooledSlopeOn = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slope-on",
-        metavar="COLUMN",
-        help="Columns of FILE, as income, on which slopes are regressed: numbers or labels; separated by commas.",
-    ),
-]
 Covariance = Annotated[
     Path | None,
     typer.Option(

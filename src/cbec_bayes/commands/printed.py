@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
-from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed
-from cbec_bayes.commands.pooled_options import Cluster, Correlation, Covariance, LeaveOneOut, PooledSlopeOn
+from cbec_bayes.commands.options import Json, Out, PrintedEngine, PrintedModel, Quiet, Seed, SlopeOn
+from cbec_bayes.commands.pooled_options import Cluster, Correlation, Covariance, LeaveOneOut
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress
 
@@ -141,7 +141,7 @@ def published(
         float, typer.Option("--interval", metavar="P", help="Probability of the intervals that FILE has.")
     ] = 0.95,
     engine: PrintedEngine = "quadrature",
-    slope_on: PooledSlopeOn = None,
+    slope_on: SlopeOn = None,
     covariance: Covariance = None,
     cluster: Cluster = None,
     correlation: Correlation = None,

@@ -51,6 +51,9 @@ _MARGIN = 15.0
 _FEW = 12
 """Up to so many estimates the posterior of tau is as wide as the whole line, within the refinement of the steps."""
 
+_MOST_COMBINATIONS = 5_000
+"""Combinations of standard errors that stars imply beyond which a line is not cut: cutting costs as much as a fit."""
+
 _WIDTH = 8.0
 """Length of a line in y below which steps become smaller, so that there are always 48 of them at least."""
 
@@ -157,7 +160,7 @@ def _line(problem: Problem, model: SummaryModel) -> Line:
     estimates = problem.estimates
     typical = typical_error(estimates)
     line = scale_line(model.between, typical)
-    if int(estimates.printed.sum()) <= _FEW:
+    if len(problem.b) <= _FEW or n_combinations(estimates, _LEVELS[0][1]) > _MOST_COMBINATIONS:
         return line
     powers = _powers(_moment_order(problem, model))
 
