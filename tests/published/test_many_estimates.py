@@ -15,7 +15,7 @@ from cbec_bayes.published.estimates import Estimates, ImpliedError, KnownError
 from cbec_bayes.published.mixture import Mixture, Mixtures
 from cbec_bayes.published.pooled import one_by_one
 from cbec_bayes.published.quadrature import half_line, window
-from cbec_bayes.published.summary import TOLERANCE, TooManyNodesError, fit_summary
+from cbec_bayes.published.summary import TOLERANCE, fit_summary
 from cbec_bayes.published.summary_model import SummaryModel
 
 SCALE = 0.6
@@ -139,13 +139,6 @@ def test_quantiles_together_are_quantiles_apart(seed, probability):
         near = 1e-9 * max(abs(together[g]), math.sqrt(variances[:, g].min()))
         assert one.cdf(together[g] - near) <= probability + 1e-9
         assert one.cdf(together[g] + near) >= probability - 1e-9
-
-
-def test_many_errors_implied_by_stars_are_refused_at_once():
-    error = ImpliedError(0.5, 0.0, 1.645, math.inf)
-    many = Estimates(tuple(f"g{i}" for i in range(500)), np.full(500, 0.5), (error,) * 500)
-    with pytest.raises(TooManyNodesError, match="use --engine pymc"):
-        fit_summary(many, MODEL)
 
 
 def test_a_few_errors_implied_by_stars_beside_many_that_are_known():

@@ -164,6 +164,8 @@ def rows_of(estimates: Estimates, model: SummaryModel, fineness: Fineness) -> Ro
     values, scales = estimates.values[printed], estimates.typical[printed]
     errors = [error for error in estimates.errors if error is not None]
     far = np.abs(values - np.median(values)).max() + np.abs(values - np.median(values))
+    if model.between.dist == "fixed":  # a slope may lie as far from its estimate as tau lets it
+        far = far + 3 * model.between.params["value"]
     heavy, typical = _reach(errors, model), float(np.median(scales))
     rules = []
     for error, distance, scale in zip(errors, far, scales, strict=True):
