@@ -48,13 +48,6 @@ def model_names() -> list[str]:
     return list(panel_model_names())
 
 
-def printed_model_names() -> list[str]:
-    """Return the names of the models of printed estimates."""
-    from cbec_bayes.published.summary_model import model_names
-
-    return list(model_names())
-
-
 def study_names() -> list[str]:
     """Return the names of the studies."""
     from cbec_bayes.panel.study import study_names
@@ -293,15 +286,6 @@ ModelIfAny = Annotated[
         metavar="NAME",
         help="A model's name (see `models`) or TOML file; default: robust, with the terms that the panel allows.",
         autocompletion=model_names,
-    ),
-]
-PrintedModel = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="FILE",
-        help="A model's name (see `models`) or TOML file.",
-        autocompletion=printed_model_names,
     ),
 ]
 Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="auto, collapsed or pymc.")]

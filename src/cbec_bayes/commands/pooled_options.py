@@ -7,6 +7,14 @@ from typing import Annotated
 
 import typer
 
+
+def printed_model_names() -> list[str]:
+    """Return the names of the models of printed estimates."""
+    from cbec_bayes.published.summary_model import model_names
+
+    return list(model_names())
+
+
 Covariance = Annotated[
     Path | None,
     typer.Option(
@@ -26,3 +34,12 @@ LeaveOneOut = Annotated[
     bool, typer.Option("--leave-one-out", help="Write leave_one_out.csv for more than 200 estimates too.")
 ]
 PrintedEngine = Annotated[str, typer.Option("--engine", metavar="NAME", help="quadrature or pymc.")]
+PrintedModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="FILE",
+        help="A model's name (see `models`) or TOML file.",
+        autocompletion=printed_model_names,
+    ),
+]

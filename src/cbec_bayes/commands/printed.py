@@ -9,8 +9,15 @@ import typer
 
 from cbec_bayes.commands.console import Found, Request, deliver, plain_table
 from cbec_bayes.commands.folders import itself
-from cbec_bayes.commands.options import Json, Out, PrintedModel, Quiet, Seed, SlopeOn
-from cbec_bayes.commands.pooled_options import Cluster, Correlation, Covariance, LeaveOneOut
+from cbec_bayes.commands.options import Json, Out, Quiet, Seed, SlopeOn
+from cbec_bayes.commands.pooled_options import (
+    Cluster,
+    Correlation,
+    Covariance,
+    LeaveOneOut,
+    PrintedEngine,
+    PrintedModel,
+)
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.progress import OnProgress
 
