@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import cbec_bayes as cb
 
@@ -32,7 +33,7 @@ def returned(name: str) -> set[type]:
     if isinstance(function, type):
         return set()
     annotation = inspect.signature(function).return_annotation
-    hint = eval(annotation, vars(sys.modules[function.__module__]))
+    hint = eval(annotation, vars(sys.modules[function.__module__]) | {"Figure": Figure})  # imported for types alone
     return own_classes(hint)
 
 

@@ -48,7 +48,7 @@ MISSING = 0.15
 
 CHARACTERISTIC = "characteristic of groups"
 REGRESSED = 3
-"""Of every so many panels one has a characteristic of groups, on which their slopes are regressed."""
+"""One panel in so many has a characteristic of groups, on which their slopes are regressed."""
 
 FEWEST = 30
 """Ranks without which nothing is said of a quantity."""

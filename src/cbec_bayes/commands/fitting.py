@@ -321,7 +321,7 @@ def parts_of_comparison(
     found
         The comparison.
     request, folder, seed
-        Of the command.
+        What the command was asked for.
     images
         Formats in which the curve is written beside SVG.
     """

@@ -113,7 +113,7 @@ def path_of_frame(frame: pd.DataFrame) -> ShrinkagePath:
 
 
 PATH_COLUMNS = ("tau", "group", "mean", "sd", "ci_low", "ci_high", "common", "origin", "gate")
-"""Of `ShrinkagePath.frame`."""
+"""Columns of `ShrinkagePath.frame`."""
 
 _ANCHORED = 2  # draws for each that is asked for, where a step is sampled: those of the next steps are weighted
 

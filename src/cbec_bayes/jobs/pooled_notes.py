@@ -20,8 +20,8 @@ def dominance_notes(estimates: Estimates, result: SummaryResult, *, automatic: b
     estimates
         Values and standard errors, of which those that stars imply count as the middle of their band.
     result
-        Of the same estimates; its mean of tau, or where that does not exist its interval, says how much a group's own
-        deviation counts beside its standard error.
+        What was read off their posterior; its mean of tau, or where that does not exist its interval, says how much the
+        own deviation of a group counts beside its standard error.
     automatic
         Whether the unit of the priors is taken from the estimates.
     """

@@ -69,7 +69,7 @@ class ReportedPooling:
     Attributes
     ----------
     name
-        Of the file of estimates.
+        Name of the file of estimates.
     tables
         What `published` found.
     own

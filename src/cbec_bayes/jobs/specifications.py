@@ -76,6 +76,15 @@ class Specified:
         Members that missed a gate, and which.
     alternatives
         Name of each other panel that was asked to what differs in it.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> specified = cb.weigh_specifications(fit)
+    >>> sorted(specified.files())
+    ['conclusions.csv', 'mixture.csv', 'specifications.csv']
     """
 
     exposure: str
@@ -203,7 +212,7 @@ def weigh_specifications(
     ci
         Probability of the intervals.
     seed
-        Of everything random.
+        Seed of everything random.
     executor
         Who fits the members; see `cbec_bayes.runtime.fanout.open_executor`.
     on_progress
@@ -213,6 +222,15 @@ def weigh_specifications(
     -------
     Specified
         Its sentences and its tables; `cbec_bayes.plot_specifications` draws it.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> specified = cb.weigh_specifications(fit)
+    >>> int((specified.specifications["group"] == "(average)").sum())
+    8
     """
     question = Question(
         design=found.design,

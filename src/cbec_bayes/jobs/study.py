@@ -121,7 +121,7 @@ class MemberPiece:
     columns, printed
         As in `fit_models`.
     seed
-        Of everything random.
+        Seed of everything random.
     leads
         Whether it is the headline, which is checked by who asks for it.
     """

@@ -43,7 +43,7 @@ class Problem:
     directions
         Q, shape (n, n); None for the n estimates themselves.
     variances
-        Of the errors in these directions, shape (n,); NaN where a standard error is known by its stars alone.
+        Variances of the errors in these directions, shape (n,); NaN where a standard error is known by its stars alone.
     """
 
     estimates: Estimates
@@ -156,7 +156,7 @@ class Nodes:
     of
         Which of the values of tau that were asked for, shape (J,).
     variances
-        Of the errors, shape (J, n).
+        Variances of the errors, shape (J, n).
     log_p
         Log density of the estimates, times the weight of s, shape (J,).
     mean, covariance
@@ -206,7 +206,7 @@ def conditional(problem: Problem, tau: float | Array, s2: Array) -> tuple[Array,
     Returns
     -------
     log_p, mean, covariance
-        Of shapes (C,), (C, k) and (C, k, k).
+        Arrays of shapes (C,), (C, k) and (C, k, k).
     """
     x, k = problem.x, problem.x.shape[1]
     prior_precision = problem.prior.params["sd"] ** -2 if problem.prior.dist == "normal" else 0.0

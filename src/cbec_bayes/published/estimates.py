@@ -173,8 +173,8 @@ class Estimates:
     >>> import cbec_bayes as cb
     >>> printed = cb.heterogeneity(cb.load_paper())
     >>> estimates = cb.under_reading(printed, "coherent")
-    >>> estimates.errors[1]
-    KnownError(se=0.328, reading='parentheses as a standard error')
+    >>> estimates.errors[1].se
+    0.328
     """
 
     labels: tuple[str, ...]

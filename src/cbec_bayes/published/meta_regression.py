@@ -54,7 +54,7 @@ def meta_regression(
     estimates, model
         The estimates with them, and the model with priors in plain numbers.
     result
-        Of these estimates under this model, by either engine.
+        What either engine finds for these estimates under this model.
 
     Notes
     -----

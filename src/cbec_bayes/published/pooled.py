@@ -62,7 +62,17 @@ class GroupNumbers:
 
 
 class PooledPosterior(Protocol):
-    """The joint posterior of the slopes of R groups, of their common slope and of the between-group scale tau."""
+    """The joint posterior of the slopes of R groups, of their common slope and of the between-group scale tau.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> printed = cb.heterogeneity(cb.load_paper())
+    >>> estimates = cb.under_reading(printed, "coherent")
+    >>> posterior = cb.fit_summary(estimates, cb.load_summary_model("published_half_normal"), unit=1.24)
+    >>> posterior.labels
+    ('east', 'central', 'west', 'north-east')
+    """
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class SummaryPosterior:
         Mean and covariance of the coefficients given the node, shapes (J, k) and (J, k, k): the common slope, and what
         moderators have.
     variances
-        Of the errors of the n estimates that are there, in the directions of the problem, shape (J, n).
+        Variances of the errors of the n estimates that are there, in the directions of the problem, shape (J, n).
     curve
         The distribution of tau; None for a fixed one.
     log_evidence

@@ -59,7 +59,7 @@ def typical_spread(values: Array, errors: Array) -> float:
 def rows_that_set_it(values: Array, errors: Array, factor: float = 2.0) -> dict[int, float]:
     """Return the rows without each of which the spread is another by more than `factor`, and that other spread.
 
-    Of fewer than three rows there are none.
+    With fewer than three rows there are none.
     """
     if len(values) < 3:
         return {}

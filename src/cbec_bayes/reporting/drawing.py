@@ -69,7 +69,7 @@ class Drawing:
     figure
         A `matplotlib.figure.Figure`.
     title
-        Of the figure; figures of one page need different ones.
+        Title of the figure; figures of one page need different ones.
     description
         What it shows, for readers who cannot see it.
     """

@@ -14,7 +14,7 @@ from cbec_bayes.reporting.tables import ReportTable
 from cbec_bayes.runtime.errors import InputError
 
 NAME = "tables"
-"""Of the file, before its ending."""
+"""Name of the file, before its ending."""
 
 LIBRARIES = {"xlsx": ("openpyxl", "openpyxl"), "docx": ("docx", "python-docx")}
 """For each format the module that writes it, and the name of its package."""
@@ -37,7 +37,7 @@ def require_formats(formats: tuple[str, ...]) -> None:
     Parameters
     ----------
     formats
-        Of `LIBRARIES`.
+        Formats among those of `LIBRARIES`.
     """
     for ending in formats:
         module, package = LIBRARIES[ending]
@@ -54,11 +54,11 @@ def export_files(tables: Mapping[str, ReportTable], formats: tuple[str, ...], ti
     Parameters
     ----------
     tables
-        Of a page, by name.
+        Tables of a page, by name.
     formats
-        Of `LIBRARIES`.
+        Formats among those of `LIBRARIES`.
     title
-        Of the page.
+        Title of the page.
 
     Raises
     ------

@@ -43,7 +43,7 @@ class Findings:
     Attributes
     ----------
     severity
-        Of all of them.
+        The severity that all of them have.
     effect
         What that does to the answer.
     found

@@ -44,7 +44,7 @@ def plain(table: ReportTable, reasons: Mapping[str, str], note: str = "Note") ->
     Parameters
     ----------
     table
-        Of texts.
+        A table of texts.
     reasons
         By the head of a column, why some of its rows have no number.
     note

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.checks import CheckResult
+from cbec_bayes.checks.suite import Checks
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs.specifications import Specified
@@ -43,7 +44,14 @@ def plot_effects(fit: PanelFit, *, ssc: str = "reghdfe", ci: float = CI_PROB, la
     Returns
     -------
     matplotlib.figure.Figure
-        Of many groups it shows those with the largest and the smallest slopes.
+        With many groups it shows those with the largest and the smallest slopes.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.plot_effects(fit).savefig("effects.png")
     """
     design = fit.design
     table = effects(fit, ssc, prob=ci)
@@ -84,7 +92,7 @@ def plot_path(fit: PanelFit, *, seed: int = 1, label: str | None = None) -> Figu
     fit
         A fitted model whose group slopes are pooled, and whose coefficients are integrated out.
     seed
-        Of the fits along the path.
+        Seed of the fits along the path.
     label
         Words for the exposure; default its name.
 
@@ -96,6 +104,13 @@ def plot_path(fit: PanelFit, *, seed: int = 1, label: str | None = None) -> Figu
     ------
     InputError
         The model has no such path; or no fit along it passed its gates.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.plot_path(fit).savefig("path.png")
     """
     if fit.collapsed is None or "tau" not in fit.collapsed.names:
         raise InputError(f"the model '{fit.model.name}' has no path from complete to no pooling: it pools no slopes")
@@ -133,6 +148,13 @@ def plot_specifications(specified: Specified, *, scale: str | None = None, label
     ------
     InputError
         No specification has slopes on this scale.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> cb.plot_specifications(cb.weigh_specifications(fit)).savefig("specifications.png")
     """
     drawn = curves(specified.specifications, label or specified.exposure, prob=specified.ci)
     name = next(iter(drawn), "") if scale is None or len(drawn) == 1 else f"specifications_{scale}"
@@ -142,7 +164,7 @@ def plot_specifications(specified: Specified, *, scale: str | None = None, label
     return figure
 
 
-def plot_checks(checks: Sequence[CheckResult], *, exposure: str = "") -> dict[str, Figure]:
+def plot_checks(checks: Checks | Sequence[CheckResult], *, exposure: str = "") -> dict[str, Figure]:
     """Draw the checks of a fit.
 
     Parameters
@@ -156,5 +178,15 @@ def plot_checks(checks: Sequence[CheckResult], *, exposure: str = "") -> dict[st
     -------
     dict of str to matplotlib.figure.Figure
         By the name of the check; a check that does not apply, or that its table says better, has no figure.
+
+    Examples
+    --------
+    >>> import cbec_bayes as cb
+    >>> frame = cb.example_frame()
+    >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
+    >>> figures = cb.plot_checks(cb.check(fit, only=("power_scaling", "agreement")))
+    >>> sorted(figures)
+    ['agreement', 'power_scaling']
     """
-    return {name: one.figure for name, one in check_drawings(checks, exposure).items()}
+    results = checks.results if isinstance(checks, Checks) else checks
+    return {name: one.figure for name, one in check_drawings(results, exposure).items()}

@@ -40,7 +40,7 @@ class Weighted:
     inverse
         M = (X'WX)^-1, shape (p, p).
     weights, residuals
-        Of each estimate, shape (k,).
+        Weight and residual of each estimate, shape (k,).
     squares
         Weighted sum of squared residuals, y'Py.
     trace

@@ -63,11 +63,11 @@ class MetaRegression:
     Attributes
     ----------
     coefficients, se, p, low, high
-        Of each regressor, shape (p,).
+        One number for each regressor, shape (p,).
     covariance
-        Of the coefficients, shape (p, p).
+        Covariance of the coefficients, shape (p, p).
     df
-        Of the reference distribution; infinite where it is the normal.
+        Degrees of freedom of the reference distribution; infinite where it is the normal.
     tau2, tau2_low, tau2_high
         What is left of the variance between studies, with its Q-profile interval.
     heterogeneity
@@ -103,7 +103,7 @@ class Pooled:
     Attributes
     ----------
     estimate, se, p, low, high, df
-        Of the common effect, or of the mean of the distribution of effects; `df` of its reference distribution.
+        The common effect, or the mean of the distribution of effects; `df` is that of its reference distribution.
     tau2, tau2_low, tau2_high
         Variance between studies with its Q-profile interval; a common effect has zero and no interval.
     heterogeneity
@@ -190,7 +190,7 @@ def pool(y: Array, v: Array, estimator: Estimator, prob: float, covariance: Arra
     y, v, estimator, prob
         As in `meta_regression`; one estimate can be pooled as a common effect only.
     covariance
-        Of the errors, shape (k, k), where they are correlated; its diagonal is `v`.
+        Covariance of the errors, shape (k, k), where they are correlated; its diagonal is `v`.
     """
     n = len(y)
     if n == 1:

@@ -40,7 +40,7 @@ class SelectionModel:
     statistic, statistic_p
         Likelihood ratio test of delta = 1, chi-squared with one degree of freedom.
     log_likelihood
-        Of the published estimates.
+        Log likelihood of the published estimates.
     above
         Whether significantly positive estimates are the ones that are always published.
     at_limit

@@ -110,7 +110,7 @@ def slope_rule(blocks: list[Block], prior: Prior, modes: Modes, step: float, pow
     blocks
         The rows given tau; those of a coarse rule are enough to see where the density is.
     prior
-        Of the common slope.
+        Prior of the common slope.
     modes
         From `find_modes`.
     step

@@ -26,9 +26,9 @@ class Orders:
     Attributes
     ----------
     common, new, tau
-        Of the common slope, of the slope of a group not seen, and of the between-group scale.
+        Orders of the common slope, of the slope of a group not seen, and of the between-group scale.
     groups
-        Of the slope of each row with an estimate.
+        Orders of the slope of each row with an estimate.
     """
 
     common: float

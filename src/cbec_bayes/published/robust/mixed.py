@@ -23,7 +23,7 @@ class SignedMixture:
     Attributes
     ----------
     weights, means, variances
-        Of the components, each of shape (J,); the weights sum to one.
+        Numbers of the components, each of shape (J,); the weights sum to one.
     order
         Moments exist below this order.
     """

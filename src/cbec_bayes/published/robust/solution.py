@@ -237,7 +237,7 @@ def _pooling(slopes: Sequence[Array], points: Array) -> tuple[Array, Array, floa
 def change(coarse: RobustPosterior, fine: RobustPosterior) -> float:
     """Return the largest change of any number: of probabilities, and of moments in posterior standard deviations.
 
-    Of more than `MOST_COMPARED` groups those with the lowest, the highest and the most precise estimates are compared.
+    With more than `MOST_COMPARED` groups those with the lowest, highest and most precise estimates are compared.
     """
     changes = [abs(fine.log_evidence - coarse.log_evidence)]
     for name in (*_compared(fine.estimates), None, "common"):

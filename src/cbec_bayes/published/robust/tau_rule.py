@@ -33,7 +33,7 @@ class Layout:
     Attributes
     ----------
     prior
-        Of the scale.
+        Prior of the scale.
     z, log_p
         Grid of z and the rough log posterior density there, shape (G,).
     left, right
@@ -90,7 +90,7 @@ def lay_out(prior: Prior, scales: tuple[float, float], log_mass: Callable[[float
     Parameters
     ----------
     prior
-        Of the scale; not a fixed one.
+        Prior of the scale; not a fixed one.
     scales
         Smallest and largest distance on which the estimates vary.
     log_mass
