@@ -60,9 +60,8 @@ def numbers(posterior: PooledPosterior) -> np.ndarray:
         (5, [3, 10, INF, 2, 5], None),
         (4, [INF] * 4, T4),
         (4, [3, 5, INF, 5], TWO),
-        (4, [8, 3, 8, 8], BetweenShape("student_t", {"df": 3.0})),
     ],
-    ids=["df-2", "mixed-df", "t-between", "two-normals", "t-both"],
+    ids=["df-2", "mixed-df", "t-between", "two-normals"],
 )
 def test_against_a_dense_grid(n, dfs, shape):
     between = between_density(shape.dist, list(shape.params.values())) if shape else between_density("normal", ())
@@ -207,7 +206,7 @@ def test_other_priors_of_tau_against_a_sum_over_fixed_ones(between):
     """The evidence is the prior's average of the evidence given tau."""
     data = known(VALUES[:3], ERRORS[:3], [3.0] * 3)
     spec = SummaryModel("test", "", FLAT, between, 1.0)
-    z = np.arange(-14.0, 6.5 if between.dist == "half_cauchy" else 14.0, 0.25)
+    z = np.arange(-17.0, 6.5 if between.dist == "half_cauchy" else 17.0, 0.25)
     tau = np.exp(z) if between.dist == "half_cauchy" else 12 / (1 + np.exp(-z))
     if between.dist == "half_cauchy":
         weight = 2 / (math.pi * 0.2 * (1 + (tau / 0.2) ** 2)) * tau
