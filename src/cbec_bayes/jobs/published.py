@@ -51,6 +51,9 @@ ENGINES = ("quadrature", "pymc")
 MAX_CONTRASTED = 40
 """Every two groups are contrasted up to this many groups: 780 pairs."""
 
+MOST_ROBUST = 100
+"""Estimates up to which sensitivity.csv has models whose slopes are not normal between groups: seconds for each."""
+
 OTHER_UNITS = (0.5, 2.0)
 """By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
@@ -191,7 +194,7 @@ def pool_file(
     on_progress(Progress("pooling"))
     result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
-    sensitivity = _sensitivity(printed, spec, unit)
+    sensitivity, lacking = _sensitivity(printed, spec, unit)
     classical = classical_pooling(estimates)
     further, told = further_tables(printed, estimates, resolved, result, terms)
     diagnostics = {
@@ -223,6 +226,7 @@ def pool_file(
             *_df_notes(printed, estimates, resolved),
             *dominance_notes(estimates, result, automatic=unit is None and isinstance(spec.unit, str)),
             *told,
+            *lacking,
         ),
         failures=failures,
     )
@@ -265,7 +269,10 @@ def _fitted(
         result, _, sampled = fit_pymc(estimates, model, seed=seed, contrasts=few, on_progress=on_progress)
         return result, sampled.as_dict(), sampled.failures
     start = time.perf_counter()
-    posterior = fit_summary(estimates, model)
+    try:
+        posterior = fit_summary(estimates, model)
+    except GateError as error:
+        raise GateError(f"{error}; --engine pymc samples the same model") from None
     result = summarise(posterior, contrasts=few)
     found = {
         "engine": "quadrature",
@@ -294,11 +301,24 @@ def _printed(file: Path, term: str | None, ci_prob: float, terms: AskedTerms) ->
     return with_terms(replace(found, notes=(*found.notes, *read.notes)), file, terms, is_file=False)
 
 
-def _sensitivity(printed: PrintedEstimates, spec: SummaryModel, unit: float | None) -> pd.DataFrame:
-    """Hold the model asked for against the ones that ship with the package."""
+def _sensitivity(
+    printed: PrintedEstimates, spec: SummaryModel, unit: float | None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Hold the model asked for against those that ship with the package; a model that misses its gate is left out."""
     others = [load_summary_model(name) for name in model_names() if name.startswith("published_")]
     models = [spec, *(other for other in others if other.name != spec.name)]
-    return sensitivity_table(printed, models, unit=unit, other_units=OTHER_UNITS)
+    notes: dict[str, str] = {}
+    if sum(row.estimate is not None for row in printed.rows) > MOST_ROBUST:
+        for name in [one.name for one in models[1:] if between_shape(one) != NORMAL]:
+            why = f"which takes long for more than {MOST_ROBUST} estimates; --model {name} fits it"
+            notes[name] = f"sensitivity.csv lacks the model '{name}', {why}."
+
+    def missed(name: str, why: str) -> None:
+        notes[name] = f"sensitivity.csv lacks numbers of the model '{name}': {why}."
+
+    tried = [model for model in models if model.name not in notes]
+    table = sensitivity_table(printed, tried, unit=unit, other_units=OTHER_UNITS, on_miss=missed)
+    return table, tuple(notes.values())
 
 
 def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
@@ -24,6 +24,7 @@ from cbec_bayes.published.estimates import (
 from cbec_bayes.published.pooled import Distribution, PooledPosterior, RegressedPosterior
 from cbec_bayes.published.summary import fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import RobustModel, SummaryModel
+from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_NEW, GROUP_TAU, Origin
 
 
@@ -257,6 +258,7 @@ def sensitivity_table(
     unit: float | None = None,
     readings: Sequence[Scenario] | None = None,
     other_units: Sequence[float] = (),
+    on_miss: Callable[[str, str], None] | None = None,
 ) -> pd.DataFrame:
     """Return sensitivity.csv: every reading of the standard errors under every model.
 
@@ -272,6 +274,9 @@ def sensitivity_table(
         Readings of the parentheses; default all that the source allows.
     other_units
         Factors, each of which multiplies the unit of the first model for further rows.
+    on_miss
+        Called with the name of a model whose quadrature misses its gate, and how; the model then has no rows of that
+        reading. Without it the error is raised.
 
     Returns
     -------
@@ -297,7 +302,13 @@ def sensitivity_table(
         for model, factor in (*((model, 1.0) for model in usable), *((models[0], factor) for factor in other_units)):
             found = factor * resolve_unit(estimates, model, unit)
             resolved = model.resolved(found)
-            result = summarise(fit_summary(estimates, resolved), contrasts=False)
+            try:
+                result = summarise(fit_summary(estimates, resolved), contrasts=False)
+            except GateError as error:
+                if on_miss is None:
+                    raise
+                on_miss(model.name, str(error))
+                continue
             shared = {"reading": reading, "model": model.name, "between_prior": str(resolved.between)}
             rows += [
                 {**shared, "group": group, **asdict(summary), "origin": str(Origin.PRINTED), "unit": found}
