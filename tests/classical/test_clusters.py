@@ -164,7 +164,7 @@ def test_slopes_of_groups_are_compared_by_states():
     by_test = {row["test"]: row for row in equality_rows(design, options)}
     assert np.isfinite(by_test["wald"]["p"])
     assert np.isfinite(by_test["wild_bootstrap"]["p"])
-    assert "hang together within state" in by_test["permutation"]["note"]
+    assert "correlated within state" in by_test["permutation"]["note"]
 
 
 def test_a_group_alone_has_its_own_clusters():
@@ -186,7 +186,7 @@ def test_columns_of_clusters_are_read_as_names():
 
 
 def test_clusters_are_of_one_column_or_two():
-    with pytest.raises(InputError, match="of one column or of two"):
+    with pytest.raises(InputError, match="by one column or by two"):
         replace(ROLES, clusters=("state", "year", "market"))
     with pytest.raises(InputError, match="given twice"):
         replace(ROLES, clusters=("state", "state"))

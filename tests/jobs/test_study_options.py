@@ -146,7 +146,7 @@ def test_other_panels_of_a_study_keep_weights_and_have_no_differences(folder):
     [
         ('weights_kind = "frequency"', "panel.weights_kind: it says what the weights are, and none are named"),
         ('weights = "w"\nweights_kind = "inverse"', "panel.weights_kind: unknown kind of weights 'inverse'"),
-        ('cluster = ["a", "b", "c"]', "panel.cluster: clusters are of one column or of two"),
+        ('cluster = ["a", "b", "c"]', "panel.cluster: clusters are named by one column or by two"),
         ('absorb = ["unit"]', "panel.absorb: 'unit' is no set of effects beside those of units and periods"),
         ('absorb = ["state^"]', "panel.absorb: 'state^' is no set of effects"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import pytest
@@ -131,14 +130,22 @@ def test_intervals_of_another_level_and_degrees_of_freedom(tmp_path):
     assert list(read.typical) == pytest.approx([0.2 / stats.t.ppf(0.95, 5), 0.2 / stats.norm.ppf(0.95)], rel=1e-9)
 
 
-def test_degrees_of_freedom_are_said_to_be_ignored(tmp_path):
+def test_degrees_of_freedom_give_a_t_likelihood_and_are_said_to(tmp_path):
     rows = "label,estimate,se{}\nA,0.50,0.18{}\nB,0.30,0.10{}\nC,0.20,0.04{}\n"
     (tmp_path / "df2.csv").write_text(rows.format(",df", *[",2"] * 3), encoding="utf-8")
-    (tmp_path / "df0.csv").write_text(rows.format(*[""] * 4), encoding="utf-8")
-    found = {name: pool_file(tmp_path / f"{name}.csv", model="published_half_normal") for name in ("df0", "df2")}
-    said = "The column of degrees of freedom is ignored by the pooling"
-    assert [any(note.startswith(said) for note in found[name].notes) for name in ("df0", "df2")] == [False, True]
-    assert json.dumps(found["df0"].effects.to_dict()) == json.dumps(found["df2"].effects.to_dict())
+    (tmp_path / "plain.csv").write_text(rows.format(*[""] * 4), encoding="utf-8")
+    found = {name: pool_file(tmp_path / f"{name}.csv", model="published_half_normal") for name in ("plain", "df2")}
+    said = "Estimates with degrees of freedom have a t likelihood."
+    assert [said in found[name].notes for name in ("plain", "df2")] == [False, True]
+    plain, heavy = (found[name].effects.set_index("group") for name in ("plain", "df2"))
+    assert heavy.loc["(all)", "sd"] > 1.05 * plain.loc["(all)", "sd"]  # errors that are estimated say less
+
+
+@pytest.mark.parametrize("df", ["0", "-1"])
+def test_degrees_of_freedom_have_to_be_positive(df, tmp_path):
+    (tmp_path / "df0.csv").write_text(f"label,estimate,se,df\nA,0.50,0.18,{df}\nB,0.30,0.10,5\n", encoding="utf-8")
+    with pytest.raises(InputError, match="df"):
+        pool_file(tmp_path / "df0.csv", model="published_half_normal")
 
 
 def test_a_contradiction_beside_a_standard_error_gets_a_note(tmp_path):

@@ -64,9 +64,15 @@ def settings_of(file: Path, asked: Mapping[str, Any], folder: Path | None = None
         Options by name, all of `OPTIONS`.
     folder
         From which files are named, so that it can be passed on together with them.
+
+    Raises
+    ------
+    InputError
+        There is no such model, or no such file.
     """
     if str(file) == STDIN:
         return None
+    load_summary_model(str(asked["model"]))  # a name that is none is told before a file of that name is looked for
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
     digests = {}
     for name in FILES_OF_OPTIONS:
