@@ -14,6 +14,9 @@ from cbec_bayes.published.results import SummaryResult
 from cbec_bayes.published.robust.solution import has_heavy_tails
 from cbec_bayes.published.summary_model import SummaryModel
 
+MINUS = "\u2212"
+"""What stands before negative numbers in sentences."""
+
 FURTHER = ("slope_regression.csv", "leave_one_out.csv")
 """Files that hold these tables."""
 
@@ -66,8 +69,7 @@ def _left_out(
     moves = np.abs(found.table["mean"].to_numpy(dtype=float) - result.common.mean)
     if np.isfinite(moves).any():
         row = found.table.iloc[int(np.nanargmax(moves))]
-        notes.append(
-            f"Without '{row['label']}' the common slope is {row['mean']:.3g} ({row['ci_low']:.3g} to "
-            f"{row['ci_high']:.3g}) instead of {result.common.mean:.3g}; no other estimate changes it more."
-        )
+        numbers = f"{row['mean']:.3g} ({row['ci_low']:.3g} to {row['ci_high']:.3g}) instead of {result.common.mean:.3g}"
+        said = f"the common slope is {numbers.replace('-', MINUS)}; no other estimate changes it more."
+        notes.append(f"Without '{row['label']}' {said}")
     return found, tuple(notes)

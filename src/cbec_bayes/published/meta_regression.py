@@ -81,7 +81,8 @@ def meta_regression(
 
 def _sentence(name: str, change: Summary) -> str:
     """Say whether the slope changes with a moderator."""
-    numbers = f"{change.mean:.3g} ({change.ci_low:.3g} to {change.ci_high:.3g}) with one more of it"
+    interval = f"{change.mean:.3g} ({change.ci_low:.3g} to {change.ci_high:.3g})".replace("-", "\u2212")
+    numbers = f"{interval} with one more of it"
     if change.ci_low > 0 or change.ci_high < 0:
         verb = "rises" if change.mean > 0 else "falls"
         return f"The slope {verb} with {name}: it changes by {numbers}."
