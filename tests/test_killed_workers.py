@@ -30,11 +30,12 @@ PROGRAM = """
 import sys
 from functools import partial
 from cbec_bayes.commands import program as cli
+from cbec_bayes.calibration.plan import Plan
 from cbec_bayes.jobs import calibrate, run
 from cbec_bayes.runtime.journal import Journal
 
 # One member, a few times, and of a study its printed tables and an ensemble of that: what is tried here is how it ends.
-calibrate.plan = lambda n: ([("partial_pooling", "partial_pooling", n)], 1)
+calibrate.plan = lambda n, outcomes=None: Plan((("partial_pooling", "partial_pooling", n),), 1, 1)
 calibrate.Calibrated.require = lambda self: None
 run.together = lambda study: ()
 run.run_ensemble = partial(run.run_ensemble, model="partial_pooling")

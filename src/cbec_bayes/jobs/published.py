@@ -54,6 +54,9 @@ MAX_CONTRASTED = 40
 MOST_ROBUST = 100
 """Estimates up to which sensitivity.csv has models whose slopes are not normal between groups: seconds for each."""
 
+FARTHEST_UNIT = 1e4
+"""How far the unit of the priors may be from the spread of the estimates for these models to be tried."""
+
 OTHER_UNITS = (0.5, 2.0)
 """By how much the unit of the priors is multiplied for further rows of sensitivity.csv."""
 
@@ -194,7 +197,7 @@ def pool_file(
     on_progress(Progress("pooling"))
     result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
     on_progress(Progress("trying other readings and priors"))
-    sensitivity, lacking = _sensitivity(printed, spec, unit)
+    sensitivity, lacking = _sensitivity(printed, estimates, spec, unit)
     classical = classical_pooling(estimates)
     further, told = further_tables(printed, estimates, resolved, result, terms)
     diagnostics = {
@@ -302,15 +305,17 @@ def _printed(file: Path, term: str | None, ci_prob: float, terms: AskedTerms) ->
 
 
 def _sensitivity(
-    printed: PrintedEstimates, spec: SummaryModel, unit: float | None
+    printed: PrintedEstimates, estimates: Estimates, spec: SummaryModel, unit: float | None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Hold the model asked for against those that ship with the package; a model that misses its gate is left out."""
     others = [load_summary_model(name) for name in model_names() if name.startswith("published_")]
     models = [spec, *(other for other in others if other.name != spec.name)]
     notes: dict[str, str] = {}
-    if sum(row.estimate is not None for row in printed.rows) > MOST_ROBUST:
+    far = not 1 / FARTHEST_UNIT < resolve_unit(estimates, spec, unit) / estimates.spread < FARTHEST_UNIT
+    if far or int(estimates.printed.sum()) > MOST_ROBUST:
         for name in [one.name for one in models[1:] if between_shape(one) != NORMAL]:
-            why = f"which takes long for more than {MOST_ROBUST} estimates; --model {name} fits it"
+            many = f"for more than {MOST_ROBUST} estimates"
+            why = f"which takes long {'with such a unit' if far else many}; --model {name} fits it"
             notes[name] = f"sensitivity.csv lacks the model '{name}', {why}."
 
     def missed(name: str, why: str) -> None:
