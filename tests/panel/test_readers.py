@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.panel import Roles, make_panel, read_frame, read_panel
+from cbec_bayes.panel.delimited import TOLD
 from cbec_bayes.runtime.errors import InputError
 from tests.support.panels import GROUPED, table, with_cell
 
@@ -94,6 +95,18 @@ def test_csv_columns_become_numbers_only_without_loss(tmp_path):
     assert frame["none"].isna().all()
 
 
+@pytest.mark.parametrize("header", [",unit,x", '"","unit","x"', ";unit;x", "\tunit\tx"])
+def test_numbers_of_rows_that_data_frames_write_are_left_out(tmp_path, header):
+    sign = header.lstrip('"')[0]
+    rows = [f"{k}{sign}{k // 2}{sign}{k}" for k in range(4)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([header, *rows, ""]))
+    frame = read_frame(path)
+    assert frame.columns.tolist() == ["unit", "x"]
+    assert frame["x"].tolist() == [0, 1, 2, 3]
+    assert "the first column has no name and is left out" in frame.attrs[TOLD][0]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -106,7 +119,6 @@ def test_csv_columns_become_numbers_only_without_loss(tmp_path):
         ("t.csv", b"", "the file is empty"),
         ("t.csv", b"a,b\n", "a header but no rows"),
         ("t.csv", b"a,b,a\n1,2,3\n", "row 1, column 'a': the column appears twice"),
-        ("t.csv", b",b\n1,2\n", "row 1: the header has a column without a name"),
         ("t.csv", b"b,,\n1,2,3\n", "row 1: the header has a column without a name"),
         ("t.csv", "省份,b\n1,2\n".encode("gbk"), "row 1: not UTF-8"),
         ("t.csv.gz", b"a,b\n1,2\n", "not readable as gzip"),

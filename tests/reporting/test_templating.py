@@ -25,7 +25,8 @@ def test_negative_numbers_have_a_minus_sign(text, shown):
 
 
 @pytest.mark.parametrize(
-    "text", ["2014-2021", "north-east", "half-normal", "tables/effects-2.csv", "--missing -9", "1e-05", "-", "a - b", ""]
+    "text",
+    ["2014-2021", "north-east", "half-normal", "tables/effects-2.csv", "--missing -9", "1e-05", "-", "a - b", ""],
 )
 def test_other_hyphens_stay(text):
     assert true_minus(text) == text

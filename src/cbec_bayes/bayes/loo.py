@@ -29,6 +29,7 @@ from cbec_bayes.bayes.sampling.weights import log_sum, smoothed_weights
 from cbec_bayes.bayes.whole_units import leave_out_units
 from cbec_bayes.panel.collinear import identified
 from cbec_bayes.panel.design import Design
+from cbec_bayes.panel.periods import period_text
 from cbec_bayes.panel.within import Array, Codes
 from cbec_bayes.runtime.errors import GateError
 
@@ -277,5 +278,6 @@ def parts(blocks: Blocks, what: Fold) -> tuple[Codes, tuple[str, ...]]:
         return design.unit, design.units
     if what == "group":
         return (np.zeros(0, dtype=np.intp), ()) if design.group is None else (design.group, design.groups)
-    labels = tuple(f"{design.units[u]} {design.times[t]:g}" for u, t in zip(design.unit, design.time, strict=True))
+    when = [period_text(time, design.frequency) for time in design.times]
+    labels = tuple(f"{design.units[u]} {when[t]}" for u, t in zip(design.unit, design.time, strict=True))
     return np.arange(design.n_obs), labels

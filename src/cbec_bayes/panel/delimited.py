@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cbec_bayes.panel.cells import is_missing, is_number
+from cbec_bayes.panel.doubtful import has_thousands_with_points
 from cbec_bayes.panel.names import as_written, tidy
 from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.runtime.errors import InputError
@@ -18,6 +19,12 @@ from cbec_bayes.runtime.files import rows_of_text
 
 TOLD = "cbec_bayes_told"
 """Key of a frame's attributes under which sentences on how it was read stand."""
+
+THOUSANDS = "cbec_bayes_thousands"
+"""Key of a frame's attributes under which the columns stand whose points may part thousands."""
+
+_ROW_NUMBERS = "\ufdd0"
+"""Name of a first column that has none, which spreadsheets and data frames write for numbers of rows."""
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SAMPLED = 50
@@ -46,8 +53,10 @@ def read_delimited(
     Returns
     -------
     DataFrame
-        Columns as they are in the file; its index counts the lines. Where columns are not separated by commas, or
-        decimals not by a point, a sentence in the frame's attributes under `TOLD` says so.
+        Columns as they are in the file; its index counts the lines. A first column without a
+        name, which numbers the rows, is left out. Where that is so, or columns are not separated by commas, or
+        decimals not by a point, a sentence in the frame's attributes under `TOLD` says so; under `THOUSANDS` stand
+        columns whose points may part thousands.
 
     Raises
     ------
@@ -56,15 +65,19 @@ def read_delimited(
     """
     text = _decoded(content, path, reading.encoding)
     delimiter = _delimiter(text, path)
+    blank = next((sign for sign in (delimiter, f'""{delimiter}') if text.startswith(sign)), "")
+    if blank and text[len(blank) :].lstrip()[:1] not in (delimiter, ""):
+        text = _ROW_NUMBERS + delimiter + text[len(blank) :]
     try:
         rows = rows_of_text(text, path, required=(), delimiter=delimiter)
     except InputError as error:
         raise unnamed(path) if error.column == "" else error from None
     index = pd.Index([row.number for row in rows], dtype="int64")
-    columns = {tidy(name): [row[name] for row in rows] for name in rows[0].cells}
+    columns = {tidy(name): [row[name] for row in rows] for name in rows[0].cells if name != _ROW_NUMBERS}
     numeric = {name: cells for name, cells in columns.items() if name not in labelled}
     decimal = _decimal(numeric, path, index, delimiter) if reading.decimal is None else reading.decimal
-    told = [f"columns are separated by {_DELIMITERS[delimiter]}"] if delimiter not in (",", "\t") else []
+    told = ["the first column has no name and is left out"] if _ROW_NUMBERS in rows[0].cells else []
+    told += [f"columns are separated by {_DELIMITERS[delimiter]}"] if delimiter not in (",", "\t") else []
     if decimal == ",":
         told.append("decimals are set off by commas")
         numeric = {name: _with_points(name, cells, path, index) for name, cells in numeric.items()}
@@ -73,6 +86,7 @@ def read_delimited(
         for name, cells in columns.items()
     }
     frame = pd.DataFrame(found, index=index)
+    frame.attrs[THOUSANDS] = tuple(name for name, cells in numeric.items() if has_thousands_with_points(cells))
     if told:
         frame.attrs[TOLD] = (f"in the file {', and '.join(told)}",)
     return frame

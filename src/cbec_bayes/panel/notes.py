@@ -9,6 +9,7 @@ import numpy as np
 
 from cbec_bayes.panel.alike import look_alike
 from cbec_bayes.panel.cells import count, some
+from cbec_bayes.panel.doubtful import stand_in_sentences, step_sentences
 from cbec_bayes.panel.identify import explained, unidentified
 from cbec_bayes.panel.periods import Frequency, period_text
 from cbec_bayes.panel.within import Array, Codes
@@ -65,6 +66,8 @@ def describe(
         *look_alike(codes.groups, "groups"),
         *_clusters(codes),
         *_kind(*outcome),
+        *step_sentences(codes.times, codes.frequency),
+        *stand_in_sentences((outcome[0], *names), np.column_stack([outcome[1], regressors])),
         *_outcomes(codes, *outcome, regressors),
         *_slopes(codes, regressors, names),
         *_changes(n_dropped, n_filled),

@@ -15,7 +15,8 @@ from cbec_bayes.panel.alike import stored_as_numbers
 from cbec_bayes.panel.cells import ROW, Source, count, ledger_of, row_numbers, some, whole_if_possible
 from cbec_bayes.panel.characteristics import characteristics_of
 from cbec_bayes.panel.computed import Computed, Lost, Rows, computed_of
-from cbec_bayes.panel.delimited import TOLD
+from cbec_bayes.panel.delimited import THOUSANDS, TOLD
+from cbec_bayes.panel.doubtful import thousands_sentence
 from cbec_bayes.panel.formula import Formula
 from cbec_bayes.panel.groups import groups_by_column, groups_by_scheme
 from cbec_bayes.panel.identify import unidentified
@@ -118,7 +119,7 @@ def make_panel(
           unit  time                       reason
     0  firm 01  2014  exposure 'price' is missing
     """
-    as_read = frame.attrs.get(TOLD, ())
+    as_read = _as_read(frame, roles)
     every = _with_tidy_columns(_with_index_as_columns(frame, roles))
     frame, met = _rows_met(every, reading.where, file)
     by_scheme = groups if roles.group is None or roles.group not in frame.columns else None
@@ -178,6 +179,12 @@ def make_panel(
     _check_size(panel, ledger, file)
     panel = _with_characteristics(panel, source, computed, order, reading)
     return _identified(panel, computed.categories, reading.collinearity, file).annotated()
+
+
+def _as_read(frame: pd.DataFrame, roles: Roles) -> tuple[str, ...]:
+    """Say how the file of a frame was read, where that is not plain."""
+    doubted = [name for name in frame.attrs.get(THOUSANDS, ()) if name in roles.measured]
+    return (*frame.attrs.get(TOLD, ()), *map(thousands_sentence, doubted))
 
 
 def _with_characteristics(
