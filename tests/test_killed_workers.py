@@ -38,7 +38,7 @@ from cbec_bayes.runtime.journal import Journal
 calibrate.plan = lambda n, outcomes=None: Plan((("partial_pooling", "partial_pooling", n),), 1, 1)
 calibrate.Calibrated.require = lambda self: None
 run.together = lambda study: ()
-run.run_ensemble = partial(run.run_ensemble, model="partial_pooling")
+run.ensemble_job = partial(run.ensemble_job, model="partial_pooling")
 read = Journal.read
 
 def told(self):

@@ -16,6 +16,7 @@ import xarray as xr
 
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.bayes.model.family import panel_model_names
+from cbec_bayes.checks.suite import CHECKS
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands import UNIT_EFFECT_COLUMNS
@@ -23,7 +24,7 @@ from cbec_bayes.jobs import fit as panelfit
 from cbec_bayes.jobs import fit_tables
 from cbec_bayes.jobs import study as studyfit
 from cbec_bayes.jobs.fit import fit_file
-from cbec_bayes.jobs.study import fit_models
+from cbec_bayes.jobs.study import StudyQuestion, fit_models
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
 from cbec_bayes.reporting.lines import slopes_as_lines
@@ -379,14 +380,13 @@ def test_steps_are_named(tmp_path):
 def test_a_study_is_fitted_by_several_models():
     steps: list[str] = []
     found = fit_models(
-        panel("public"),
-        "reghdfe",
-        models=("partial_pooling", "complete_pooling"),
+        StudyQuestion(design=panel("public"), ssc="reghdfe", models=("partial_pooling", "complete_pooling")),
         on_progress=lambda event: steps.append(str(event)),
     )
     names = ["partial_pooling", "complete_pooling"]
     assert [step for step in steps if step.startswith("member")] == [f"member {k} of 2" for k in range(3)]
-    assert "refit without a unit 30 of 30" in steps
+    assert "part of the headline's checks 6 of 6" in steps
+    assert [check.name for check in found.checks] == [check.name for check in CHECKS]
     assert list(found.questions) == names
     assert found.effects["model"].tolist() == ["partial_pooling"] * 7 + ["complete_pooling"] * 7
     assert found.diagnostics["model"].tolist() == names
@@ -411,7 +411,7 @@ def test_a_study_stops_at_a_gate(monkeypatch):
 
     monkeypatch.setattr(studyfit, "fit", failing)
     with pytest.raises(GateError, match="3 divergent transitions"):
-        fit_models(panel("balanced"), "reghdfe")
+        fit_models(StudyQuestion(design=panel("balanced"), ssc="reghdfe"))
 
 
 def test_the_report_fits_every_shipped_member():

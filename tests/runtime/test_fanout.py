@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.fanout import Serial, fan_out, open_executor
+from cbec_bayes.runtime.fanout import Job, Serial, fan_out, fan_out_together, open_executor
+from cbec_bayes.runtime.journal import Journal
 from tests.support.processes import MARK, end_marked, marked, needs_proc, wait_for
 
 
@@ -21,6 +22,10 @@ def summed(seed: int) -> float:
     """Work whose last digits depend on how many threads a matrix product has."""
     matrix = np.random.default_rng(seed).standard_normal((150, 150))
     return float((matrix @ matrix @ matrix).sum())
+
+
+def doubled(number: int) -> int:
+    return 2 * number
 
 
 def die(seed: int) -> float:
@@ -39,6 +44,30 @@ def test_the_numbers_do_not_depend_on_who_does_the_work():
         assert fan_out(two, summed, range(5, -1, -1)) == alone[::-1]
         with pytest.raises(InputError, match="no such seed: 3"):
             fan_out(two, refuse, [3])
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_find_what_they_find_alone(tmp_path):
+    """Results stand by job and piece, whoever ends first, and a job goes on from its own journal."""
+    journal = Journal(tmp_path / "kept.jsonl", "these sums")
+    journal.open()(1, 8.0)
+    journal.close()
+    jobs = [
+        Job(work=summed, pieces=[2, 0], named="sum"),
+        Job(work=doubled, pieces=[3, 9, 5], journal=journal, named="double"),
+        Job(work=doubled, pieces=[]),
+    ]
+    alone = fan_out(Serial(), summed, [2, 0])
+    steps: list[str] = []
+    with open_executor(2) as two:
+        assert fan_out_together(two, jobs, on_progress=lambda event: steps.append(str(event))) == [
+            alone,
+            [6, 8.0, 10],
+            [],
+        ]
+    assert steps[:3] == ["sum 0 of 2", "double 1 of 3", "piece 0 of 0"]
+    assert sorted(steps[3:]) == ["double 2 of 3", "double 3 of 3", "sum 1 of 2", "sum 2 of 2"]
+    assert sorted(journal.read().items()) == [(0, 6), (1, 8.0), (2, 10)]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.unit_densities import unit_densities
+from cbec_bayes.bayes.likelihood.unit_densities import ChangesOfUnits, changes_for_densities
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.sampling.weights import log_sum, smoothed_weights
@@ -69,7 +69,8 @@ def leave_out_units(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
     above the limit asks for a refit.
     """
     n_units = len(blocks.design.units)
-    density = unit_densities(blocks, collapsed, points)
+    changes = changes_for_densities(blocks)
+    density = changes.log_densities(collapsed, points, np.arange(n_units))
     elpd, khat, error = np.full((3, n_units), np.nan)
     moved, shared = np.zeros(n_units, dtype=np.bool_), np.zeros(len(points))
     for u in np.flatnonzero(~np.isnan(density).any(axis=0)):
@@ -82,7 +83,7 @@ def leave_out_units(blocks: Blocks, collapsed: Collapsed, points: Array, seed: i
         moved[u] = True
         drawn = points
         for _ in range(_MOVES):
-            drawn, own, ratios = _moved(blocks, collapsed, (drawn, weights), int(u), seed)
+            drawn, own, ratios = _moved(changes, collapsed, (drawn, weights), int(u), seed)
             weights, khat[u] = smoothed_weights(ratios)
             elpd[u], error[u] = _bridged(density[:, u], own, weights)
             if khat[u] <= KHAT_MAX:
@@ -128,7 +129,7 @@ def _bridged(with_it: Array, without: Array, weights: Array) -> tuple[float, flo
 
 
 def _moved(
-    blocks: Blocks, collapsed: Collapsed, weighted: tuple[Array, Array], unit: int, seed: int
+    changes: ChangesOfUnits, collapsed: Collapsed, weighted: tuple[Array, Array], unit: int, seed: int
 ) -> tuple[Array, Array, Array]:
     """Return new draws of the scales without a unit, the unit's density at each, and the log ratios of the draws."""
     points, weights = weighted
@@ -140,5 +141,5 @@ def _moved(
     posterior = collapsed.log_posterior(drawn)
     there = np.isfinite(posterior)
     drawn, posterior = drawn[there], posterior[there]
-    own = unit_densities(blocks, collapsed, drawn, np.array([unit]))[:, 0]
+    own = changes.log_densities(collapsed, drawn, np.array([unit]))[:, 0]
     return drawn, own, posterior - own - np.atleast_1d(proposal.logpdf(drawn))

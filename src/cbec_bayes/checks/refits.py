@@ -97,7 +97,7 @@ def refit_slopes(piece: Refitted) -> RefitSlopes:
     except GateError as error:
         return RefitSlopes({}, str(error))
     slopes = mixed_slopes(scales.blocks, scales.collapsed, scales.points, scales.ess, average=piece.average)
-    found = _summarised(slopes, piece.model, piece.design)
+    found = _summarised(slopes.slopes, piece.model, piece.design)
     khat = scales.diagnostics.khat if scales.is_reweighted else None
     return found if khat is None else replace(found, khat=khat)
 

@@ -144,6 +144,8 @@ class Check:
         Whether it replicates outcomes otherwise, as from the priors.
     leaves_out
         Whether it fits the data again less some of them, or other members.
+    piece
+        Checks with the same one share much of what they compute, and are best run together.
     """
 
     name: str
@@ -153,6 +155,7 @@ class Check:
     shown: bool = False
     replicates: bool = False
     leaves_out: bool = False
+    piece: str = ""
 
     def result(self, tried: CheckContext) -> CheckResult:
         """Run the check where it applies."""
@@ -168,12 +171,14 @@ CHECKS = [
         run=lambda t: t.cells(new_units=False),
         predictive=True,
         shown=True,
+        piece="replicates",
     ),
     Check(
         name="predictive_cells_new",
         title="Classical tables of replicated outcomes, new units",
         run=lambda t: t.cells(new_units=True),
         predictive=True,
+        piece="replicates",
     ),
     Check(
         name="predictive_residuals",
@@ -181,29 +186,39 @@ CHECKS = [
         run=lambda t: predictive_residuals(t.fit, t.same, **t.shared),
         predictive=True,
         shown=True,
+        piece="replicates",
     ),
     Check(
         name="prior_predictive",
         title="What the priors say before the data",
         run=CheckContext.before_data,
         replicates=True,
+        piece="replicates",
     ),
     Check(
         name="agreement",
         title="Agreement with the classical regressions",
         run=lambda t: agreement(t.fit, t.trial.ssc, **t.shared),
+        piece="refits",
     ),
     Check(
         name="between_group_prior",
         title="Prior of the between-group scale",
         run=lambda t: between_group_prior(t.fit, **t.shared),
+        piece="refits",
     ),
-    Check(name="power_scaling", title="Top-level priors raised to powers", run=lambda t: power_scaling(t.fit)),
+    Check(
+        name="power_scaling",
+        title="Top-level priors raised to powers",
+        run=lambda t: power_scaling(t.fit),
+        piece="refits",
+    ),
     Check(
         name="leave_one_group_out",
         title="One group left out",
         run=lambda t: leave_out(t.fit, "group", **t.shared),
         leaves_out=True,
+        piece="left out",
     ),
     Check(
         name="leave_one_unit_out",
@@ -211,18 +226,21 @@ CHECKS = [
         run=lambda t: leave_out(t.fit, "unit", **t.shared),
         shown=True,
         leaves_out=True,
+        piece="left out",
     ),
     Check(
         name="left_out_rows",
         title="Each row predicted from all others",
         run=lambda t: left_out_rows(t.fit, t.predicted, seed=t.trial.seed),
         leaves_out=True,
+        piece="predictions",
     ),
     Check(
         name="left_out_groups",
         title="Each group predicted from the others",
         run=lambda t: left_out_groups(t.fit, t.predicted, seed=t.trial.seed),
         leaves_out=True,
+        piece="predictions",
     ),
     Check(
         name="model_comparison",
@@ -230,6 +248,7 @@ CHECKS = [
         run=lambda t: model_comparison(t.fit, t.predicted, others=t.trial.others, **t.shared),
         shown=True,
         leaves_out=True,
+        piece="predictions",
     ),
 ]
 """Every check, in the order in which they are shown; a new one is a function of a `CheckContext`, and an entry here."""
@@ -251,7 +270,7 @@ def checks_asked(*, leaving_out: bool = True) -> tuple[Check, ...]:
     return tuple(check for check in CHECKS if leaving_out or not check.leaves_out)
 
 
-def run_checks(trial: CheckInputs, *, leaving_out: bool = True) -> tuple[CheckResult, ...]:
+def run_checks(trial: CheckInputs, *, leaving_out: bool = True, piece: str | None = None) -> tuple[CheckResult, ...]:
     """Run every check: predictive ones, priors, agreement with the regressions, what is left out, other members.
 
     Parameters
@@ -261,13 +280,21 @@ def run_checks(trial: CheckInputs, *, leaving_out: bool = True) -> tuple[CheckRe
     leaving_out
         Whether those run as well that leave out units, groups or rows, or compare with other members; they take most of
         the time.
+    piece
+        One of `pieces_of_checks`, of which alone the checks are run; None for all.
     """
     tried = CheckContext(trial)
     found = []
     for check in checks_asked(leaving_out=leaving_out):
-        trial.on_progress(Progress(check.title.lower()))
-        found.append(check.result(tried))
+        if piece in (None, check.piece or check.name):
+            trial.on_progress(Progress(check.title.lower()))
+            found.append(check.result(tried))
     return tuple(found)
+
+
+def pieces_of_checks(*, leaving_out: bool = True) -> tuple[str, ...]:
+    """Return the parts in which checks can be run side by side: by `Check.piece`, or by name where it is blank."""
+    return tuple(dict.fromkeys(check.piece or check.name for check in checks_asked(leaving_out=leaving_out)))
 
 
 @dataclass(frozen=True, slots=True)

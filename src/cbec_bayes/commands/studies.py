@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Make the whole report of a study (the main job)."""
     from cbec_bayes.jobs.inputs import manifest
-    from cbec_bayes.jobs.run import UNFINISHED, n_steps, run_study
+    from cbec_bayes.jobs.run import STEPS, UNFINISHED, run_study
     from cbec_bayes.panel.study import load_study
     from cbec_bayes.reporting.front import answer
     from cbec_bayes.reporting.studypage import STUDY_FILES, study_files
@@ -81,7 +81,7 @@ def run(
         reads=_read_by(study),
         workers=workers,
         scheduler=cluster(scheduler, tls_ca, tls_cert, tls_key),
-        n_steps=n_steps(load_study(study)),
+        n_steps=len(STEPS),
         keeps="panels of the ensemble",
         journals=[UNFINISHED],
     )

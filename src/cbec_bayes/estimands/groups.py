@@ -109,19 +109,40 @@ def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
         draws = dict(zip(names, [slopes.average, *slopes.groups.T, slopes.common], strict=True))
         draws |= {} if slopes.new is None else {GROUP_NEW: slopes.new}
         return {name: Drawn(values, min_ess(fit)) for name, values in draws.items()}
+    return dict(_mixed_of(fit).slopes)
+
+
+@dataclass(frozen=True, slots=True)
+class MixedSlopes:
+    """Slopes of a model that was collapsed, given the scales.
+
+    Attributes
+    ----------
+    slopes
+        As `slope_quantities` has them.
+    averages
+        By group, of the average over its units that are there; empty without groups.
+    """
+
+    slopes: Mapping[str, Mixed]
+    averages: Mapping[str, Mixed]
+
+
+_MIXED: WeakKeyDictionary[PanelFit, MixedSlopes] = WeakKeyDictionary()
+"""Slopes of the fits that are there: several tables are made of them, and they take a tenth of the time of a fit."""
+
+
+def _mixed_of(fit: PanelFit) -> MixedSlopes:
+    assert fit.collapsed is not None
     if fit not in _MIXED:
         _MIXED[fit] = mixed_slopes(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit))
-    return dict(_MIXED[fit])
-
-
-_MIXED: WeakKeyDictionary[PanelFit, Mapping[str, Mixed]] = WeakKeyDictionary()
-"""Slopes of the fits that are there: several tables are made of them, and they take a tenth of the time of a fit."""
+    return _MIXED[fit]
 
 
 def mixed_slopes(
     blocks: Blocks, collapsed: Collapsed, points: Array, ess: float, *, average: bool = True
-) -> dict[str, Mixed]:
-    """Return the slopes of a model that was collapsed by name, as `slope_quantities` does.
+) -> MixedSlopes:
+    """Return the slopes of a model that was collapsed, and their averages over units.
 
     Parameters
     ----------
@@ -132,21 +153,31 @@ def mixed_slopes(
     ess
         Effective size: the number of independent draws that would have the same Monte Carlo error.
     average
-        Whether the average over units is among them, which may take longer than all others.
+        Whether averages over units are asked for, which may take longer than all others.
     """
-    names: tuple[str, ...] = (*blocks.design.groups, GROUP_ALL)
-    loadings = slope_loadings(blocks, collapsed)
+    groups = blocks.design.groups
+    names: tuple[str, ...] = (*groups, GROUP_ALL)
+    loadings, n_groups = slope_loadings(blocks, collapsed), len(groups)
     if average:
+        # Without slopes of units the average over those of a group is the slope of the group.
+        own = (
+            unit_average_loadings(blocks, collapsed) if blocks.model.choice("unit_slope") == "pooled" else loadings[:0]
+        )
         names = (GROUP_AVERAGE, *names)
-        mean, variance = collapsed.linear(points, loadings[[-1, *range(len(loadings) - 1)]])
+        mean, variance = collapsed.linear(points, np.vstack([loadings[-1], loadings[:-1], own]))
+        of_groups = range(len(names), len(names) + n_groups) if len(own) else range(1, 1 + n_groups)
     else:
         mean, variance = collapsed.linear(points, loadings[:-1, : collapsed.n_coefficients], means=False)
+        of_groups = range(0)
     found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), ess) for k, name in enumerate(names)}
+    averages = {
+        name: Mixed(mean[:, k], np.sqrt(variance[:, k]), ess) for name, k in zip(groups, of_groups, strict=False)
+    }
     if blocks.model.choice("group_slope") == "pooled":
         k = names.index(GROUP_ALL)
         tau = collapsed.scales(points)["tau"]
         found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), ess)
-    return found
+    return MixedSlopes(found, averages)
 
 
 def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
@@ -157,16 +188,7 @@ def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
     slopes = group_slopes(fit)
     if fit.collapsed is None:
         return {name: Drawn(draws, min_ess(fit)) for name, draws in zip(slopes.labels, slopes.of_units.T, strict=True)}
-    return dict(mixed_averages(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit)))
-
-
-def mixed_averages(blocks: Blocks, collapsed: Collapsed, points: Array, ess: float) -> dict[str, Mixed]:
-    """Return the same of a model that was collapsed; parameters are those of `mixed_slopes`."""
-    names = blocks.design.groups
-    if not names:
-        return {}
-    mean, variance = collapsed.linear(points, unit_average_loadings(blocks, collapsed))
-    return {name: Mixed(mean[:, r], np.sqrt(variance[:, r]), ess) for r, name in enumerate(names)}
+    return dict(_mixed_of(fit).averages)
 
 
 def min_ess(fit: PanelFit) -> float:

@@ -20,7 +20,7 @@ from cbec_bayes.jobs.reconstruct import Problem, reconstruct, seeds_of
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import GateError, InputError
-from cbec_bayes.runtime.fanout import Executor, fan_out
+from cbec_bayes.runtime.fanout import Executor, Job, fan_out_together
 from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, Origin
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -242,10 +242,17 @@ def run_ensemble(
     GateError
         A specification fits none of the panels, or every fit under it missed a gate.
     """
+    job = ensemble_job(problem, n=n, model=model, seed=seed, journal=journal)
+    return summarise_ensemble(fan_out_together(executor, [job], on_progress=on_progress)[0])
+
+
+def ensemble_job(
+    problem: Problem, *, n: int = MEMBERS, model: str | None = None, seed: int = 1, journal: Journal | None = None
+) -> Job[Member, dict[str, Any]]:
+    """Return the panels of an ensemble as pieces of work; parameters are those of `run_ensemble`."""
     spec = None if model is None else load_panel_model(model)
     pieces = [Member(problem, child, spec) for child in seeds_of(n, seed)]
-    found = fan_out(executor, fit_member, pieces, journal=journal, on_progress=on_progress, named="panel")
-    return summarise_ensemble(found)
+    return Job(work=fit_member, pieces=pieces, journal=journal, named="panel")
 
 
 def summarise_ensemble(found: Sequence[Mapping[str, Any]]) -> Ensemble:

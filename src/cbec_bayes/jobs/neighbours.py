@@ -156,7 +156,7 @@ def _refitted(design: Design, model: PanelModel, prob: float, seed: int) -> tupl
     except (GateError, InputError) as error:
         return None, np.nan, str(error)
     ess = float(DRAWS) if np.isnan(drawn.ess) else min(drawn.ess, float(DRAWS))
-    summary = mixed_slopes(blocks, collapsed, drawn.points[0], ess)[GROUP_AVERAGE].summary(prob)
+    summary = mixed_slopes(blocks, collapsed, drawn.points[0], ess).slopes[GROUP_AVERAGE].summary(prob)
     return summary, np.nan if drawn.evidence.value is None else drawn.evidence.value, PASSED
 
 

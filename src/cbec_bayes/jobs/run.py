@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from cbec_bayes.checks.suite import checks_asked
 from cbec_bayes.jobs.calibrate import committed
 from cbec_bayes.jobs.compare import side_by_side
-from cbec_bayes.jobs.ensemble import MEMBERS, run_ensemble
+from cbec_bayes.jobs.ensemble import MEMBERS, ensemble_job, summarise_ensemble
 from cbec_bayes.jobs.events import EventOptions, EventStudy, event_study
 from cbec_bayes.jobs.evidence import evidence
 from cbec_bayes.jobs.inputs import manifest, together
+from cbec_bayes.jobs.lattices import Lattices, lattices_of
 from cbec_bayes.jobs.questions import Question, other_panels, scale_of
-from cbec_bayes.jobs.reanalysis import STEPS as REANALYSIS_STEPS
-from cbec_bayes.jobs.reanalysis import reanalyse
+from cbec_bayes.jobs.reanalysis import Reanalysis, reanalyse
 from cbec_bayes.jobs.reconstruct import load_problem
 from cbec_bayes.jobs.results import StudyResults
-from cbec_bayes.jobs.specifications import Specified, specify
-from cbec_bayes.jobs.study import STUDY_MODELS, StudyFits, fit_models
-from cbec_bayes.panel.study import Study, load_study
+from cbec_bayes.jobs.specifications import Specified
+from cbec_bayes.jobs.specifications import specified as specified_of
+from cbec_bayes.jobs.study import STUDY_MODELS, StudyFits, StudyQuestion
+from cbec_bayes.panel.study import Published, Study, load_study
 from cbec_bayes.published.printed import load_paper
 from cbec_bayes.replication import Replication, observed_rows, printed_coefficients, printed_numbers, replicate
 from cbec_bayes.replication.alternatives import alternatives_frame
 from cbec_bayes.runtime.errors import InputError
-from cbec_bayes.runtime.fanout import SERIAL, Executor
+from cbec_bayes.runtime.fanout import SERIAL, Executor, Job, fan_out_together
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import Origin
@@ -36,12 +37,10 @@ from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 from cbec_bayes.runtime.receipts import program
 
 STEPS = (
-    *REANALYSIS_STEPS,
     "running the classical regressions",
-    "fitting and checking the models",
-    "every specification",
-    "effects by time since adoption",
-    "many panels that print the same tables",
+    "reading the printed tables and fitting the models",
+    "checking the models, every specification, and many panels that print the same tables",
+    "weighing the specifications",
     "writing the report",
 )
 
@@ -70,12 +69,6 @@ def depths(study: Study) -> dict[str, Depth]:
         elif one.panel is not None:
             found[one.name] = "brief" if "whole" in found.values() else "whole"
     return found
-
-
-def n_steps(study: Study) -> int:
-    """Return how many steps `run` has, at most, besides its counted pieces."""
-    asked = depths(study).values()
-    return len(STEPS) + sum(len(checks_asked(leaving_out=depth == "whole")) + 1 for depth in asked)  # 1: the weights
 
 
 def _models(depth: Depth, models: Sequence[str]) -> tuple[str, ...]:
@@ -126,58 +119,111 @@ def run_study(
             f"the study '{chosen.name}' has no printed tables to reanalyse; `cbec-bayes replicate --study {study}` "
             "makes its classical tables, and `cbec-bayes specifications` with the same study asks what survives"
         )
-    observed = observed_rows(chosen, load_paper(asset_dir("data") / "published" / chosen.published.tables))
-    analysis = reanalyse(chosen.published, observed=observed, seed=seed, on_progress=on_progress)
-    on_progress(Progress(STEPS[-6]))
+    on_progress(Progress(STEPS[0]))
     classical = {
         one.name: replicate(one, few=True, seed=seed, on_progress=on_progress)
         for one in together(chosen)
         if one.panel is not None
     }
-    on_progress(Progress(STEPS[-5]))
-    options: dict[str, Any] = {"seed": seed, "executor": executor, "on_progress": on_progress}
-    asked = depths(chosen)
-    hierarchical = {
-        name: fit_study(
-            one,
-            one.study.panel.convention,
-            models=_models(asked[name], models),
-            leaving_out=asked[name] == "whole",
-            **options,
-        )
-        for name, one in classical.items()
-        if one.study.panel is not None and len(one.design.groups) > 1
-    }
-    compared = {name: compare_study(classical[name], fits) for name, fits in hierarchical.items()}
-    on_progress(Progress(STEPS[-4]))
-    specified = {name: specify_study(classical[name], reduced=reduced, **options) for name in hierarchical}
-    on_progress(Progress(STEPS[-3]))
-    events, no_events = _events({name: one for name, one in classical.items() if asked[name] == "whole"}, seed)
-    on_progress(Progress(STEPS[-2]))
     made = manifest(chosen, seed)
-    ensemble, journal = None, ensemble_journal(out, made, members)
+    journal = ensemble_journal(out, made, members)
+    asked = _asked(chosen, classical, models, seed=seed, reduced=reduced)
+    on_progress(Progress(STEPS[1]))
+    printed = ReanalysisPiece(
+        study=chosen.published,
+        observed=observed_rows(chosen, load_paper(asset_dir("data") / "published" / chosen.published.tables)),
+        seed=seed,
+    )
+    first = [one.member_job for one in asked.fits.values()]
+    reading = Job(work=reanalysed, pieces=[printed], named="analysis of the printed tables")
+    (analysis,), *fitted = fan_out_together(executor, [reading, *first], on_progress=on_progress)
+    on_progress(Progress(STEPS[2]))
+    second: list[Job[Any, Any]] = [one.headline_job(own) for one, own in zip(asked.fits.values(), fitted, strict=True)]
+    second += [one.fitting for one in asked.lattices.values()]
     if members and chosen.panel is not None and chosen.panel.proxies:
-        ensemble = run_ensemble(load_problem(chosen), n=members, journal=journal, **options)
-    alternatives = {
-        name: alternatives_frame(one.study)
-        for name, one in classical.items()
-        if one.study.panel is not None and one.study.panel.alternatives
+        second.append(ensemble_job(load_problem(chosen), n=members, seed=seed, journal=journal))
+    found = iter(fan_out_together(executor, second, on_progress=on_progress))
+    hierarchical = {
+        name: one.found(own, next(found)) for (name, one), own in zip(asked.fits.items(), fitted, strict=True)
     }
+    raw = {name: next(found) for name in asked.lattices}
+    panels = next(found, None)
+    on_progress(Progress(STEPS[3]))
+    third = [one.weighing(raw[name]) for name, one in asked.lattices.items()]
+    tables = fan_out_together(executor, third, on_progress=on_progress)
+    specified = {
+        name: _required(specified_of(one, raw[name], parts))
+        for (name, one), parts in zip(asked.lattices.items(), tables, strict=True)
+    }
+    events, no_events = _events({name: one for name, one in classical.items() if asked.depths[name] == "whole"}, seed)
+    alternatives = _alternatives(classical)
     return StudyResults(
         analysis=analysis,
         classical=classical,
         hierarchical=hierarchical,
-        compared=compared,
+        compared={name: compare_study(classical[name], fits) for name, fits in hierarchical.items()},
         specified=specified,
         alternatives=alternatives,
         events=events,
         no_events=no_events,
         evidence=evidence(classical, specified, alternatives),
-        ensemble=ensemble,
+        ensemble=None if panels is None else summarise_ensemble(panels),
         calibration=committed(),
         manifest=made,
         journal=journal,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReanalysisPiece:
+    """A piece of work: the printed tables of a study; see `cbec_bayes.jobs.reanalysis.reanalyse`."""
+
+    study: Published
+    observed: Mapping[str, pd.DataFrame]
+    seed: int
+
+
+def reanalysed(piece: ReanalysisPiece) -> Reanalysis:
+    """Analyse the printed tables of a study."""
+    return reanalyse(piece.study, observed=piece.observed, seed=piece.seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked of every panel with several groups, by the name of its study; `depths` are of all panels."""
+
+    depths: Mapping[str, Depth]
+    fits: Mapping[str, StudyQuestion]
+    lattices: Mapping[str, Lattices]
+
+
+def _asked(
+    chosen: Study, classical: Mapping[str, Replication], models: Sequence[str], *, seed: int, reduced: bool
+) -> _Asked:
+    """Return the questions about every panel, the one that takes longest first."""
+    asked = depths(chosen)
+    several = {name: one for name, one in classical.items() if len(one.design.groups) > 1}
+    return _Asked(
+        depths=asked,
+        fits={
+            name: study_question(
+                one, models=_models(asked[name], models), leaving_out=asked[name] == "whole", seed=seed
+            )
+            for name, one in several.items()
+        },
+        lattices={name: lattices_of(panel_question(one, seed=seed, reduced=reduced)) for name, one in several.items()},
+    )
+
+
+def _alternatives(classical: Mapping[str, Replication]) -> dict[str, pd.DataFrame]:
+    """Return the slope in each other panel of the studies that name some, by study."""
+    named = {name: one.study for name, one in classical.items() if one.study.panel is not None}
+    return {name: alternatives_frame(one) for name, one in named.items() if one.panel and one.panel.alternatives}
+
+
+def _required(found: Specified) -> Specified:
+    found.require()
+    return found
 
 
 def _events(studies: Mapping[str, Replication], seed: int) -> tuple[dict[str, EventStudy], dict[str, str]]:
@@ -196,17 +242,26 @@ def _events(studies: Mapping[str, Replication], seed: int) -> tuple[dict[str, Ev
     return found, why
 
 
-def fit_study(replication: Replication, ssc: str, **options: Any) -> StudyFits:
-    """Fit the family to a study's panel, and check it against the study's own columns; options are of `fit_models`."""
-    columns = [column.spec for column in replication.columns]
-    return fit_models(replication.design, ssc, columns=columns, printed=printed_numbers(replication), **options)
-
-
-def specify_study(replication: Replication, *, seed: int, reduced: bool, **options: Any) -> Specified:
-    """Fit a study's panel under every specification; options are of `cbec_bayes.jobs.specifications.specify`."""
+def study_question(replication: Replication, *, models: Sequence[str], leaving_out: bool, seed: int) -> StudyQuestion:
+    """Return what is asked of a study's panel, to be checked against the study's own columns."""
     panel = replication.study.panel
     assert panel is not None
-    question = Question(
+    return StudyQuestion(
+        design=replication.design,
+        ssc=panel.convention,
+        models=models,
+        columns=[column.spec for column in replication.columns],
+        printed=printed_numbers(replication),
+        leaving_out=leaving_out,
+        seed=seed,
+    )
+
+
+def panel_question(replication: Replication, *, seed: int, reduced: bool) -> Question:
+    """Return the question about a study's panel under every specification."""
+    panel = replication.study.panel
+    assert panel is not None
+    return Question(
         design=replication.design,
         base=None,
         ssc=panel.convention,
@@ -217,9 +272,6 @@ def specify_study(replication: Replication, *, seed: int, reduced: bool, **optio
         reduced=reduced or replication.panel.origin is Origin.RECONSTRUCTED,
         content={},
     )
-    found = specify(question, **options)
-    found.require()
-    return found
 
 
 def compare_study(replication: Replication, fits: StudyFits) -> pd.DataFrame:

@@ -8,18 +8,17 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.jobs.fit_settings import read_settings
+from cbec_bayes.jobs.lattices import Lattices, lattices_of, tables_of
 from cbec_bayes.jobs.questions import Question, content_of_question
-from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.study import MAIN
 from cbec_bayes.runtime import receipts
-from cbec_bayes.runtime.errors import GateError, InputError
+from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.exact import named_texts_in, pack_or_none, table_in, texts_in, unpack
-from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
+from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out_together
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.journal import Journal
 from cbec_bayes.runtime.labels import CI_PROB
@@ -29,24 +28,11 @@ from cbec_bayes.specifications.conclusions import (
     CONCLUSION_COLUMNS,
     alternative_sentences,
     conclusion_sentences,
-    conclusions,
 )
-from cbec_bayes.specifications.lattice import (
-    ALTERNATIVE,
-    LOGARITHMS,
-    OUTCOME_SCALE,
-    Lattice,
-    lattice,
-)
-from cbec_bayes.specifications.members import DRAWS, Member, MemberTask, fit_member, member_of
-from cbec_bayes.specifications.mixture import MIXTURE_COLUMNS, mixture_frame
-from cbec_bayes.specifications.tables import (
-    SPECIFICATION_COLUMNS,
-    Weighed,
-    classical_slopes,
-    specifications_frame,
-    weigh,
-)
+from cbec_bayes.specifications.lattice import ALTERNATIVE, OUTCOME_SCALE
+from cbec_bayes.specifications.members import DRAWS, Member
+from cbec_bayes.specifications.mixture import MIXTURE_COLUMNS
+from cbec_bayes.specifications.tables import SPECIFICATION_COLUMNS
 
 COMMAND = "specifications"
 """That writes these results, and leaves a receipt of its name."""
@@ -160,22 +146,22 @@ def specify(
     on_progress
         Called with how many members are fitted.
     """
-    lattices = _lattices(question)
-    tasks = [
-        MemberTask(one, design, question.seed, draws) for design, found in lattices for one in found.specifications
-    ]
+    asked = lattices_of(question, draws=draws)
     what = json.dumps({**question.content, "draws": draws, **receipts.program()}, default=str)
     journal = None if kept_in is None else Journal(kept_in / UNFINISHED, what)
-    raw = fan_out(executor, fit_member, tasks, journal=journal, on_progress=on_progress, named="specification")
+    (raw,) = fan_out_together(executor, [replace(asked.fitting, journal=journal)], on_progress=on_progress)
     on_progress(Progress("weighing the specifications"))
-    members = [
-        member_of(task.specification, found, len(task.design.units)) for task, found in zip(tasks, raw, strict=True)
-    ]
-    parts, start = [], 0
-    for design, found in lattices:
-        own = members[start : start + len(found.specifications)]
-        start += len(own)
-        parts.append(_tables(question, design, own))
+    weighing = asked.weighing(raw)
+    return specified(asked, raw, [tables_of(piece) for piece in weighing.pieces])
+
+
+def specified(
+    asked: Lattices,
+    raw: Sequence[Mapping[str, Any]],
+    parts: Sequence[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]],
+) -> Specified:
+    """Return the answer to a question, from what the pieces of `Lattices.fitting` and `Lattices.weighing` found."""
+    question = asked.question
     specifications, mixture, concluded = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
     return Specified(
         exposure=question.design.terms[0],
@@ -183,8 +169,8 @@ def specify(
         specifications=specifications,
         mixture=mixture,
         conclusions=concluded,
-        left_out=tuple(dict.fromkeys(said for _, found in lattices for said in found.left_out)),
-        missed={_name_of(one): one.gate for one in members if not one.passed},
+        left_out=tuple(dict.fromkeys(said for _, found in asked.lattices for said in found.left_out)),
+        missed={_name_of(one): one.gate for one in asked.members(raw) if not one.passed},
         alternatives={one.name: one.label for one in question.alternatives},
     )
 
@@ -303,30 +289,3 @@ def specified_in(places: Sequence[Path], asked: Mapping[str, Any]) -> Specified 
 def forget(kept_in: Path) -> None:
     """Remove what was kept of unfinished work, once the results are written."""
     Journal(kept_in / UNFINISHED, "").remove()
-
-
-def _lattices(question: Question) -> Sequence[tuple[Design, Lattice]]:
-    """Return the designs, of each scale of the outcome and each other panel one, and their lattices."""
-    design = question.design
-    found = [(design, lattice(design, question.base, question.outcome_scale, reduced=question.reduced))]
-    if question.logarithms:
-        if not (design.y > 0).all():
-            raise InputError(f"{design.outcome} is not positive throughout, so that it has no logarithm")
-        logged = replace(design, y=np.log(design.y))
-        found.append((logged, lattice(logged, question.base, LOGARITHMS, reduced=question.reduced)))
-    for one in question.alternatives:
-        members = lattice(one.design, question.base, one.outcome_scale, reduced=True, alternative=one.name)
-        found.append((one.design, members))
-    return found
-
-
-def _tables(
-    question: Question, design: Design, members: Sequence[Member]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    weighed: Weighed = weigh(members, seed=question.seed)
-    rope = question.rope if design is question.design else None  # a width of levels is none of logarithms
-    return (
-        specifications_frame(weighed, classical_slopes(design, members), design.origin, question.ci),
-        mixture_frame(members, weighed.weight, design, question.ssc, prob=question.ci, rope=rope),
-        conclusions(members, weighed.weight, design.origin, question.ci),
-    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,14 @@ from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.checks import CHECK_COLUMNS, CheckResult, checks_frame
 from cbec_bayes.checks.cells import Place
-from cbec_bayes.checks.suite import CHECKS, CheckInputs, predictive_checks, run_checks
+from cbec_bayes.checks.suite import (
+    CHECKS,
+    CheckInputs,
+    checks_asked,
+    pieces_of_checks,
+    predictive_checks,
+    run_checks,
+)
 from cbec_bayes.classical.equal_slopes import EqualityOptions
 from cbec_bayes.classical.tables import ColumnSpec
 from cbec_bayes.estimands import Summary, summarise_draws
@@ -24,7 +32,7 @@ from cbec_bayes.estimands.shrinkage import ShrinkagePath, shrinkage_path
 from cbec_bayes.jobs.differences import differences
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
-from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
+from cbec_bayes.runtime.fanout import SERIAL, Executor, Job, fan_out_together
 from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
 
@@ -119,7 +127,7 @@ class MemberPiece:
     ssc
         Convention of the clustered standard errors.
     columns, printed
-        As in `fit_models`.
+        As in `StudyQuestion`.
     seed
         Seed of everything random.
     leads
@@ -187,28 +195,59 @@ def fit_member(piece: MemberPiece) -> Member:
     )
 
 
-def fit_models(
-    design: Design,
-    ssc: str,
-    *,
-    models: Sequence[str] = STUDY_MODELS,
-    columns: Sequence[ColumnSpec] | None = None,
-    printed: Mapping[Place, float] | None = None,
-    leaving_out: bool = True,
-    seed: int = 1,
-    executor: Executor = SERIAL,
-    on_progress: OnProgress = ignore_progress,
-) -> StudyFits:
-    """Fit several members to one design; the first is the headline.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadlinePiece:
+    """A piece of work: some of what is found of the headline once every member is fitted.
 
-    Parameters
+    Attributes
+    ----------
+    trial
+        The headline, and what it is tried against.
+    what
+        One of `DESCRIBED` and `PATH`, or of `cbec_bayes.checks.suite.pieces_of_checks`.
+    leaving_out
+        As in `StudyQuestion`.
+    """
+
+    trial: CheckInputs
+    what: str
+    leaving_out: bool
+
+
+DESCRIBED, PATH = "described", "path"
+"""Pieces of the headline that are no checks: its tables, and the path from complete to no pooling."""
+
+
+def headline_piece(piece: HeadlinePiece) -> Any:
+    """Find what a piece asks of the headline: checks in their order, the path with its density, or tables by name."""
+    trial = piece.trial
+    found, seed = trial.fit, trial.seed
+    if piece.what == PATH:
+        return posterior_path(found, seed=seed)
+    if piece.what != DESCRIBED:
+        return run_checks(trial, leaving_out=piece.leaving_out, piece=piece.what)
+    tau = found.tree["posterior"]["tau"].to_numpy().ravel()
+    return {
+        "contrasts": contrasts(found),
+        "differences": differences(found, EqualityOptions(ssc=trial.ssc, seed=seed)),
+        "tau": summarise_draws(tau, ess=min(found.diagnostics.ess_bulk_min, found.diagnostics.ess_tail_min)),
+        "unit_effects": unit_effects(found),
+        "learned": prior_posterior(found),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyQuestion:
+    """What is asked of one study's panel.
+
+    Attributes
     ----------
     design
         With groups.
     ssc
         Convention of the clustered standard errors.
     models
-        Names; the first must pool group slopes.
+        Names; the first, the headline, must pool group slopes.
     columns, printed
         Columns of the classical tables that the checks make again, and what is printed in them.
     leaving_out
@@ -216,64 +255,99 @@ def fit_models(
         `cbec_bayes.checks.suite.run_checks`.
     seed
         Seed of everything random.
+    """
+
+    design: Design
+    ssc: str
+    models: Sequence[str] = STUDY_MODELS
+    columns: Sequence[ColumnSpec] | None = None
+    printed: Mapping[Place, float] = field(default_factory=dict)
+    leaving_out: bool = True
+    seed: int = 1
+
+    @property
+    def member_job(self) -> Job[MemberPiece, Member]:
+        """Every member, what takes longest first."""
+        pieces = [
+            MemberPiece(
+                design=self.design,
+                name=name,
+                ssc=self.ssc,
+                columns=self.columns,
+                printed=self.printed,
+                seed=self.seed,
+                leads=name == self.models[0],
+            )
+            for name in sorted(self.models, key=lambda name: load_panel_model(name).is_gaussian)
+        ]
+        return Job(work=fit_member, pieces=pieces, named="member")
+
+    def headline_job(self, members: Sequence[Member]) -> Job[HeadlinePiece, Any]:
+        """Return what is found of the headline, which the members are fitted for, in pieces."""
+        by_name = {one.name: one.fit for one in members}
+        headline = by_name[self.models[0]]
+        assert headline is not None
+        trial = CheckInputs(
+            fit=headline,
+            ssc=self.ssc,
+            columns=self.columns,
+            printed=self.printed,
+            members=self.models,
+            others={name: one for name, one in by_name.items() if one is not None and one.collapsed is None},
+            seed=self.seed,
+        )
+        what = (*reversed(pieces_of_checks(leaving_out=self.leaving_out)), PATH, DESCRIBED)
+        pieces = [HeadlinePiece(trial=trial, what=one, leaving_out=self.leaving_out) for one in what]
+        return Job(work=headline_piece, pieces=pieces, named="part of the headline's checks")
+
+    def found(self, members: Sequence[Member], parts: Sequence[Any]) -> StudyFits:
+        """Return everything, from what the pieces of both jobs found."""
+        by_name = {one.name: one for one in members}
+        ordered = [by_name[name] for name in self.models]
+        headline, origin = ordered[0].fit, str(self.design.origin)
+        assert headline is not None
+        *tried, (path, density), described = parts
+        results = {one.name: one for part in tried for one in part}
+        checks = tuple(results[one.name] for one in checks_asked(leaving_out=self.leaving_out))
+        return StudyFits(
+            origin=self.design.origin,
+            questions={one.name: one.question for one in ordered},
+            effects=pd.concat([one.effects for one in ordered], ignore_index=True),
+            diagnostics=pd.DataFrame(
+                [(one.name, *one.diagnostics, origin) for one in ordered], columns=["model", *DIAGNOSTICS, "origin"]
+            ),
+            path=path,
+            tau_density=density,
+            priors={name: str(prior) for name, prior in headline.priors.items()},
+            unlearned={one.name: one.unlearned for one in ordered},
+            checks=checks,
+            member_checks=_predictive_checks(ordered, checks),
+            **described,
+        )
+
+
+def fit_models(
+    question: StudyQuestion, *, executor: Executor = SERIAL, on_progress: OnProgress = ignore_progress
+) -> StudyFits:
+    """Fit several members to one design, and try the first of them, the headline.
+
+    Parameters
+    ----------
+    question
+        What is asked.
     executor
-        Who fits the members and does the refits of the checks; see `cbec_bayes.runtime.fanout.open_executor`.
+        Who does it; see `cbec_bayes.runtime.fanout.open_executor`.
     on_progress
-        Called as each member is fitted, with the name of each check, and as each refit ends.
+        Called as each member is fitted, and as each part of the headline's checks ends.
 
     Raises
     ------
     GateError
         A fit missed one of its gates.
     """
-    known = printed or {}
-    pieces = {
-        name: MemberPiece(
-            design=design, name=name, ssc=ssc, columns=columns, printed=known, seed=seed, leads=name == models[0]
-        )
-        for name in sorted(models, key=lambda name: load_panel_model(name).is_gaussian)  # what takes longest first
-    }
-    done = fan_out(executor, fit_member, pieces.values(), on_progress=on_progress, named="member")
-    members = {one.name: one for one in done}
-    headline = members[models[0]].fit
-    assert headline is not None
-    checks = run_checks(
-        CheckInputs(
-            fit=headline,
-            ssc=ssc,
-            columns=columns,
-            printed=known,
-            members=models,
-            others={n: one.fit for n, one in members.items() if one.fit is not None and one.fit.collapsed is None},
-            seed=seed,
-            executor=executor,
-            on_progress=on_progress,
-        ),
-        leaving_out=leaving_out,
-    )
-    ordered = [members[name] for name in models]
-    tau = headline.tree["posterior"]["tau"].to_numpy().ravel()
-    path, density = posterior_path(headline, seed=seed)
-    return StudyFits(
-        origin=design.origin,
-        questions={one.name: one.question for one in ordered},
-        effects=pd.concat([one.effects for one in ordered], ignore_index=True),
-        contrasts=contrasts(headline),
-        differences=differences(headline, EqualityOptions(ssc=ssc, seed=seed, on_progress=on_progress)),
-        diagnostics=pd.DataFrame(
-            [(one.name, *one.diagnostics, str(design.origin)) for one in ordered],
-            columns=["model", *DIAGNOSTICS, "origin"],
-        ),
-        path=path,
-        tau_density=density,
-        tau=summarise_draws(tau, ess=min(headline.diagnostics.ess_bulk_min, headline.diagnostics.ess_tail_min)),
-        priors={name: str(prior) for name, prior in headline.priors.items()},
-        unlearned={one.name: one.unlearned for one in ordered},
-        checks=checks,
-        member_checks=_predictive_checks(ordered, checks),
-        unit_effects=unit_effects(headline),
-        learned=prior_posterior(headline),
-    )
+    (members,) = fan_out_together(executor, [question.member_job], on_progress=on_progress)
+    (parts,) = fan_out_together(executor, [question.headline_job(members)], on_progress=on_progress)
+    return question.found(members, parts)
 
 
 def _predictive_checks(members: Sequence[Member], of_headline: Sequence[CheckResult]) -> pd.DataFrame:

@@ -195,6 +195,28 @@ def _end_with_parent(watched: Connection) -> None:
     Thread(target=watch, daemon=True, name="watches the parent").start()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job[T, R]:
+    """Like pieces of work.
+
+    Attributes
+    ----------
+    work
+        A function at the top of a module.
+    pieces
+        With everything that the function needs, seeds among it.
+    journal
+        Where results are kept as they come, so that an interrupted run goes on; they must then be what JSON can hold.
+    named
+        What a piece is called where progress is told.
+    """
+
+    work: Callable[[T], R]
+    pieces: Sequence[T]
+    journal: Journal | None = None
+    named: str = "piece"
+
+
 def fan_out[T, R](
     executor: Executor,
     work: Callable[[T], R],
@@ -210,29 +232,57 @@ def fan_out[T, R](
     ----------
     executor
         From `open_executor`.
-    work
-        A function at the top of a module.
-    pieces
-        With everything that the function needs, seeds among it.
-    journal
-        Where results are kept as they come, so that an interrupted run goes on; they must then be what JSON can hold.
+    work, pieces, journal, named
+        As in `Job`.
     on_progress
         Called at first, and as each piece ends, with how many are done.
-    named
-        What a piece is called there.
     """
-    every = list(pieces)
-    found: dict[int, R] = dict(journal.read()) if journal is not None else {}
-    left = [(position, piece) for position, piece in enumerate(every) if position not in found]
-    with_end = journal.open() if journal is not None else None
-    on_progress(Progress(named, len(found), len(every)))
+    job = Job(work=work, pieces=list(pieces), journal=journal, named=named)
+    return fan_out_together(executor, [job], on_progress=on_progress)[0]
+
+
+def fan_out_together(
+    executor: Executor, jobs: Sequence[Job[Any, Any]], *, on_progress: OnProgress = ignore_progress
+) -> list[list[Any]]:
+    """Do several jobs side by side, so that nobody waits for the last piece of one of them.
+
+    Pieces are begun in the order of the jobs and of their pieces: what takes longest should stand first.
+
+    Parameters
+    ----------
+    executor
+        From `open_executor`.
+    jobs
+        None of whose pieces needs what another finds.
+    on_progress
+        Called at first with every job, and as each piece ends, with how many of its job are done.
+
+    Returns
+    -------
+    list
+        What the pieces of each job find, in their order.
+    """
+    found = [{} if job.journal is None else dict(job.journal.read()) for job in jobs]
+    left = [(k, at) for k, job in enumerate(jobs) for at in range(len(job.pieces)) if at not in found[k]]
+    kept = [None if job.journal is None else job.journal.open() for job in jobs]
+    for job, own in zip(jobs, found, strict=True):
+        on_progress(Progress(job.named, len(own), len(job.pieces)))
     try:
-        for position, result in executor.each(work, left):
-            found[position] = result
-            if with_end is not None:
-                with_end(position, result)
-            on_progress(Progress(named, len(found), len(every)))
+        pieces = [(i, (jobs[k].work, jobs[k].pieces[at])) for i, (k, at) in enumerate(left)]
+        for i, result in executor.each(_done, pieces):
+            k, at = left[i]
+            found[k][at] = result
+            write = kept[k]
+            if write is not None:
+                write(at, result)
+            on_progress(Progress(jobs[k].named, len(found[k]), len(jobs[k].pieces)))
     finally:
-        if journal is not None:
-            journal.close()
-    return [found[position] for position in range(len(every))]
+        for job in jobs:
+            if job.journal is not None:
+                job.journal.close()
+    return [[own[at] for at in range(len(job.pieces))] for job, own in zip(jobs, found, strict=True)]
+
+
+def _done[T, R](asked: tuple[Callable[[T], R], T]) -> R:
+    work, piece = asked
+    return work(piece)

@@ -14,7 +14,7 @@ from cbec_bayes.bayes.model.blocks import blocks_for, coefficient_names
 from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.whole_units import leave_out_units
-from cbec_bayes.estimands.groups import mixed_averages, mixed_slopes
+from cbec_bayes.estimands.groups import mixed_slopes
 from cbec_bayes.estimands.summary import Mixed
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
@@ -108,13 +108,12 @@ def _fitted(task: MemberTask) -> dict[str, Any]:
     measured.require()
     points = drawn.points[0]
     ess = float(task.draws) if np.isnan(drawn.ess) else min(drawn.ess, float(task.draws))
-    slopes = mixed_slopes(blocks, collapsed, points, ess)
+    found = mixed_slopes(blocks, collapsed, points, ess)
     left_out = leave_out_units(blocks, collapsed, points, task.seed)
     flat = [name for name, _ in zip(coefficient_names(blocks), range(blocks.n_flat), strict=False)]
-    averages = mixed_averages(blocks, collapsed, points, ess)
     return {
-        "slopes": {name: _packed(one) for name, one in slopes.items()},
-        "averages": {name: _packed(one) for name, one in averages.items()},
+        "slopes": {name: _packed(one) for name, one in found.slopes.items()},
+        "averages": {name: _packed(one) for name, one in found.averages.items()},
         "flat": flat,
         "log_evidence": drawn.evidence.value,
         "log_evidence_mcse": drawn.evidence.mcse,

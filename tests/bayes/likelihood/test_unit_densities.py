@@ -106,7 +106,7 @@ def test_points_in_pieces_and_some_units_are_the_same(monkeypatch):
     engine = make_collapsed(blocks)
     points = some_points(engine, 5)
     found = unit_densities(blocks, engine, points)
-    monkeypatch.setattr(module, "_CHUNK", 1)
+    monkeypatch.setattr(module, "_CACHE", 1)
     np.testing.assert_allclose(unit_densities(blocks, engine, points, np.array([4, 1])), found[:, [4, 1]], rtol=1e-10)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from cbec_bayes.bayes.likelihood.by_group_conditional import ByGroupConditional
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
+from cbec_bayes.bayes.likelihood.conditional import DenseConditional
 from cbec_bayes.bayes.likelihood.elimination import coefficient_priors
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.orthogonal import orthogonal
@@ -19,6 +21,7 @@ from cbec_bayes.bayes.likelihood.triangular import forward
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
 from cbec_bayes.bayes.moments.lags import CORRELATIONS, previous_rows
+from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 
 type Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -26,7 +29,7 @@ type Step = Callable[[Any, Any], tuple[Any, Any]]
 _SPENT = 1e-10
 """Share of a direction of flat coefficients, outside a unit, that is rounding: the unit alone identifies it."""
 
-_CHUNK = 2**21
+_CHUNK, _CACHE = 2**21, 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +82,20 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
     Let R be the changes of all units over the root of their covariance, A = R'R + P the precision of the coefficients,
     e the residuals at their mean, and H_i = R_i A^-1 R_i'. Taking a unit's rows out of A gives the density
 
-        |V_i|^-1/2 |I - H_i|^1/2 exp(-e_i' (I - H_i)^-1 e_i / 2) / (2 pi)^(m_i / 2),
+        |V_i|^-1/2 |I - H_i|^1/2 exp(-e_i' (I - H_i)^-1 e_i / 2) / (2 pi)^(m_i / 2).
 
-    so that a point of the scales costs one system of all coefficients, and one of a unit's changes for each unit.
+    The coefficients given all rows are those of the collapsed density, which knows them group by group where most are
+    of single groups, so that a unit asks for the ones of its own group alone.
     """
+    system = changes_for_densities(blocks)
+    return system.log_densities(collapsed, points, np.arange(len(system.units)) if units is None else units)
+
+
+def changes_for_densities(blocks: Blocks) -> ChangesOfUnits:
+    """Return the changes of every unit, of which other units say all that they can: unit effects have to be flat."""
     if blocks.unit_scale is not None:
         raise ValueError("unit effects that have a scale are not gone from the changes of the other units")
-    system = changes_of_units(blocks)
-    asked = np.arange(len(system.units)) if units is None else units
-    found = np.empty((len(points), len(asked)))
-    for part in system.chunks(len(points)):
-        scales = collapsed.scales(points[part])
-        sigma = sigma_of_units(blocks.design, collapsed.sigmas, scales)
-        found[part] = system.log_densities(scales, sigma, asked) + system.log_volumes[asked]
-    found[:, _needed(system.units, system.changes[:, 1 + system.free])[asked]] = np.nan
-    return found
+    return changes_of_units(blocks)
 
 
 def changes_of_units(blocks: Blocks) -> ChangesOfUnits:
@@ -105,13 +107,15 @@ def changes_of_units(blocks: Blocks) -> ChangesOfUnits:
     free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
     columns, transform, _ = orthogonal(changes[:, 1:], free, changes[:, 1:])
     return ChangesOfUnits(
+        design=design,
         units=every,
         step=CORRELATIONS[blocks.model.choice("correlation")].step,
         changes=np.column_stack([changes[:, 0], columns]),
+        given=changes,
         location=location,
         pooled=pooled,
-        free=free,
         transform=transform,
+        needed=_needed(every, columns[:, free]),
         log_volumes=_log_volumes(blocks),
     )
 
@@ -159,32 +163,38 @@ class ChangesOfUnits:
 
     Attributes
     ----------
+    design
+        The panel.
     units
         Where the changes of each unit stand, and how they are made.
     step
         How an error follows from the one before; see `cbec_bayes.bayes.moments.lags.Lags.step`.
     changes
         Outcome and columns, those of flat coefficients orthonormal.
+    given
+        The same, with the columns of the model's own coefficients.
     location
         Prior precision and mean of every coefficient, shape (2, p).
     pooled
         Positions of the coefficients that each scale pools.
-    free
-        Positions of flat coefficients.
     transform
         From the coefficients of these columns to the model's own, shape (p, p).
+    needed
+        Units without which the others do not identify the model, shape (N,).
     log_volumes
         What the log density of each unit's changes has beside that of the changes of its rows times the roots of their
         weights, shape (N,).
     """
 
+    design: Design
     units: tuple[_Unit, ...]
     step: Step
     changes: Array
+    given: Array
     location: Array
     pooled: dict[str, Codes]
-    free: Codes
     transform: Array
+    needed: NDArray[np.bool_]
     log_volumes: Array
 
     def chunks(self, n_points: int) -> Iterator[slice]:
@@ -192,26 +202,23 @@ class ChangesOfUnits:
         step = max(1, _CHUNK // max(1, self.changes.size))
         yield from (slice(start, start + step) for start in range(0, n_points, step))
 
-    def log_densities(self, scales: Scales, sigma: Array, asked: Codes) -> Array:
-        """Return the log density of some units given the others, shape (S, units); `sigma` is of all, (S, N)."""
-        width, prior = self.widths(scales)
-        white, constant = self.whitened(scales, sigma)
-        y, x = white[:, :, 0], white[:, :, 1:] * width[:, None, :]
-        precision = np.swapaxes(x, 1, 2) @ x
-        np.einsum("sii->si", precision)[...] += prior
-        pull = np.einsum("smp,sm->sp", x, y) + self.location[0] * self.location[1]
-        root = np.linalg.cholesky(precision)
-        units = [self.units[u].at for u in asked]
-        ends = np.cumsum([0, *(at.stop - at.start for at in units)])
-        rows = np.concatenate([np.arange(at.start, at.stop) for at in units]) if units else np.zeros(0, dtype=np.intp)
-        solved = forward(root, np.concatenate([pull[:, :, None], np.swapaxes(x[:, rows], 1, 2)], axis=2))
-        every = np.swapaxes(solved[:, :, 1:], 1, 2)
-        residual = y[:, rows] - np.einsum("smp,sp->sm", every, solved[:, :, 0])
-        found = constant[:, asked]
-        for k, at in enumerate(map(slice, ends, ends[1:])):
-            own = every[:, at]
-            left = np.eye(own.shape[1]) - own @ np.swapaxes(own, 1, 2)
-            found[:, k] += _log_size_less_distance(left, residual[:, at])
+    def log_densities(self, collapsed: Collapsed, points: Array, asked: Codes) -> Array:
+        """Return the log density of some units given the others, shape (S, units); see `unit_densities`."""
+        found = np.full((len(points), len(asked)), np.nan)
+        there = np.flatnonzero(~self.needed[asked])
+        size = max((len(self.units[u].turn) for u in asked), default=0) * self.given.shape[1]
+        for part in _pieces(len(points), max(size, collapsed.likelihood.conditional_size)):
+            scales = collapsed.scales(points[part])
+            sigma = sigma_of_units(self.design, collapsed.sigmas, scales)
+            known = _of_groups(collapsed, scales)
+            for k, (u, inverse, constant) in zip(there, self.roots(scales, sigma, asked[there]), strict=True):
+                at, given_all = known[self.design.group_of_unit[u] if len(known) > 1 else 0]
+                own = self.given[self.units[u].at]
+                rows = inverse @ own[:, 1:][:, at]
+                residual = inverse @ own[:, 0] - np.einsum("smp,sp->sm", rows, given_all.mean)
+                taken = rows @ given_all.root
+                left = np.eye(len(own)) - taken @ np.swapaxes(taken, 1, 2)
+                found[part, k] = constant + self.log_volumes[u] + _log_size_less_distance(left, residual)
         return found
 
     def widths(self, scales: Scales) -> tuple[Array, Array]:
@@ -224,9 +231,21 @@ class ChangesOfUnits:
 
     def whitened(self, scales: Scales, sigma: Array) -> tuple[Array, Array]:
         """Return the changes over the root of their covariance, (S, m, 1 + p), and each unit's constant, (S, N)."""
-        white, constant = np.empty((len(sigma), *self.changes.shape)), np.zeros(sigma.shape)
+        white, constants = np.empty((len(sigma), *self.changes.shape)), np.zeros(sigma.shape)
+        for u, inverse, constant in self.roots(scales, sigma, np.arange(len(self.units))):
+            # All points have the same changes, so that few columns are solved for and many multiplied.
+            white[:, self.units[u].at] = inverse @ self.changes[self.units[u].at]
+            constants[:, u] = constant
+        return white, constants
+
+    def roots(self, scales: Scales, sigma: Array, asked: Codes) -> Iterator[tuple[int, Array, Array]]:
+        """Yield some units with the inverse root of the covariance of their changes, (S, m, m), and constants, (S,).
+
+        The constant is the logarithm of what the density is multiplied by; `sigma` is that of all units, shape (S, N).
+        """
         errors: dict[tuple[bytes, bytes], Array] = {}
-        for u, unit in enumerate(self.units):
+        for u in map(int, asked):
+            unit = self.units[u]
             periods = unit.gap.tobytes(), unit.turn.tobytes()
             if periods not in errors:  # units of the same periods share them
                 half = unit.turn @ _root_of_errors(self.step, unit.gap, scales)
@@ -235,12 +254,27 @@ class ChangesOfUnits:
             for scale, own in unit.directions:
                 covariance = covariance + scales[scale][:, None, None] ** 2 * np.outer(own, own)
             root = np.linalg.cholesky(covariance)
-            # All points have the same changes, so that few columns are solved for and many multiplied.
             inverse = forward(root, np.broadcast_to(np.eye(root.shape[1]), root.shape))
-            white[:, unit.at] = inverse @ self.changes[unit.at]
             log_root = np.log(np.einsum("sii->si", root)).sum(axis=1)
-            constant[:, u] = -log_root - len(unit.turn) / 2 * LOG_2PI
-        return white, constant
+            yield u, inverse, -log_root - len(unit.turn) / 2 * LOG_2PI
+
+
+def _of_groups(collapsed: Collapsed, scales: Scales) -> list[tuple[Codes | slice, DenseConditional]]:
+    """Return the coefficients given all rows and the scales: those that a group's rows have columns of, and where.
+
+    There is an entry for each group where coefficients are known group by group, and otherwise one for all.
+    """
+    found = collapsed.likelihood.compact_conditional(scales, means=False)
+    if isinstance(found, ByGroupConditional):
+        return [(np.concatenate([found.at, one.own]), found.of_group(r)) for r, one in enumerate(found.groups)]
+    dense = found if isinstance(found, DenseConditional) else collapsed.likelihood.conditional(scales)
+    return [(slice(None), dense)]
+
+
+def _pieces(n_points: int, size: int) -> Iterator[slice]:
+    """Yield parts of the points, so small that what is computed of them stays in a processor's cache."""
+    step = max(1, _CACHE // max(1, size))
+    yield from (slice(start, start + step) for start in range(0, n_points, step))
 
 
 def _log_size_less_distance(left: Array, residual: Array) -> Array:

@@ -111,6 +111,11 @@ class UnitErrors:
         found = np.stack([scales[name] for name in self.sigmas], axis=1)
         return found if len(self.sigmas) == 1 else found[:, self.stratum]
 
+    @property
+    def _is_spent(self) -> bool:
+        """Whether all directions are flat, and orthogonal to the columns: units then ask for no system of their own."""
+        return self.products.first == len(self.directions.names)
+
     def _weights(self, scales: Scales) -> Array:
         return self.lags.weights(scales.get(RHO), len(scales[self.sigmas[0]]))
 
@@ -131,8 +136,13 @@ class UnitErrors:
 
     def _by_stratum(self, scales: Scales) -> tuple[Array, Array]:
         """Return Z'V^-1 Z of every stratum, shape (S, K, q, q), and half of ln|M| over all units, shape (S,)."""
-        weights, systems = self._weights(scales), self._systems(scales)
-        own = self.products.columns
+        weights, own = self._weights(scales), self.products.columns
+        if self._is_spent:
+            sigma = np.stack([scales[name] for name in self.sigmas], axis=1)
+            gram = np.tensordot(weights, own, 1) / sigma[:, :, None, None] ** 2
+            one = {name: values[:1] for name, values in scales.items()}
+            return gram, np.repeat(self._systems(one).log_det(), len(sigma))
+        systems = self._systems(scales)
         if len(self.sigmas) == 1:
             # One scale weighs all: its square goes into a few weights in the place of many products.
             sigma = scales[self.sigmas[0]][:, None]
@@ -159,7 +169,9 @@ class UnitErrors:
 
     def _parts(self, scales: Scales) -> Iterator[Scales]:
         """Yield some of the points after others, as many as fit into a processor's cache."""
-        step = max(1, _CHUNK // max(1, self.products.across[0].size))
+        step = max(1, _CHUNK // max(self.products.across[0].size, self.products.own[0].size))
+        if self._is_spent:
+            step = max(1, _CHUNK // self.products.columns.size)
         for start in range(0, len(scales[self.sigmas[0]]), step):
             yield {name: values[start : start + step] for name, values in scales.items()}
 
