@@ -26,7 +26,7 @@ from cbec_bayes.jobs.pooled_sentences import pooled_sentences
 from cbec_bayes.jobs.pooled_settings import SETTINGS
 from cbec_bayes.jobs.pooled_tables import PooledTables
 from cbec_bayes.jobs.pooled_terms import NOTHING, AskedTerms, with_terms
-from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
+from cbec_bayes.jobs.printed_files import COPIES, is_printed_table, read_printed_file
 from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
@@ -62,7 +62,7 @@ OTHER_UNITS = (0.5, 2.0)
 
 FILES = (
     *("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json", *FURTHER),
-    *(CLASSICAL, SMALL, REGRESSION, SETTINGS),
+    *(CLASSICAL, SMALL, REGRESSION, SETTINGS, *COPIES),
 )
 """Files that `published` may write."""
 
