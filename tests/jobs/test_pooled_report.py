@@ -19,7 +19,7 @@ from scipy import integrate, stats
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import pooled_report
-from cbec_bayes.jobs.pooled_report import own_estimates, pooled_path, report_pooled
+from cbec_bayes.jobs.pooled_report import own_estimates, path_about_the_median, report_pooled
 from cbec_bayes.jobs.pooled_settings import SETTINGS, content, read_pooled
 from cbec_bayes.jobs.pooled_tables import PooledTables, tables_of
 from cbec_bayes.published.estimates import Estimates, KnownError
@@ -201,7 +201,7 @@ MODEL = SummaryModel("m", "", Prior("flat", {}), Prior("half_normal", {"scale": 
 
 
 def test_the_path_is_the_closed_form_at_every_tau():
-    found = pooled_path(known(VALUES, ERRORS), MODEL)
+    found = path_about_the_median(known(VALUES, ERRORS), MODEL)
     assert found is not None
     for tau, means in zip(found.tau, found.means, strict=True):
         weights = 1 / (ERRORS**2 + tau**2)
@@ -212,7 +212,7 @@ def test_the_path_is_the_closed_form_at_every_tau():
 
 
 def test_the_density_beside_the_path_is_that_of_log_tau():
-    found = pooled_path(known(VALUES, ERRORS), MODEL)
+    found = path_about_the_median(known(VALUES, ERRORS), MODEL)
     assert found is not None
 
     def density(log_tau: float) -> float:
