@@ -82,6 +82,7 @@ PUBLISHED = (
     "robust",
     "summary",
     "results",
+    "shrinkage",
     "leave_one_out",
     "meta_regression",
     "conclusions",

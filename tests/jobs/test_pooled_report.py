@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,7 @@ from scipy import integrate, stats
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import pooled_report
-from cbec_bayes.jobs.pooled_report import own_estimates, pooled_path, report_pooled
+from cbec_bayes.jobs.pooled_report import own_estimates, path_about_the_median, report_pooled
 from cbec_bayes.jobs.pooled_settings import SETTINGS, content, read_pooled
 from cbec_bayes.jobs.pooled_tables import PooledTables, tables_of
 from cbec_bayes.published.estimates import Estimates, KnownError
@@ -138,6 +141,34 @@ def test_pooling_again_otherwise_removes_the_page_of_before(pooled, tmp_path):
     assert program("report", pooled, "-q") == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "more"),
+    [
+        (ROWS, "standard_input.txt", ()),
+        ("table,column,term,quantity,printed,stars\n1,(1),x,estimate,0.22,\n1,(1),x,parenthesis,0.08,\n"
+         "1,(2),x,estimate,0.7,\n1,(2),x,parenthesis,0.3,\n", "standard_input.csv", ("--term", "x")),
+        ("        (1)     (2)\nx      0.22    0.70\n      (0.08)  (0.30)\nNotes: standard errors in parentheses.\n",
+         "standard_input.txt", ("--term", "x")),
+    ],
+    ids=["estimates", "long-csv", "pasted"],
+)  # fmt: skip
+def test_the_standard_input_is_kept_with_its_digest(tmp_path, monkeypatch, capsys, text, name, more):
+    """What came through a pipe cannot be read again: the folder has a copy, of which the page is made, anywhere."""
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    out = tmp_path / "out"
+    assert program("published", "-", "--out", out, *more) == 0
+    assert "Partial pooling of the standard input" in capsys.readouterr().out
+    held = json.loads((out / SETTINGS).read_text())
+    assert (held["pooled"], held["sha256"]) == (name, hashlib.sha256(text.encode()).hexdigest())
+    assert (out / name).read_text() == text
+    shutil.move(out, tmp_path / "moved")
+    assert program("report", tmp_path / "moved", "-q") == 0
+    assert (tmp_path / "moved" / "report.html").is_file()
+    (tmp_path / "moved" / name).write_text(text.replace("0.22", "0.23"))
+    assert program("report", tmp_path / "moved") == 2
+    assert "has changed since the pooling" in capsys.readouterr().err
+
+
 def test_a_model_in_a_file_is_named_from_the_folder(tmp_path, capsys):
     (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
     own = tmp_path / "own.toml"
@@ -170,7 +201,7 @@ MODEL = SummaryModel("m", "", Prior("flat", {}), Prior("half_normal", {"scale": 
 
 
 def test_the_path_is_the_closed_form_at_every_tau():
-    found = pooled_path(known(VALUES, ERRORS), MODEL)
+    found = path_about_the_median(known(VALUES, ERRORS), MODEL)
     assert found is not None
     for tau, means in zip(found.tau, found.means, strict=True):
         weights = 1 / (ERRORS**2 + tau**2)
@@ -181,7 +212,7 @@ def test_the_path_is_the_closed_form_at_every_tau():
 
 
 def test_the_density_beside_the_path_is_that_of_log_tau():
-    found = pooled_path(known(VALUES, ERRORS), MODEL)
+    found = path_about_the_median(known(VALUES, ERRORS), MODEL)
     assert found is not None
 
     def density(log_tau: float) -> float:

@@ -76,8 +76,9 @@ def dense_posterior(
     between: Density,
 ) -> DensePosterior:
     """Integrate over a grid of (beta, log tau): a flat prior of beta, a half-normal one of tau with this scale."""
-    centre, width = float(np.median(values)), float(np.median(errors))
-    u = np.arange(-6.0, 6.0, 0.075)
+    width = min(errors)  # places are close where the most precise estimate stands, and reach as far for all
+    centre, reach = values[list(errors).index(width)], float(np.arcsinh(20 / width))
+    u = np.arange(-reach, reach, 0.075)
     beta = centre + width * np.sinh(u)
     log_tau = np.arange(math.log(scale) - 14, math.log(scale) + 2.1, 0.2)
     found = []

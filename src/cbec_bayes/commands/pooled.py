@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cbec_bayes.commands.console import Found, Request, deliver
 from cbec_bayes.commands.folders import itself, places
 from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.opening import read_bytes
 from cbec_bayes.runtime.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -16,20 +17,19 @@ if TYPE_CHECKING:
     from cbec_bayes.runtime.fanout import Executor
 
 
-def pooled_settings(file: Path, asked: Mapping[str, Any], out: Path | None) -> dict[str, str]:
-    """Return pooled.json by its name; nothing for the standard input, of which no page can be made later."""
+def pooled_settings(file: Path, asked: Mapping[str, Any], out: Path | None, *, copied: bool) -> dict[str, str | bytes]:
+    """Return pooled.json by its name, and the file of estimates where the folder gets a copy of it."""
     from cbec_bayes.jobs.pooled_settings import SETTINGS, settings_of, text_of
 
-    settings = settings_of(file, asked, out)
-    return {} if settings is None else {SETTINGS: text_of(settings)}
+    settings: dict[str, str | bytes] = {SETTINGS: text_of(settings_of(file, asked, out, copied=copied))}
+    return {**settings, file.name: read_bytes(file)} if copied else settings
 
 
-def pooled_content(file: Path, asked: Mapping[str, Any], out: Path | None) -> Mapping[str, Any]:
+def pooled_content(file: Path, asked: Mapping[str, Any], out: Path | None, *, copied: bool) -> Mapping[str, Any]:
     """Return what pooling depends on, as content."""
     from cbec_bayes.jobs.pooled_settings import content, settings_of
 
-    settings = settings_of(file, asked, out)
-    return {"standard input": dict(asked)} if settings is None else content(settings, out)
+    return content(settings_of(file, asked, out, copied=copied), out)
 
 
 def report_of_pooled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,12 +161,9 @@ def published(
     quiet: Quiet = False,
 ) -> None:
     """Pool estimates, also in the classical ways; writes effects.csv, classical_pooling.csv and more."""
-    from cbec_bayes.commands.pooled import pooled_content, pooled_settings
-    from cbec_bayes.jobs.fit_settings import model_files
-    from cbec_bayes.jobs.pooled_settings import arguments
     from cbec_bayes.jobs.pooled_terms import columns_asked
-    from cbec_bayes.jobs.published import ENGINES, FILES, pool_file
-    from cbec_bayes.reporting.lines import slopes_as_lines
+    from cbec_bayes.jobs.printed_files import as_file
+    from cbec_bayes.jobs.published import ENGINES
 
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}'; {suggest(engine, ENGINES)}")
@@ -173,11 +171,32 @@ def published(
     asked |= {"engine": engine, "seed": seed, "slope_on": columns_asked(slope_on), "cluster": cluster}
     asked |= {"covariance": None if covariance is None else str(covariance), "correlation": correlation}
     asked |= {"leave_one_out": leave_one_out}
+    with as_file(file) as place:
+        _pool(place, asked, _Told(out=out, as_json=as_json, quiet=quiet, copied=place != file))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """Where `published` writes and what it prints, and whether the estimates came from the standard input."""
+
+    out: Path | None
+    as_json: bool
+    quiet: bool
+    copied: bool
+
+
+def _pool(file: Path, asked: dict[str, Any], told: _Told) -> None:
+    """Pool the estimates of a file, write and print what was found."""
+    from cbec_bayes.commands.pooled import pooled_content, pooled_settings
+    from cbec_bayes.jobs.fit_settings import model_files
+    from cbec_bayes.jobs.pooled_settings import arguments
+    from cbec_bayes.jobs.published import FILES, pool_file
+    from cbec_bayes.reporting.lines import slopes_as_lines
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
         pooled = pool_file(file, **arguments(asked), on_progress=on_progress)
         kept = pooled.tables()
-        title = f"Partial pooling of {file.name}: {kept.priors}"
+        title = f"Partial pooling of {'the standard input' if told.copied else file.name}: {kept.priors}"
         tables = {
             "effects": pooled.effects,
             "contrasts": pooled.contrasts,
@@ -188,17 +207,18 @@ def published(
             "notes": list(pooled.notes),
         }
         said = "\n".join([plain_table(slopes_as_lines(pooled.effects), title), *pooled.notes])
-        files = {**pooled.files(), **pooled_settings(file, asked, out)}
+        files = {**pooled.files(), **pooled_settings(file, asked, told.out, copied=told.copied)}
         return Found(said=said, tables=tables, files=files, require=pooled.require, results=kept.kept())
 
+    covariance = asked["covariance"]
     request = Request(
         command="published",
-        out=out,
-        quiet=quiet,
-        as_json=as_json,
+        out=told.out,
+        quiet=told.quiet,
+        as_json=told.as_json,
         names=FILES,
-        reads=lambda: [file, *model_files(model), *([] if covariance is None else [covariance])],
+        reads=lambda: [file, *model_files(asked["model"]), *([] if covariance is None else [Path(covariance)])],
         fit=itself,
         n_steps=3,
     )
-    deliver(request, find, lambda: pooled_content(file, asked, out))
+    deliver(request, find, lambda: pooled_content(file, asked, told.out, copied=told.copied))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cbec_bayes.estimands.summary import (
     CONTRAST_COLUMNS,
     EFFECT_COLUMNS,
+    SLOPE_ON_COLUMNS,
     UNIT_EFFECT_COLUMNS,
     Summary,
     effects_frame,
@@ -16,6 +17,7 @@ from cbec_bayes.estimands.summary import (
 __all__ = [
     "CONTRAST_COLUMNS",
     "EFFECT_COLUMNS",
+    "SLOPE_ON_COLUMNS",
     "UNIT_EFFECT_COLUMNS",
     "Summary",
     "effects_frame",

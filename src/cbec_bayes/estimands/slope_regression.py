@@ -18,7 +18,7 @@ from cbec_bayes.classical.few import MOST_CLUSTERS
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.classical.regression import Regression, twfe
 from cbec_bayes.estimands.groups import log_scales, min_ess
-from cbec_bayes.estimands.summary import Drawn, Mixed, Quantity, Summary, summarise_draws
+from cbec_bayes.estimands.summary import SLOPE_ON_COLUMNS, Drawn, Mixed, Quantity, Summary, summarise_draws
 from cbec_bayes.panel.characteristics import Characteristics
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
@@ -26,19 +26,7 @@ from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.labels import CI_PROB
 
 COLUMNS = (
-    "covariate",
-    "mean",
-    "sd",
-    "ci_low",
-    "ci_high",
-    "p_positive",
-    "mcse",
-    "covariate_mean",
-    "covariate_sd",
-    "n_groups",
-    "tau_with",
-    "tau_without",
-    "explained",
+    *SLOPE_ON_COLUMNS,
     "share",
     "share_ci_low",
     "share_ci_high",

@@ -38,6 +38,23 @@ The average over the units of a group that are there stands beside its own slope
 holds where errors within a unit are not as the model has them; see `cbec_bayes.estimands.jackknife`.
 """
 
+SLOPE_ON_COLUMNS = (
+    "covariate",
+    "mean",
+    "sd",
+    "ci_low",
+    "ci_high",
+    "p_positive",
+    "mcse",
+    "covariate_mean",
+    "covariate_sd",
+    "n_groups",
+    "tau_with",
+    "tau_without",
+    "explained",
+)
+"""Those of slopes regressed on what is known of the groups, which the tables of a panel and of printed slopes share."""
+
 CONTRAST_COLUMNS = ("group", "minus", "mean", "sd", "ci_low", "ci_high", "p_positive", "origin", "mcse")
 
 

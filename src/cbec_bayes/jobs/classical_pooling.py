@@ -297,7 +297,9 @@ def told(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def classical_sentences(found: ClassicalPooling, common: Summary, prob: float = CI_PROB) -> tuple[str, ...]:
+def classical_sentences(
+    found: ClassicalPooling, common: Summary, prob: float = CI_PROB, *, normal: bool = True
+) -> tuple[str, ...]:
     """Return the classical answer in a sentence, and where it is far from the posterior another one that says why.
 
     Parameters
@@ -308,6 +310,8 @@ def classical_sentences(found: ClassicalPooling, common: Summary, prob: float = 
         Posterior of the common slope.
     prob
         Probability of the intervals.
+    normal
+        Whether the posterior takes estimates and slopes for normal, as the classical answers do.
     """
     one = found.shown
     if one is None:
@@ -324,7 +328,7 @@ def classical_sentences(found: ClassicalPooling, common: Summary, prob: float = 
     sentence = f"Classical answer, REML with Knapp and Hartung's standard errors: {told_of}"
     if found.regression is not None:
         return (f"{sentence} {_of_regression(found.regression)}",)
-    why = why_they_differ(one, common)
+    why = why_they_differ(one, common, normal=normal)
     return (sentence, why) if why else (sentence,)
 
 
@@ -341,7 +345,7 @@ def _of_regression(table: pd.DataFrame) -> str:
     )
 
 
-def why_they_differ(one: Pooled, common: Summary) -> str:
+def why_they_differ(one: Pooled, common: Summary, *, normal: bool = True) -> str:
     """Say why the posterior of the common slope is not where the classical interval is; blank where it is.
 
     They differ where one interval is `MUCH_WIDER` times as long as the other, or the estimates differ by `FAR_APART` of
@@ -356,11 +360,12 @@ def why_they_differ(one: Pooled, common: Summary) -> str:
     if not unlike and abs(middle - one.estimate) <= FAR_APART * longer:
         return ""
     how = "lies elsewhere than" if not unlike else "is wider than" if lengths[0] == longer else "is narrower than"
+    tails = "" if normal else ", and takes every estimate, and slopes between groups, for normal"
     return (
         f"The posterior interval of the common slope {how} the classical one, because {one.n} estimates say little "
         "about τ: the posterior averages over every τ that its prior and the estimates allow, where the classical "
-        f"interval takes one τ and the quantiles of t with {one.n - 1} degrees of freedom. See sensitivity.csv for "
-        "other priors."
+        f"interval takes one τ and the quantiles of t with {one.n - 1} degrees of freedom{tails}. See sensitivity.csv "
+        "for other priors."
     )
 
 

@@ -10,22 +10,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from cbec_bayes.jobs.pooled_methods import has_t_likelihood, methods_sentences, name_of_tau
 from cbec_bayes.jobs.pooled_settings import arguments, content, file_of, options_of, read_pooled
 from cbec_bayes.jobs.pooled_tables import PooledTables, tables_of
 from cbec_bayes.jobs.published import pool_file, read_for_pooling
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.readings import critical_value
 from cbec_bayes.published.results import complete_pooling
-from cbec_bayes.published.summary import HeavyTailsError, conditional_slopes, fit_summary
-from cbec_bayes.published.summary_model import SummaryModel
+from cbec_bayes.published.shrinkage import PooledPath, pooled_path
+from cbec_bayes.published.summary import HeavyTailsError, fit_summary
+from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
-
-type Array = NDArray[np.float64]
 
 PATH_POINTS = 41
 PATH_REACH = 30.0
@@ -35,31 +34,6 @@ MOST_IN_PATH = 20
 """Groups up to which a path is drawn: more lines cannot be told apart."""
 
 REGION_POINTS = 21
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PooledPath:
-    """Slopes of groups as tau goes from complete to no pooling.
-
-    Attributes
-    ----------
-    labels
-        R groups with an estimate.
-    tau
-        Shape (M,).
-    means
-        Conditional posterior means, shape (M, R).
-    density
-        Posterior density of log tau, shape (M,).
-    complete
-        Slope under complete pooling.
-    """
-
-    labels: tuple[str, ...]
-    tau: Array
-    means: Array
-    density: Array
-    complete: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +52,12 @@ class ReportedPooling:
         Columns se, low, high: where estimates would lie with probability 95 % if all slopes were `centre`.
     centre
         The slope under complete pooling.
+    methods
+        How the estimates were pooled, in sentences.
+    tau_name
+        What τ is called.
+    of_t
+        Whether an estimate has a t likelihood.
     path
         None for more than `MOST_IN_PATH` groups, and where tau is fixed.
     settings
@@ -89,6 +69,9 @@ class ReportedPooling:
     own: pd.DataFrame
     region: pd.DataFrame
     centre: float
+    methods: tuple[str, ...]
+    tau_name: str
+    of_t: bool
     path: PooledPath | None
     settings: Mapping[str, Any]
 
@@ -131,7 +114,10 @@ def report_pooled(
         own=own,
         region=_region(own, centre),
         centre=centre,
-        path=pooled_path(estimates, model),
+        methods=methods_sentences(estimates, model, settings["options"]),
+        tau_name=name_of_tau(between_shape(model)),
+        of_t=has_t_likelihood(estimates),
+        path=path_about_the_median(estimates, model),
         settings=settings,
     )
 
@@ -146,8 +132,9 @@ def _kept(places: Sequence[Path], asked: Mapping[str, Any]) -> PooledTables | No
 
 
 def own_estimates(estimates: Estimates) -> pd.DataFrame:
-    """Return the estimates as given, with the intervals that their standard errors give them."""
-    half = critical_value(1 - CI_PROB, math.inf) * estimates.typical
+    """Return the estimates as given, with the intervals that their standard errors and degrees of freedom give them."""
+    dfs = [math.inf if error is None else error.likelihood_df for error in estimates.errors]
+    half = np.array([critical_value(1 - CI_PROB, df) for df in dfs]) * estimates.typical
     numbers = estimates.values  # noqa: PD011 - of estimates
     frame = pd.DataFrame(
         {
@@ -168,8 +155,8 @@ def _region(own: pd.DataFrame, centre: float) -> pd.DataFrame:
     return pd.DataFrame({"se": se, "low": centre - half, "high": centre + half})
 
 
-def pooled_path(estimates: Estimates, model: SummaryModel) -> PooledPath | None:
-    """Return the path from complete to no pooling about the posterior median of tau, exact at each of its values.
+def path_about_the_median(estimates: Estimates, model: SummaryModel) -> PooledPath | None:
+    """Return the path from complete to no pooling about the posterior median of tau, where there is one to draw.
 
     Parameters
     ----------
@@ -178,22 +165,12 @@ def pooled_path(estimates: Estimates, model: SummaryModel) -> PooledPath | None:
     model
         With priors in plain numbers.
     """
-    printed = np.flatnonzero(estimates.printed)
-    if not 2 <= len(printed) <= MOST_IN_PATH or model.between.dist == "fixed":
+    if not 2 <= int(estimates.printed.sum()) <= MOST_IN_PATH or model.between.dist == "fixed":
         return None
     try:
         posterior = fit_summary(estimates, model)
         middle = posterior.tau_quantile(0.5)
-        edges = np.geomspace(middle / PATH_REACH, middle * PATH_REACH, PATH_POINTS + 1)
-        tau = np.sqrt(edges[1:] * edges[:-1])
-        means, _ = conditional_slopes(estimates, model, tau)
-        shares = np.diff([posterior.tau_cdf(float(edge)) for edge in edges])
+        ends = middle / PATH_REACH, middle * PATH_REACH
+        return pooled_path(estimates, model, posterior, ends, PATH_POINTS)
     except (HeavyTailsError, GateError):
         return None
-    return PooledPath(
-        labels=tuple(estimates.labels[k] for k in printed),
-        tau=tau,
-        means=means[:, printed],
-        density=np.maximum(shares, 0.0) / np.diff(np.log(edges)),
-        complete=complete_pooling(estimates),
-    )

@@ -9,6 +9,8 @@ import numpy as np
 
 from cbec_bayes.estimands import Summary
 from cbec_bayes.jobs.classical_pooling import told
+from cbec_bayes.jobs.pooled_methods import name_of_tau
+from cbec_bayes.published.between_shape import NORMAL, BetweenShape
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.results import SummaryResult
 from cbec_bayes.runtime.labels import CI_PROB, level
@@ -20,17 +22,19 @@ FEW = 5
 """Estimates below which the prior of tau matters for all that is said of other groups."""
 
 
-def pooled_sentences(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
+def pooled_sentences(estimates: Estimates, result: SummaryResult, shape: BetweenShape = NORMAL) -> tuple[str, ...]:
     """Return the answer: the common slope, how much groups differ, which are sure, and what a new one may expect.
 
     Parameters
     ----------
     estimates, result
         The estimates, and what was read off their posterior.
+    shape
+        How slopes lie between groups: τ is a standard deviation of normal ones alone.
     """
     return (
         _about_common(int(estimates.printed.sum()), result.common),
-        *_about_spread(estimates, result.tau),
+        *_about_spread(estimates, result.tau, shape),
         *_about_groups(estimates, result),
         f"A group like these that has not been seen may expect a slope between {told(result.new.ci_low)} and "
         f"{told(result.new.ci_high)} with probability {level(CI_PROB)}.",
@@ -54,16 +58,17 @@ def _about_common(n: int, common: Summary) -> str:
     )
 
 
-def _about_spread(estimates: Estimates, tau: Summary) -> Iterator[str]:
+def _about_spread(estimates: Estimates, tau: Summary, shape: BetweenShape) -> Iterator[str]:
     n = int(estimates.printed.sum())
     if n < 2:
         return
+    name = name_of_tau(shape)
     if tau.ci_low == tau.ci_high:
-        yield f"The standard deviation τ of slopes between groups is held at {told(tau.ci_low)}."
+        yield f"The {name} τ of slopes between groups is held at {told(tau.ci_low)}."
         return
     typical = np.median(estimates.typical[estimates.printed])
     yield (
-        f"Slopes differ between groups by a standard deviation τ of {_between(tau)}, where the standard error of an "
+        f"Slopes differ between groups by a {name} τ of {_between(tau)}, where the standard error of an "
         f"estimate is typically {told(float(typical))}."
         + (
             f" {n} estimates say little about τ, so that its prior matters; see the other priors below."

@@ -12,7 +12,6 @@ from typing import Any
 
 from cbec_bayes.jobs.fit_settings import found_again, seen_from
 from cbec_bayes.jobs.pooled_terms import AskedTerms
-from cbec_bayes.jobs.printed_files import STDIN
 from cbec_bayes.published.summary_model import load_summary_model, model_names
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import asset_dir
@@ -53,8 +52,10 @@ def is_pooled(folder: Path) -> bool:
     return os.path.isfile(folder / SETTINGS)
 
 
-def settings_of(file: Path, asked: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any] | None:
-    """Return what pooled.json holds; None for the standard input, which cannot be read again.
+def settings_of(
+    file: Path, asked: Mapping[str, Any], folder: Path | None = None, *, copied: bool = False
+) -> dict[str, Any]:
+    """Return what pooled.json holds.
 
     Parameters
     ----------
@@ -64,14 +65,14 @@ def settings_of(file: Path, asked: Mapping[str, Any], folder: Path | None = None
         Options by name, all of `OPTIONS`.
     folder
         From which files are named, so that it can be passed on together with them.
+    copied
+        Whether the folder gets a copy of the file, as it does of the standard input, which cannot be read again.
 
     Raises
     ------
     InputError
         There is no such model, or no such file.
     """
-    if str(file) == STDIN:
-        return None
     load_summary_model(str(asked["model"]))  # a name that is none is told before a file of that name is looked for
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
     digests = {}
@@ -81,7 +82,8 @@ def settings_of(file: Path, asked: Mapping[str, Any], folder: Path | None = None
             continue
         path = Path(str(value))
         options[name], digests[name] = seen_from(folder, path), file_digest(path)
-    return {"pooled": seen_from(folder, file), "sha256": path_digest(file), "options": options, "digests": digests}
+    name = file.name if copied else seen_from(folder, file)
+    return {"pooled": name, "sha256": path_digest(file), "options": options, "digests": digests}
 
 
 def path_digest(path: Path) -> str | dict[str, str]:

@@ -6,7 +6,9 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from cbec_bayes.runtime.opening import read_bytes
 
 STDIN = "-"
 """Name of the standard input."""
+
+COPIES = ("standard_input.txt", "standard_input.csv")
+"""Names under which the standard input is kept: as text, and as tidy rows."""
 
 LARGEST_PRINTED = 2 * 10**7
 """Bytes of a file of printed tables."""
@@ -80,14 +85,31 @@ def read_printed_file(path: Path, asked: Asked, facts: Facts) -> PrintedFile:
 def _content(path: Path) -> tuple[bytes, str, str]:
     """Return the content of a file, its ending, and its name for messages."""
     if str(path) == STDIN:
-        content = sys.stdin.buffer.read(LARGEST_PRINTED + 1)
-        if len(content) > LARGEST_PRINTED:
-            raise InputError("the standard input has too much for printed tables", file=STDIN)
-        return content, ".txt", "standard input"
+        return _standard_input(), ".txt", "standard input"
     suffix = path.suffix.lower()
     if os.path.exists(path) and suffix not in SUFFIXES:
         raise InputError(f"printed tables are read from {', '.join(SUFFIXES)}; {suggest(suffix, SUFFIXES)}", file=path)
     return read_bytes(path, LARGEST_PRINTED), suffix, str(path)
+
+
+def _standard_input() -> bytes:
+    content = sys.stdin.buffer.read(LARGEST_PRINTED + 1)
+    if len(content) > LARGEST_PRINTED:
+        raise InputError("the standard input has too much for printed tables", file=STDIN)
+    return content
+
+
+@contextmanager
+def as_file(path: Path) -> Iterator[Path]:
+    """Give a file that can be read more than once: the path, or a copy of the standard input for as long."""
+    if str(path) != STDIN:
+        yield path
+        return
+    content = _standard_input()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / COPIES[is_tidy(content)]
+        copy.write_bytes(content)
+        yield copy
 
 
 def is_tidy(content: bytes) -> bool:

@@ -26,7 +26,7 @@ from cbec_bayes.jobs.pooled_sentences import pooled_sentences
 from cbec_bayes.jobs.pooled_settings import SETTINGS
 from cbec_bayes.jobs.pooled_tables import PooledTables
 from cbec_bayes.jobs.pooled_terms import NOTHING, AskedTerms, with_terms
-from cbec_bayes.jobs.printed_files import is_printed_table, read_printed_file
+from cbec_bayes.jobs.printed_files import COPIES, is_printed_table, read_printed_file
 from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimate_file import is_workbook_of_estimates, read_estimates
 from cbec_bayes.published.estimates import (
@@ -39,6 +39,7 @@ from cbec_bayes.published.estimates import (
 from cbec_bayes.published.from_tables import estimates_of_term
 from cbec_bayes.published.reading.tables import Asked
 from cbec_bayes.published.results import SummaryResult, contrasts_table, effects_table, sensitivity_table, summarise
+from cbec_bayes.published.robust.solution import has_heavy_tails
 from cbec_bayes.published.stated import Facts
 from cbec_bayes.published.summary import TOLERANCE, fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import SummaryModel, between_shape, load_summary_model, model_names
@@ -62,7 +63,7 @@ OTHER_UNITS = (0.5, 2.0)
 
 FILES = (
     *("effects.csv", "contrasts.csv", "sensitivity.csv", "diagnostics.json", *FURTHER),
-    *(CLASSICAL, SMALL, REGRESSION, SETTINGS),
+    *(CLASSICAL, SMALL, REGRESSION, SETTINGS, *COPIES),
 )
 """Files that `published` may write."""
 
@@ -116,7 +117,8 @@ class PooledFile:
 
     def tables(self) -> PooledTables:
         """Return the tables and sentences, without the posterior."""
-        told = (*self.told, *classical_sentences(self.classical, self.result.common))
+        normal = not has_heavy_tails(self.estimates, self.model)
+        told = (*self.told, *classical_sentences(self.classical, self.result.common, normal=normal))
         regression = self.classical.regression
         further = dict(self.further) | ({} if regression is None else {"classical_regression": regression})
         return PooledTables(
@@ -127,7 +129,7 @@ class PooledFile:
             small_studies=self.classical.small_studies,
             further=further,
             priors=f"τ ~ {self.model.between}, β ~ {self.model.slope}",
-            answer=(*pooled_sentences(self.estimates, self.result), *told),
+            answer=(*pooled_sentences(self.estimates, self.result, between_shape(self.model)), *told),
             notes=tuple(note for note in self.notes if note not in told),
         )
 
@@ -225,7 +227,7 @@ def pool_file(
         notes=(
             *printed.notes,
             *_notes(estimates, result),
-            *classical_sentences(classical, result.common),
+            *classical_sentences(classical, result.common, normal=not has_heavy_tails(estimates, resolved)),
             *_df_notes(printed, estimates, resolved),
             *dominance_notes(estimates, result, automatic=unit is None and isinstance(spec.unit, str)),
             *told,

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cbec_bayes.panel.study import Published
 from cbec_bayes.published.audit import Audit, audit
@@ -19,13 +17,13 @@ from cbec_bayes.published.printed import Paper, load_paper
 from cbec_bayes.published.readings import critical_value
 from cbec_bayes.published.results import (
     SummaryResult,
-    complete_pooling,
     contrasts_table,
     effects_table,
     sensitivity_table,
     summarise,
 )
-from cbec_bayes.published.summary import conditional_slopes, fit_summary
+from cbec_bayes.published.shrinkage import PooledPath, pooled_path
+from cbec_bayes.published.summary import fit_summary
 from cbec_bayes.published.summary_model import SummaryModel, load_summary_model
 from cbec_bayes.published.twin import Agreement, agreement, fit_pymc
 from cbec_bayes.runtime.errors import InputError, suggest
@@ -33,7 +31,8 @@ from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.labels import CI_PROB
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
-Array = NDArray[np.float64]
+PATH_POINTS = 60
+"""Values of the between-group scale on the path from complete to no pooling."""
 
 STEPS = (
     "reading the printed tables",
@@ -42,31 +41,6 @@ STEPS = (
     "trying other readings and priors",
     "checking one engine against the other",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ShrinkagePath:
-    """Slopes as the between-group scale goes from complete to no pooling.
-
-    Attributes
-    ----------
-    labels
-        The R printed groups.
-    tau
-        Scale, shape (M,).
-    means
-        Conditional posterior means, shape (M, R).
-    density
-        Posterior density of log tau, shape (M,).
-    complete
-        Slope under complete pooling.
-    """
-
-    labels: tuple[str, ...]
-    tau: Array
-    means: Array
-    density: Array
-    complete: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +85,7 @@ class Reanalysis:
     contrasts: pd.DataFrame
     sensitivity: pd.DataFrame
     face_value: pd.DataFrame
-    path: ShrinkagePath
+    path: PooledPath
     agreement: Agreement
     diagnostics: dict[str, Any]
     seconds: dict[str, float]
@@ -173,7 +147,7 @@ def reanalyse(
     clock.begin(STEPS[2])
     posterior = fit_summary(estimates, model)
     result = summarise(posterior)
-    path = shrinkage_path(estimates, model, posterior, unit)
+    path = pooled_path(estimates, model, posterior, (unit / 200, unit * 8), PATH_POINTS)
     clock.begin(STEPS[3])
     sensitivity = sensitivity_table(printed, others, unit=unit)
     clock.begin(STEPS[4])
@@ -217,23 +191,6 @@ class _Clock:
     def end(self) -> None:
         if self._name:
             self.seconds[self._name] = time.perf_counter() - self._start
-
-
-def shrinkage_path(
-    estimates: Estimates, model: SummaryModel, posterior: PooledPosterior, unit: float, n_points: int = 60
-) -> ShrinkagePath:
-    """Compute the conditional slopes of the printed groups over a range of the between-group scale."""
-    tau = np.geomspace(unit / 200, unit * 8, n_points)
-    means, _ = conditional_slopes(estimates, model, tau)
-    edges = np.geomspace(tau[0], tau[-1], 2 * n_points + 1)
-    mass = np.diff([posterior.tau_cdf(edge) for edge in edges])
-    centres = np.sqrt(edges[1:] * edges[:-1])
-    density = np.interp(np.log(tau), np.log(centres), mass / np.diff(np.log(edges)))
-    printed = estimates.printed
-    labels = tuple(label for label, there in zip(estimates.labels, printed, strict=True) if there)
-    return ShrinkagePath(
-        labels=labels, tau=tau, means=means[:, printed], density=density, complete=complete_pooling(estimates)
-    )
 
 
 def face_value_table(printed: PrintedEstimates) -> pd.DataFrame:

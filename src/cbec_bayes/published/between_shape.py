@@ -39,6 +39,18 @@ class BetweenShape:
         """Moments of a group's slope, given beta and tau, exist below this order."""
         return self.params["df"] if self.dist == "student_t" else math.inf
 
+    @property
+    def variance(self) -> float:
+        """Variance of a group's slope in units of tau^2; infinite where it has none."""
+        match self.dist:
+            case "student_t":
+                df = self.params["df"]
+                return df / (df - 2) if df > 2 else math.inf
+            case "two_normals":
+                share, ratio = self.params["share"], self.params["ratio"]
+                return 1 - share + share * ratio**2
+        return 1.0
+
     def __str__(self) -> str:
         inside = ", ".join(f"{key} = {value:.4g}" for key, value in self.params.items())
         return f"{self.dist.replace('_', '-')}({inside})" if inside else self.dist

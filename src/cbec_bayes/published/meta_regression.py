@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.estimands import Summary
+from cbec_bayes.estimands import SLOPE_ON_COLUMNS, Summary
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.results import SummaryResult
 from cbec_bayes.published.summary import fit_summary
@@ -15,22 +15,7 @@ from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.published.terms import StatedTerms
 from cbec_bayes.runtime.labels import Origin
 
-COLUMNS = (
-    "covariate",
-    "mean",
-    "sd",
-    "ci_low",
-    "ci_high",
-    "p_positive",
-    "mcse",
-    "covariate_mean",
-    "covariate_sd",
-    "n_groups",
-    "tau_with",
-    "tau_without",
-    "explained",
-    "origin",
-)
+COLUMNS = (*SLOPE_ON_COLUMNS, "origin")
 """Columns of slope_regression.csv, of those that a fit of a panel has; see `meta_regression`."""
 
 

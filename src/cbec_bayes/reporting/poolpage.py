@@ -9,7 +9,8 @@ import pandas as pd
 
 from cbec_bayes.classical.meta.pooling import ESTIMATORS, SHOWN
 from cbec_bayes.jobs.classical_pooling import told
-from cbec_bayes.jobs.pooled_report import PooledPath, ReportedPooling
+from cbec_bayes.jobs.pooled_report import ReportedPooling
+from cbec_bayes.published.shrinkage import PooledPath
 from cbec_bayes.reporting.drawing import GROUP_TITLES, Drawing
 from cbec_bayes.reporting.exports import EXPORTS, export_files
 from cbec_bayes.reporting.figures import path as draw_path
@@ -52,7 +53,7 @@ def render_pooled(found: ReportedPooling, asked: PageOptions = DEFAULT) -> dict[
     drawn: dict[str, Drawing | None] = {
         "forest": pooled_forest(shown, own, _classical_row(found)),
         "funnel": funnel(found.own, found.region, found.centre) if len(found.own) > 1 else None,
-        "path": None if found.path is None else _path(found.path),
+        "path": None if found.path is None else _path(found.path, found.tau_name),
     }
     figures = image_files(drawn, asked.images)
     html = render_template(
@@ -60,7 +61,9 @@ def render_pooled(found: ReportedPooling, asked: PageOptions = DEFAULT) -> dict[
         file=found.name,
         n=len(found.own),
         n_hidden=len(found.tables.effects) - len(shown),
-        priors=found.tables.priors,
+        methods=found.methods,
+        tau_name=found.tau_name,
+        of_t=found.of_t,
         answer=found.tables.answer,
         notes=found.tables.notes,
         assumes=list(found.tables.small_studies["assumes"]),
@@ -90,14 +93,14 @@ def _shown(effects: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([groups, effects[last]])
 
 
-def _path(found: PooledPath) -> Drawing:
+def _path(found: PooledPath, tau_name: str) -> Drawing:
     return draw_path(
         labels=found.labels,
         tau=found.tau,
         means=found.means,
         density=found.density,
         complete=found.complete,
-        xlabel="standard deviation τ of slopes between groups",
+        xlabel=f"{tau_name} τ of slopes between groups",
     )
 
 

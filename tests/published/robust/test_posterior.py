@@ -23,6 +23,7 @@ from tests.support.heavy_tails import between_density, dense_posterior, student
 FLAT = Prior("flat", {})
 INF = math.inf
 VALUES, ERRORS = [0.5, 0.3, 0.2, 1.4, 0.1], [0.18, 0.1, 0.04, 0.2, 0.1]
+THOUSANDFOLD = [0.18, 2e-4, 0.04, 0.2]
 T4 = BetweenShape("student_t", {"df": 4.0})
 TWO = BetweenShape("two_normals", {"share": 0.1, "ratio": 5.0})
 
@@ -54,19 +55,27 @@ def numbers(posterior: PooledPosterior) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("n", "dfs", "shape"),
+    ("errors", "dfs", "shape"),
     [
-        (3, [2, 2, 2], None),
-        (5, [3, 10, INF, 2, 5], None),
-        (4, [INF] * 4, T4),
-        (4, [3, 5, INF, 5], TWO),
+        (ERRORS[:3], [2, 2, 2], None),
+        (ERRORS, [3, 10, INF, 2, 5], None),
+        (ERRORS[:4], [INF] * 4, T4),
+        (ERRORS[:4], [3, 5, INF, 5], TWO),
+        (ERRORS[:4], [8, 3, 8, 8], BetweenShape("student_t", {"df": 3.0})),
+        (ERRORS[:3], [2, 2, 2], BetweenShape("student_t", {"df": 2.0})),
+        (THOUSANDFOLD, [2, 2, 2, 2], None),
     ],
-    ids=["df-2", "mixed-df", "t-between", "two-normals"],
+    ids=[
+        *("df-2", "mixed-df", "t-between", "two-normals"),
+        *("t-both", "df-2-both", "thousandfold"),
+    ],
 )
-def test_against_a_dense_grid(n, dfs, shape):
+def test_against_a_dense_grid(errors, dfs, shape):
+    """A precise estimate with a heavy tail has a slope with two scales, of which the far one makes its deviation."""
     between = between_density(shape.dist, list(shape.params.values())) if shape else between_density("normal", ())
-    dense = dense_posterior(VALUES[:n], ERRORS[:n], dfs, 0.3, between=between)
-    posterior = fit_summary(known(VALUES[:n], ERRORS[:n], dfs), half_normal(0.3, shape))
+    values = VALUES[: len(errors)]
+    dense = dense_posterior(values, errors, dfs, 0.3, between=between)
+    posterior = fit_summary(known(values, errors, dfs), half_normal(0.3, shape))
     assert posterior.error <= TOLERANCE
     assert posterior.log_evidence == pytest.approx(dense.log_evidence, abs=3e-6)
     assert (posterior.common().mean, posterior.common().sd) == pytest.approx(dense.common, abs=1e-6)

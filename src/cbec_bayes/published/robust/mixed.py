@@ -15,6 +15,15 @@ from cbec_bayes.runtime.labels import CI_PROB
 
 _SQRT_2PI = math.sqrt(2 * math.pi)
 
+_MANY = 5_000
+"""Components from which on a quantile is first found for a mixture of fewer."""
+
+_CELLS = 32
+"""Cells of means, in a spread of the distribution, in which components count as one there."""
+
+_CLOSE = 1e-6
+"""A step of Newton's method that is the last, in spreads of the distribution."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignedMixture:
@@ -26,31 +35,26 @@ class SignedMixture:
         Numbers of the components, each of shape (J,); the weights sum to one.
     order
         Moments exist below this order.
+    moments
+        Mean and standard deviation. They are sums of positive terms over the nodes: from the components they would
+        lose digits, as far out the negative weights cancel the positive ones.
     """
 
     weights: Array
     means: Array
     variances: Array
     order: float
+    moments: tuple[float, float]
 
     @property
     def mean(self) -> float:
         """Mean; NaN where it does not exist."""
-        return self._mean if exists(1, self.order) else math.nan
+        return self.moments[0] if exists(1, self.order) else math.nan
 
     @property
     def sd(self) -> float:
         """Standard deviation; NaN where it does not exist."""
-        return self._sd if exists(2, self.order) else math.nan
-
-    @property
-    def _mean(self) -> float:
-        centre = self.means[np.argmax(self.weights)]  # weights sum to one only to rounding
-        return float(centre + self.weights @ (self.means - centre))
-
-    @property
-    def _sd(self) -> float:
-        return math.sqrt(max(float(self.weights @ (self.variances + (self.means - self._mean) ** 2)), 0.0))
+        return self.moments[1] if exists(2, self.order) else math.nan
 
     def cdf(self, x: float) -> float:
         """Probability of a value of at most `x`."""
@@ -69,22 +73,30 @@ class SignedMixture:
         return float(self.means[low] + special.ndtri(probability) / 2 * math.sqrt(self.variances[low]))
 
     def quantile(self, probability: float) -> float:
-        """Return the value below which lies a probability strictly between 0 and 1."""
+        """Return the value below which lies a probability strictly between 0 and 1.
+
+        Of very many components it is first found for a mixture of fewer that is nearly the same.
+        """
         if exists(2, self.order):
-            x = self._mean + float(special.ndtri(probability)) * self._sd
+            x = self.moments[0] + float(special.ndtri(probability)) * self.moments[1]
         else:
             x = self.rough_quantile(probability)
+        if len(self.weights) > _MANY:
+            x = self._fewer().quantile_from(x, probability, self.rough_spread())
+        return self.quantile_from(x, probability, self.rough_spread())
+
+    def quantile_from(self, x: float, probability: float, scale: float) -> float:
+        """Return a quantile by Newton's method from a value near it; `scale` is that on which probabilities vary."""
         sds = np.sqrt(self.variances)
         density = self.weights / (sds * _SQRT_2PI)
-        scale = self.rough_spread()
-        low, high = -math.inf, math.inf
+        near, low, high = scale, -math.inf, math.inf
         for _ in range(300):
             z = (x - self.means) / sds
             gap = float(self.weights @ special.ndtr(z)) - probability
             low, high = (low, x) if gap > 0 else (x, high)
             slope = float(density @ np.exp(-(z**2) / 2))
             step = -gap / slope if slope > 0 else math.copysign(math.inf, -gap)
-            if abs(step) <= 1e-11 * scale:
+            if abs(step) <= _CLOSE * near:  # what is left is of the order of its square
                 return x + step
             target = x + min(max(step, -4 * scale), 4 * scale)
             if low < target < high:
@@ -97,18 +109,36 @@ class SignedMixture:
                 break
         return x
 
+    def _fewer(self) -> SignedMixture:
+        """Return a mixture in which components with nearly the same mean and scale are one."""
+        scale = self.rough_spread()
+        place = np.floor(np.arcsinh((self.means - self.rough_quantile(0.5)) / scale) * _CELLS)
+        width = np.floor(np.log(self.variances) * _CELLS / 8)
+        place, width = place - place.min(), width - width.min()
+        _, cell = np.unique(place * (width.max() + 1) + width, return_inverse=True)
+        weights = np.bincount(cell, self.weights)
+        keep = weights > 0
+        total = np.where(keep, weights, 1.0)
+        means = np.bincount(cell, self.weights * self.means) / total
+        variances = np.bincount(cell, self.weights * self.variances) / total
+        keep &= variances > 0
+        return SignedMixture(
+            weights[keep] / weights[keep].sum(), means[keep], variances[keep], self.order, self.moments
+        )
+
     def rough_spread(self) -> float:
         """Return a distance on which the distribution varies, however heavy its tails."""
         heaviest = int(np.argmax(self.weights))
         if exists(2, self.order):
-            return self._sd
+            return self.moments[1]
         low, high = self.rough_quantile(0.25), self.rough_quantile(0.75)
         return max(high - low, math.sqrt(self.variances[heaviest]))
 
     def rough_interval(self) -> tuple[float, float]:
         """Return two values in the tails, where probabilities are compared."""
         if exists(2, self.order):
-            return self._mean - 1.5 * self._sd, self._mean + 1.5 * self._sd
+            mean, sd = self.moments
+            return mean - 1.5 * sd, mean + 1.5 * sd
         return self.rough_quantile(0.05), self.rough_quantile(0.95)
 
     def interval(self, prob: float = CI_PROB) -> tuple[float, float]:
@@ -116,7 +146,9 @@ class SignedMixture:
         return self.quantile((1 - prob) / 2), self.quantile((1 + prob) / 2)
 
 
-def signed_mixture(parts: Iterable[tuple[Array, Array, Array]], order: float) -> SignedMixture:
+def signed_mixture(
+    parts: Iterable[tuple[Array, Array, Array]], order: float, moments: tuple[float, float]
+) -> SignedMixture:
     """Return the mixture of components given in parts: weights (up to a common factor), means and variances."""
     weights, means, variances = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return SignedMixture(weights / weights.sum(), means, variances, order)
+    return SignedMixture(weights / weights.sum(), means, variances, order, moments)

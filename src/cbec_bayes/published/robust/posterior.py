@@ -8,7 +8,7 @@ then a finite mixture of normal distributions, as it is where everything is norm
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,8 +29,8 @@ from cbec_bayes.published.summary_model import SummaryModel, between_shape
 _NEGLIGIBLE = 1e-12
 _NEGLIGIBLE_PAIR = 1e-10
 
-_MOST_KEPT = 40
-"""Groups up to which the inner nodes are kept for contrasts."""
+MOST_KEPT = 40
+"""Groups up to which what contrasts need is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,11 @@ class Slice:
         shape (R,).
     within
         Expected variance between the groups' slopes.
+    common_moments, row_moments
+        Mean and variance of the common slope, and of each group's, shape (2, R).
+    deviation, variance
+        Mean and variance of each group's slope less the common one given each node, shape (M, R); of more than
+        `MOST_KEPT` groups they are not kept, and have shape (M, 0).
     implied
         Rules of the standard errors that stars tell, by row.
     """
@@ -71,6 +76,10 @@ class Slice:
     pooling: Array
     offset: Array
     within: float
+    common_moments: tuple[float, float]
+    row_moments: Array
+    deviation: Array
+    variance: Array
     implied: Mapping[int, Rule]
 
 
@@ -114,6 +123,7 @@ class RobustPosterior:
     error: float
     fineness: Fineness
     _terms: dict[int, list[Terms]] = field(default_factory=dict, repr=False)
+    _groups: dict[int | None, SignedMixture] = field(default_factory=dict, repr=False)
 
     @property
     def tau(self) -> Array:
@@ -145,7 +155,13 @@ class RobustPosterior:
         """Posterior of the common slope beta."""
         pairs = zip(self.weights, self.slices, strict=True)
         parts = [(weight * one.smooth, one.nodes, one.spacing**2) for weight, one in pairs]
-        return signed_mixture(parts, self.orders.common)
+        return signed_mixture(parts, self.orders.common, self._moments([one.common_moments for one in self.slices]))
+
+    def _moments(self, of_slices: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        """Return mean and standard deviation of a number of which mean and variance are known given tau."""
+        means, variances = np.array(of_slices).T
+        mean = float(self.weights @ means)
+        return mean, math.sqrt(float(self.weights @ (variances + (means - mean) ** 2)))
 
     def coefficient(self, place: int) -> SignedMixture:
         """Posterior of a coefficient: the common slope is the only one, as moderators need normal distributions."""
@@ -155,21 +171,38 @@ class RobustPosterior:
 
     def group(self, index: int | None) -> SignedMixture:
         """Posterior of a group's slope; `None` for a group not yet seen."""
-        row = self._row(index)
+        if index not in self._groups:
+            found = self._mixture(index)
+            if len(self.labels) > MOST_KEPT:
+                return found
+            self._groups[index] = found
+        return self._groups[index]
+
+    def _mixture(self, index: int | None) -> SignedMixture:
+        row, order, typical = self._row(index), self.order(index), self._typical()
         parts = []
         for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
-            least = self._least(one, self.order(index))
+            least = _least(one, order, typical)
             if row is None:
                 parts.append(self._of_new(one, weight, least))
             elif (seen := np.flatnonzero(weight * one.points > least / 1e3)).size:
                 parts.append(_of_group(one, row, self._of_row(row)[place], (weight, seen, least)))
-        return signed_mixture(parts, self.order(index))
+        return signed_mixture(parts, order, self._moments([self._given_tau(one, row) for one in self.slices]))
 
-    def _least(self, one: Slice, order: float) -> Array:
-        """Return the least weight that counts at each node, (M,): far out less is enough to move a moment."""
-        scale = float(np.median(self.rows.scales))
-        far = (np.abs(one.nodes - np.median(self.rows.values)) + one.tau) / scale
-        return np.asarray(_NEGLIGIBLE / (1 + far) ** highest_power(order))
+    def _typical(self) -> tuple[float, float]:
+        """Return a typical estimate and a typical standard error."""
+        return float(np.median(self.rows.values)), float(np.median(self.rows.scales))
+
+    def _given_tau(self, one: Slice, row: int | None) -> tuple[float, float]:
+        """Return mean and variance of a group's slope given tau; `None` is a group without an estimate."""
+        if row is None:
+            mean, variance = one.common_moments
+            return mean, variance + self._between(one.tau)
+        return float(one.row_moments[0, row]), float(one.row_moments[1, row])
+
+    def _between(self, tau: float) -> float:
+        """Return the variance of a slope about the common one."""
+        return tau**2 * between_shape(self.model).variance if tau > 0 else 0.0
 
     def _of_new(self, one: Slice, weight: float, least: Array) -> tuple[Array, Array, Array]:
         """Return weights, means and variances of the slope of a group not seen, given tau."""
@@ -184,13 +217,13 @@ class RobustPosterior:
         for index in range(len(self.labels)):
             one = self.group(index)
             found[index] = one.mean, one.sd, *one.interval(), one.p_positive
-            if len(self.labels) > _MOST_KEPT:
+            if len(self.labels) > MOST_KEPT:
                 self._terms.clear()
         return GroupNumbers(*found.T)
 
     def contrast(self, first: int, second: int) -> SignedMixture:
         """Posterior of the difference between two groups' slopes."""
-        parts = []
+        parts, moments, rows = [], [], (self._row(first), self._row(second))
         for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
             # Every second node is enough for a sum that integrates; they are close for what is read between them.
             points = 2 * weight * one.points[::2]
@@ -199,7 +232,17 @@ class RobustPosterior:
             weights = points[keep // 2, None, None] * a[0][:, :, None] * b[0][:, None, :]
             node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
             parts.append((weights[node, i, j], a[1][node, i] - b[1][node, j], a[2][i] + b[2][j]))
-        return signed_mixture(parts, min(self.order(first), self.order(second)))
+            moments.append(self._difference(one, *rows))
+        return signed_mixture(parts, min(self.order(first), self.order(second)), self._moments(moments))
+
+    def _difference(self, one: Slice, first: int | None, second: int | None) -> tuple[float, float]:
+        """Return mean and variance of the difference between two groups' slopes given tau."""
+        apart, variance = np.zeros(len(one.nodes)), np.zeros(len(one.nodes))
+        for row, sign in ((first, 1.0), (second, -1.0)):
+            apart += 0.0 if row is None else sign * one.deviation[:, row]
+            variance += self._between(one.tau) if row is None else one.variance[:, row]
+        mean = float(one.points @ apart)
+        return mean, float(one.points @ (variance + (apart - mean) ** 2))
 
     def _given_points(self, index: int, place: int, keep: NDArray[np.intp]) -> tuple[Array, Array, Array]:
         """Return weights and means (M, K) and variances (K,) of a group's slope given nodes (tau, beta)."""
@@ -269,6 +312,13 @@ class RobustPosterior:
         while self.tau_cdf(high) < probability:
             high *= 2
         return float(optimize.brentq(lambda t: self.tau_cdf(t) - probability, low, high, xtol=1e-11 * tau[place]))
+
+
+def _least(one: Slice, order: float, typical: tuple[float, float]) -> Array:
+    """Return the least weight that counts at each node, (M,): far out less is enough to move a moment."""
+    value, scale = typical
+    far = (np.abs(one.nodes - value) + one.tau) / scale
+    return np.asarray(_NEGLIGIBLE / (1 + far) ** highest_power(order))
 
 
 def _of_group(

@@ -23,7 +23,7 @@ from cbec_bayes.published.quadrature import Array
 from cbec_bayes.published.robust.common_rule import find_modes, log_prior, slope_rule, starts
 from cbec_bayes.published.robust.existence import Orders, exists, highest_power, orders
 from cbec_bayes.published.robust.mixed import SignedMixture
-from cbec_bayes.published.robust.posterior import RobustPosterior, Slice
+from cbec_bayes.published.robust.posterior import MOST_KEPT, RobustPosterior, Slice
 from cbec_bayes.published.robust.rows import Block, Rows, given, rows_of, slopes_given
 from cbec_bayes.published.robust.scales import NORMAL_DF, Fineness
 from cbec_bayes.published.robust.tau_rule import Layout, TauRule, fixed_rule, lay_out, tau_rule
@@ -163,6 +163,8 @@ def _slice(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -> 
     functions, held = _without(log_rows, log_p, may_stay, squares)
     solved = np.linalg.solve(kernel, np.column_stack([np.exp(log_p - log_p[best]), functions]))
     pooling, offset, within = _pooling(slopes, points)
+    common, of_rows = _moments(rule.nodes, slopes, points)
+    kept = len(values) if len(values) <= MOST_KEPT else 0
     return Slice(
         tau=tau,
         nodes=rule.nodes,
@@ -174,6 +176,10 @@ def _slice(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -> 
         pooling=pooling,
         offset=offset,
         within=within,
+        common_moments=common,
+        row_moments=of_rows,
+        deviation=slopes[1][:, :kept],
+        variance=slopes[2][:, :kept],
         implied=rows.implied_at(tau),
     ), log_mass
 
@@ -232,6 +238,15 @@ def _pooling(slopes: Sequence[Array], points: Array) -> tuple[Array, Array, floa
     pooling, mean, variance = slopes
     between = mean.var(axis=1, ddof=1) if mean.shape[1] > 1 else np.zeros(len(points))
     return points @ pooling, points @ mean, float(points @ (between + variance.mean(axis=1)))
+
+
+def _moments(nodes: Array, slopes: Sequence[Array], points: Array) -> tuple[tuple[float, float], Array]:
+    """Return mean and variance given tau, of the common slope and of each group's, the latter of shape (2, R)."""
+    _, deviation, variance = slopes
+    centre = float(points @ nodes)
+    middle = points @ deviation
+    far = (nodes - centre)[:, None] + (deviation - middle)
+    return (centre, float(points @ (nodes - centre) ** 2)), np.array([centre + middle, points @ (variance + far**2)])
 
 
 def change(coarse: RobustPosterior, fine: RobustPosterior) -> float:
