@@ -186,7 +186,7 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
         PRINTED,
         "5000 digits",
     ),
-    ("printed unit", nothing, [*PRINTED, "--unit", "1e300"], "beyond what can be computed"),
+    ("printed unit", nothing, [*PRINTED, "--unit", "1e300"], "too large or too small to compute"),
     ("printed unit of nothing", nothing, [*PRINTED, "--unit", "0"], "--unit"),
     ("printed out of nothing", nothing, [*PRINTED, "--out", ""], "--out: a text is needed"),
     ("printed out of nothing, again", nothing, [*PRINTED, "--out="], "--out: a text is needed"),

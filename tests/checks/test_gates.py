@@ -46,7 +46,7 @@ def test_refits_of_an_ordinary_panel_pass():
     ("changed", "reason"),
     [
         (WIDE, SAID["khat"]),
-        (FEW, "the importance weights are worth 7 draws of 2000 asked for"),
+        (FEW, "the effective size 7 of the importance weights is below the 2000 draws asked for"),
         (DIVERGED, SAID["divergences"]),
     ],
 )
@@ -138,5 +138,5 @@ def test_without_the_models_own_prior_nothing_is_measured(monkeypatch):
     missing_gates(monkeypatch, {0}, DIVERGED)
     result = between_group_prior(fitted())
     assert result.severity is Severity.IDLE
-    assert "the model's own prior, which cannot be used" in result.text
+    assert "the model's own prior, and that refit cannot be used" in result.text
     assert SAID["divergences"] in result.text

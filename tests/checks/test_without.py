@@ -71,7 +71,7 @@ def test_a_term_that_changes_nothing_is_no_reason():
     found = fit(laws(0.0), "unit_trends", draws=500)
     own = sd_of(found)
     said = why_apart(found, 0.2, own / 0.2)
-    assert said.startswith("No single term makes it narrower; nor do all together: it would be 0.")
+    assert said.startswith("No single term makes it narrower; all terms together do not either: the ratio would be 0.")
 
 
 def test_a_member_without_such_terms_has_nothing_to_say():

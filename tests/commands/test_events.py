@@ -93,7 +93,7 @@ def test_a_study_whose_units_all_adopt_says_so(program):
     ("asked", "message"),
     [
         ([], "no panel is named"),
-        (["--study", "circulation", "--data", "laws.csv"], "a panel is named once"),
+        (["--study", "circulation", "--data", "laws.csv"], "name only one panel"),
         (["--study", "circulation", "--outcome", "y"], "--study and --outcome name two"),
         (["--study", "circulatio"], "did you mean 'circulation'?"),
         (["--data", "laws.csv", "--outcome", "homicides"], "missing option --exposure"),

@@ -215,7 +215,7 @@ def test_the_command_writes_its_files_and_says_conclusions_first(few, a_file, tm
         ([], "no panel is named"),
         (["--study", "public", "--data", "x.csv"], "named once"),
         (["--data", "x.csv", "--outcome", "y"], "missing option --exposure, --unit, --time"),
-        (["nowhere"], "no folder of a fit"),
+        (["nowhere"], "not the folder of a fit"),
     ],
 )
 def test_a_panel_is_named_once_and_wholly(arguments, said, capsys):

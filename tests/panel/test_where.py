@@ -80,9 +80,9 @@ def _by_hand(frame, condition):
     [
         ("yaer > 2000", "column 'yaer': --where: no such column; did you mean 'year'"),
         ("year", "'year' cannot stand in a condition"),
-        ("year >", "is no condition, as"),
-        ("year = 2000", "is no condition, as"),
-        ("", "is no condition, as"),
+        ("year >", "is not a condition; write"),
+        ("year = 2000", "is not a condition; write"),
+        ("", "is not a condition; write"),
         ("q > 2014", "'2014Q1' of q is no number"),
         ("q + 1 > 2", "'2014Q1' of q is no number"),
         ("__import__('os').system('true')", "cannot stand in a condition"),
@@ -97,7 +97,7 @@ def _by_hand(frame, condition):
         ("year == None", "cannot stand"),
         ("f'{year}' == '2000'", "cannot stand"),
         ("(y := 3) == 3", "cannot stand"),
-        ("(" * 900 + "year" + ")" * 900 + " == 1", "is no condition"),
+        ("(" * 900 + "year" + ")" * 900 + " == 1", "is not a condition"),
         ("year == 1 or " * 400 + "year == 2", "more than 2000 signs"),
     ],
 )

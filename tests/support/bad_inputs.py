@@ -116,14 +116,19 @@ case("an open quote", 2, "not readable as CSV", lines(lambda rows: [*rows[:4], '
 case(
     "a short line",
     2,
-    "3 cells where the header has 6",
+    "the row has 3 cells, and the header has 6",
     lines(lambda rows: [*rows[:3], rows[3][:-6].rstrip(",0123456789.-"), *rows[4:]]),
 )
-case("a long line", 2, "7 cells where the header has 6", lines(lambda rows: [*rows[:3], rows[3] + ",1", *rows[4:]]))
+case(
+    "a long line",
+    2,
+    "the row has 7 cells, and the header has 6",
+    lines(lambda rows: [*rows[:3], rows[3] + ",1", *rows[4:]]),
+)
 case("a comma after each line", 2, "a column without a name", lines(lambda rows: [row + "," for row in rows]))
 case("a column without a name", 2, "a column without a name", text(lambda t: t.replace("region", "", 1)))
 case("a column named twice", 2, "the column appears twice", text(lambda t: t.replace("region", "year", 1)))
-case("a title above the header", 2, "cells where the header has", lines(lambda rows: ["My panel", *rows]))
+case("a title above the header", 2, "cells, and the header has", lines(lambda rows: ["My panel", *rows]))
 case("a total below", 2, "year", lines(lambda rows: [*rows, "total,,,1,2,3"]))
 case("html", 2, "panel.csv", text(lambda _: "<html><body>404</body></html>\n<p>\n"))
 case("json", 2, "panel.csv", text(lambda _: '[{"city": "a"}]\n'))

@@ -209,7 +209,7 @@ def interacted(design: Design) -> Design:
     ('price[food]', 'price[metal]', 'price[paper]')
     """
     if design.group is None:
-        raise InputError("slopes per group need groups")
+        raise InputError("slopes per group need groups; name their column with --group")
     own = (design.group[:, None] == np.arange(len(design.groups))).astype(float)
     names = tuple(f"{design.terms[0]}[{group}]" for group in design.groups)
     return design.with_regressors(

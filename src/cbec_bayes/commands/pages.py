@@ -57,7 +57,12 @@ def report(
         from cbec_bayes.commands.pooled import report_of_pooled
 
         if seed is not None:
-            raise InputError("--seed is one of `published`, where estimates are sampled at all; pool again with it")
+            raise InputError(
+
+                    "--seed has no effect on a page of pooled estimates; run `published --seed N` again where "
+                    "they are sampled"
+
+            )
         report_of_pooled(folder, asked, out=out, fresh=fresh, as_json=as_json, quiet=quiet)
         return
     from cbec_bayes.jobs.check import CHECK_FILES

@@ -82,7 +82,7 @@ def _content(path: Path) -> tuple[bytes, str, str]:
     if str(path) == STDIN:
         content = sys.stdin.buffer.read(LARGEST_PRINTED + 1)
         if len(content) > LARGEST_PRINTED:
-            raise InputError("the standard input has too much for printed tables", file=STDIN)
+            raise InputError("the standard input is too long for printed tables", file=STDIN)
         return content, ".txt", "standard input"
     suffix = path.suffix.lower()
     if os.path.exists(path) and suffix not in SUFFIXES:

@@ -311,7 +311,7 @@ def _lattices(question: Question) -> Sequence[tuple[Design, Lattice]]:
     found = [(design, lattice(design, question.base, question.outcome_scale, reduced=question.reduced))]
     if question.logarithms:
         if not (design.y > 0).all():
-            raise InputError(f"{design.outcome} is not positive throughout, so that it has no logarithm")
+            raise InputError(f"{design.outcome} has values of zero or below, which have no logarithm")
         logged = replace(design, y=np.log(design.y))
         found.append((logged, lattice(logged, question.base, LOGARITHMS, reduced=question.reduced)))
     for one in question.alternatives:

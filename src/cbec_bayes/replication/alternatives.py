@@ -98,7 +98,9 @@ def alternatives_frame(study: Study) -> pd.DataFrame:
 
 def _slopes(design: Design, convention: str) -> list[dict[str, object]]:
     if design.terms[0] in (whole := twfe(design, ssc=convention)).dropped:
-        raise InputError(f"the exposure '{design.terms[0]}' does not vary beyond effects and controls")
+        raise InputError(
+            f"the exposure '{design.terms[0]}' is explained completely by effects and controls, so that it has no slope"
+        )
     found = [("levels", convention, float(whole.estimate[0]), float(whole.se[0]))]
     for transformation in REGRESSIONS:
         if transformation == "differences" and has_weights(design):

@@ -218,7 +218,8 @@ def alternative_sentences(table: pd.DataFrame, labels: Mapping[str, str], prob: 
     counted = "; ".join(f"in {holds[one]} {words[one]}" for one in words if holds[one])
     found = [
         f"The average slope in {n} panels that ask the same question, the main one included: {counted}. "
-        "Where outcomes or exposures differ so do units: signs compare, and sizes do not."
+        "Panels with different outcomes or exposures have different units, so that only signs can be compared, and "
+        "not sizes."
     ]
     found += [
         f"{row[ALTERNATIVE]} ({labels[row[ALTERNATIVE]]}): {words[row['holds']]}; under the mixture the mean is "
@@ -259,10 +260,10 @@ def _term(row: Mapping[Any, Any]) -> str:
         return f" All {n} specifications of the lattice agree in the sign of the mean." if n > 1 else ""
     said = f" Over all {n} specifications the mean is positive under {positive}"
     if not row["term"]:
-        return f"{said}, and no single assumption tells which."
+        return f"{said}, and no single assumption determines the sign."
     under = [values_words(row["term"], row[f"{sign}_under"]) for sign in (POSITIVE, NEGATIVE)]
     which = "; ".join(f"mostly {s} {u}" for s, u in zip((POSITIVE, NEGATIVE), under, strict=True) if u)
-    return f"{said}; what best tells the sign: it is {which}."
+    return f"{said}. The sign depends most on this assumption: it is {which}."
 
 
 def values_words(axis: str, values: str) -> str:

@@ -84,7 +84,7 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
     so that a point of the scales costs one system of all coefficients, and one of a unit's changes for each unit.
     """
     if blocks.unit_scale is not None:
-        raise ValueError("unit effects that have a scale are not gone from the changes of the other units")
+        raise ValueError("changes within the other units still depend on unit effects that have a scale")
     system = changes_of_units(blocks)
     asked = np.arange(len(system.units)) if units is None else units
     found = np.empty((len(points), len(asked)))
