@@ -60,7 +60,7 @@ def test_the_term_that_narrows_the_posterior_sd_is_named_with_the_ratio_without_
     side = "narrower" if own < free else "wider"
     said = why_apart(correlated, own / free, free)
     match = re.fullmatch(
-        r"What makes it (\w+) is AR\(1\) errors: it would be ([\d.]+) times without AR\(1\) errors\.", said
+        r"It is (\w+) because of AR\(1\) errors: the ratio would be ([\d.]+) without AR\(1\) errors\.", said
     )
     assert match is not None, said
     assert match[1] == side

@@ -76,7 +76,8 @@ def left_out_rows(found: PanelFit, predicted: Predictions, *, seed: int = 1) -> 
     text = (
         f"Each row was predicted from all others (elpd {table['elpd'].sum():.1f}, largest Pareto shape "
         f"{table['khat'].max():.2f}). Compared with the farthest row in 19 of 20 panels of this size, "
-        f"{counted(len(far), len(table), 'rows')} farther out{': ' + named if named else ''}{notes}. "
+        f"{counted(len(far), len(table), 'rows')} farther "
+        f"out{', by unit and period ' + named if named else ''}{notes}. "
         f"{_fits_said(1, own.refits + len(missed), missed, 'row')}"
     )
     severity = Severity.KNOWING if len(far) or unsure or missed else Severity.FINE
@@ -241,10 +242,8 @@ def model_comparison(
         if len(rows):
             best = rows.iloc[0]
             said.append(
-
-                    f"{best['model']} predicts a {what} that is left out better ({best['difference']:+.1f} in the "
-                    "sum of log densities)"
-
+                f"{best['model']} predicts a {what} that is left out better ({best['difference']:+.1f} in the "
+                "sum of log densities)"
             )
     text = f"None of the other {count - 1} models predicts what is left out better than {model}."
     if said:

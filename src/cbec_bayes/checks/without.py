@@ -116,7 +116,7 @@ def why_apart(
     )
     side = "narrower" if ratio < 1 else "wider"
     if nearer:
-        said = ", ".join(f"{other:.2f} times without {term}" for _, other, term in nearer)
+        said = ", ".join(f"{other:.2f} without {term}" for _, other, term in nearer)
         return f"It is {side} because of {nearer[0][2]}: the ratio would be {said}."
     if math.isnan(ratios[-1]):
         return f"No single term makes it {side}."

@@ -171,10 +171,8 @@ def prepare(
     kept = identified(used.x, within, rounding=used.rounding_norms)
     if not kept:
         raise InputError(
-
-                "unit and period effects explain every regressor, so that no slope can be estimated: "
-                f"{', '.join(used.terms)}"
-
+            "unit and period effects explain every regressor, so that no slope can be estimated: "
+            f"{', '.join(used.terms)}"
         )
     n_obs, rank, clusters = used.n_obs, used.effects.rank, clustering(used)
     n_clusters = clusters.n_clusters

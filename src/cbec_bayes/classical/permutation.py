@@ -108,10 +108,8 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     q = len(apart) + len(labelled.terms) - 1 + periods.shape[1]
     if len(labelled.units) > MOST_UNITS or len(labelled.units) * q**2 > _MOST_NUMBERS:
         raise InputError(
-
-                f"permutations are left out because they would take too long with {len(labelled.units)} units and "
-                f"{q} columns"
-
+            f"permutations are left out because they would take too long with {len(labelled.units)} units and "
+            f"{q} columns"
         )
     assert labelled.group is not None
     group = np.array([design.groups.index(label) for label in labelled.groups])[labelled.group]
@@ -337,10 +335,8 @@ def _permutation(statistics: Array) -> Permutation:
     told = statistics[np.isfinite(statistics)]
     if not math.isfinite(statistics[0]) or len(told) <= LEAST_SHARE * len(statistics):
         raise InputError(
-
-                "after most random reassignments some group has no slope, so that the statistic has no "
-                "permutation distribution"
-
+            "after most random reassignments some group has no slope, so that the statistic has no "
+            "permutation distribution"
         )
     count = len(told)
     p = float((told >= statistics[0] * (1 - _TIE)).sum()) / count

@@ -278,10 +278,8 @@ def twfe(
     kept = identified(used.x, used.effects.within(used.x), rounding=used.rounding_norms)
     if not kept:
         raise InputError(
-
-                "unit and period effects explain every regressor, so that no slope can be estimated: "
-                f"{', '.join(used.terms)}"
-
+            "unit and period effects explain every regressor, so that no slope can be estimated: "
+            f"{', '.join(used.terms)}"
         )
     free = _free(used, kept)
     clusters = clustering(used)

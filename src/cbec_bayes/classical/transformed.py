@@ -78,10 +78,8 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     at = [k - n_periods for k in kept if k >= n_periods]
     if not at:
         raise InputError(
-
-                "the effects and trends explain every regressor, so that no slope can be estimated: "
-                f"{', '.join(design.terms)}"
-
+            "the effects and trends explain every regressor, so that no slope can be estimated: "
+            f"{', '.join(design.terms)}"
         )
     codes = clustering(design).single
     at_rows = np.zeros(len(left), dtype=np.intp) if codes is None else codes[rows_used]
@@ -172,10 +170,8 @@ def _require_differences(design: Design) -> None:
         )
     if _has_copies(design):
         raise InputError(
-
-                "the regression of first differences is left out, because frequency weights make several rows "
-                "for one unit and period"
-
+            "the regression of first differences is left out, because frequency weights make several rows "
+            "for one unit and period"
         )
 
 

@@ -149,10 +149,8 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     collapsed = fit.collapsed
     if collapsed is None or fit.model.choice("group_slope") != "pooled":
         raise InputError(
-
-                f"the model '{fit.model.name}' has no shrinkage path, because it does not pool the slopes of "
-                "groups, or is sampled by PyMC"
-
+            f"the model '{fit.model.name}' has no shrinkage path, because it does not pool the slopes of "
+            "groups, or is sampled by PyMC"
         )
     most = PATH_MAX if collapsed.is_separated else PATH_MAX / 10
     within = fit.design.spread.within

@@ -54,9 +54,9 @@ ASSUMES = {
     EGGER: "Egger's test takes a slope of the estimates on their standard errors for a sign of missing small studies; "
     "real differences between small and large studies give the same sign. One factor widens all variances.",
     EGGER_RANDOM: "As above, with a variance between studies in the place of the factor (REML, Knapp and Hartung).",
-    SELECTION: "A sensitivity analysis, no correction: estimates that are not significant in the direction of the "
-    f"pooled estimate (one-sided p above {CUT:g}) are taken to be published delta times as often as others, whatever "
-    "their size, and true effects to be normal.",
+    SELECTION: "A sensitivity analysis, and not a correction. It assumes that true effects are normal, and that "
+    "estimates which are not significant in the direction of the pooled estimate (one-sided p above "
+    f"{CUT:g}) are published delta times as often as others, whatever their size.",
 }
 """One sentence on what each method assumes."""
 
@@ -358,8 +358,8 @@ def why_they_differ(one: Pooled, common: Summary) -> str:
     how = "lies elsewhere than" if not unlike else "is wider than" if lengths[0] == longer else "is narrower than"
     return (
         f"The posterior interval of the common slope {how} the classical one, because {one.n} estimates say little "
-        "about τ: the posterior averages over every τ that its prior and the estimates allow, where the classical "
-        f"interval takes one τ and the quantiles of t with {one.n - 1} degrees of freedom. See sensitivity.csv for "
+        "about τ. The posterior averages over every τ that its prior and the estimates allow. The classical interval "
+        f"uses one value of τ and the quantiles of t with {one.n - 1} degrees of freedom. See sensitivity.csv for "
         "other priors."
     )
 

@@ -131,10 +131,8 @@ def load_problem(study: Study) -> Problem:
     for role in ("outcome", "exposure"):
         if not spec.proxies.get(role):
             raise InputError(
-
-                    f"the study '{study.name}' names no observed column that stands in for its {role}; name one "
-                    "under panel.proxies"
-
+                f"the study '{study.name}' names no observed column that stands in for its {role}; name one "
+                "under panel.proxies"
             )
     files = tuple(name for name in spec.files if _is_observed(name, spec))
     frame = study_frame(spec, files)

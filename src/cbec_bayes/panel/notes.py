@@ -90,10 +90,8 @@ def _shape(codes: RowCodes) -> list[str]:
     ]
     if gaps:
         notes.append(
-
-                f"{count(len(gaps), 'unit')} with missing periods between their first and last, "
-                f"{count(int(absent.sum()), 'period')} in all: {some(gaps)}"
-
+            f"{count(len(gaps), 'unit')} with missing periods between their first and last, "
+            f"{count(int(absent.sum()), 'period')} in all: {some(gaps)}"
         )
     return notes
 
@@ -112,17 +110,13 @@ def _clusters(codes: RowCodes) -> list[str]:
         few = [f"{n} in '{name}'" for name, n in sizes.items() if 1 < n < FEW_CLUSTERS]
         if few:
             notes.append(
-
-                    "clustered standard errors of single groups are unreliable because the groups have few "
-                    f"units: {some(few)}"
-
+                "clustered standard errors of single groups are unreliable because the groups have few "
+                f"units: {some(few)}"
             )
         if single:
             notes.append(
-
-                    f"{count(len(single), 'group')} with only one unit ({some(single)}), so that its own "
-                    "regression has no slope"
-
+                f"{count(len(single), 'group')} with only one unit ({some(single)}), so that its own "
+                "regression has no slope"
             )
     return notes
 

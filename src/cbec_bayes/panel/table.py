@@ -177,10 +177,8 @@ def _require_characteristics(names: Sequence[str], group: str | None, role_of: M
     """Raise `InputError` where slopes cannot be regressed on some columns, given the roles of others."""
     if names and group is None:
         raise InputError(
-
-                "--slope-on regresses the slopes of groups on their characteristics and needs groups; name their "
-                "column with --group"
-
+            "--slope-on regresses the slopes of groups on their characteristics and needs groups; name their "
+            "column with --group"
         )
     for name in names:
         if names.count(name) > 1:

@@ -280,10 +280,8 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
     for label, error in zip(printed.labels, errors, strict=True):
         if stated.correlated and isinstance(error, ImpliedError):
             raise InputError(
-
-                    f"the standard error of '{label}' is known only from its stars and cannot be used with a "
-                    "covariance; give the standard error"
-
+                f"the standard error of '{label}' is known only from its stars and cannot be used with a "
+                "covariance; give the standard error"
             )
     plain = Estimates(printed.labels, values, errors)
     return replace(plain, terms=stated.resolved(plain.printed, plain.typical))

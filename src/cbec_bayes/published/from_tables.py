@@ -70,10 +70,8 @@ def _standard_error(cell: Coefficient, said: Described, df: float) -> PrintedNum
     """Return what is printed as a standard error, or what a t statistic, a p-value or an interval implies."""
     if said.is_ratio:
         raise InputError(
-
-                f"the column '{cell.column}' has ratios; write their logarithms and standard errors into a file "
-                "of estimates and pool these"
-
+            f"the column '{cell.column}' has ratios; write their logarithms and standard errors into a file "
+            "of estimates and pool these"
         )
     value, known = float(cell.estimate), dict(cell.beside)
     if cell.parenthesis is not None:

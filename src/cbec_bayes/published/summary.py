@@ -160,10 +160,8 @@ def _require_computable(model: SummaryModel) -> None:
         least = 1 / LARGEST_SCALE if name == "the common slope" and prior.dist == "normal" else 0.0
         if max(sizes, default=0.0) > LARGEST_SCALE or prior.params.get("sd", 1.0) < least:
             raise InputError(
-
-                    f"the prior of {name}, {prior}, is too large or too small to compute with; choose another "
-                    "unit of the priors"
-
+                f"the prior of {name}, {prior}, is too large or too small to compute with; choose another "
+                "unit of the priors"
             )
 
 

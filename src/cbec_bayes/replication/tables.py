@@ -239,10 +239,8 @@ def paper_columns(paper: Paper, design: Design) -> tuple[ColumnSpec, ...]:
         for term in terms:
             if term not in design.terms:
                 raise InputError(
-
-                        f"the printed column '{key}' has the row '{term}', but the panel has no such regressor; "
-                        f"{suggest(term, design.terms)}"
-
+                    f"the printed column '{key}' has the row '{term}', but the panel has no such regressor; "
+                    f"{suggest(term, design.terms)}"
                 )
         group = paper.facts.groups.get(key)
         if group is not None and not design.groups:

@@ -58,11 +58,12 @@ def _joint_table(name: str, frame: pd.DataFrame, prob: float) -> ReportTable:
     return ReportTable(
         name=name,
         caption=(
-            "Do the slopes differ? Tests that all are equal, with slopes of controls and effects of periods in common "
-            "or by group: the Wald test with bias-reduced covariances and the approximate Hotelling distribution, the "
-            "wild cluster bootstrap with residuals under one slope, and relabellings of units. Below, the posterior of "
-            "the standard deviation between groups, the probability that all slopes are practically equal, and the "
-            "log Bayes factor of one slope against several."
+            "Do the slopes differ? The first rows are tests that all slopes are equal, with slopes of controls and "
+            "effects of periods in common or by group. They are the Wald test with bias-reduced covariances and the "
+            "approximate Hotelling distribution, the wild cluster bootstrap with residuals under one slope, and "
+            "permutations of units between groups. The last rows are the posterior of the standard deviation between "
+            "groups, the probability that all slopes are practically equal, and the log Bayes factor of one slope "
+            "against several."
         ),
         origin=_origin(frame),
         columns=("Test", "Controls", "Statistic", "Degrees of freedom", "p", "Note"),

@@ -140,12 +140,15 @@ def own_regressions(classical: pd.DataFrame, exposure: str, groups: Iterable[str
 
 
 def _effects_table(effects: pd.DataFrame, digits: int, ci: str, origin: Origin) -> ReportTable:
+    alone = f"The average slope over the units of the panel, with its {ci} equal-tailed interval."
     return ReportTable(
         name="effects",
-        caption=(
-            f"Slopes after partial pooling, with {ci} equal-tailed intervals. The rows are the average over the "
-            "units of the "
-            "panel, each group, groups in general (the mean of the distribution that the groups come from), and one "
+        caption=alone
+        if len(effects) == 1
+        else (
+            f"Slopes after partial pooling, with {ci} equal-tailed intervals. The rows are the average over the units "
+            "of the panel, each group, groups in general (the mean of the distribution that the groups come from), "
+            "and one "
             "more group that was not seen. Pooling 0 keeps a group's own slope, 1 replaces it by that of groups in "
             "general."
         ),
@@ -267,11 +270,12 @@ def _slope_regression_tables(fitted: FittedPanel, digits: int) -> list[ReportTab
         ReportTable(
             name="slope_regression",
             caption=(
-                f"Slopes of groups regressed on characteristics of the groups, with {ci} intervals: the change of the "
-                "slope with one more unit of the characteristic, the standard deviation between groups with them and "
-                "without (posterior medians of two fits), and what of the variance they explain. Beside it the "
-                "coefficient of exposure times characteristic in the two-way regression, with errors clustered by unit "
-                "(CR2)."
+                f"Slopes of groups regressed on characteristics of the groups, with {ci} intervals. The change is "
+                "that of "
+                "the slope with one more unit of the characteristic. The standard deviations τ between groups, with "
+                "the characteristics and without, are posterior medians of two fits; the share of variance explained "
+                "follows from them. The last columns are the coefficient of exposure times characteristic in the "
+                "two-way regression, with errors clustered by unit (CR2)."
             ),
             origin=fitted.fit.design.origin,
             columns=(

@@ -107,7 +107,7 @@ def _lattice_sentence(found: ReportedFit, asked: PageOptions) -> tuple[str, ...]
     if specified is None or specified.conclusions.empty:
         return ()
     own = specified.conclusions[specified.conclusions["group"] == GROUP_AVERAGE]
-    return (" ".join(conclusion_sentences(own, asked.label(specified.exposure), specified.ci)),)
+    return (" ".join(conclusion_sentences(own, specified.exposure, specified.ci)),)
 
 
 def _row(fitted: FittedPanel, group: str) -> Mapping[Hashable, Any]:
@@ -197,7 +197,7 @@ def _checks_sentence(found: ReportedFit) -> str:
     said = f"{total} made: {', '.join(parts)}." if parts else "No check applies."
     if tried and tried[0].severity in (Severity.CHANGES, Severity.WIDENS, Severity.KNOWING):
         verb = "widens the answer" if tried[0].severity is Severity.WIDENS else words[tried[0].severity][0]
-        said = f"{title_of(tried[0].name)} {verb}: {tried[0].text} {said}"
+        said = f"The check “{title_of(tried[0].name)}” {verb}: {tried[0].text} {said}"
     idle = len(results) - len(tried)
     if idle:
         do = "does" if idle == 1 else "do"

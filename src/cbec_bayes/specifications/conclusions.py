@@ -57,9 +57,9 @@ LEANS_POSITIVE, LEANS_NEGATIVE, CHANGES = "leans positive", "leans negative", "c
 """What holds: the sign is settled under each member with weight; all means have it, or they have both."""
 
 ABOUT_WEIGHTS = (
-    "Weights say how well a specification predicts the changes of units that it has not seen. What predicts "
-    "best does not thereby identify an effect: trends of units can absorb an effect that grows with the time "
-    "since adoption (Wolfers 2006), and a control that the exposure itself moves is an outcome."
+    "Weights say how well a specification predicts the changes of units that it has not seen. A "
+    "specification that predicts best need not identify an effect. Trends of units can absorb an effect that grows "
+    "with the time since adoption (Wolfers 2006), and a control that the exposure itself moves is an outcome."
 )
 """What is said wherever weights are shown."""
 
@@ -186,9 +186,8 @@ def conclusion_sentences(table: pd.DataFrame, exposure: str, prob: float = CI_PR
     scales = table["outcome_scale"].nunique()
     found = []
     for row in table[table["group"] != GROUP_NEW].to_dict("records"):
-        where = _named(str(row["group"]))
         within = f" ({row['outcome_scale']})" if scales > 1 else ""
-        found.append(f"{exposure}, {where}{within}: {_sign(row, ci)} {_size(row, ci)}")
+        found.append(f"{_sign(row, _slope_of(str(row['group']), exposure) + within, ci)} {_size(row, ci)}")
     return tuple(found)
 
 
@@ -229,26 +228,31 @@ def alternative_sentences(table: pd.DataFrame, labels: Mapping[str, str], prob: 
     return tuple(found)
 
 
-def _named(group: str) -> str:
-    return {GROUP_AVERAGE: "average over units", GROUP_ALL: "groups in general"}.get(group, group)
+def _slope_of(group: str, exposure: str) -> str:
+    """Name a slope as the subject of a sentence."""
+    if group == GROUP_AVERAGE:
+        return f"average slope of {exposure} over units"
+    return f"slope of {exposure} in {'groups in general' if group == GROUP_ALL else f'group {group}'}"
 
 
-def _sign(row: Mapping[Any, Any], ci: str) -> str:
-    """Say what holds under the members with weight, and by which term signs differ."""
+def _sign(row: Mapping[Any, Any], slope: str, ci: str) -> str:
+    """Say of a slope what holds under the members with weight, and by which term signs differ."""
     n, holds = row["members"], row["holds"]
     each = "the one specification that has weight" if n == 1 else f"each of the {n} specifications that have weight"
     if holds in (POSITIVE, NEGATIVE):
-        said = f"the slope is {holds} under {each}, and its {ci} interval leaves out zero."
+        said = f"The {slope} is {holds} under {each}, and its {ci} interval leaves out zero."
     elif holds == CHANGES:
         said = (
-            f"the sign changes between specifications that have weight: the mean is positive under {row['positive']} "
+            f"The {slope} changes its sign between specifications that have weight: its mean is positive under "
+            f"{row['positive']} "
             f"and negative under {row['negative']} of {n}."
         )
     else:
         sign = holds.removeprefix("leans ")
         settled = row[f"settled_{sign}"]
         said = (
-            f"the mean is {sign} under {each}, but the {ci} interval leaves out zero under {settled or 'none'} of them."
+            f"The {slope} has a {sign} mean under {each}, but its {ci} interval leaves out zero under "
+            f"{settled or 'none'} of them."
         )
     return f"{said}{_term(row)}"
 
@@ -283,7 +287,7 @@ def values_words(axis: str, values: str) -> str:
 def _size(row: Mapping[Any, Any], ci: str) -> str:
     interval = f"{row['ci_low']:.3g} to {row['ci_high']:.3g}"
     return (
-        f"Under the mixture the mean is {row['mean']:.3g} ({ci} interval {interval}); means go from "
-        f"{row['mean_low']:.3g} to {row['mean_high']:.3g} under specifications that have weight, and from "
-        f"{row['lattice_low']:.3g} to {row['lattice_high']:.3g} under all."
+        f"Under the mixture the mean is {row['mean']:.3g} ({ci} interval {interval}); the means lie "
+        f"between {row['mean_low']:.3g} and {row['mean_high']:.3g} under specifications that have weight, and between "
+        f"{row['lattice_low']:.3g} and {row['lattice_high']:.3g} under all."
     )

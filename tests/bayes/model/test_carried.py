@@ -59,10 +59,11 @@ def test_terms_of_groups_need_two(groups, why):
         alone = replace(alone, group=np.zeros(design.n_obs, dtype=np.intp), groups=("g",))
     found = carried(ROBUST, alone)
     assert found.model == ROBUST.without_groups()
-    starts = (SLOPES_OF_GROUPS, CONTROLS_OF_GROUPS, PERIODS_OF_GROUPS, SPREAD)
-    assert told(alone) == tuple(f"{start}{why}." for start in starts)
+    named = "slopes of the controls, effects of groups in periods and residual scales of groups are left out"
+    first = "Deviations of groups in the slope of the exposure, deviations of groups in the"
+    assert told(alone) == (f"{first} {named}: {why}.",)  # one sentence for one reason
     own = carried(load_panel_model("no_pooling"), alone)  # flat terms of groups need them too
-    assert len(own.left_out) == 4
+    assert own.left_out == found.left_out
 
 
 def test_a_member_without_what_is_lacking_is_as_it_was():

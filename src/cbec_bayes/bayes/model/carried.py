@@ -84,6 +84,7 @@ def carried(model: PanelModel, design: Design) -> Carried:
     - A spread by group: `CHANGES` rows in each group, one less for each of its units; and errors in each.
     """
     facts, found, said = _Facts(design), model, []
+    of_groups: list[str] = []
     others = design.period_effects is not PeriodEffects.COMMON or len(design.absorbed) > 0
     if others and found.choice("time_effect") != "fixed":
         found = found.reduced(time_effect="fixed")
@@ -102,7 +103,11 @@ def carried(model: PanelModel, design: Design) -> Carried:
             reason = next((reason for need in needs if (reason := need(facts, choice))), "")
         if reason:
             found = found.reduced(**{key: term.default})
-            said.append(f"{term.label[0].upper()}{term.label[1:]} are left out: {reason}.")
+            if reason == _without_groups(design):
+                of_groups.append(term.label)
+            else:
+                said.append(_are_left_out([term.label], reason))
+    said += [_are_left_out(of_groups, _without_groups(design))] if of_groups else []
     said += _of_further_exposures(facts) if found.choice("group_slope") == "pooled" else []
     return Carried(found, tuple(said))
 
@@ -155,6 +160,12 @@ def spans_group_times(model: PanelModel, design: Design) -> bool:
         return False
     cells = design.group * len(design.times) + design.time
     return any(is_nested(one.codes, cells) for one in design.absorbed)
+
+
+def _are_left_out(labels: Sequence[str], reason: str) -> str:
+    """Say in one sentence which terms are left out for one reason."""
+    named = " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
+    return f"{named[0].upper()}{named[1:]} are left out: {reason}."
 
 
 def _of_regression(model: PanelModel, design: Design) -> str:
