@@ -290,7 +290,7 @@ def pair(apart=0.0, sd=1.0, se=1.0, *, df=30.0, column="(all)", legitimate="", p
         (pair(se=1.4), "fine", "they agree"),
         (pair(se=1.5), "widens it", "takes errors within a unit as independent"),
         (pair(se=1.5, mean=2.5), "changes the answer", "takes errors within a unit as independent"),
-        (pair(se=0.6), "widens it", "cancel more"),
+        (pair(se=0.6), "widens it", "negatively correlated"),
         (pair(se=1.5, df=4.0), "fine", "4.0 degrees of freedom"),
         (pair(se=1.5, legitimate="because"), "fine", "because"),
         (pair(1.5, column="g", pooled=True), "fine", "pooling moves it towards the common slope"),

@@ -642,7 +642,7 @@ def test_a_prior_that_is_not_felt_settles_nothing():
     assert POWERS[0] == 1
     assert list(result.table["group"].unique()) == ["g0", "g1", "g2", GROUP_AVERAGE, "(all)", "(new)"]
     assert set(result.table["diagnosis"]) == {"the prior is not felt"}
-    assert "changes in its sign or its width; by the power-scaling diagnostic" in result.text
+    assert "changes in its sign or its width. By the power-scaling diagnostic" in result.text
     assert "the prior influences no slope." in result.text
     own = result.table[result.table["power"] == 1].set_index("group")
     draws = fitted().tree["posterior"]["group_total_slope"].sel(group="g0").to_numpy()

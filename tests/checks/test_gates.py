@@ -60,7 +60,7 @@ def test_a_refit_that_misses_a_gate_has_a_reason_and_no_numbers(monkeypatch, cha
     assert result.table[marked][[*NUMBERS, "moved"]].isna().all().all()
     assert result.table[~marked].equals(ordinary[ordinary["left_out"] != "g1"])
     assert result.severity is Severity.KNOWING
-    assert result.text.startswith("Of 2 refits without one group the largest move")
+    assert result.text.startswith("The model was fitted again without one group at a time. The largest change")
     assert result.text.endswith(f" 2 of 3 refits passed their gates; left out: g1 ({reason}).")
     svg = draw(result, "moves").svg()
     assert svg is not None

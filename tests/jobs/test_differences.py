@@ -195,7 +195,7 @@ def test_sentences_say_what_the_rows_say():
     assert "p < 0.001" in joint
     assert rest == []  # a difference that is significant is one
     joint = difference_sentences(table_of((0.01, 0.2, 0.3), own, [0.01], [0.01]), "x", "m")[0]
-    assert "At 5 % 2 of 6 tests say so, the others do not" in joint
+    assert "At 5 % 2 of 6 tests say so, and the others do not" in joint
 
 
 def test_pairs_are_named_by_holm():
@@ -216,7 +216,10 @@ def test_sentences_of_a_fit_agree_with_its_rows(found, table):
     assert f"with probability {rows_of(table, 'within_rope')['probability']:.2f}" in said
     assert f"is {rows_of(table, 'log_bayes_factor')['statistic']:.2f}" in said
     assert "hardly distinguishes one slope" in said  # it is below one
-    for value, words in ((2.0, "somewhat for one slope for all groups"), (-4.0, "strongly for slopes that differ")):
+    for value, words in (
+        (2.0, "somewhat in favour of one slope for all groups"),
+        (-4.0, "strongly in favour of slopes that differ"),
+    ):
         other = table.assign(statistic=table["statistic"].where(table["test"] != "log_bayes_factor", value))
         assert words in " ".join(difference_sentences(other, "x", "m"))
 

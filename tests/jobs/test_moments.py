@@ -189,14 +189,14 @@ def test_what_is_no_file_of_moments(tmp_path):
     text, other = b"no", bytes(pd.DataFrame({"a": [1.0]}).to_xarray().to_netcdf(engine="h5netcdf"))
     for content, reason in (
         (text, "not a file of moments; `cbec-bayes moments` writes such files"),
-        (b"", "not a file of moments: "),
-        (other, "not a file of moments: "),
+        (b"", "not a file of moments; "),
+        (other, "not a file of moments; "),
         (whole[: len(whole) // 2], "damaged or cut: "),
         (whole[:-1], "damaged or cut: "),
         (whole[:-2] + b"..", "damaged or cut: "),
         (whole + b" ", "damaged or cut: "),
         (sealed(text), r"not a file of moments \("),
-        (sealed(other), "not a file of moments: "),
+        (sealed(other), "not a file of moments; "),
     ):
         (tmp_path / "m.nc").write_bytes(content)
         with pytest.raises(InputError, match=f"m.nc: {reason}"):
@@ -308,7 +308,7 @@ def test_the_command(dataset, tmp_path, capsys, monkeypatch):
     status, _, err = program(capsys, "fit", "--moments", "shared/m.nc", "--data", "panel.csv")
     assert (status, "leave out --data" in err) == (2, True)
     status, _, err = program(capsys, "fit", "--data", "panel.csv")
-    assert (status, "missing option --outcome, --exposure, --unit, --time" in err) == (2, True)
+    assert (status, "missing options: --outcome, --exposure, --unit, --time" in err) == (2, True)
 
 
 def test_moments_of_any_file_that_can_be_read(tmp_path):

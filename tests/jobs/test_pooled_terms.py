@@ -126,8 +126,8 @@ def test_a_covariance_of_other_standard_errors_counts_and_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cluster": "team"}, "--cluster and --correlation belong together"),
-        ({"correlation": 0.1}, "--cluster and --correlation belong together"),
+        ({"cluster": "team"}, "--cluster and --correlation are used together"),
+        ({"correlation": 0.1}, "--cluster and --correlation are used together"),
         ({"cluster": "team", "correlation": 1.5}, "--correlation must lie between -1 and 1, not 1.5"),
         ({"cluster": "taem", "correlation": 0.5}, "no column 'taem'; did you mean 'team'"),
         ({"slope_on": ("latitudes",)}, "did you mean 'latitude'"),

@@ -213,8 +213,8 @@ def test_the_command_writes_its_files_and_says_conclusions_first(few, a_file, tm
     ("arguments", "said"),
     [
         ([], "no panel is named"),
-        (["--study", "public", "--data", "x.csv"], "named once"),
-        (["--data", "x.csv", "--outcome", "y"], "missing option --exposure, --unit, --time"),
+        (["--study", "public", "--data", "x.csv"], "name only one panel"),
+        (["--data", "x.csv", "--outcome", "y"], "missing options: --exposure, --unit, --time"),
         (["nowhere"], "not the folder of a fit"),
     ],
 )

@@ -232,7 +232,7 @@ def test_effects_of_units_alone_and_of_periods_within_groups():
     for asked in (one, found):
         with pytest.raises(
             InputError,
-            match="moments allow only effects of units and of periods; leave out the others, or fit the panel itself",
+            match=r"moments allow only effects of units and of periods; write \| firm \+ year",
         ):
             asked.of_one_row()
 

@@ -72,9 +72,9 @@ def test_notes_on_shape():
     # A and B are seen once, C lacks 2016, D lacks 2016 and 2017, E ends early, which is no gap.
     frame = frame.drop([1, 2, 3, 4, 5, 6, 9, 13, 14, 19])
     assert make_panel(frame, ROLES).notes == (
-        "unbalanced: 38 of 48 unit-periods are there",
+        "unbalanced: 38 of 48 combinations of unit and period have a row",
         "2 units with only one row (A, B); such rows say nothing about slopes",
-        "2 units with gaps, 3 periods in all: C 2016, D 2016/2017",
+        "2 units with missing periods between their first and last, 3 periods in all: C 2016, D 2016/2017",
     )
 
 
@@ -97,7 +97,10 @@ def test_notes_on_clusters_and_groups():
     )
     notes = make_panel(frame, GROUPED).notes
     assert notes[1:] == (
-        "within groups, clustered standard errors from so few clusters are unreliable: 2 in 'two', 9 in 'more'",
+        (
+            "clustered standard errors of single groups are unreliable because the groups have few units: 2 in "
+            "'two', 9 in 'more'"
+        ),
         "1 group with only one unit (one), so that its own regression has no slope",
     )
     assert "in group" not in " ".join(make_panel(frame, GROUPED).of_group("one").notes)

@@ -49,7 +49,11 @@ def test_what_no_run_made_is_refused_at_once(tmp_path, kind):
     before = content(tmp_path)
     for refused in (place(out).vet, lambda: place(out).write({"fit": {"effects.csv": "new"}})):
         with pytest.raises(
-            InputError, match=r"effects\.csv: (a (file|link) of this name is here|because a folder has this name)"
+            InputError,
+            match=(
+                r"effects\.csv: (a (file|link) of this name is here|a file cannot be written here, because a "
+                r"folder has this name)"
+            ),
         ):
             refused()
     assert content(tmp_path) == before
@@ -160,7 +164,10 @@ def test_anything_that_no_run_made_is_refused_where_names_follow_a_pattern(tmp_p
     (out / "figures" / "mine.svg.edited").write_text("mine")
     (out / "figures" / "notes.txt").write_text("mine")
     before = content(tmp_path)
-    said = r"figures/mine\.svg: (a (file|link) of this name is here|because a folder has this name|`run` made this)"
+    said = (
+        r"figures/mine\.svg: (a (file|link) of this name is here|a file cannot be written here, because a folder "
+        r"has this name|`run` made this)"
+    )
     for refused in (place(out).vet, lambda: place(out).write({"fit": {"figures/mine.svg": "new"}})):
         with pytest.raises(InputError, match=said):
             refused()

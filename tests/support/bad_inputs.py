@@ -473,10 +473,10 @@ case("a negative seed", 2, "--seed", clean, seed="-1")
 case("a seed of 64 bits", 2, "--seed", clean, seed=str(2**64))
 case("a seed of 128 bits", 2, "--seed", clean, seed=str(2**128))
 case("the largest seed", 0, "Origin: observed", clean, seed=str(2**53 - 1))
-case("a path that is blank", 2, "--data: a text is needed", clean, data="")
+case("a path that is blank", 2, "--data: the value is blank", clean, data="")
 case("a path in two lines", 2, r"a\nb.csv: no such file", clean, data="a\nb.csv")
 case("a path with an escape code", 2, r"\x1b[2J.csv: no such file", clean, data="\x1b[2J.csv")
-case("a path with a NUL", 2, "a NUL", clean, data="a\0b.csv")
+case("a path with a NUL", 2, "the character NUL", clean, data="a\0b.csv")
 case("a path that is no UTF-8", 2, r"a\xff.csv: no such file", clean, data="a\udcff.csv")
 case(
     "a file whose name is no UTF-8",
@@ -485,5 +485,5 @@ case(
     lambda folder: (clean(folder), (folder / "panel.csv").rename(folder / "a\udcff.csv")),
     data="a\udcff.csv",
 )
-case("a column of no name", 2, "--group: a text is needed", clean, group="")
+case("a column of no name", 2, "--group: the value is blank", clean, group="")
 case("a seed that is text", 2, "--seed", clean, seed="one")

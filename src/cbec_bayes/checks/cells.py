@@ -105,9 +105,12 @@ def predictive_cells(
     columns_of = dict(zip(CELL_COLUMNS, (*zip(*places, strict=True), *numbers), strict=False))
     table = pd.DataFrame(columns_of).assign(origin=str(design.origin))
     out = table[table["outside"]].sort_values("z", key=abs, ascending=False)
-    cells = (
-        f"{r.table}: {r.column} {r.quantity}" + (f" '{r.term}'" if r.term else "") for r in out.head(4).itertuples()
-    )
+    said = {(column.table, column.name): column.said for column in columns}
+    quoted = [f"'{r.term}'" if r.term else "" for r in out.itertuples()]
+    cells = [
+        f"{said[r.table, r.column]}, {_QUANTITIES.get(r.quantity, r.quantity)} {term}".strip()
+        for r, term in zip(out.head(4).itertuples(), quoted, strict=False)
+    ]
     named = "; ".join(cells)
     more = f" and {len(out) - 4} more" if len(out) > 4 else ""
     who = "new units" if new_units else "the same units"
@@ -119,6 +122,15 @@ def predictive_cells(
     severity = _severity(out, design.terms[0])
     return CheckResult(name, severity, table, "predictive_grid", text + _ANSWERS.get(severity, ""))
 
+
+_QUANTITIES = {
+    "estimate": "slope of",
+    "se": "standard error of",
+    "t": "t of",
+    "r2": "R2",
+    "r2_within": "R2 within units",
+}
+"""What the quantities of a cell are called before the term that they are of."""
 
 _ANSWERS = {
     Severity.CHANGES: (

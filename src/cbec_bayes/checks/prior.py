@@ -76,7 +76,7 @@ def prior_predictive(
         except InputError:
             continue
         many, own = prepared.fit(outcomes), prepared.fit(design.y[None])
-        where = f"{column.table}: {column.name}"
+        where = column.said
         exposure = design.terms[0]
         if exposure in column.terms:
             k = column.terms.index(exposure)

@@ -198,7 +198,7 @@ def _one_source(
             "no panel is named; give the FOLDER of a fit, --study NAME, or --data FILE with the names of its columns"
         )
     if given and panel["data"] is None:
-        raise InputError("missing option --data")
+        raise InputError("missing options: --data; give the file of the panel")
     if given:
         asked_columns(**{name: value for name, value in panel.items() if name != "data"}, weights_kind=weights_kind)
 

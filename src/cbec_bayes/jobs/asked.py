@@ -96,7 +96,7 @@ def asked_columns(
     if outcome is None or exposure is None or unit is None or time is None:
         named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
         lacking = ", ".join(name for name, value in named.items() if value is None)
-        raise InputError(f"the option {lacking} is missing; give it, or a --formula")
+        raise InputError(f"missing options: {lacking}; give them, or a --formula")
     named_columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": tuple(controls)}
     named_columns |= {"slope_on": tuple(slope_on), "further": tuple(further)}
     roles = Roles(**named_columns, unit=unit, time=time, group=group, **more)

@@ -35,6 +35,8 @@ _WEIGHT = ((3.0, "somewhat"), (5.0, "strongly"), (np.inf, "very strongly"))
 _NO_WEIGHT = 1.0
 """How strongly a log Bayes factor speaks, below a size, and below which it says nothing (Kass and Raftery 1995)."""
 
+MINUS = "\N{MINUS SIGN}"
+
 NOTHING_TO_COMPARE = "There are no two groups whose slopes could be compared."
 
 
@@ -185,7 +187,7 @@ def _evidence(row: Mapping[Hashable, Any]) -> str:
     if not abs(value) >= _NO_WEIGHT:
         said = "The evidence hardly distinguishes one slope for all groups from several slopes"
     return (
-        f"{said}: the log Bayes factor of one slope against several is {value:.2f}, "
+        f"{said}: the log Bayes factor of one slope against several is {f'{value:.2f}'.replace('-', MINUS)}, "
         f"with a Monte Carlo error of {row['mcse']:.1g}; it depends on the prior of that standard deviation."
     )
 

@@ -122,7 +122,7 @@ class Formula:
         if self.weights is not None:
             raise InputError(NO_WEIGHTS)
         if self.period_effects is not PeriodEffects.COMMON or self.absorbed:
-            raise InputError("moments allow effects of units and of periods, and no others: write | firm + year")
+            raise InputError("moments allow only effects of units and of periods; write | firm + year")
         for piece in self.pieces:
             if not piece.is_of_one_row:
                 raise InputError(

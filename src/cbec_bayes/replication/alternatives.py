@@ -175,7 +175,7 @@ def alternatives_sentence(frame: pd.DataFrame) -> str:
         settled = int((own["ci_low"] > 0).sum()), int((own["ci_high"] < 0).sum())
         parts.append(f"with {called} above zero in {settled[0]} and below zero in {settled[1]}")
     return (
-        f"Of {n} panels that ask the same question, the slope's {level(CI_PROB)} interval (CR2) is {'; '.join(parts)}."
+        f"{n} panels ask the same question. The {level(CI_PROB)} interval of the slope (CR2) lies {'; '.join(parts)}."
     )
 
 

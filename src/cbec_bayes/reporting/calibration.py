@@ -188,10 +188,9 @@ def calibration_sentences(found: Shown) -> tuple[str, ...]:
     right = [one for one in model_verdicts(found.sbc) if one.is_right]
     quantities, failed = sum(one.quantities for one in right), sum(len(one.missed) for one in right)
     ranks = (
-        f"Of {quantities} quantities of {len(right)} members the ranks of {failed} are not uniform."
+        f"The ranks of {failed} of {quantities} quantities of {len(right)} members are not uniform."
         if failed
-        else f"Every one of {len(right)} members is calibrated: of {quantities} quantities the ranks of all are "
-        "uniform."
+        else f"Every one of {len(right)} members is calibrated: the ranks of all {quantities} quantities are uniform."
     )
     few = found.coverage[found.coverage["n_clusters"] == min(SHOWN_CLUSTERS)]
     by_method = {(row["scenario"], row["method"]): row for row in few.to_dict("records")}

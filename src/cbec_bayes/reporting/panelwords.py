@@ -164,8 +164,10 @@ def _groups_sentence(fitted: FittedPanel) -> tuple[str, ...]:
     leaving = int(leaves_zero_out(groups).sum())
     verb = "leaves" if leaving == 1 else "leave"
     return (
-        f"Among the {len(groups)} groups the largest slope is that of {largest}, {_slope(fitted, largest)}, and the "
-        f"smallest that of {smallest}, {_slope(fitted, smallest)}. {leaving or 'None'} of the {len(groups)} intervals "
+        f"Among the {len(groups)} groups the largest slope is that of group {largest}, {_slope(fitted, largest)}, "
+        "and the "
+        f"smallest that of group {smallest}, {_slope(fitted, smallest)}. {leaving or 'None'} of the {len(groups)} "
+        "intervals "
         f"{verb} zero out.{general}",
     )
 

@@ -285,9 +285,13 @@ def values_words(axis: str, values: str) -> str:
 
 
 def _size(row: Mapping[Any, Any], ci: str) -> str:
-    interval = f"{row['ci_low']:.3g} to {row['ci_high']:.3g}"
+    mean, low, high = (_number(row[name]) for name in ("mean", "ci_low", "ci_high"))
+    ends, every = ([_number(row[f"{name}_{end}"]) for end in ("low", "high")] for name in ("mean", "lattice"))
     return (
-        f"Under the mixture the mean is {row['mean']:.3g} ({ci} interval {interval}); the means lie "
-        f"between {row['mean_low']:.3g} and {row['mean_high']:.3g} under specifications that have weight, and between "
-        f"{row['lattice_low']:.3g} and {row['lattice_high']:.3g} under all."
+        f"Under the mixture the mean is {mean} ({ci} interval {low} to {high}); the means lie between {ends[0]} and "
+        f"{ends[1]} under specifications that have weight, and between {every[0]} and {every[1]} under all."
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
