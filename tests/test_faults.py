@@ -343,6 +343,8 @@ def test_a_journal_goes_on_after_a_line_that_is_not_whole(tmp_path):
 
 def test_a_folder_in_the_place_of_a_file(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(InputError, match="a folder is where a file was to be written"):
+    with pytest.raises(
+        InputError, match="a file cannot be written here, because a folder has this name; name another file"
+    ):
         write_files(tmp_path, {"b": "1", "a": "2"})
     assert content(tmp_path) == {}

@@ -110,5 +110,5 @@ def test_paths_that_lead_out_of_the_folder_are_refused(name, tmp_path):
     for old in ('"observed/provinces.csv"', '"cbec_circulation"', '"four_regions"'):
         assert old in study
         (tmp_path / "study.toml").write_text(study.replace(old, json.dumps(name), 1), encoding="utf-8")
-        with pytest.raises(InputError, match="leads out of its folder"):
+        with pytest.raises(InputError, match="lies outside the folder of this file"):
             read_study(tmp_path / "study.toml")

@@ -207,7 +207,7 @@ def test_what_the_effects_span_is_left_out_with_a_sentence():
     robust = load_panel_model("robust")
     spanned, beside = (carried(robust, design_of("balanced", f"firm + {e}^year")) for e in ("state", "industry"))
     assert spanned.model.choice("group_time_effect") == "off"
-    assert any("flat ones in their place" in sentence for sentence in spanned.left_out)
+    assert any("has them already, without pooling" in sentence for sentence in spanned.left_out)
     assert beside.model.choice("group_time_effect") == "pooled"
 
 

@@ -162,9 +162,10 @@ def test_no_effects_of_periods_are_the_limit_of_random_ones(name, model):
 def test_a_member_with_other_period_effects_is_fitted_without_them_and_a_note_says_so(effects):
     design = absorbing(panel("balanced"), effects)
     told = carried(load_panel_model("partial_pooling_all"), design)
-    why = "no effects of periods" if effects is PeriodEffects.NONE else "flat ones in their place"
-    assert f"Effects of groups in periods are left out: the regression asked for has {why}." in told.left_out
-    assert carried(MEMBERS["random both"], design).left_out[0].startswith("A spread of effects of periods is left out")
+    none = effects is PeriodEffects.NONE
+    why = "has no effects of periods" if none else "has them already, without pooling"
+    assert f"Effects of groups in periods are left out: the regression that was asked for {why}." in told.left_out
+    assert carried(MEMBERS["random both"], design).left_out[0].startswith("Effects of periods are not given")
     found = fit(design, "partial_pooling_all", draws=50)
     assert "sigma_omega" not in found.priors
     assert found.model.choice("group_time_effect") == ("off" if effects is PeriodEffects.NONE else "fixed")

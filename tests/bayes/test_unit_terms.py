@@ -298,7 +298,7 @@ def test_a_unit_of_one_row_has_no_flat_trend():
 def test_a_trend_of_one_period_is_refused():
     design = panel("balanced")
     once = design.rows(design.time == 0)
-    with pytest.raises(InputError, match="all rows are of one period, so that nothing can have a trend"):
+    with pytest.raises(InputError, match="all rows belong to one period, so that no trend can be estimated"):
         make_collapsed(make_blocks(once, member(unit_effect="random", time_effect="random", unit_trend="pooled")))
 
 

@@ -272,7 +272,7 @@ def test_a_posterior_that_refutes_the_regressions_is_found():
     tight = member({"tau": Prior("half_normal", {"scale": 1e-3})}, group_slope="pooled")
     result = agreement(fit(simulated(slopes=(-1.0, 0.5, 2.0)), tight), "reghdfe")
     assert result.severity is Severity.CHANGES
-    assert "The regression of g0 excludes the posterior mean of its slope: \N{MINUS SIGN}1.0" in result.text
+    assert "the regression gives \N{MINUS SIGN}1.0" in result.text
     assert "pooling moves it towards the common slope" in result.table.set_index("column").loc["g0", "why"]
 
 
@@ -290,13 +290,13 @@ def pair(apart=0.0, sd=1.0, se=1.0, *, df=30.0, column="(all)", legitimate="", p
         (pair(se=1.4), "fine", "they agree"),
         (pair(se=1.5), "widens it", "takes errors within a unit as independent"),
         (pair(se=1.5, mean=2.5), "changes the answer", "takes errors within a unit as independent"),
-        (pair(se=0.6), "widens it", "cancel more"),
+        (pair(se=0.6), "widens it", "negatively correlated"),
         (pair(se=1.5, df=4.0), "fine", "4.0 degrees of freedom"),
         (pair(se=1.5, legitimate="because"), "fine", "because"),
         (pair(1.5, column="g", pooled=True), "fine", "pooling moves it towards the common slope"),
         (pair(1.5, se=0.6, column="g", pooled=True), "worth knowing", "pooling moves it towards the common slope; "),
         (pair(2.5, se=0.8, column="g", pooled=True), "changes the answer", "pooling moves it"),
-        (pair(se=2.0, column="g", pooled=True), "fine", "borrows from the other groups"),
+        (pair(se=2.0, column="g", pooled=True), "fine", "also uses the rows of the other groups"),
     ],
 )
 def test_why_they_part_and_whether_it_matters(one, severity, said):
@@ -357,13 +357,13 @@ def test_a_sign_that_another_prior_takes_back_is_found():
 def test_what_has_no_between_group_scale_is_not_tried():
     none = between_group_prior(fitted(model="complete_pooling"))
     assert none.passed is None
-    assert none.text == "The model complete_pooling has no between-group scale to be sampled."
+    assert none.text == "The model complete_pooling has no standard deviation between groups that is estimated."
     by_pymc = replace(fitted(), collapsed=None)
     assert between_group_prior(by_pymc).text == (
-        "Refits under other priors need the collapsed engine; partial_pooling is sampled by PyMC."
+        "Refits under other priors are made by the collapsed engine only, and PyMC samples partial_pooling."
     )
     assert leave_out(by_pymc, "unit").text == (
-        "Leaving out one unit at a time needs the collapsed engine; partial_pooling is sampled by PyMC."
+        "One unit at a time is left out by the collapsed engine only, and PyMC samples partial_pooling."
     )
     alone = replace(fitted(), blocks=replace(fitted().blocks, design=replace(simulated(), group=None, groups=())))
     for result in (between_group_prior(alone), power_scaling(alone), leave_out(alone, "group")):
@@ -408,14 +408,14 @@ def test_two_groups_are_too_few_to_leave_one_out():
     result = leave_out(fit(design.rows(design.group < 2), "partial_pooling"), "group")
     assert result.passed is None
     assert result.table.empty
-    assert result.text == "There are 2 groups; leaving one out needs three."
+    assert result.text == "There are 2 groups; at least three are needed to leave one out."
 
 
 def test_many_units_are_not_left_out(monkeypatch):
     monkeypatch.setattr("cbec_bayes.checks.influence.MAX_LEFT_OUT", 29)
     result = leave_out(fitted(), "unit")
     assert result.passed is None
-    assert result.text == "There are 30 units; each is left out where there are 29 at the most."
+    assert result.text == "There are 30 units; each is left out only where there are at most 29."
 
 
 def test_every_check_has_a_name_of_its_own():
@@ -494,12 +494,12 @@ def test_what_cannot_be_checked_is_refused_in_one_line(folder, capsys, tmp_path)
         assert error.count("\n") == 1
         return error
 
-    assert "no folder of a fit" in refused(tmp_path / "nothing")
+    assert "not the folder of a fit" in refused(tmp_path / "nothing")
     for text in ("{", "[]", "{}", '{"data": 3}'):
         other = tmp_path / "other"
         other.mkdir(exist_ok=True)
         (other / SETTINGS).write_text(text)
-        assert "no folder of a fit" in refused(other)
+        assert "not the folder of a fit" in refused(other)
     data = folder.parent / "panel.csv"
     moved = shutil.copy(data, tmp_path / "kept.csv")
     data.write_text(data.read_text() + "\n")

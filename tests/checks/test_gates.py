@@ -46,7 +46,7 @@ def test_refits_of_an_ordinary_panel_pass():
     ("changed", "reason"),
     [
         (WIDE, SAID["khat"]),
-        (FEW, "the importance weights are worth 7 draws of 2000 asked for"),
+        (FEW, "the effective size 7 of the importance weights is below the 2000 draws asked for"),
         (DIVERGED, SAID["divergences"]),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_refit_that_misses_a_gate_has_a_reason_and_no_numbers(monkeypatch, cha
     assert result.table[marked][[*NUMBERS, "moved"]].isna().all().all()
     assert result.table[~marked].equals(ordinary[ordinary["left_out"] != "g1"])
     assert result.severity is Severity.KNOWING
-    assert result.text.startswith("Of 2 refits without one group the largest move")
+    assert result.text.startswith("The model was fitted again without one group at a time. The largest change")
     assert result.text.endswith(f" 2 of 3 refits passed their gates; left out: g1 ({reason}).")
     svg = draw(result, "moves").svg()
     assert svg is not None
@@ -138,5 +138,5 @@ def test_without_the_models_own_prior_nothing_is_measured(monkeypatch):
     missing_gates(monkeypatch, {0}, DIVERGED)
     result = between_group_prior(fitted())
     assert result.severity is Severity.IDLE
-    assert "the model's own prior, which cannot be used" in result.text
+    assert "the model's own prior, and that refit cannot be used" in result.text
     assert SAID["divergences"] in result.text

@@ -107,7 +107,7 @@ def test_tables_say_which_refits_weigh_the_draws(found, monkeypatch):
 def test_the_text_says_how_many(found):
     result = leave_out(found, "unit")
     count = int(result.table.groupby("left_out")["khat"].first().notna().sum())
-    assert f" {count} of them weigh the fit's own draws anew." in result.text
+    assert f" {count} of them reuse the draws of the fit with new weights." in result.text
 
 
 def test_a_wider_prior_is_sampled_from_a_proposal_about_the_draws(found, monkeypatch):

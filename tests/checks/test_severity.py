@@ -214,7 +214,7 @@ def test_correlated_errors_are_not_passed_over(seed):
 def test_a_model_that_has_correlated_errors_is_fine_with_them():
     results = _of(fit(a_panel(0, rho=0.8, n_groups=4), "ar1"))
     assert [result.severity for result in results.values()] == [Severity.FINE] * 2
-    assert "not judged by CR2's standard errors: the model weighs rows" in results["agreement"].text
+    assert "not judged against CR2's standard errors, because the model weights rows" in results["agreement"].text
 
 
 def _predicted(better):

@@ -60,7 +60,7 @@ def test_the_term_that_narrows_the_posterior_sd_is_named_with_the_ratio_without_
     side = "narrower" if own < free else "wider"
     said = why_apart(correlated, own / free, free)
     match = re.fullmatch(
-        r"What makes it (\w+) is AR\(1\) errors: it would be ([\d.]+) times without AR\(1\) errors\.", said
+        r"It is (\w+) because of AR\(1\) errors: the ratio would be ([\d.]+) without AR\(1\) errors\.", said
     )
     assert match is not None, said
     assert match[1] == side
@@ -71,7 +71,7 @@ def test_a_term_that_changes_nothing_is_no_reason():
     found = fit(laws(0.0), "unit_trends", draws=500)
     own = sd_of(found)
     said = why_apart(found, 0.2, own / 0.2)
-    assert said.startswith("No single term makes it narrower; nor do all together: it would be 0.")
+    assert said.startswith("No single term makes it narrower; all terms together do not either: the ratio would be 0.")
 
 
 def test_a_member_without_such_terms_has_nothing_to_say():

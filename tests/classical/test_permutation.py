@@ -92,7 +92,7 @@ def test_an_exposure_that_few_units_have():
     rare, half = (
         design.with_regressors(("x0",), ((design.unit < n) & (design.time > 2)).astype(float)[:, None]) for n in (3, 11)
     )
-    with pytest.raises(InputError, match="most relabellings leave a group without a slope"):
+    with pytest.raises(InputError, match="after most random reassignments some group has no slope"):
         permutation_test(unit_moments(rare), [0, 1, 2], "by group", permutations=299)
     found, _ = permutation_test(unit_moments(half), [0, 1, 2], "by group", permutations=299)
     assert 0 < found.p <= 1

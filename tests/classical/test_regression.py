@@ -213,7 +213,9 @@ def test_regressions_that_cannot_be_run():
         twfe(full)
     assert np.isfinite(twfe(full, full.terms[:5]).se).all()
     absorbed = full.with_regressors(("a", "b"), np.column_stack([full.unit, full.time]))
-    with pytest.raises(InputError, match="no regressor varies beyond unit and time effects: a, b"):
+    with pytest.raises(
+        InputError, match="unit and period effects explain every regressor, so that no slope can be estimated: a, b"
+    ):
         twfe(absorbed)
     one = design_of(full.y[:3], full.x[:3], ["only"] * 3, range(3))
     with pytest.raises(InputError, match="need two units or more; there is one, unit only"):

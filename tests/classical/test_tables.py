@@ -67,7 +67,7 @@ def test_a_group_that_has_no_regression_keeps_the_reason(grouped):
     assert {key: column.reason for key, column in fitted.items()} == {
         "3: (1)": "",
         "3: (2)": "",
-        "4: flat": "no regressor varies beyond unit and time effects: x0, x1",
+        "4: flat": "unit and period effects explain every regressor, so that no slope can be estimated: x0, x1",
         "4: many": "",
         "4: one": "clustered standard errors need two units or more; there is one, unit 8",
         "4: short": "4 rows are too few for 1 regressors and 3 unit and time effects",

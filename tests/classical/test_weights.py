@@ -204,7 +204,7 @@ def test_constant_weights_give_the_numbers_without():
 
 @pytest.mark.parametrize("roles", [ROLES, COPIES], ids=["analytic", "frequency"])
 def test_first_differences_are_left_out_with_a_sentence(roles):
-    with pytest.raises(InputError, match="first differences are left out"):
+    with pytest.raises(InputError, match="regression of first differences is left out"):
         regress(design_of("balanced", roles), "differences")
 
 

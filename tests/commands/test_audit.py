@@ -120,10 +120,10 @@ def test_a_paper_that_cannot_be_read_stops_no_other(program, pasted):
     (pasted / "README.txt").write_text("Nothing here.")
     status, out, _ = program("audit", "README.txt", "one.txt", "--out", "o")
     assert status == 0
-    assert "README.txt was not read: there is no table in it" in out
+    assert "README.txt was not read: no table was found" in out
     summary = pd.read_csv(pasted / "o" / "summary.csv")
     assert list(summary["paper"]) == ["one", "README.txt"]
-    assert summary["summary"][1].startswith("Not read: there is no table in it")
+    assert summary["summary"][1].startswith("Not read: no table was found")
     assert "README.txt" in (pasted / "o" / "audit.html").read_text(encoding="utf-8")
     assert program("audit", "README.txt", "README.txt")[0] == 2
 

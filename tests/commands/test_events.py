@@ -93,10 +93,10 @@ def test_a_study_whose_units_all_adopt_says_so(program):
     ("asked", "message"),
     [
         ([], "no panel is named"),
-        (["--study", "circulation", "--data", "laws.csv"], "a panel is named once"),
+        (["--study", "circulation", "--data", "laws.csv"], "name only one panel"),
         (["--study", "circulation", "--outcome", "y"], "--study and --outcome name two"),
         (["--study", "circulatio"], "did you mean 'circulation'?"),
-        (["--data", "laws.csv", "--outcome", "homicides"], "missing option --exposure"),
+        (["--data", "laws.csv", "--outcome", "homicides"], "missing options: --exposure"),
         (["--data", "laws.csv", *ASKED, "--ci", "95"], "--ci is a probability"),
         (["--data", "laws.csv", *ASKED, "--convention", "none"], "unknown convention"),
         (["--data", "laws.csv", *ASKED, "--exposure", "income"], "an event study has one exposure"),

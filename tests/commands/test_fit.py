@@ -129,7 +129,7 @@ def test_what_is_said_of_the_file_is_kept_with_the_fit(program, tmp_path):
     assert fit_folder(tmp_path / "o").fit.design.n_obs == len(kept)
     for wrong in ({"where": 3}, {"frequency": "yearly"}, {"x": "y"}, [1], {"missing": "-9"}):
         (tmp_path / "o" / "fit.json").write_text(json.dumps(held | {"reading": wrong}))
-        with pytest.raises(InputError, match="no folder of a fit"):
+        with pytest.raises(InputError, match="not the folder of a fit"):
             read_settings(tmp_path / "o")
 
 

@@ -117,7 +117,7 @@ def test_a_panel_that_is_called_as_a_result_of_a_later_command_is_spared(here, p
 def test_tables_are_not_mixed_with_what_the_audit_says_of_them(here, program):
     Path("tables").mkdir()
     Path("tables/one.csv").write_text(TABLES)
-    refused(program("audit", "--tables", "tables", "--out", "tables"), "into the folder that it is made from")
+    refused(program("audit", "--tables", "tables", "--out", "tables"), "into the folder of its own input")
     assert content(here / "tables") == {"one.csv": TABLES.encode()}
     for _ in range(2):
         assert program("audit", "--tables", "tables", "--out", "tables/out", "-q")[0] == 0
@@ -152,7 +152,7 @@ def test_moments_are_written_over_moments_alone(here, program, kind):
         assert program(*FIT, "--data", "panel.csv", "--out", "fit")[0] == 0
         shutil.copy("fit/posterior.nc", "m.nc")
     held = Path("m.nc").read_bytes()
-    refused(program(*asked, "m.nc"), "m.nc: a file is here that `moments` did not write")
+    refused(program(*asked, "m.nc"), "m.nc: `moments` did not write the file that has this name")
     assert Path("m.nc").read_bytes() == held
     for _ in range(2):
         assert program(*asked, "n.nc")[0] == 0

@@ -182,7 +182,7 @@ def test_audit_of_another_table(program, tmp_path):
         ("label,estimate,se,df\na,1,0.1,0\n", "degrees of freedom must be at least 0.1"),
         ("label,estimate,se,n_obs\na,1,0.1,1.5\n", "column 'n_obs': '1.5' is not a whole number"),
         ("label,estimate,se\na,,\nb,,\n", "every estimate is blank"),
-        ("label,estimate,se\na,1\n", "row 2: 2 cells where the header has 3"),
+        ("label,estimate,se\na,1\n", "row 2: the row has 2 cells, and the header has 3"),
     ],
 )
 def test_bad_estimates_are_one_line_status_2_and_nothing_written(program, tmp_path, content, message):
@@ -202,7 +202,7 @@ def test_bad_estimates_are_one_line_status_2_and_nothing_written(program, tmp_pa
         (["published", "none.csv"], "none.csv: no such file"),
         (["published", "in.csv", "--model", "eigth_schools"], "did you mean 'eight_schools'?"),
         (["published", "in.csv", "--model", "bad.toml"], "bad.toml: between.scale: must be positive, not -1"),
-        (["published", "in.csv", "--reading", "stars"], "needs a column of stars"),
+        (["published", "in.csv", "--reading", "stars"], "uses stars; add a column"),
         (["published", "in.csv", "--reading", "star"], "did you mean 'stars'?"),
         (["published", "in.csv", "--unit", "-1"], "--unit must be a positive number"),
         (["published", "in.csv", "--engine", "stan"], "unknown engine 'stan'"),
@@ -213,7 +213,10 @@ def test_bad_estimates_are_one_line_status_2_and_nothing_written(program, tmp_pa
         (["run", "--study", "papr"], "did you mean 'paper'?"),
         (["run", "--study", "public"], "has no printed tables to reanalyse; `cbec-bayes replicate --study public`"),
         (["replicate", "--study", "papr"], "did you mean 'paper'?"),
-        (["reconstruct", "--study", "public"], "has no printed tables or no panel: there is nothing to reconstruct"),
+        (
+            ["reconstruct", "--study", "public"],
+            "has no printed tables or no panel: so that nothing can be reconstructed",
+        ),
         (["reconstruct", "--n", "0"], "Invalid value for '--n'"),
         (["rn"], "No such command 'rn'"),
     ],

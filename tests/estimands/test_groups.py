@@ -532,7 +532,7 @@ def test_a_path_ends_where_double_precision_does(model):
     most = 1e5 if model == "partial_pooling" else 1e4
     far = shrinkage_path(found, np.array([1e3, most]) * unit)
     np.testing.assert_allclose(far.means[0], far.means[1], atol=0.2 * far.sds.min())
-    with pytest.raises(InputError, match="the path ends at tau"):
+    with pytest.raises(InputError, match="the path cannot go beyond tau"):
         shrinkage_path(found, np.array([1.01 * most * unit]))
 
 

@@ -128,5 +128,11 @@ def test_without_groups_the_average_has_the_units_deviations():
 
 
 def test_a_member_without_slopes_of_units_has_no_table_of_them():
-    with pytest.raises(InputError, match="the posterior of 'partial_pooling' holds no slopes of units"):
+    with pytest.raises(
+        InputError,
+        match=(
+            "the posterior of 'partial_pooling' does not contain slopes of units; fit a member that has them, "
+            "such as 'nested'"
+        ),
+    ):
         unit_slopes(fit(uneven("balanced"), "partial_pooling", draws=20))

@@ -186,16 +186,16 @@ def test_sentences_say_what_the_rows_say():
         "equal: with controls and periods in common Wald test p = 0.20, wild cluster bootstrap p = 0.30, "
     )
     assert here == (
-        "Significant here, not there is no difference: with controls and periods by group the slope of east "
-        "differs from zero at 5 % (p = 0.010) and that of west does not (p = 0.40), but the two do not differ from "
-        "each other at 5 % (p = 0.20)."
+        "A slope that is significant beside one that is not does not show a difference: with controls and periods by "
+        "group the slope of east differs from zero at 5 % (p = 0.010) and that of west does not (p = 0.40). The "
+        "difference between the two is not significant at 5 % (p = 0.20)."
     )
     joint, *rest = difference_sentences(table_of((0.01, 0.02, 0.0001), own, [0.01], [0.01]), "x", "m")
     assert "At 5 % all 6 tests say so" in joint
     assert "p < 0.001" in joint
     assert rest == []  # a difference that is significant is one
     joint = difference_sentences(table_of((0.01, 0.2, 0.3), own, [0.01], [0.01]), "x", "m")[0]
-    assert "At 5 % 2 of 6 tests say so, the others do not" in joint
+    assert "At 5 % 2 of 6 tests say so, and the others do not" in joint
 
 
 def test_pairs_are_named_by_holm():
@@ -215,8 +215,11 @@ def test_sentences_of_a_fit_agree_with_its_rows(found, table):
     assert (f"none of {len(p)} tests says so" in said) is (beyond == 0)
     assert f"with probability {rows_of(table, 'within_rope')['probability']:.2f}" in said
     assert f"is {rows_of(table, 'log_bayes_factor')['statistic']:.2f}" in said
-    assert "hardly tells one slope" in said  # it is below one
-    for value, words in ((2.0, "somewhat for one slope for all groups"), (-4.0, "strongly for slopes that differ")):
+    assert "hardly distinguishes one slope" in said  # it is below one
+    for value, words in (
+        (2.0, "somewhat in favour of one slope for all groups"),
+        (-4.0, "strongly in favour of slopes that differ"),
+    ):
         other = table.assign(statistic=table["statistic"].where(table["test"] != "log_bayes_factor", value))
         assert words in " ".join(difference_sentences(other, "x", "m"))
 

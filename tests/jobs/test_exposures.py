@@ -191,4 +191,4 @@ def test_exposures_come_first_and_lags_are_of_the_first():
 def test_moments_have_one_exposure(program):
     code, _, said = program("moments", "p.csv", "--outcome", "y", *BOTH, *KEYS, "--out", "m.nc")
     assert code == 2
-    assert "moments have one exposure" in said
+    assert "moments can have only one exposure" in said

@@ -497,6 +497,6 @@ def test_a_result_is_not_written_over_the_panel_it_is_made_of(program, name, tmp
     (tmp_path / name).write_bytes(held)
     status, _, err = program(*COLUMNS, "--group", GROUP, "--out", ".", data=name)
     assert status == 2
-    assert f"{name}: the result would be written over what it is made from; name another folder" in err
+    assert f"{name}: the result would replace its own input; name another folder" in err
     assert (tmp_path / name).read_bytes() == held
     assert not (tmp_path / "posterior.nc").exists()

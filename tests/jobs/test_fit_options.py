@@ -168,7 +168,7 @@ def test_old_settings_get_the_defaults_and_invalid_ones_are_refused(tmp_path, fi
     assert read_settings(tmp_path) == settings
     for wrong in ({"ci": "0.9"}, {"rope": True}, {"unit_slopes": 1}, {"prior_scale": None}):
         path.write_text(json.dumps(settings | wrong), encoding="utf-8")
-        with pytest.raises(InputError, match="no folder of a fit"):
+        with pytest.raises(InputError, match="not the folder of a fit"):
             read_settings(tmp_path)
 
 

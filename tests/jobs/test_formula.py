@@ -81,7 +81,7 @@ def test_a_fit_of_before_there_were_formulas_is_read(program, tmp_path):
     assert read_settings(tmp_path / "o") == held
     for wrong in ({"formula": 1}, {"lags": "1"}, {"leads": None}, {"outcome": None}):
         path.write_text(json.dumps({**held, **wrong}))
-        with pytest.raises(InputError, match="no folder of a fit"):
+        with pytest.raises(InputError, match="not the folder of a fit"):
             read_settings(tmp_path / "o")
     bare = {"outcome": None, "controls": [], "formula": "y ~ eval(x) | firm + year"}
     for wrong, message in (
@@ -116,7 +116,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_read(program, a
 
 def test_moments_have_their_columns_already(program):
     status, _, err = program("fit", "--moments", "m.nc", "--formula", FORMULA, "--lags", "1")
-    assert (status, err) == (2, "error: moments have their columns already: leave out --formula, --lags\n")
+    assert (status, err) == (2, "error: a file of moments already states its columns; leave out --formula, --lags\n")
 
 
 def test_moments_by_formula_are_those_of_columns_computed_beforehand(program, tmp_path):
@@ -156,11 +156,11 @@ def test_a_formula_and_a_frame_from_python(tmp_path):
 
 
 def test_what_a_fit_from_python_cannot_be_asked():
-    with pytest.raises(InputError, match="a formula needs its data"):
+    with pytest.raises(InputError, match="a formula needs a data frame"):
         cb.fit(FORMULA)
-    with pytest.raises(InputError, match="belong to a formula, and there is none"):
+    with pytest.raises(InputError, match="may be given with a formula only"):
         cb.fit(cb.make_panel(table(), cb.read_formula(FORMULA)), data=table())
-    with pytest.raises(InputError, match="read already: leave out group, which it states itself"):
+    with pytest.raises(InputError, match="states these itself; leave out group"):
         cb.fit(cb.read_formula(FORMULA), data=table(), group="region")
     with pytest.raises(InputError, match="no effects: write"):
         cb.fit("y ~ x", data=table())

@@ -103,14 +103,14 @@ def test_a_posterior_that_is_not_of_the_fit_is_refused(name, fitted, tmp_path):
     tree = fitted.tree.copy()
     change(tree)
     written(tmp_path, fitted, tree)
-    with pytest.raises(InputError, match=rf"{POSTERIOR}: this is not the posterior of the fit \({said}"):
+    with pytest.raises(InputError, match=rf"{POSTERIOR}: this is not the posterior of this fit \({said}"):
         read_kept(tmp_path, fitted.design, fitted.model)
 
 
 def test_the_posterior_of_another_model_is_refused(fitted, tmp_path):
     written(tmp_path, fitted)
     (other,) = set(MODELS) - {fitted.model.name}
-    with pytest.raises(InputError, match="this is not the posterior of the fit"):
+    with pytest.raises(InputError, match="this is not the posterior of this fit"):
         read_kept(tmp_path, fitted.design, load_panel_model(other))
 
 
@@ -130,7 +130,7 @@ def test_the_posterior_of_another_model_is_refused(fitted, tmp_path):
 )
 def test_diagnostics_that_no_fit_writes_are_refused(entry, fitted, tmp_path):
     written(tmp_path, fitted, **entry)
-    with pytest.raises(InputError, match=rf"{DIAGNOSTICS}: this is not what a fit writes"):
+    with pytest.raises(InputError, match=rf"{DIAGNOSTICS}: this file is not one that a fit writes"):
         read_kept(tmp_path, fitted.design, fitted.model)
 
 
@@ -138,5 +138,5 @@ def test_diagnostics_that_no_fit_writes_are_refused(entry, fitted, tmp_path):
 def test_diagnostics_that_are_none_are_refused(content, fitted, tmp_path):
     written(tmp_path, fitted)
     (tmp_path / DIAGNOSTICS).write_text(content)
-    with pytest.raises(InputError, match=rf"{DIAGNOSTICS}: this is not what a fit writes"):
+    with pytest.raises(InputError, match=rf"{DIAGNOSTICS}: this file is not one that a fit writes"):
         read_kept(tmp_path, fitted.design, fitted.model)

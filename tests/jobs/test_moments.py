@@ -188,15 +188,15 @@ def test_what_is_no_file_of_moments(tmp_path):
     whole = moments_bytes(gather([table()], ROLES))
     text, other = b"no", bytes(pd.DataFrame({"a": [1.0]}).to_xarray().to_netcdf(engine="h5netcdf"))
     for content, reason in (
-        (text, "not a file of moments: `cbec-bayes moments` writes them"),
-        (b"", "not a file of moments: "),
-        (other, "not a file of moments: "),
+        (text, "not a file of moments; `cbec-bayes moments` writes such files"),
+        (b"", "not a file of moments; "),
+        (other, "not a file of moments; "),
         (whole[: len(whole) // 2], "damaged or cut: "),
         (whole[:-1], "damaged or cut: "),
         (whole[:-2] + b"..", "damaged or cut: "),
         (whole + b" ", "damaged or cut: "),
         (sealed(text), r"not a file of moments \("),
-        (sealed(other), "not a file of moments: "),
+        (sealed(other), "not a file of moments; "),
     ):
         (tmp_path / "m.nc").write_bytes(content)
         with pytest.raises(InputError, match=f"m.nc: {reason}"):
@@ -287,7 +287,10 @@ def test_the_command(dataset, tmp_path, capsys, monkeypatch):
     status, out, _ = program(capsys, "fit", "--moments", "shared/m.nc", "--out", "fit")
     assert status == 0
     assert "Fitted to moments of" in out
-    assert "No model was named: 'robust' needs rows, and moments have none; this is 'partial_pooling'." in out
+    assert (
+        "No model was named. The default 'robust' needs rows, which moments do not hold; the model fitted is "
+        "'partial_pooling'."
+    ) in out
     assert "5 rows with missing cells left out" in out
     frame.to_csv("panel.csv", index=False)
     assert (
@@ -301,11 +304,11 @@ def test_the_command(dataset, tmp_path, capsys, monkeypatch):
     assert "Nothing has changed" in program(capsys, "fit", "--moments", "shared/m.nc", "--out", "fit")[1]
     for command in ("check", "compare", "report"):
         status, _, err = program(capsys, command, "fit")
-        assert (status, "a fit of moments has no rows" in err) == (2, True)
+        assert (status, "this fit was made of moments" in err) == (2, True)
     status, _, err = program(capsys, "fit", "--moments", "shared/m.nc", "--data", "panel.csv")
     assert (status, "leave out --data" in err) == (2, True)
     status, _, err = program(capsys, "fit", "--data", "panel.csv")
-    assert (status, "missing option --outcome, --exposure, --unit, --time" in err) == (2, True)
+    assert (status, "missing options: --outcome, --exposure, --unit, --time" in err) == (2, True)
 
 
 def test_moments_of_any_file_that_can_be_read(tmp_path):

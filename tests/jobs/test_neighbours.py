@@ -86,32 +86,34 @@ def test_a_member_with_nothing_to_leave_out_has_no_neighbours():
         (
             (0.3, 0.1, 0.5),
             {"a": (0.31, 0.11, 0.51), "b": (0.29, 0.1, 0.49)},
-            "The average slope stays positive without any one of its terms (a, b); it changes little by any of them.",
+            "The average slope stays positive when the model is fitted without any single one of these terms (a, b); "
+            "the slope changes little in each case.",
         ),
         (
             (0.3, 0.1, 0.5),
             {"a": (0.31, 0.11, 0.51), "b": (0.1, -0.1, 0.3), "c": (-0.3, -0.5, -0.1)},
-            "The average slope does not stay positive: without b not settled, 0.10 (−0.10 to 0.30); without c "
-            "negative, −0.30 (−0.50 to −0.10); without a it changes little.",
+            "The average slope does not stay positive: without b it is not settled, 0.10 (−0.10 to 0.30); without "
+            "c it is negative, −0.30 (−0.50 to −0.10); without a the slope changes little.",
         ),
         (
             (-0.3, -0.5, -0.1),
             {"a": (-0.45, -0.65, -0.25)},
-            "The average slope stays negative without a; without a it would be −0.45 (−0.65 to −0.25).",
+            "The average slope stays negative when the model is fitted without a; without a the slope "
+            "would be −0.45 (−0.65 to −0.25).",
         ),
         (
             (0.1, -0.1, 0.3),
             {"a": (0.1, -0.1, 0.3), "b": (0.25, 0.05, 0.45)},
-            "The sign of the average slope is not settled, but is without one of its terms: without b positive, 0.25 "
-            "(0.05 to 0.45); without a it changes little.",
+            "The sign of the average slope is not settled under this model, but it is without one of the terms: "
+            "without b it is positive, 0.25 (0.05 to 0.45); without a the slope changes little.",
         ),
         (
             (0.1, -0.1, 0.3),
             {"a": (0.1, -0.1, 0.3), "b": None},
-            "The sign of the average slope is not settled, nor is it without a; it changes little; without b it is not "
-            "known, for a gate was missed.",
+            "The sign of the average slope is not settled. It is not settled either when the model is fitted without "
+            "a; the slope changes little; without b the slope is not known, because the refit missed a gate.",
         ),
-        ((0.1, -0.1, 0.3), {"a": None}, "What the average slope is without a is not known: no refit passed its gates."),
+        ((0.1, -0.1, 0.3), {"a": None}, "The average slope without a is not known, because no refit passed its gates."),
     ],
 )
 def test_it_is_said_first_whether_the_sign_stays(own, others, said):
@@ -124,8 +126,8 @@ def test_errors_that_hardly_fade_may_be_a_unit_root_or_trends():
     beside = neighbours(found, seed=1)
     rows = beside.table.set_index("term")
     assert list(rows.index) == [FITTED, "AR(1) errors", DIFFERENCES, TRENDS]
-    assert "trends of units or a unit root are then likelier" in beside.said[1]
-    assert "From first differences the average slope is" in beside.said[1]
+    assert "errors that hardly fade may in truth be trends of units" in beside.said[1]
+    assert "Estimated from first differences, the average slope is" in beside.said[1]
     differences = effects(fit(found.design, "first_differences", draws=500, seed=1)).set_index("group")
     own = differences.loc[GROUP_AVERAGE]
     assert rows.loc[DIFFERENCES, "mean"] == pytest.approx(own["mean"], abs=0.2 * own["sd"])

@@ -237,4 +237,4 @@ def test_own_intervals_are_those_of_the_standard_errors():
 
 def test_a_seed_of_the_page_is_refused(pooled, capsys):
     assert program("report", pooled, "--seed", "3") == 2
-    assert "--seed is one of `published`" in capsys.readouterr().err
+    assert "--seed has no effect on a page of pooled estimates" in capsys.readouterr().err

@@ -126,13 +126,13 @@ def test_a_covariance_of_other_standard_errors_counts_and_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cluster": "team"}, "--cluster and --correlation belong together"),
-        ({"correlation": 0.1}, "--cluster and --correlation belong together"),
+        ({"cluster": "team"}, "--cluster and --correlation are used together"),
+        ({"correlation": 0.1}, "--cluster and --correlation are used together"),
         ({"cluster": "team", "correlation": 1.5}, "--correlation must lie between -1 and 1, not 1.5"),
         ({"cluster": "taem", "correlation": 0.5}, "no column 'taem'; did you mean 'team'"),
         ({"slope_on": ("latitudes",)}, "did you mean 'latitude'"),
         ({"slope_on": ("latitude", "latitude")}, "names a column twice"),
-        ({"slope_on": ("label",)}, "every row has another label"),
+        ({"slope_on": ("label",)}, "every row has a different label"),
         ({"slope_on": ("team",)}, "row 14, column 'team': blank"),
     ],
 )
@@ -147,7 +147,7 @@ def test_options_that_cannot_be_used_are_refused_in_a_sentence(bcg, options, mes
         ("x,a,b\na,1,0\n", "1 rows and 2 columns"),
         ("x,a,c\na,1,0\nc,0,1\n", "'b' of the estimates has no row"),
         ("x,b,a\na,1,0\nb,0,1\n", "row 1 is of 'a' and column 1 of 'b'"),
-        ("x,a,b\na,1,0.5\nb,0.4,1\n", "another across the diagonal"),
+        ("x,a,b\na,1,0.5\nb,0.4,1\n", "differs from its counterpart across the diagonal"),
         ("x,a,b\na,1,0.5\nb,0.5,0\n", "the variance of 'b' is not positive"),
         ("x,a,b\na,1,zero\nb,0,1\n", "row 2, column 'b': 'zero' is not a number"),
     ],
@@ -170,7 +170,7 @@ def test_a_correlation_without_a_positive_definite_matrix_is_refused(tmp_path, c
 def test_stars_have_no_place_in_a_covariance(tmp_path):
     (tmp_path / "e.csv").write_text("label,estimate,se,stars,k\na,1,,**,x\nb,2,0.2,***,x\n")
     found = asked(tmp_path / "e.csv", cluster="k", correlation=0.2)
-    with pytest.raises(InputError, match="'a' is implied by its stars, and has no place in a covariance"):
+    with pytest.raises(InputError, match="'a' is known only from its stars and cannot be used with a covariance"):
         under_reading(found, "as_printed")
 
 

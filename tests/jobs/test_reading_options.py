@@ -127,7 +127,7 @@ def test_specifications_read_as_fit_does(program, tmp_path):
 def test_a_folder_says_itself_how_it_is_read(program):
     code, _, said = program("specifications", "somewhere", "--where", "x > 0")
     assert code == 2
-    assert "a fit and a study already state how they are read: leave out --where" in said
+    assert "the settings of a fit or a study already say how its data are read; leave out --where" in said
 
 
 def test_lags_are_taken_from_rows_that_do_not_meet_the_condition():

@@ -64,7 +64,7 @@ def test_every_member_has_its_rows_and_weights_add_up(few):
     added = ["sign_changes", "outcome_scale", "rope_half_width", "p_rope", "alternative"]
     assert list(found.mixture.columns) == [*UNIT_EFFECT_COLUMNS, *added]
     assert list(found.conclusions["group"]) == groups
-    assert found.sentences[0].startswith("d, average over units: the slope is positive under ")
+    assert found.sentences[0].startswith("The average slope of d over units is positive under ")
 
 
 def test_what_is_finished_is_not_done_again(few, monkeypatch, tmp_path):
@@ -200,7 +200,7 @@ def test_the_command_writes_its_files_and_says_conclusions_first(few, a_file, tm
             main(arguments)
         assert ended.value.code == 0
         printed = capsys.readouterr().out
-        assert printed.startswith("d, average over units: ")
+        assert printed.startswith("The average slope of d over units ")
         assert said in printed
     written = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     assert written == {"specifications.csv", "mixture.csv", "conclusions.csv", "specifications.svg"}
@@ -213,9 +213,9 @@ def test_the_command_writes_its_files_and_says_conclusions_first(few, a_file, tm
     ("arguments", "said"),
     [
         ([], "no panel is named"),
-        (["--study", "public", "--data", "x.csv"], "named once"),
-        (["--data", "x.csv", "--outcome", "y"], "missing option --exposure, --unit, --time"),
-        (["nowhere"], "no folder of a fit"),
+        (["--study", "public", "--data", "x.csv"], "name only one panel"),
+        (["--data", "x.csv", "--outcome", "y"], "missing options: --exposure, --unit, --time"),
+        (["nowhere"], "not the folder of a fit"),
     ],
 )
 def test_a_panel_is_named_once_and_wholly(arguments, said, capsys):

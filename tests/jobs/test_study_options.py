@@ -183,5 +183,5 @@ def test_a_reconstruction_refuses_what_it_does_not_take(folder):
     text = written(folder, 'weights = "w"').read_text()
     published = '\n[published]\ntables = "cbec_circulation"\nreading = "coherent"\nmodel = "published_half_normal"\n'
     (folder / "mine.toml").write_text(text + published)
-    with pytest.raises(InputError, match=r"names panel\.weights: a reconstruction is of rows without weights"):
+    with pytest.raises(InputError, match=r"names panel\.weights: a reconstruction takes no weights"):
         load_problem(load_study(folder / "mine.toml"))

@@ -43,7 +43,7 @@ def test_a_fit_keeps_its_weights(tmp_path):
     assert read_settings(tmp_path)["weights"] is None
     for wrong in ({"clusters": 3}, {"clusters": [3]}, {"weights": 3}, {"weights_kind": None}):
         (tmp_path / "fit.json").write_text(json.dumps(settings | wrong), encoding="utf-8")
-        with pytest.raises(InputError, match="no folder of a fit"):
+        with pytest.raises(InputError, match="not the folder of a fit"):
             read_settings(tmp_path)
 
 

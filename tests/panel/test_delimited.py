@@ -85,7 +85,7 @@ def test_encodings(tmp_path, encoding):
     frame.to_csv(tmp_path / "t.csv", index=False, encoding="utf-8-sig")
     assert read_panel(tmp_path / "t.csv", GROUPED).units[0] == "Orléans"
     frame.to_excel(tmp_path / "t.xlsx", index=False)
-    with pytest.raises(InputError, match="--encoding is of text files"):
+    with pytest.raises(InputError, match="--encoding applies to text files only"):
         read_panel(tmp_path / "t.xlsx", GROUPED, reading=Reading(encoding=encoding))
 
 

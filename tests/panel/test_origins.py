@@ -39,7 +39,9 @@ def test_a_table_that_says_it_itself_never_looks_observed():
     assert make_panel(simulated, ROLES).origin is Origin.SIMULATED
     assert make_panel(simulated, read_formula("y ~ x | firm + year")).origin is Origin.SIMULATED
     assert gather([simulated], ROLES).origin is Origin.SIMULATED
-    with pytest.raises(InputError, match="--origin observed, but the rows themselves say 'simulated'"):
+    with pytest.raises(
+        InputError, match="--origin says 'observed', but the column 'origin' of the file says 'simulated'"
+    ):
         make_panel(simulated, ROLES, reading=Reading(origin="observed"))
     assert make_panel(table("observed"), ROLES, reading=Reading(origin="simulated")).origin is Origin.SIMULATED
 

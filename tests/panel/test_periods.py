@@ -246,5 +246,5 @@ def test_moments_keep_the_frequency_and_refuse_two(tmp_path):
     found = gather([frame.iloc[:20], frame.iloc[20:]], roles)
     assert (found.frequency, found.times) == (Frequency.QUARTER, make_panel(frame, ROLES).times)
     other = frame.assign(time=list(itertools.islice(itertools.cycle(MONTHS[:8]), len(frame))), unit="other")
-    with pytest.raises(InputError, match="periods are months here and quarters in other rows"):
+    with pytest.raises(InputError, match="periods are months here and quarters in the other rows; make them the same"):
         gather([frame, other], roles)

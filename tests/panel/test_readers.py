@@ -163,7 +163,7 @@ def test_excel_rows_sheets_and_errors(tmp_path):
     assert frame["x"].tolist() == [1, "#DIV/0!"]  # an error is no missing value
     with pytest.raises(InputError, match="no sheet 'date'; did you mean 'data'"):
         read_frame(path, sheet="date")
-    with pytest.raises(InputError, match=r"only \.xlsx files have sheets"):
+    with pytest.raises(InputError, match=r"applies to \.xlsx files only"):
         read_frame(tmp_path / "t.csv", sheet="data")
 
 

@@ -72,9 +72,9 @@ def test_notes_on_shape():
     # A and B are seen once, C lacks 2016, D lacks 2016 and 2017, E ends early, which is no gap.
     frame = frame.drop([1, 2, 3, 4, 5, 6, 9, 13, 14, 19])
     assert make_panel(frame, ROLES).notes == (
-        "unbalanced: 38 of 48 unit-periods are there",
-        "2 units seen once (A, B); they say nothing about slopes",
-        "2 units with gaps, 3 periods in all: C 2016, D 2016/2017",
+        "unbalanced: 38 of 48 combinations of unit and period have a row",
+        "2 units with only one row (A, B); such rows say nothing about slopes",
+        "2 units with missing periods between their first and last, 3 periods in all: C 2016, D 2016/2017",
     )
 
 
@@ -86,7 +86,8 @@ def test_long_lists_are_cut():
     frame = table(20, 3)
     frame = frame[(frame["unit"] > "G") | (frame["time"] == 2015)]
     assert (
-        "7 units seen once (A, B, C, D, E and 2 more); they say nothing about slopes" in make_panel(frame, ROLES).notes
+        "7 units with only one row (A, B, C, D, E and 2 more); such rows say nothing about slopes"
+        in make_panel(frame, ROLES).notes
     )
 
 
@@ -96,8 +97,11 @@ def test_notes_on_clusters_and_groups():
     )
     notes = make_panel(frame, GROUPED).notes
     assert notes[1:] == (
-        "within groups, clustered standard errors from so few clusters are unreliable: 2 in 'two', 9 in 'more'",
-        "1 group with one unit (one), which alone has no slope",
+        (
+            "clustered standard errors of single groups are unreliable because the groups have few units: 2 in "
+            "'two', 9 in 'more'"
+        ),
+        "1 group with only one unit (one), so that its own regression has no slope",
     )
     assert "in group" not in " ".join(make_panel(frame, GROUPED).of_group("one").notes)
     assert "clustered standard errors from 4 clusters are unreliable" in make_panel(table(), ROLES).notes
@@ -108,13 +112,13 @@ def test_notes_on_slopes_that_a_group_cannot_estimate():
     west = frame["group"] == "west"
     flat = frame.assign(x=frame["x"].where(~west, frame["time"] - 2000.0))
     assert (
-        "in group 'west', 'x' is the same for all units in each period: that group alone cannot estimate its slope"
-        in make_panel(flat, GROUPED).notes
-    )
+        "in group 'west', 'x' is the same for all units in each period: its slope cannot be estimated from "
+        "that group alone"
+    ) in make_panel(flat, GROUPED).notes
     same = frame.assign(z=frame["z"].where(~west, 2 * frame["x"] + frame["time"]))
     panel = make_panel(same, GROUPED)
     told = "'z' is a multiple of 'x' once unit and time effects are removed"
-    assert f"in group 'west', {told}: that group alone cannot estimate its slope" in panel.notes
+    assert f"in group 'west', {told}: its slope cannot be estimated from that group alone" in panel.notes
     assert f"{told}: its slope cannot be estimated" in panel.of_group("west").notes
     assert not any("slope" in note for note in panel.of_group("east").notes)
 
@@ -174,8 +178,6 @@ def test_an_outcome_that_is_no_measurement_has_one_note():
         "'y' is 0 or 1: slopes are those of a linear probability model, which may predict below 0 and above 1"
     ]
     counts = np.random.default_rng(1).poisson(3, 12)
-    assert noted(counts) == [
-        "'y' has whole numbers near 0, as counts are: consider its logarithm or a Poisson regression"
-    ]
+    assert noted(counts) == ["'y' has small whole numbers, like counts: consider its logarithm or a Poisson regression"]
     for other in (counts + 10, counts - 5, counts + 0.5, frame["y"]):
         assert noted(other) == []

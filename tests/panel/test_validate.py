@@ -181,7 +181,7 @@ def test_a_scheme_stands_in_for_a_group_column():
             lambda f: f.assign(y=f["y"].where(f["time"] == 2015)),
             "one period, 2015 after dropping 8 rows with missing cells",
         ),
-        (lambda f: f.iloc[[0, 4, 8]], "every unit is seen once"),
+        (lambda f: f.iloc[[0, 4, 8]], "every unit has only one row"),
     ],
 )
 def test_too_little_is_left(keep, message):
@@ -202,7 +202,7 @@ def effects(frame, unit=1.0, time=1.0):
     ("column", "value", "message"),
     [
         ("x", lambda f: 0.1, "column 'x': 'x' is constant; its slope"),
-        ("y", lambda f: 0.1, "column 'y': 'y' is constant; there is nothing to explain"),
+        ("y", lambda f: 0.1, "column 'y': 'y' is constant; there is nothing to regress"),
         ("x", lambda f: effects(f, time=0), "'x' does not vary over time within any unit"),
         ("z", lambda f: effects(f, unit=0), "'z' is the same for all units in each period"),
         ("z", effects, "'z' is the sum of a unit and a period effect"),
@@ -330,7 +330,7 @@ def test_origins_are_per_column_and_the_least_observed_leads():
     )
     assert panel.origins == {"y": Origin.OBSERVED, "x": Origin.RECONSTRUCTED, "z": Origin.PRINTED}
     assert panel.origin is Origin.RECONSTRUCTED
-    with pytest.raises(InputError, match="column 'Z': an origin is given for no column"):
+    with pytest.raises(InputError, match="column 'Z': an origin is given for a column that does not exist"):
         make_panel(table(), ROLES, origins={"Z": Origin.PRINTED})
 
 

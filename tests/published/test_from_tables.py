@@ -55,9 +55,9 @@ def test_what_stands_beside_an_estimate_is_its_precision(tmp_path, quantity, pri
 @pytest.mark.parametrize(
     ("toml", "term", "message"),
     [
-        ("", None, "--term must say which row is pooled; there are x, z"),
+        ("", None, "--term must name the row that is pooled; the rows are x, z"),
         ("", "y", "unknown term 'y'"),
-        ("", "z", "nothing that a standard error could be taken from"),
+        ("", "z", "neither a standard error nor a number"),
         ("[tables.'1']\nscale = 'ratio'", "x", "has ratios"),
     ],
 )

@@ -148,5 +148,5 @@ def test_a_cell_without_parentheses_has_no_reading():
     bare = Coefficient(
         table="1", column="a", term="x", label="x", estimate=PrintedNumber.parse("1"), parenthesis=None, stars=""
     )
-    with pytest.raises(ValueError, match="nothing stands in parentheses"):
+    with pytest.raises(ValueError, match="the cell has no number in parentheses"):
         read_cell(bare, DEFAULT_STARS, (9, 9))

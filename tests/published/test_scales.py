@@ -97,7 +97,7 @@ def test_a_prior_below_what_squares_can_hold_pools_completely():
     ids=["a scale whose square is infinite", "a slope whose precision is"],
 )
 def test_a_prior_whose_square_is_no_number_is_refused(spec):
-    with pytest.raises(InputError, match="beyond what can be computed with"):
+    with pytest.raises(InputError, match="too large or too small to compute with"):
         fit_summary(estimates(VALUES, ERRORS), spec)
 
 

@@ -407,7 +407,7 @@ def test_a_mixture_of_one_is_normal():
 
 def test_the_accuracy_gate_can_fail(monkeypatch):
     monkeypatch.setattr(summary_module, "_LEVELS", ((2.0, 8), (1.5, 12)))
-    with pytest.raises(GateError, match="the quadrature changed by"):
+    with pytest.raises(GateError, match="the result of the quadrature changed by"):
         fit_summary(THREE, model(PRIORS["half_normal"]))
 
 

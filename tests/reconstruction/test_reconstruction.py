@@ -151,7 +151,7 @@ def test_another_paper_is_reconstructed(tmp_path):
     [
         ({"published": None}, "no printed tables or no panel"),
         ({"panel": None}, "no printed tables or no panel"),
-        ({"proxies": {}}, "names no proxies of its outcome"),
+        ({"proxies": {}}, "names no observed column that stands in for its outcome"),
         ({"proxies": {"outcome": ("near_y",), "exposure": ("far",)}}, "no such observed column"),
     ],
 )

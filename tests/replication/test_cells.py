@@ -232,7 +232,12 @@ def test_a_group_that_cannot_be_fitted_says_why(tmp_path):
     ("file", "old", "new", "message"),
     [
         ("paper.toml", '"4: north" = "north"', '"4: north" = "North"', "'4: north' is 'North'; did you mean 'north'?"),
-        ("tables.csv", "4,north,x,", "4,north,z,", "the printed column '4: north' has 'z', the panel has not"),
+        (
+            "tables.csv",
+            "4,north,x,",
+            "4,north,z,",
+            "the printed column '4: north' has the row 'z', but the panel has no such regressor",
+        ),
     ],
 )
 def test_names_that_differ_are_said(tmp_path, file, old, new, message):

@@ -157,7 +157,9 @@ def test_a_proxy_that_says_nothing_is_refused(tmp_path):
     study = make_study(tmp_path)
     frame = pd.read_csv(tmp_path / "observed.csv").assign(near_y=1.0)
     frame.to_csv(tmp_path / "observed.csv", index=False)
-    with pytest.raises(InputError, match="column 'near_y': a proxy must be numeric, without gaps, and vary"):
+    with pytest.raises(
+        InputError, match="column 'near_y': a proxy must be a column of numbers that vary, without missing cells"
+    ):
         load_problem(study)
 
 

@@ -188,7 +188,7 @@ def test_a_study_that_cannot_be_replicated(tmp_path):
     study = make_study(tmp_path)
     with pytest.raises(InputError, match="has no panel"):
         replicate(dataclasses.replace(study, panel=None))
-    with pytest.raises(InputError, match="the panel has not"):
+    with pytest.raises(InputError, match="the panel has no such regressor"):
         replicate(dataclasses.replace(study, panel=dataclasses.replace(study.panel, controls=())))
 
 

@@ -17,6 +17,16 @@ def test_what_is_typed_is_read():
     assert asked.exports == ("docx", "xlsx")
 
 
+def test_words_reach_terms_of_formulas_and_what_sentences_quote():
+    asked = page_options(["pcap=public capital", "year=budget year"])
+    assert asked.label("log(pcap)") == "log of public capital"
+    assert asked.label("l(pcap, 1):unemp") == "l(public capital, 1):unemp"
+    said = "The year is in 'log(pcap)', 'year' and 'unemp'; pcap is the column of 'A b'."
+    told = "The year is in log of public capital, budget year and 'unemp'; pcap is the column of 'A b'."
+    assert asked.relabelled(said) == told  # what is not quoted may be a word
+    assert DEFAULT.relabelled(said) == said
+
+
 def test_a_page_of_which_nothing_is_asked_depends_on_its_fit_alone():
     assert page_options() == DEFAULT
     assert DEFAULT.content() == {}

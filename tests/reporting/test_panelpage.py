@@ -250,7 +250,7 @@ def test_rows_of_many_groups_can_be_searched(browser, many):
 
 def test_a_folder_that_is_none(tmp_path, capsys):
     assert program("report", tmp_path) == 2
-    assert "no folder of a fit" in capsys.readouterr().err
+    assert "not the folder of a fit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_secured_cluster_is_refused_in_one_line(address, certificate):
     [
         (Cluster("tls://127.0.0.1:9"), "a tls:// scheduler needs certificates: --tls-ca, --tls-cert and --tls-key"),
         (Cluster("tls://127.0.0.1:9", ca=Path("none.pem")), "none.pem: --tls-ca: no such file"),
-        (Cluster("tcp://127.0.0.1:9", key=Path("none.pem")), "certificates are for a tls:// address"),
+        (Cluster("tcp://127.0.0.1:9", key=Path("none.pem")), "certificates apply to a tls:// address only"),
         (Cluster("smoke://127.0.0.1:9"), "no Dask scheduler answers at 'smoke://127.0.0.1:9'"),
     ],
 )

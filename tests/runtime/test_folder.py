@@ -48,7 +48,13 @@ def test_what_no_run_made_is_refused_at_once(tmp_path, kind):
             target.mkdir()
     before = content(tmp_path)
     for refused in (place(out).vet, lambda: place(out).write({"fit": {"effects.csv": "new"}})):
-        with pytest.raises(InputError, match=r"effects\.csv: (a (file|link) of this name is here|a folder is where)"):
+        with pytest.raises(
+            InputError,
+            match=(
+                r"effects\.csv: (a (file|link) of this name is here|a file cannot be written here, because a "
+                r"folder has this name)"
+            ),
+        ):
             refused()
     assert content(tmp_path) == before
     assert not (out / FILE).exists()
@@ -86,12 +92,12 @@ def test_an_input_is_spared_under_every_name(tmp_path, kind):
 
 def test_nothing_is_written_into_a_folder_that_is_read_as_a_whole(tmp_path):
     (tmp_path / "tables").mkdir()
-    with pytest.raises(InputError, match="into the folder that it is made from"):
+    with pytest.raises(InputError, match="into the folder of its own input"):
         place(tmp_path / "tables", reads=[tmp_path / "tables"]).vet()
     out = tmp_path / "out"
     out.mkdir()
     (out / "figures").symlink_to(tmp_path / "tables")
-    with pytest.raises(InputError, match="into the folder that it is made from"):
+    with pytest.raises(InputError, match="into the folder of its own input"):
         place(out, reads=[tmp_path / "tables"]).vet()
     place(tmp_path / "tables" / "out", reads=[tmp_path / "tables"]).vet()  # below it nothing is read
 
@@ -158,7 +164,10 @@ def test_anything_that_no_run_made_is_refused_where_names_follow_a_pattern(tmp_p
     (out / "figures" / "mine.svg.edited").write_text("mine")
     (out / "figures" / "notes.txt").write_text("mine")
     before = content(tmp_path)
-    said = r"figures/mine\.svg: (a (file|link) of this name is here|a folder is where|this is what `run` made)"
+    said = (
+        r"figures/mine\.svg: (a (file|link) of this name is here|a file cannot be written here, because a folder "
+        r"has this name|`run` made this)"
+    )
     for refused in (place(out).vet, lambda: place(out).write({"fit": {"figures/mine.svg": "new"}})):
         with pytest.raises(InputError, match=said):
             refused()

@@ -90,7 +90,7 @@ def test_the_first_fault_is_named_by_its_path(tmp_path, text, message):
         (SomeTexts, ["['a']"], ["[]"], "a list of texts is needed, and it may not be empty"),
         (TextTable, ["{}", "{a = 'b'}"], ["3", "['a']"], "k: a table of texts is needed"),
         (TextTable, [], ["{x = 'a', y = 3}", "{y = true}"], "k.y: a text is needed"),
-        (PathText, ["'a/b.csv'"], ["'../a'", "'/a'"], "leads out of its folder"),
+        (PathText, ["'a/b.csv'"], ["'../a'", "'/a'"], "lies outside the folder of this file"),
         (Annotated[str, one_of(("red", "blue"), "colour")], ["'red'"], ["'rde'"], "unknown colour 'rde'; did you mean"),
         (Annotated[str, one_of(("red", "blue"), "colour")], [], ["3", "''", "['red']"], "a text is needed"),
     ],

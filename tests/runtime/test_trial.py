@@ -121,7 +121,7 @@ PARTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "neither numbers nor text",
     ),
     "lists": (lambda file: file.create_dataset("l", (1,), h5py.vlen_dtype("f8")), "neither numbers nor text"),
-    "a kind": (kind_of_ours, "neither a group nor numbers"),
+    "a kind": (kind_of_ours, "neither a group nor an array"),
     "another way to pack": (
         lambda file: file.create_dataset("p", (100,), "f8", chunks=(10,), compression="lzf"),
         "packed in another way",

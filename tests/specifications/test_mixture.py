@@ -123,7 +123,7 @@ def test_what_holds_under_every_member_with_weight(holds):
         sum(w for m, w in zip((first, second), weight, strict=True) if m > 0)
     )
     (said,) = conclusion_sentences(table, "zones")
-    assert said.startswith("zones, east: ")
+    assert said.startswith("The slope of zones in group east ")
     assert holds.removeprefix("leans ").split()[0].rstrip("s") in said
 
 

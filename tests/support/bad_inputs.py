@@ -116,14 +116,19 @@ case("an open quote", 2, "not readable as CSV", lines(lambda rows: [*rows[:4], '
 case(
     "a short line",
     2,
-    "3 cells where the header has 6",
+    "the row has 3 cells, and the header has 6",
     lines(lambda rows: [*rows[:3], rows[3][:-6].rstrip(",0123456789.-"), *rows[4:]]),
 )
-case("a long line", 2, "7 cells where the header has 6", lines(lambda rows: [*rows[:3], rows[3] + ",1", *rows[4:]]))
+case(
+    "a long line",
+    2,
+    "the row has 7 cells, and the header has 6",
+    lines(lambda rows: [*rows[:3], rows[3] + ",1", *rows[4:]]),
+)
 case("a comma after each line", 2, "a column without a name", lines(lambda rows: [row + "," for row in rows]))
 case("a column without a name", 2, "a column without a name", text(lambda t: t.replace("region", "", 1)))
 case("a column named twice", 2, "the column appears twice", text(lambda t: t.replace("region", "year", 1)))
-case("a title above the header", 2, "cells where the header has", lines(lambda rows: ["My panel", *rows]))
+case("a title above the header", 2, "cells, and the header has", lines(lambda rows: ["My panel", *rows]))
 case("a total below", 2, "year", lines(lambda rows: [*rows, "total,,,1,2,3"]))
 case("html", 2, "panel.csv", text(lambda _: "<html><body>404</body></html>\n<p>\n"))
 case("json", 2, "panel.csv", text(lambda _: '[{"city": "a"}]\n'))
@@ -468,10 +473,10 @@ case("a negative seed", 2, "--seed", clean, seed="-1")
 case("a seed of 64 bits", 2, "--seed", clean, seed=str(2**64))
 case("a seed of 128 bits", 2, "--seed", clean, seed=str(2**128))
 case("the largest seed", 0, "Origin: observed", clean, seed=str(2**53 - 1))
-case("a path that is blank", 2, "--data: a text is needed", clean, data="")
+case("a path that is blank", 2, "--data: the value is blank", clean, data="")
 case("a path in two lines", 2, r"a\nb.csv: no such file", clean, data="a\nb.csv")
 case("a path with an escape code", 2, r"\x1b[2J.csv: no such file", clean, data="\x1b[2J.csv")
-case("a path with a NUL", 2, "a NUL", clean, data="a\0b.csv")
+case("a path with a NUL", 2, "the character NUL", clean, data="a\0b.csv")
 case("a path that is no UTF-8", 2, r"a\xff.csv: no such file", clean, data="a\udcff.csv")
 case(
     "a file whose name is no UTF-8",
@@ -480,5 +485,5 @@ case(
     lambda folder: (clean(folder), (folder / "panel.csv").rename(folder / "a\udcff.csv")),
     data="a\udcff.csv",
 )
-case("a column of no name", 2, "--group: a text is needed", clean, group="")
+case("a column of no name", 2, "--group: the value is blank", clean, group="")
 case("a seed that is text", 2, "--seed", clean, seed="one")

@@ -104,7 +104,7 @@ def _of_sample(whole: Tabulation) -> _Mode:
             continue
         collapsed = make_collapsed(some)
         return _Mode(*mode_of(collapsed.gradient, collapsed.start()))
-    raise GateError("some thousand units do not identify the model")
+    raise GateError("the scales of the model cannot be estimated from a sample of the units")
 
 
 def _spread_out(whole: Tabulation, n: int) -> NDArray[np.bool_]:

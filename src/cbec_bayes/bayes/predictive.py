@@ -49,7 +49,9 @@ def predictive_outcomes(
     """
     posterior = fit.posterior
     if "unit_effect" not in posterior:
-        raise InputError("replicated outcomes need unit effects, which the posterior of so large a panel does not hold")
+        raise InputError(
+            "replicated outcomes need unit effects, which the posterior of such a large panel does not store"
+        )
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     at = np.unique(np.linspace(0, total - 1, min(draws, total)).round().astype(int))
 

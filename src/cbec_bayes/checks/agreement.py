@@ -127,12 +127,12 @@ def agreement(
     far = table["apart"].abs().max()
     ratios = [one.ratio for one in pairs if one.is_judged]
     why = next((one.legitimate for one in reversed(pairs) if one.legitimate), "")
-    spread = f"Posterior sds are not judged by CR2's standard errors: {why}"
+    spread = f"Posterior sds are not judged against CR2's standard errors, because {why}"
     if ratios:
         spread = f"Posterior sds are {min(ratios):.2f} to {max(ratios):.2f} times CR2's standard errors"
     text = (
-        f"Of {len(table)} terms the classical estimate and the posterior mean are at most {far:.1f} "
-        f"posterior standard deviations apart. {spread}."
+        f"The classical estimate and the posterior mean of each of {len(table)} terms differ by at most {far:.1f} "
+        f"posterior standard deviations. {spread}."
     )
     exposure = found.design.terms[0]
     judged = sorted(pairs, key=lambda one: (one.severity.rank, one.term != exposure))
@@ -230,8 +230,9 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The term, and of what it is."""
-        return self.term if self.column == GROUP_ALL else f"{self.term}, {self.column}"
+        """The term in quotation marks, and the column of the regression unless it is that on all rows."""
+        named = f"'{self.term}'"
+        return named if self.column == GROUP_ALL else f"{named}, {self.column}"
 
 
 def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[tuple[Pair, tuple[object, ...]]]:
@@ -248,7 +249,7 @@ def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[
         common = column == GROUP_ALL and found.model.choice("group_slope") != "off" and len(found.design.groups) > 1
         for k, term in enumerate(part.terms):
             if term in draws and np.isfinite(few.regression.se[k]) and few.regression.se[k] > 0:
-                of_general = "the model lets groups differ, this regression does not" if common else ""
+                of_general = "the model lets groups differ and this regression does not" if common else ""
                 cr2 = float(few.cr2_se[k]), float(few.cr2_df[k])
                 crv1 = float(few.regression.se[k]), max(1.0, few.regression.n_clusters - 1.0)
                 se, df = cr2 if cr2[0] > 0 else crv1
@@ -306,17 +307,20 @@ def _clusters_otherwise(design: Design) -> str:
     if not design.clusters:
         return ""
     names = " and ".join(one.name for one in design.clusters)
-    return f"the regression's errors hang together within {names}, the model takes units for independent"
+    return f"the regression lets errors be correlated within {names}, and the model takes units as independent"
 
 
 def _weighs_otherwise(model: PanelModel) -> str:
     """Say which terms let a model weigh rows otherwise than a regression does; blank where it weighs them alike."""
     if model.choice("residual") != "normal" or model.choice("correlation") != "off" or model.residuals.by_group:
-        return "the model weighs rows by how their errors are spread and correlated, the regression weighs them alike"
+        return (
+            "the model weights rows by the size and correlation of their errors, and the regression weights all "
+            "rows alike"
+        )
     if model.choice("unit_trend") != "off":
-        return "the model has trends of units, the regression has none"
+        return "the model has trends of units and the regression has none"
     if model.choice("group_time_effect") != "off" or model.choice("group_control_slope") != "off":
-        return "the model lets groups differ in more than the slope, the regression does not"
+        return "the model lets groups differ in more than the slope and the regression does not"
     return ""
 
 
@@ -342,19 +346,26 @@ def explain(one: Pair) -> str:
     if not one.is_far:
         return "; ".join(reasons) or "they agree"
     if one.pooled:
-        reasons.append("the posterior borrows from the other groups" if one.ratio < LEAST else _FEW.format(one.df))
+        reasons.append(
+            "the posterior also uses the rows of the other groups" if one.ratio < LEAST else _FEW.format(one.df)
+        )
     elif one.legitimate:
         reasons.append(one.legitimate)
     elif one.is_allowed:
         reasons.append(_FEW.format(one.df))
     elif one.ratio < LEAST:
-        reasons.append("the model takes errors within a unit as independent, clustering does not")
+        reasons.append("the model takes errors within a unit as independent, and clustering does not")
     else:
-        reasons.append("errors of a unit cancel more than independent ones would")
+        reasons.append(
+            "errors within a unit are negatively correlated, which clustering allows for and the model does not"
+        )
     return "; ".join(reasons)
 
 
-_FEW = "clusters worth {:.1f} degrees of freedom leave the clustered error as unsure as that"
+_FEW = (
+    "with {:.1f} degrees of freedom the clustered standard error is itself so uncertain that it allows for this "
+    "difference"
+)
 
 
 def _said(found: PanelFit, judged: Sequence[Pair], *, seed: int, executor: Executor, on_progress: OnProgress) -> str:
@@ -365,9 +376,10 @@ def _said(found: PanelFit, judged: Sequence[Pair], *, seed: int, executor: Execu
         own, half = Slope.of(first.posterior), first.se * float(stats.t.isf((1 - CI_PROB) / 2, first.df))
         regression = Slope(first.estimate, first.estimate - half, first.estimate + half)
         return (
-            f" The regression of {first.column} excludes the posterior mean of its slope: "
-            f"{numbers_of(regression, own)} beside {numbers_of(own, regression)}. Terms that let groups differ in "
-            "more are group_control_slope and group_time_effect."
+            f" In the group {first.column} the interval of the regression excludes the posterior mean of the "
+            "slope: the "
+            f"regression gives {numbers_of(regression, own)}, the posterior {numbers_of(own, regression)}. The terms "
+            "group_control_slope and group_time_effect let groups differ in more than the slope."
         )
     said = f" The posterior sd of {first.name} is {first.ratio:.2f} times CR2's standard error: {explain(first)}."
     if first.severity is Severity.CHANGES:
@@ -387,6 +399,6 @@ def _nearer(found: PanelFit, one: Pair, *, seed: int, executor: Executor, on_pro
         (pair for pair in ratios if abs(math.log(pair[0])) < own - NEARER), key=lambda p: abs(math.log(p[0]))
     )
     if not nearer:
-        return " No single term of the family brings the two nearer."
+        return " No single further term brings the two closer together."
     said = ", ".join(f"{ratio:.2f} times with {r.said} (term {r.term})" for ratio, r in nearer)
     return f" It is {said}."

@@ -105,23 +105,40 @@ def predictive_cells(
     columns_of = dict(zip(CELL_COLUMNS, (*zip(*places, strict=True), *numbers), strict=False))
     table = pd.DataFrame(columns_of).assign(origin=str(design.origin))
     out = table[table["outside"]].sort_values("z", key=abs, ascending=False)
-    named = "; ".join(f"{r.table}: {r.column} {r.quantity} {r.term}".strip() for r in out.head(4).itertuples())
+    said = {(column.table, column.name): column.said for column in columns}
+    quoted = [f"'{r.term}'" if r.term else "" for r in out.itertuples()]
+    cells = [
+        f"{said[r.table, r.column]}, {_QUANTITIES.get(r.quantity, r.quantity)} {term}".strip()
+        for r, term in zip(out.head(4).itertuples(), quoted, strict=False)
+    ]
+    named = "; ".join(cells)
     more = f" and {len(out) - 4} more" if len(out) > 4 else ""
     who = "new units" if new_units else "the same units"
     count = counted(len(out), len(table), "cells")
     text = (
-        f"Of outcomes replicated for {who} the classical tables are made again: {count} farther out than the farthest "
-        f"cell of 95 % of them{': ' + named + more if named else ''}."
+        f"The classical tables were computed again on outcomes that the model replicated for {who}. Compared with the "
+        f"farthest cell in 95 % of these replicates, {count} farther out{': ' + named + more if named else ''}."
     )
     severity = _severity(out, design.terms[0])
     return CheckResult(name, severity, table, "predictive_grid", text + _ANSWERS.get(severity, ""))
 
 
+_QUANTITIES = {
+    "estimate": "slope of",
+    "se": "standard error of",
+    "t": "t of",
+    "r2": "R2",
+    "r2_within": "R2 within units",
+}
+"""What the quantities of a cell are called before the term that they are of."""
+
 _ANSWERS = {
-    Severity.CHANGES: " Groups differ in more than the model lets them (terms group_slope, group_control_slope).",
+    Severity.CHANGES: (
+        " Groups differ in more than the model allows; the terms group_slope and group_control_slope would allow it."
+    ),
     Severity.WIDENS: (
-        " Rows of a unit go together more than the model lets them "
-        f"(terms {term_of(Finding.SERIAL)}, {term_of(Finding.UNITS)})."
+        " Rows of a unit are more alike than the model allows; "
+        f"the terms {term_of(Finding.SERIAL)} and {term_of(Finding.UNITS)} would allow it."
     ),
 }
 """Which terms of the family answer cells that lie far out."""

@@ -74,16 +74,20 @@ def left_out_rows(found: PanelFit, predicted: Predictions, *, seed: int = 1) -> 
     notes += f"; {unsure} densities are unreliable" if unsure else ""
     missed = own.missed(labels)
     text = (
-        f"Each row is predicted from all others (elpd {table['elpd'].sum():.1f}, largest Pareto shape "
-        f"{table['khat'].max():.2f}): {counted(len(far), len(table), 'rows')} farther out than the farthest of so many "
-        f"would in 19 of 20 panels{': ' + named if named else ''}{notes}. "
+        f"Each row was predicted from all others (elpd {table['elpd'].sum():.1f}, largest Pareto shape "
+        f"{table['khat'].max():.2f}). Compared with the farthest row in 19 of 20 panels of this size, "
+        f"{counted(len(far), len(table), 'rows')} farther "
+        f"out{', by unit and period ' + named if named else ''}{notes}. "
         f"{_fits_said(1, own.refits + len(missed), missed, 'row')}"
     )
     severity = Severity.KNOWING if len(far) or unsure or missed else Severity.FINE
     if len(far):
         without = Refitted(found.design.holding_spread().rows(~far_out(table).to_numpy()), found.model, seed)
         change, said = _changed(found, {"these rows": refit_slopes_if_identified(without)}, "without")
-        severity, text = severest([severity, change]), f"{text}{said} (Heavy tails: term {term_of(Finding.TAILS)}.)"
+        severity, text = (
+            severest([severity, change]),
+            f"{text}{said} The term {term_of(Finding.TAILS)} allows for heavy tails.",
+        )
     return CheckResult(name, severity, table, name, text)
 
 
@@ -92,7 +96,7 @@ def _changed(found: PanelFit, refits: Mapping[str, RefitSlopes], with_what: str)
     own, grouped = fitted_slopes(found).shown, is_grouped(found)
     known = [(label, change) for label, one in refits.items() for change in changes(own, one.shown)[:1]]
     refused = {label: one.gate for label, one in refits.items() if not one.slopes}
-    lost = f" No slopes are known{left_out(refused, with_what)}." if refused else ""
+    lost = f" The slopes of some refits are not known{left_out(refused, with_what)}." if refused else ""
     if not known:
         return Severity.FINE, lost
     worst = min(known, key=lambda one: (one[1].severity.rank, -one[1].size))
@@ -113,7 +117,7 @@ def _not_told(
     name: str, columns: Sequence[str], why: str, model: str = "", one: Predicted | None = None
 ) -> CheckResult:
     """Return a check that does not apply, or cannot be made because of a member."""
-    text = why if one is None or not one.refused else f"The model {model} predicts nothing here: {one.refused}."
+    text = why if one is None or not one.refused else f"The model {model} gives no prediction here: {one.refused}."
     return not_applying(name, columns, text)
 
 
@@ -143,7 +147,7 @@ def left_out_groups(found: PanelFit, predicted: Predictions, *, seed: int = 1) -
     own, one = both
     if own is None or one is None or own.refused or one.refused:
         model, first = next(((m, p) for m, p in zip(members, both, strict=True) if p and p.refused), ("", None))
-        why = why_not(found, "group") or "The member complete_pooling is not among those that are compared."
+        why = why_not(found, "group") or "The model complete_pooling is not among those that are compared."
         return _not_told(name, GROUP_COLUMNS, why, model, first)
     labels = found.design.groups
     notes = [first or second for first, second in zip(own.notes, one.notes, strict=True)]
@@ -152,7 +156,8 @@ def left_out_groups(found: PanelFit, predicted: Predictions, *, seed: int = 1) -
     table = pd.DataFrame(dict(zip(GROUP_COLUMNS, columns, strict=True)))
     if NOT_IDENTIFIED in own.notes:
         text = (
-            f"The model {found.model.name} has flat coefficients of groups, so that it predicts none it has not seen."
+            f"The model {found.model.name} estimates the coefficients of each group without pooling, so that it "
+            "cannot predict a group that is left out."
         )
         return CheckResult(name, Severity.IDLE, table, None, text)
     missed = own.missed(labels) | {f"{g} under one slope": why for g, why in one.missed(labels).items()}
@@ -163,10 +168,10 @@ def left_out_groups(found: PanelFit, predicted: Predictions, *, seed: int = 1) -
     known = apart[~np.isnan(apart)]
     total = total_difference(table)
     which = "better" if total > 0 else "worse"
-    verdict = f"{which} by {abs(total):.1f}" if abs(total) > SMALL else f"no differently ({total:+.1f})"
+    verdict = f"{which} by {abs(total):.1f}" if abs(total) > SMALL else f"practically the same ({total:+.1f})"
     text = (
-        f"Each of {len(known)} groups is predicted from the others, in its changes within units: in all "
-        f"{verdict.replace('-', chr(0x2212))} than under one slope for all, in logarithms of densities. "
+        f"The changes within units of each of {len(known)} groups were predicted from the other groups: compared with "
+        f"one slope for all, the sum of log densities is {verdict.replace('-', chr(0x2212))}. "
         f"{_fits_said(fits, refits, missed, 'group')}"
     )
     severity = Severity.KNOWING if total < -SMALL or missed else Severity.FINE
@@ -227,7 +232,7 @@ def model_comparison(
     table = comparison_table(found, predicted)
     count = len(fits.compared)
     if count < 2:
-        text = f"No other member is compared with {model}{left_out(fits.apart, 'not compared')}"
+        text = f"No other model was compared with {model}{left_out(fits.apart, 'not compared')}"
         text += f"{left_out(fits.names, 'missed their gates', tabled=True)}."
         return CheckResult(name, Severity.KNOWING if failed else Severity.IDLE, table, None, text)
     better = table[with_ends(table)["better"]]
@@ -236,10 +241,13 @@ def model_comparison(
         rows = better[better["left_out"] == what].sort_values("difference", ascending=False)
         if len(rows):
             best = rows.iloc[0]
-            said.append(f"a {what} left out is predicted better by {best['model']} ({best['difference']:+.1f})")
-    text = f"Of {count} members none predicts what is left out better than {model}."
+            said.append(
+                f"{best['model']} predicts a {what} that is left out better ({best['difference']:+.1f} in the "
+                "sum of log densities)"
+            )
+    text = f"None of the other {count - 1} models predicts what is left out better than {model}."
     if said:
-        text = f"Of {count} members some predict better than {model}: {'; '.join(said)}."
+        text = f"Among {count} models some predict better than {model}: {'; '.join(said)}."
     severity = Severity.KNOWING if failed else Severity.FINE
     names = tuple(dict.fromkeys(better.sort_values("difference", ascending=False)["model"]))
     if names:
@@ -269,7 +277,7 @@ class _Fits:
     def sentence(self) -> str:
         members = len(set(self.compared) | {name.split(" ")[0] for name in self.apart})
         count = len(self.compared)
-        who = f"All {count} members" if count == members else f"{count} of {members} members"
+        who = f"All {count} models" if count == members else f"{count} of {members} models"
         passed = f"{self.total - len(self.missed)} of {self.total} of" if self.missed else "all"
         ends = left_out(self.names, tabled=True) + left_out(self.apart, "not compared")
         return f"{who} were compared, and {passed} their fits passed their gates{ends}."

@@ -121,9 +121,10 @@ def leave_out(
     far = known[known["moved"].abs() > INFLUENTIAL]
     size = f"{worst['moved']:+.1f}".replace("-", "\N{MINUS SIGN}")
     text = (
-        f"Of {usable} refit{'s' if usable > 1 else ''} without one {what} the largest move of a slope is {size} "
-        f"posterior standard deviations ({_named(worst['group'])} without {worst['left_out']}), and "
-        f"{far['left_out'].nunique() or 'none'} of them move some slope by more than {INFLUENTIAL:g}. {counted}"
+        f"The model was fitted again without one {what} at a time. The largest change of a slope is {size} "
+        f"posterior standard deviations ({_named(worst['group'])} without {worst['left_out']}); "
+        f"{far['left_out'].nunique() or 'none'} of {usable} refits change a slope by more than {INFLUENTIAL:g}. "
+        f"{counted}"
     )
     judged = _judged(known, full, what, len(labels))
     alone = what == "unit" and any(not one.fitted for one in refits)
@@ -131,8 +132,8 @@ def leave_out(
     if judged[0][0] in (Severity.CHANGES, Severity.WIDENS):
         _, label, change = judged[0]
         text += f" Without {label} {instead_of(change, grouped=is_grouped(found))}, "
-        text += f"farther than rows of {'a' if what == 'group' else 'one'} {what} account for under this model"
-        text += f" (a term that lets units differ: {term_of(Finding.UNITS)})." if what == "unit" else "."
+        text += f"which is a larger change than the rows of one {what} should make under this model."
+        text += f" The term {term_of(Finding.UNITS)} lets the slopes of units differ." if what == "unit" else ""
     return CheckResult(name, severity, table, "influence", text)
 
 
@@ -178,11 +179,11 @@ def _judged(
 def _why_not(found: PanelFit, what: str, count: int) -> str:
     """Say why nothing is left out; blank where it is."""
     if count <= _TOO_FEW:
-        return f"{there_are(count, what)}{'; leaving one out needs three' if count else ''}."
+        return f"{there_are(count, what)}{'; at least three are needed to leave one out' if count else ''}."
     if count > MAX_LEFT_OUT:
-        return f"{there_are(count, what)}; each is left out where there are {MAX_LEFT_OUT} at the most."
+        return f"{there_are(count, what)}; each is left out only where there are at most {MAX_LEFT_OUT}."
     if found.collapsed is None:
-        return f"Leaving out one {what} at a time needs the collapsed engine; {found.model.name} is sampled by PyMC."
+        return f"One {what} at a time is left out by the collapsed engine only, and PyMC samples {found.model.name}."
     return ""
 
 

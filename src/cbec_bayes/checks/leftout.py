@@ -78,7 +78,7 @@ class Predicted:
         return {label: note for label, note in notes if note not in ("", NOT_IDENTIFIED)}
 
 
-TOO_DEAR = "its coefficients and scales are too many for leaving out to take minutes on this panel"
+TOO_DEAR = "it has so many coefficients and scales that leaving out parts of this panel would take hours"
 """Why a member that is not `affordable` predicts nothing."""
 
 type Predictions = Mapping[tuple[str, Fold], Predicted]
@@ -195,11 +195,11 @@ def _given_effects(fit: PanelFit) -> Predicted:
 def why_not(found: PanelFit, what: Fold) -> str:
     """Say why parts of one kind are not left out of a fit; blank where they are."""
     if found.collapsed is None:
-        return f"Leaving out needs the collapsed engine; {found.model.name} is sampled by PyMC."
+        return f"Parts of the panel are left out by the collapsed engine only, and PyMC samples {found.model.name}."
     if found.design.n_obs > MAX_ROWS:
-        return f"{there_are(found.design.n_obs, 'row')}; parts are left out of {MAX_ROWS} at the most."
+        return f"{there_are(found.design.n_obs, 'row')}; parts are left out only where there are at most {MAX_ROWS}."
     count = len(parts(found.blocks, what)[1])
     if count <= 1:
-        return f"{there_are(count, what)}{'; leaving one out needs two' if count else ''}."
+        return f"{there_are(count, what)}{'; at least two are needed to leave one out' if count else ''}."
     most = MAX_ROWS if what == "row" else MAX_PARTS
-    return "" if count <= most else f"{there_are(count, what)}; each is left out where there are {most} at the most."
+    return "" if count <= most else f"{there_are(count, what)}; each is left out only where there are at most {most}."

@@ -76,7 +76,7 @@ def prior_predictive(
         except InputError:
             continue
         many, own = prepared.fit(outcomes), prepared.fit(design.y[None])
-        where = f"{column.table}: {column.name}"
+        where = column.said
         exposure = design.terms[0]
         if exposure in column.terms:
             k = column.terms.index(exposure)
@@ -100,8 +100,8 @@ def prior_predictive(
     low, high = table.iloc[-1][["ci_low", "ci_high"]]
     named = "; ".join(excluded) or "no replicated or printed cell"
     text = (
-        f"Before the data the priors put the range of the outcome at {low:.1f} to {high:.1f} times the observed one"
-        f"{', which is absurd' if absurd else ''}, and exclude {named}."
+        f"Under the priors alone the range of the outcome is {low:.1f} to {high:.1f} times the observed range"
+        f"{', which is absurdly wide' if absurd else ''}. The priors exclude {named}."
     )
     severity = Severity.CHANGES if against_data else Severity.KNOWING if absurd or excluded else Severity.FINE
     return CheckResult("prior_predictive", severity, table, "prior_predictive", text)

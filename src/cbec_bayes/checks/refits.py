@@ -116,7 +116,7 @@ def near_draws(found: PanelFit, *, may_stand_in: bool = True) -> Nearby | None:
 def weighted_text(refits: Sequence[RefitSlopes]) -> str:
     """Say how many refits are draws of the fit by their weights; blank where none is."""
     count = sum(not math.isnan(one.khat) for one in refits)
-    return f" {count} of them weigh{'s' if count == 1 else ''} the fit's own draws anew." if count else ""
+    return f" {count} of them reuse{'s' if count == 1 else ''} the draws of the fit with new weights." if count else ""
 
 
 def _scales(piece: Refitted) -> RefitScales:

@@ -76,7 +76,7 @@ def remedy(finding: Finding, model: PanelModel, design: Design) -> Remedy:
     if model.choice(key) == choice:
         why = "the model has it already"
     elif finding is Finding.TAILS or not model.is_gaussian:
-        why = "PyMC samples that model, so that it is not refitted here"
+        why = "that model is sampled by PyMC and is not fitted in this check"
     elif finding is Finding.SERIAL and model.choice(key) != "off":
         why = f'the model has correlation = "{model.choice(key)}"'
     elif choice == "by_group" and len(design.groups) < 2:
@@ -127,7 +127,7 @@ class Answer:
         if self.refit is None:
             return f"{found}: {one.why_not}."
         if not self.changes:
-            return f"{found}: the refit with {term} is not to be used ({self.refit.gate})."
+            return f"{found}: the refit with {term} cannot be used ({self.refit.gate})."
         first = self.changes[0]
         moved = first.severity is not Severity.FINE
         most = "" if moved else "no slope changes much; "

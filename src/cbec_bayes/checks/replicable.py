@@ -15,8 +15,8 @@ LEAST = 100
 """Replications without which a tail says nothing."""
 
 TOO_LARGE = (
-    f"Outcomes are replicated at least {LEAST} times, which for panels of more than {POINTWISE_MAX // LEAST:,} rows "
-    "does not fit into memory."
+    f"This check needs at least {LEAST} replicated outcomes, and these do not fit into memory for panels of more than "
+    f"{POINTWISE_MAX // LEAST:,} rows."
 )
 
 

@@ -77,15 +77,15 @@ def predictive_residuals(
     named = "; ".join(f"{r.statistic} {r.of}".strip() for r in out.itertuples())
     count = counted(len(out), len(table), "statistics")
     text = (
-        f"Of distribution, serial correlation, spread and extremes {count} farther out than the farthest of 95 % of "
-        f"replicated data sets{': ' + named if named else ''}."
+        "The distribution, serial correlation, spread and extremes of the residuals were compared with the farthest "
+        f"statistic in 95 % of replicated data sets: {count} farther out{', namely ' + named if named else ''}."
     )
     if out.empty:
         return CheckResult("predictive_residuals", Severity.FINE, table, "predictive_statistics", text)
     tried = answers(found, findings(table), seed=seed, executor=executor, on_progress=on_progress)
     said = [text, *(one.text for one in sorted(tried, key=lambda one: one.severity.rank))]
     if not tried:
-        said.append("No term of the family answers this.")
+        said.append("No further term of the model accounts for this.")
     severity = severest([Severity.KNOWING, *(one.severity for one in tried)])
     return CheckResult("predictive_residuals", severity, table, "predictive_statistics", " ".join(said))
 

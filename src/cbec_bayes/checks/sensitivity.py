@@ -105,12 +105,14 @@ def between_group_prior(
     refused = {label: one.gate for label, one in zip(tried, refits, strict=True) if one.gate != PASSED}
     counted = sentence(len(refits), refused, tabled=True)
     if refits[0].gate != PASSED:
-        text = f"Moves are measured from the refit under the model's own prior, which cannot be used. {counted}"
+        text = (
+            f"Changes are measured from the refit under the model's own prior, and that refit cannot be used. {counted}"
+        )
         return CheckResult(name, Severity.IDLE, table, "slopes_by", text)
     slopes = {label: one.shown for label, one in zip(tried, refits, strict=True) if label not in refused}
     judged = _changed(slopes, lambda label: label not in EXTREME)
     said = _said(judged, lambda label: f"under the prior '{label}'")
-    text = f"Over {len(slopes)} priors of the between-group scale {said}. {counted}"
+    text = f"Under {len(slopes)} priors of the standard deviation between groups {said}. {counted}"
     severity = severest([one.severity for _, one in judged] + [Severity.KNOWING] * bool(refused))
     return CheckResult(name, severity, table, "slopes_by", text)
 
@@ -121,9 +123,9 @@ def _why_not(found: PanelFit) -> str:
     if len(found.design.groups) < 2:
         return f"{there_are(len(found.design.groups), 'group')}."
     if model.choice("group_slope") != "pooled" or model.priors["tau"].dist == "fixed":
-        return f"The model {model.name} has no between-group scale to be sampled."
+        return f"The model {model.name} has no standard deviation between groups that is estimated."
     if found.collapsed is None:
-        return f"Refits under other priors need the collapsed engine; {model.name} is sampled by PyMC."
+        return f"Refits under other priors are made by the collapsed engine only, and PyMC samples {model.name}."
     return ""
 
 
@@ -208,7 +210,7 @@ def power_scaling(found: PanelFit) -> CheckResult:
     if len(found.design.groups) < 2:
         return not_applying(name, POWER_COLUMNS, f"{there_are(len(found.design.groups), 'group')}.")
     if np.ptp(log_prior) == 0:
-        text = f"The model {found.model.name} has no top-level prior to be scaled."
+        text = f"The model {found.model.name} has no top-level prior that could be changed."
         return not_applying(name, POWER_COLUMNS, text)
     slopes = draws_of(group_slopes(found))
     sensitivity = _sensitivity(found, slopes, priors)
@@ -237,9 +239,9 @@ def power_scaling(found: PanelFit) -> CheckResult:
     strong = table.loc[table["prior_sensitivity"] >= SENSITIVE, "group"].unique()
     felt = ", ".join("a new group" if group == GROUP_NEW else str(group) for group in strong)
     text = (
-        f"With the top-level priors raised to powers from {min(POWERS):g} to {max(POWERS):g} {said}; by the "
-        f"power-scaling diagnostic the prior is felt by {felt or 'no slope'}"
-        f"{f'; {unsure} of the powers cannot be told from these draws' if unsure else ''}."
+        f"With the top-level priors raised to powers from {min(POWERS):g} to {max(POWERS):g}, {said}. By the "
+        f"power-scaling diagnostic the prior influences {felt or 'no slope'}."
+        f"{f' The slopes at {unsure} of the powers cannot be computed from these draws.' if unsure else ''}"
     )
     severity = severest([one.severity for _, one in judged] + [Severity.KNOWING] * bool(unsure))
     return CheckResult(name, severity, table, "slopes_by", text)

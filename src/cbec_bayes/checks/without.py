@@ -116,10 +116,10 @@ def why_apart(
     )
     side = "narrower" if ratio < 1 else "wider"
     if nearer:
-        said = ", ".join(f"{other:.2f} times without {term}" for _, other, term in nearer)
-        return f"What makes it {side} is {nearer[0][2]}: it would be {said}."
+        said = ", ".join(f"{other:.2f} without {term}" for _, other, term in nearer)
+        return f"It is {side} because of {nearer[0][2]}: the ratio would be {said}."
     if math.isnan(ratios[-1]):
         return f"No single term makes it {side}."
-    together = "all its terms together make" if abs(math.log(ratios[-1])) < abs(math.log(ratio)) - NEARER else ""
-    said = f"it would be {ratios[-1]:.2f} times without all of them"
-    return f"No single term makes it {side}; {together + ' it so: ' if together else 'nor do all together: '}{said}."
+    together = "all terms together do: " if abs(math.log(ratios[-1])) < abs(math.log(ratio)) - NEARER else ""
+    said = f"the ratio would be {ratios[-1]:.2f} without all of them"
+    return f"No single term makes it {side}; {together or 'all terms together do not either: '}{said}."

@@ -170,7 +170,10 @@ def prepare(
     within = used.effects.within(used.x)
     kept = identified(used.x, within, rounding=used.rounding_norms)
     if not kept:
-        raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
+        raise InputError(
+            "unit and period effects explain every regressor, so that no slope can be estimated: "
+            f"{', '.join(used.terms)}"
+        )
     n_obs, rank, clusters = used.n_obs, used.effects.rank, clustering(used)
     n_clusters = clusters.n_clusters
     if n_obs - len(kept) - rank < 1:

@@ -80,7 +80,7 @@ def joint_bootstrap(slopes: GroupSlopes, replications: int = REPLICATIONS, seed:
     cost = 10 * float(len(slopes.groups)) ** 3 + sum(len(one.at) * float(len(one.units)) ** 2 for one in slopes.blocks)
     draws = int(min(replications, MAX_WORK / cost))
     if draws < min(FEWEST, replications) or any(block.basis is None for block in slopes.blocks):
-        raise InputError(f"the bootstrap would take too long for {slopes.n_clusters} units")
+        raise InputError(f"the bootstrap is left out because it would take too long with {slopes.n_clusters} units")
     codes = np.unique(np.concatenate([block.units for block in slopes.blocks]))
     weights, name = _weights(len(codes), draws, seed)
     with threadpool_limits(limits=1):

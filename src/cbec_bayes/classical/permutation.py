@@ -107,7 +107,10 @@ def unit_moments(design: Design, apart: Sequence[int] = (), ssc: str = "reghdfe"
     periods = period_columns(labelled.effects)  # of the effects: these may be of groups, or of other columns besides
     q = len(apart) + len(labelled.terms) - 1 + periods.shape[1]
     if len(labelled.units) > MOST_UNITS or len(labelled.units) * q**2 > _MOST_NUMBERS:
-        raise InputError(f"permutations would take too long for {len(labelled.units)} units and {q} columns")
+        raise InputError(
+            f"permutations are left out because they would take too long with {len(labelled.units)} units and "
+            f"{q} columns"
+        )
     assert labelled.group is not None
     group = np.array([design.groups.index(label) for label in labelled.groups])[labelled.group]
     d = labelled.x[:, 0]
@@ -279,7 +282,9 @@ def permutation_test(
     sample_labels = np.array([order.get(int(r), -1) for r in part.group], dtype=np.intp)
     n_groups, draws = len(names), int(min(permutations, MAX_WORK / _work(part, len(names), controls)))
     if draws < min(FEWEST, permutations):
-        raise InputError(f"permutations would take too long for {len(kept)} units and {n_groups} groups")
+        raise InputError(
+            f"permutations are left out because they would take too long with {len(kept)} units and {n_groups} groups"
+        )
     moving = np.flatnonzero((sample_labels >= 0) & (sample_labels < len(groups)))
     labels = np.tile(sample_labels, (draws + 1, 1))
     rng = np.random.default_rng(seed)
@@ -329,7 +334,10 @@ def _permutation(statistics: Array) -> Permutation:
     """Return the test that relabelled statistics give, the sample's first."""
     told = statistics[np.isfinite(statistics)]
     if not math.isfinite(statistics[0]) or len(told) <= LEAST_SHARE * len(statistics):
-        raise InputError("most relabellings leave a group without a slope, so that there is nothing to compare with")
+        raise InputError(
+            "after most random reassignments some group has no slope, so that the statistic has no "
+            "permutation distribution"
+        )
     count = len(told)
     p = float((told >= statistics[0] * (1 - _TIE)).sum()) / count
     return Permutation(statistic=float(statistics[0]), p=p, mcse=math.sqrt(p * (1 - p) / count), draws=count)

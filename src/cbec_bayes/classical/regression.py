@@ -184,7 +184,7 @@ def without_singletons(design: Design) -> Design:
         if kept.all():
             return design
         if not kept.any():
-            raise InputError("every unit or period is seen once: nothing is left to estimate slopes from")
+            raise InputError("every unit or every period has only one row, so that no slope can be estimated")
         design = design.rows(kept)
 
 
@@ -277,7 +277,10 @@ def twfe(
     used = sample(design if terms is None else design.keeping(terms), ssc)
     kept = identified(used.x, used.effects.within(used.x), rounding=used.rounding_norms)
     if not kept:
-        raise InputError(f"no regressor varies beyond unit and time effects: {', '.join(used.terms)}")
+        raise InputError(
+            "unit and period effects explain every regressor, so that no slope can be estimated: "
+            f"{', '.join(used.terms)}"
+        )
     free = _free(used, kept)
     clusters = clustering(used)
     # pyfixest takes three sets of effects and more out in an order that depends on how Python hashes their names.

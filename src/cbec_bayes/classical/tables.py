@@ -16,6 +16,9 @@ from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
+ALONE = "(1)"
+"""Name of the column of a panel, printed nowhere, that has the exposure as its only regressor."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
@@ -44,6 +47,15 @@ class ColumnSpec:
         """``"table: column"``, as in paper.toml."""
         return f"{self.table}: {self.name}"
 
+    @property
+    def said(self) -> str:
+        """Name the column in a sentence: by its place in the paper, or by its rows where no paper has printed it."""
+        if self.printed:
+            return self.key
+        if self.group is not None:
+            return f"the regression of group {self.group}"
+        return "the regression on all rows" + ("" if self.name != ALONE else " with the exposure alone")
+
 
 MOST_GROUPS = 24
 """Groups up to which each has a column of its own where columns are dear, or are to be read."""
@@ -54,7 +66,7 @@ def own_columns(design: Design, most: int | None = None) -> tuple[ColumnSpec, ..
 
     With more than `most` groups, if that is given, they have none.
     """
-    columns = [ColumnSpec("3", "(1)", design.terms[:1], None, printed=False)]
+    columns = [ColumnSpec("3", ALONE, design.terms[:1], None, printed=False)]
     if len(design.terms) > 1:
         columns.append(ColumnSpec("3", "(2)", design.terms, None, printed=False))
     groups = design.groups if 1 < len(design.groups) <= (most or len(design.groups)) else ()
@@ -209,7 +221,7 @@ def interacted(design: Design) -> Design:
     ('price[food]', 'price[metal]', 'price[paper]')
     """
     if design.group is None:
-        raise InputError("slopes per group need groups")
+        raise InputError("slopes per group need groups; name their column with --group")
     own = (design.group[:, None] == np.arange(len(design.groups))).astype(float)
     names = tuple(f"{design.terms[0]}[{group}]" for group in design.groups)
     return design.with_regressors(

@@ -77,7 +77,10 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
     kept = identified(rows[:, 1:] if len(rows) == len(left) else _of_size(rows[:, 1:], len(left)), x, about_mean=False)
     at = [k - n_periods for k in kept if k >= n_periods]
     if not at:
-        raise InputError(f"no regressor varies beyond what is taken out: {', '.join(design.terms)}")
+        raise InputError(
+            "the effects and trends explain every regressor, so that no slope can be estimated: "
+            f"{', '.join(design.terms)}"
+        )
     codes = clustering(design).single
     at_rows = np.zeros(len(left), dtype=np.intp) if codes is None else codes[rows_used]
     slopes, errors = clustered(x[:, list(kept)], left[:, 0], at_rows)
@@ -90,7 +93,7 @@ def regress(design: Design, transformation: Transformation) -> TransformedSlopes
 def interacted(design: Design) -> Design:
     """Return the design with a slope of the exposure for each group in place of a common one; groups come first."""
     if design.group is None:
-        raise InputError("slopes by group need groups")
+        raise InputError("slopes by group need groups; name their column with --group")
     own = (design.group[:, None] == np.arange(len(design.groups))) * design.x[:, :1]
     terms = tuple(f"{design.terms[0]}[{group}]" for group in design.groups)
     return replace(
@@ -162,9 +165,14 @@ def _has_copies(design: Design) -> bool:
 def _require_differences(design: Design) -> None:
     """Raise where rows of a unit have weights of their own, or copies in one period."""
     if design.weight is not None:
-        raise InputError("first differences are left out: a difference of two rows has no weight of its own")
+        raise InputError(
+            "the regression of first differences is left out, because the difference of two weighted rows has no weight"
+        )
     if _has_copies(design):
-        raise InputError("first differences are left out: frequency weights make several rows of a unit in one period")
+        raise InputError(
+            "the regression of first differences is left out, because frequency weights make several rows "
+            "for one unit and period"
+        )
 
 
 def _of_size(rows: Array, n: int) -> Array:

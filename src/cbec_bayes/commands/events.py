@@ -123,10 +123,10 @@ def _one_source(study: str | None, data: Path | None, panel: dict[str, Any]) -> 
     if study is not None:
         if data is not None or given:
             more = "--data" if data is not None else given[0]
-            raise InputError(f"a panel is named once: --study and {more} name two")
+            raise InputError(f"name only one panel; --study and {more} name two")
         return
     if data is None:
-        raise InputError("no panel is named: give --study, or --data with its columns")
+        raise InputError("no panel is named; give --study NAME, or --data FILE with the names of its columns")
     asked_columns(**{name: value for name, value in panel.items() if name in COLUMNS})
 
 

@@ -145,11 +145,11 @@ def _one_panel(data: Path | None, of_panel: Mapping[str, object], moments: Path 
     """Raise unless there is a panel, or moments, which have their columns named."""
     if moments is None:
         if data is None:
-            raise InputError("missing option --data; or give --moments")
+            raise InputError("no panel is named; give --data FILE or --moments FILE")
         return
     given = [name for name, value in of_panel.items() if value not in (None, ())]
     if given:
-        raise InputError(f"moments have their columns already: leave out {', '.join(given)}")
+        raise InputError(f"a file of moments already states its columns; leave out {', '.join(given)}")
 
 
 def _fit_panel(request: Request, data: Path, asked: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -28,13 +28,15 @@ def check_arguments(given: Sequence[str]) -> None:
     """
     for before, argument in pairwise(["", *given]):
         if "\0" in argument:
-            raise InputError(f"a NUL cannot be part of an argument: {argument}")
+            raise InputError(
+                f"an argument contains the character NUL, which no file or column name can have: {argument}"
+            )
         option, equals, value = argument.partition("=")
         if argument and not (equals and option.startswith("--")):
             continue
         named = before if not argument and before.startswith("-") else option
         if not value and named != "--controls":
-            raise InputError(f"{named or 'an argument'}: a text is needed, and it is blank")
+            raise InputError(f"{named or 'an argument'}: the value is blank; give a text")
 
 
 LONGEST_HEADER = 2**20
@@ -92,7 +94,9 @@ def cluster(address: str | None, ca: Path | None, certificate: Path | None, key:
     if address is not None:
         return Cluster(address, ca, certificate, key)
     if any(path is not None for path in (ca, certificate, key)):
-        raise InputError("--tls-ca, --tls-cert and --tls-key need a --scheduler, and none is given")
+        raise InputError(
+            "--tls-ca, --tls-cert and --tls-key apply to a Dask scheduler only; give its address with --scheduler"
+        )
     return None
 
 

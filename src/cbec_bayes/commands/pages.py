@@ -57,7 +57,10 @@ def report(
         from cbec_bayes.commands.pooled import report_of_pooled
 
         if seed is not None:
-            raise InputError("--seed is one of `published`, where estimates are sampled at all; pool again with it")
+            raise InputError(
+                "--seed has no effect on a page of pooled estimates; run `published --seed N` again where "
+                "they are sampled"
+            )
         report_of_pooled(folder, asked, out=out, fresh=fresh, as_json=as_json, quiet=quiet)
         return
     from cbec_bayes.jobs.check import CHECK_FILES
@@ -99,7 +102,7 @@ def _report_of(request: Request, folder: Path, seed: int | None, asked: PageOpti
     """Return what makes the report of a fit's folder, and with it all that `check` and `compare` would leave there."""
     from cbec_bayes.checks import checks_frame
     from cbec_bayes.jobs.report import report_folder
-    from cbec_bayes.reporting.panelpage import render_panel
+    from cbec_bayes.reporting.panelpage import in_words, render_panel
     from cbec_bayes.reporting.panelwords import panel_answer
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
@@ -115,7 +118,7 @@ def _report_of(request: Request, folder: Path, seed: int | None, asked: PageOpti
             "compare": replace(found_of_comparison(found.compared), content=own),
             **parts_of_comparison(found.compared, request, folder, seed, asked.images),
         }
-        sentences = panel_answer(found, asked)
+        sentences = panel_answer(in_words(found, asked), asked)
         tables = {
             "answer": list(sentences),
             "effects": found.fitted.effects,

@@ -41,7 +41,7 @@ def report_of_pooled(
     from cbec_bayes.reporting.poolpage import PAGE_FILES, render_pooled
 
     if asked.labels:
-        raise InputError("--label is of the columns of a fit; pooled estimates have the labels of their file")
+        raise InputError("--label applies to the columns of a fit only; pooled estimates have the labels of their file")
     request = Request(
         command="report",
         out=out or folder,

@@ -67,7 +67,7 @@ def audit(
     from cbec_bayes.reporting.auditpage import render_audit
 
     if papers and tables is not None:
-        raise InputError("--tables and FILE name tables twice; name folders and files without --tables")
+        raise InputError("the tables are named both by --tables and by FILE; name files and folders without --tables")
     asked = asked_of(parentheses=parentheses, brackets=brackets, below=below)
 
     def find(executor: Executor, on_progress: OnProgress) -> Found:
@@ -101,7 +101,9 @@ def _save(folder: Path, found: AuditedPapers) -> None:
         f"{one.name}/{name}" if several else name: text for one in found.papers for name, text in one.saved.items()
     }
     if not files:
-        raise InputError("--save has nothing to write: the tables were read from CSV in the long form")
+        raise InputError(
+            "--save has nothing to write, because the tables were read from CSV files in the long form already"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError("--save needs a new or an empty folder", file=folder)
     write_files(folder, files)

@@ -187,14 +187,18 @@ def _one_source(
     given = [f"--{told[name]}" for name, value in panel.items() if value]
     ways = [f"--{told[name]}" for name, value in read.items() if value]
     if ways and panel["data"] is None:
-        raise InputError(f"a fit and a study already state how they are read: leave out {', '.join(ways)}")
+        raise InputError(
+            f"the settings of a fit or a study already say how its data are read; leave out {', '.join(ways)}"
+        )
     sources = [*(["FOLDER"] if folder else []), *(["--study"] if study else []), *(given[:1])]
     if len(sources) > 1:
-        raise InputError(f"a panel is named once: {' and '.join(sources)} name several")
+        raise InputError(f"name only one panel; {' and '.join(sources)} name several")
     if not sources:
-        raise InputError("no panel is named: give the FOLDER of a fit, --study, or --data with its columns")
+        raise InputError(
+            "no panel is named; give the FOLDER of a fit, --study NAME, or --data FILE with the names of its columns"
+        )
     if given and panel["data"] is None:
-        raise InputError("missing option --data")
+        raise InputError("missing options: --data; give the file of the panel")
     if given:
         asked_columns(**{name: value for name, value in panel.items() if name != "data"}, weights_kind=weights_kind)
 

@@ -350,7 +350,10 @@ def unit_slopes(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
     """
     posterior, design = fit.tree["posterior"].dataset, fit.design
     if "unit_slope" not in posterior:
-        raise InputError(f"the posterior of '{fit.model.name}' holds no slopes of units")
+        raise InputError(
+            f"the posterior of '{fit.model.name}' does not contain slopes of units; fit a member that has "
+            "them, such as 'nested'"
+        )
     slopes, group = group_slopes(fit), design.group_of_unit
     drawn = posterior["unit_slope"].to_numpy().reshape(-1, len(design.units))
     rows = []

@@ -148,14 +148,17 @@ def shrinkage_path(fit: PanelFit, tau: Array, *, draws: int = 500, seed: int = 1
     """
     collapsed = fit.collapsed
     if collapsed is None or fit.model.choice("group_slope") != "pooled":
-        raise InputError(f"the model '{fit.model.name}' has no shrinkage path: its group slopes are not pooled exactly")
+        raise InputError(
+            f"the model '{fit.model.name}' has no shrinkage path, because it does not pool the slopes of "
+            "groups, or is sampled by PyMC"
+        )
     most = PATH_MAX if collapsed.is_separated else PATH_MAX / 10
     within = fit.design.spread.within
     longest = most * float(within[0] / within[1])
     if np.max(tau) > 1.001 * longest:
         raise InputError(
-            f"the path ends at tau = {longest:.3g}, {most:g} times sd(outcome) / sd(exposure) within; groups are apart "
-            "long before, and double precision with them"
+            f"the path cannot go beyond tau = {longest:.3g}, which is {most:g} times sd(outcome) / sd(exposure) within "
+            "units: computations lose precision there, and the groups are no longer pooled long before"
         )
     unit, at = np.eye(collapsed.n_conditional), fit.blocks.positions
     common = unit[at["slope"]]

@@ -81,7 +81,7 @@ def asked_columns(
     if formula is not None:
         twice = [name for name, value in {"--outcome": outcome, "--controls": controls}.items() if value]
         if twice:
-            raise InputError(f"the formula names these already: leave out {', '.join(twice)}")
+            raise InputError(f"the formula names these columns already; leave out {', '.join(twice)}")
         found = read_formula(
             formula,
             exposure=None if exposure is None else (exposure, *further),
@@ -96,7 +96,7 @@ def asked_columns(
     if outcome is None or exposure is None or unit is None or time is None:
         named = {"--outcome": outcome, "--exposure": exposure, "--unit": unit, "--time": time}
         lacking = ", ".join(name for name, value in named.items() if value is None)
-        raise InputError(f"missing option {lacking}; or give --formula")
+        raise InputError(f"missing options: {lacking}; give them, or a --formula")
     named_columns: dict[str, Any] = {"outcome": outcome, "exposure": exposure, "controls": tuple(controls)}
     named_columns |= {"slope_on": tuple(slope_on), "further": tuple(further)}
     roles = Roles(**named_columns, unit=unit, time=time, group=group, **more)
@@ -106,7 +106,7 @@ def asked_columns(
 def _kind(name: str, weights: str | None) -> WeightsKind:
     kind = weights_kind_of(name)
     if weights is None and kind is not WeightsKind.ANALYTIC:
-        raise InputError("--weights-kind needs --weights, and none are given")
+        raise InputError("--weights-kind needs --weights as well; name the column of weights")
     return kind
 
 

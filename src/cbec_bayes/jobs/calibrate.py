@@ -180,7 +180,7 @@ def calibrate_all(
         Fewer than one replication or outcome is asked for.
     """
     if min(n, 1 if outcomes is None else outcomes) < 1:
-        raise InputError(f"at least one replication and one outcome is needed, not {n} and {outcomes}")
+        raise InputError(f"at least one replication and one outcome are needed; {n} and {outcomes} were asked for")
     planned = plan(n, outcomes)
     made = {
         "replications": n,

@@ -54,9 +54,9 @@ ASSUMES = {
     EGGER: "Egger's test takes a slope of the estimates on their standard errors for a sign of missing small studies; "
     "real differences between small and large studies give the same sign. One factor widens all variances.",
     EGGER_RANDOM: "As above, with a variance between studies in the place of the factor (REML, Knapp and Hartung).",
-    SELECTION: "A sensitivity analysis, no correction: estimates that are not significant in the direction of the "
-    f"pooled estimate (one-sided p above {CUT:g}) are taken to be published delta times as often as others, whatever "
-    "their size, and true effects to be normal.",
+    SELECTION: "A sensitivity analysis, and not a correction. It takes true effects as normal, and assumes that "
+    "estimates which are not significant in the direction of the pooled estimate (one-sided p above "
+    f"{CUT:g}) are published delta times as often as others, whatever their size.",
 }
 """One sentence on what each method assumes."""
 
@@ -363,8 +363,8 @@ def why_they_differ(one: Pooled, common: Summary, *, normal: bool = True) -> str
     tails = "" if normal else ", and takes every estimate, and slopes between groups, for normal"
     return (
         f"The posterior interval of the common slope {how} the classical one, because {one.n} estimates say little "
-        "about τ: the posterior averages over every τ that its prior and the estimates allow, where the classical "
-        f"interval takes one τ and the quantiles of t with {one.n - 1} degrees of freedom{tails}. See sensitivity.csv "
+        "about τ. The posterior averages over every τ that its prior and the estimates allow. The classical interval "
+        f"uses one value of τ and the quantiles of t with {one.n - 1} degrees of freedom{tails}. See sensitivity.csv "
         "for other priors."
     )
 

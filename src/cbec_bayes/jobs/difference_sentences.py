@@ -35,6 +35,8 @@ _WEIGHT = ((3.0, "somewhat"), (5.0, "strongly"), (np.inf, "very strongly"))
 _NO_WEIGHT = 1.0
 """How strongly a log Bayes factor speaks, below a size, and below which it says nothing (Kass and Raftery 1995)."""
 
+MINUS = "\N{MINUS SIGN}"
+
 NOTHING_TO_COMPARE = "There are no two groups whose slopes could be compared."
 
 
@@ -82,7 +84,7 @@ def _joint(rows: _Rows, exposure: str) -> str:
             values += list(told.values())
             parts.append(f"{WHERE[controls]} {', '.join(f'{TITLES[test]} {p_text(p)}' for test, p in told.items())}")
         elif WALD in own:
-            why.append(f"{WHERE[controls]} there is none ({own[WALD]['note']})")
+            why.append(f"{WHERE[controls]} no test is possible ({own[WALD]['note']})")
     if not values:
         return f"No test can say whether the slopes of {exposure} differ between groups: {'; '.join(why)}."
     n, beyond = len(values), sum(p < SIGNIFICANT for p in values)
@@ -92,7 +94,8 @@ def _joint(rows: _Rows, exposure: str) -> str:
         said = f"Do the slopes of {exposure} differ between groups? At 5 % {many} say{'' if n > 1 else 's'} so"
     elif beyond:
         said = (
-            f"Do the slopes of {exposure} differ between groups? At 5 % {beyond} of {n} tests say so, the others do not"
+            f"Do the slopes of {exposure} differ between groups? At 5 % {beyond} of {n} tests say so, and the "
+            "others do not"
         )
     else:
         verb = f"{none} says so" if n > 1 else f"{none} say so"
@@ -138,9 +141,11 @@ def _here_not_there(rows: _Rows) -> list[str]:
             n = len(found) - 1
             more = f" The same holds of {n} more pair{'s' * (n > 1)}." if n else ""
             return [
-                f"Significant here, not there is no difference: {WHERE[controls]} the slope of {here} differs from "
-                f"zero at 5 % ({p_text(own[here])}) and that of {there} does not ({p_text(own[there])}), but the two "
-                f"do not differ from each other at 5 % ({p_text(p)}).{more}"
+                f"A slope that is significant beside one that is not does not show a difference: {WHERE[controls]} "
+                "the slope of "
+                f"{here} differs from zero at 5 % ({p_text(own[here])}) and that of {there} does not "
+                f"({p_text(own[there])}). "
+                f"The difference between the two is not significant at 5 % ({p_text(p)}).{more}"
             ]
     return []
 
@@ -157,14 +162,16 @@ def _posterior(rows: _Rows, model: str, ci: str) -> list[str]:
     tau, rope, evidence = (by_test.get(test) for test in (TAU, WITHIN_ROPE, EVIDENCE))
     if tau is not None and np.isfinite(tau["estimate"]):
         mean, ends = tau_text(tau["estimate"], tau["ci_low"], tau["ci_high"])
-        parts.append(f"the sd of slopes between groups has the mean {mean} ({ci} interval {ends})")
+        parts.append(
+            f"the standard deviation of slopes between groups has the posterior mean {mean} ({ci} interval {ends})"
+        )
     elif tau is not None and rope is None:
-        return [f"The posterior does not say: {tau['note']}."]
+        return [f"The posterior gives no answer: {tau['note']}."]
     if rope is not None:
         parts.append(
             f"all slopes lie within {rope['statistic']:.2g} of each other with probability {_probability(rope)}"
         )
-    said = [f"Under the model {model} {' and '.join(parts)}."] if parts else []
+    said = [f"Under the model {model} {', and '.join(parts)}."] if parts else []
     if evidence is not None and np.isfinite(evidence["statistic"]):
         said.append(_evidence(evidence))
     elif evidence is not None:
@@ -176,12 +183,12 @@ def _evidence(row: Mapping[Hashable, Any]) -> str:
     value = float(row["statistic"])
     which = "one slope for all groups" if value > 0 else "slopes that differ"
     how = next((word for size, word in _WEIGHT if abs(value) < size), "")
-    said = f"The evidence speaks {how} for {which}"
+    said = f"The evidence speaks {how} in favour of {which}"
     if not abs(value) >= _NO_WEIGHT:
-        said = "The evidence hardly tells one slope for all groups from several"
+        said = "The evidence hardly distinguishes one slope for all groups from several slopes"
     return (
-        f"{said}: the log Bayes factor of one slope against several is {value:.2f}, "
-        f"with a Monte Carlo error of {row['mcse']:.1g}; it depends on the prior of that sd."
+        f"{said}: the log Bayes factor of one slope against several is {f'{value:.2f}'.replace('-', MINUS)}, "
+        f"with a Monte Carlo error of {row['mcse']:.1g}; it depends on the prior of that standard deviation."
     )
 
 

@@ -310,7 +310,7 @@ def question_of_study(study: str | Path, *, options: EventOptions) -> EventQuest
     options.require()
     found = load_study(study)
     if found.panel is None:
-        raise InputError("the study has printed tables alone, and no panel", file=found.path)
+        raise InputError("the study has only printed tables and no panel", file=found.path)
     content = {"inputs": input_hashes(found), **_content(options)}
     design = make_design(load_study_panel(found))
     return EventQuestion(design=design, options=options, content=content, labels=found.panel.labels)

@@ -182,7 +182,7 @@ def _require_errors(design: Design, file: Path) -> None:
     left = within[:, 0] - within[:, 1:] @ np.linalg.lstsq(within[:, 1:], within[:, 0])[0]
     if np.linalg.norm(left) <= EXACT * np.linalg.norm(design.y - design.y.mean()):
         raise InputError(
-            "it does not vary beyond unit effects, period effects and the regressors: nothing is left to estimate from",
+            "unit effects, period effects and the regressors explain it completely, so that no slope can be estimated",
             file=file,
             column=design.outcome,
         )
@@ -193,12 +193,12 @@ def _require_room(spec: PanelModel, n_units: int, n_groups: int) -> None:
     if spec.has_unit_coefficients and spec.is_gaussian and n_units > MAX_UNITS:
         raise InputError(
             f"the model '{spec.name}' gives each unit a coefficient of its own, and {n_units} units are more than the "
-            f"{MAX_UNITS} that fit into memory; another member does not"
+            f"{MAX_UNITS} that fit into memory; choose a member without coefficients of units"
         )
     if spec.uses_groups and n_groups > MAX_GROUPS:
         raise InputError(
             f"the model '{spec.name}' gives each group a slope of its own, and {n_groups} groups are more than the "
-            f"{MAX_GROUPS} that can be pooled; take coarser groups, or the model 'nested' with units in their place"
+            f"{MAX_GROUPS} that can be pooled; use coarser groups, or the model 'nested' with these as units"
         )
 
 

@@ -301,14 +301,16 @@ def read_settings(folder: Path, *, seed: int | None = None) -> dict[str, Any]:
     except (InputError, ValueError):
         held = None
     if isinstance(held, dict) and "moments" in held:
-        raise InputError("a fit of moments has no rows, which check, compare and report need", file=path)
+        raise InputError(
+            "check, compare and report need rows, and this fit was made of moments; fit the panel itself", file=path
+        )
     settings = {}
     if isinstance(held, dict) and held.keys() >= set(_ASKED):
         more = {"model_sha256": None, "reading": {}, **{name: COLUMNS[name] for name in _FURTHER}, **_OPTIONS}
         more |= {"slope_on": [], "further": []}
         settings = {name: held[name] for name in _ASKED} | {name: held.get(name, one) for name, one in more.items()}
     if not _is_settings(settings):
-        raise InputError(f"no folder of a fit: `cbec-bayes fit ... --out {folder}` writes one", file=path)
+        raise InputError(f"this is not the folder of a fit; `cbec-bayes fit ... --out {folder}` makes one", file=path)
     data_of(settings, folder)
     return settings if seed is None else {**settings, "seed": seed}
 

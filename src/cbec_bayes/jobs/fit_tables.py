@@ -135,7 +135,7 @@ class FittedPanel:
                 if many
                 else []
             ),
-            *([f"The data say nothing about {untold}: the posterior is the prior."] if untold else []),
+            *([f"The data say nothing about {untold}: its posterior equals its prior."] if untold else []),
             f"Priors, in the data's own units: {scales}.",
             *(
                 [f"The priors of scales between groups and units are {factor:g} times those of the model."]
@@ -207,8 +207,9 @@ def _evidence_note(found: PanelFit) -> str:
         return f"The log evidence of this model is not known: {found.evidence.reason}."
     error = f", with a Monte Carlo error of {found.log_evidence_mcse:.2g}" if found.log_evidence_mcse else ""
     return (
-        f"The log evidence, the log density of these outcomes under this model, is {found.log_evidence:.2f}{error}; it "
-        "compares models that have the same flat coefficients, and no others."
+        "The log evidence, which is the log density of these outcomes under this model, is "
+        f"{found.log_evidence:.2f}{error}. "
+        "Only models with the same flat coefficients can be compared by it."
     )
 
 

@@ -96,17 +96,15 @@ def fit(
     if isinstance(what, Formula):
         named = [name for name, value in given.items() if value is not None and name != "data"]
         if named:
-            raise InputError(f"the formula is read already: leave out {', '.join(named)}, which it states itself")
+            raise InputError(f"the formula states these itself; leave out {', '.join(named)}")
         if data is None:
-            raise InputError("a formula needs its data: fit(formula, data=frame)")
+            raise InputError("a formula needs a data frame: write fit(formula, data=frame)")
         if isinstance(data, pd.DataFrame):
             what = make_panel(data, what, reading=reading)
         else:
             what = read_panel(data, what, reading=reading)
     elif any(value is not None for value in given.values()):
-        raise InputError(
-            "data, exposure, unit, time, group, slope_on and weights belong to a formula, and there is none"
-        )
+        raise InputError("data, exposure, unit, time, group, slope_on and weights may be given with a formula only")
     return engines.fit(make_design(what) if isinstance(what, Panel) else what, model, **sampling)
 
 

@@ -73,7 +73,7 @@ def read_kept(folder: Path, design: Design, model: PanelModel) -> PanelFit:
     except ValueError:
         fault = "no JSON"
     if fault:
-        raise InputError(f"this is not what a fit writes ({fault}); fit again with --fresh", file=path)
+        raise InputError(f"this file is not one that a fit writes ({fault}); run the fit again with --fresh", file=path)
     tree = read_tree(folder / POSTERIOR)
     try:
         found = restore(design, model, tree, diagnostics)
@@ -82,7 +82,7 @@ def read_kept(folder: Path, design: Design, model: PanelModel) -> PanelFit:
         fault = " ".join(str(error).split())[:300] or type(error).__name__
     if fault:
         raise InputError(
-            f"this is not the posterior of the fit ({fault}); fit again with --fresh", file=folder / POSTERIOR
+            f"this is not the posterior of this fit ({fault}); run the fit again with --fresh", file=folder / POSTERIOR
         )
     return found
 

@@ -109,7 +109,7 @@ def lattices_of(question: Question, *, draws: int = DRAWS) -> Lattices:
     found = [(design, lattice(design, question.base, question.outcome_scale, reduced=question.reduced))]
     if question.logarithms:
         if not (design.y > 0).all():
-            raise InputError(f"{design.outcome} is not positive throughout, so that it has no logarithm")
+            raise InputError(f"{design.outcome} has values of zero or below, which have no logarithm")
         logged = replace(design, y=np.log(design.y))
         found.append((logged, lattice(logged, question.base, LOGARITHMS, reduced=question.reduced)))
     for one in question.alternatives:

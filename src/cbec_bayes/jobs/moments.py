@@ -143,14 +143,18 @@ def gather_piece(asked: Asked, origin: Origin, reading: Reading, piece: Piece) -
 def begin(asked: Asked, origin: Origin) -> Gathering:
     """Return a gathering that has no rows yet; a formula whose values are not of one row, or weights, are refused."""
     if asked.slope_on:
-        raise InputError("moments have no characteristics of groups: leave out --slope-on, or fit the panel itself")
+        raise InputError(
+            "a file of moments holds no characteristics of groups; leave out --slope-on, or fit the panel itself"
+        )
     roles = asked if isinstance(asked, Roles) else asked.of_one_row()
     if roles.weights is not None:
         raise InputError(NO_WEIGHTS)
     if len(roles.exposures) > 1 or (isinstance(asked, Formula) and asked.n_exposures > 1):
-        raise InputError("moments have one exposure: name one, or fit the panel itself")
+        raise InputError("moments can have only one exposure; name one, or fit the panel itself")
     if roles.absorbed:
-        raise InputError("moments allow effects of units and of periods, and no others")
+        raise InputError(
+            "moments allow only effects of units and of periods; leave out the others, or fit the panel itself"
+        )
     return Gathering(roles.outcome, roles.regressors, grouped=roles.group is not None, origin=origin)
 
 
@@ -287,7 +291,9 @@ def gather(
     5      (new)   0.9
     """
     if reading.group_at is not None:
-        raise InputError("--group-at needs all rows of a unit, and these are read in batches; fit the panel itself")
+        raise InputError(
+            "--group-at needs all rows of a unit at once, but this file is read in batches; fit the panel itself"
+        )
     whole = begin(roles, origin)
     if not isinstance(source, Path | str):
         for frame in source:
@@ -369,11 +375,13 @@ def require_place(file: Path, data: Path) -> None:
     """
     spare(file.parent, [file.name], [Path(piece.path) for piece in pieces_of(data)])
     if os.path.isdir(data) and file.suffix == ".parquet" and file.resolve().is_relative_to(data.resolve()):
-        raise InputError("the result would be read as data the next time; name another place", file=file)
+        raise InputError(
+            "the result would lie among the data files and be read as data the next time; name another place", file=file
+        )
     if os.path.isdir(file):
-        raise InputError("a folder is where a file was to be written", file=file)
+        raise InputError("a file cannot be written here, because a folder has this name; name another file", file=file)
     if not os.path.lexists(file):
         return
     content, _, digest = read_bytes(file).rpartition(SEAL) if os.path.isfile(file) else (b"", b"", b"")
     if file.is_symlink() or digest != sha256(content).hexdigest().encode():
-        raise InputError("a file is here that `moments` did not write; name another", file=file)
+        raise InputError("`moments` did not write the file that has this name; name another", file=file)

@@ -141,7 +141,7 @@ def load_moments(path: Path | str) -> PanelMoments:
         what = (
             "damaged or cut" if sealed.startswith(b"\x89HDF") and FORMAT.encode() in sealed else "not a file of moments"
         )
-        raise InputError(f"{what}: `cbec-bayes moments` writes them", file=path)
+        raise InputError(f"{what}; `cbec-bayes moments` writes such files", file=path)
     require_sound("netcdf", [path], LARGEST_MOMENTS, "not a file of moments")
     try:
         held = _unpacked(content, path)
@@ -151,9 +151,15 @@ def load_moments(path: Path | str) -> PanelMoments:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(f"not a file of moments ({reason})", file=path) from None
     if held.attrs.get("format") != FORMAT:
-        raise InputError("not a file of moments: `cbec-bayes moments` writes them", file=path)
+        raise InputError("not a file of moments; `cbec-bayes moments` writes such files", file=path)
     if held.attrs.get("version") != VERSION:
-        raise InputError(f"moments of version {held.attrs.get('version')}; {VERSION} can be read", file=path)
+        raise InputError(
+            (
+                f"the file has moments of version {held.attrs.get('version')}, and only version {VERSION} can be "
+                "read; make it again"
+            ),
+            file=path,
+        )
     try:
         found = _moments_of(held)
         fault = _fault_of(found)

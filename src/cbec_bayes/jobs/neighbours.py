@@ -180,33 +180,38 @@ def said_of_sign(own: Slope, changes: Mapping[str, Change], terms: Sequence[str]
     """
     known = [term for term in terms if term in changes]
     if not known:
-        return f"What the average slope is without {_listed(terms, 'or')} is not known: no refit passed its gates."
+        return f"The average slope without {_listed(terms, 'or')} is not known, because no refit passed its gates."
     sign = {1: "positive", -1: "negative", 0: "not settled"}
     moved = [term for term in known if changes[term].other.sign != own.sign]
     if own.sign and not moved:
-        said = f"The average slope stays {sign[own.sign]} without {_any_of(known)}"
+        said = f"The average slope stays {sign[own.sign]} when the model is fitted without {_any_of(known)}"
     elif own.sign:
         said = f"The average slope does not stay {sign[own.sign]}: "
         said += "; ".join(
-            f"without {term} {sign[changes[term].other.sign]}, {_numbers(changes[term])}" for term in moved
+            f"without {term} it is {sign[changes[term].other.sign]}, {_numbers(changes[term])}" for term in moved
         )
     elif moved:
-        said = "The sign of the average slope is not settled, but is without one of its terms: "
+        said = "The sign of the average slope is not settled under this model, but it is without one of the terms: "
         said += "; ".join(
-            f"without {term} {sign[changes[term].other.sign]}, {_numbers(changes[term])}" for term in moved
+            f"without {term} it is {sign[changes[term].other.sign]}, {_numbers(changes[term])}" for term in moved
         )
     else:
-        said = f"The sign of the average slope is not settled, nor is it without {_any_of(known)}"
+        said = (
+            "The sign of the average slope is not settled. It is not settled either when the model is fitted "
+            f"without {_any_of(known)}"
+        )
     rest = [term for term in known if term not in moved]
     large = [term for term in rest if changes[term].severity is not Severity.FINE]
     small = [term for term in rest if term not in large]
-    parts = [f"without {term} it would be {_numbers(changes[term])}" for term in large]
+    parts = [f"without {term} the slope would be {_numbers(changes[term])}" for term in large]
     if small and (moved or large):
-        parts.append(f"without {_listed(small, 'or')} it changes little")
+        parts.append(f"without {_listed(small, 'or')} the slope changes little")
     elif small:
-        parts.append("it changes little" if len(small) == 1 else "it changes little by any of them")
+        parts.append("the slope changes little" if len(small) == 1 else "the slope changes little in each case")
     unknown = [term for term in terms if term not in changes]
-    parts += [f"without {_listed(unknown, 'or')} it is not known, for a gate was missed"] if unknown else []
+    parts += (
+        [f"without {_listed(unknown, 'or')} the slope is not known, because the refit missed a gate"] if unknown else []
+    )
     return f"{said}; {'; '.join(parts)}." if parts else f"{said}."
 
 
@@ -216,15 +221,15 @@ def _said_of_persistence(
     """Say what errors that hardly fade may be, and what the average slope is then."""
     said = (
         f"The correlation of errors from one period to the next is above {PERSISTENT:g} with a probability of "
-        f"{persistent:.2f}: trends of units or a unit root are then likelier than errors that fade."
+        f"{persistent:.2f}: errors that hardly fade may in truth be trends of units or a random walk."
     )
-    names = {DIFFERENCES: "From first differences", TRENDS: "With trends of units"}
+    names = {DIFFERENCES: "Estimated from first differences,", TRENDS: "With trends of units,"}
     parts = []
     for term in (one.term for one in asked if not one.is_without):
-        slope = f"is {_numbers(changes[term])}" if term in changes else "is not known, for the refit missed a gate"
+        slope = f"is {_numbers(changes[term])}" if term in changes else "is not known, because the refit missed a gate"
         parts.append(f"{names[term]} the average slope {slope}.")
     has = found.model.choice("unit_trend") != "off"
-    return " ".join([said, *parts, *(["Trends of units are in the fitted member already."] if has else [])])
+    return " ".join([said, *parts, *(["The fitted model already has trends of units."] if has else [])])
 
 
 def _numbers(change: Change) -> str:
@@ -236,4 +241,4 @@ def _listed(terms: Sequence[str], last: str) -> str:
 
 
 def _any_of(terms: Sequence[str]) -> str:
-    return terms[0] if len(terms) == 1 else f"any one of its terms ({', '.join(terms)})"
+    return terms[0] if len(terms) == 1 else f"any single one of these terms ({', '.join(terms)})"

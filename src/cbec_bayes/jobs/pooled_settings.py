@@ -113,7 +113,9 @@ def read_pooled(folder: Path) -> dict[str, Any]:
     except ValueError:
         held = None
     if not _is_settings(held):
-        raise InputError(f"not what `cbec-bayes published ... --out {folder}` writes; pool again", file=path)
+        raise InputError(
+            f"this file is not one that `cbec-bayes published ... --out {folder}` writes; run it again", file=path
+        )
     file_of(held, folder)
     return dict(held)
 

@@ -96,7 +96,9 @@ def with_terms(printed: PrintedEstimates, file: Path, asked: AskedTerms, *, is_f
     rows: list[Row] = []
     if asked.slope_on or asked.cluster is not None:
         if not is_file:
-            raise InputError("--slope-on and --cluster need a file of estimates; printed tables have no such columns")
+            raise InputError(
+                "--slope-on and --cluster need a file of estimates, because printed tables have no such columns"
+            )
         rows = rows_of_estimates(file)
     names, measured = _moderators(rows, asked.slope_on, file, printed)
     covariance, notes = None, printed.notes
@@ -120,9 +122,9 @@ def with_terms(printed: PrintedEstimates, file: Path, asked: AskedTerms, *, is_f
 
 def _require_options(asked: AskedTerms) -> None:
     if asked.covariance is not None and asked.cluster is not None:
-        raise InputError("--covariance and --cluster say twice how errors hang together; give one of them")
+        raise InputError("--covariance and --cluster both state how errors are correlated; give only one of them")
     if (asked.cluster is None) != (asked.correlation is None):
-        raise InputError("--cluster and --correlation belong together; give both or none")
+        raise InputError("--cluster and --correlation are used together; give both or neither")
     if asked.correlation is not None and not abs(asked.correlation) <= 1:
         raise InputError(f"--correlation must lie between -1 and 1, not {asked.correlation:g}")
 
@@ -158,7 +160,9 @@ def _moderators(
             continue
         labels = sorted(set(texts))
         if len(labels) == len(texts):
-            raise InputError("every row has another label; no slope can depend on it", file=file, column=column)
+            raise InputError(
+                "every row has a different label, so that no slope can be regressed on it", file=file, column=column
+            )
         names += [f"{column}={label}" for label in labels[1:]]
         found += [np.array([text == label for text in texts], dtype=float) for label in labels[1:]]
     if len(set(names)) < len(names):
@@ -204,12 +208,16 @@ def read_covariance(path: Path, printed: PrintedEstimates) -> Array:
     for place, (of_row, of_column) in enumerate(zip(labels, header, strict=False)):
         if of_row != of_column:
             raise InputError(
-                f"row {place + 1} is of '{of_row}' and column {place + 1} of '{of_column}'; both need one order",
+                (
+                    f"row {place + 1} is of '{of_row}' and column {place + 1} of '{of_column}'; rows and columns "
+                    "must have the same order"
+                ),
                 file=path,
             )
     if len(labels) != len(header) or len(set(labels)) < len(labels):
         raise InputError(
-            f"{len(labels)} rows and {len(header)} columns of labels; a square matrix needs each once", file=path
+            f"{len(labels)} rows and {len(header)} columns of labels; the matrix must be square, with each label once",
+            file=path,
         )
     lacking = [label for label in wanted if label not in labels]
     if lacking:
@@ -222,7 +230,10 @@ def read_covariance(path: Path, printed: PrintedEstimates) -> Array:
     away = np.abs(matrix - matrix.T) / size
     if away.max() > _SYMMETRIC:
         i, j = np.unravel_index(int(away.argmax()), away.shape)
-        raise InputError(f"the covariance of '{labels[i]}' and '{labels[j]}' is another across the diagonal", file=path)
+        raise InputError(
+            f"the covariance of '{labels[i]}' and '{labels[j]}' differs from its counterpart across the diagonal",
+            file=path,
+        )
     place_of = {label: place for place, label in enumerate(labels)}
     found = np.diag(np.ones(len(printed.rows)))
     there = [place for place, row in enumerate(printed.rows) if row.estimate is not None]

@@ -95,7 +95,7 @@ def _content(path: Path) -> tuple[bytes, str, str]:
 def _standard_input() -> bytes:
     content = sys.stdin.buffer.read(LARGEST_PRINTED + 1)
     if len(content) > LARGEST_PRINTED:
-        raise InputError("the standard input has too much for printed tables", file=STDIN)
+        raise InputError("the standard input is too long for printed tables", file=STDIN)
     return content
 
 

@@ -166,7 +166,7 @@ def question_of_study(
     options.require()
     found = load_study(study)
     if found.panel is None:
-        raise InputError("the study has printed tables alone, and no panel", file=found.path)
+        raise InputError("the study has only printed tables and no panel", file=found.path)
     return Question(
         design=make_design(load_study_panel(found)),
         outcome_scale=scale_of(found.panel),

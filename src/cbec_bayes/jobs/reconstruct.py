@@ -119,16 +119,21 @@ def load_problem(study: Study) -> Problem:
     """
     spec = study.panel
     if study.published is None or spec is None:
-        raise InputError(f"the study '{study.name}' has no printed tables or no panel: there is nothing to reconstruct")
+        raise InputError(
+            f"the study '{study.name}' has no printed tables or no panel: so that nothing can be reconstructed"
+        )
     for key in ("weights", "cluster", "absorb"):
         if getattr(spec, key):
             raise InputError(
-                f"the study '{study.name}' names panel.{key}: a reconstruction is of rows without weights, of clusters "
-                "that are units, and of effects of units and periods alone"
+                f"the study '{study.name}' names panel.{key}: a reconstruction takes no weights, no "
+                "clusters other than units, and no effects beside those of units and periods"
             )
     for role in ("outcome", "exposure"):
         if not spec.proxies.get(role):
-            raise InputError(f"the study '{study.name}' names no proxies of its {role} (panel.proxies)")
+            raise InputError(
+                f"the study '{study.name}' names no observed column that stands in for its {role}; name one "
+                "under panel.proxies"
+            )
     files = tuple(name for name in spec.files if _is_observed(name, spec))
     frame = study_frame(spec, files)
     for column in (*spec.controls, *spec.proxies["outcome"], *spec.proxies["exposure"]):
@@ -137,7 +142,7 @@ def load_problem(study: Study) -> Problem:
     for column in (*spec.proxies["outcome"], *spec.proxies["exposure"]):
         values = pd.to_numeric(frame[column], errors="coerce")
         if values.isna().any() or values.nunique() < 2:
-            raise InputError("a proxy must be numeric, without gaps, and vary", column=column)
+            raise InputError("a proxy must be a column of numbers that vary, without missing cells", column=column)
     panel = _stand_in(spec, frame)
     keys = [spec.unit, spec.time]
     ordered = panel.frame[keys].merge(frame, on=keys, how="left")  # rows in the order of the design

@@ -86,10 +86,12 @@ def _keys(
         time = next((name for name in shared if name in single[1:]), shared[-1] if shared else None)
     first = unit or next((name for name in single if name != time), None)
     if first is None:
-        raise InputError(f"there are no effects of units among {shown}: write | firm + year")
+        raise InputError(f"the effects {shown} include none of units; write | firm + year")
     second = time or next((name for name in single if name != first), None)
     if second is None:
-        raise InputError(f"which of the effects of {shown} are those of periods is not clear: --time names them")
+        raise InputError(
+            f"it is not clear which of the effects {shown} are those of periods; name their column with --time"
+        )
     if first == second:
         raise InputError(f"--unit and --time are both '{first}'")
     return Absorbed(unit=first, time=second)
@@ -134,7 +136,7 @@ def _effect_names(tokens: Iterable[Any]) -> Iterator[tuple[str, ...]]:
         elif kind == "value" and sign in ("0", "1") and not joined:
             continue
         else:
-            raise InputError(f"'{sign}' cannot stand among the effects of a formula; write | firm + year")
+            raise InputError(f"the sign '{sign}' cannot be used among the effects of a formula; write | firm + year")
     if open_name:
         raise InputError("the effects of the formula end in a sign; write | firm + year")
     if joined:

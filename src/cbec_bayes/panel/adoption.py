@@ -175,7 +175,7 @@ def _require_plain(design: Design) -> None:
         (bool(design.effects.further), "effects of units and periods alone"),
     ):
         if is_there:
-            raise InputError(f"an event study has {said}, in all of its estimators")
+            raise InputError(f"all estimators of an event study have {said}; leave out the other options")
 
 
 def adoption_of(design: Design) -> Adoption:
@@ -217,7 +217,7 @@ def adoption_of(design: Design) -> Adoption:
     mask = ~always[design.unit] & has_untreated[design.time]
     if not (mask & ~untreated).any():
         raise InputError(
-            "in no period are some units treated and others not yet: there is nothing to compare",
+            "there is no period in which some units are treated and others are not, so that nothing can be compared",
             column=design.terms[0],
         )
     rows = design.rows(mask)

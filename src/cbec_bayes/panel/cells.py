@@ -190,10 +190,10 @@ class Source:
         size = np.abs(values)
         large = np.flatnonzero(size > LARGEST)
         if large.size:
-            message = f"the value is beyond {LARGEST:g}, from where double precision is lost; change the unit"
+            message = f"the value is beyond {LARGEST:g}, where computations lose precision; change the unit"
             raise self.wrong(int(large[0]), column, message)
         if 0 < np.nanmax(size, initial=0.0) < 1 / LARGEST:
-            message = f"all values are below {1 / LARGEST:g}, where double precision is lost; change the unit"
+            message = f"all values are below {1 / LARGEST:g}, where computations lose precision; change the unit"
             raise InputError(message, file=self.file, column=column)
         return values
 

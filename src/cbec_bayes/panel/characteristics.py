@@ -141,10 +141,14 @@ def _require_told(values: Array, names: Sequence[str], groups: Sequence[str], so
         )
     for m, name in enumerate(names):
         if not varies(values[:, m]):
-            raise InputError("it is the same in all groups; no slope can depend on it", file=source.file, column=name)
+            raise InputError(
+                "it is the same in all groups, so that no slope can be regressed on it", file=source.file, column=name
+            )
         others = np.column_stack([np.ones(len(groups)), values[:, :m]])
         left = values[:, m] - others @ np.linalg.lstsq(others, values[:, m])[0]
         if np.linalg.norm(left) <= _TOLERANCE * np.linalg.norm(values[:, m] - values[:, m].mean()):
             raise InputError(
-                f"it is a combination of {' and '.join(names[:m])} over groups", file=source.file, column=name
+                f"over the groups it is a linear combination of {' and '.join(names[:m])}",
+                file=source.file,
+                column=name,
             )

@@ -129,7 +129,9 @@ def computed_of(
     gone = np.logical_or.reduce([one.rows for one in lost]) if lost else np.zeros(len(rows.units), dtype=bool)
     if gone.all():
         first = next(one for one in lost if one.rows.any())
-        raise InputError(f"the formula has no value in any row; in the first because {first.reason}", file=source.file)
+        raise InputError(
+            f"the formula has no value in any row; the reason in the first row is that {first.reason}", file=source.file
+        )
     regressors, categories = _regressors(values, asked.terms, ~gone)
     names = list(regressors)
     roles = Roles(
@@ -277,7 +279,8 @@ def _by_level(values: Values, category: Category, kept: Mask) -> dict[str, Array
     levels = _sorted_levels(values, category.name, kept)
     if category.ref is not None and category.ref not in levels:
         raise InputError(
-            f"ref: no such category '{category.ref}'; {suggest(category.ref, levels)}", column=category.name
+            f"ref names no category of the column: '{category.ref}'; {suggest(category.ref, levels)}",
+            column=category.name,
         )
     left_out = category.ref if category.ref is not None or category.by is not None else levels[0]
     labels = values.labels(category.name)[kept]

@@ -74,7 +74,9 @@ def derive(frame: pd.DataFrame, derived: Mapping[str, Derived], *, unit: str, ti
     found = frame.copy()
     for name, how in derived.items():
         if name in found.columns:
-            raise InputError("a column of the files already has the name of this derived column", column=name)
+            raise InputError(
+                "a column of the files already has the name of this derived column; choose another name", column=name
+            )
         for source in how.sources:
             if source not in found.columns:
                 known = [str(column) for column in found.columns]

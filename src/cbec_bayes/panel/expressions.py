@@ -265,7 +265,7 @@ class Values:
         found[~np.isfinite(found)] = np.nan
         large = np.flatnonzero(np.abs(found) > LARGEST)
         if large.size:
-            message = f"the value is beyond {LARGEST:g}, from where double precision is lost"
+            message = f"the value is beyond {LARGEST:g}, where computations lose precision"
             raise self.source.wrong(int(large[0]), piece.text, message)
         return found
 

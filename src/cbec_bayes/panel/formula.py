@@ -122,11 +122,11 @@ class Formula:
         if self.weights is not None:
             raise InputError(NO_WEIGHTS)
         if self.period_effects is not PeriodEffects.COMMON or self.absorbed:
-            raise InputError("moments allow effects of units and of periods, and no others: write | firm + year")
+            raise InputError("moments allow only effects of units and of periods; write | firm + year")
         for piece in self.pieces:
             if not piece.is_of_one_row:
                 raise InputError(
-                    f"'{piece.text}' needs other rows, and these are read in batches; fit the panel itself"
+                    f"'{piece.text}' needs other rows of the file, but it is read in batches; fit the panel itself"
                 )
         exposure, *controls = (label(term) for term in self.terms)
         return Roles(
@@ -260,13 +260,15 @@ def _tokens(text: str) -> list[Any]:
     for token in found:
         kind, sign = token.kind.value, str(token.token)
         if kind == "operator" and sign not in _OPERATORS:
-            raise InputError(f"'{sign}' cannot stand between the terms of a formula; I(x / z) computes")
+            raise InputError(
+                f"the sign '{sign}' cannot stand between the terms of a formula; write I(x / z) to compute"
+            )
         if kind == "value" and sign not in ("0", "1"):
-            raise InputError(f"'{sign}' cannot stand in a formula by itself; I(2 * x) computes")
+            raise InputError(f"the sign '{sign}' cannot stand alone in a formula; write I(2 * x) to compute")
         if kind == "context" and sign not in "()":
-            raise InputError(f"'{sign}' cannot stand in a formula")
+            raise InputError(f"the sign '{sign}' cannot be used in a formula")
     if sum(str(token.token) == "*" and token.kind.value == "operator" for token in found) > MOST_PRODUCTS:
-        raise InputError(f"the formula has more than {MOST_PRODUCTS} signs *; write the products that are meant as x:z")
+        raise InputError(f"the formula has more than {MOST_PRODUCTS} signs *; write each product as x:z")
     return found
 
 
@@ -291,7 +293,9 @@ def _parts(text: str) -> tuple[str, list[Any]]:
     if len(bars) > 1:
         raise InputError("the formula has two parts after |: instrumental variables are not supported")
     if any(at_power < (bars[0] if bars else len(tokens)) for at_power in at("^")):
-        raise InputError("'^' cannot stand between the terms of a formula; I(x**2) computes, and * makes products")
+        raise InputError(
+            "the sign '^' cannot stand between the terms of a formula; write I(x**2) for a power and * for a product"
+        )
     if not bars:
         return text, []
     if bars[0] < tildes[0]:

@@ -70,4 +70,6 @@ def require_absorbed(sets: Sequence[Levels]) -> None:
     total = sum(one.size for one in sets)
     if total > MOST_LEVELS:
         named = ", ".join(f"{one.size} of {one.name}" for one in sets)
-        raise InputError(f"effects of {named} are more than the {MOST_LEVELS} that can be taken out beside units")
+        raise InputError(
+            f"the effects of {named} have more than the {MOST_LEVELS} levels that can be absorbed beside units"
+        )

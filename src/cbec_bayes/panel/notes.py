@@ -80,10 +80,10 @@ def _shape(codes: RowCodes) -> list[str]:
     there[codes.unit, codes.time] = True
     if there.all():
         return [f"balanced: {count(there.shape[0], 'unit')} in each of {count(there.shape[1], 'period')}"]
-    notes = [f"unbalanced: {len(codes.unit)} of {there.size} unit-periods are there"]
+    notes = [f"unbalanced: {len(codes.unit)} of {there.size} combinations of unit and period have a row"]
     once = [units[i] for i in np.flatnonzero(there.sum(axis=1) == 1)]
     if once:
-        notes.append(f"{count(len(once), 'unit')} seen once ({some(once)}); they say nothing about slopes")
+        notes.append(f"{count(len(once), 'unit')} with only one row ({some(once)}); such rows say nothing about slopes")
     begun = np.logical_or.accumulate(there, axis=1)
     unfinished = np.logical_or.accumulate(there[:, ::-1], axis=1)[:, ::-1]
     absent = begun & unfinished & ~there
@@ -92,7 +92,10 @@ def _shape(codes: RowCodes) -> list[str]:
         for i in np.flatnonzero(absent.any(axis=1))
     ]
     if gaps:
-        notes.append(f"{count(len(gaps), 'unit')} with gaps, {count(int(absent.sum()), 'period')} in all: {some(gaps)}")
+        notes.append(
+            f"{count(len(gaps), 'unit')} with missing periods between their first and last, "
+            f"{count(int(absent.sum()), 'period')} in all: {some(gaps)}"
+        )
     return notes
 
 
@@ -109,9 +112,15 @@ def _clusters(codes: RowCodes) -> list[str]:
         single = [name for name, n in sizes.items() if n == 1]
         few = [f"{n} in '{name}'" for name, n in sizes.items() if 1 < n < FEW_CLUSTERS]
         if few:
-            notes.append(f"within groups, clustered standard errors from so few clusters are unreliable: {some(few)}")
+            notes.append(
+                "clustered standard errors of single groups are unreliable because the groups have few "
+                f"units: {some(few)}"
+            )
         if single:
-            notes.append(f"{count(len(single), 'group')} with one unit ({some(single)}), which alone has no slope")
+            notes.append(
+                f"{count(len(single), 'group')} with only one unit ({some(single)}), so that its own "
+                "regression has no slope"
+            )
     return notes
 
 
@@ -122,7 +131,7 @@ def _kind(name: str, y: Array) -> list[str]:
             f"'{name}' is 0 or 1: slopes are those of a linear probability model, which may predict below 0 and above 1"
         ]
     if np.all((y == np.round(y)) & (y >= 0)) and y.min() < SMALL_COUNT:
-        return [f"'{name}' has whole numbers near 0, as counts are: consider its logarithm or a Poisson regression"]
+        return [f"'{name}' has small whole numbers, like counts: consider its logarithm or a Poisson regression"]
     return []
 
 
@@ -159,7 +168,7 @@ def _slopes(codes: RowCodes, values: Array, names: Sequence[str]) -> list[str]:
             continue  # said already, once and not for every regressor
         mask = group == g  # all rows, where there are no groups
         where = f"in group '{name}', " if grouped else ""
-        verdict = "that group alone cannot estimate its slope" if grouped else "its slope cannot be estimated"
+        verdict = "its slope cannot be estimated from that group alone" if grouped else "its slope cannot be estimated"
         for _, sentence in unidentified(values[mask], names, unit[mask], time[mask]):
             notes.append(f"{where}{sentence}: {verdict}")
     return notes

@@ -46,7 +46,11 @@ def origin_said(
         return given
     said = least_observed(Origin(cell) for cell in cells)
     if asked is not None and FROM_OBSERVED.index(given) < FROM_OBSERVED.index(said):
-        raise InputError(f"--origin {given}, but the rows themselves say '{said}'", file=file, column=COLUMN)
+        raise InputError(
+            f"--origin says '{given}', but the column 'origin' of the file says '{said}'; leave one of them out",
+            file=file,
+            column=COLUMN,
+        )
     return least_observed((given, said))
 
 
@@ -80,7 +84,11 @@ def origins_of(
     for column in given:
         if column not in frame.columns:
             known = [str(name) for name in frame.columns]
-            raise InputError(f"an origin is given for no column; {suggest(column, known)}", file=file, column=column)
+            raise InputError(
+                f"an origin is given for a column that does not exist; {suggest(column, known)}",
+                file=file,
+                column=column,
+            )
     rest = Origin(said or Origin.OBSERVED) if given else origin_said(frame, said, asked.columns, file)
     if isinstance(asked, Formula):
         worst = least_observed(Origin(given.get(name, rest)) for name in asked.columns)

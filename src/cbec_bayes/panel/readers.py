@@ -84,10 +84,16 @@ def read_frame(
         kinds = ", ".join([*_FORMATS, *(f"{one}.gz" for one in _TEXTS)])
         raise InputError(f"unknown kind of file '{path.suffix.lower()}'; {kinds} can be read", file=path)
     if sheet is not None and suffix != ".xlsx":
-        raise InputError(f"a sheet was asked for ('{sheet}'), but only .xlsx files have sheets", file=path)
+        raise InputError(f"--sheet '{sheet}' applies to .xlsx files only; leave it out", file=path)
     for option, value in (("--encoding", reading.encoding), ("--decimal", reading.decimal)):
         if value is not None and suffix not in _TEXTS:
-            raise InputError(f"{option} is of text files, and a {_FORMATS[suffix][0]} file says it itself", file=path)
+            raise InputError(
+                (
+                    f"{option} applies to text files only; leave it out, because a {_FORMATS[suffix][0]} file "
+                    "needs no such option"
+                ),
+                file=path,
+            )
     content = read_bytes(path)
     if suffix in _TEXTS:
         text = _unpacked(content, path) if packed else content
@@ -100,7 +106,7 @@ def read_frame(
     if "" in frame.columns:
         raise unnamed(path)
     if frame.empty:
-        raise InputError("the file has a header but no rows", file=path)
+        raise InputError("the file has a header but no rows of data", file=path)
     return frame.rename_axis(index=ROW)
 
 

@@ -85,7 +85,9 @@ class Reading:
             try:
                 "".encode(self.encoding)
             except LookupError:
-                raise InputError(f"--encoding: unknown encoding '{self.encoding}', as utf-8 or latin-1 is") from None
+                raise InputError(
+                    f"--encoding: unknown encoding '{self.encoding}'; utf-8 and latin-1 are examples of known ones"
+                ) from None
 
     def as_dict(self) -> dict[str, Any]:
         """Return what differs from a table that says all of it itself, as JSON can hold it."""
@@ -102,7 +104,7 @@ class Reading:
             and all(isinstance(value, str) for value in (*texts.values(), *codes))
             and isinstance(codes, list)
         ):
-            raise InputError("this is no way of reading a table")
+            raise InputError("the settings of how a table is read are not valid")
         return cls(**texts, missing=tuple(codes))
 
 

@@ -68,7 +68,9 @@ def study_frame(spec: PanelSpec, files: tuple[str, ...] | None = None) -> pd.Dat
         raise InputError("the study names no files")
     for unit in spec.without:
         if unit not in left_out:
-            raise InputError(f"the unit '{unit}', to be left out, is in no file; {suggest(unit, sorted(units))}")
+            raise InputError(
+                f"the unit '{unit}', to be left out, does not occur in any file; {suggest(unit, sorted(units))}"
+            )
     # One file keeps its row numbers, which messages name; joined rows have none of their own.
     whole = joined if joined.index.name == ROW else joined.reset_index(drop=True)
     return whole if files is not None else derive(whole, spec.derived_here, unit=spec.unit, time=spec.time)
@@ -148,5 +150,5 @@ def load_study_panel(study: str | Path | Study | PanelSpec) -> Panel:
     study = load_study(study) if isinstance(study, str | Path) else study
     spec = study.panel if isinstance(study, Study) else study
     if spec is None:
-        raise InputError("the study has printed tables alone, and no panel")
+        raise InputError("the study has only printed tables and no panel")
     return panel_of(spec, study_frame(spec))

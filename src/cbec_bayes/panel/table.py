@@ -176,7 +176,10 @@ class Roles:
 def _require_characteristics(names: Sequence[str], group: str | None, role_of: Mapping[str, str]) -> None:
     """Raise `InputError` where slopes cannot be regressed on some columns, given the roles of others."""
     if names and group is None:
-        raise InputError("--slope-on needs groups: it is their slopes that are regressed on a characteristic of theirs")
+        raise InputError(
+            "--slope-on regresses the slopes of groups on their characteristics and needs groups; name their "
+            "column with --group"
+        )
     for name in names:
         if names.count(name) > 1:
             raise InputError("the column is given twice to regress slopes on", column=name)

@@ -289,7 +289,9 @@ def _filled(
     columns = fill.columns if fill is not None else ()
     for column in columns:
         if column not in roles.measured:
-            raise InputError(f"only {', '.join(roles.measured)} can be filled", file=file, column=column)
+            raise InputError(
+                f"cells can be filled only in the columns {', '.join(roles.measured)}", file=file, column=column
+            )
     edges = fill is not None and fill.edges
     return interpolate(table, unit=roles.unit, time=roles.time, columns=columns, edges=edges, frequency=frequency)
 
@@ -342,7 +344,9 @@ def _check_size(panel: Panel, ledger: pd.DataFrame, file: Path | str | None) -> 
     if len(panel.times) < 2:
         raise InputError(f"there is one period, {panel.periods[0]}{after}; two are needed", file=file)
     if panel.n_obs == len(panel.units):
-        raise InputError(f"every unit is seen once{after}; slopes need units seen in two periods", file=file)
+        raise InputError(
+            f"every unit has only one row{after}, but a slope needs units with rows in at least two periods", file=file
+        )
 
 
 def _identified(panel: Panel, categories: Collection[str], collinearity: str, file: Path | str | None) -> Panel:
@@ -366,7 +370,7 @@ def _identified(panel: Panel, categories: Collection[str], collinearity: str, fi
         return unidentified(values, columns, unit, time, alike=alike, further=[one.codes for one in absorbed])
 
     for column, sentence in found((roles.outcome,)):
-        raise InputError(f"{sentence}; there is nothing to explain", file=file, column=column)
+        raise InputError(f"{sentence}; there is nothing to regress", file=file, column=column)
     lost: list[str] = []
     told: list[str] = []
     while wrong := found(tuple(name for name in roles.regressors if name not in lost)):

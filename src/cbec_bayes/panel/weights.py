@@ -65,8 +65,8 @@ def require_weights(
     total = float(weight[kept].sum())
     if kind is WeightsKind.FREQUENCY and total > MOST_COPIES:
         raise InputError(
-            f"the frequency weights add up to {total:.0f} rows, and {MOST_COPIES} can be laid out; weights that say of "
-            "how many observations an outcome is the mean are analytic",
+            f"the frequency weights add up to {total:.0f} rows, more than the {MOST_COPIES} that can be held; "
+            "where each outcome is the mean of several observations, use analytic weights",
             file=source.file,
             column=column,
         )

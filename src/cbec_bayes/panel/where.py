@@ -91,7 +91,9 @@ def _parsed(condition: str) -> tuple[ast.Expression, dict[str, str]]:
     try:
         return ast.parse(_QUOTED.sub(stand_in, condition).strip(), mode="eval"), names
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise InputError(f"--where: '{condition}' is no condition, as \"year >= 2000 and sector == 3\" is") from None
+        raise InputError(
+            f"--where: '{condition}' is not a condition; write one such as \"year >= 2000 and sector == 3\""
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,9 @@ class _Rows:
         cells = np.atleast_1d(np.asarray(value, dtype=object))
         wrong = next((cell for cell in cells if not is_number(cell) and not is_missing(cell)), None)
         if wrong is not None:
-            raise InputError(f"--where: '{wrong}' of {ast.unparse(node)} is no number")
+            raise InputError(
+                f"--where: the condition {ast.unparse(node)} compares numbers with '{wrong}', which is not a number"
+            )
         numbers = np.array([float(cell) if is_number(cell) else np.nan for cell in cells])
         return numbers if np.ndim(value) else numbers[0]
 

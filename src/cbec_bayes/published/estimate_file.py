@@ -132,7 +132,7 @@ def read_estimates(path: Path | str, *, ci_prob: float = CI_PROB) -> PrintedEsti
             raise InputError(f"'{parsed.label}' is listed twice", file=path, row=row.number, column="label")
         rows.append(parsed)
     if not any(row.estimate for row in rows):
-        raise InputError("every estimate is blank; at least one is needed", file=path, column="estimate")
+        raise InputError("every estimate is blank; give at least one", file=path, column="estimate")
     starred = "stars" in columns or any(row.stars for row in rows)
     levels = DEFAULT_STARS if starred else None
     return PrintedEstimates(tuple(rows), levels, reader.notes(), t_likelihood="df" in columns)
@@ -186,7 +186,7 @@ def _columns(header: Sequence[str], path: Path) -> EstimateColumns:
             found = sorted(found, key=lambda column: names.index(_plain_name(column)))[:1]
         if len(found) > 1:
             listed = " and ".join(f"'{column}'" for column in found)
-            raise InputError(f"{listed} could both be the {key}; rename one of them '{key}'", file=path, row=1)
+            raise InputError(f"{listed} could each be the {key}; rename the right one to '{key}'", file=path, row=1)
         if found:
             named[key] = found[0]
     for key in ("label", "estimate"):
@@ -198,7 +198,12 @@ def _columns(header: Sequence[str], path: Path) -> EstimateColumns:
             raise InputError(f"the column is missing; expected one of {known}", file=path, row=1, column=key)
     if ("low" in named) != ("high" in named):
         there, lacking = ("low", "high") if "low" in named else ("high", "low")
-        raise InputError(f"'{named[there]}' has no other end; add '{lacking}'", file=path, row=1, column=lacking)
+        raise InputError(
+            f"'{named[there]}' is only one end of the interval; add the column '{lacking}'",
+            file=path,
+            row=1,
+            column=lacking,
+        )
     if not any(key in named for key in _SPREADS):
         known = "a standard error (se), a variance (vi), an interval (lower, upper), t, or p"
         raise InputError(f"the column is missing; expected is {known}", file=path, row=1, column="se")

@@ -270,7 +270,7 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
     if scenario not in SCENARIOS:
         raise InputError(f"unknown reading '{scenario}'; {suggest(scenario, SCENARIOS)}")
     if printed.stars is None and scenario != "as_printed":
-        raise InputError(f"the reading '{scenario}' needs a column of stars")
+        raise InputError(f"the reading '{scenario}' uses stars; add a column 'stars'")
     values = np.array([math.nan if row.estimate is None else float(row.estimate) for row in printed.rows])
     stated = printed.terms
     if stated is None:
@@ -280,7 +280,8 @@ def under_reading(printed: PrintedEstimates, scenario: Scenario) -> Estimates:
     for label, error in zip(printed.labels, errors, strict=True):
         if stated.correlated and isinstance(error, ImpliedError):
             raise InputError(
-                f"the standard error of '{label}' is implied by its stars, and has no place in a covariance; give it"
+                f"the standard error of '{label}' is known only from its stars and cannot be used with a "
+                "covariance; give the standard error"
             )
     plain = Estimates(printed.labels, values, errors)
     return replace(plain, terms=stated.resolved(plain.printed, plain.typical))
@@ -314,7 +315,7 @@ def _standard_error(
         if known is not None:
             return known
     if row.estimate.value == 0:
-        raise InputError(f"'{row.label}': stars imply nothing about the standard error of an estimate of 0")
+        raise InputError(f"'{row.label}': the estimate is 0, and its stars then say nothing about its standard error")
     low, high = p_band(row.stars, levels).ends
     return ImpliedError(
         float(row.estimate),

@@ -57,10 +57,10 @@ def estimates_of_term(paper: Paper, term: str | None) -> PrintedEstimates:
 def _chosen(paper: Paper, term: str | None) -> str:
     terms = tuple(dict.fromkeys(name for column in paper.columns.values() for name in column.coefficients))
     if not terms:
-        raise InputError("the tables have no coefficient to pool")
+        raise InputError("the tables have no row of coefficients that could be pooled")
     name = term or paper.facts.exposure or (terms[0] if len(terms) == 1 else None)
     if name is None:
-        raise InputError(f"--term must say which row is pooled; there are {', '.join(terms)}")
+        raise InputError(f"--term must name the row that is pooled; the rows are {', '.join(terms)}")
     if name not in terms:
         raise InputError(f"unknown term '{name}'; {suggest(name, terms)}")
     return name
@@ -70,7 +70,8 @@ def _standard_error(cell: Coefficient, said: Described, df: float) -> PrintedNum
     """Return what is printed as a standard error, or what a t statistic, a p-value or an interval implies."""
     if said.is_ratio:
         raise InputError(
-            f"'{cell.column}' has ratios; pool their logarithms with standard errors from a file of estimates"
+            f"the column '{cell.column}' has ratios; write their logarithms and standard errors into a file "
+            "of estimates and pool these"
         )
     value, known = float(cell.estimate), dict(cell.beside)
     if cell.parenthesis is not None:
@@ -85,7 +86,7 @@ def _standard_error(cell: Coefficient, said: Described, df: float) -> PrintedNum
         return _derived(se_from_p(value, float(known["p_value"]), df))
     if not cell.stars or value == 0:
         raise InputError(
-            f"'{cell.term}' of column '{cell.column}' has nothing that a standard error could be taken from"
+            f"'{cell.term}' of column '{cell.column}' has neither a standard error nor a number from which one follows"
         )
     return None
 

@@ -162,7 +162,9 @@ def decimal_sign(texts: Iterable[str]) -> DecimalSign:
         else:
             commas = commas or text
     if commas and (points or grouped):
-        raise ValueError(f"'{points or grouped}' has a point and '{commas}' a decimal comma; write both alike")
+        raise ValueError(
+            f"'{points or grouped}' has a point and '{commas}' a decimal comma; write both in the same way"
+        )
     return DecimalSign(",") if commas else DecimalSign(".", "" if points or grouped else doubtful.strip())
 
 

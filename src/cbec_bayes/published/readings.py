@@ -133,7 +133,9 @@ def read_cell(
         se with t, se with normal, p, t with t, t with normal: in this order.
     """
     if cell.parenthesis is None:
-        raise ValueError(f"{cell.table}, {cell.column}, {cell.term}: nothing stands in parentheses")
+        raise ValueError(
+            f"table {cell.table}, column {cell.column}, row {cell.term}: the cell has no number in parentheses"
+        )
     claimed = p_band(cell.stars, levels)
     printed = cell.parenthesis.interval
     references: tuple[tuple[Reference, DfRange], ...] = (("t", df), ("normal", NORMAL))

@@ -146,7 +146,9 @@ def _fit_normal(estimates: Estimates, resolved: SummaryModel) -> SummaryPosterio
         posterior = finer
     assert posterior is not None
     if not posterior.error <= TOLERANCE:
-        raise GateError(f"the quadrature changed by {posterior.error:.1e} when refined; {TOLERANCE:g} is required")
+        raise GateError(
+            f"the result of the quadrature changed by {posterior.error:.1e} when refined; {TOLERANCE:g} is required"
+        )
     return replace(posterior, curve=_curve(posterior))
 
 
@@ -158,7 +160,8 @@ def _require_computable(model: SummaryModel) -> None:
         least = 1 / LARGEST_SCALE if name == "the common slope" and prior.dist == "normal" else 0.0
         if max(sizes, default=0.0) > LARGEST_SCALE or prior.params.get("sd", 1.0) < least:
             raise InputError(
-                f"the prior of {name}, {prior}, is beyond what can be computed with; another unit of the priors helps"
+                f"the prior of {name}, {prior}, is too large or too small to compute with; choose another "
+                "unit of the priors"
             )
 
 

@@ -121,7 +121,9 @@ def require_told(centred: Array, names: tuple[str, ...]) -> None:
         own, others = centred[:, place], centred[:, :place]
         size = np.linalg.norm(own)
         if not size > 1e-12 * n:
-            raise InputError(f"'{name}' is the same in all rows that have an estimate; no slope can depend on it")
+            raise InputError(
+                f"'{name}' is the same in all rows that have an estimate, so that no slope can be regressed on it"
+            )
         left = own - others @ np.linalg.lstsq(others, own)[0] if place else own
         if np.linalg.norm(left) <= 1e-9 * size:
             raise InputError(f"'{name}' is a combination of {' and '.join(names[:place])}")

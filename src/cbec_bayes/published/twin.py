@@ -205,7 +205,9 @@ def _slope(prior: Prior) -> Any:
 
 def _between(prior: Prior) -> Any:
     if prior.dist == "fixed":
-        raise InputError("the PyMC twin samples the between-group scale; a 'fixed' one needs no sampling")
+        raise InputError(
+            "the PyMC engine samples the scale between groups, and this model holds it fixed; use the quadrature"
+        )
     return pymc_scale("between", prior)
 
 

@@ -98,7 +98,9 @@ def alternatives_frame(study: Study) -> pd.DataFrame:
 
 def _slopes(design: Design, convention: str) -> list[dict[str, object]]:
     if design.terms[0] in (whole := twfe(design, ssc=convention)).dropped:
-        raise InputError(f"the exposure '{design.terms[0]}' does not vary beyond effects and controls")
+        raise InputError(
+            f"the exposure '{design.terms[0]}' is explained completely by effects and controls, so that it has no slope"
+        )
     found = [("levels", convention, float(whole.estimate[0]), float(whole.se[0]))]
     for transformation in REGRESSIONS:
         if transformation == "differences" and has_weights(design):
@@ -173,7 +175,7 @@ def alternatives_sentence(frame: pd.DataFrame) -> str:
         settled = int((own["ci_low"] > 0).sum()), int((own["ci_high"] < 0).sum())
         parts.append(f"with {called} above zero in {settled[0]} and below zero in {settled[1]}")
     return (
-        f"Of {n} panels that ask the same question, the slope's {level(CI_PROB)} interval (CR2) is {'; '.join(parts)}."
+        f"{n} panels ask the same question. The {level(CI_PROB)} interval of the slope (CR2) lies {'; '.join(parts)}."
     )
 
 

@@ -171,7 +171,7 @@ def replicate(
     """
     spec = study.panel
     if spec is None:
-        raise InputError(f"the study '{study.name}' has no panel: nothing can be replicated from printed tables alone")
+        raise InputError(f"the study '{study.name}' has no panel, and tables cannot be replicated without one")
     convention(spec.convention)  # a mistyped one must not look like columns that cannot be fitted
     panel = load_study_panel(spec) if panel is None else panel
     design = make_design(panel)
@@ -239,7 +239,8 @@ def paper_columns(paper: Paper, design: Design) -> tuple[ColumnSpec, ...]:
         for term in terms:
             if term not in design.terms:
                 raise InputError(
-                    f"the printed column '{key}' has '{term}', the panel has not; {suggest(term, design.terms)}"
+                    f"the printed column '{key}' has the row '{term}', but the panel has no such regressor; "
+                    f"{suggest(term, design.terms)}"
                 )
         group = paper.facts.groups.get(key)
         if group is not None and not design.groups:

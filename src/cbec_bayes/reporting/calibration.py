@@ -104,9 +104,9 @@ def _events_table(events: pd.DataFrame) -> ReportTable:
         name="calibration_events",
         caption=(
             "Coverage of 95 % intervals for effects of staggered adoption that grow over time and differ between "
-            "cohorts, and in parentheses their median width, over "
-            f"{int(events['replications'].max())} simulated panels per column (standard error of a coverage at most "
-            f"{float(events['mc_se'].max()):.3f}). Before adoption there is no effect. {_failures(events)}"
+            f"cohorts, with their median width in parentheses. Each column has {int(events['replications'].max())} "
+            f"simulated panels (standard error of a coverage at most {float(events['mc_se'].max()):.3f}). Before "
+            f"adoption there is no effect. {_failures(events)}"
         ),
         origin=Origin.SIMULATED,
         columns=("Effect", "Interval", *scenarios),
@@ -188,10 +188,9 @@ def calibration_sentences(found: Shown) -> tuple[str, ...]:
     right = [one for one in model_verdicts(found.sbc) if one.is_right]
     quantities, failed = sum(one.quantities for one in right), sum(len(one.missed) for one in right)
     ranks = (
-        f"Of {quantities} quantities of {len(right)} members the ranks of {failed} are not uniform."
+        f"The ranks of {failed} of {quantities} quantities of {len(right)} members are not uniform."
         if failed
-        else f"Every one of {len(right)} members is calibrated: of {quantities} quantities the ranks of all are "
-        "uniform."
+        else f"Every one of {len(right)} members is calibrated: the ranks of all {quantities} quantities are uniform."
     )
     few = found.coverage[found.coverage["n_clusters"] == min(SHOWN_CLUSTERS)]
     by_method = {(row["scenario"], row["method"]): row for row in few.to_dict("records")}
@@ -225,10 +224,10 @@ def _said_of_events(events: pd.DataFrame) -> str:
     every = list(dict.fromkeys(own["scenario"]))
     right = [one for one in every if one != WRONG_ERRORS]
     return (
-        "Where effects of staggered adoption grow over time and differ between cohorts, the interval of the two-way "
-        f"coefficient covers the mean effect in {said('twfe', every)} of the panels, that of Sun and Abraham in "
-        f"{said('sun_abraham', every)}, and that of the hierarchical model in {said(HIERARCHICAL, right)}; where the "
-        "model takes serially correlated errors for independent ones it covers in "
+        "In some panels effects of staggered adoption grow over time and differ between cohorts. There the interval of "
+        f"the two-way coefficient covers the mean effect in {said('twfe', every)} of the panels, that of Sun and "
+        f"Abraham in {said('sun_abraham', every)}, and that of the hierarchical model in {said(HIERARCHICAL, right)}. "
+        "Where the model takes serially correlated errors as independent it covers in "
         f"{said(HIERARCHICAL, [WRONG_ERRORS])}, and with the standard deviation over units (sd_ij) in "
         f"{said(SANDWICH, [WRONG_ERRORS])}."
     )

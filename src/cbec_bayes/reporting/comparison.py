@@ -51,9 +51,9 @@ def compare_table(name: str, frame: pd.DataFrame, digits: int = 3) -> ReportTabl
         caption="The slope of the exposure side by side: "
         + ("as printed, with its parentheses; " if printed else "")
         + "the regression with clustered standard errors (CRV1), bias-reduced (CR2) and by the jackknife "
-        "(CRV3); and the posterior mean with its 95 % interval if all groups share one slope, if none learns from "
-        "another, and between the two. Pooling: 0 keeps the group's own slope, 1 takes the common one. "
-        + _gates(frame),
+        "(CRV3); and the posterior mean with its 95 % interval under complete pooling (all groups share one slope), no "
+        "pooling (each group is fitted alone) and partial pooling. Pooling: 0 keeps the group's own slope, 1 takes the "
+        "common one. " + _gates(frame),
         origin=origin,
         columns=(
             "Column" if printed else "Rows",

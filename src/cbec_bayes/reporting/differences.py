@@ -12,6 +12,7 @@ from cbec_bayes.classical.equal_slopes import JOINT_TESTS, PERMUTED, WALD
 from cbec_bayes.classical.group_slopes import CONTROLS
 from cbec_bayes.jobs.difference_sentences import TITLES, tau_text
 from cbec_bayes.jobs.differences import EVIDENCE, POSTERIOR, TAU, WITHIN_ROPE
+from cbec_bayes.reporting.plain import natural_key
 from cbec_bayes.reporting.tables import ReportTable, interval, number, p_value, probability, with_interval
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin, level
 
@@ -58,11 +59,12 @@ def _joint_table(name: str, frame: pd.DataFrame, prob: float) -> ReportTable:
     return ReportTable(
         name=name,
         caption=(
-            "Do the slopes differ? Tests that all are equal, with slopes of controls and effects of periods in common "
-            "or by group: the Wald test with bias-reduced covariances and the approximate Hotelling distribution, the "
-            "wild cluster bootstrap with residuals under one slope, and relabellings of units. Below, the posterior of "
-            "the standard deviation between groups, the probability that all slopes are practically equal, and the "
-            "log Bayes factor of one slope against several."
+            "Do the slopes differ? The first rows are tests that all slopes are equal, with slopes of controls and "
+            "effects of periods in common or by group. They are the Wald test with bias-reduced covariances and the "
+            "approximate Hotelling distribution, the wild cluster bootstrap with residuals under one slope, and "
+            "permutations of units between groups. The last rows are the posterior of the standard deviation between "
+            "groups, the probability that all slopes are practically equal, and the log Bayes factor of one slope "
+            "against several."
         ),
         origin=_origin(frame),
         columns=("Test", "Controls", "Statistic", "Degrees of freedom", "p", "Note"),
@@ -90,7 +92,8 @@ def _pairs_table(name: str, frame: pd.DataFrame, digits: int, prob: float) -> Re
         for row in pairs.to_dict("records")  # one row for each
     }
     rows = []
-    for pair, first, second in dict.fromkeys(zip(pairs["groups"], pairs["group"], pairs["minus"], strict=True)):
+    named = dict.fromkeys(zip(pairs["groups"], pairs["group"], pairs["minus"], strict=True))
+    for pair, first, second in sorted(named, key=lambda one: (natural_key(str(one[1])), natural_key(str(one[2])))):
         own: list[str] = []
         for controls in CONTROLS:
             wald, permuted = (cells.get((pair, test, controls)) for test in (WALD, PERMUTED))

@@ -67,7 +67,7 @@ def forest(
             markerfacecolor="none",
             color=ORANGE,
             markersize=6,
-            label=beside,
+            label=beside if len(known) else None,
         )
         axes.hlines(at - 0.16, effects["ci_low"], effects["ci_high"], color=BLUE, linewidth=2.4)
         axes.plot(
@@ -76,7 +76,7 @@ def forest(
             "o",
             color=BLUE,
             markersize=6.5,
-            label=f"partial pooling, {level(prob)} interval",
+            label=f"{'partial pooling' if len(known) else 'posterior'}, {level(prob)} interval",
         )
         axes.set_yticks(at, [GROUP_TITLES.get(group, group) for group in effects["group"]])
         axes.tick_params(axis="y", length=0)

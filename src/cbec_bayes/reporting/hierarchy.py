@@ -63,10 +63,11 @@ def _effects_table(name: str, effects: pd.DataFrame, digits: int, origin: Origin
         name=f"{name}_hierarchical_effects",
         caption=(
             "Slope of the exposure by region: its own regression with clustered standard errors (no pooling), the "
-            "pooled regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval, the "
-            "probability of a positive slope, and the pooling factor (0 keeps the region's own slope, 1 takes that of "
-            "regions in general). The average is over the units that are there; groups in general are all that there "
-            "could be, of which these are a few."
+            "pooled regression (complete pooling), and partial pooling with a 95 % equal-tailed credible interval. The "
+            "pooling factor is 0 where the region keeps its own slope, and 1 where it takes that of regions in "
+            "general. "
+            "The average is over the units of the panel; groups in general are the distribution that the groups come "
+            "from."
         ),
         origin=origin,
         columns=(

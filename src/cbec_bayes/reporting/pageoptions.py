@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,11 @@ from cbec_bayes.reporting.drawing import IMAGES
 from cbec_bayes.reporting.exports import LIBRARIES, require_formats
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import fault_of_name
+
+_LOGARITHM = re.compile(r"log\((\w+)\)")
+_NAME = re.compile(r"[^\W\d]\w*")
+_QUOTED = re.compile(r"'([^'\n]+)'")
+"""How sentences of checks and notes write a column or a term, so that its words can stand there without a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,23 @@ class PageOptions:
     exports: tuple[str, ...] = ()
 
     def label(self, column: str) -> str:
-        """Return the words for a column, or its name where it has none."""
-        return self.labels.get(column, column)
+        """Return the words for a column or a term of a formula; what has no words keeps its name.
+
+        Where ``pcap`` is "public capital", ``log(pcap)`` is "log of public capital". In any other term each column that
+        has words is replaced by them.
+        """
+        if column in self.labels or not self.labels:
+            return self.labels.get(column, column)
+        logarithm = _LOGARITHM.fullmatch(column)
+        if logarithm and logarithm[1] in self.labels:
+            return f"log of {self.labels[logarithm[1]]}"
+        return _NAME.sub(lambda found: self.labels.get(found[0], found[0]), column)
+
+    def relabelled(self, text: str) -> str:
+        """Return a sentence with words in the place of each column or term that stands in quotation marks there."""
+        if not self.labels:
+            return text
+        return _QUOTED.sub(lambda found: said if (said := self.label(found[1])) != found[1] else found[0], text)
 
     def content(self) -> dict[str, Any]:
         """Return what the files of a page depend on beside its fit; nothing where nothing was asked for."""

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
+from cbec_bayes.checks import CheckResult
 from cbec_bayes.checks.suite import title_of
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.jobs.check import CHECK_FILES
@@ -36,7 +37,7 @@ from cbec_bayes.reporting.tables import slope_decimals
 from cbec_bayes.reporting.templating import render_template
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.folder import OutFolder
-from cbec_bayes.runtime.labels import level
+from cbec_bayes.runtime.labels import GROUP_AVERAGE, level
 from cbec_bayes.runtime.manifest import FIT
 from cbec_bayes.runtime.receipts import content_digest
 from cbec_bayes.runtime.versions import versions
@@ -61,19 +62,18 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
         Words for columns, and further formats.
     """
     found = in_order(found)
-    fitted, specified = found.fitted, found.compared.specified
+    shown = in_words(found, asked)
+    fitted, specified = shown.fitted, shown.compared.specified
     design = fitted.fit.design
     title = page_title(fitted, asked)
-    tables = panel_tables(found, slope_decimals(fitted.effects))
+    tables = panel_tables(shown, slope_decimals(fitted.effects))
     label = asked.label(design.terms[0])
-    if specified is not None:
-        specified = replace(specified, exposure=asked.label(specified.exposure))
     forest = effects_drawing(fitted.effects, fitted.classical, design.terms[0], label=label, ci=fitted.options.ci)
-    drawn = {"forest": forest, "path": _path(found, asked), "learned": _learned(found)}
+    drawn = {"forest": forest, "path": _path(shown, asked), "learned": _learned(shown)}
     curved: dict[str, Drawing] = {}
     if specified is not None:
         curved = curves(specified.specifications, specified.exposure, prob=specified.ci)
-    checks = check_drawings(found.checks.results, design.terms[0])
+    checks = check_drawings(shown.checks.results, label)
     figures_of_page = image_files(drawn | checks, asked.images)
     svgs = {name: figures_of_page.get(f"figures/{name}.svg") for name in (*drawn, *checks)}
     curve_svgs = curve_files(curved, asked.images)
@@ -81,8 +81,8 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
         "panel.html.j2",
         title=title,
         groups_question=groups_question(fitted, asked),
-        answer=panel_answer(found, asked),
-        findings=check_findings(found),
+        answer=panel_answer(shown, asked),
+        findings=check_findings(shown),
         n_hidden=shown_groups(fitted.effects)[1],
         most_groups=MOST_GROUPS,
         tables=tables,
@@ -92,20 +92,20 @@ def render_panel(found: ReportedFit, asked: PageOptions = DEFAULT) -> dict[str, 
         path_gates="" if found.compared.path is None else found.compared.path.gates,
         check_figures=[(title_of(name), svgs[name]) for name in checks],
         labels=asked.labels,
-        **_about(fitted),
+        **_about(fitted, asked),
     )
     return {
         FILE: html,
         **found.compared.files(),
         **found.checks.files(),
         **figures_of_page,
-        **({} if specified is None else specified.files() | curve_svgs),
+        **({} if found.compared.specified is None else found.compared.specified.files() | curve_svgs),
         **table_files(tables),
         **export_files(tables, asked.exports, title),
     }
 
 
-def _about(fitted: FittedPanel) -> dict[str, Any]:
+def _about(fitted: FittedPanel, asked: PageOptions) -> dict[str, Any]:
     """Return what the page says of the panel, of the model and of how it was made."""
     design = fitted.fit.design
     return {
@@ -118,7 +118,7 @@ def _about(fitted: FittedPanel) -> dict[str, Any]:
         "n_units": len(design.units),
         "n_times": len(design.times),
         "n_groups": len(design.groups),
-        "notes": fitted.notes,
+        "notes": tuple(asked.relabelled(note) for note in fitted.notes),
         "ssc": fitted.ssc,
         "ci": level(fitted.options.ci),
         "data": Path(str(fitted.settings["data"])).name if "data" in fitted.settings else None,
@@ -152,6 +152,36 @@ def in_order(found: ReportedFit) -> ReportedFit:
             conclusions=in_natural_order(specified.conclusions),
         )
     return replace(found, fitted=fitted, compared=replace(compared, path=path, specified=specified))
+
+
+def in_words(found: ReportedFit, asked: PageOptions) -> ReportedFit:
+    """Return what the page shows of what was found: columns in words, and of a panel without groups the average alone.
+
+    Files beside the page keep the names of columns, and all rows.
+    """
+    results = tuple(_check_in_words(one, asked) for one in found.checks.results)
+    found = replace(found, checks=replace(found.checks, results=results))
+    fitted, compared = found.fitted, found.compared
+    specified = compared.specified
+    if specified is not None:
+        specified = replace(specified, exposure=asked.label(specified.exposure))
+    if len(fitted.fit.design.groups) < 2:
+        fitted = replace(fitted, effects=_average(fitted.effects), estimands=_average(fitted.estimands, "estimand"))
+        if specified is not None and len(specified.specifications):
+            tables = {name: _average(getattr(specified, name)) for name in ("specifications", "mixture", "conclusions")}
+            specified = replace(specified, **tables)
+    return replace(found, fitted=fitted, compared=replace(compared, specified=specified))
+
+
+def _average(rows: pd.DataFrame, column: str = "group") -> pd.DataFrame:
+    return rows[rows[column] == GROUP_AVERAGE].reset_index(drop=True)
+
+
+def _check_in_words(one: CheckResult, asked: PageOptions) -> CheckResult:
+    table = one.table
+    if asked.labels and "term" in table:
+        table = table.assign(term=[asked.label(str(term)) for term in table["term"]])
+    return replace(one, text=asked.relabelled(one.text), table=table)
 
 
 def _by_exposure(effects: pd.DataFrame) -> pd.DataFrame:

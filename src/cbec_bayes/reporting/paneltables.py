@@ -64,8 +64,8 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
         checks_table(
             "checks",
             found.checks.results,
-            "Checks of the model, the severest first: what they find is about the model or the data, to be read with "
-            "the numbers above.",
+            "Checks of the model, the severest first. What they find concerns the model or the data and should be read "
+            "together with the numbers above.",
             origin,
         ),
         _ledger_table(fitted.ledger, origin),
@@ -76,22 +76,22 @@ def panel_tables(found: ReportedFit, digits: int) -> Mapping[str, ReportTable]:
 def _reasons(fitted: FittedPanel, name: str) -> Mapping[str, str]:
     """Say by the head of a column why rows of a table may have no number."""
     if name == "compare":
-        posterior = "the model has all regressors, and is set beside regressions that have them all"
+        posterior = "the model has all regressors and is compared only with regressions that have all of them"
         found = dict.fromkeys(("Complete pooling", "Partial pooling", "P(slope > 0)", "Pooling"), posterior)
         return found | {
-            "No pooling": "it has one slope for each group, and none of all rows",
-            "CRV1 / CR2 / CRV3": "this error needs more clusters, or clusters that units are part of",
-            "Wild p": "the bootstrap needs more clusters, or clusters that units are part of",
+            "No pooling": "no pooling gives one slope for each group, and none for all rows",
+            "CRV1 / CR2 / CRV3": "this standard error needs more clusters, and clusters that contain whole units",
+            "Wild p": "the bootstrap needs more clusters, and clusters that contain whole units",
         }
     if name == "differences":
-        return dict.fromkeys(("Controls", "Degrees of freedom", "p"), "the posterior has none")
+        return dict.fromkeys(("Controls", "Degrees of freedom", "p"), "a row about the posterior has no such number")
     pooled = fitted.fit.model.choice("group_slope") == "pooled"
-    of_groups = "the row has no slope of its own that could be drawn towards the others"
+    of_groups = "the row is not one of the groups whose slopes are pooled"
     return {
-        "Units": "a group that is not seen has no units yet",
-        "Own regression (CRV1)": "only a single group has a regression of its own, where its rows carry one",
+        "Units": "a group not seen has no units",
+        "Own regression (CRV1)": "only groups have regressions of their own, if their rows allow one",
         "Pooling": of_groups if pooled else "the model does not pool slopes of groups",
-        "Log evidence": "it does not compare with that of the fitted model, or is not known",
+        "Log evidence": "it cannot be compared with that of the fitted model, or is not known",
     }
 
 
@@ -140,12 +140,17 @@ def own_regressions(classical: pd.DataFrame, exposure: str, groups: Iterable[str
 
 
 def _effects_table(effects: pd.DataFrame, digits: int, ci: str, origin: Origin) -> ReportTable:
+    alone = f"The average slope over the units of the panel, with its {ci} equal-tailed interval."
     return ReportTable(
         name="effects",
-        caption=(
-            f"Slopes after partial pooling, with {ci} equal-tailed intervals: of the units of the panel on average, of "
-            "each group, of groups in general, of which those here are a few, and of one more. Pooling 0 keeps a "
-            "group's own slope, 1 replaces it by that of groups in general."
+        caption=alone
+        if len(effects) == 1
+        else (
+            f"Slopes after partial pooling, with {ci} equal-tailed intervals. The rows are the average over the units "
+            "of the panel, each group, groups in general (the mean of the distribution that the groups come from), "
+            "and one "
+            "more group that was not seen. Pooling 0 keeps a group's own slope, 1 replaces it by that of groups in "
+            "general."
         ),
         origin=origin,
         columns=("Group", "Units", "Own regression (CRV1)", "Mean", "sd", f"{ci} interval", "P(slope > 0)", "Pooling"),
@@ -212,15 +217,15 @@ def _estimands_table(fitted: FittedPanel, digits: int) -> ReportTable:
     estimands, options = fitted.estimands, fitted.options
     half = number(estimands["rope_half_width"].iloc[0], digits)
     source = (
-        "a tenth of the ratio of the standard deviations that the effects leave of outcome and exposure"
+        "a tenth of the ratio of the standard deviations of outcome and exposure within units and periods"
         if options.rope is None
         else "as was asked for"
     )
     return ReportTable(
         name="estimands",
         caption=(
-            f"The average over units, and the probability that a slope is practically zero: within {half} of it, "
-            f"{source}."
+            f"The average slope over units, the slopes of groups, and the probability that each is practically zero, "
+            f"which means between −{half} and {half}: {source}."
         ),
         origin=fitted.fit.design.origin,
         columns=("Slope", "Mean", f"{level(options.ci)} interval", "P(practically zero)"),
@@ -265,11 +270,12 @@ def _slope_regression_tables(fitted: FittedPanel, digits: int) -> list[ReportTab
         ReportTable(
             name="slope_regression",
             caption=(
-                f"Slopes of groups regressed on characteristics of the groups, with {ci} intervals: the change of the "
-                "slope with one more unit of the characteristic, the standard deviation between groups with them and "
-                "without (posterior medians of two fits), and what of the variance they explain. Beside it the "
-                "coefficient of exposure times characteristic in the two-way regression, with errors clustered by unit "
-                "(CR2)."
+                f"Slopes of groups regressed on characteristics of the groups, with {ci} intervals. The change is "
+                "that of "
+                "the slope with one more unit of the characteristic. The standard deviations τ between groups, with "
+                "the characteristics and without, are posterior medians of two fits; the share of variance explained "
+                "follows from them. The last columns are the coefficient of exposure times characteristic in the "
+                "two-way regression, with errors clustered by unit (CR2)."
             ),
             origin=fitted.fit.design.origin,
             columns=(

@@ -18,20 +18,20 @@ from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS, level
 from cbec_bayes.specifications.conclusions import conclusion_sentences
 
 _CORRELATIONS = {
-    "off": "errors are independent of each other once the effects of the model are taken out",
-    "ar1": "the error of a unit fades by one share from one period to the next",
-    "random_walk": "the error of a unit stays for good, so that only changes from one period to the next count",
+    "off": "errors are independent of each other, given the effects in the model",
+    "ar1": "the errors of a unit are correlated over time, and the correlation fades at one rate (AR(1))",
+    "random_walk": "the error of a unit is a random walk, so that only changes from one period to the next count",
 }
-_SPREADS = {"by_group": "each group has errors of its own size"}
+_SPREADS = {"by_group": "the size of errors differs between groups"}
 _SHAPES = {"student_t": "errors have heavy tails"}
 
 EFFECTS = {
-    Severity.CHANGES: "Under these the answer is another one: a settled sign turns or is lost, or the mean leaves the "
+    Severity.CHANGES: "These change the answer: a settled sign turns or is no longer settled, or the mean leaves the "
     "interval that is shown.",
-    Severity.WIDENS: "Under these the answer is less certain: an interval is more than half as wide again.",
-    Severity.KNOWING: "These move a slope or an interval, and the answer stands.",
+    Severity.WIDENS: "These make the answer less certain: an interval becomes more than one and a half times as wide.",
+    Severity.KNOWING: "These move a slope or an interval, and do not change the answer.",
     Severity.FINE: "These change nothing that matters.",
-    Severity.IDLE: "These do not apply to this model or to this panel, and say why.",
+    Severity.IDLE: "These do not apply to this model or to this panel, for the reason stated.",
 }
 """What a finding of each severity does to the answer."""
 
@@ -107,7 +107,7 @@ def _lattice_sentence(found: ReportedFit, asked: PageOptions) -> tuple[str, ...]
     if specified is None or specified.conclusions.empty:
         return ()
     own = specified.conclusions[specified.conclusions["group"] == GROUP_AVERAGE]
-    return (" ".join(conclusion_sentences(own, asked.label(specified.exposure), specified.ci)),)
+    return (" ".join(conclusion_sentences(own, specified.exposure, specified.ci)),)
 
 
 def _row(fitted: FittedPanel, group: str) -> Mapping[Hashable, Any]:
@@ -141,8 +141,8 @@ def errors_sentence(fitted: FittedPanel, asked: PageOptions = DEFAULT) -> str:
     parts += [_SPREADS.get(model.choice("spread"), ""), _SHAPES.get(model.choice("residual"), "")]
     assumed = "; ".join(part for part in parts if part) or "errors are as its file says"
     return (
-        f"Standard errors of the regressions are clustered by {names} ({counts}): errors of one cluster may hang "
-        f"together in any way. The posterior is not clustered. It assumes instead that {assumed}."
+        f"Standard errors of the regressions are clustered by {names} ({counts}): errors of one cluster may be "
+        f"correlated in any way. The posterior is not clustered. It assumes instead that {assumed}."
     )
 
 
@@ -156,13 +156,19 @@ def _groups_sentence(fitted: FittedPanel) -> tuple[str, ...]:
         return (f"The model {fitted.fit.model.name} gives all {n_groups} groups one slope.",)
     general = ""
     if fitted.fit.model.choice("group_slope") == "pooled":
-        general = f" Of groups in general, of which those here are a few, the slope is {_slope(fitted, GROUP_ALL)}."
+        general = (
+            " The slope of groups in general, of which these groups are taken as a sample, is "
+            f"{_slope(fitted, GROUP_ALL)}."
+        )
     largest, smallest = str(groups["mean"].idxmax()), str(groups["mean"].idxmin())
     leaving = int(leaves_zero_out(groups).sum())
     verb = "leaves" if leaving == 1 else "leave"
     return (
-        f"Of {len(groups)} groups the largest slope is that of {largest}, {_slope(fitted, largest)}, the smallest that "
-        f"of {smallest}, {_slope(fitted, smallest)}; {leaving or 'none'} of the intervals {verb} zero out.{general}",
+        f"Among the {len(groups)} groups the largest slope is that of group {largest}, {_slope(fitted, largest)}, "
+        "and the "
+        f"smallest that of group {smallest}, {_slope(fitted, smallest)}. {leaving or 'None'} of the {len(groups)} "
+        "intervals "
+        f"{verb} zero out.{general}",
     )
 
 
@@ -189,12 +195,13 @@ def _checks_sentence(found: ReportedFit) -> str:
         names = [title_of(result.name).lower() for result in tried if result.severity is severity]
         listed = f" ({'; '.join(names)})" if names and severity is not Severity.FINE else ""
         parts += [f"{len(names)} {one if len(names) == 1 else many}{listed}"] if names else []
-    said = f"Of {len(tried)} check{'' if len(tried) == 1 else 's'} {', '.join(parts) or 'none applies'}."
+    total = "1 check was" if len(tried) == 1 else f"{len(tried)} checks were"
+    said = f"{total} made: {', '.join(parts)}." if parts else "No check applies."
     if tried and tried[0].severity in (Severity.CHANGES, Severity.WIDENS, Severity.KNOWING):
         verb = "widens the answer" if tried[0].severity is Severity.WIDENS else words[tried[0].severity][0]
-        said = f"{title_of(tried[0].name)} {verb}: {tried[0].text} {said}"
+        said = f"The check “{title_of(tried[0].name)}” {verb}: {tried[0].text} {said}"
     idle = len(results) - len(tried)
     if idle:
-        do, say = ("does", "says") if idle == 1 else ("do", "say")
-        said += f" {idle} more {do} not apply to this model or to this panel, and {say} why."
+        do = "does" if idle == 1 else "do"
+        said += f" {idle} more {do} not apply to this model or to this panel."
     return said

@@ -61,7 +61,7 @@ def plain(table: ReportTable, reasons: Mapping[str, str], note: str = "Note") ->
     for head in dashed:
         by_reason.setdefault(reasons.get(head, "there is no such number in that row"), []).append(head)
     said = [f"{', '.join(heads)}: {reason}" for reason, heads in by_reason.items()]
-    told += [f"A dash. {'; '.join(said)}."] if said else []
+    told += [f"A dash has a reason. {'; '.join(said)}."] if said else []
     if gone:
         why = [f"{head} ({reasons.get(head, 'it does not apply to this panel or to this model')})" for head in gone]
         told.append(f"Left out, because no row has a number: {'; '.join(why)}.")

@@ -113,7 +113,9 @@ def plot_path(fit: PanelFit, *, seed: int = 1, label: str | None = None) -> Figu
     >>> cb.plot_path(fit).savefig("path.png")
     """
     if fit.collapsed is None or "tau" not in fit.collapsed.names:
-        raise InputError(f"the model '{fit.model.name}' has no path from complete to no pooling: it pools no slopes")
+        raise InputError(
+            f"the model '{fit.model.name}' has no path from complete to no pooling, because it does not pool slopes"
+        )
     path, density = posterior_path(fit, seed=seed)
     if path.is_empty:
         raise InputError(f"there is no path to draw. {path.gates}")

@@ -143,9 +143,8 @@ def _effects(analysis: Reanalysis) -> ReportTable:
         name="effects",
         caption=(
             "Slope of the exposure by region: as printed, and after partial pooling with a 95 % equal-tailed credible "
-            "interval, the probability of a positive slope, and the pooling factor (0 keeps the printed slope, 1 "
-            "replaces "
-            "it by the mean)."
+            "interval and the probability of a positive slope. The pooling factor is 0 where the printed slope is "
+            "kept, and 1 where the mean replaces it."
         ),
         origin=Origin.PRINTED,
         columns=(

@@ -53,10 +53,11 @@ def _mixture_table(name: str, found: Specified) -> ReportTable:
     return ReportTable(
         name=f"{name}_mixture" if name else "mixture",
         caption=(
-            "Slope of the exposure under the mixture of specifications, each with the weight that its predictions of "
-            f"units left out earn (stacking): mean, {ci} equal-tailed interval, probability of a positive slope; how "
-            f"many specifications with weight ({percent(WEIGHTY)} or more) have a positive and a negative mean; the "
-            "same of all specifications; and the range of their means."
+            "Slope of the exposure under the mixture of all specifications. A specification has the more weight the "
+            "better it predicts units that are left out (stacking). The interval is equal-tailed, with "
+            f"{ci} probability. “With weight, + / −” counts the specifications with a weight of {percent(WEIGHTY)} or "
+            "more whose mean is positive and negative; “All, + / −” counts all specifications, and the last column has "
+            "the range of their means."
         ),
         origin=Origin(found.mixture["origin"].iloc[0]),
         columns=(
@@ -92,10 +93,11 @@ def _members_table(name: str, found: Specified) -> ReportTable:
     return ReportTable(
         name=f"{name}_specifications_shown" if name else "specifications_shown",
         caption=(
-            f"The specifications with most weight, of {len(weights)}: weight by stacking, log evidence, log density of "
-            f"units left out (with its standard error over units), and the slopes with {level(found.ci)} intervals. "
-            "A specification is named by the terms that it has beyond the simplest. specifications.csv has all, and "
-            "what each assumes."
+            f"The specifications with most weight, out of {len(weights)}: weight by stacking, log evidence, log "
+            "density "
+            f"of units left out (with its standard error over units), and the slopes with {level(found.ci)} intervals. "
+            "A specification is named after the terms that it has beyond the simplest one, which is called plain. "
+            "specifications.csv has all of them and what each assumes."
         ),
         origin=Origin(table["origin"].iloc[0]),
         columns=(
@@ -129,9 +131,9 @@ def _alternatives_table(name: str, found: Specified) -> ReportTable:
         name=f"{name}_alternatives" if name else "alternatives",
         caption=(
             "The average slope in other panels that ask the same question, each under the mixture of its own "
-            "specifications, eight at most: what differs from the main panel, mean, interval, probability of a "
-            "positive slope, the two-way regression, and how many specifications with weight, and how many of all, "
-            "have a positive and a negative mean. Slopes of different outcomes and exposures have different units."
+            "specifications, eight at most. The last columns count how many specifications with weight, and how many "
+            "of all, have a positive and a negative mean. Slopes of different outcomes and exposures have different "
+            "units."
         ),
         origin=max((Origin(one) for one in average["origin"]), key=FROM_OBSERVED.index),
         columns=(

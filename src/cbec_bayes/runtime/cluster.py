@@ -71,7 +71,7 @@ class Cluster:
         files = {"--tls-ca": self.ca, "--tls-cert": self.certificate, "--tls-key": self.key}
         if not secured:
             if any(path is not None for path in files.values()):
-                raise InputError(f"certificates are for a tls:// address, and '{self.address}' is none")
+                raise InputError(f"certificates apply to a tls:// address only, and '{self.address}' is not one")
             return None
         for option, path in files.items():
             if path is not None and not os.path.isfile(path):

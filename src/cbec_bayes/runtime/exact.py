@@ -66,7 +66,7 @@ def unpack(held: Any) -> Any:
     """
     if not isinstance(held, Mapping):
         if isinstance(held, list):
-            raise TypeError("a list stands by its kind")
+            raise TypeError("a list must be stored under its kind")
         return held
     import pandas as pd
 

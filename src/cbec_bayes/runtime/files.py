@@ -121,7 +121,7 @@ def rows_of_text(
                 _check_header(path, header, required, optional, reader.line_num)
             elif len(cells) != len(header):
                 raise InputError(
-                    f"{len(cells)} cells where the header has {len(header)}", file=path, row=reader.line_num
+                    f"the row has {len(cells)} cells, and the header has {len(header)}", file=path, row=reader.line_num
                 )
             else:
                 rows.append(Row(reader.line_num, dict(zip(header, cells, strict=True))))
@@ -131,7 +131,7 @@ def rows_of_text(
     if header is None:
         raise InputError("the file is empty", file=path)
     if not rows:
-        raise InputError("the file has a header but no rows", file=path)
+        raise InputError("the file has a header but no rows of data", file=path)
     return rows
 
 
@@ -171,7 +171,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file, or raise `InputError` with the line that is wrong; its texts have no control signs."""
     text = read_text(path, LARGEST_TOML)
     if _LONG_KEY.search(_TEXTS.sub("_", text)):
-        raise InputError(f"a key has {MOST_PARTS} parts or more", file=path)
+        raise InputError(f"a key has {MOST_PARTS} or more parts, which is too many", file=path)
     try:
         held = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

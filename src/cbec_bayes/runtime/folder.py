@@ -155,18 +155,22 @@ class OutFolder:
             if not _is_there(path):
                 continue
             if path.is_dir():
-                raise InputError("a folder is where a file was to be written", file=path)
+                raise InputError(
+                    "a file cannot be written here, because a folder has this name; name another file", file=path
+                )
             if owner is None:
                 what = "a link of this name is here" if path.is_symlink() else "a file of this name is here"
-                raise InputError(f"{what} that no run in this folder made; move it away, or name another", file=path)
+                raise InputError(
+                    f"{what}, and no run in this folder made it; move it away, or name another folder", file=path
+                )
             if owner not in self.commands:
-                raise InputError(f"this is what `{owner}` made; name another folder", file=path)
+                raise InputError(f"`{owner}` made this file; name another folder", file=path)
 
     def _require_receipts(self, manifest: Manifest) -> None:
         for command in self.commands:
             path = self.path / receipts.file_of(command)
             if _is_there(path) and command not in manifest.made:
-                raise InputError("a file of this name is here that is no receipt; move it away", file=path)
+                raise InputError("the file of this name is not a receipt; move it away", file=path)
 
     def _require_fit(self, manifest: Manifest) -> None:
         """Raise where results of one fit would stand beside another fit."""
@@ -187,10 +191,10 @@ def spare(out: Path, names: Iterable[str], reads: Iterable[Path]) -> None:
         path = out / name
         parent = path.parent.resolve()
         if _folded(parent / path.name) in own or any(_is_same(path, one) for one in read):
-            raise InputError("the result would be written over what it is made from; name another folder", file=path)
+            raise InputError("the result would replace its own input; name another folder", file=path)
         if _folded(parent) in own:  # a file has nothing below it, so that this is a folder
             raise InputError(
-                "the result would be written into the folder that it is made from; name another", file=path
+                "the result would be written into the folder of its own input; name another folder", file=path
             )
 
 
@@ -228,7 +232,7 @@ def _require_room(out: Path, parent: Path, reads: Iterable[Path]) -> None:
         path = out / each
         if _is_there(path) and not path.is_dir():
             what = "this link leads to no folder" if path.is_symlink() else "a file is where a folder was to be made"
-            raise InputError(f"{what}; mend it or move it away", file=path)
+            raise InputError(f"{what}; correct it or move it away", file=path)
         if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
             raise InputError("cannot be written (Permission denied)", file=path)
     if parent.name and (out / parent).is_dir():

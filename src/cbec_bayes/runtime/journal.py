@@ -45,7 +45,8 @@ class Journal:
         """Raise `InputError` where something else stands in the place of the file."""
         if os.path.lexists(self.path) and not self._is_ours():
             raise InputError(
-                "unfinished work would be kept in this file, which is something else; move it away", file=self.path
+                "unfinished work is kept under this name, but this is another kind of file; move it away",
+                file=self.path,
             )
 
     def _is_ours(self) -> bool:

@@ -28,7 +28,7 @@ LARGEST_TOML = 2**20
 """Bytes of a TOML file: a hundred times the longest that ships with the package."""
 
 _NO_FILE = "no such file"
-_FOLDER = "this is a folder, a file was expected"
+_FOLDER = "this is a folder, and a file is needed"
 _NO_PLAIN_FILE = "this is a pipe, a socket or a device; copy what it holds into a plain file"
 
 
@@ -59,7 +59,7 @@ def require_file(path: Path) -> None:
     except OSError as error:
         raise _unreadable(error, path) from None
     except ValueError:  # systems refuse it in words of their own
-        raise InputError("no file has a NUL in its name", file=path) from None
+        raise InputError("a file name cannot contain the character NUL", file=path) from None
     _require_plain(mode, path)
 
 

@@ -144,7 +144,9 @@ def change(out: Path, wanted: Change) -> None:
         stage = _Stage.of(out.resolve(), wanted)
         for name in wanted.files:
             if (out / name).is_dir():
-                raise InputError("a folder is where a file was to be written", file=out / name)
+                raise InputError(
+                    "a file cannot be written here, because a folder has this name; name another file", file=out / name
+                )
         try:
             whole = _staged(stage, wanted)
         except OSError as error:
@@ -153,7 +155,10 @@ def change(out: Path, wanted: Change) -> None:
             _into_place(stage, whole)
         except OSError as error:
             raise InputError(
-                f"not every file could be put into its place ({error.strerror}); mend that, and run it again",
+                (
+                    f"not every file could be put into its place ({error.strerror}); correct the cause, and run "
+                    "the command again"
+                ),
                 file=_named(error, stage) or out,
             ) from None
 

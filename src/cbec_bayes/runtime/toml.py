@@ -71,7 +71,7 @@ def refusing(moved: Mapping[str, str]) -> BeforeValidator:
 
     def validate(value: object) -> object:
         if isinstance(value, str) and value in moved:
-            raise wrong(f"'{value}' is no longer a choice; {moved[value]}")
+            raise wrong(f"'{value}' is not a choice any more; {moved[value]}")
         return value
 
     return BeforeValidator(validate)
@@ -92,7 +92,7 @@ def _positive(value: float) -> float:
 def _beside(own: str | None) -> Callable[[str, ValidationInfo], str]:
     def validate(name: str, info: ValidationInfo) -> str:
         if not is_inside(name):
-            raise wrong(f"'{name}' leads out of its folder")
+            raise wrong(f"'{name}' lies outside the folder of this file; name a file inside it")
         folder: Path = info.context["folder"]  # type: ignore[index]  # `validate_table` gives it
         beside = folder.resolve() / name
         return str(beside) if os.path.exists(beside) or (own is not None and name.endswith(own)) else name

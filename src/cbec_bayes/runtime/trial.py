@@ -171,7 +171,7 @@ def _parts(file: Any) -> Iterator[Any]:
             raise ValueError("parts within parts, or too many of them")
         seen.add(place)
         if one.__class__ not in (h5py.File, h5py.Group, h5py.Dataset):
-            raise ValueError("a part that is neither a group nor numbers")
+            raise ValueError("a part that is neither a group nor an array of numbers")
         yield one
         if isinstance(one, h5py.Group):
             for name in one:

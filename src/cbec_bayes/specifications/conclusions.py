@@ -57,9 +57,9 @@ LEANS_POSITIVE, LEANS_NEGATIVE, CHANGES = "leans positive", "leans negative", "c
 """What holds: the sign is settled under each member with weight; all means have it, or they have both."""
 
 ABOUT_WEIGHTS = (
-    "Weights say how well a specification predicts the changes of units that it has not seen. What predicts "
-    "best does not thereby identify an effect: trends of units can absorb an effect that grows with the time "
-    "since adoption (Wolfers 2006), and a control that the exposure itself moves is an outcome."
+    "Weights say how well a specification predicts the changes of units that it has not seen. A "
+    "specification that predicts best need not identify an effect. Trends of units can absorb an effect that grows "
+    "with the time since adoption (Wolfers 2006), and a control that the exposure itself moves is an outcome."
 )
 """What is said wherever weights are shown."""
 
@@ -186,9 +186,8 @@ def conclusion_sentences(table: pd.DataFrame, exposure: str, prob: float = CI_PR
     scales = table["outcome_scale"].nunique()
     found = []
     for row in table[table["group"] != GROUP_NEW].to_dict("records"):
-        where = _named(str(row["group"]))
         within = f" ({row['outcome_scale']})" if scales > 1 else ""
-        found.append(f"{exposure}, {where}{within}: {_sign(row, ci)} {_size(row, ci)}")
+        found.append(f"{_sign(row, _slope_of(str(row['group']), exposure) + within, ci)} {_size(row, ci)}")
     return tuple(found)
 
 
@@ -218,7 +217,8 @@ def alternative_sentences(table: pd.DataFrame, labels: Mapping[str, str], prob: 
     counted = "; ".join(f"in {holds[one]} {words[one]}" for one in words if holds[one])
     found = [
         f"The average slope in {n} panels that ask the same question, the main one included: {counted}. "
-        "Where outcomes or exposures differ so do units: signs compare, and sizes do not."
+        "Panels with different outcomes or exposures have different units, so that only signs can be compared, and "
+        "not sizes."
     ]
     found += [
         f"{row[ALTERNATIVE]} ({labels[row[ALTERNATIVE]]}): {words[row['holds']]}; under the mixture the mean is "
@@ -228,26 +228,31 @@ def alternative_sentences(table: pd.DataFrame, labels: Mapping[str, str], prob: 
     return tuple(found)
 
 
-def _named(group: str) -> str:
-    return {GROUP_AVERAGE: "average over units", GROUP_ALL: "groups in general"}.get(group, group)
+def _slope_of(group: str, exposure: str) -> str:
+    """Name a slope as the subject of a sentence."""
+    if group == GROUP_AVERAGE:
+        return f"average slope of {exposure} over units"
+    return f"slope of {exposure} in {'groups in general' if group == GROUP_ALL else f'group {group}'}"
 
 
-def _sign(row: Mapping[Any, Any], ci: str) -> str:
-    """Say what holds under the members with weight, and by which term signs differ."""
+def _sign(row: Mapping[Any, Any], slope: str, ci: str) -> str:
+    """Say of a slope what holds under the members with weight, and by which term signs differ."""
     n, holds = row["members"], row["holds"]
     each = "the one specification that has weight" if n == 1 else f"each of the {n} specifications that have weight"
     if holds in (POSITIVE, NEGATIVE):
-        said = f"the slope is {holds} under {each}, and its {ci} interval leaves out zero."
+        said = f"The {slope} is {holds} under {each}, and its {ci} interval leaves out zero."
     elif holds == CHANGES:
         said = (
-            f"the sign changes between specifications that have weight: the mean is positive under {row['positive']} "
+            f"The {slope} changes its sign between specifications that have weight: its mean is positive under "
+            f"{row['positive']} "
             f"and negative under {row['negative']} of {n}."
         )
     else:
         sign = holds.removeprefix("leans ")
         settled = row[f"settled_{sign}"]
         said = (
-            f"the mean is {sign} under {each}, but the {ci} interval leaves out zero under {settled or 'none'} of them."
+            f"The {slope} has a {sign} mean under {each}, but its {ci} interval leaves out zero under "
+            f"{settled or 'none'} of them."
         )
     return f"{said}{_term(row)}"
 
@@ -259,10 +264,10 @@ def _term(row: Mapping[Any, Any]) -> str:
         return f" All {n} specifications of the lattice agree in the sign of the mean." if n > 1 else ""
     said = f" Over all {n} specifications the mean is positive under {positive}"
     if not row["term"]:
-        return f"{said}, and no single assumption tells which."
+        return f"{said}, and no single assumption determines the sign."
     under = [values_words(row["term"], row[f"{sign}_under"]) for sign in (POSITIVE, NEGATIVE)]
     which = "; ".join(f"mostly {s} {u}" for s, u in zip((POSITIVE, NEGATIVE), under, strict=True) if u)
-    return f"{said}; what best tells the sign: it is {which}."
+    return f"{said}. The sign depends most on this assumption: it is {which}."
 
 
 def values_words(axis: str, values: str) -> str:
@@ -280,9 +285,13 @@ def values_words(axis: str, values: str) -> str:
 
 
 def _size(row: Mapping[Any, Any], ci: str) -> str:
-    interval = f"{row['ci_low']:.3g} to {row['ci_high']:.3g}"
+    mean, low, high = (_number(row[name]) for name in ("mean", "ci_low", "ci_high"))
+    ends, every = ([_number(row[f"{name}_{end}"]) for end in ("low", "high")] for name in ("mean", "lattice"))
     return (
-        f"Under the mixture the mean is {row['mean']:.3g} ({ci} interval {interval}); means go from "
-        f"{row['mean_low']:.3g} to {row['mean_high']:.3g} under specifications that have weight, and from "
-        f"{row['lattice_low']:.3g} to {row['lattice_high']:.3g} under all."
+        f"Under the mixture the mean is {mean} ({ci} interval {low} to {high}); the means lie between {ends[0]} and "
+        f"{ends[1]} under specifications that have weight, and between {every[0]} and {every[1]} under all."
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")

@@ -59,10 +59,11 @@ def test_terms_of_groups_need_two(groups, why):
         alone = replace(alone, group=np.zeros(design.n_obs, dtype=np.intp), groups=("g",))
     found = carried(ROBUST, alone)
     assert found.model == ROBUST.without_groups()
-    starts = (SLOPES_OF_GROUPS, CONTROLS_OF_GROUPS, PERIODS_OF_GROUPS, SPREAD)
-    assert told(alone) == tuple(f"{start}{why}." for start in starts)
+    named = "slopes of the controls, effects of groups in periods and residual scales of groups are left out"
+    first = "Deviations of groups in the slope of the exposure, deviations of groups in the"
+    assert told(alone) == (f"{first} {named}: {why}.",)  # one sentence for one reason
     own = carried(load_panel_model("no_pooling"), alone)  # flat terms of groups need them too
-    assert len(own.left_out) == 4
+    assert own.left_out == found.left_out
 
 
 def test_a_member_without_what_is_lacking_is_as_it_was():
@@ -85,12 +86,12 @@ def test_slopes_of_groups_need_an_exposure_that_varies_in_two():
     design = small_panel("balanced")  # units 0 to 2 are in the last group by name, west
     own = [unit for unit in range(9) if design.groups[design.group[design.unit == unit][0]] == "west"]
     assert told(varying_in(design, own, [0])) == (
-        f"{SLOPES_OF_GROUPS}the exposure varies within units of one group alone, west.",
-        f"{SLOPES_OF_UNITS}the exposure varies within 3 units of 3 groups with 3 rows or more, too few to tell how "
-        "slopes spread.",
+        f"{SLOPES_OF_GROUPS}the exposure varies over time in units of only one group, west.",
+        f"{SLOPES_OF_UNITS}the exposure varies over time in 3 units of 3 groups with 3 rows or more, which is too "
+        "few to tell how slopes differ.",
     )
     assert told(varying_in(design, own, [1, 2])) == (
-        f"{CONTROLS_OF_GROUPS}controls vary within units of one group alone, west.",
+        f"{CONTROLS_OF_GROUPS}controls vary over time in units of only one group, west.",
     )
     assert told(design.keeping(["x0"])) == (f"{CONTROLS_OF_GROUPS}there are no controls.",)
 
@@ -101,7 +102,7 @@ def test_an_exposure_that_changes_in_few_units_tells_no_spread_of_slopes():
     x = design.x.copy()
     x[:, 0] = (design.time >= 3) & np.isin(design.unit, (0, 1, 3, 4))
     (sentence,) = told(replace(design, x=x))
-    assert sentence.startswith(f"{SLOPES_OF_UNITS}the exposure varies within 4 units of 3 groups")
+    assert sentence.startswith(f"{SLOPES_OF_UNITS}the exposure varies over time in 4 units of 3 groups")
     x[:, 0] = (design.time >= 3) & np.isin(design.unit, (0, 1, 2, 3, 4, 5))
     assert told(replace(design, x=x)) == ()
 
@@ -110,8 +111,8 @@ def test_an_exposure_that_varies_in_no_unit():
     design = varying_in(small_panel("balanced"), [], [0])
     found = carried(ROBUST, design)  # there is no slope either, which fitting says
     assert found.left_out == (
-        f"{SLOPES_OF_GROUPS}the exposure varies within no unit.",
-        f"{SLOPES_OF_UNITS}the exposure varies within no unit.",
+        f"{SLOPES_OF_GROUPS}the exposure varies in no unit over time.",
+        f"{SLOPES_OF_UNITS}the exposure varies in no unit over time.",
     )
 
 
@@ -120,14 +121,14 @@ def test_trends_and_correlations_need_units_of_three_rows():
     design = panel("balanced")
     two = design.rows(design.time < 2)
     assert told(two) == (
-        f"{SLOPES_OF_UNITS}the exposure varies within no units of 3 groups with 3 rows or more, too few to tell how "
-        "slopes spread.",
-        f"{TRENDS}no unit has 3 rows or more, and of fewer it cannot be told from the errors.",
-        f"{CORRELATION}no unit has 3 rows or more, and of fewer it cannot be told from the errors.",
-        f"{SPREAD}g0, g1 and g2 have too few rows for a spread of their own.",
+        f"{SLOPES_OF_UNITS}the exposure varies over time in no units of 3 groups with 3 rows or more, which is too "
+        "few to tell how slopes differ.",
+        f"{TRENDS}no unit has 3 rows or more, and fewer rows cannot separate it from the errors.",
+        f"{CORRELATION}no unit has 3 rows or more, and fewer rows cannot separate it from the errors.",
+        f"{SPREAD}g0, g1 and g2 have too few rows to estimate the size of their own errors.",
     )
     one = design.rows((design.time < 2) | (design.unit == 0))
-    assert f"{TRENDS}one unit alone has 3 rows or more, and of fewer it cannot be told from the errors." in told(one)
+    assert f"{TRENDS}only one unit has 3 rows or more, and fewer rows cannot separate it from the errors." in told(one)
     walk = load_panel_model("first_differences")  # of which two rows tell all there is
     assert carried(walk, two).model == walk
 
@@ -149,7 +150,7 @@ def test_few_units_of_three_rows_among_many_tell_nothing_of_all():
         units=tuple(f"u{k}" for k in range(40)),
         times=design.times[:3],
     )
-    assert f"{TRENDS}3 of 40 units alone have 3 rows or more, and of fewer it cannot be told from the errors." in (
+    assert f"{TRENDS}only 3 of 40 units have 3 rows or more, and fewer rows cannot separate it from the errors." in (
         carried(ROBUST, large).left_out
     )
 
@@ -158,23 +159,28 @@ def test_effects_of_groups_in_periods_need_two_units_in_one():
     design = panel("balanced")
     alone = replace(design, group=design.unit.copy(), groups=design.units)
     assert told(alone) == (
-        f"{PERIODS_OF_GROUPS}no group has two units in one period, so that they are the errors themselves.",
-        f"{SLOPES_OF_UNITS}the exposure varies within 12 units of 12 groups with 3 rows or more, too few to tell how "
-        "slopes spread.",
-        f"{SPREAD}{', '.join(design.units[:3])} and 9 other groups have too few rows for a spread of their own.",
+        f"{PERIODS_OF_GROUPS}no group has two units in the same period, so that they cannot be told from the errors.",
+        f"{SLOPES_OF_UNITS}the exposure varies over time in 12 units of 12 groups with 3 rows or more, which is too "
+        "few to tell how slopes differ.",
+        (
+            f"{SPREAD}{', '.join(design.units[:3])} and 9 other groups have too few rows to estimate the size of "
+            "their own errors."
+        ),
     )
 
 
 def test_a_correlation_needs_whole_periods_and_an_odd_step():
     design = panel("balanced")
     halved = replace(design, times=tuple(time / 2 for time in design.times))
-    assert told(halved) == (f"{CORRELATION}the periods are not whole numbers, so that steps have no length.",)
+    assert told(halved) == (
+        f"{CORRELATION}the periods are not whole numbers, so that the time between two rows is not known.",
+    )
     walk = load_panel_model("first_differences")
     assert carried(walk, halved).model == walk.choosing(correlation="off")
     doubled = replace(design, times=tuple(2 * time for time in design.times))
     assert told(doubled) == (
-        f"{CORRELATION}rows of a unit are an even number of periods apart throughout, from which the sign of a "
-        "correlation is not known; number the periods one by one to have it.",
+        f"{CORRELATION}all rows of a unit are an even number of periods apart, so that the sign of the "
+        "correlation cannot be known; number the periods 1, 2, 3 if they follow each other.",
     )
     assert carried(walk, doubled).model == walk
 
@@ -182,7 +188,9 @@ def test_a_correlation_needs_whole_periods_and_an_odd_step():
 def test_a_spread_by_group_needs_rows_in_each():
     design = panel("balanced")
     group = np.where(design.unit == 0, 2, design.unit % 2)
-    assert told(replace(design, group=group)) == (f"{SPREAD}g2 has too few rows for a spread of its own.",)
+    assert told(replace(design, group=group)) == (
+        f"{SPREAD}g2 has too few rows to estimate the size of its own errors.",
+    )
 
 
 def with_controls(count: int) -> Design:
@@ -195,7 +203,9 @@ def with_controls(count: int) -> Design:
 def test_spreads_over_groups_of_very_many_controls_are_left_out():
     assert told(with_controls(CONTROLS)) == ()
     (said,) = told(with_controls(CONTROLS + 1))
-    assert said.startswith(f"{CONTROLS_OF_GROUPS}of {CONTROLS + 1} controls each would have a spread of its own")
+    assert said.startswith(
+        f"{CONTROLS_OF_GROUPS}each of the {CONTROLS + 1} controls would have its own standard deviation"
+    )
     assert carried(ROBUST, with_controls(CONTROLS + 1)).model == without(group_control_slope="off")
 
 

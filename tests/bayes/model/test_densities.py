@@ -75,7 +75,7 @@ def test_a_uniform_prior_ends_where_it_says():
 
 @pytest.mark.parametrize("dist", ["fixed", "flat", "normal"])
 def test_what_is_no_prior_of_a_sampled_scale_has_no_density(dist):
-    with pytest.raises(ValueError, match=f"'{dist}' is no prior of a scale that is sampled"):
+    with pytest.raises(ValueError, match=f"'{dist}' is not a prior for a scale that is sampled"):
         log_density(Prior(dist, {"value": 1.0}), POINTS)
 
 
@@ -148,7 +148,7 @@ def test_a_column_that_does_not_vary_gives_no_unit(column):
     if column != "y":
         x[:, int(column == "control")] = 3.0
     still = replace(design, x=x, y=np.full(design.n_obs, 7.0) if column == "y" else design.y)
-    with pytest.raises(InputError, match="a column does not vary, so that no unit for the priors"):
+    with pytest.raises(InputError, match="a column does not vary, so that the priors cannot be measured"):
         resolve(member(), still)
 
 
@@ -163,7 +163,7 @@ def test_the_distribution_function_is_scipys(family):
 
 def test_distribution_functions_of_a_correlation_and_of_none():
     np.testing.assert_allclose(cumulative(CORRELATION, np.array([-1.0, 0.4, 1.0])), [0, 0.7, 1])
-    with pytest.raises(ValueError, match="no prior of a scale"):
+    with pytest.raises(ValueError, match="not a prior for a scale"):
         cumulative(Prior("flat", {}), np.ones(1))
 
 
@@ -177,7 +177,7 @@ def test_draws_are_of_the_prior(family):
 
 def test_draws_of_a_scale_that_is_held_and_of_none():
     assert set(draw(Prior("fixed", {"value": 2.0}), np.random.default_rng(1), (3,))) == {2.0}
-    with pytest.raises(ValueError, match="no prior of a scale"):
+    with pytest.raises(ValueError, match="not a prior for a scale"):
         draw(Prior("flat", {}), np.random.default_rng(1), (3,))
 
 

@@ -149,12 +149,12 @@ def test_every_choice_of_every_term_has_the_scales_that_it_needs(tmp_path, term)
         (
             {"residual": '"ar1"'},
             {},
-            'residual: \'ar1\' is no longer a choice; write residual = "normal" and correlation = "ar1"',
+            'residual: \'ar1\' is not a choice any more; write residual = "normal" and correlation = "ar1"',
         ),
         (
             {"residual": '"by_group"'},
             {},
-            'residual: \'by_group\' is no longer a choice; write residual = "normal" and spread = "by_group"',
+            'residual: \'by_group\' is not a choice any more; write residual = "normal" and spread = "by_group"',
         ),
         ({"spread": '"by_grou"'}, {}, "spread: unknown choice 'by_grou'; did you mean 'by_group'?"),
         ({"group_slopes": '"off"'}, {}, "group_slopes: unknown key; did you mean 'group_slope'?"),

@@ -37,7 +37,10 @@ def test_of_moments_it_is_partial_pooling():
     told = headline(gather(panel("balanced")).close())
     assert told.model == load_panel_model("partial_pooling")
     assert told.left_out == (
-        "No model was named: 'robust' needs rows, and moments have none; this is 'partial_pooling'.",
+        (
+            "No model was named. The default 'robust' needs rows, which moments do not hold; the model fitted is "
+            "'partial_pooling'."
+        ),
     )
 
 

@@ -244,7 +244,7 @@ def test_between_units_only_where_it_fits(monkeypatch):
     moments = gather(design).close()
     assert moments.between is None
     assert fit(moments, "partial_pooling", draws=20).khat < 0.7
-    with pytest.raises(InputError, match="cross-products between units, which were left out"):
+    with pytest.raises(InputError, match="cross-products between units, which this file of moments lacks"):
         fit(moments, MEMBERS["random both"])
     assert (moments + replace(moments, between=None)).between is None
     assert moments.origin is Origin.SIMULATED

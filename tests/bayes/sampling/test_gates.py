@@ -35,7 +35,7 @@ def test_importance_draws_pass_by_their_weights_alone():
     [
         ({"khat": 1.2}, "Pareto k 1.20 is above 0.7"),
         ({"khat": float("nan")}, "Pareto k nan is above 0.7"),
-        ({"ess": 499.0}, "the importance weights are worth 499 draws of 500 asked for"),
+        ({"ess": 499.0}, "the effective size 499 of the importance weights is below the 500 draws asked for"),
     ],
 )
 def test_each_gate_of_importance_draws_closes(changed, said):
@@ -118,7 +118,8 @@ def test_reasons_are_said_gate_by_gate():
     ]
     assert sentence(3, dict(zip("abc", said, strict=True))) == (
         "0 of 3 refits passed their gates; left out: a, b (2 to 13 divergent transitions; Pareto k 0.80 to 1.20 is "
-        "above 0.7; the importance weights are worth 7 to 900 draws of 4000 asked for); c (Pareto k nan is above 0.7)."
+        "above 0.7; the effective size 7 to 900 of the importance weights is below the 4000 draws asked for); c "
+        "(Pareto k nan is above 0.7)."
     )
     others = {"a": "the slope d[g1] is not identified", "b": "the slope d[g2] is not identified"}
     assert sentence(2, others).endswith("a (the slope d[g1] is not identified); b (the slope d[g2] is not identified).")

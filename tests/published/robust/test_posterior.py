@@ -229,7 +229,7 @@ def test_other_priors_of_tau_against_a_sum_over_fixed_ones(between):
 def test_the_accuracy_gate_can_fail(monkeypatch):
     coarse = solution.Fineness(0.9, 0.5, 1e-2, 6)
     monkeypatch.setattr(solution, "LEVELS", (coarse, solution.Fineness(0.8, 0.45, 1e-2, 6)))
-    with pytest.raises(GateError, match="the quadrature changed by"):
+    with pytest.raises(GateError, match="the result of the quadrature changed by"):
         fit_summary(known(VALUES, ERRORS, [3.0] * 5), half_normal(0.3))
 
 

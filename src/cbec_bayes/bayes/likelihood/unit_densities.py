@@ -94,7 +94,7 @@ def unit_densities(blocks: Blocks, collapsed: Collapsed, points: Array, units: C
 def changes_for_densities(blocks: Blocks) -> ChangesOfUnits:
     """Return the changes of every unit, of which other units say all that they can: unit effects have to be flat."""
     if blocks.unit_scale is not None:
-        raise ValueError("unit effects that have a scale are not gone from the changes of the other units")
+        raise ValueError("changes within the other units still depend on unit effects that have a scale")
     return changes_of_units(blocks)
 
 

@@ -340,7 +340,7 @@ def unit_errors_of(blocks: Blocks, columns: Array) -> UnitErrors:
     if size > PRODUCTS_MAX:
         raise InputError(
             f"what {directions.n_units} units have of their own beside {columns.shape[1] - 1} coefficients needs more "
-            f"memory than is reasonable; the model '{blocks.model.name}' can be had of fewer groups or units"
+            f"memory than is reasonable; the model '{blocks.model.name}' needs fewer groups or units"
         )
     codes = np.zeros(design.n_obs, dtype=np.intp) if stratum is None else stratum
     return UnitErrors(

@@ -178,7 +178,7 @@ def unit_products(blocks: Blocks) -> tuple[Array, Array]:
     if len(design.units) * len(kept) > PRODUCTS_MAX:
         raise InputError(
             f"slopes of {len(design.units)} units beside {len(kept) - 1} coefficients need more memory than is "
-            f"reasonable; the model '{blocks.model.name}' can be had of fewer groups or units"
+            f"reasonable; the model '{blocks.model.name}' needs fewer groups or units"
         )
     parts = [Coded(design.y[:, None]), *(block.coded for block in blocks.every)]
     squares, products = products_by_unit(parts, blocks.eliminated[0].regressors[:, 0], design.unit, len(design.units))

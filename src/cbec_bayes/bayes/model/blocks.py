@@ -199,7 +199,9 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
         raise InputError(f"the model '{model.name}' needs two groups or more; without them it is a common slope")
     sigma = model.priors["sigma"]
     if sigma.dist == "fixed" and sigma.params["value"] == 0:
-        raise InputError("the residual scale sigma cannot be fixed at 0: no data would be possible")
+        raise InputError(
+            "the residual scale sigma cannot be fixed at 0, because no data could then differ from the fit"
+        )
     if gathered is not None:
         require_moments_enough(gathered, model)
     regressed = design.characteristics is not None

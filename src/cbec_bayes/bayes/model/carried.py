@@ -84,10 +84,14 @@ def carried(model: PanelModel, design: Design) -> Carried:
     - A spread by group: `CHANGES` rows in each group, one less for each of its units; and errors in each.
     """
     facts, found, said = _Facts(design), model, []
+    of_groups: list[str] = []
     others = design.period_effects is not PeriodEffects.COMMON or len(design.absorbed) > 0
     if others and found.choice("time_effect") != "fixed":
         found = found.reduced(time_effect="fixed")
-        said.append("A spread of effects of periods is left out: the regression asked for says which there are.")
+        said.append(
+            "Effects of periods are not given a standard deviation of their own, because the regression that "
+            "was asked for states them."
+        )
     for key, needs in _NEEDS.items():
         choice, term = found.choice(key), TERMS[key]
         assert term.default is not None
@@ -99,7 +103,11 @@ def carried(model: PanelModel, design: Design) -> Carried:
             reason = next((reason for need in needs if (reason := need(facts, choice))), "")
         if reason:
             found = found.reduced(**{key: term.default})
-            said.append(f"{term.label[0].upper()}{term.label[1:]} are left out: {reason}.")
+            if reason == _without_groups(design):
+                of_groups.append(term.label)
+            else:
+                said.append(_are_left_out([term.label], reason))
+    said += [_are_left_out(of_groups, _without_groups(design))] if of_groups else []
     said += _of_further_exposures(facts) if found.choice("group_slope") == "pooled" else []
     return Carried(found, tuple(said))
 
@@ -154,13 +162,19 @@ def spans_group_times(model: PanelModel, design: Design) -> bool:
     return any(is_nested(one.codes, cells) for one in design.absorbed)
 
 
+def _are_left_out(labels: Sequence[str], reason: str) -> str:
+    """Say in one sentence which terms are left out for one reason."""
+    named = " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
+    return f"{named[0].upper()}{named[1:]} are left out: {reason}."
+
+
 def _of_regression(model: PanelModel, design: Design) -> str:
     """Say why effects of groups in periods are what the regression that was asked for has, and not a model's."""
     if design.period_effects is PeriodEffects.NONE:
-        return "the regression asked for has no effects of periods"
+        return "the regression that was asked for has no effects of periods"
     by_group = design.period_effects is PeriodEffects.BY_GROUP and model.choice("group_time_effect") != "fixed"
     if by_group or spans_group_times(model, design):
-        return "the regression asked for has flat ones in their place"
+        return "the regression that was asked for has them already, without pooling"
     return ""
 
 
@@ -174,8 +188,8 @@ def _controls_are_few(facts: _Facts, choice: str) -> str:
     count = len(facts.design.terms) - 1
     if count <= CONTROLS:
         return ""
-    own = f"of {count} controls each would have a spread of its own over groups"
-    return f"{own}, and of more than {CONTROLS} that takes hours"
+    own = f"each of the {count} controls would have its own standard deviation over groups"
+    return f"{own}, and with more than {CONTROLS} controls this takes hours"
 
 
 def _regressors_vary(facts: _Facts, terms: slice, what: str) -> str:
@@ -184,8 +198,8 @@ def _regressors_vary(facts: _Facts, terms: slice, what: str) -> str:
     if len(groups) > 1:
         return ""
     if not len(groups):
-        return f"{what} within no unit"
-    return f"{what} within units of one group alone, {facts.design.groups[groups[0]]}"
+        return f"{what} in no unit over time"
+    return f"{what} over time in units of only one group, {facts.design.groups[groups[0]]}"
 
 
 def _exposure_varies(facts: _Facts, choice: str) -> str:
@@ -199,7 +213,7 @@ def _of_further_exposures(facts: _Facts) -> list[str]:
         for k, name in enumerate(facts.design.exposures[1:], 1)
     }
     return [
-        f"How far groups differ in the slope of {name} is known from the prior alone: {reason}."
+        f"How far groups differ in the slope of {name} is known only from the prior, because {reason}."
         for name, reason in reasons.items()
         if reason
     ]
@@ -216,37 +230,48 @@ def _groups_have_units(facts: _Facts, choice: str) -> str:
     assert design.group is not None
     once = np.unique(np.column_stack([design.unit, design.group * len(design.times) + design.time]), axis=0)
     cells = np.bincount(once[:, 1])
-    return "" if cells.max() > 1 else "no group has two units in one period, so that they are the errors themselves"
+    return (
+        ""
+        if cells.max() > 1
+        else "no group has two units in the same period, so that they cannot be told from the errors"
+    )
 
 
 def _units_have_slopes(facts: _Facts, choice: str) -> str:
     varies = facts.varies[:, 0]
     if not varies.any():
-        return "the exposure varies within no unit"
+        return "the exposure varies in no unit over time"
     telling = varies & (facts.sizes >= ROWS)
     spare = int(np.maximum(np.bincount(facts.group[telling]) - 1, 0).sum()) if telling.any() else 0
     if spare >= SPARE:
         return ""
     units = "one unit" if telling.sum() == 1 else f"{int(telling.sum()) or 'no'} units"
     among = f" of {len(facts.design.groups)} groups" if len(facts.design.groups) > 1 else ""
-    return f"the exposure varies within {units}{among} with {ROWS} rows or more, too few to tell how slopes spread"
+    return (
+        f"the exposure varies over time in {units}{among} with {ROWS} rows or more, which is too few to tell how "
+        "slopes differ"
+    )
 
 
 def _units_have_rows(facts: _Facts, choice: str) -> str:
     enough = int((facts.sizes >= ROWS).sum())
     if enough >= max(UNITS, SHARE * len(facts.sizes)):
         return ""
-    have = {0: "no unit has", 1: "one unit alone has"}.get(enough, f"{enough} of {len(facts.sizes)} units alone have")
-    return f"{have} {ROWS} rows or more, and of fewer it cannot be told from the errors"
+    have = {0: "no unit has", 1: "only one unit has"}.get(enough, f"only {enough} of {len(facts.sizes)} units have")
+    return f"{have} {ROWS} rows or more, and fewer rows cannot separate it from the errors"
 
 
 def _periods_are_whole(facts: _Facts, choice: str) -> str:
     times = np.asarray(facts.design.times, dtype=float)
-    return "" if np.all(times == np.round(times)) else "the periods are not whole numbers, so that steps have no length"
+    return (
+        ""
+        if np.all(times == np.round(times))
+        else "the periods are not whole numbers, so that the time between two rows is not known"
+    )
 
 
 def _periods_have_one_row(facts: _Facts, choice: str) -> str:
-    return "frequency weights make several rows of a unit in one period" if facts.is_copied else ""
+    return "frequency weights make several rows for one unit and period" if facts.is_copied else ""
 
 
 def _steps_tell_signs(facts: _Facts, choice: str) -> str:
@@ -257,8 +282,8 @@ def _steps_tell_signs(facts: _Facts, choice: str) -> str:
     if not len(facts.steps):
         return "no unit has two rows"
     return (
-        "rows of a unit are an even number of periods apart throughout, from which the sign of a correlation is not "
-        "known; number the periods one by one to have it"
+        "all rows of a unit are an even number of periods apart, so that the sign of the correlation cannot be known; "
+        "number the periods 1, 2, 3 if they follow each other"
     )
 
 
@@ -271,7 +296,7 @@ def _groups_have_changes(facts: _Facts, choice: str) -> str:
     if not few:
         return ""
     have, their = ("has", "its") if len(few) == 1 else ("have", "their")
-    return f"{_listed(few)} {have} too few rows for a spread of {their} own"
+    return f"{_listed(few)} {have} too few rows to estimate the size of {their} own errors"
 
 
 def _listed(labels: Sequence[str]) -> str:
@@ -284,7 +309,10 @@ def _groups_have_errors(facts: _Facts, choice: str) -> str:
     exact = exact_groups(facts.design)
     if not exact:
         return ""
-    return f"the outcome of {_listed(exact)} is explained without an error, and so has no spread of its own"
+    return (
+        f"the outcome of {_listed(exact)} is explained without an error, so that the size of its errors cannot be "
+        "estimated"
+    )
 
 
 _NEEDS: dict[str, tuple[Callable[[_Facts, str], str], ...]] = {

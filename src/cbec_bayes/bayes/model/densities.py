@@ -44,7 +44,7 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
     spread = design.spread
     sd_y, *sds = (float(sd) for sd in spread.within)
     if sd_y == 0 or 0 in sds:
-        raise InputError("a column does not vary, so that no unit for the priors can be taken from it")
+        raise InputError("a column does not vary, so that the priors cannot be measured in its standard deviation")
     found: dict[str, Prior] = {}
     units = parameters()
     for name, prior in model.priors.items():
@@ -55,7 +55,7 @@ def resolve(model: PanelModel, design: Design) -> dict[str, Prior]:
                 found[f"{name}[{own}]"] = prior.scaled(sd_y / beside[own])
         elif unit == "trend":
             if spread.elapsed == 0:
-                raise InputError("all rows are of one period, so that nothing can have a trend")
+                raise InputError("all rows belong to one period, so that no trend can be estimated")
             found[name] = prior.scaled(sd_y / spread.elapsed)
         else:
             of = {"outcome": sd_y, "level": float(spread.total[0]), "slope": sd_y / sds[0]}
@@ -103,5 +103,5 @@ def _family(prior: Prior) -> ScaleFamily:
     if prior.dist == CORRELATION.dist:
         return Correlation()
     if prior.dist not in FAMILIES:
-        raise ValueError(f"'{prior.dist}' is no prior of a scale that is sampled")
+        raise ValueError(f"'{prior.dist}' is not a prior for a scale that is sampled")
     return FAMILIES[prior.dist]

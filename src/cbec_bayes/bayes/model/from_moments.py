@@ -24,11 +24,14 @@ def require_moments_enough(found: PanelMoments, model: PanelModel) -> None:
     for key, choice in model.every_choice.items():
         if TERMS[key].needs_rows(choice):
             raise InputError(
-                f"the model '{model.name}' needs rows for its {TERMS[key].label}: moments have none of units by "
-                "themselves, or in order"
+                f"the model '{model.name}' needs rows for its {TERMS[key].label}: a file of moments "
+                "holds neither single units nor the order of periods"
             )
     if found.between is None and model.choice("unit_effect") != "fixed":
-        raise InputError(f"the model '{model.name}' needs cross-products between units, which were left out")
+        raise InputError(
+            f"the model '{model.name}' needs cross-products between units, which this file of moments lacks; "
+            "run `cbec-bayes moments` without --no-between"
+        )
 
 
 def model_moments(

@@ -42,7 +42,10 @@ def headline(panel: Design | PanelMoments) -> Carried:
     those that would take hours. A member that is named is fitted whatever it takes.
     """
     if isinstance(panel, PanelMoments):
-        said = f"No model was named: '{HEADLINE}' needs rows, and moments have none; this is '{HEADLINE_OF_MOMENTS}'."
+        said = (
+            f"No model was named. The default '{HEADLINE}' needs rows, which moments do not hold; the model "
+            f"fitted is '{HEADLINE_OF_MOMENTS}'."
+        )
         return Carried(load_panel_model(HEADLINE_OF_MOMENTS), (said,))
     told = carried(load_panel_model(HEADLINE), panel)
     dear = _too_dear(told.model, panel)
@@ -50,16 +53,17 @@ def headline(panel: Design | PanelMoments) -> Carried:
     n_units, n_groups = len(panel.units), len(panel.groups)
     if _takes_long(model, panel):
         said = (
-            f"No model was named: '{HEADLINE}' takes long with {n_units} units in {len(panel.times)} periods; this is "
-            f"'{HEADLINE_OF_MOMENTS}'."
+            f"No model was named. The default '{HEADLINE}' takes long with {n_units} units in {len(panel.times)} "
+            "periods; the "
+            f"model fitted is '{HEADLINE_OF_MOMENTS}'."
         )
         return Carried(load_panel_model(HEADLINE_OF_MOMENTS), (said,))
     if not dear:
         return told
     names = " and ".join(TERMS[key].label for key in dear)
     said = (
-        f"{names[0].upper()}{names[1:]} are left out: with {n_groups} groups in {len(panel.times)} periods they take "
-        f"long; --model {HEADLINE} has them."
+        f"{names[0].upper()}{names[1:]} are left out, because they take long with {n_groups} groups in "
+        f"{len(panel.times)} periods; --model {HEADLINE} includes them."
     )
     return Carried(model, (*told.left_out, said))
 

@@ -60,7 +60,7 @@ def _number(dist: str, name: str) -> Any:
 
 def _not_negative(value: float) -> float:
     if value < 0:
-        raise wrong(f"must not be negative, as {value:g} is")
+        raise wrong(f"must be zero or positive, not {value:g}")
     return value
 
 

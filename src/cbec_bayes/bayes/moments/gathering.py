@@ -230,7 +230,9 @@ class Gathering:
         """
         numbers = (Frequency.NUMBER, Frequency.YEAR)
         if self.times and frequency != self.frequency and not {frequency, self.frequency} <= set(numbers):
-            raise InputError(f"periods are {NAMES[frequency]} here and {NAMES[self.frequency]} in other rows")
+            raise InputError(
+                f"periods are {NAMES[frequency]} here and {NAMES[self.frequency]} in the other rows; make them the same"
+            )
         self.frequency = frequency
 
     def _unit_codes(self, labels: pd.Index) -> Codes:

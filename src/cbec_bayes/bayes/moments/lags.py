@@ -336,7 +336,7 @@ def previous_rows(design: Design) -> tuple[Rows, NDArray[np.int64]]:
     found = _previous(design.unit, np.round(times[design.time]).astype(np.int64))
     if np.count_nonzero(found[1] == 0) > len(design.units):
         raise InputError(
-            "errors correlated over time need one row of a unit in a period, and frequency weights make several"
+            "errors correlated over time need one row for each unit and period, but frequency weights make several"
         )
     return found
 

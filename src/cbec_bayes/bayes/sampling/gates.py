@@ -33,9 +33,9 @@ _HALVES = 2
 _SPLIT = 2  # pieces that rank-normalised R-hat itself makes of a chain
 _MOST_NAMED = 4  # fits that a sentence names for each gate where a table names all
 
-_BEFORE = r"(\bR-hat |\bESS |\bPareto k |\bE-BFMI |\bare worth |\b)"
+_BEFORE = r"(\bR-hat |\bESS |\bPareto k |\bE-BFMI |\beffective size |\b)"
 _NUMBER = r"(-?\d+(?:\.\d+)?|nan|-?inf)"
-_AFTER = r"( is (?:not )?(?:below|above)| draws of| divergent)"
+_AFTER = r"( is (?:not )?(?:below|above)| of the importance weights is below| divergent)"
 _MEASURED = re.compile(_BEFORE + _NUMBER + _AFTER)
 """What was measured in a reason, with the words on either side; the limit is none of it."""
 
@@ -139,7 +139,10 @@ class RefitDiagnostics:
         if self.khat is not None:
             gates[f"Pareto k {self.khat:.2f} is above {KHAT_MAX}"] = self.khat <= KHAT_MAX
             if self.ess is not None:
-                said = f"the importance weights are worth {self.ess:.0f} draws of {self.draws} asked for"
+                said = (
+                    f"the effective size {self.ess:.0f} of the importance weights is below the {self.draws} draws "
+                    "asked for"
+                )
                 gates[said] = self.ess >= self.draws
         elif self.ess is not None:
             gates[f"bulk ESS {self.ess:.0f} is not above {ESS_MIN:.0f}"] = self.ess > ESS_MIN

@@ -183,8 +183,9 @@ def _split(context: Context, partition: Partition) -> Iterator[Finding]:
     between = _ONE - pooled / unexplained
     least = Interval(max(between.low, 0), 1)
     detail = (
-        f"Each regression per group leaves at least {float(unexplained.low):.2%} unexplained, the pooled one at most "
-        f"{float(pooled.high):.2%}, yet on the same rows the former cannot fit worse: possible only if at least "
+        f"Each regression per group leaves at least {float(unexplained.low):.2%} unexplained, and the pooled one at "
+        f"most {float(pooled.high):.2%}. On the same rows regressions per group cannot fit worse: possible only if "
+        "at least "
         f"{float(least.low):.0%} of the outcome's variation lies between the groups."
     )
     yield Finding(

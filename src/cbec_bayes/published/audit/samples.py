@@ -177,7 +177,7 @@ def _partition(context: Context, partition: Partition) -> Iterator[Finding]:
     else:
         missing = _missing(context, partition, short)
         if _same_rows(context, partition):
-            verdict, detail = Verdict.FAIL, f"{detail}: {short} are missing without a word. {missing}"
+            verdict, detail = Verdict.FAIL, f"{detail}: {short} are missing, and the paper does not say why. {missing}"
         else:
             why = "as an unbalanced panel, a lag, or other regressors would explain"
             verdict, detail = Verdict.UNDETERMINED, f"{detail}: {short} are missing, {why}. {missing}"

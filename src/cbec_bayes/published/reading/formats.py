@@ -47,7 +47,7 @@ def grids_of(content: bytes, suffix: str, where: str) -> list[Grid]:
         grids = form(text, where) if ours else _tried(lambda: form(text, where), suffix, where)
     found = [grid for grid in grids if len(grid.rows) > 1 and len(grid.rows[0]) > 1]
     if not found:
-        raise InputError("there is no table in it: columns need tabs, bars or two spaces between them", file=where)
+        raise InputError("no table was found; separate columns by tabs, bars or at least two spaces", file=where)
     return found
 
 
@@ -248,7 +248,7 @@ def _word(content: bytes) -> list[Grid]:
 
     with ZipFile(io.BytesIO(content)) as packed:
         if sum(one.file_size for one in packed.infolist()) > MOST_UNPACKED:
-            raise ValueError("the document unpacks to too much")
+            raise ValueError("the document is too large when it is unpacked")
     document = Document(io.BytesIO(content))
     parts = list(document.iter_inner_content())
     found = []

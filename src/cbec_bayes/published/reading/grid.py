@@ -220,7 +220,7 @@ def _by_numbers(lines: list[str], where: str) -> list[list[str]]:
         elif n and _is_numeric(one[len(one) - n :]):
             named = " ".join(one[: len(one) - n]) or " ".join(one)
             has = f"'{named}' has {n} of {width} columns, and nothing says which"
-            raise InputError(f"{has}; separate columns by tabs or |, or write — for a blank", file=where)
+            raise InputError(f"{has}; separate columns by tabs or |, or write — for a blank cell", file=where)
         else:
             split.append(_heads(one, width))
     return split

@@ -123,7 +123,9 @@ def read_printed(content: bytes, suffix: str, where: str, asked: Asked) -> ReadP
     names = [one.table for one in tables]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"two tables have the number {twice}; keep one of them, or number them", file=where)
+        raise InputError(
+            f"two tables have the number {twice}; leave one out or give them different numbers", file=where
+        )
     _require_one_decimal(tables, where)
     return ReadPaper(where=where, tables=tuple(tables))
 

@@ -83,7 +83,9 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> Robust
                 return finer
         found = finer
     assert found is not None
-    raise GateError(f"the quadrature changed by {found.error:.1e} when refined; {tolerance:g} is required")
+    raise GateError(
+        f"the result of the quadrature changed by {found.error:.1e} when refined; {tolerance:g} is required"
+    )
 
 
 def _layout(rough: Rows, seen: dict[float, Array]) -> Layout | None:

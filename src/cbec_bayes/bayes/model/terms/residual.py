@@ -22,7 +22,7 @@ class ResidualTerm(Term):
 
     def mean(self, block: Block, effect: Any, data: Mapping[str, Any], design: Design) -> Any:
         """Return nothing: residuals are about the mean."""
-        raise NotImplementedError("residuals are no part of the mean")
+        raise NotImplementedError("residuals are not part of the mean")
 
 
 class Residual(ResidualTerm):

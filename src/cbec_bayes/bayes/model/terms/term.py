@@ -120,7 +120,7 @@ class Term(Protocol):
         InputError
             Moments do not have it; see `needs_rows`.
         """
-        raise InputError(f"the columns of '{block.name}' do not follow from moments; they need rows")
+        raise InputError(f"the columns of '{block.name}' cannot be computed from moments; fit the model to the rows")
 
     def needs_rows(self, choice: str) -> bool:
         """Whether gathered moments are not enough for it."""
