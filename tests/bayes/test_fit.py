@@ -8,8 +8,9 @@ from dataclasses import replace
 import arviz as az
 import numpy as np
 import pytest
+from scipy import stats
 
-from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.fit import _distance, fit
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import coefficient_names, make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model, panel_model_names
@@ -465,6 +466,11 @@ def test_both_engines_sample_the_same_posterior_of_both_studies(name):
             assert np.abs(z).max() < 4.5  # of some 50 coefficients that move together
             if method == "mean":  # a deviation's own error is large where a tail is long, as tau's
                 assert np.abs(apart).max() < 0.15 * one[variable].std(("chain", "draw")).max()
+
+
+def test_the_distance_from_a_prior_is_that_of_kolmogorov():
+    draws = np.random.default_rng(6).standard_t(4, size=300)
+    assert _distance(np.sort(stats.norm.cdf(draws))) == stats.kstest(draws, "norm").statistic
 
 
 @pytest.mark.parametrize("name", ["paper", "public"])

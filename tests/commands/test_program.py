@@ -459,21 +459,38 @@ def test_an_interrupt_says_what_is_kept(program, tmp_path, monkeypatch):
     assert "start over" in program("calibrate", "--n", "2", "--workers", "1")[2]
 
 
-def test_a_fit_imports_no_dask(tmp_path):
-    """Dask takes longer to import than a small fit does to run; xarray imports it wherever it is installed."""
+HEAVY = ("dask", "distributed", "arviz_base", "arviz_stats", "scipy.stats", "matplotlib", "pymc", "pyfixest")
+"""What a small fit, and pooled estimates, do without: each takes about as long to import as they take to run."""
+
+LISTED = f"""import sys
+from threadpoolctl import threadpool_info
+from cbec_bayes.commands.program import main
+try:
+    main()
+except SystemExit as ended:
+    heavy = sorted(name for name in {HEAVY} if sys.modules.get(name) is not None)
+    print(ended.code, heavy, sorted({{one["num_threads"] for one in threadpool_info()}}))
+"""
+
+
+def listed(arguments: list[str], folder: Path) -> str:
+    """Run the program in a process that knows nothing of threads, and say which heavy modules it has, and threads."""
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", LISTED, *arguments], cwd=folder, capture_output=True, text=True, check=True, env=env
+    )
+    return done.stdout.splitlines()[-1] if done.stdout else done.stderr
+
+
+def test_a_fit_imports_no_more_than_it_needs_and_has_one_thread(tmp_path):
     rows = [(u, t, (u * 7 + t * t * 3) % 11 + 0.1 * t, (u * t * 5 + t) % 13) for u in range(6) for t in range(6)]
     lines = ["unit,year,y,x", *(",".join(map(str, row)) for row in rows)]
     (tmp_path / "p.csv").write_text("\n".join(lines) + "\n")
     asked = ["fit", "--data", "p.csv", "--outcome", "y", "--exposure", "x", "--unit", "unit", "--time", "year"]
-    code = (
-        "import sys; from cbec_bayes.commands.program import main\n"
-        "try: main()\n"
-        "except SystemExit as ended: print(ended.code, sorted({name.partition('.')[0] for name, module in "
-        "sys.modules.items() if module is not None} & {'dask', 'distributed'}))"
-    )
-    options = ["--model", "complete_pooling", "--no-neighbours", "--quiet", "--out", "o"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *asked, *options], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "0 []", done.stderr
+    assert listed([*asked, "--quiet", "--out", "o"], tmp_path) == "0 [] [1]"
     assert (tmp_path / "o" / "posterior.nc").is_file()
+
+
+def test_pooled_estimates_import_no_more_than_they_need(tmp_path):
+    schools = asset_dir("data") / "published" / "eight_schools.csv"
+    assert listed(["published", str(schools), "--quiet", "--out", "o"], tmp_path) == "0 [] [1]"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from html import escape
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.elimination import with_unit_terms
@@ -150,9 +148,15 @@ class PanelFit:
             if not is_scale(name) or name not in posterior or prior.dist == "fixed":
                 continue
             drawn = posterior[name].to_numpy()
-            if drawn.ndim == 2 and stats.kstest(drawn.ravel(), partial(cumulative, prior)).statistic < SAME:
+            if drawn.ndim == 2 and _distance(cumulative(prior, np.sort(drawn.ravel()))) < SAME:
                 found.append(name)
         return tuple(found)
+
+
+def _distance(levels: Array) -> float:
+    """Return the greatest distance of draws from a distribution (Kolmogorov's) from its function at them, in order."""
+    n = len(levels)
+    return float(max((np.arange(1, n + 1) / n - levels).max(), (levels - np.arange(n) / n).max()))
 
 
 def _require_errors(blocks: Blocks) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -184,8 +184,6 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     and, where they fit into memory, ``constant_data`` (the regressors) and ``log_likelihood`` (of every row given all
     others and the scales; see `cbec_bayes.bayes.observations.densities_given_others`).
     """
-    from arviz_base import from_dict
-
     chains, draws, k = drawn.points.shape
     points = drawn.points.reshape(chains * draws, k)
     design, densities = blocks.design, None
@@ -226,14 +224,12 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     dims = {name: names for name, names in dims.items() if any(name in group for group in content.values())}
     used = {dim for names in dims.values() for dim in names}
     coords = {name: labels for name, labels in coords.items() if name in used}
-    tree = from_dict(content, coords=coords, dims={name: names for name, names in dims.items() if names})
+    tree = _tree_of(content, dims, coords)
     if by_row and walk is None:  # ArviZ finds the same from densities given the effects
         given_effects = pointwise(blocks, collapsed, points, everything).reshape(chains, draws, -1)
         densities = density_group(design, given_effects, np.arange(design.n_obs), GIVEN_EFFECTS)
     with_groups(tree, {name: stacked(tree[name].to_dataset()) for name in ("posterior", "log_prior")})
     with_groups(tree, _groups_of_rows(design, densities, labelled=by_row))
-    for node in tree.subtree:
-        node.attrs.pop("created_at", None)  # the same seed makes the same file
     tree.attrs |= {
         "engine": "collapsed",
         "sampler": drawn.method,
@@ -244,6 +240,24 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         **attrs,
     }
     return tree
+
+
+def _tree_of(content: Mapping[str, Mapping[str, Array]], dims: Mapping[str, Sequence[str]], coords: Any) -> Any:
+    """Return groups of draws as the DataTree that ArviZ makes of them, but for the hour: the same seed, the same file.
+
+    ArviZ itself is not imported for it, which takes as long as to draw them.
+    """
+    import xarray as xr
+
+    made_by = {"creation_library": "cbec_bayes", "creation_library_version": versions()["cbec_bayes"]}
+    attrs = {**made_by, "creation_library_language": "Python", "sample_dims": ["chain", "draw"]}
+    groups = {}
+    for group, variables in content.items():
+        data = {name: (("chain", "draw", *dims.get(name, ())), values) for name, values in variables.items()}
+        sizes = {dim: size for own, values in data.values() for dim, size in zip(own, values.shape, strict=True)}
+        labels = {dim: coords.get(dim, np.arange(size)) for dim, size in sizes.items()}
+        groups[group] = xr.Dataset(data, coords=labels, attrs=attrs)
+    return xr.DataTree.from_dict(groups)
 
 
 def _groups_of_rows(design: Design, densities: Any, *, labelled: bool) -> dict[str, Any]:

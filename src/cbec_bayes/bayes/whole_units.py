@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
 from cbec_bayes.bayes.likelihood.unit_densities import ChangesOfUnits, changes_for_densities
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
+from cbec_bayes.bayes.sampling.multivariate_t import MultivariateT
 from cbec_bayes.bayes.sampling.weights import log_sum, smoothed_weights
 from cbec_bayes.panel.within import Array
 
@@ -136,10 +137,10 @@ def _moved(
     centre = weights @ points
     spread = _WIDER * (_DF - 2) / _DF * ((points - centre).T * weights) @ (points - centre)
     spread += 1e-6 * np.eye(len(centre))
-    proposal = stats.multivariate_t(centre, spread, df=_DF, seed=np.random.default_rng([seed, unit, 7]))
-    drawn = np.atleast_1d(proposal.rvs(len(points))).reshape(points.shape)
+    proposal = MultivariateT(centre, spread, _DF)
+    drawn = proposal.draw(len(points), np.random.default_rng([seed, unit, 7]))
     posterior = collapsed.log_posterior(drawn)
     there = np.isfinite(posterior)
     drawn, posterior = drawn[there], posterior[there]
     own = changes.log_densities(collapsed, drawn, np.array([unit]))[:, 0]
-    return drawn, own, posterior - own - np.atleast_1d(proposal.logpdf(drawn))
+    return drawn, own, posterior - own - proposal.log_density(drawn)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.family import PanelModel
@@ -24,6 +23,7 @@ from cbec_bayes.estimands.loadings import units_per_group
 from cbec_bayes.estimands.summary import Summary, summarise_draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import chi2_cdf, normal_isf, t_isf
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE
@@ -200,20 +200,20 @@ class Pair:
     @property
     def is_allowed(self) -> bool:
         """Whether as few clusters as these would have a standard error that far from the posterior's."""
-        tail = stats.chi2.cdf(self.df / self.ratio**2, self.df)
+        tail = chi2_cdf(self.df / self.ratio**2, self.df)
         return bool(min(tail, 1 - tail) > FAMILY_LEVEL / 2)
 
     @property
     def is_excluded(self) -> bool:
         """Whether the classical interval, at the level that all groups share, excludes the posterior mean."""
-        half = self.se * float(stats.t.isf(self.level / 2, self.df))
+        half = self.se * float(t_isf(self.level / 2, self.df))
         return abs(self.posterior.mean - self.estimate) > half
 
     @property
     def severity(self) -> Severity:
         """How much it matters that they part; the rule stands in `agreement`."""
         own = Slope.of(self.posterior)
-        half = self.se * float(stats.t.isf((1 - CI_PROB) / 2, self.df))
+        half = self.se * float(t_isf((1 - CI_PROB) / 2, self.df))
         if self.is_of_group:
             regression = Slope(self.estimate, self.estimate - half, self.estimate + half)
             change = Change(self.column, own, regression)
@@ -225,7 +225,7 @@ class Pair:
     @property
     def as_clustered(self) -> Change:
         """The slope as it is, and as it would be with CR2's standard error."""
-        own, half = Slope.of(self.posterior), self.se * float(stats.norm.isf((1 - CI_PROB) / 2))
+        own, half = Slope.of(self.posterior), self.se * float(normal_isf((1 - CI_PROB) / 2))
         return Change(self.column, own, Slope(own.mean, own.mean - half, own.mean + half))
 
     @property
@@ -373,7 +373,7 @@ def _said(found: PanelFit, judged: Sequence[Pair], *, seed: int, executor: Execu
     far = [one for one in judged if one.severity in (Severity.CHANGES, Severity.WIDENS)]
     first = far[0]
     if first.is_of_group:
-        own, half = Slope.of(first.posterior), first.se * float(stats.t.isf((1 - CI_PROB) / 2, first.df))
+        own, half = Slope.of(first.posterior), first.se * float(t_isf((1 - CI_PROB) / 2, first.df))
         regression = Slope(first.estimate, first.estimate - half, first.estimate + half)
         return (
             f" In the group {first.column} the interval of the regression excludes the posterior mean of the "

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.sampling.gates import PASSED, sentence
@@ -25,6 +24,7 @@ from cbec_bayes.checks.severity import WIDER, Change, Severity, Slope, instead_o
 from cbec_bayes.estimands.groups import slope_quantities
 from cbec_bayes.estimands.loadings import units_per_group
 from cbec_bayes.estimands.summary import Summary
+from cbec_bayes.runtime.distributions import normal_isf
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import GROUP_ALL
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -163,7 +163,7 @@ def _judged(
 ) -> list[tuple[Severity, str, Change]]:
     """Return the severity of each slope's change without each part, the severest first."""
     found = []
-    limit = float(stats.norm.isf(FAMILY_LEVEL / 2 / parts))
+    limit = float(normal_isf(FAMILY_LEVEL / 2 / parts))
     for row in known.to_dict("records"):
         group = str(row["group"])
         one = Change(group, Slope.of(full[group]), Slope(row["mean"], row["ci_low"], row["ci_high"]))

@@ -9,10 +9,10 @@ from html import escape
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from cbec_bayes.checks.severity import Severity
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import normal_ppf
 from cbec_bayes.runtime.labels import CI_PROB
 
 CHECK_COLUMNS = ("check", "passed", "text", "severity")
@@ -22,7 +22,7 @@ WORDS = {True: "yes", False: "no", None: "not applicable"}
 
 _SHOWN = 12  # rows of a table in a notebook
 
-INTERVAL_END = float(stats.norm.ppf((1 + CI_PROB) / 2))
+INTERVAL_END = float(normal_ppf((1 + CI_PROB) / 2))
 """Distance `Against.z` at which the interval of the replicates ends, 1.96."""
 
 FAMILY_LEVEL = 0.05

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
@@ -23,6 +22,7 @@ from cbec_bayes.checks.result import CheckResult, not_applying, there_are
 from cbec_bayes.checks.severity import Change, Severity, Slope, changes, in_words, numbers_of, severest
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import normal_logpdf
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_NEW
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress
@@ -263,7 +263,7 @@ def _log_priors(found: PanelFit) -> Any:
         if normal and block.name not in terms:
             mean, sd = (np.array([own[k].params[name] for k in normal]) for name in ("mean", "sd"))
             values = posterior[block.name].to_numpy()
-            terms[block.name] = stats.norm.logpdf(values.reshape(*values.shape[:2], -1)[..., normal], mean, sd)
+            terms[block.name] = normal_logpdf(values.reshape(*values.shape[:2], -1)[..., normal], mean, sd)
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     return xr.Dataset({n: (("chain", "draw"), v.reshape(*shape, -1).sum(axis=2)) for n, v in terms.items()})
 

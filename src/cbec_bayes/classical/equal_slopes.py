@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.classical.few import REPLICATIONS
 from cbec_bayes.classical.group_slopes import CONTROLS, Controls, GroupSlopes, group_slopes
@@ -17,6 +16,7 @@ from cbec_bayes.classical.permutation import PERMUTATIONS, Permutation, UnitMome
 from cbec_bayes.classical.wald import WaldTest, contrasts_of, pair_contrast, wald_test
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import t_isf
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -115,7 +115,7 @@ def _estimate(slopes: GroupSlopes, contrast: Array, prob: float) -> dict[str, An
     tested = wald_test(slopes, contrast)
     value = float(contrast[0] @ slopes.estimate)
     se = float(np.sqrt(contrast[0] @ slopes.covariance @ contrast[0]))
-    half = se * float(stats.t.isf((1 - prob) / 2, tested.df2))
+    half = se * float(t_isf((1 - prob) / 2, tested.df2))
     ends = {"estimate": value, "se": se, "ci_low": value - half, "ci_high": value + half}
     return {**_of_wald(tested), **ends, "n_clusters": slopes.n_clusters, "vcov": _vcov(slopes)}
 

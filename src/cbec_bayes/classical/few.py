@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.classical.clustering import clustering
 from cbec_bayes.classical.conventions import Convention, convention
@@ -15,6 +14,7 @@ from cbec_bayes.classical.fewbatch import prepare_few, weights_for
 from cbec_bayes.classical.regression import Regression, twfe
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import t_isf
 from cbec_bayes.runtime.labels import CI_PROB
 
 REPLICATIONS = 9_999
@@ -76,7 +76,7 @@ class FewClusters:
         """
         fit = self.regression
         cr2, crv3 = (
-            se * stats.t.isf((1 - CI_PROB) / 2, df)
+            se * t_isf((1 - CI_PROB) / 2, df)
             for se, df in ((self.cr2_se, self.cr2_df), (self.crv3_se, fit.n_clusters - 1))
         )
         return {

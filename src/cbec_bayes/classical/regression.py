@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from cbec_bayes.classical.clustering import Clustering, Roots, clustering, errors_of
 from cbec_bayes.classical.conventions import Convention, convention
@@ -18,6 +17,7 @@ from cbec_bayes.panel.collinear import identified
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.precision import is_rounding
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import t_isf, t_sf
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB
 
@@ -111,7 +111,7 @@ class Regression:
 
     def interval(self, prob: float = CI_PROB) -> tuple[Array, Array]:
         """Return the ends of the confidence interval, each of shape (K,)."""
-        half = self.se * stats.t.isf((1 - prob) / 2, self.df)
+        half = self.se * t_isf((1 - prob) / 2, self.df)
         return self.estimate - half, self.estimate + half
 
     def frame(self, prob: float = CI_PROB) -> pd.DataFrame:
@@ -173,7 +173,7 @@ class Regression:
 
 def two_sided(t: Array, df: float | Array) -> Array:
     """Return two-sided p-values of t statistics, any shape; `df` infinite means the normal distribution."""
-    return np.asarray(2 * stats.t.sf(np.abs(t), df))
+    return np.asarray(2 * t_sf(np.abs(t), df))
 
 
 def without_singletons(design: Design) -> Design:

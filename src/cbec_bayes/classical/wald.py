@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.classical.group_slopes import GroupSlopes, SlopeBlock
 from cbec_bayes.classical.linearised import sum_by
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import f_sf
 
 MAX_WORK = 2e10
 """Multiplications up to which the degrees of freedom are computed."""
@@ -100,7 +100,7 @@ def difference(slopes: GroupSlopes, first: int, second: int) -> tuple[float, flo
 
 
 def _f_test(statistic: float, df: int, df2: float) -> WaldTest:
-    return WaldTest(statistic=statistic, df=df, df2=df2, p=float(stats.f.sf(statistic, df, df2)))
+    return WaldTest(statistic=statistic, df=df, df2=df2, p=float(f_sf(statistic, df, df2)))
 
 
 def _none(df: int, reason: str) -> WaldTest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -81,8 +82,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     debug = asks_for_tracebacks(given)
     open_terminal(debug=debug)
-    if arguments is None and not any(one.partition("=")[0] == "--scheduler" for one in given):
-        _hide_dask()
+    if arguments is None:
+        _take_one_thread()
+        if not any(one.partition("=")[0] == "--scheduler" for one in given):
+            _hide_dask()
     try:
         check_arguments(given)
         status: Any = app(args=given, standalone_mode=False)
@@ -93,6 +96,16 @@ def main(arguments: list[str] | None = None) -> None:
             show_traceback()
         status = _status(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _take_one_thread() -> None:
+    """Have linear algebra take one thread in a process of the program's own, unless the environment says how many.
+
+    The matrices are small: threads take twice the processor's time for them, and change the last digits. NumPy's
+    library asks once, when it is loaded.
+    """
+    if not any(f"{name}_NUM_THREADS" in os.environ for name in ("OMP", "OPENBLAS", "MKL")):
+        os.environ |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def _hide_dask() -> None:

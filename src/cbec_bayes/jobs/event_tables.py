@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.classical.events.paths import EffectPath, SaturatedFit
 from cbec_bayes.classical.events.pretrends import PretrendTest
@@ -17,6 +16,7 @@ from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.panel.adoption import Adoption
 from cbec_bayes.panel.periods import period_text
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import t_ppf, t_sf
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL
 
 EVENT_COLUMNS = (
@@ -85,7 +85,7 @@ def path_rows(
 ) -> list[dict[str, object]]:
     """Return the rows of events.csv of a classical estimator, the mean over treated rows last."""
     estimates = [*zip(path.event_times, path.estimate, path.se, strict=True), (None, path.average, path.average_se)]
-    half = float(stats.t.ppf((1 + prob) / 2, path.df))
+    half = float(t_ppf((1 + prob) / 2, path.df))
     rows = []
     for event_time, estimate, se in estimates:
         ratio = estimate / se if se > 0 else math.nan
@@ -97,7 +97,7 @@ def path_rows(
                 "se": se,
                 "ci_low": estimate - half * se,
                 "ci_high": estimate + half * se,
-                "p": 2 * float(stats.t.sf(abs(ratio), path.df)),
+                "p": 2 * float(t_sf(abs(ratio), path.df)),
                 "df": path.df,
             }
         )

@@ -15,11 +15,11 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from cbec_bayes.bayes.model import densities
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.published.estimates import ImpliedError
+from cbec_bayes.runtime.distributions import normal_logpdf, t_logpdf
 
 Array = NDArray[np.float64]
 
@@ -108,16 +108,22 @@ def _log_density(prior: Prior, tau: Array) -> Array:
     p = prior.params
     match prior.dist:
         case "half_normal":
-            return np.asarray(stats.halfnorm.logpdf(tau, scale=p["scale"]))
+            return _positive(tau, 0.5 * np.log(2 / np.pi) - (tau / p["scale"]) ** 2 / 2 - np.log(p["scale"]))
         case "half_t":
-            return np.asarray(math.log(2) + stats.t.logpdf(tau, p["df"], scale=p["scale"]))
+            return np.asarray(math.log(2) + t_logpdf(tau, p["df"], scale=p["scale"]))
         case "half_cauchy":
-            return np.asarray(stats.halfcauchy.logpdf(tau, scale=p["scale"]))
+            square = (tau / p["scale"]) ** 2
+            return _positive(tau, np.log(2 / np.pi) - np.log1p(square) - np.log(p["scale"]))
         case "exponential":
-            return np.asarray(stats.expon.logpdf(tau, scale=p["mean"]))
+            return _positive(tau, -tau / p["mean"] - np.log(p["mean"]))
         case "uniform":
-            return np.asarray(stats.uniform.logpdf(tau, scale=p["upper"]))
+            return _positive(p["upper"] - tau, _positive(tau, np.full_like(tau, -np.log(p["upper"]))))
     return densities.log_density(prior, tau)[0]
+
+
+def _positive(of: Array, found: Array) -> Array:
+    """Return what was found where a number is not negative, and minus infinity elsewhere."""
+    return np.where(of < 0, -np.inf, found)
 
 
 def scale_line(prior: Prior, centre: float) -> Line:
@@ -214,7 +220,7 @@ def n_of_band(error: ImpliedError, n_nodes: int) -> int:
 @lru_cache
 def _log_constant(error: ImpliedError) -> float:
     """Log of the reference density at 0 less the log mass of the band."""
-    at_zero = stats.norm.logpdf(0) if math.isinf(error.df) else stats.t.logpdf(0, error.df)
+    at_zero = normal_logpdf(0) if math.isinf(error.df) else t_logpdf(0, error.df)
     return float(at_zero) - error.log_mass
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
-from scipy import stats
 
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.transformed import Transformation, has_weights, regress
@@ -14,6 +13,7 @@ from cbec_bayes.panel.derived import index_of
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.entropy import load_system
 from cbec_bayes.panel.study import PanelSpec, Study
+from cbec_bayes.runtime.distributions import t_ppf, t_sf
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.labels import CI_PROB, Origin, level
 
@@ -108,7 +108,7 @@ def _slopes(design: Design, convention: str) -> list[dict[str, object]]:
         own = regress(design, transformation)
         found.append((transformation, "CR2", float(own.estimate[0]), float(own.cr2_se[0])))
     df = whole.n_clusters - 1
-    wide = float(stats.t.ppf((1 + CI_PROB) / 2, df))
+    wide = float(t_ppf((1 + CI_PROB) / 2, df))
     scale = design.spread.within[1] / design.spread.within[0]
     return [
         {
@@ -118,7 +118,7 @@ def _slopes(design: Design, convention: str) -> list[dict[str, object]]:
             "se": se,
             "ci_low": estimate - wide * se,
             "ci_high": estimate + wide * se,
-            "p": 2 * float(stats.t.sf(abs(estimate / se), df)),
+            "p": 2 * float(t_sf(abs(estimate / se), df)),
             "within_sd": estimate * scale,
         }
         for regression, vcov, estimate, se in found

@@ -8,7 +8,9 @@ import pytest
 from scipy import stats
 
 from cbec_bayes.bayes.sampling import importance
+from cbec_bayes.bayes.sampling import weights as weights_module
 from cbec_bayes.bayes.sampling.importance import sample_density
+from cbec_bayes.bayes.sampling.pareto import pareto_smoothed
 from cbec_bayes.bayes.sampling.proposal import Proposal
 from cbec_bayes.runtime.errors import GateError
 from tests.support.densities import curved
@@ -201,13 +203,10 @@ def test_nuts_draws_repeat_and_are_in_the_coordinates_of_the_density(monkeypatch
 @pytest.mark.parametrize("ratio", [0.9, 0.75])
 def test_the_gate_of_the_ratios_is_their_pareto_shape(monkeypatch, ratio):
     """Weights that good draws would have are not trusted once their Pareto shape is above 0.7."""
-    from arviz_stats.base import array_stats
-
-    real = array_stats.psislw
-    monkeypatch.setattr(array_stats, "psislw", lambda ratios: (real(ratios)[0], ratio))
+    monkeypatch.setattr(weights_module, "pareto_smoothed", lambda ratios: (pareto_smoothed(ratios)[0], ratio))
     monkeypatch.setattr(importance, "_nutpie", lambda *_, **__: "nutpie")
     assert sampled(log_gamma(3.0), [0.5], draws=50) == "nutpie"
-    monkeypatch.setattr(array_stats, "psislw", lambda ratios: (real(ratios)[0], 0.69))
+    monkeypatch.setattr(weights_module, "pareto_smoothed", lambda ratios: (pareto_smoothed(ratios)[0], 0.69))
     assert sampled(log_gamma(3.0), [0.5], draws=50).method == "importance"
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from scipy import stats
 from scipy.special import gammaln
 
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import normal_cdf, t_cdf
 
 type Parameters = Mapping[str, float]
 
@@ -60,7 +60,7 @@ class HalfNormal(ScaleFamily):
 
     def cumulative(self, p: Parameters, scale: Array) -> Array:
         """Return the distribution function."""
-        return np.asarray(2 * stats.norm.cdf(scale / p["scale"]) - 1)
+        return np.asarray(2 * normal_cdf(scale / p["scale"]) - 1)
 
     def draw(self, p: Parameters, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Return draws."""
@@ -91,7 +91,7 @@ class HalfT(ScaleFamily):
 
     def cumulative(self, p: Parameters, scale: Array) -> Array:
         """Return the distribution function."""
-        return np.asarray(2 * stats.t.cdf(scale / p["scale"], p["df"]) - 1)
+        return np.asarray(2 * t_cdf(scale / p["scale"], p["df"]) - 1)
 
     def draw(self, p: Parameters, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Return draws."""
@@ -120,7 +120,7 @@ class HalfCauchy(ScaleFamily):
 
     def cumulative(self, p: Parameters, scale: Array) -> Array:
         """Return the distribution function."""
-        return np.asarray(2 * stats.cauchy.cdf(scale / p["scale"]) - 1)
+        return np.asarray(2 / math.pi * np.arctan(scale / p["scale"]))
 
     def draw(self, p: Parameters, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Return draws."""

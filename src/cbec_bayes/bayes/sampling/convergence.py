@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import fft, special, stats
+from scipy import fft, special
 
 from cbec_bayes.panel.within import Array
 
@@ -79,8 +79,22 @@ def _halved(draws: Array) -> Array:
 def _normal_scores(chains: Array) -> Array:
     """Return the normal quantiles of each quantity's ranks over all its chains."""
     flat = chains.reshape(len(chains), -1)
-    ranks = stats.rankdata(flat, axis=1)
+    ranks = _ranks(flat)
     return np.asarray(special.ndtri((ranks - 3 / 8) / (flat.shape[1] + 1 / 4))).reshape(chains.shape)
+
+
+def _ranks(values: Array) -> Array:
+    """Return the rank of every number in its row, from one; equal numbers share the mean of theirs."""
+    order = values.argsort(axis=1)
+    there = np.take_along_axis(values, order, axis=1)
+    first = np.ones(values.shape, dtype=bool)  # of those that are equal
+    first[:, 1:] = there[:, 1:] != there[:, :-1]
+    starts = np.flatnonzero(first)
+    counts = np.diff(starts, append=values.size)
+    shared = starts % values.shape[1] + (counts + 1) / 2
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, np.repeat(shared, counts).reshape(values.shape), axis=1)
+    return ranks
 
 
 def _rhat(chains: Array) -> Array:

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.bayes.sampling.convergence import convergence
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import chi2_isf
 from cbec_bayes.runtime.errors import GateError
 
 RHAT_MAX = 1.01
@@ -192,7 +192,7 @@ def rhat_limit(draws: int, quantities: int) -> float:
     of freedom. Each quantity is tested twice, for its place and for its spread.
     """
     pieces = _HALVES * _SPLIT
-    ratio = float(stats.chi2.isf(_CHANCE / (2 * max(quantities, 1)), pieces - 1)) / (pieces - 1)
+    ratio = float(chi2_isf(_CHANCE / (2 * max(quantities, 1)), pieces - 1)) / (pieces - 1)
     return max(RHAT_MAX, math.sqrt(1 + (ratio - 1) / max(draws // pieces, 1)))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
 
+from cbec_bayes.bayes.sampling.multivariate_t import MultivariateT
 from cbec_bayes.panel.within import Array
 
 DF = 6
@@ -65,20 +66,20 @@ class Proposal:
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return n points, shape (n, k), and their log densities, shape (n,)."""
-        t = stats.multivariate_t(self.centre, self.spread, df=DF, seed=rng)
-        z = np.atleast_1d(t.rvs(n)).reshape(n, len(self.centre))
+        t = MultivariateT(self.centre, self.spread, DF)
+        z = t.draw(n, rng)
         if self.bend is None:
-            return z, np.asarray(t.logpdf(z))
+            return z, t.log_density(z)
         x = self.bend.bent(z)
-        return x, np.asarray(t.logpdf(z)) + self.bend.straight(x)[1]
+        return x, t.log_density(z) + self.bend.straight(x)[1]
 
     def log_density(self, x: Array) -> Array:
         """Return log densities, shape (S,), of points, shape (S, k)."""
-        t = stats.multivariate_t(self.centre, self.spread, df=DF)
+        t = MultivariateT(self.centre, self.spread, DF)
         if self.bend is None:
-            return np.asarray(t.logpdf(x)).reshape(len(x))
+            return t.log_density(x)
         z, slopes = self.bend.straight(x)
-        return np.asarray(t.logpdf(z)).reshape(len(x)) + slopes
+        return t.log_density(z) + slopes
 
 
 def proposal_of(points: Array, weights: Array, *, bends: bool, inflation: float = INFLATION) -> Proposal:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from cbec_bayes.bayes.sampling.pareto import pareto_smoothed
 from cbec_bayes.panel.within import Array, Codes
 
 _SAME = 1e-12
@@ -17,13 +18,10 @@ def smoothed_weights(ratios: Array) -> tuple[Array, float]:
     Where ratios do not differ weights are equal, and the shape is minus infinity. The method is that of Vehtari et al.
     (2024), Journal of Machine Learning Research 25.
     """
-    from arviz_stats.base import array_stats
-
     if np.ptp(ratios) < _SAME * (1 + np.abs(ratios).max()):
         return np.full(len(ratios), 1 / len(ratios)), -np.inf
-    # It takes log likelihoods, as leave-one-out has them, and smooths the weights of their inverse.
-    smoothed, khat = array_stats.psislw(-ratios)
-    return np.asarray(np.exp(smoothed - log_sum(smoothed))), float(khat)
+    smoothed, khat = pareto_smoothed(ratios)
+    return np.exp(smoothed - log_sum(smoothed)), khat
 
 
 def log_sum(logarithms: Array, weights: Array | None = None) -> float:

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.classical.batch import prepare
 from cbec_bayes.classical.events.paths import SUN_ABRAHAM, TWFE, EffectPath, event_columns, with_columns
@@ -16,6 +15,7 @@ from cbec_bayes.classical.linearised import bias_reduced, period_columns, span
 from cbec_bayes.classical.wald import WaldTest, wald_test
 from cbec_bayes.panel.adoption import Adoption, cells_of
 from cbec_bayes.panel.within import Array
+from cbec_bayes.runtime.distributions import f_sf
 
 CLUSTERED, BIAS_REDUCED = "CRV1", "CR2"
 
@@ -55,7 +55,7 @@ def clustered_test(path: EffectPath, n_units: int) -> PretrendTest:
     own, covariance = path.estimate[leads], path.covariance[np.ix_(leads, leads)]
     statistic = float(own @ np.linalg.pinv(covariance, hermitian=True) @ own) / q
     df2 = n_units - 1.0
-    test = WaldTest(statistic=statistic, df=q, df2=df2, p=float(stats.f.sf(statistic, q, df2)))
+    test = WaldTest(statistic=statistic, df=q, df2=df2, p=float(f_sf(statistic, q, df2)))
     return PretrendTest(
         estimator=path.estimator, vcov=CLUSTERED, leads=tuple(path.event_times[k] for k in leads), test=test
     )

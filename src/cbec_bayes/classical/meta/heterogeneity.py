@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
+from cbec_bayes.runtime.distributions import chi2_ppf, chi2_sf
 from cbec_bayes.runtime.errors import GateError
 
 type Array = NDArray[np.float64]
@@ -202,7 +203,7 @@ def tau2_interval(y: Array, v: Array, x: Array, prob: float) -> tuple[float, flo
     Its ends are where the generalised Q has the quantiles of its distribution, chi-squared with k - p degrees of
     freedom; both are zero where estimates agree better than chance would have them.
     """
-    low, high = (float(stats.chi2.ppf(q, _df(x))) for q in ((1 - prob) / 2, (1 + prob) / 2))
+    low, high = (float(chi2_ppf(q, _df(x))) for q in ((1 - prob) / 2, (1 + prob) / 2))
     return _tau2_where(y, v, x, high), _tau2_where(y, v, x, low)
 
 
@@ -222,7 +223,7 @@ def heterogeneity(y: Array, v: Array, x: Array, tau2: float | None = None) -> He
     return Heterogeneity(
         q=fit.squares,
         df=df,
-        p=float(stats.chi2.sf(fit.squares, df)),
+        p=float(chi2_sf(fit.squares, df)),
         i2=100 * (1 - 1 / h2),
         h=math.sqrt(h2),
     )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.classical.meta.heterogeneity import (
     METHODS,
@@ -18,6 +17,7 @@ from cbec_bayes.classical.meta.heterogeneity import (
     tau2_interval,
     weighted,
 )
+from cbec_bayes.runtime.distributions import chi2_sf, f_sf, normal_ppf, normal_sf, t_ppf, t_sf
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,11 +257,11 @@ def uncorrelated(y: Array, covariance: Array, x: Array) -> tuple[Array, Array, A
 
 
 def _quantile(prob: float, df: float) -> float:
-    return float(stats.norm.ppf((1 + prob) / 2) if math.isinf(df) else stats.t.ppf((1 + prob) / 2, df))
+    return float(normal_ppf((1 + prob) / 2) if math.isinf(df) else t_ppf((1 + prob) / 2, df))
 
 
 def _two_sided(t: Array, df: float) -> Array:
-    return np.asarray(2 * (stats.norm.sf(np.abs(t)) if math.isinf(df) else stats.t.sf(np.abs(t), df)))
+    return np.asarray(2 * (normal_sf(np.abs(t)) if math.isinf(df) else t_sf(np.abs(t), df)))
 
 
 def _omnibus(coefficients: Array, covariance: Array, df: float) -> tuple[float, tuple[int, float], float]:
@@ -271,5 +271,5 @@ def _omnibus(coefficients: Array, covariance: Array, df: float) -> tuple[float, 
         return math.nan, (0, df), math.nan
     tested = coefficients[1:]
     statistic = float(tested @ np.linalg.solve(covariance[1:, 1:], tested)) / m
-    p = stats.chi2.sf(statistic * m, m) if math.isinf(df) else stats.f.sf(statistic, m, df)
+    p = chi2_sf(statistic * m, m) if math.isinf(df) else f_sf(statistic, m, df)
     return statistic, (m, df), float(p)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from cbec_bayes.classical.meta.heterogeneity import Array
+from cbec_bayes.runtime.distributions import chi2_sf, normal_sf
 
 CUT = 0.025
 """One-sided p-value at which the probability of being published may change."""
@@ -96,13 +97,13 @@ def selection_model(y: Array, v: Array, *, above: bool, prob: float) -> Selectio
     return SelectionModel(
         estimate=mean,
         se=se,
-        p=2 * float(stats.norm.sf(abs(mean) / se)),
+        p=2 * float(normal_sf(abs(mean) / se)),
         low=mean - half,
         high=mean + half,
         tau2=float(at[1]) * unit**2,
         delta=math.exp(float(at[2])),
         statistic=statistic,
-        statistic_p=float(stats.chi2.sf(statistic, 1)),
+        statistic_p=float(chi2_sf(statistic, 1)),
         log_likelihood=-height - len(y) * math.log(unit),
         above=above,
         at_limit=abs(float(at[2])) >= math.log(MOST_DELTA) * (1 - 1e-9),

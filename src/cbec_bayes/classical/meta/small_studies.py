@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.classical.meta.heterogeneity import Array, weighted
 from cbec_bayes.classical.meta.pooling import ESTIMATORS, meta_regression
+from cbec_bayes.runtime.distributions import t_ppf, t_sf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +65,14 @@ def egger_random_effects(y: Array, v: Array, prob: float) -> EggerTest:
 
 
 def _tested(coefficients: Array, se: Array, df: float, prob: float) -> EggerTest:
-    half = float(stats.t.ppf((1 + prob) / 2, df) * se[0])
+    half = float(t_ppf((1 + prob) / 2, df) * se[0])
     statistic = float(coefficients[1] / se[1]) if se[1] > 0 else math.nan
     return EggerTest(
         slope=float(coefficients[1]),
         se=float(se[1]),
         statistic=statistic,
         df=float(df),
-        p=2 * float(stats.t.sf(abs(statistic), df)),
+        p=2 * float(t_sf(abs(statistic), df)),
         limit=float(coefficients[0]),
         limit_low=float(coefficients[0]) - half,
         limit_high=float(coefficients[0]) + half,

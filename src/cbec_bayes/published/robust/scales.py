@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from cbec_bayes.published.between_shape import BetweenShape
 from cbec_bayes.published.quadrature import Array, Rule
+from cbec_bayes.runtime.distributions import chi2_isf
 
 NORMAL_DF = 1e10
 """Degrees of freedom from which on a t distribution is a normal one, in double precision."""
@@ -83,7 +84,7 @@ def mixing_rule(df: float, squares: float, error: float) -> Rule:
     step = step_of(a + 0.5, error)
     width = 1 / math.sqrt(max(a, 1.0))
     turn = math.log((df + 1) / (df + squares)) - 4 * width
-    right = math.log(float(stats.chi2.isf(1e-12, df)) / df)
+    right = math.log(float(chi2_isf(1e-12, df)) / df)
     decay = max(a - 1, 0.1) if a > 1 else a  # of the second moment, where there is one
     left = turn - width * math.log(max(_DEPTH / (decay * width), 1.0))
     u = np.arange(left, right + step, step)

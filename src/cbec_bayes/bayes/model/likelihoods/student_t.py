@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import stats
 
 from cbec_bayes.bayes.model.likelihoods.likelihood import Array, Values
+from cbec_bayes.runtime.distributions import t_logpdf
 
 ALPHA, BETA = 2.0, 0.1
 """Gamma prior of the degrees of freedom (Juárez and Steel, 2010)."""
@@ -39,7 +39,7 @@ class StudentT:
 
     def draw_parameters(self, rng: np.random.Generator, size: int) -> dict[str, Array]:
         """Draw nu from its prior."""
-        return {"nu": np.asarray(stats.gamma.rvs(ALPHA, scale=1 / BETA, size=size, random_state=rng))}
+        return {"nu": np.asarray(rng.standard_gamma(ALPHA, size) / BETA)}
 
     def residuals(self, parameters: Values, shape: tuple[int, int], rng: np.random.Generator) -> Array:
         """Draw residuals over sigma."""
@@ -49,7 +49,7 @@ class StudentT:
 
     def log_density(self, y: Array, mean: Array, sigma: Array, parameters: Values) -> Array:
         """Return the log density."""
-        return np.asarray(stats.t.logpdf(y, parameters["nu"], mean, sigma))
+        return np.asarray(t_logpdf(y - mean, parameters["nu"], sigma))
 
     def information(self, parameters: Mapping[str, Any]) -> Any:
         """Return (nu + 1) / (nu + 3)."""
