@@ -51,7 +51,7 @@ def pooled_path(
     estimates, model
         Under one reading, and with priors in plain numbers.
     posterior
-        Of these.
+        Posterior given these estimates and this model.
     ends
         Lowest and highest value of tau.
     n_points

@@ -75,7 +75,7 @@ class SignedMixture:
     def quantile(self, probability: float) -> float:
         """Return the value below which lies a probability strictly between 0 and 1.
 
-        Of very many components it is first found for a mixture of fewer that is nearly the same.
+        With very many components it is first found for a mixture of fewer that is nearly the same.
         """
         if exists(2, self.order):
             x = self.moments[0] + float(special.ndtri(probability)) * self.moments[1]
