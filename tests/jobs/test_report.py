@@ -92,7 +92,7 @@ def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cbec_bayes.jobs.check.run_checks", never)
     monkeypatch.setattr("cbec_bayes.jobs.compare.compare", never)
     monkeypatch.setattr("cbec_bayes.jobs.compare.posterior_path", never)
-    monkeypatch.setattr("cbec_bayes.jobs.specifications.fit_member", never)
+    monkeypatch.setattr("cbec_bayes.jobs.lattices.fit_member", never)
     monkeypatch.setattr("cbec_bayes.jobs.fit.fit", never)
 
 

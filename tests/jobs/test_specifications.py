@@ -10,7 +10,7 @@ import pytest
 
 from cbec_bayes.commands.program import main
 from cbec_bayes.estimands.summary import UNIT_EFFECT_COLUMNS
-from cbec_bayes.jobs import specifications as job
+from cbec_bayes.jobs import lattices
 from cbec_bayes.jobs.questions import OtherPanel, Question, question_of_study
 from cbec_bayes.jobs.specifications import UNFINISHED, forget, specify
 from cbec_bayes.panel.study import MAIN
@@ -39,7 +39,7 @@ def few(monkeypatch):
         whole = lattice(design, *rest, **named)
         return Lattice(tuple(one for one in whole.specifications if one.name in SMALL), whole.left_out)
 
-    monkeypatch.setattr(job, "lattice", of)
+    monkeypatch.setattr(lattices, "lattice", of)
 
 
 def test_every_member_has_its_rows_and_weights_add_up(few):
@@ -78,11 +78,13 @@ def test_what_is_finished_is_not_done_again(few, monkeypatch, tmp_path):
         done.append(task.specification.name)
         return fit_member(task)
 
-    fit_member = job.fit_member
-    monkeypatch.setattr(job, "fit_member", counted)
+    fit_member = lattices.fit_member
+    monkeypatch.setattr(lattices, "fit_member", counted)
     with pytest.raises(KeyboardInterrupt):
         specify(a_question(), draws=100, kept_in=tmp_path)
-    monkeypatch.setattr(job, "fit_member", lambda task: (done.append(task.specification.name), fit_member(task))[1])
+    monkeypatch.setattr(
+        lattices, "fit_member", lambda task: (done.append(task.specification.name), fit_member(task))[1]
+    )
     again = specify(a_question(), draws=100, kept_in=tmp_path)
     assert len(done) == 4
     pd.testing.assert_frame_equal(again.specifications, whole.specifications)
@@ -92,19 +94,19 @@ def test_what_is_finished_is_not_done_again(few, monkeypatch, tmp_path):
 
 
 def test_a_member_that_misses_a_gate_is_named_and_has_no_weight(few, monkeypatch):
-    fit_member = job.fit_member
+    fit_member = lattices.fit_member
 
     def missing(task):
         return {"gate": "it did not converge"} if task.specification.name == "plain" else fit_member(task)
 
-    monkeypatch.setattr(job, "fit_member", missing)
+    monkeypatch.setattr(lattices, "fit_member", missing)
     found = specify(a_question(), draws=100)
     lost = found.specifications[found.specifications["member"] == "plain"]
     assert set(lost["gate"]) == {"it did not converge"}
     assert lost[["mean", "weight", "probability"]].isna().all(axis=None)
     assert found.missed == {"plain": "it did not converge"}
     assert "1 of 4 specifications missed a gate" in found.sentences[-1]
-    monkeypatch.setattr(job, "fit_member", lambda task: {"gate": "none does"})
+    monkeypatch.setattr(lattices, "fit_member", lambda task: {"gate": "none does"})
     nothing = specify(a_question(), draws=100)
     with pytest.raises(GateError, match="no specification"):
         nothing.require()
