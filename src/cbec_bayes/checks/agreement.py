@@ -356,9 +356,7 @@ def explain(one: Pair) -> str:
     elif one.ratio < LEAST:
         reasons.append("the model takes errors within a unit as independent, and clustering does not")
     else:
-        reasons.append(
-            "errors within a unit are negatively correlated, which clustering allows for and the model does not"
-        )
+        reasons.append("errors within a unit are negatively correlated, which only clustering allows for")
     return "; ".join(reasons)
 
 
