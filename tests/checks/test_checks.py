@@ -296,7 +296,7 @@ def pair(apart=0.0, sd=1.0, se=1.0, *, df=30.0, column="(all)", legitimate="", p
         (pair(1.5, column="g", pooled=True), "fine", "pooling moves it towards the common slope"),
         (pair(1.5, se=0.6, column="g", pooled=True), "worth knowing", "pooling moves it towards the common slope; "),
         (pair(2.5, se=0.8, column="g", pooled=True), "changes the answer", "pooling moves it"),
-        (pair(se=2.0, column="g", pooled=True), "fine", "also uses the rows of the other groups"),
+        (pair(se=2.0, column="g", pooled=True), "fine", "also uses rows of other groups"),
     ],
 )
 def test_why_they_part_and_whether_it_matters(one, severity, said):
