@@ -129,7 +129,7 @@ def test_a_prior_whose_refit_misses_a_gate_has_a_reason_and_no_numbers(monkeypat
     assert set(result.table[marked]["gate"]) == {SAID["khat"]}
     assert result.table[~marked].equals(ordinary[ordinary["prior"] != label])
     assert result.severity is severest([Severity.KNOWING, between_group_prior(fitted()).severity])
-    assert result.text.startswith("Over 7 priors")
+    assert result.text.startswith("Under 7 priors")
     assert result.text.endswith(f" 7 of 8 refits passed their gates; left out: {label} ({SAID['khat']}).")
     assert draw(result, "priors") is not None
 

@@ -84,7 +84,9 @@ def test_tau_is_one_number_in_every_sentence_and_table_of_a_page(found, table):
     said = tau_sentence(cast(StudyFits, fits))
     mean, ends = said.split("τ of ")[1].split(";")[0].rstrip(")").split(" (95 % interval ")
     assert mean == f"{drawn.mean():.2g}"
-    assert f"has the mean {mean} (95 % interval {ends})" in " ".join(difference_sentences(table, "d", "a member"))
+    assert f"has the posterior mean {mean} (95 % interval {ends})" in " ".join(
+        difference_sentences(table, "d", "a member")
+    )
     cells = [row for shown in difference_tables("one", table) for row in shown.rows if "τ" in row[0]]
     assert [row[2] for row in cells] == [f"{mean} ({ends})"]
 
@@ -254,7 +256,7 @@ def test_names_of_groups_are_shown_as_they_are():
     pairs = frame[(frame["minus"] != "") & (frame["test"] == "posterior")]
     assert list(zip(pairs["group"], pairs["minus"], strict=True)) == list(combinations(named.groups, 2))
     joint, own = difference_tables("", frame)
-    assert [row[0] for row in own.rows] == ["a - b − <c>", "a - b − d/e", "<c> − d/e"]
+    assert [row[0] for row in own.rows] == ["<c> − d/e", "a - b − <c>", "a - b − d/e"]
     assert len(own.rows[0]) == len(own.columns)
     assert {len(row) for row in joint.rows} == {len(joint.columns)}
 
@@ -297,7 +299,7 @@ def test_very_many_units_have_the_wald_test_alone():
     rest = joint[joint["test"] != "wald"]
     assert len(rest) == 4
     assert rest["p"].isna().all()
-    assert all("would take too long for 2100 units" in note for note in rest["note"])
+    assert all("would take too long with 2100 units" in note for note in rest["note"])
     pairs = frame[(frame["test"] == "wald") & frame["minus"].notna()]
     assert pairs["p_holm"].notna().all()
 

@@ -131,7 +131,10 @@ def test_the_text_of_a_panel_is_plain():
         "origin: observed",
         "- balanced: 4 units in each of 3 periods",
         "- clustered standard errors from 4 clusters are unreliable",
-        "- within groups, clustered standard errors from so few clusters are unreliable: 2 in 'west', 2 in 'east'",
+        (
+            "- clustered standard errors of single groups are unreliable because the groups have few units: 2 in "
+            "'west', 2 in 'east'"
+        ),
     ]
 
 

@@ -98,7 +98,7 @@ REFUSED = {
     "two estimates": ("label,coef,yi,se\nA,1,1,1\n", "'coef' and 'yi' could each be the estimate"),
     "a ratio": ("label,OR,se\nA,1.2,0.1\n", "'OR' is a ratio; give its logarithm as 'estimate'"),
     "no uncertainty": ("label,estimate\nA,1\n", "expected is a standard error"),
-    "half an interval": ("label,estimate,lower\nA,1,0\n", "is only one end of the interval"),
+    "half an interval": ("label,estimate,lower\nA,1,0\n", "has no second end"),
     "an interval of a ratio": ("label,estimate,lower,upper\nA,1.5,1.1,2.9\n", "is not the middle of 1.1 to 2.9"),
     "a t of another sign": ("label,estimate,t\nA,1.5,-2\n", "-2 has another sign than 1.5"),
     "a p-value above one": ("label,estimate,p\nA,1.5,1.2\n", "1.2 is no p-value"),

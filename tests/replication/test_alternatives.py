@@ -139,7 +139,7 @@ def test_the_table_is_whole_and_says_what_it_is(found):
     assert row(found, "to_2022")[["n_obs", "first", "last", "controls"]].tolist() == [270, 2014, 2022, "ln_gdp"]
     said = alternatives_sentence(found)
     assert said.startswith(
-        f"Of 16 panels that ask the same question, the slope's {100 * CI_PROB:g} % interval (CR2) is "
+        f"16 panels ask the same question. The {100 * CI_PROB:g} % interval of the slope (CR2) lies "
     )
     assert "with trends of units above zero in 0 and below zero in 0" in said
     shown = shown_alternatives(found)

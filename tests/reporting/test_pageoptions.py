@@ -19,10 +19,10 @@ def test_what_is_typed_is_read():
 
 def test_words_reach_terms_of_formulas_and_what_sentences_quote():
     asked = page_options(["pcap=public capital", "year=budget year"])
-    assert asked.label("log(pcap)") == "log of public capital"
+    assert asked.label("log(pcap)") == "the log of public capital"
     assert asked.label("l(pcap, 1):unemp") == "l(public capital, 1):unemp"
     said = "The year is in 'log(pcap)', 'year' and 'unemp'; pcap is the column of 'A b'."
-    told = "The year is in log of public capital, budget year and 'unemp'; pcap is the column of 'A b'."
+    told = "The year is in the log of public capital, budget year and 'unemp'; pcap is the column of 'A b'."
     assert asked.relabelled(said) == told  # what is not quoted may be a word
     assert DEFAULT.relabelled(said) == said
 

@@ -258,17 +258,19 @@ def test_a_folder_that_is_none(tmp_path, capsys):
     [
         (
             [Severity.FINE, Severity.IDLE],
-            "Of 1 check 1 is fine. 1 more does not apply to this model or to this panel, and says why.",
+            "1 check was made: 1 is fine. 1 more does not apply to this model or to this panel.",
         ),
         (
             [Severity.FINE, Severity.KNOWING, Severity.FINE, Severity.IDLE, Severity.IDLE],
-            "One unit left out is worth knowing: Second. Of 3 checks 1 is worth knowing (one unit left out), "
-            "2 are fine. 2 more do not apply to this model or to this panel, and say why.",
+            "The check “One unit left out” is worth knowing: Second. 3 checks were made: 1 is worth knowing (one "
+            "unit left "
+            "out), 2 are fine. 2 more do not apply to this model or to this panel.",
         ),
         (
             [Severity.FINE, Severity.WIDENS, Severity.CHANGES],
-            "Agreement with the classical regressions changes the answer: Third. Of 3 checks 1 changes the answer "
-            "(agreement with the classical regressions), 1 widens it (one unit left out), 1 is fine.",
+            "The check “Agreement with the classical regressions” changes the answer: Third. 3 checks were made: 1 "
+            "changes the answer (agreement with the classical regressions), 1 widens it (one unit left out), 1 is "
+            "fine.",
         ),
     ],
 )

@@ -83,9 +83,9 @@ def test_an_input_is_spared_under_every_name(tmp_path, kind):
             (tmp_path / "by another name").symlink_to(out)
             data = tmp_path / "by another name" / "effects.csv"
     before = content(tmp_path)
-    with pytest.raises(InputError, match="written over what it is made from"):
+    with pytest.raises(InputError, match="would replace its own input"):
         place(out, reads=[data]).vet()
-    with pytest.raises(InputError, match="written over what it is made from"):
+    with pytest.raises(InputError, match="would replace its own input"):
         place(out, reads=[data]).write({"fit": {"effects.csv": "new"}})
     assert content(tmp_path) == before
 
@@ -255,7 +255,7 @@ def test_results_about_one_fit_do_not_stand_beside_those_about_another(tmp_path)
 def test_what_another_command_made_is_not_written_over(tmp_path):
     out = tmp_path / "out"
     written(out, "published", effects="1")
-    with pytest.raises(InputError, match=r"effects\.csv: this is what `published` made"):
+    with pytest.raises(InputError, match=r"effects\.csv: `published` made this file"):
         place(out).vet()
     assert content(out)["effects.csv"] == "1"
 
@@ -318,7 +318,7 @@ def test_a_list_that_names_files_elsewhere_is_refused(tmp_path):
 
 def test_a_receipt_that_is_none_of_ours_is_refused(tmp_path):
     (tmp_path / ".fit.receipt").write_text("of the grocer")
-    with pytest.raises(InputError, match="no receipt"):
+    with pytest.raises(InputError, match="not a receipt"):
         place(tmp_path).vet()
 
 
@@ -336,7 +336,7 @@ def test_a_journal_is_never_something_else(tmp_path, kind):
         path.symlink_to(mine)
     before = content(tmp_path)
     for refused in (place(tmp_path, journals=[path.name]).vet, Journal(path, "what").open):
-        with pytest.raises(InputError, match=r"unfinished\.jsonl: .* something else"):
+        with pytest.raises(InputError, match=r"unfinished\.jsonl: .* another kind of file"):
             refused()
     assert Journal(path, "what").read() == {}
     Journal(path, "what").remove()

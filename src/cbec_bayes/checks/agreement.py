@@ -346,9 +346,7 @@ def explain(one: Pair) -> str:
     if not one.is_far:
         return "; ".join(reasons) or "they agree"
     if one.pooled:
-        reasons.append(
-            "the posterior also uses the rows of the other groups" if one.ratio < LEAST else _FEW.format(one.df)
-        )
+        reasons.append("the posterior also uses rows of other groups" if one.ratio < LEAST else _FEW.format(one.df))
     elif one.legitimate:
         reasons.append(one.legitimate)
     elif one.is_allowed:
@@ -356,9 +354,7 @@ def explain(one: Pair) -> str:
     elif one.ratio < LEAST:
         reasons.append("the model takes errors within a unit as independent, and clustering does not")
     else:
-        reasons.append(
-            "errors within a unit are negatively correlated, which clustering allows for and the model does not"
-        )
+        reasons.append("errors within a unit are negatively correlated, which only clustering allows for")
     return "; ".join(reasons)
 
 

@@ -6,7 +6,8 @@ the fitted model replicates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,12 +107,7 @@ def predictive_cells(
     table = pd.DataFrame(columns_of).assign(origin=str(design.origin))
     out = table[table["outside"]].sort_values("z", key=abs, ascending=False)
     said = {(column.table, column.name): column.said for column in columns}
-    quoted = [f"'{r.term}'" if r.term else "" for r in out.itertuples()]
-    cells = [
-        f"{said[r.table, r.column]}, {_QUANTITIES.get(r.quantity, r.quantity)} {term}".strip()
-        for r, term in zip(out.head(4).itertuples(), quoted, strict=False)
-    ]
-    named = "; ".join(cells)
+    named = "; ".join(_named(said, row) for row in out.head(4).to_dict("records"))
     more = f" and {len(out) - 4} more" if len(out) > 4 else ""
     who = "new units" if new_units else "the same units"
     count = counted(len(out), len(table), "cells")
@@ -121,6 +117,13 @@ def predictive_cells(
     )
     severity = _severity(out, design.terms[0])
     return CheckResult(name, severity, table, "predictive_grid", text + _ANSWERS.get(severity, ""))
+
+
+def _named(said: Mapping[tuple[str, str], str], row: Mapping[Hashable, Any]) -> str:
+    """Name a cell in a sentence, with its term in quotation marks."""
+    quantity = _QUANTITIES.get(str(row["quantity"]), str(row["quantity"]))
+    term = f" '{row['term']}'" if row["term"] else ""
+    return f"{said[str(row['table']), str(row['column'])]}, {quantity}{term}"
 
 
 _QUANTITIES = {

@@ -55,8 +55,8 @@ ASSUMES = {
     "real differences between small and large studies give the same sign. One factor widens all variances.",
     EGGER_RANDOM: "As above, with a variance between studies in the place of the factor (REML, Knapp and Hartung).",
     SELECTION: "A sensitivity analysis, and not a correction. It takes true effects as normal. It assumes that "
-    "estimates which are not significant in the direction of the pooled estimate (one-sided p above "
-    f"{CUT:g}) are published delta times as often as others, whatever their size.",
+    "estimates which are not significant in the direction of the pooled estimate are published delta times as often "
+    f"as others, whatever their size; significant means a one-sided p of at most {CUT:g}.",
 }
 """One sentence on what each method assumes."""
 

@@ -186,7 +186,7 @@ def _columns(header: Sequence[str], path: Path) -> EstimateColumns:
             found = sorted(found, key=lambda column: names.index(_plain_name(column)))[:1]
         if len(found) > 1:
             listed = " and ".join(f"'{column}'" for column in found)
-            raise InputError(f"{listed} could each be the {key}; rename the right one to '{key}'", file=path, row=1)
+            raise InputError(f"{listed} could each be the {key}; rename one to '{key}'", file=path, row=1)
         if found:
             named[key] = found[0]
     for key in ("label", "estimate"):
@@ -198,12 +198,7 @@ def _columns(header: Sequence[str], path: Path) -> EstimateColumns:
             raise InputError(f"the column is missing; expected one of {known}", file=path, row=1, column=key)
     if ("low" in named) != ("high" in named):
         there, lacking = ("low", "high") if "low" in named else ("high", "low")
-        raise InputError(
-            f"'{named[there]}' is only one end of the interval; add the column '{lacking}'",
-            file=path,
-            row=1,
-            column=lacking,
-        )
+        raise InputError(f"'{named[there]}' has no second end; add '{lacking}'", file=path, row=1, column=lacking)
     if not any(key in named for key in _SPREADS):
         known = "a standard error (se), a variance (vi), an interval (lower, upper), t, or p"
         raise InputError(f"the column is missing; expected is {known}", file=path, row=1, column="se")

@@ -39,14 +39,14 @@ class PageOptions:
     def label(self, column: str) -> str:
         """Return the words for a column or a term of a formula; what has no words keeps its name.
 
-        Where ``pcap`` is "public capital", ``log(pcap)`` is "log of public capital". In any other term each column that
-        has words is replaced by them.
+        Where ``pcap`` is "public capital", ``log(pcap)`` is "the log of public capital". In any other term each column
+        that has words is replaced by them.
         """
         if column in self.labels or not self.labels:
             return self.labels.get(column, column)
         logarithm = _LOGARITHM.fullmatch(column)
         if logarithm and logarithm[1] in self.labels:
-            return f"log of {self.labels[logarithm[1]]}"
+            return f"the log of {self.labels[logarithm[1]]}"
         return _NAME.sub(lambda found: self.labels.get(found[0], found[0]), column)
 
     def relabelled(self, text: str) -> str:

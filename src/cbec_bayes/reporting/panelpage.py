@@ -168,8 +168,12 @@ def in_words(found: ReportedFit, asked: PageOptions) -> ReportedFit:
     if len(fitted.fit.design.groups) < 2:
         fitted = replace(fitted, effects=_average(fitted.effects), estimands=_average(fitted.estimands, "estimand"))
         if specified is not None and len(specified.specifications):
-            tables = {name: _average(getattr(specified, name)) for name in ("specifications", "mixture", "conclusions")}
-            specified = replace(specified, **tables)
+            specified = replace(
+                specified,
+                specifications=_average(specified.specifications),
+                mixture=_average(specified.mixture),
+                conclusions=_average(specified.conclusions),
+            )
     return replace(found, fitted=fitted, compared=replace(compared, specified=specified))
 
 
