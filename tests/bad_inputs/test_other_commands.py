@@ -14,15 +14,9 @@ import pytest
 from cbec_bayes.commands import program as cli
 from tests.support.arguments import once
 from tests.support.bad_inputs import COLUMNS, table
+from tests.support.called import heard as program
 
 ROLES = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
-
-
-def program(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    heard = capsys.readouterr()
-    return int(stopped.value.code or 0), heard.out, heard.err
 
 
 @pytest.fixture(scope="module")
