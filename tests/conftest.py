@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from cbec_bayes.published.estimates import PrintedEstimates, heterogeneity
 from cbec_bayes.published.printed import Paper, load_paper
+from cbec_bayes.runtime import fanout
 
 # A command that takes longer on a busy machine would say so in its log, and standard error is compared in many tests.
 os.environ["CBEC_BAYES_PROGRESS"] = "0"
@@ -20,6 +21,18 @@ settings.register_profile(
     "mutants", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
 )
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process():
+    """Work in this process where a test asks for no number of workers.
+
+    A pool of processes imports the program and PyMC once for each of them, which takes more than what most tests do
+    with it. The tests of pools, and those that compare a pool with one process, say how many workers they want.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fanout, "cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -376,7 +376,7 @@ def test_scales_may_be_held(priors):
         np.testing.assert_array_equal(flat_draws(found, "group_slope"), 0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_twin_holds_scales_too():
     priors = {"sigma": fixed(0.5), "tau": fixed(0.4)}
     model = member(priors, group_slope="pooled")
@@ -449,7 +449,7 @@ def test_unit_effects_may_be_held_at_zero():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["paper", "public"])
+@pytest.mark.parametrize("name", [pytest.param("paper", marks=pytest.mark.nightly), "public"])
 def test_both_engines_sample_the_same_posterior_of_both_studies(name):
     variables = ["slope", "control_slope", "group_total_slope", "time_effect", "unit_effect", "sigma", "tau"]
     exact = studied("partial_pooling", name)

@@ -108,7 +108,7 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path, monkeypatch)
     pd.testing.assert_frame_equal(found, whole)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_intervals_cover_and_the_two_way_coefficient_is_found_out():
     found = event_coverage(SERIAL, 40, scenarios=SCENARIOS[:1])
     assert tuple(found.columns) == EVENT_COVERAGE_COLUMNS

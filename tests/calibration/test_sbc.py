@@ -93,7 +93,7 @@ def test_a_calibration_resumes(tmp_path):
     assert once.counts().filter(like="rank_").sum(axis=1).tolist() == [50] * len(once.ranks)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_twin_is_ranked_by_nutpie():
     found = rank_truths(Replications("student_t", "student_t", (0, 1, 2), 1))
     assert found["failed"] == 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from functools import partial
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from cbec_bayes.commands import program as cli
+from tests.support.called import heard
 
 TABLE = """Table 3. Baseline
 
@@ -31,13 +32,7 @@ def program(capsys, tmp_path, monkeypatch):
     """Run the program in an empty folder: status, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys)
 
 
 @pytest.fixture

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.event_tables import EVENT_COLUMNS, PRETREND_COLUMNS, WEIGHT_COLUMNS
 from cbec_bayes.panel.design import Design
+from tests.support.called import heard
 from tests.support.staggered import staggered
 
 ASKED = ["--outcome", "homicides", "--exposure", "law", "--unit", "state", "--time", "year", "--controls", "income"]
@@ -25,13 +26,7 @@ def program(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     laws(staggered()).to_csv("laws.csv", index=False)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys)
 
 
 def laws(design: Design) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import pytest
 from cbec_bayes.bayes.fit import fit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.classical.tables import interacted
-from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands import UNIT_EFFECT_COLUMNS
 from cbec_bayes.estimands.contrasts import ranks
 from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors
@@ -20,6 +20,7 @@ from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import read_settings
 from cbec_bayes.runtime.errors import InputError
+from tests.support.called import heard
 from tests.support.regressions import load
 
 PANEL = ["--outcome", "gross product", "--exposure", "pcap", "--controls", "pc,emp", "--unit", "州", "--time", "year"]
@@ -35,13 +36,7 @@ def program(capsys, tmp_path, monkeypatch):
     )
     frame.iloc[:-7].to_csv("panel.csv", index=False)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(["fit", *arguments])
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys, "fit")
 
 
 def test_fit_writes_its_tables(program, tmp_path):

@@ -18,6 +18,7 @@ from cbec_bayes.runtime.manifest import FILE, read_manifest
 from cbec_bayes.runtime.staging import digest_of
 from tests.support.arguments import once
 from tests.support.bad_inputs import COLUMNS, table
+from tests.support.called import heard
 from tests.support.studies import make_study
 
 ROLES = [part for name, value in COLUMNS.items() for part in (f"--{name}", value)]
@@ -41,13 +42,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def program(capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(once(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return lambda *arguments: heard(capsys, *once(arguments))
 
 
 def refused(ran: tuple[int, str, str], said: str) -> None:

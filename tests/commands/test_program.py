@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,13 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.commands import console
-from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands import EFFECT_COLUMNS
 from cbec_bayes.jobs import published as job
 from cbec_bayes.jobs.inputs import input_hashes
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.runtime.files import asset_dir
 from cbec_bayes.runtime.progress import Progress
+from tests.support.called import heard
 from tests.support.studies import make_study
 
 GOOD = "label,estimate,se\neast,0.22,0.08\ncentral,0.751,0.328\nwest,0.074,0.109\nnorth-east,,\n"
@@ -32,13 +33,7 @@ def program(capsys, tmp_path, monkeypatch):
     """Run the program in an empty folder: status, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys)
 
 
 def test_published_writes_its_tables(program, tmp_path):

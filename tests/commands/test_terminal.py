@@ -10,6 +10,7 @@ import subprocess
 import sys
 import unicodedata
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbec_bayes.commands import console, terminal
-from cbec_bayes.commands import program as cli
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.files import read_rows, read_toml
 from cbec_bayes.runtime.labels import NO_GROUPS, fault_of_group, fault_of_name, fault_of_text
 from tests.support.bad_inputs import COLUMNS, table
+from tests.support.called import heard
 
 ACTED_UPON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 """Signs that no terminal is to be sent, written out again here."""
@@ -138,13 +139,7 @@ def test_windows_redirection(tmp_path, encoding):
 def program(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def called(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        heard = capsys.readouterr()
-        return int(stopped.value.code or 0), heard.out, heard.err
-
-    return called
+    return partial(heard, capsys)
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31m", "a\nb", "a\u202eb", "a\x9b", "省", "a\udcffb", "a b", "a\tb"], ids=ascii)

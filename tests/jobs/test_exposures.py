@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,6 @@ import pytest
 import cbec_bayes as cb
 from cbec_bayes.bayes.fit import draw_scales
 from cbec_bayes.classical.equal_slopes import EqualityOptions
-from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.contrasts import contrasts
 from cbec_bayes.estimands.exposures import contrasts_of_exposures, group_draws, of_exposure
 from cbec_bayes.estimands.summary import CONTRAST_COLUMNS
@@ -32,6 +32,7 @@ from cbec_bayes.panel import Roles
 from cbec_bayes.panel.formula import label, read_formula
 from cbec_bayes.reporting.paneltables import panel_tables
 from cbec_bayes.runtime.errors import InputError
+from tests.support.called import heard
 
 BOTH = ["--exposure", "x", "--exposure", "v"]
 KEYS = ["--unit", "firm", "--time", "year", "--group", "region"]
@@ -53,13 +54,7 @@ def program(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table().to_csv("p.csv", index=False)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys)
 
 
 def test_option_and_formula_write_the_same_table(program, tmp_path):

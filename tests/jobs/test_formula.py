@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import cbec_bayes as cb
-from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import read_settings
 from cbec_bayes.jobs.questions import question_of_folder
 from cbec_bayes.runtime.errors import InputError
+from tests.support.called import heard
 
 FORMULA = "log(y) ~ x + log(z) + l(x, 1) | firm + year"
 BEFOREHAND = ["--outcome", "ly", "--exposure", "x", "--controls", "lz,lag", "--unit", "firm", "--time", "year"]
@@ -36,13 +37,7 @@ def program(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table().to_csv("p.csv", index=False)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys)
 
 
 @pytest.mark.parametrize(

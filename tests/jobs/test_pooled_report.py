@@ -17,7 +17,6 @@ import pytest
 from scipy import integrate, stats
 
 from cbec_bayes.bayes.model.prior import Prior
-from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs import pooled_report
 from cbec_bayes.jobs.pooled_report import own_estimates, path_about_the_median, report_pooled
 from cbec_bayes.jobs.pooled_settings import SETTINGS, content, read_pooled
@@ -26,15 +25,10 @@ from cbec_bayes.published.estimates import Estimates, KnownError
 from cbec_bayes.published.summary_model import SummaryModel
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.errors import InputError
+from tests.support.called import status_of as program
 
 ROWS = "label,estimate,se\neast,0.22,0.08\ncentral,0.751,0.328\nwest,0.074,0.109\nnorth-east,,\n"
 VALUES, ERRORS = np.array([0.22, 0.751, 0.074]), np.array([0.08, 0.328, 0.109])
-
-
-def program(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
 
 
 @pytest.fixture

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.moments import gather
 from cbec_bayes.jobs.moments_file import load_moments
 from cbec_bayes.panel import Reading, Roles, load_study_panel, make_panel
 from cbec_bayes.panel.formula import read_formula
 from cbec_bayes.panel.study import load_study
 from cbec_bayes.runtime.errors import InputError
+from tests.support.called import heard
 
 COLUMNS = [
     "--outcome",
@@ -75,13 +76,7 @@ def program(capsys, tmp_path, monkeypatch):
     plain(table()).to_csv("plain.csv", index=False)
     plain(table()).to_parquet("plain.parquet")
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys)
 
 
 def test_moments_read_as_fit_does(program):

@@ -17,17 +17,12 @@ from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.check import CheckedFit, checks_of_receipts
 from cbec_bayes.runtime import receipts
 from cbec_bayes.runtime.manifest import FILE
+from tests.support.called import status_of as program
 
 pytestmark = pytest.mark.slow
 
 ASKED = ["--outcome", "y", "--exposure", "x", "--unit", "unit", "--time", "year", "--group", "group"]
 ASKED += ["--model", "partial_pooling"]  # the quickest: what is asked here is who computes what
-
-
-def program(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import cbec_bayes as cb
-from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.fit import fit_file, fit_folder
 from cbec_bayes.jobs.report import report_fit
 from cbec_bayes.reporting.panelpage import render_panel
 from cbec_bayes.reporting.panelwords import panel_answer
 from cbec_bayes.runtime.errors import InputError
+from tests.support.called import heard
 
 INCOME = {"a": 2.0, "b": 5.0, "c": 3.5, "d": 9.0}
 QUICK = ["--model", "partial_pooling", "--no-neighbours", "--group", "region", "--quiet"]
@@ -36,13 +37,7 @@ def program(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table().to_csv("p.csv", index=False)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(heard, capsys)
 
 
 def test_option_and_formula_write_the_same_table(program, tmp_path):

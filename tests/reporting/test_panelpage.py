@@ -13,18 +13,12 @@ import pytest
 from docx import Document
 
 from cbec_bayes.checks import CheckResult, Severity
-from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.difference_sentences import difference_sentences
 from cbec_bayes.reporting.panelpage import FILE
 from cbec_bayes.reporting.panelwords import _checks_sentence
 from cbec_bayes.reporting.tables import sampled
+from tests.support.called import status_of as program
 from tests.support.pages import COMPARED, Reader
-
-
-def program(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
 
 
 def panel_file(path, n_groups: int, n_units: int, seed: int = 1):

@@ -8,19 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cbec_bayes.commands import program as cli
 from cbec_bayes.jobs.classical_pooling import told
 from cbec_bayes.reporting.poolpage import MOST_ROWS
+from tests.support.called import status_of as program
 from tests.support.pages import Reader
 
 FOLDER = Path(__file__).parents[1] / "published" / "estimates"
 FILES = sorted(path.name for path in FOLDER.glob("*.csv"))
-
-
-def program(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
 
 
 def page_of(data: Path, out: Path) -> str:

@@ -14,6 +14,7 @@ from cbec_bayes.jobs import fit as panelfit
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.runtime import receipts
 from tests.support.arguments import once
+from tests.support.called import heard
 from tests.support.simulated import simulated
 
 
@@ -34,13 +35,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def program(capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(once(arguments))
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+    return lambda *arguments: heard(capsys, *once(arguments))
 
 
 ASKED = ("--data", "panel.csv", "--outcome", "y", "--exposure", "d", "--controls", "x", "--unit", "unit")
