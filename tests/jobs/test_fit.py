@@ -411,7 +411,9 @@ def test_a_study_stops_at_a_gate(monkeypatch):
 
     monkeypatch.setattr(studyfit, "fit", failing)
     with pytest.raises(GateError, match="3 divergent transitions"):
-        fit_models(StudyQuestion(design=panel("balanced"), ssc="reghdfe", models=("partial_pooling", "complete_pooling")))
+        fit_models(
+            StudyQuestion(design=panel("balanced"), ssc="reghdfe", models=("partial_pooling", "complete_pooling"))
+        )
 
 
 def test_the_report_fits_every_shipped_member():
