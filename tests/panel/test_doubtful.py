@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cbec_bayes.panel import Roles, make_panel, read_panel
 from cbec_bayes.panel.doubtful import has_thousands_with_points, stand_in_sentences, step_sentences
+from cbec_bayes.panel.formula import read_formula
 from cbec_bayes.panel.periods import Frequency
 
 ROLES = Roles(outcome="y", exposure="x", unit="id", time="yr")
@@ -112,3 +113,12 @@ def test_ordinary_periods_are_not_doubted(times):
 
 def test_dates_say_themselves_how_far_apart_they_are():
     assert step_sentences((0, 12, 24), Frequency.MONTH) == []
+
+
+def test_columns_of_a_formula_are_doubted_too(tmp_path):
+    frame = panel_of()
+    frame["y"] = [f"{value:,}".replace(",", ".") for value in (np.abs(frame["y"] * 3_000) + 1).round().astype(int)]
+    path = tmp_path / "sales.csv"
+    frame.to_csv(path, index=False)
+    panel = read_panel(path, read_formula("log(y) ~ x | id + yr"))
+    assert any("if they part thousands, remove them" in note for note in panel.notes)

@@ -181,9 +181,9 @@ def make_panel(
     return _identified(panel, computed.categories, reading.collinearity, file).annotated()
 
 
-def _as_read(frame: pd.DataFrame, roles: Roles) -> tuple[str, ...]:
+def _as_read(frame: pd.DataFrame, roles: Roles | Formula) -> tuple[str, ...]:
     """Say how the file of a frame was read, where that is not plain."""
-    doubted = [name for name in frame.attrs.get(THOUSANDS, ()) if name in roles.measured]
+    doubted = [name for name in frame.attrs.get(THOUSANDS, ()) if name in roles.numeric]
     return (*frame.attrs.get(TOLD, ()), *map(thousands_sentence, doubted))
 
 
