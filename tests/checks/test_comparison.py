@@ -146,7 +146,7 @@ def test_a_gross_error_is_named():
     assert result.severity is Severity.KNOWING
     assert "Without these rows no slope changes much; " in result.text
     assert (
-        "1 of 240 rows lies farther out than the farthest of so many would in 19 of 20 panels: u2 2002." in result.text
+        "1 of 240 rows lies farther out, by unit and period u2 2002." in result.text
     )
     table = result.table.set_index("row")
     assert table["elpd"].idxmin() == table["p"].idxmin() == "u2 2002"
@@ -495,7 +495,7 @@ def test_a_part_whose_refit_misses_a_gate_is_not_predicted(monkeypatch):
     assert np.isnan(own.elpd).tolist() == [False, True, False]
     result = left_out_groups(found, answers)
     assert result.severity is Severity.KNOWING
-    assert result.text.startswith("Each of 2 groups is predicted")
+    assert result.text.startswith("The changes within units of each of 2 groups")
     assert result.text.endswith(
         f" The two fits to all rows and 5 of 6 refits passed their gates; left out: g1 ({SAID['khat']})."
     )
