@@ -162,7 +162,7 @@ def test_of_many_gross_errors_the_farthest_are_named():
     assert result.severity is Severity.KNOWING
     assert "Without these rows the average slope over units is 0.41" in result.text
     assert "6 of 240 rows lie" in result.text
-    named = result.text.partition("panels: ")[2]
+    named = result.text.partition("unit and period ")[2]
     assert named.startswith("u0 2004, u5 2005, u12 2005, u18 2007 and 2 more. ")
 
 
@@ -175,7 +175,7 @@ def test_a_gross_error_is_found_in_a_panel_of_twelve_rows():
         result = rows_of(fit(replace(design, y=y), "complete_pooling"))
         found[name] = result.severity
     assert found == {"clean": Severity.FINE, "gross": Severity.KNOWING}
-    assert ": unit 0 3." in result.text
+    assert "by unit and period unit 0 3." in result.text
     assert np.isnan(result.table["khat"][3])
 
 
@@ -457,7 +457,7 @@ def test_a_member_that_misses_a_gate_is_named_and_has_no_numbers(monkeypatch, ch
     answers = asked(found, "row", "complete_pooling")
     assert answers["complete_pooling", "row"].refused == reason
     result = model_comparison(found, answers | {("group_variance", "row"): predicted()["group_variance", "row"]})
-    assert result.text.startswith("Of 2 members none")
+    assert result.text.startswith("None of the other 1 models")
     assert result.text.endswith(
         " 2 of 3 models were compared, and all their fits passed their gates; "
         f"not compared: complete_pooling ({reason})."
@@ -536,7 +536,7 @@ def test_a_member_refused_for_one_question_stays_in_the_others():
     answers["group_variance", "unit"] = refused(SAID["khat"], "gate")
     result = model_comparison(fitted(), answers)
     assert result.passed is True
-    assert result.text.startswith("Of 5 members none")
+    assert result.text.startswith("None of the other 4 models")
     assert "All 5 models were compared" in result.text
     assert result.text.endswith(f"; left out: group_variance where a unit is left out ({SAID['khat']}).")
     answers["partial_pooling", "unit"] = refused(SAID["khat"], "gate")
