@@ -457,7 +457,7 @@ def test_a_member_that_misses_a_gate_is_named_and_has_no_numbers(monkeypatch, ch
     answers = asked(found, "row", "complete_pooling")
     assert answers["complete_pooling", "row"].refused == reason
     result = model_comparison(found, answers | {("group_variance", "row"): predicted()["group_variance", "row"]})
-    assert result.text.startswith("None of the other 1 models")
+    assert result.text.startswith("The other model does not predict what is left out better than")
     assert result.text.endswith(
         " 2 of 3 models were compared, and all their fits passed their gates; "
         f"not compared: complete_pooling ({reason})."

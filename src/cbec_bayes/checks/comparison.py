@@ -245,7 +245,8 @@ def model_comparison(
                 f"{best['model']} predicts a {what} that is left out better ({best['difference']:+.1f} in the "
                 "sum of log densities)"
             )
-    text = f"None of the other {count - 1} models predicts what is left out better than {model}."
+    subject = "The other model does not predict" if count == 2 else f"None of the other {count - 1} models predicts"
+    text = f"{subject} what is left out better than {model}."
     if said:
         text = f"Among {count} models some predict better than {model}: {'; '.join(said)}."
     severity = Severity.KNOWING if failed else Severity.FINE
