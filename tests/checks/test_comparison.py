@@ -145,9 +145,7 @@ def test_a_gross_error_is_named():
     result = rows_of(fit(replace(design, y=y), "partial_pooling"))
     assert result.severity is Severity.KNOWING
     assert "Without these rows no slope changes much; " in result.text
-    assert (
-        "1 of 240 rows lies farther out, by unit and period u2 2002." in result.text
-    )
+    assert "1 of 240 rows lies farther out, by unit and period u2 2002." in result.text
     table = result.table.set_index("row")
     assert table["elpd"].idxmin() == table["p"].idxmin() == "u2 2002"
     assert table.loc["u2 2002", "p"] < 1e-8

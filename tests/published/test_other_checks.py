@@ -207,3 +207,31 @@ def test_a_pair_in_other_columns_is_only_worth_a_look(tmp_path):
     assert verdicts(tmp_path, rows)["repeated_pair"] == "undetermined"
     short = [(*row[:4], row[4][:4], row[5]) for row in rows]
     assert "repeated_pair" not in verdicts(tmp_path, short)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "printed", "reading", "verdict"),
+    [
+        ("standard_error", "0.15", "se", "pass"),  # 0.3 / 0.15 = 2 beside two stars
+        ("standard_error", "0.30", "se", "fail"),
+        ("t_statistic", "2.10", "t", "pass"),
+        ("t_statistic", "1.10", "t", "fail"),
+        ("p_value", "0.04", "p", "pass"),
+        ("p_value", "0.40", "p", "fail"),
+    ],
+)
+def test_stars_are_held_against_a_number_in_a_column_of_its_own(tmp_path, quantity, printed, reading, verdict):
+    rows: list[Row] = [
+        ("1", "(1)", "x", "estimate", "0.300", "**"),
+        ("1", "(1)", "x", quantity, printed, ""),
+        ("1", "(1)", "", "n_obs", "400", ""),
+    ]
+    in_parentheses = [(*row[:3], "parenthesis", *row[4:]) if row[3] == quantity else row for row in rows]
+    toml = f'claimed_reading = "{reading}"\n'
+    judged = []
+    for name, one in (("apart", rows), ("within", in_parentheses)):
+        (tmp_path / name).mkdir()
+        judged.append(audit(load_paper(write(tmp_path / name, one, toml))).frame())
+    stars = [frame[frame["check"].str.contains("star")]["verdict"].tolist() for frame in judged]
+    assert stars[0] == stars[1]
+    assert ("fail" in stars[0]) is (verdict == "fail")

@@ -8,7 +8,7 @@ from cbec_bayes.published.described import Described, describe
 from cbec_bayes.published.estimates import PrintedEstimate, PrintedEstimates
 from cbec_bayes.published.facts import paper_scheme, sample_of
 from cbec_bayes.published.number import PrintedNumber
-from cbec_bayes.published.printed import Coefficient, Paper
+from cbec_bayes.published.printed import AS_QUANTITY, Coefficient, Paper
 from cbec_bayes.published.readings import critical_value, se_from_p, se_from_t
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.labels import CI_PROB
@@ -75,7 +75,7 @@ def _standard_error(cell: Coefficient, said: Described, df: float) -> PrintedNum
         )
     value, known = float(cell.estimate), dict(cell.beside)
     if cell.parenthesis is not None:
-        known.setdefault({"se": "standard_error", "t": "t_statistic", "p": "p_value"}[said.reading], cell.parenthesis)
+        known.setdefault(AS_QUANTITY[said.reading], cell.parenthesis)
     if "standard_error" in known:
         return known["standard_error"]
     if {"ci_low", "ci_high"} <= set(known):

@@ -38,6 +38,9 @@ MEASURES = (
 )
 BESIDE = ("standard_error", "t_statistic", "p_value", "ci_low", "ci_high")
 """What may stand beside a coefficient in addition to, or in the place of, its parentheses."""
+AS_QUANTITY = {"se": "standard_error", "t": "t_statistic", "p": "p_value"}
+"""What the parentheses of a reading are, as a quantity of their own."""
+
 OF_TERMS = ("estimate", "parenthesis", "mean", "sd", "min", "max", *BESIDE, "correlation")
 """Quantities that need a term."""
 
@@ -223,7 +226,7 @@ def paper_of_rows(sources: Sequence[tuple[Path, Sequence[Row]]], facts: Facts, s
             cells[place] = _Cell(value, row["stars"], row["label"], path, row.number)
     paper = Paper(
         files=tuple(path for path, _ in sources),
-        columns=_columns(cells),
+        columns=_columns(cells, facts),
         moments=_moments(cells),
         facts=facts,
         notes=tuple(notes),
@@ -307,7 +310,7 @@ def _read_cell(path: Path, row: Row, facts: Facts, decimal: str) -> tuple[_Place
     return place, number
 
 
-def _columns(cells: Mapping[_Place, _Cell]) -> dict[str, TableColumn]:
+def _columns(cells: Mapping[_Place, _Cell], facts: Facts) -> dict[str, TableColumn]:
     heads = list(dict.fromkeys((place.table, place.column) for place in cells if place.column))
     columns = {}
     for table, name in heads:
@@ -316,12 +319,14 @@ def _columns(cells: Mapping[_Place, _Cell]) -> dict[str, TableColumn]:
             for place, cell in cells.items()
             if (place.table, place.column) == (table, name)
         }
+        reading = facts.of_column(table, name).reading or facts.claimed_reading
         coefficients = {}
         for (term, quantity), cell in own.items():
             if quantity == "parenthesis" and (term, "estimate") not in own:
                 raise InputError(f"'{term}' has a parenthesis but no estimate", file=cell.path, row=cell.row)
             if quantity == "estimate" and isinstance(cell.value, PrintedNumber):
-                below = own.get((term, "parenthesis"))
+                # A number in a column of its own is judged against the stars as one in parentheses is.
+                below = own.get((term, "parenthesis")) or own.get((term, AS_QUANTITY[reading]))
                 coefficients[term] = Coefficient(
                     table=table,
                     column=name,

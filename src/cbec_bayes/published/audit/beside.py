@@ -9,7 +9,7 @@ from cbec_bayes.published.audit.constant import CONSTANT_TERMS
 from cbec_bayes.published.audit.finding import Context, Finding, span
 from cbec_bayes.published.described import Described
 from cbec_bayes.published.intervals import Interval
-from cbec_bayes.published.printed import Coefficient, TableColumn
+from cbec_bayes.published.printed import AS_QUANTITY, Coefficient, TableColumn
 from cbec_bayes.published.readings import (
     NORMAL,
     DfRange,
@@ -20,9 +20,6 @@ from cbec_bayes.published.readings import (
     t_statistics,
 )
 from cbec_bayes.runtime.labels import CI_PROB
-
-_QUANTITY = {"se": "standard_error", "t": "t_statistic", "p": "p_value"}
-"""What the parentheses are, as a quantity of their own."""
 
 
 def check_beside(context: Context) -> Iterator[Finding]:
@@ -40,7 +37,7 @@ def _known(cell: Coefficient, described: Described) -> dict[str, Interval]:
     """Return what is printed on a coefficient's precision, by quantity."""
     known = {name: number.interval for name, number in cell.beside.items()}
     if cell.parenthesis is not None:
-        known.setdefault(_QUANTITY[described.reading], cell.parenthesis.interval)
+        known.setdefault(AS_QUANTITY[described.reading], cell.parenthesis.interval)
     return known
 
 
