@@ -326,7 +326,7 @@ ASKED = {
     "what stands below": ("\t(1)\nx\t0.5*\n\t0.1\n", "--below"),
     "which columns": ("East West\nx 0.5* 0.4\n(0.1) (0.2)\nz 0.3\n(0.1)\n", "separate columns by tabs"),
     "two decimal signs": ("\t(1)\nx\t0,5*\n\t(0.1)\nse in parentheses", "has a point and '0,5' a decimal comma"),
-    "no table": ("Nothing here.\nAnd nothing there.", "there is no table"),
+    "no table": ("Nothing here.\nAnd nothing there.", "no table was found"),
 }
 
 
