@@ -108,6 +108,10 @@ COMMANDS: dict[str, list[str]] = {
     "moments": ["moments", "panel.csv", *ASKED, "--out", "out/m.nc"],
     "moments of Parquet": ["moments", "panel.parquet", *ASKED, "--out", "out/m.nc"],
     "published": ["published", "printed.csv"],
+    **{
+        f"report of pooled estimates, {what}": ["report", "pooled"]
+        for what in ("what was asked", "a table", "its seal")
+    },
     "audit": ["audit", "--tables", "tables"],
     **{
         f"audit of {kind}": ["audit", f"pasted.{ending}"]
@@ -153,6 +157,9 @@ FILES: dict[str, tuple[str, Change]] = {
     "moments": ("panel.csv", file(mutants.of_text)),
     "moments of Parquet": ("panel.parquet", file(mutants.of_bytes)),
     "published": ("printed.csv", file(mutants.of_text)),
+    "report of pooled estimates, what was asked": ("pooled/pooled.json", file(mutants.of_json)),
+    "report of pooled estimates, a table": ("pooled/effects.csv", file(mutants.of_text)),
+    "report of pooled estimates, its seal": ("pooled/.cbec_bayes", file(mutants.of_json)),
     "audit": ("tables/paper.toml", file(mutants.of_text)),
     **{
         f"audit of {kind}": (f"pasted.{ending}", file(mutants.of_text))
@@ -219,7 +226,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     laws.assign(**{exposure: adopted.astype(int)}).to_csv(folder / "laws.csv", index=False)
     shutil.copy(DATA / "studies" / "public.toml", folder / "study.toml")
     asked = ["fit", "--data", str(folder / "panel.csv"), *ASKED, "--model", "partial_pooling", "--no-neighbours"]
-    for each in ([*asked, "--out", str(folder / "fit"), "-q"], ["compare", str(folder / "fit"), "-q"]):
+    pooled = ["published", str(folder / "printed.csv"), "--out", str(folder / "pooled"), "-q"]
+    for each in ([*asked, "--out", str(folder / "fit"), "-q"], ["compare", str(folder / "fit"), "-q"], pooled):
         with pytest.raises(SystemExit) as stopped:
             cli.main(each)
         assert not stopped.value.code
