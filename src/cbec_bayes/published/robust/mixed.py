@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,17 +73,23 @@ class SignedMixture:
         return float(self.means[low] + special.ndtri(probability) / 2 * math.sqrt(self.variances[low]))
 
     def quantile(self, probability: float) -> float:
-        """Return the value below which lies a probability strictly between 0 and 1.
+        """Return the value below which lies a probability strictly between 0 and 1."""
+        return self.quantiles((probability,))[0]
 
-        With very many components it is first found for a mixture of fewer that is nearly the same.
-        """
-        if exists(2, self.order):
-            x = self.moments[0] + float(special.ndtri(probability)) * self.moments[1]
-        else:
-            x = self.rough_quantile(probability)
-        if len(self.weights) > _MANY:
-            x = self._fewer().quantile_from(x, probability, self.rough_spread())
-        return self.quantile_from(x, probability, self.rough_spread())
+    def quantiles(self, probabilities: Sequence[float]) -> list[float]:
+        """Return quantiles; of very many components each is first found for fewer that are nearly the same."""
+        scale = self.rough_spread()
+        fewer = self._fewer(scale) if len(self.weights) > _MANY else None
+        found = []
+        for probability in probabilities:
+            if exists(2, self.order):
+                x = self.moments[0] + float(special.ndtri(probability)) * self.moments[1]
+            else:
+                x = (fewer or self).rough_quantile(probability)
+            if fewer is not None:
+                x = fewer.quantile_from(x, probability, scale)
+            found.append(self.quantile_from(x, probability, scale))
+        return found
 
     def quantile_from(self, x: float, probability: float, scale: float) -> float:
         """Return a quantile by Newton's method from a value near it; `scale` is that on which probabilities vary."""
@@ -109,15 +115,15 @@ class SignedMixture:
                 break
         return x
 
-    def _fewer(self) -> SignedMixture:
-        """Return a mixture in which components with nearly the same mean and scale are one."""
-        scale = self.rough_spread()
-        place = np.floor(np.arcsinh((self.means - self.rough_quantile(0.5)) / scale) * _CELLS)
-        width = np.floor(np.log(self.variances) * _CELLS / 8)
-        place, width = place - place.min(), width - width.min()
-        _, cell = np.unique(place * (width.max() + 1) + width, return_inverse=True)
+    def _fewer(self, scale: float) -> SignedMixture:
+        """Return a mixture in which components with nearly the same mean and width are one."""
+        middle = self.moments[0] if exists(2, self.order) else float(self.means[np.argmax(self.weights)])
+        place = np.arcsinh((self.means - middle) / scale) * _CELLS
+        width = np.log(self.variances) * (_CELLS / 8)
+        row, column = ((one - one.min()).astype(np.intp) for one in (place, width))
+        cell = row * (int(column.max()) + 1) + column
         weights = np.bincount(cell, self.weights)
-        keep = weights > 0
+        keep = weights > 0  # negative ones are next to nothing
         total = np.where(keep, weights, 1.0)
         means = np.bincount(cell, self.weights * self.means) / total
         variances = np.bincount(cell, self.weights * self.variances) / total
@@ -143,7 +149,8 @@ class SignedMixture:
 
     def interval(self, prob: float = CI_PROB) -> tuple[float, float]:
         """Return the equal-tailed interval."""
-        return self.quantile((1 - prob) / 2), self.quantile((1 + prob) / 2)
+        low, high = self.quantiles(((1 - prob) / 2, (1 + prob) / 2))
+        return low, high
 
 
 def signed_mixture(
