@@ -237,5 +237,5 @@ def test_each_gate_of_the_sampler_closes():
 
 def test_a_fixed_scale_needs_no_sampling():
     spec = SummaryModel("test", "", FLAT, Prior("fixed", {"value": 0.1}), 1.0)
-    with pytest.raises(InputError, match="needs no sampling"):
+    with pytest.raises(InputError, match="holds it fixed; use the quadrature"):
         build_summary_pymc(ESTIMATES, spec)
