@@ -140,7 +140,8 @@ def digests() -> dict[str, str]:
     folder = asset_dir("models")
     models = {name: dict(read_toml(folder / f"{name}.toml")) for name in panel_model_names()}
     for model in models.values():
-        del model["question"]
+        for words in ("question", "assumes"):
+            model.pop(words, None)
     return {"behaviour": _digest(as_text(behaviour())), "models": _digest(json.dumps(models, sort_keys=True))}
 
 
