@@ -90,7 +90,7 @@ def test_the_studies_say_where_their_columns_come_from():
 
 
 def test_a_study_without_a_panel_has_none_to_load():
-    with pytest.raises(InputError, match="printed tables alone"):
+    with pytest.raises(InputError, match="only printed tables and no panel"):
         load_study_panel(replace(load_study("paper"), panel=None))
     with pytest.raises(InputError, match="unknown study 'papr'; did you mean 'paper'"):
         load_study_panel("papr")

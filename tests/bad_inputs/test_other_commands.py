@@ -139,7 +139,7 @@ REFUSED: list[tuple[str, Callable[[Path], None], list[str], str]] = [
     ("moments of half", shortened("panel.parquet", 0.5), MOMENTS, "panel.parquet: "),
     ("moments of junk", replaced("panel.parquet", JUNK), MOMENTS, "panel.parquet: "),
     ("moments of nothing at all", replaced("panel.parquet", b""), MOMENTS, "panel.parquet: "),
-    ("moments over panel", nothing, [*MOMENTS[:-1], "panel.parquet"], "made from"),
+    ("moments over panel", nothing, [*MOMENTS[:-1], "panel.parquet"], "would replace its own input"),
     ("moments over a folder", nothing, [*MOMENTS[:-1], "fit"], "fit: "),
     ("moments below a file", nothing, [*MOMENTS[:-1], "panel.csv/new.nc"], "panel.csv"),
     ("moments beyond reach", nothing, [*MOMENTS[:-1], "/proc/new.nc"], "cannot be written"),
@@ -283,5 +283,5 @@ def test_a_published_table_is_not_overwritten_by_what_is_made_of_it(copied, caps
     (copied / "effects.csv").write_bytes(held)
     status, _, err = program(capsys, "published", "effects.csv", "--out", ".")
     assert status == 2
-    assert "made from" in err
+    assert "would replace its own input" in err
     assert (copied / "effects.csv").read_bytes() == held

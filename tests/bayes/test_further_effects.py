@@ -220,7 +220,7 @@ def test_a_fit_has_the_effects_and_their_labels():
 
 def test_levels_beyond_what_can_be_taken_out_are_refused(monkeypatch):
     monkeypatch.setattr(levels_module, "MOST_LEVELS", 20)
-    with pytest.raises(InputError, match=r"effects of 36 of state\^year are more than the 20"):
+    with pytest.raises(InputError, match=r"state\^year has 36 levels, and at most 20 can be absorbed"):
         design_of("balanced", "firm + state^year")
 
 

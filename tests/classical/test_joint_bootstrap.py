@@ -106,5 +106,5 @@ def test_a_difference_is_found_and_none_is_not():
 def test_what_would_take_too_long_is_refused(monkeypatch):
     slopes = group_slopes(grouped(4, 12, 6, 2), "by group")
     monkeypatch.setattr("cbec_bayes.classical.joint_bootstrap.MAX_WORK", FEWEST)
-    with pytest.raises(InputError, match="too long for 12 units"):
+    with pytest.raises(InputError, match="too long with 12 units"):
         joint_bootstrap(slopes)

@@ -101,5 +101,5 @@ def test_an_exposure_that_few_units_have():
 def test_what_would_take_too_long_is_refused(monkeypatch):
     monkeypatch.setattr("cbec_bayes.classical.permutation.MAX_WORK", 1e5)
     for controls in CONTROLS:
-        with pytest.raises(InputError, match="too long for 15 units and 3 groups"):
+        with pytest.raises(InputError, match="too long with 15 units and 3 groups"):
             permutation_test(unit_moments(grouped()), [0, 1, 2], controls)

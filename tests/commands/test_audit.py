@@ -126,7 +126,7 @@ def test_a_paper_that_cannot_be_read_stops_no_other(program, pasted):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["one.txt", "--tables", "."], "name tables twice"),
+        (["one.txt", "--tables", "."], "the tables are named both by --tables and by FILE"),
         (["one.txt", "--parentheses", "sd"], "--parentheses must be one of se, t, p, ci"),
         (["none.txt"], "none.txt: no such file"),
         (["one.pdf"], "printed tables are read from .txt, .csv"),

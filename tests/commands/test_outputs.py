@@ -96,7 +96,7 @@ def test_a_study_does_not_lose_its_own_panel(here, program):
     Path("study.toml").write_text(study)
     before = content(here)
     for more in (["replicate", "--no-few", "--out", "."], ["replicate", "--no-few", "--out", here / "tables" / ".."]):
-        refused(program(*more, "--study", "study.toml"), "written over what it is made from")
+        refused(program(*more, "--study", "study.toml"), "would replace its own input")
     assert content(here) == before
 
 
@@ -104,7 +104,7 @@ def test_a_panel_that_is_called_as_a_result_of_a_later_command_is_spared(here, p
     Path("panel.csv").rename("compare.csv")
     held = Path("compare.csv").read_bytes()
     assert program(*FIT, "--data", "compare.csv", "--out", ".")[0] == 0
-    refused(program("compare", "."), "compare.csv: the result would be written over what it is made from")
+    refused(program("compare", "."), "compare.csv: the result would replace its own input")
     assert Path("compare.csv").read_bytes() == held
     assert program("compare", ".", "--out", "beside", "-q")[0] == 0
 
@@ -168,7 +168,7 @@ def test_a_second_fit_leaves_nothing_of_the_first_beside_it(here, program):
     left = {path.name for path in Path("out").iterdir()}
     assert not left & {"compare.csv", ".compare.receipt"}
     assert left == {FILE, ".fit.receipt", "mine.txt", *(name for name, _ in read_manifest(Path("out")).files())}
-    refused(program("published", "slopes.csv", "--out", "out"), "this is what `fit` made")
+    refused(program("published", "slopes.csv", "--out", "out"), "`fit` made this file")
     assert program(*asked[:-1], "other", "--seed", "3")[0] == 0
     refused(program("compare", "other", "--out", "out"), "another fit is in this folder")
 
@@ -288,7 +288,7 @@ def test_a_folder_is_not_written_to_where_an_input_would_be_lost_by_another_name
     assert program("published", "slopes.csv", "--out", "out", "-q")[0] == 0
     Path("out/effects.csv").write_text(SLOPES)
     Path("link.csv").hardlink_to("out/effects.csv")
-    refused(program("published", "link.csv", "--out", "out"), "written over what it is made from")
+    refused(program("published", "link.csv", "--out", "out"), "would replace its own input")
     assert Path("out/effects.csv").read_text() == SLOPES
 
 

@@ -190,7 +190,12 @@ def test_a_stored_behaviour_that_was_changed_is_found_out(copied):
 
 @pytest.mark.parametrize(
     ("old", "new", "current"),
-    [("scale = 0.5", "scale = 0.6", False), ("# sd of", "# the sd of", True), ("question = ", 'question = "" #', True), ("assumes = ", 'assumes = "" #', True)],
+    [
+        ("scale = 0.5", "scale = 0.6", False),
+        ("# sd of", "# the sd of", True),
+        ("question = ", 'question = "" #', True),
+        ("assumes = ", 'assumes = "" #', True),
+    ],
     ids=["a prior", "a comment", "the question", "what it assumes"],
 )
 def test_results_depend_on_terms_and_priors_of_the_models(copied, tmp_path, monkeypatch, old, new, current):

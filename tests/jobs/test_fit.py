@@ -470,7 +470,7 @@ def test_groups_have_their_limit(program, monkeypatch, tmp_path):
     monkeypatch.setattr(panelfit, "MAX_GROUPS", 2)
     status, _, err = program(*COLUMNS, "--group", GROUP)
     assert status == 2
-    assert "3 groups are more than the 2 that can be pooled; take coarser groups, or the model 'nested'" in err
+    assert "3 groups are more than the 2 that can be pooled; use coarser groups, or the model 'nested'" in err
     status, _, err = program(*COLUMNS, "--group", GROUP, "--model", "complete_pooling")
     assert status == 0, err
     moments_file = tmp_path / "moments.nc"

@@ -91,12 +91,12 @@ def test_a_fit_of_before_there_were_formulas_is_read(program, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["--formula", FORMULA, "--outcome", "y"], "names these already: leave out --outcome"),
-        (["--formula", FORMULA, "--control", "z"], "names these already: leave out --controls"),
-        (["--formula", FORMULA, "--controls", "z"], "names these already: leave out --controls"),
+        (["--formula", FORMULA, "--outcome", "y"], "names these columns already; leave out --outcome"),
+        (["--formula", FORMULA, "--control", "z"], "names these columns already; leave out --controls"),
+        (["--formula", FORMULA, "--controls", "z"], "names these columns already; leave out --controls"),
         (["--formula", "y ~ x"], "no effects: write | firm + year, or give --unit and --time"),
         (["--formula", "y ~ os.getcwd() | firm + year"], "'os.getcwd()' cannot stand in a formula"),
-        (["--outcome", "y"], "missing option --exposure, --unit, --time; or give --formula"),
+        (["--outcome", "y"], "missing options: --exposure, --unit, --time; give them, or a --formula"),
         ([*BEFOREHAND, "--lags", "-1"], "--lags: between 0 and 50"),
     ],
 )

@@ -191,10 +191,10 @@ def test_what_is_no_file_of_moments(tmp_path):
         (text, "not a file of moments; `cbec-bayes moments` writes such files"),
         (b"", "not a file of moments; "),
         (other, "not a file of moments; "),
-        (whole[: len(whole) // 2], "damaged or cut: "),
-        (whole[:-1], "damaged or cut: "),
-        (whole[:-2] + b"..", "damaged or cut: "),
-        (whole + b" ", "damaged or cut: "),
+        (whole[: len(whole) // 2], "damaged or cut; "),
+        (whole[:-1], "damaged or cut; "),
+        (whole[:-2] + b"..", "damaged or cut; "),
+        (whole + b" ", "damaged or cut; "),
         (sealed(text), r"not a file of moments \("),
         (sealed(other), "not a file of moments; "),
     ):
@@ -215,7 +215,7 @@ def test_moments_are_open_netcdf_of_a_version(tmp_path):
     changed = held.copy(deep=True)
     changed["within"][0, 0, 0] = np.nan
     for one, reason in (
-        (held.assign_attrs(version=2), "moments of version 2; 1 can be read"),
+        (held.assign_attrs(version=2), "moments of version 2, and only version 1 can be read"),
         (held.drop_vars("within"), "the file of moments is damaged"),
         (changed, "the file of moments is damaged"),
     ):

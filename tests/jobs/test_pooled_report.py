@@ -106,7 +106,7 @@ def test_settings_that_nobody_wrote_are_refused(pooled, name):
             value = {key: one for key, one in value.items() if wrong[1] is not None or key != "seed"}
         wrong = json.dumps({**held, wrong[0]: value})
     (pooled / SETTINGS).write_text(wrong)
-    with pytest.raises(InputError, match="not what `cbec-bayes published"):
+    with pytest.raises(InputError, match="this file is not one that `cbec-bayes published"):
         report_pooled(pooled)
 
 

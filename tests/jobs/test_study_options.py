@@ -167,9 +167,9 @@ def test_effects_beside_a_formula_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ('weights = "w"', "an event study has no weights"),
-        ('weights = "k"\nweights_kind = "frequency"', "an event study has no weights"),
-        ('cluster = ["state"]', "an event study has clusters that are units"),
+        ('weights = "w"', "an event study takes no weights"),
+        ('weights = "k"\nweights_kind = "frequency"', "an event study takes no weights"),
+        ('cluster = ["state"]', "an event study has standard errors clustered by unit alone"),
         ('absorb = ["sort"]', "an event study has effects of units and periods alone"),
     ],
 )

@@ -87,7 +87,7 @@ def test_periods_that_are_not_equally_far_apart_are_told():
     [
         (lambda x: x - 1, "below zero"),
         (lambda x: 0 * x, "no unit is ever treated"),
-        (lambda x: 0 * x + 1, "nothing to compare"),
+        (lambda x: 0 * x + 1, "nothing can be compared"),
     ],
 )
 def test_what_is_no_adoption_is_refused(exposure, message):

@@ -114,7 +114,7 @@ def test_a_control_may_be_one_too():
         (("y",), {}, "given as outcome"),
         (("absent",), {}, "no such column"),
         (("same",), {}, "the same in all groups"),
-        (("income", "twice"), {}, "a combination of income"),
+        (("income", "twice"), {}, "a linear combination of income"),
         (("income", "w", "z"), {}, "5 groups are needed"),
         (("text",), {}, "is not a number"),
     ],

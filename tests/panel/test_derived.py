@@ -134,5 +134,5 @@ def test_an_alternative_differs_in_what_it_names_and_in_nothing_else(tmp_path):
 def test_a_unit_that_is_left_out_must_be_there(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text(STUDY.replace('"Tibet"', '"Tibett"'))
-    with pytest.raises(InputError, match="'Tibett', to be left out, is in no file; did you mean 'Tibet'"):
+    with pytest.raises(InputError, match="'Tibett', to be left out, does not occur in any file; did you mean 'Tibet'"):
         load_study_panel(path)

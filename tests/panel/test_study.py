@@ -142,7 +142,7 @@ def test_a_model_is_read_and_resolved(tmp_path):
         ({"unit": "unit = -1"}, "unit: 'auto' or a positive number is needed"),
         ({"unit": 'unit = "big"'}, "unit: 'auto' or a positive number is needed"),
         ({"unit": "unit = true"}, "unit: 'auto' or a positive number is needed"),
-        ({"between": '[between]\ndist = "fixed"\nvalue = -1'}, "between.value: must not be negative, as -1 is"),
+        ({"between": '[between]\ndist = "fixed"\nvalue = -1'}, "between.value: must be zero or positive, not -1"),
         ({"slope": "slope = [1]"}, "slope: a table is needed"),
         ({"slope": "[slope]\nmean = 0"}, "slope.dist: a text is needed"),
         ({"unit": "units = 1"}, "units: unknown key; did you mean 'unit'?"),

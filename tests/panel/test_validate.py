@@ -312,7 +312,7 @@ def test_filling_saves_rows_and_is_noted():
     panel = make_panel(with_cell(table(), 3, "x", None), ROLES, fill=Interpolation(("x",)))
     assert (panel.n_obs, panel.is_balanced) == (12, True)
     assert "1 cell filled by interpolation (see the ledger)" in panel.notes
-    with pytest.raises(InputError, match="column 'group': only y, x, z can be filled"):
+    with pytest.raises(InputError, match="column 'group': cells can be filled only in the columns y, x, z"):
         make_panel(table(), GROUPED, fill=Interpolation(("group",)))
 
 

@@ -70,7 +70,7 @@ def test_weights_are_of_a_known_kind_and_of_a_column_of_their_own():
 
 def test_copies_beyond_what_can_be_laid_out_are_refused(monkeypatch):
     monkeypatch.setattr(weights_module, "MOST_COPIES", 50)
-    with pytest.raises(InputError, match="add up to 73 rows, and 50 can be laid out"):
+    with pytest.raises(InputError, match="add up to 73 rows, more than the 50 that can be held"):
         make_panel(frame(), FREQUENCY)
 
 

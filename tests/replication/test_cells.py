@@ -222,7 +222,7 @@ def test_a_group_that_cannot_be_fitted_says_why(tmp_path):
     found = replicate(read_study(tmp_path / "study.toml"))
     alone = [c for c in found.cells if c.column == "islands"]
     assert [(c.quantity, c.printed, math.isnan(c.replicated)) for c in alone] == [("n_obs", None, True)]
-    assert "nothing is left to estimate" in alone[0].note
+    assert "no slope can be estimated" in alone[0].note
     head = "islands (not in the paper)"
     assert set(shown_tables(found)[-1][1][head]) == {"–", ""}
     assert "islands" not in set(found.classical()["column"])

@@ -46,4 +46,4 @@ def test_the_table_has_every_interval_of_every_effect(shown):
             row = events.loc[(column, method, scenario)]
             assert cell == f"{row['coverage']:.2f} ({row['width_median']:.3g})"
     assert len(table.rows) == len(shown.events) / 4
-    assert f"over {int(shown.events['replications'].max())} simulated panels" in table.caption
+    assert f"{int(shown.events['replications'].max())} simulated panels" in table.caption

@@ -65,7 +65,7 @@ def test_a_column_of_dashes_is_left_out_with_its_reason():
 def test_every_dash_is_explained_and_no_cell_is_blank():
     found = plain(table(("Row", "Units", "q"), ("a", "", "1"), ("b", "3", "0.2 / – / 0.3")), {"Units": "none yet"})
     assert found.rows[0] == ("a", "–", "1")
-    assert found.notes == ("A dash. Units: none yet; q: there is no such number in that row.",)
+    assert found.notes == ("A dash has a reason. Units: none yet; q: there is no such number in that row.",)
 
 
 @pytest.mark.parametrize("whole", [table(("Row",)), table(("Row",), ("–",), marks=(("fail",),))])

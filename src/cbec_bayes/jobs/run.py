@@ -26,6 +26,7 @@ from cbec_bayes.jobs.specifications import specified as specified_of
 from cbec_bayes.jobs.study import STUDY_MODELS, StudyFits, StudyQuestion
 from cbec_bayes.panel.study import Published, Study, load_study
 from cbec_bayes.published.printed import load_paper
+from cbec_bayes.published.summary_model import load_summary_model
 from cbec_bayes.replication import Replication, observed_rows, printed_coefficients, printed_numbers, replicate
 from cbec_bayes.replication.alternatives import alternatives_frame
 from cbec_bayes.runtime.errors import InputError
@@ -119,6 +120,7 @@ def run_study(
             f"the study '{chosen.name}' has no printed tables to reanalyse; `cbec-bayes replicate --study {study}` "
             "makes its classical tables, and `cbec-bayes specifications` with the same study asks what survives"
         )
+    load_summary_model(chosen.published.model)  # what cannot be read is refused before anything is computed
     on_progress(Progress(STEPS[0]))
     classical = {
         one.name: replicate(one, few=True, seed=seed, on_progress=on_progress)

@@ -170,12 +170,12 @@ def _require_plain(design: Design) -> None:
     """Raise where a design has what estimators of effects of adoption do not take."""
     cells = np.unique(np.column_stack([design.unit, design.time]), axis=0)
     for is_there, said in (
-        (design.weight is not None or len(cells) < design.n_obs, "no weights"),
-        (bool(design.clusters), "clusters that are units"),
-        (bool(design.effects.further), "effects of units and periods alone"),
+        (design.weight is not None or len(cells) < design.n_obs, "an event study takes no weights"),
+        (bool(design.clusters), "an event study has standard errors clustered by unit alone"),
+        (bool(design.effects.further), "an event study has effects of units and periods alone"),
     ):
         if is_there:
-            raise InputError(f"all estimators of an event study have {said}; leave out the other options")
+            raise InputError(f"{said}; leave out the other options")
 
 
 def adoption_of(design: Design) -> Adoption:

@@ -69,7 +69,5 @@ def require_absorbed(sets: Sequence[Levels]) -> None:
     """Raise where further effects are more than the system that takes them out has room for."""
     total = sum(one.size for one in sets)
     if total > MOST_LEVELS:
-        named = ", ".join(f"{one.size} of {one.name}" for one in sets)
-        raise InputError(
-            f"the effects of {named} have more than the {MOST_LEVELS} levels that can be absorbed beside units"
-        )
+        named = " and ".join(f"{one.name} has {one.size} levels" for one in sets)
+        raise InputError(f"{named}, and at most {MOST_LEVELS} can be absorbed beside units")

@@ -145,7 +145,7 @@ def load_study_panel(study: str | Path | Study | PanelSpec) -> Panel:
     outcome retail; exposure pilot_zones; controls lngdp, urban, dfi, edu, rail
     origin: observed
     - balanced: 30 units in each of 7 periods
-    - within groups, clustered standard errors from so few clusters are unreliable: 6 in 'central', 3 in 'north-east'
+    - clustered standard errors of single groups are unreliable because the groups have few units: 6 in 'central', 3 ...
     """
     study = load_study(study) if isinstance(study, str | Path) else study
     spec = study.panel if isinstance(study, Study) else study

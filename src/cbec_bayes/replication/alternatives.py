@@ -162,8 +162,8 @@ def alternatives_sentence(frame: pd.DataFrame) -> str:
     --------
     >>> import cbec_bayes as cb
     >>> table = cb.alternatives_frame(cb.load_study("circulation"))
-    >>> cb.alternatives_sentence(table).split(",")[0]
-    'Of 16 panels that ask the same question'
+    >>> cb.alternatives_sentence(table).split(".")[0]
+    '16 panels ask the same question'
     """
     corrected = frame[frame["vcov"] == "CR2"]
     n = corrected["alternative"].nunique()

@@ -53,7 +53,7 @@ def test_terms_of_very_many_groups_are_left_out():
         "common",
     ]
     assert told.model.choice("unit_trend") == "pooled"
-    assert "with 13 groups in 12 periods they take long; --model robust has them" in told.left_out[-1]
+    assert "they take long with 13 groups in 12 periods; --model robust includes them" in told.left_out[-1]
     assert set(told.model.priors) == {"slope", "control_slope", *told.model.scales}
     few = headline(design.rows(np.isin(design.group, range(12))))
     assert few.model.choice("spread") == "by_group"
@@ -63,7 +63,7 @@ def test_very_many_units_are_fitted_as_moments_are(monkeypatch):
     monkeypatch.setattr(module, "MAX_WORK", 100)
     told = headline(panel("balanced"))
     assert told.model == load_panel_model("partial_pooling")
-    assert "'robust' takes long with 12 units in 5 periods; this is 'partial_pooling'." in told.left_out[0]
+    assert "'robust' takes long with 12 units in 5 periods; the model fitted is 'partial_pooling'." in told.left_out[0]
 
 
 @pytest.mark.parametrize("name", ["balanced", "unbalanced"])
