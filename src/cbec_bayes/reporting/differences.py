@@ -12,7 +12,6 @@ from cbec_bayes.classical.equal_slopes import JOINT_TESTS, PERMUTED, WALD
 from cbec_bayes.classical.group_slopes import CONTROLS
 from cbec_bayes.jobs.difference_sentences import TITLES, tau_text
 from cbec_bayes.jobs.differences import EVIDENCE, POSTERIOR, TAU, WITHIN_ROPE
-from cbec_bayes.reporting.plain import natural_key
 from cbec_bayes.reporting.tables import ReportTable, interval, number, p_value, probability, with_interval
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, Origin, level
 
@@ -92,8 +91,7 @@ def _pairs_table(name: str, frame: pd.DataFrame, digits: int, prob: float) -> Re
         for row in pairs.to_dict("records")  # one row for each
     }
     rows = []
-    named = dict.fromkeys(zip(pairs["groups"], pairs["group"], pairs["minus"], strict=True))
-    for pair, first, second in sorted(named, key=lambda one: (natural_key(str(one[1])), natural_key(str(one[2])))):
+    for pair, first, second in dict.fromkeys(zip(pairs["groups"], pairs["group"], pairs["minus"], strict=True)):
         own: list[str] = []
         for controls in CONTROLS:
             wald, permuted = (cells.get((pair, test, controls)) for test in (WALD, PERMUTED))

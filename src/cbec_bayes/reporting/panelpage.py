@@ -151,6 +151,10 @@ def in_order(found: ReportedFit) -> ReportedFit:
             mixture=in_natural_order(specified.mixture),
             conclusions=in_natural_order(specified.conclusions),
         )
+    differences = compared.differences
+    pairs = list(zip(differences["group"].astype(str), differences["minus"].astype(str), strict=True))
+    order = sorted(range(len(pairs)), key=lambda i: tuple(map(natural_key, pairs[i])))
+    compared = replace(compared, differences=differences.iloc[order].reset_index(drop=True))
     return replace(found, fitted=fitted, compared=replace(compared, path=path, specified=specified))
 
 
