@@ -118,7 +118,7 @@ def _classical(estimates: Estimates, shape: BetweenShape) -> tuple[str, ...]:
     said = [
         "The classical answers take one value of τ each.",
         f"Knapp and Hartung's standard errors follow t with {n - 1} degrees of freedom, one fewer than there are "
-        "estimates, and so does the interval of a new group.",
+        "estimates, and so does their interval of a new group.",
     ]
     if names:
         said.append(

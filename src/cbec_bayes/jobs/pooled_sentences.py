@@ -68,13 +68,23 @@ def _about_spread(estimates: Estimates, tau: Summary, shape: BetweenShape) -> It
         return
     typical = np.median(estimates.typical[estimates.printed])
     yield (
-        f"Slopes differ between groups by a {name} τ of {_between(tau)}, where the standard error of an "
+        f"{_differ(estimates)} by a {name} τ of {_between(tau)}, where the standard error of an "
         f"estimate is typically {told(float(typical))}."
         + (
             f" {n} estimates say little about τ, so that its prior matters; see the other priors below."
             if n < FEW
             else ""
         )
+    )
+
+
+def _differ(estimates: Estimates) -> str:
+    """Say from what slopes differ: from each other, or from what they are regressed on."""
+    names = () if estimates.terms is None else estimates.terms.names
+    return (
+        f"Slopes of groups differ from what {' and '.join(names)} predict{'s' * (len(names) == 1)}"
+        if names
+        else ("Slopes differ between groups")
     )
 
 

@@ -251,8 +251,9 @@ def _sensitivity(table: pd.DataFrame, decimals: int, *, whole_table: bool) -> Re
     for _, part in table.groupby(marks, sort=False, dropna=False):
         records: list[dict[Any, Any]] = part.to_dict("records")
         named, by_group = records[0], {row["group"]: row for row in records}
+        prior = _prior(named, alike=len(set(table.loc[table["between_prior"] == named["between_prior"], "model"])) > 1)
         cells = [_cell(by_group[group], decimals) for group in (*groups, *([] if whole_table else last))]
-        rows.append((*([str(named["reading"]).replace("_", " ")] if several else []), named["between_prior"], *cells))
+        rows.append((*([str(named["reading"]).replace("_", " ")] if several else []), prior, *cells))
     heads = {GROUP_TAU: "τ", **GROUP_TITLES}
     return ReportTable(
         name="pooled_sensitivity_groups" if whole_table else "pooled_sensitivity",
@@ -261,6 +262,11 @@ def _sensitivity(table: pd.DataFrame, decimals: int, *, whole_table: bool) -> Re
         columns=(*(["Reading"] * several), "Prior of τ", *(heads.get(group, group) for group in (groups or last))),
         rows=tuple(rows) if groups or not whole_table else (),
     )
+
+
+def _prior(named: Mapping[Any, Any], *, alike: bool) -> str:
+    """Return the prior of tau, with the model's name where another model has the same prior."""
+    return f"{named['between_prior']}, {named['model']}" if alike else str(named["between_prior"])
 
 
 def _cell(row: Mapping[Any, Any], decimals: int) -> str:

@@ -31,8 +31,9 @@ from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
 LEVELS = (
+    Fineness(0.24, 0.15, 3e-7, 14),
     Fineness(0.17, 0.12, 1e-7, 16),
-    Fineness(0.14, 0.1, 1e-8, 22),
+    Fineness(0.13, 0.1, 1e-8, 22),
     Fineness(0.1, 0.08, 1e-9, 30),
     Fineness(0.07, 0.06, 1e-10, 40),
     Fineness(0.05, 0.045, 1e-11, 56),
