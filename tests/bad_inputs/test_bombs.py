@@ -158,7 +158,7 @@ BOMBS: dict[Callable[[Path], None], tuple[str, str]] = {
     stata_long: ("p.dta", "characters, more than"),
     stata_often: ("p.dta", "GB of memory"),
     gzipped: ("p.csv", "not UTF-8"),
-    dots: ("p.toml", "a key has 64 parts"),
+    dots: ("p.toml", "a key has 64 or more parts"),
 }
 
 READ = r"""

@@ -25,6 +25,7 @@ from cbec_bayes.published.robust.rows import Rows
 from cbec_bayes.published.robust.scales import Fineness, shape_rule
 from cbec_bayes.published.robust.tau_rule import TauRule
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
+from cbec_bayes.runtime.errors import GateError
 
 _NEGLIGIBLE = 1e-12
 _NEGLIGIBLE_PAIR = 1e-10
@@ -161,7 +162,12 @@ class RobustPosterior:
         """Return mean and standard deviation of a number of which mean and variance are known given tau."""
         means, variances = np.array(of_slices).T
         mean = float(self.weights @ means)
-        return mean, math.sqrt(float(self.weights @ (variances + (means - mean) ** 2)))
+        variance = float(self.weights @ (variances + (means - mean) ** 2))
+        if not variance >= 0:
+            raise GateError(
+                "the variance of a slope is lost to rounding; use a unit nearer to the size of the estimates"
+            )
+        return mean, math.sqrt(variance)
 
     def coefficient(self, place: int) -> SignedMixture:
         """Posterior of a coefficient: the common slope is the only one, as moderators need normal distributions."""
