@@ -46,6 +46,8 @@ def stand_in_sentences(names: Sequence[str], values: Array) -> list[str]:
 
 
 def _stand_ins(name: str, column: Array) -> list[str]:
+    if not len(column) or not any(_is_written(end) for end in (column.min(), column.max())):
+        return []  # such a number is outside all others, so that nothing is sorted for most columns
     candidates = [float(value) for value in np.unique(column[column == np.round(column)]) if _is_written(value)]
     others = np.unique(column[~np.isin(column, candidates)])
     if len(others) < 2:

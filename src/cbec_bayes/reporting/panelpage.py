@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from cbec_bayes.jobs.compare import COMPARE_FILES
 from cbec_bayes.jobs.fit_settings import POSTERIOR
 from cbec_bayes.jobs.fit_tables import FILES, FittedPanel, tabulate
 from cbec_bayes.jobs.report import ReportedFit, report_fit
-from cbec_bayes.jobs.specifications import COMMAND
+from cbec_bayes.jobs.specifications import COMMAND, Specified
 from cbec_bayes.jobs.specifications import FILES as TABLES
 from cbec_bayes.panel import Panel
 from cbec_bayes.panel.within import PeriodEffects
@@ -145,17 +145,22 @@ def in_order(found: ReportedFit) -> ReportedFit:
         path = replace(path, labels=tuple(labels[r] for r in order), **shapes)
     specified = compared.specified
     if specified is not None and len(specified.specifications):
-        specified = replace(
-            specified,
-            specifications=in_natural_order(specified.specifications),
-            mixture=in_natural_order(specified.mixture),
-            conclusions=in_natural_order(specified.conclusions),
-        )
+        specified = _with_tables(specified, in_natural_order)
     differences = compared.differences
     pairs = list(zip(differences["group"].astype(str), differences["minus"].astype(str), strict=True))
     order = sorted(range(len(pairs)), key=lambda i: tuple(map(natural_key, pairs[i])))
     compared = replace(compared, differences=differences.iloc[order].reset_index(drop=True))
     return replace(found, fitted=fitted, compared=replace(compared, path=path, specified=specified))
+
+
+def _with_tables(specified: Specified, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Specified:
+    """Return specifications with each table of slopes changed alike."""
+    return replace(
+        specified,
+        specifications=change(specified.specifications),
+        mixture=change(specified.mixture),
+        conclusions=change(specified.conclusions),
+    )
 
 
 def in_words(found: ReportedFit, asked: PageOptions) -> ReportedFit:
@@ -172,12 +177,7 @@ def in_words(found: ReportedFit, asked: PageOptions) -> ReportedFit:
     if len(fitted.fit.design.groups) < 2:
         fitted = replace(fitted, effects=_average(fitted.effects), estimands=_average(fitted.estimands, "estimand"))
         if specified is not None and len(specified.specifications):
-            specified = replace(
-                specified,
-                specifications=_average(specified.specifications),
-                mixture=_average(specified.mixture),
-                conclusions=_average(specified.conclusions),
-            )
+            specified = _with_tables(specified, _average)
     return replace(found, fitted=fitted, compared=replace(compared, specified=specified))
 
 

@@ -163,7 +163,7 @@ class RobustPosterior:
         means, variances = np.array(of_slices).T
         mean = float(self.weights @ means)
         variance = float(self.weights @ (variances + (means - mean) ** 2))
-        if not variance >= 0:
+        if variance < 0:
             raise GateError(
                 "the variance of a slope is lost to rounding; use a unit nearer to the size of the estimates"
             )
