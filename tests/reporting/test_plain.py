@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbec_bayes.reporting.plain import in_natural_order, natural_key, plain
+from cbec_bayes.reporting.plain import in_natural_order, natural_key, pairs_in_natural_order, plain
 from cbec_bayes.reporting.tables import ReportTable
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, GROUP_NEW, Origin
 
@@ -53,6 +53,12 @@ def test_different_notes_have_numbers():
     found = plain(table(("Row", "Number", "Note"), *rows), {})
     assert [row[2] for row in found.rows] == ["1", "", "2", "1"]
     assert found.notes == ("1. First.", "2. Second.")
+
+
+def test_pairs_are_in_natural_order_and_rows_of_one_stay():
+    pairs = [("10", "2"), ("", ""), ("2", "10"), ("2", "1"), ("2", "10")]
+    frame = pd.DataFrame(pairs, columns=["group", "minus"]).assign(at=range(5))
+    assert pairs_in_natural_order(frame)["at"].tolist() == [1, 3, 2, 4, 0]
 
 
 def test_a_column_of_dashes_is_left_out_with_its_reason():

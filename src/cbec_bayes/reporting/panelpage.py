@@ -30,7 +30,7 @@ from cbec_bayes.reporting.files import IMAGE_FILES, TABLE_FILES, image_files, ta
 from cbec_bayes.reporting.pageoptions import DEFAULT, PageOptions, page_options
 from cbec_bayes.reporting.paneltables import MOST_DRAWN, panel_tables, shown_groups
 from cbec_bayes.reporting.panelwords import check_findings, groups_question, page_title, panel_answer
-from cbec_bayes.reporting.plain import in_natural_order, natural_key
+from cbec_bayes.reporting.plain import in_natural_order, natural_key, pairs_in_natural_order
 from cbec_bayes.reporting.plots import effects_drawing
 from cbec_bayes.reporting.specifications import CURVES, curve_files, curves
 from cbec_bayes.reporting.tables import slope_decimals
@@ -146,10 +146,7 @@ def in_order(found: ReportedFit) -> ReportedFit:
     specified = compared.specified
     if specified is not None and len(specified.specifications):
         specified = _with_tables(specified, in_natural_order)
-    differences = compared.differences
-    pairs = list(zip(differences["group"].astype(str), differences["minus"].astype(str), strict=True))
-    order = sorted(range(len(pairs)), key=lambda i: tuple(map(natural_key, pairs[i])))
-    compared = replace(compared, differences=differences.iloc[order].reset_index(drop=True))
+    compared = replace(compared, differences=pairs_in_natural_order(compared.differences))
     return replace(found, fitted=fitted, compared=replace(compared, path=path, specified=specified))
 
 

@@ -38,6 +38,13 @@ def in_natural_order(frame: pd.DataFrame, column: str = "group") -> pd.DataFrame
     return frame.iloc[order].reset_index(drop=True)
 
 
+def pairs_in_natural_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with their pairs of groups in natural order; rows of one pair, and rows of none, keep their order."""
+    pairs = list(zip(frame["group"].astype(str), frame["minus"].astype(str), strict=True))
+    order = sorted(range(len(pairs)), key=lambda i: tuple(map(natural_key, pairs[i])))
+    return frame.iloc[order].reset_index(drop=True)
+
+
 def plain(table: ReportTable, reasons: Mapping[str, str], note: str = "Note") -> ReportTable:
     """Return a table whose dashes are explained, whose columns all have something, and whose notes stand once.
 
