@@ -16,7 +16,8 @@ from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.posterior import draw_effects, linear_predictor
 from cbec_bayes.bayes.predictive import predictive_outcomes
-from cbec_bayes.estimands.groups import log_scales, slope_quantities
+from cbec_bayes.estimands.groups import slope_quantities
+from cbec_bayes.estimands.mixed_slopes import log_scales
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, TwoWay
 from cbec_bayes.runtime.errors import InputError

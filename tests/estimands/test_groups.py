@@ -23,12 +23,14 @@ from cbec_bayes.estimands import (
     EFFECT_COLUMNS,
     UNIT_EFFECT_COLUMNS,
     effects_frame,
+    groups,
     pooling_factor_overall,
     summarise_draws,
 )
 from cbec_bayes.estimands.contrasts import contrasts, equivalence, ranks
-from cbec_bayes.estimands.groups import effects, group_slopes, log_scales, pooling_factors
+from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors
 from cbec_bayes.estimands.loadings import units_per_group
+from cbec_bayes.estimands.mixed_slopes import log_scales
 from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.estimands.summary import Drawn, Mixed
 from cbec_bayes.runtime.errors import InputError
@@ -146,6 +148,13 @@ def test_contrasts(model):
     assert mean[labels[0], labels[1]] + mean[labels[1], labels[2]] == pytest.approx(mean[labels[0], labels[2]])
     means = effects(found).set_index("group")["mean"]
     assert mean[labels[0], labels[2]] == pytest.approx(means[labels[0]] - means[labels[2]])
+
+
+def test_contrasts_are_the_same_however_many_groups_are_taken_at_once(monkeypatch):
+    found = fit(panel("unbalanced"), "partial_pooling", draws=100)
+    few = contrasts(found)
+    monkeypatch.setattr(groups, "MAX_AT_ONCE", 2)
+    pd.testing.assert_frame_equal(contrasts(found), few, rtol=1e-9)
 
 
 def test_contrasts_of_nothing_are_an_empty_table():

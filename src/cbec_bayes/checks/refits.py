@@ -14,8 +14,9 @@ from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.refit import Nearby, RefitScales, refit_scales
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Slope
-from cbec_bayes.estimands.groups import GroupSlopes, log_scales, min_ess, mixed_slopes, slope_quantities
+from cbec_bayes.estimands.groups import GroupSlopes, slope_quantities
 from cbec_bayes.estimands.loadings import slope_loadings, units_per_group
+from cbec_bayes.estimands.mixed_slopes import log_scales, min_ess, mixed_slopes
 from cbec_bayes.estimands.summary import Quantity
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array

@@ -9,7 +9,7 @@ import numpy as np
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.posterior import POINTWISE_MAX, store
 from cbec_bayes.bayes.sampling.importance import Draws
-from cbec_bayes.estimands.groups import log_scales
+from cbec_bayes.estimands.mixed_slopes import log_scales
 
 LEAST = 100
 """Replications without which a tail says nothing."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.estimands.groups import group_slopes, log_scales, min_ess, slope_quantities
-from cbec_bayes.estimands.loadings import slope_loadings
-from cbec_bayes.estimands.summary import CONTRAST_COLUMNS, Drawn, Mixed, Quantity
+from cbec_bayes.estimands.groups import slope_differences, slope_quantities
+from cbec_bayes.estimands.summary import CONTRAST_COLUMNS
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.errors import InputError
@@ -46,21 +44,10 @@ def contrasts(fit: PanelFit, prob: float = CI_PROB) -> pd.DataFrame:
     1   food  paper  -0.7         0.0
     2  metal  paper  -0.4         0.0
     """
-    labels = fit.design.groups
-    pairs = [(i, j) for i in range(len(labels)) for j in range(i + 1, len(labels))]
-    first, second = [i for i, _ in pairs], [j for _, j in pairs]
-    found: list[Quantity]
-    if fit.collapsed is None:
-        draws = group_slopes(fit).groups
-        found = [Drawn(draws[:, i] - draws[:, j], min_ess(fit)) for i, j in pairs]
-    else:
-        loadings = slope_loadings(fit.blocks, fit.collapsed)
-        apart = loadings[first] - loadings[second]
-        mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), apart)
-        found = [Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k in range(len(pairs))]
+    origin = str(fit.design.origin)
     rows = [
-        {"group": labels[i], "minus": labels[j], **asdict(one.summary(prob)), "origin": str(fit.design.origin)}
-        for (i, j), one in zip(pairs, found, strict=True)
+        {"group": one, "minus": other, **asdict(difference.summary(prob)), "origin": origin}
+        for (one, other), difference in slope_differences(fit).items()
     ]
     return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
 

@@ -15,8 +15,9 @@ from cbec_bayes.bayes.model.blocks import coefficient_names
 from cbec_bayes.bayes.model.terms.exposure_slope import EXPOSURE_SLOPE, deviation_of, scale_of
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.estimands.contrasts import contrasts
-from cbec_bayes.estimands.groups import deviation_factors, group_slopes, log_scales, min_ess
+from cbec_bayes.estimands.groups import deviation_factors, group_slopes
 from cbec_bayes.estimands.loadings import units_per_group
+from cbec_bayes.estimands.mixed_slopes import log_scales, min_ess
 from cbec_bayes.estimands.summary import (
     CONTRAST_COLUMNS,
     EFFECT_COLUMNS,

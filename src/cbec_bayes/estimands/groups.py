@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
-from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.refit import Refit
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.estimands.jackknife import jackknife_sds
-from cbec_bayes.estimands.loadings import slope_loadings, unit_average_loadings, units_per_group
+from cbec_bayes.estimands.loadings import slope_loadings, units_per_group
+from cbec_bayes.estimands.mixed_slopes import MixedSlopes, apart, log_scales, min_ess, mixed_slopes
 from cbec_bayes.estimands.summary import (
     UNIT_EFFECT_COLUMNS,
     Drawn,
@@ -112,21 +111,8 @@ def slope_quantities(fit: PanelFit) -> dict[str, Quantity]:
     return dict(_mixed_of(fit).slopes)
 
 
-@dataclass(frozen=True, slots=True)
-class MixedSlopes:
-    """Slopes of a model that was collapsed, given the scales.
-
-    Attributes
-    ----------
-    slopes
-        As `slope_quantities` has them.
-    averages
-        By group, of the average over its units that are there; empty without groups.
-    """
-
-    slopes: Mapping[str, Mixed]
-    averages: Mapping[str, Mixed]
-
+MAX_AT_ONCE = 12
+"""Groups up to which differences of every two are found on the way, with the slopes: 66 of them."""
 
 _MIXED: WeakKeyDictionary[PanelFit, MixedSlopes] = WeakKeyDictionary()
 """Slopes of the fits that are there: several tables are made of them, and they take a tenth of the time of a fit."""
@@ -135,49 +121,24 @@ _MIXED: WeakKeyDictionary[PanelFit, MixedSlopes] = WeakKeyDictionary()
 def _mixed_of(fit: PanelFit) -> MixedSlopes:
     assert fit.collapsed is not None
     if fit not in _MIXED:
-        _MIXED[fit] = mixed_slopes(fit.blocks, fit.collapsed, log_scales(fit, at_most=None), min_ess(fit))
+        few = len(fit.design.groups) <= MAX_AT_ONCE
+        points = log_scales(fit, at_most=None)
+        _MIXED[fit] = mixed_slopes(fit.blocks, fit.collapsed, points, min_ess(fit), differences=few)
     return _MIXED[fit]
 
 
-def mixed_slopes(
-    blocks: Blocks, collapsed: Collapsed, points: Array, ess: float, *, average: bool = True
-) -> MixedSlopes:
-    """Return the slopes of a model that was collapsed, and their averages over units.
-
-    Parameters
-    ----------
-    blocks, collapsed
-        Model and design; the density.
-    points
-        Draws of the scales, shape (S, k).
-    ess
-        Effective size: the number of independent draws that would have the same Monte Carlo error.
-    average
-        Whether averages over units are asked for, which may take longer than all others.
-    """
-    groups = blocks.design.groups
-    names: tuple[str, ...] = (*groups, GROUP_ALL)
-    loadings, n_groups = slope_loadings(blocks, collapsed), len(groups)
-    if average:
-        # Without slopes of units the average over those of a group is the slope of the group.
-        own = (
-            unit_average_loadings(blocks, collapsed) if blocks.model.choice("unit_slope") == "pooled" else loadings[:0]
-        )
-        names = (GROUP_AVERAGE, *names)
-        mean, variance = collapsed.linear(points, np.vstack([loadings[-1], loadings[:-1], own]))
-        of_groups = range(len(names), len(names) + n_groups) if len(own) else range(1, 1 + n_groups)
-    else:
-        mean, variance = collapsed.linear(points, loadings[:-1, : collapsed.n_coefficients], means=False)
-        of_groups = range(0)
-    found = {name: Mixed(mean[:, k], np.sqrt(variance[:, k]), ess) for k, name in enumerate(names)}
-    averages = {
-        name: Mixed(mean[:, k], np.sqrt(variance[:, k]), ess) for name, k in zip(groups, of_groups, strict=False)
-    }
-    if blocks.model.choice("group_slope") == "pooled":
-        k = names.index(GROUP_ALL)
-        tau = collapsed.scales(points)["tau"]
-        found[GROUP_NEW] = Mixed(mean[:, k], np.sqrt(variance[:, k] + tau**2), ess)
-    return MixedSlopes(found, averages)
+def slope_differences(fit: PanelFit) -> dict[tuple[str, str], Quantity]:
+    """Return, by two groups, the slope of the first less that of the second, for every pair in the order of groups."""
+    labels = fit.design.groups
+    pairs = list(combinations(labels, 2))
+    if fit.collapsed is None:
+        draws = dict(zip(labels, group_slopes(fit).groups.T, strict=True))
+        return {(one, other): Drawn(draws[one] - draws[other], min_ess(fit)) for one, other in pairs}
+    if len(labels) <= MAX_AT_ONCE:
+        return dict(_mixed_of(fit).differences)
+    asked = apart(slope_loadings(fit.blocks, fit.collapsed), len(labels))
+    mean, variance = fit.collapsed.linear(log_scales(fit, at_most=None), asked)
+    return {pair: Mixed(mean[:, k], np.sqrt(variance[:, k]), min_ess(fit)) for k, pair in enumerate(pairs)}
 
 
 def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
@@ -189,11 +150,6 @@ def unit_averages(fit: PanelFit) -> dict[str, Quantity]:
     if fit.collapsed is None:
         return {name: Drawn(draws, min_ess(fit)) for name, draws in zip(slopes.labels, slopes.of_units.T, strict=True)}
     return dict(_mixed_of(fit).averages)
-
-
-def min_ess(fit: PanelFit) -> float:
-    """Return the effective size of the draws of a fit: the smallest one, where it has several."""
-    return min(fit.diagnostics.ess_bulk_min, fit.diagnostics.ess_tail_min, float(fit.diagnostics.draws))
 
 
 def pooling_factors(fit: PanelFit) -> Array:
@@ -210,7 +166,7 @@ def pooling_factors(fit: PanelFit) -> Array:
         return np.full(n_groups, 0.0 if fit.model.choice("group_slope") == "fixed" else 1.0)
     if fit.collapsed is None:
         return np.full(n_groups, np.nan)
-    unit, at = np.eye(fit.collapsed.n_conditional), fit.blocks.positions
+    unit, at = np.eye(fit.collapsed.n_coefficients), fit.blocks.positions
     common = unit[at["slope"]]
     if fit.blocks.characteristics is not None:
         common = np.vstack([common, unit[at[COVARIATE_SLOPE]]])
@@ -230,24 +186,16 @@ def deviation_factors(fit: PanelFit, own: Array, common: Array, scale: str) -> A
         Symbol of their standard deviation.
     """
     assert fit.collapsed is not None
-    points = log_scales(fit)
+    points, p = log_scales(fit), fit.collapsed.n_coefficients
+    own, common = own[:, :p], common[:, :p]
     parts = []
-    for conditional in fit.collapsed.conditionals(points):
+    for conditional in fit.collapsed.conditionals(points, means=False):
         across, inner = (np.stack([conditional.covariance(a, one) for one in common], axis=2) for a in (own, common))
         taken = (across * np.linalg.solve(inner, across.transpose(0, 2, 1)).transpose(0, 2, 1)).sum(axis=2)
         parts.append(conditional.linear(own)[1] - taken)
     variance = np.concatenate(parts)
     prior = fit.collapsed.scales(points)[scale][:, None] ** 2
     return np.asarray(np.divide(variance, prior, out=np.ones_like(variance), where=prior > 0).mean(axis=0))
-
-
-def log_scales(fit: PanelFit, at_most: int | None = 1_000) -> Array:
-    """Return draws of the log scales of a collapsed fit, thinned to about `at_most`, shape (S, k)."""
-    assert fit.collapsed is not None
-    if not fit.collapsed.names:  # every scale is held by its prior
-        return np.zeros((1, 0))
-    points = points_of(fit.collapsed, fit.tree["posterior"].dataset)
-    return points if at_most is None else points[:: max(1, len(points) // at_most)]
 
 
 def effects(fit: PanelFit, ssc: str = "reghdfe", *, prob: float = CI_PROB) -> pd.DataFrame:

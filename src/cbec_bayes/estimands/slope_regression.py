@@ -17,7 +17,7 @@ from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.classical.few import MOST_CLUSTERS
 from cbec_bayes.classical.fewbatch import prepare_few
 from cbec_bayes.classical.regression import Regression, twfe
-from cbec_bayes.estimands.groups import log_scales, min_ess
+from cbec_bayes.estimands.mixed_slopes import log_scales, min_ess
 from cbec_bayes.estimands.summary import SLOPE_ON_COLUMNS, Drawn, Mixed, Quantity, Summary, summarise_draws
 from cbec_bayes.panel.characteristics import Characteristics
 from cbec_bayes.panel.design import Design

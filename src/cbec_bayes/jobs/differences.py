@@ -17,7 +17,7 @@ from cbec_bayes.bayes.sampling.evidence import Evidence
 from cbec_bayes.classical.equal_slopes import MOST_PAIRED, EqualityOptions, equality_rows, pair_name
 from cbec_bayes.estimands.contrasts import rope_width
 from cbec_bayes.estimands.exposures import by_exposure, contrasts_of, group_draws, scale_draws, scale_name
-from cbec_bayes.estimands.groups import min_ess
+from cbec_bayes.estimands.mixed_slopes import min_ess
 from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.jobs.neighbours import MAX_WORK
 from cbec_bayes.panel.design import Design

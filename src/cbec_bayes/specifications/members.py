@@ -14,7 +14,7 @@ from cbec_bayes.bayes.model.blocks import blocks_for, coefficient_names
 from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.bayes.sampling.gates import KHAT_MAX
 from cbec_bayes.bayes.whole_units import leave_out_units
-from cbec_bayes.estimands.groups import mixed_slopes
+from cbec_bayes.estimands.mixed_slopes import mixed_slopes
 from cbec_bayes.estimands.summary import Mixed
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array

@@ -169,11 +169,15 @@ class Collapsed:
         for part in chunks(len(points), self.likelihood.conditional_size):
             yield self.likelihood.compact_conditional(self.scales(points[part]), means=means)
 
-    def linear(self, points: Array, loadings: Array, *, means: bool = True) -> tuple[Array, Array]:
+    def linear(self, points: Array, loadings: Array) -> tuple[Array, Array]:
         """Return mean and variance of sums of coefficients given points of the scales; see `Conditional.linear`.
 
-        Without `means` over units the loadings are of coefficients alone, which takes less time.
+        Loadings have shape (m, `n_conditional`), or (m, `n_coefficients`) where none of them is of a mean over units;
+        without such means each point takes less time.
         """
-        parts = [one.linear(loadings) for one in self.conditionals(points, means=means)]
+        p = self.n_coefficients
+        means = bool(loadings[:, p:].any())
+        asked = loadings if means else loadings[:, :p]
+        parts = [one.linear(asked) for one in self.conditionals(points, means=means)]
         mean, variance = (np.concatenate(found) for found in zip(*parts, strict=True))
         return mean, variance

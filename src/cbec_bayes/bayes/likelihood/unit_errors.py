@@ -234,21 +234,30 @@ class UnitErrors:
         return UnitMeans(pull, root)
 
     def _means_over_units(self, scales: Scales) -> tuple[Array, Array]:
+        """Return pull and root of `UnitMeans`: sums over units of D M^-1 D W'C^-1 Z, and of sigma^2 D M^-1 D."""
         systems, first, at = self._systems(scales), self.products.first, self._averaged
-        solved = systems.back(list(self._whitened(self._weights(scales), systems)), first)
-        sizes = np.bincount(self.group)
-        pull = np.concatenate([self._by_group(systems.ratios[j][:, :, None] * solved[j - first]) for j in at], axis=1)
-        pull /= np.tile(sizes, len(at))[:, None]
-        inverse, variance = systems.inverse(), self._sigma(scales) ** 2
-        covariance = np.empty((len(pull), len(sizes), len(at), len(at)))
-        for row, j in enumerate(at):
+        weights, variance = self._weights(scales), self._sigma(scales) ** 2
+        sizes, ratios = np.bincount(self.group), np.stack(np.broadcast_arrays(*systems.ratios), axis=2)
+        shares = systems.inverse()[:, :, at] * ratios[:, :, None] * ratios[:, :, at, None]
+        n_points, n_groups = len(weights), len(sizes)
+        pull = np.empty((n_points, len(at), n_groups, self.products.across.shape[-1]))
+        for g in range(n_groups):
+            units = np.flatnonzero(self.group == g)
+            # What units have of a mean is known but for few numbers a point: one product adds up those of a group.
+            known = self.products.across[:, :, units].transpose(2, 1, 0, 3).reshape(-1, pull.shape[-1])
+            for row in range(len(at)):
+                taken = shares[:, units, row, first:, None] * weights[:, None, None]
+                pull[:, row, g] = taken.reshape(n_points, -1) @ known / sizes[g]
+        covariance = np.empty((n_points, n_groups, len(at), len(at)))
+        for row in range(len(at)):
             for column, k in enumerate(at):
-                own = systems.ratios[j] * systems.ratios[k] * variance * inverse[:, :, j, k]
+                own = variance * shares[:, :, row, k]
                 covariance[:, :, row, column] = self._by_group(own[:, :, None])[:, :, 0] / sizes**2
         # Units of other groups are independent of a group's own: a block for every pair of directions is diagonal.
         root = root_of(covariance.reshape(-1, len(at), len(at))).reshape(covariance.shape)
-        whole = root.transpose(0, 2, 1, 3)[..., None] * np.eye(len(sizes))[:, None]
-        return pull, whole.reshape(len(pull), pull.shape[1], pull.shape[1])
+        whole = root.transpose(0, 2, 1, 3)[..., None] * np.eye(n_groups)[:, None]
+        size = len(at) * n_groups
+        return pull.reshape(n_points, size, -1), whole.reshape(n_points, size, size)
 
     def _by_group(self, values: Array) -> Array:
         """Return sums over the units of every group of values of units, shape (S, N, k): shape (S, G, k)."""
