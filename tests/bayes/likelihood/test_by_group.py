@@ -84,6 +84,21 @@ def test_coefficients_given_scales_are_those_of_all_the_equations(design, choice
 
 
 @pytest.mark.parametrize("choices", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_covariances_with_sums_that_differ_between_points_are_those_of_the_whole_covariance(design, choices):
+    engine = make_collapsed(make_blocks(design, member(**choices)))
+    rng = np.random.default_rng(4)
+    scales = engine.scales(engine.start() + rng.normal(size=(5, len(engine.names))))
+    found = engine.likelihood.compact_conditional(scales, means=False)
+    whole = found.dense()
+    covariance = whole.root @ np.swapaxes(whole.root, 1, 2)
+    sums = rng.normal(size=(5, 3, engine.n_coefficients))
+    across = covariance @ np.swapaxes(sums, 1, 2)
+    for group, own in zip(found.groups, found.covariances_of_groups(sums), strict=True):
+        at = np.concatenate([found.at, group.own])
+        np.testing.assert_allclose(own, across[:, at], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("choices", COMBINATIONS.values(), ids=COMBINATIONS)
 def test_rows_given_all_others_are_those_of_all_the_equations(design, choices):
     blocks = make_blocks(design, member(**choices))
     engine = make_collapsed(blocks)

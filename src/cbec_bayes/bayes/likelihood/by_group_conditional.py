@@ -55,7 +55,8 @@ class ByGroupConditional:
     def _n_coefficients(self) -> int:
         return len(self.at) + sum(len(group.own) for group in self.groups)
 
-    def _mean(self) -> Array:
+    @property
+    def mean(self) -> Array:
         """Return the mean of the p coefficients, shape (S, p)."""
         found = np.empty((len(self.shared.mean), self._n_coefficients))
         found[:, self.at] = self.shared.mean
@@ -80,7 +81,7 @@ class ByGroupConditional:
             common = common - share @ group.pull
             noise.append(share @ group.root)
         noise.append(common @ self.shared.root)
-        return np.einsum("smp,sp->sm", own, self._mean()) + constant, noise
+        return np.einsum("smp,sp->sm", own, self.mean) + constant, noise
 
     def linear(self, loadings: Array) -> tuple[Array, Array]:
         """See `Conditional`."""
@@ -121,6 +122,20 @@ class ByGroupConditional:
         root[:, c:, c:] = group.root
         return DenseConditional(mean, root)
 
+    def covariances_of_groups(self, sums: Array) -> list[Array]:
+        """Return by group the covariances of its coefficients, as in `of_group`, with m sums: shape (S, c + o, m).
+
+        The loadings of the sums, shape (S, m, p), may differ between points.
+        """
+        common, shares = sums[:, :, self.at], [sums[:, :, group.own] for group in self.groups]
+        for group, share in zip(self.groups, shares, strict=True):
+            common = common - share @ group.pull
+        noise, found = common @ self.shared.root, []
+        for r, (group, share) in enumerate(zip(self.groups, shares, strict=True)):
+            every = np.concatenate([noise, share @ group.root], axis=2)
+            found.append(self.of_group(r).root @ np.swapaxes(every, 1, 2))
+        return found
+
     def dense(self) -> DenseConditional:
         """Return all p coefficients, without means over units, and the whole root of their covariance."""
         s, c = self.shared.mean.shape
@@ -132,4 +147,4 @@ class ByGroupConditional:
             root[:, group.own, :c] = -group.pull @ self.shared.root
             root[:, group.own, at : at + o] = group.root
             at += o
-        return DenseConditional(self._mean(), root)
+        return DenseConditional(self.mean, root)

@@ -12,7 +12,7 @@ from scipy import linalg
 
 from cbec_bayes.bayes.likelihood.by_group_conditional import ByGroupConditional
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.conditional import DenseConditional
+from cbec_bayes.bayes.likelihood.conditional import Conditional, DenseConditional
 from cbec_bayes.bayes.likelihood.elimination import coefficient_priors
 from cbec_bayes.bayes.likelihood.marginal import LOG_2PI, Scales
 from cbec_bayes.bayes.likelihood.orthogonal import orthogonal
@@ -99,22 +99,18 @@ def changes_for_densities(blocks: Blocks) -> ChangesOfUnits:
 
 
 def changes_of_units(blocks: Blocks) -> ChangesOfUnits:
-    """Lay out the changes of every unit, with the columns of flat coefficients made orthonormal."""
+    """Lay out the changes of every unit."""
     design, every = blocks.design, _units_of(blocks)
     laid_out = blocks.scaled_rows
     changes = np.concatenate([one.turn @ laid_out[one.rows] for one in every])
-    location, pooled = coefficient_priors(blocks, resolve(blocks.model, design))
+    location, _ = coefficient_priors(blocks, resolve(blocks.model, design))
     free = np.flatnonzero((np.arange(location.shape[1]) < blocks.n_flat) & (location[0] == 0))
-    columns, transform, _ = orthogonal(changes[:, 1:], free, changes[:, 1:])
+    columns, _, _ = orthogonal(changes[:, 1:], free, changes[:, 1:])
     return ChangesOfUnits(
         design=design,
         units=every,
         step=CORRELATIONS[blocks.model.choice("correlation")].step,
-        changes=np.column_stack([changes[:, 0], columns]),
-        given=changes,
-        location=location,
-        pooled=pooled,
-        transform=transform,
+        changes=changes,
         needed=_needed(every, columns[:, free]),
         log_volumes=_log_volumes(blocks),
     )
@@ -159,7 +155,7 @@ def _needed(units: tuple[_Unit, ...], flat: Array) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangesOfUnits:
-    """All changes: the outcome's and the columns', shape (m, 1 + p), with the priors of the coefficients.
+    """All changes: the outcome's and the columns'.
 
     Attributes
     ----------
@@ -170,15 +166,7 @@ class ChangesOfUnits:
     step
         How an error follows from the one before; see `cbec_bayes.bayes.moments.lags.Lags.step`.
     changes
-        Outcome and columns, those of flat coefficients orthonormal.
-    given
-        The same, with the columns of the model's own coefficients.
-    location
-        Prior precision and mean of every coefficient, shape (2, p).
-    pooled
-        Positions of the coefficients that each scale pools.
-    transform
-        From the coefficients of these columns to the model's own, shape (p, p).
+        Outcome and columns of the model's coefficients, shape (m, 1 + p).
     needed
         Units without which the others do not identify the model, shape (N,).
     log_volumes
@@ -190,10 +178,6 @@ class ChangesOfUnits:
     units: tuple[_Unit, ...]
     step: Step
     changes: Array
-    given: Array
-    location: Array
-    pooled: dict[str, Codes]
-    transform: Array
     needed: NDArray[np.bool_]
     log_volumes: Array
 
@@ -206,37 +190,20 @@ class ChangesOfUnits:
         """Return the log density of some units given the others, shape (S, units); see `unit_densities`."""
         found = np.full((len(points), len(asked)), np.nan)
         there = np.flatnonzero(~self.needed[asked])
-        size = max((len(self.units[u].turn) for u in asked), default=0) * self.given.shape[1]
+        size = max((len(self.units[u].turn) for u in asked), default=0) * self.changes.shape[1]
         for part in _pieces(len(points), max(size, collapsed.likelihood.conditional_size)):
             scales = collapsed.scales(points[part])
             sigma = sigma_of_units(self.design, collapsed.sigmas, scales)
-            known = _of_groups(collapsed, scales)
+            known = of_each_group(coefficients_of_groups(collapsed, scales))
             for k, (u, inverse, constant) in zip(there, self.roots(scales, sigma, asked[there]), strict=True):
                 at, given_all = known[self.design.group_of_unit[u] if len(known) > 1 else 0]
-                own = self.given[self.units[u].at]
+                own = self.changes[self.units[u].at]
                 rows = inverse @ own[:, 1:][:, at]
                 residual = inverse @ own[:, 0] - np.einsum("smp,sp->sm", rows, given_all.mean)
                 taken = rows @ given_all.root
                 left = np.eye(len(own)) - taken @ np.swapaxes(taken, 1, 2)
                 found[part, k] = constant + self.log_volumes[u] + _log_size_less_distance(left, residual)
         return found
-
-    def widths(self, scales: Scales) -> tuple[Array, Array]:
-        """Return the scale of every coefficient, one where it has none, and its prior precision over that, (S, p)."""
-        n_points = len(next(iter(scales.values())))
-        width, prior = np.ones((n_points, self.location.shape[1])), np.tile(self.location[0], (n_points, 1))
-        for name, at in self.pooled.items():
-            width[:, at], prior[:, at] = scales[name][:, None], 1.0
-        return width, prior
-
-    def whitened(self, scales: Scales, sigma: Array) -> tuple[Array, Array]:
-        """Return the changes over the root of their covariance, (S, m, 1 + p), and each unit's constant, (S, N)."""
-        white, constants = np.empty((len(sigma), *self.changes.shape)), np.zeros(sigma.shape)
-        for u, inverse, constant in self.roots(scales, sigma, np.arange(len(self.units))):
-            # All points have the same changes, so that few columns are solved for and many multiplied.
-            white[:, self.units[u].at] = inverse @ self.changes[self.units[u].at]
-            constants[:, u] = constant
-        return white, constants
 
     def roots(self, scales: Scales, sigma: Array, asked: Codes) -> Iterator[tuple[int, Array, Array]]:
         """Yield some units with the inverse root of the covariance of their changes, (S, m, m), and constants, (S,).
@@ -259,16 +226,23 @@ class ChangesOfUnits:
             yield u, inverse, -log_root - len(unit.turn) / 2 * LOG_2PI
 
 
-def _of_groups(collapsed: Collapsed, scales: Scales) -> list[tuple[Codes | slice, DenseConditional]]:
-    """Return the coefficients given all rows and the scales: those that a group's rows have columns of, and where.
+def coefficients_of_groups(collapsed: Collapsed, scales: Scales) -> Conditional:
+    """Return the coefficients given all rows and the scales, group by group where they are known so, or else dense."""
+    found = collapsed.likelihood.compact_conditional(scales, means=False)
+    if isinstance(found, ByGroupConditional | DenseConditional):
+        return found
+    return collapsed.likelihood.conditional(scales)
+
+
+def of_each_group(found: Conditional) -> list[tuple[Codes | slice, DenseConditional]]:
+    """Return those coefficients that a group's rows have columns of, and where they stand among all.
 
     There is an entry for each group where coefficients are known group by group, and otherwise one for all.
     """
-    found = collapsed.likelihood.compact_conditional(scales, means=False)
     if isinstance(found, ByGroupConditional):
         return [(np.concatenate([found.at, one.own]), found.of_group(r)) for r, one in enumerate(found.groups)]
-    dense = found if isinstance(found, DenseConditional) else collapsed.likelihood.conditional(scales)
-    return [(slice(None), dense)]
+    assert isinstance(found, DenseConditional)
+    return [(slice(None), found)]
 
 
 def _pieces(n_points: int, size: int) -> Iterator[slice]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from cbec_bayes.bayes.likelihood.by_group_conditional import ByGroupConditional
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
-from cbec_bayes.bayes.likelihood.marginal import Scales
+from cbec_bayes.bayes.likelihood.conditional import Conditional, DenseConditional
 from cbec_bayes.bayes.likelihood.residual_covariance import mean_names
 from cbec_bayes.bayes.likelihood.rows import sigma_of_units
-from cbec_bayes.bayes.likelihood.triangular import forward
-from cbec_bayes.bayes.likelihood.unit_densities import ChangesOfUnits, changes_of_units
+from cbec_bayes.bayes.likelihood.unit_densities import (
+    ChangesOfUnits,
+    changes_of_units,
+    coefficients_of_groups,
+    of_each_group,
+)
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.panel.within import Array
 
@@ -57,13 +62,11 @@ def unit_influence(blocks: Blocks, collapsed: Collapsed, points: Array, loadings
     """
     system = changes_of_units(blocks)
     shares = _shares_of_units(blocks, collapsed, loadings[:, collapsed.n_coefficients :])
-    inner = loadings[:, : collapsed.n_coefficients] @ system.transform
+    asked = loadings[:, : collapsed.n_coefficients]
     direct = np.empty((len(points), len(system.units), len(loadings)))
     means, densities = np.empty((len(points), len(loadings))), np.empty((len(points), len(system.units)))
     for part in system.chunks(len(points)):
-        scales = collapsed.scales(points[part])
-        sigma = sigma_of_units(blocks.design, collapsed.sigmas, scales)
-        direct[part], means[part], densities[part] = _given_scales(system, scales, sigma, (inner, shares))
+        direct[part], means[part], densities[part] = _given_scales(system, collapsed, points[part], (asked, shares))
     every = direct + (densities - densities.mean(axis=0))[:, :, None] * (means - means.mean(axis=0))[:, None, :]
     derivative = every.mean(axis=0)
     every -= every.mean(axis=1, keepdims=True)
@@ -85,42 +88,49 @@ def _shares_of_units(blocks: Blocks, collapsed: Collapsed, loadings: Array) -> d
 
 
 def _given_scales(
-    system: ChangesOfUnits, scales: Scales, sigma: Array, loadings: tuple[Array, dict[str, Array]]
+    system: ChangesOfUnits, collapsed: Collapsed, points: Array, loadings: tuple[Array, dict[str, Array]]
 ) -> tuple[Array, Array, Array]:
     """Return, given the scales, covariances (S, N, m), means (S, m), and mean log densities (S, N)."""
-    inner, shares = loadings
-    names = list(shares)
-    own = [np.concatenate([dict(unit.directions)[name] for unit in system.units]) for name in names]
-    whole = replace(system, changes=np.column_stack([system.changes, *own]))
-    white, constant = whole.whitened(scales, sigma)
-    width, prior = system.widths(scales)
-    end = system.changes.shape[1]
-    y, x = white[:, :, 0], white[:, :, 1:end] * width[:, None, :]
-    asked = inner * width[:, None, :]
-    mean_of_own = np.zeros((len(sigma), len(inner)))
-    unit = np.repeat(np.arange(len(system.units)), [one.at.stop - one.at.start for one in system.units])
-    for k, name in enumerate(names):
-        # A unit's own coefficient given its rows: its variance times what the covariance takes of the residuals.
-        taken = scales[name][:, None, None] ** 2 * white[:, :, end + k, None] * shares[name][unit]
-        mean_of_own += np.einsum("snm,sn->sm", taken, y)
-        asked = asked - np.swapaxes(taken, 1, 2) @ x
-    precision = np.swapaxes(x, 1, 2) @ x
-    np.einsum("sii->si", precision)[...] += prior
-    pull = np.einsum("snp,sn->sp", x, y) + system.location[0] * system.location[1]
-    root = np.linalg.cholesky(precision)
-    ends = [pull[:, :, None], np.swapaxes(asked, 1, 2), np.swapaxes(x, 1, 2)]
-    half = forward(root, np.concatenate(ends, axis=2))
-    solved = np.linalg.solve(np.swapaxes(root, 1, 2), half[:, :, : 1 + len(inner)])
-    residual = y - np.einsum("snp,sp->sn", x, solved[:, :, 0])
-    leverage = (half[:, :, 1 + len(inner) :] ** 2).sum(axis=1)
-    covariance = _sums(x @ solved[:, :, 1:] * residual[:, :, None], system)
-    density = constant - _sums((residual**2 + leverage)[:, :, None], system)[:, :, 0] / 2
-    mean = np.einsum("smp,sp->sm", asked, solved[:, :, 0]) + mean_of_own
-    return covariance, mean, density
+    asked, shares = loadings
+    scales = collapsed.scales(points)
+    given_all = coefficients_of_groups(collapsed, scales)
+    known = of_each_group(given_all)
+    group = system.design.group_of_unit if len(known) > 1 else np.zeros(len(system.units), dtype=np.intp)
+    sums: Array = np.repeat(asked[None], len(points), axis=0)
+    mean = np.zeros((len(points), len(asked)))
+    sigma = sigma_of_units(system.design, collapsed.sigmas, scales)
+    rows, constants = [], np.empty((len(points), len(system.units)))
+    for u, inverse, constant in system.roots(scales, sigma, np.arange(len(system.units))):
+        own, at = system.changes[system.units[u].at], known[group[u]][0]
+        y, x = inverse @ own[:, 0], inverse @ own[:, 1:][:, at]
+        rows.append((y, x))
+        constants[:, u] = constant
+        for name, share in shares.items():
+            # A unit's own coefficient given its rows: its variance times what the covariance takes of the residuals.
+            direction = inverse @ dict(system.units[u].directions)[name]
+            taken = scales[name][:, None] ** 2 * direction
+            mean += np.einsum("sn,sn->s", taken, y)[:, None] * share[u]
+            sums[:, :, at] -= share[u][:, None] * np.einsum("sn,snp->sp", taken, x)[:, None]
+    across = _covariances(given_all, sums)
+    direct, densities = np.empty((len(points), len(rows), len(asked))), constants
+    for u, (y, x) in enumerate(rows):
+        own_group = known[group[u]][1]
+        residual = y - np.einsum("snp,sp->sn", x, own_group.mean)
+        direct[:, u] = np.einsum("snm,sn->sm", x @ across[group[u]], residual)
+        leverage = ((x @ own_group.root) ** 2).sum(axis=(1, 2))
+        densities[:, u] -= ((residual**2).sum(axis=1) + leverage) / 2
+    return direct, mean + np.einsum("smp,sp->sm", sums, _mean_of(given_all)), densities
 
 
-def _sums(values: Array, system: ChangesOfUnits) -> Array:
-    """Return sums over the changes of every unit, which may have none, of values of shape (S, n, k): (S, N, k)."""
-    ends = np.concatenate([np.zeros_like(values[:, :1]), np.cumsum(values, axis=1)], axis=1)
-    at = [(one.at.start, one.at.stop) for one in system.units]
-    return np.asarray(ends[:, [stop for _, stop in at]] - ends[:, [start for start, _ in at]])
+def _covariances(given_all: Conditional, sums: Array) -> list[Array]:
+    """Return the covariances of the coefficients of each group, or of all, with m sums of loadings (S, m, p)."""
+    if isinstance(given_all, ByGroupConditional):
+        return given_all.covariances_of_groups(sums)
+    assert isinstance(given_all, DenseConditional)
+    return [given_all.root @ np.swapaxes(sums @ given_all.root, 1, 2)]
+
+
+def _mean_of(given_all: Conditional) -> Array:
+    """Return the mean of all coefficients, shape (S, p)."""
+    assert isinstance(given_all, ByGroupConditional | DenseConditional)
+    return given_all.mean
