@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,15 @@ from cbec_bayes.checks.severity import Change, Slope
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.groups import effects
 from cbec_bayes.jobs import neighbours as module
-from cbec_bayes.jobs.neighbours import DIFFERENCES, FITTED, TRENDS, neighbours, read_neighbours, said_of_sign
+from cbec_bayes.jobs.neighbours import (
+    DIFFERENCES,
+    FITTED,
+    TRENDS,
+    neighbours,
+    read_neighbours,
+    refits_without,
+    said_of_sign,
+)
 from cbec_bayes.jobs.questions import question_of_folder
 from cbec_bayes.panel import Roles, make_panel
 from cbec_bayes.panel.design import make_design
@@ -54,6 +63,17 @@ def design(**asked):
 
 def change(own, other):
     return Change(GROUP_AVERAGE, Slope(*own), Slope(*other))
+
+
+def test_what_was_refitted_ahead_is_taken_as_it_is():
+    panel, model = design(drift=1.0), member(group_slope="pooled", unit_trend="pooled", spread="by_group")
+    found = fit(panel, model, draws=100, seed=1)
+    ahead = refits_without(panel, model, seed=2)
+    here, taken = (neighbours(found, seed=2, ahead=one) for one in (None, lambda: ahead))
+    pd.testing.assert_frame_equal(here.table, taken.table)
+    assert here.said == taken.said
+    moved = [replace(one, log_evidence=-1.0) for one in ahead]
+    assert neighbours(found, seed=2, ahead=lambda: moved).table["log_evidence"].tolist()[1:] == [-1.0] * len(moved)
 
 
 def test_a_row_is_the_average_of_the_member_without_the_term():

@@ -19,6 +19,7 @@ from cbec_bayes.commands.terminal import (
     say,
     show_traceback,
 )
+from cbec_bayes.runtime.beside import allow_copies
 from cbec_bayes.runtime.errors import CbecBayesError, InputError, StoppedError
 
 COMMANDS = (
@@ -84,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     open_terminal(debug=debug)
     if arguments is None:
         _take_one_thread()
+        allow_copies()
         if not any(one.partition("=")[0] == "--scheduler" for one in given):
             _hide_dask()
     try:

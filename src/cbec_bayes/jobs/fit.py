@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from cbec_bayes.bayes.fit import ENGINES, Engine, fit
 from cbec_bayes.bayes.model.carried import Carried, carried
 from cbec_bayes.bayes.model.family import PanelModel, load_panel_model, panel_model_names
 from cbec_bayes.bayes.model.headline import headline
+from cbec_bayes.checks.without import without_each_term
 from cbec_bayes.classical.conventions import convention
 from cbec_bayes.jobs.asked import asked_columns
 from cbec_bayes.jobs.fit_settings import (
@@ -31,12 +34,13 @@ from cbec_bayes.jobs.fit_settings import (
 from cbec_bayes.jobs.fit_tables import FittedPanel, tabulate
 from cbec_bayes.jobs.kept import read_kept
 from cbec_bayes.jobs.moments_file import load_moments
-from cbec_bayes.jobs.neighbours import neighbours, read_neighbours
+from cbec_bayes.jobs.neighbours import Refitted, neighbours, read_neighbours, refits_without
 from cbec_bayes.panel import read_panel
 from cbec_bayes.panel.design import Design, make_design
 from cbec_bayes.panel.reading import READING, Reading
 from cbec_bayes.panel.weights import WeightsKind
 from cbec_bayes.runtime import receipts
+from cbec_bayes.runtime.beside import beside
 from cbec_bayes.runtime.errors import InputError, suggest
 from cbec_bayes.runtime.opening import file_digest
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
@@ -46,6 +50,9 @@ EXACT = 1e-12
 
 MAX_UNITS = 3_000
 """Units up to which each can have coefficients that are not eliminated."""
+
+MAX_ROWS_AHEAD = 20_000
+"""Rows up to which refits without a term are begun beside the fit: of more, two at once may not fit into memory."""
 
 MAX_GROUPS = 3_000
 """Groups up to which slopes are pooled: work grows with their third power, and three thousand take two minutes."""
@@ -130,18 +137,6 @@ def fit_file(
     _require_pooled(told, design)
     spec = options.widened(told.model)
     _require_room(spec, len(design.units), len(design.groups))
-    if kept is None:
-        on_progress(Progress("fitting"))
-        found = fit(design, spec, engine=engines[engine], seed=seed, on_progress=on_progress)
-    else:
-        on_progress(Progress("reading the posterior"))
-        found = read_kept(kept, design, spec)
-    found = replace(found, left_out=told.left_out)
-    beside = None
-    if options.neighbours:
-        kept_there = None if kept is None else read_neighbours(kept)
-        beside = kept_there or neighbours(found, prob=options.ci, seed=seed, on_progress=on_progress)
-    on_progress(Progress("tables"))
     settings = settings_of(
         file,
         **columns,
@@ -153,7 +148,35 @@ def fit_file(
         options=options,
         folder=folder,
     )
-    return tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, neighbours=beside)
+    others = None if kept is None or not options.neighbours else read_neighbours(kept)
+    asked_for = options.neighbours and others is None
+    with _refits_ahead(design, spec, seed=seed, options=options, wanted=asked_for and engine != "pymc") as ahead:
+        if kept is None:
+            on_progress(Progress("fitting"))
+            # Densities of rows are for the file of the posterior, which is written once the tables are shown.
+            found = fit(design, spec, engine=engines[engine], seed=seed, densities=False, on_progress=on_progress)
+        else:
+            on_progress(Progress("reading the posterior"))
+            found = read_kept(kept, design, spec)
+        found = replace(found, left_out=told.left_out)
+        on_progress(Progress("tables"))
+        tables = tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options)
+        if asked_for:
+            others = neighbours(found, prob=options.ci, seed=seed, ahead=ahead, on_progress=on_progress)
+    return replace(tables, neighbours=others)
+
+
+@contextmanager
+def _refits_ahead(
+    design: Design, model: PanelModel, *, seed: int, options: FitOptions, wanted: bool
+) -> Iterator[Callable[[], Sequence[Refitted]] | None]:
+    """Begin the refits without a term beside the fit itself, which they do not need, where that is worth a process."""
+    worth = model.is_gaussian and design.n_obs <= MAX_ROWS_AHEAD and bool(without_each_term(model, design))
+    if not (wanted and worth):
+        yield None
+        return
+    with beside(partial(refits_without, design, model, options.ci, seed)) as ahead:
+        yield ahead
 
 
 def _member(model: str | None, design: Design) -> Carried:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Change, Severity, Slope, numbers_of
 from cbec_bayes.checks.without import Neighbour, named, without_each_term
-from cbec_bayes.estimands.groups import mixed_slopes, slope_quantities
+from cbec_bayes.estimands.groups import slope_quantities
+from cbec_bayes.estimands.mixed_slopes import mixed_slopes
 from cbec_bayes.estimands.summary import Summary
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.errors import GateError, InputError
@@ -61,8 +62,42 @@ class Neighbours:
     said: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Refitted:
+    """The average slope under a member, None where a gate was missed; its log evidence; and the gate."""
+
+    slope: Summary | None
+    log_evidence: float
+    gate: str
+
+
+def refits_without(design: Design, model: PanelModel, prob: float = CI_PROB, seed: int = 1) -> tuple[Refitted, ...]:
+    """Refit a member without each of its terms; the draws of the member itself are not needed for it.
+
+    Parameters
+    ----------
+    design, model
+        What is fitted.
+    prob
+        Probability of the intervals.
+    seed
+        Seed of everything random.
+
+    Returns
+    -------
+    tuple
+        A refit for each of `cbec_bayes.checks.without.without_each_term`, in its order.
+    """
+    return tuple(_refitted(design, one.model, prob, seed) for one in without_each_term(model, design))
+
+
 def neighbours(
-    found: PanelFit, *, prob: float = CI_PROB, seed: int = 1, on_progress: OnProgress = ignore_progress
+    found: PanelFit,
+    *,
+    prob: float = CI_PROB,
+    seed: int = 1,
+    ahead: Callable[[], Sequence[Refitted]] | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Neighbours | None:
     """Refit a member without each of its terms, and say what becomes of the average slope over units.
 
@@ -77,6 +112,8 @@ def neighbours(
         Probability of the intervals.
     seed
         Seed of everything random.
+    ahead
+        Returns what `refits_without` has already found for this fit; None where nothing was begun.
     on_progress
         Called with every refit.
 
@@ -88,23 +125,34 @@ def neighbours(
     if found.collapsed is None or found.blocks.gathered is not None:
         return None
     persistent = _persistent(found)
-    asked = [*without_each_term(found.model, found.design), *(_instead(found) if persistent > LIKELY else ())]
+    without = without_each_term(found.model, found.design)
+    asked = [*without, *(_instead(found) if persistent > LIKELY else ())]
     if not asked:
         return None
     if found.design.n_obs * float(found.blocks.n_coefficients) > MAX_WORK:
         too_many = f"{found.design.n_obs} rows are too many to fit the model again without each of its terms."
         return Neighbours(pd.DataFrame(columns=list(COLUMNS)), (too_many,))
+    refits = [] if ahead is None else list(ahead())
+    for k, one in enumerate(asked[len(refits) :], start=len(refits)):
+        on_progress(Progress("refit without a term", k, len(asked)))
+        refits.append(_refitted(found.design, one.model, prob, seed))
+    return _compared(found, asked, refits, prob, persistent)
+
+
+def _compared(
+    found: PanelFit, asked: Sequence[Neighbour], refits: Sequence[Refitted], prob: float, persistent: float
+) -> Neighbours:
+    """Return the table of a fit and its refits, and what follows from it."""
     own = slope_quantities(found)[GROUP_AVERAGE].summary(prob)
     evidence = np.nan if found.log_evidence is None else found.log_evidence
-    gate = "; ".join(found.diagnostics.failures) or PASSED
-    rows: list[dict[str, object]] = [_row(FITTED, found.model, own, evidence, gate)]
-    changes: dict[str, Change] = {}
-    for k, one in enumerate(asked):
-        on_progress(Progress("refit without a term", k, len(asked)))
-        summary, evidence, gate = _refitted(found.design, one.model, prob, seed)
-        rows.append(_row(one.term, one.model, summary, evidence, gate))
-        if summary is not None:
-            changes[one.term] = Change(GROUP_AVERAGE, Slope.of(own), Slope.of(summary))
+    itself = Refitted(own, evidence, "; ".join(found.diagnostics.failures) or PASSED)
+    rows = [_row(FITTED, found.model, itself)]
+    rows += [_row(one.term, one.model, refit) for one, refit in zip(asked, refits, strict=True)]
+    changes = {
+        one.term: Change(GROUP_AVERAGE, Slope.of(own), Slope.of(refit.slope))
+        for one, refit in zip(asked, refits, strict=True)
+        if refit.slope is not None
+    }
     terms = [one.term for one in asked if one.is_without]
     said = [said_of_sign(Slope.of(own), changes, terms)] if terms else []
     said += [_said_of_persistence(found, persistent, changes, asked)] if persistent > LIKELY else []
@@ -145,8 +193,7 @@ def _persistent(found: PanelFit) -> float:
     return float((found.tree["posterior"][RHO].to_numpy() > PERSISTENT).mean())
 
 
-def _refitted(design: Design, model: PanelModel, prob: float, seed: int) -> tuple[Summary | None, float, str]:
-    """Return the average slope under a member, none where a gate is missed, its log evidence, and the gate."""
+def _refitted(design: Design, model: PanelModel, prob: float, seed: int) -> Refitted:
     try:
         blocks = blocks_for(design, model)
         collapsed = make_collapsed(blocks)
@@ -154,16 +201,16 @@ def _refitted(design: Design, model: PanelModel, prob: float, seed: int) -> tupl
         measured = diagnose(drawn)
         measured.require()
     except (GateError, InputError) as error:
-        return None, np.nan, str(error)
+        return Refitted(None, np.nan, str(error))
     ess = float(DRAWS) if np.isnan(drawn.ess) else min(drawn.ess, float(DRAWS))
-    summary = mixed_slopes(blocks, collapsed, drawn.points[0], ess).slopes[GROUP_AVERAGE].summary(prob)
-    return summary, np.nan if drawn.evidence.value is None else drawn.evidence.value, PASSED
+    slope = mixed_slopes(blocks, collapsed, drawn.points[0], ess).slopes[GROUP_AVERAGE].summary(prob)
+    return Refitted(slope, np.nan if drawn.evidence.value is None else drawn.evidence.value, PASSED)
 
 
-def _row(term: str, model: PanelModel, slope: Summary | None, evidence: float, gate: str) -> dict[str, object]:
-    numbers = (np.nan,) * 5 if slope is None else slope.numbers
+def _row(term: str, model: PanelModel, refit: Refitted) -> dict[str, object]:
+    numbers = (np.nan,) * 5 if refit.slope is None else refit.slope.numbers
     named = dict(zip(("mean", "sd", "ci_low", "ci_high", "p_positive"), numbers, strict=True))
-    return {"term": term, "member": model.name, **named, "log_evidence": evidence, "gate": gate}
+    return {"term": term, "member": model.name, **named, "log_evidence": refit.log_evidence, "gate": refit.gate}
 
 
 def said_of_sign(own: Slope, changes: Mapping[str, Change], terms: Sequence[str]) -> str:
