@@ -19,8 +19,10 @@ from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.rows import sigma_of_rows
 from cbec_bayes.bayes.model.blocks import coefficient_names, labels_of, make_blocks
 from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.observations import points_of
 from cbec_bayes.bayes.posterior import draw_effects, linear_predictor
+from cbec_bayes.bayes.predictions import with_densities
 from cbec_bayes.jobs.fit_tables import netcdf_bytes
 from tests.support.members import MEMBERS, SHIPPED, by_name, collapsed, dense, grouped, member, panel, some_scales
 from tests.support.regressions import random_design
@@ -410,6 +412,28 @@ def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
     correlated = fit(design, "ar1", draws=50, chains=2).tree
     assert "unit_effect" not in correlated["posterior"]
     assert "log_likelihood" not in correlated.children
+
+
+@pytest.mark.parametrize("name", ["partial_pooling", "ar1"])
+def test_densities_of_rows_that_are_added_later_are_those_that_are_stored_at_once(name):
+    design = panel("unbalanced")
+    at_once = fit(design, name, draws=50, chains=2)
+    without = fit(design, name, draws=50, chains=2, densities=False)
+    assert "log_likelihood" not in without.tree.children
+    later = with_densities(without)
+    assert list(later.tree.children) == list(at_once.tree.children)
+    for group, node in at_once.tree.children.items():
+        xr.testing.assert_allclose(later.tree[group].to_dataset(), node.to_dataset(), rtol=1e-9, atol=1e-11)
+    assert with_densities(at_once) is at_once
+
+
+def test_densities_of_rows_are_added_where_every_scale_is_held():
+    design, held = panel("unbalanced"), load_panel_model("partial_pooling")
+    priors = {name: Prior("fixed", {"value": 0.5}) if name in held.scales else own for name, own in held.priors.items()}
+    model = dataclasses.replace(held, priors=priors)
+    at_once, without = (fit(design, model, draws=50, chains=2, densities=asked) for asked in (True, False))
+    later = with_densities(without).tree["log_likelihood"].to_dataset()
+    xr.testing.assert_allclose(later, at_once.tree["log_likelihood"].to_dataset(), rtol=1e-9)
 
 
 def test_rows_may_come_in_any_order():

@@ -194,6 +194,7 @@ def fit(
     draws: int | None = None,
     chains: int = 4,
     seed: int = 1,
+    densities: bool = True,
     on_progress: OnProgress = ignore_progress,
 ) -> PanelFit:
     """Fit a member of the family.
@@ -212,6 +213,9 @@ def fit(
         Draws per chain, and chains. Default 1,000 independent ones, or 2,000 of a Markov chain.
     seed
         Seed of everything random.
+    densities
+        Whether the collapsed engine stores the log density of every row given all others, which ArviZ's leave-one-out
+        and model comparison read. `cbec_bayes.bayes.predictions.with_densities` adds them later.
     on_progress
         Called with how many draws a Markov chain has made, where one is needed, as "draws 1200 of 12000".
 
@@ -232,7 +236,8 @@ def fit(
         raise InputError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
     if model is None:
         told = headline(design)
-        found = fit(design, told.model, engine=engine, draws=draws, chains=chains, seed=seed, on_progress=on_progress)
+        given: dict[str, Any] = {"draws": draws, "chains": chains, "seed": seed, "densities": densities}
+        found = fit(design, told.model, engine=engine, **given, on_progress=on_progress)
         return replace(found, left_out=told.left_out)
     begun = time.perf_counter()
     moments = isinstance(design, PanelMoments)
@@ -256,7 +261,7 @@ def fit(
     prepared = time.perf_counter()
     drawn = draw_scales(collapsed, draws=draws or 1_000, chains=chains, seed=seed, on_progress=on_progress)
     sampled = time.perf_counter()
-    tree = store(blocks, collapsed, drawn, seed=seed, attrs=attrs)
+    tree = store(blocks, collapsed, drawn, seed=seed, attrs=attrs, densities=densities)
     stored = time.perf_counter()
     seconds = {"prepare": prepared - begun, "sample": sampled - prepared, "effects": stored - sampled}
     return PanelFit(

@@ -20,10 +20,11 @@ from cbec_bayes.bayes.observations import (
     density_group,
     located,
     observed,
+    points_of,
     regressors,
     with_groups,
 )
-from cbec_bayes.bayes.of_controls import stacked
+from cbec_bayes.bayes.of_controls import stacked, unstacked
 from cbec_bayes.bayes.sampling.importance import Draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, sums_by
@@ -177,24 +178,33 @@ def posterior_draws(
     return found
 
 
-def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attrs: Mapping[str, object]) -> Any:
+def store(
+    blocks: Blocks,
+    collapsed: Collapsed,
+    drawn: Draws,
+    *,
+    seed: int,
+    attrs: Mapping[str, object],
+    densities: bool = True,
+) -> Any:
     """Return the posterior as a DataTree.
 
     Groups: ``posterior``, ``sample_stats`` (lp), ``log_prior`` (of the scales), ``observed_data`` where there are rows,
     and, where they fit into memory, ``constant_data`` (the regressors) and ``log_likelihood`` (of every row given all
-    others and the scales; see `cbec_bayes.bayes.observations.densities_given_others`).
+    others and the scales; see `cbec_bayes.bayes.observations.densities_given_others`), which takes as long as all else:
+    without `densities` it is left out, and `densities_of_rows` returns it later.
     """
     chains, draws, k = drawn.points.shape
     points = drawn.points.reshape(chains * draws, k)
-    design, densities = blocks.design, None
-    by_row = design.counted is None and len(points) * design.n_obs <= POINTWISE_MAX
+    design, found = blocks.design, None
+    by_row = _is_by_row(design, len(points))
 
     def rows_given_others(visit: Visit) -> None:
-        nonlocal densities
-        densities = densities_given_others(blocks, collapsed, points, (chains, draws), visit)
+        nonlocal found
+        found = densities_given_others(blocks, collapsed, points, (chains, draws), visit)
 
     # Where every scale is held the density of a row given the others is one number, of which ArviZ makes nothing.
-    walk = rows_given_others if by_row and collapsed.names else None
+    walk = rows_given_others if by_row and densities and collapsed.names else None
     everything = posterior_draws(blocks, collapsed, points, seed, walk)
     scales = collapsed.scales(points)
 
@@ -225,11 +235,10 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
     used = {dim for names in dims.values() for dim in names}
     coords = {name: labels for name, labels in coords.items() if name in used}
     tree = _tree_of(content, dims, coords)
-    if by_row and walk is None:  # ArviZ finds the same from densities given the effects
-        given_effects = pointwise(blocks, collapsed, points, everything).reshape(chains, draws, -1)
-        densities = density_group(design, given_effects, np.arange(design.n_obs), GIVEN_EFFECTS)
+    if by_row and densities and walk is None:  # ArviZ finds the same from densities given the effects
+        found = _given_effects(blocks, collapsed, points, everything, (chains, draws))
     with_groups(tree, {name: stacked(tree[name].to_dataset()) for name in ("posterior", "log_prior")})
-    with_groups(tree, _groups_of_rows(design, densities, labelled=by_row))
+    with_groups(tree, _groups_of_rows(design, found, labelled=by_row))
     tree.attrs |= {
         "engine": "collapsed",
         "sampler": drawn.method,
@@ -240,6 +249,44 @@ def store(blocks: Blocks, collapsed: Collapsed, drawn: Draws, *, seed: int, attr
         **attrs,
     }
     return tree
+
+
+def _is_by_row(design: Design, n_points: int) -> bool:
+    """Return whether there are rows, and what is stored of each of them fits into memory."""
+    return design.counted is None and n_points * design.n_obs <= POINTWISE_MAX
+
+
+def _given_effects(
+    blocks: Blocks, collapsed: Collapsed, points: Array, effects: Mapping[str, Array], shape: tuple[int, int]
+) -> Any:
+    densities = pointwise(blocks, collapsed, points, effects).reshape(*shape, -1)
+    return density_group(blocks.design, densities, np.arange(blocks.design.n_obs), GIVEN_EFFECTS)
+
+
+def densities_of_rows(blocks: Blocks, collapsed: Collapsed, posterior: Any) -> Any:
+    """Return the group ``log_likelihood`` as `store` has it, from the draws of a posterior that lacks it.
+
+    Parameters
+    ----------
+    blocks, collapsed
+        Model and design; the density.
+    posterior
+        Draws, a dataset.
+
+    Returns
+    -------
+    Dataset or None
+        None where there are no rows, or too many.
+    """
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    if not _is_by_row(blocks.design, shape[0] * shape[1]):
+        return None
+    points = points_of(collapsed, posterior)
+    if collapsed.names:
+        return densities_given_others(blocks, collapsed, points, shape)
+    variables = unstacked(posterior).data_vars.items()
+    effects = {str(name): own.to_numpy().reshape(-1, *own.shape[2:]) for name, own in variables}
+    return _given_effects(blocks, collapsed, points, effects, shape)
 
 
 def _tree_of(content: Mapping[str, Mapping[str, Array]], dims: Mapping[str, Sequence[str]], coords: Any) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 
 from cbec_bayes.bayes.before_data import before_data
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.observations import located
+from cbec_bayes.bayes.observations import located, with_groups
+from cbec_bayes.bayes.posterior import densities_of_rows
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.panel.within import Array
 
@@ -21,6 +22,30 @@ NUMBERS_MAX = 4_000_000
 
 FEWEST = 100
 """Draws in all below which there is no such group: nothing could be told from them."""
+
+
+def with_densities(found: PanelFit) -> PanelFit:
+    """Add the log density of every row given all others to the tree of a fit that was made without.
+
+    Parameters
+    ----------
+    found
+        A fitted model, of either engine.
+
+    Returns
+    -------
+    PanelFit
+        The same fit, whose ``tree`` has the group ``log_likelihood``, which ArviZ's leave-one-out and model comparison
+        read; the fit as it is where it has one, or where there are no rows, or too many.
+    """
+    if found.collapsed is None or "log_likelihood" in found.tree.children:
+        return found
+    densities = densities_of_rows(found.blocks, found.collapsed, found.tree["posterior"].to_dataset())
+    if densities is None:
+        return found
+    tree = found.tree.copy()
+    with_groups(tree, {"log_likelihood": densities})
+    return replace(found, tree=tree)
 
 
 def with_predictions(found: PanelFit, seed: int = 1) -> PanelFit:

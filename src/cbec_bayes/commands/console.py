@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +167,8 @@ class Found:
         For a program: tables and other results by name.
     files
         To write, by name.
+    files_later
+        Returns all of them where they take long to make: what was found is then shown before; None for `files`.
     require
         Raises where a gate of ours failed; everything is written all the same, but for receipts.
     forget
@@ -182,6 +184,7 @@ class Found:
     said: str
     tables: Mapping[str, Any]
     files: Mapping[str, str | bytes] = field(default_factory=dict)
+    files_later: Callable[[], Mapping[str, str | bytes]] | None = None
     require: Callable[[], None] = lambda: None
     forget: Callable[[], None] = lambda: None
     results: Any = None
@@ -275,15 +278,18 @@ def show_unchanged(request: Request, content: Mapping[str, Any]) -> bool:
 
 
 def write(request: Request, place: OutFolder, found: Found, content: Mapping[str, Any]) -> None:
-    """Write what was found, and its receipts where no gate failed; print it in any case."""
+    """Print what was found, whether a gate failed or not; write it, and its receipts where none did."""
     failed: CbecBayesError | None = None
     try:
         found.require()
     except CbecBayesError as error:
         failed = error
+    show_said(request, found.said)
     written: list[str] = []
     kept: list[str] = []
     try:
+        if found.files_later is not None:
+            found = replace(found, files=found.files_later(), files_later=None)
         texts = {} if failed is not None else found.receipts(request.command, content)
         kept = place.write(found.made(request.command), texts)
         written = list(found.files)
@@ -291,19 +297,32 @@ def write(request: Request, place: OutFolder, found: Found, content: Mapping[str
         if failed is not None:
             raise failed
     finally:
-        show(request, found.said, plain(found.tables), written, kept=kept)
+        show_written(request, plain(found.tables), written, kept=kept)
 
 
 def show(
+    request: Request, said: str, found: Mapping[str, Any], written: Sequence[str] = (), *, unchanged: bool = False
+) -> None:
+    """Print what was found, as text or as JSON alone, and where it was written."""
+    show_said(request, said)
+    show_written(request, found, written, unchanged=unchanged)
+
+
+def show_said(request: Request, said: str) -> None:
+    """Print what was found as text, unless JSON or nothing is asked for."""
+    if not (request.as_json or request.quiet):
+        say(said)
+
+
+def show_written(
     request: Request,
-    said: str,
     found: Mapping[str, Any],
-    written: Sequence[str] = (),
+    written: Sequence[str],
     *,
     kept: Sequence[str] = (),
     unchanged: bool = False,
 ) -> None:
-    """Print what was found, as text or as JSON alone, where it was written, and what was kept of edited files."""
+    """Print where it was written, and what was kept of edited files; as JSON with what was found, which is one text."""
     paths = [] if request.out is None else [str(request.out / name) for name in written]
     if request.as_json:
         told = {
@@ -315,7 +334,6 @@ def show(
         return
     if request.quiet:
         return
-    say(said)
     if paths:
         several = len(paths) > MOST_LISTED
         listed = ", ".join(paths[:1] if several else paths) + (f" and {len(paths) - 1} more" if several else "")

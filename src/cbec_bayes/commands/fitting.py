@@ -202,7 +202,7 @@ def _found_of_fit(found: FittedPanel, *, written: bool) -> Found:
     return Found(
         said="\n".join([title, "", *found.first, *([""] if found.first else []), table, *rest]),
         tables={"effects": found.effects, "diagnostics": found.diagnostics(), "notes": list(found.notes)},
-        files=found.files() if written else {},
+        files_later=found.files if written else None,
         require=found.fit.diagnostics.require,
     )
 

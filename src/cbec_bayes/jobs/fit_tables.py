@@ -14,7 +14,7 @@ import pandas as pd
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.from_moments import two_way_slopes
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
-from cbec_bayes.bayes.predictions import with_predictions
+from cbec_bayes.bayes.predictions import with_densities, with_predictions
 from cbec_bayes.classical.tables import classical_frame, fit_columns, own_columns
 from cbec_bayes.estimands import CONTRAST_COLUMNS
 from cbec_bayes.estimands.contrasts import equivalence, ranks, rope_width
@@ -195,7 +195,7 @@ class FittedPanel:
         frames |= {} if self.slope_regression is None else {"slope_regression": self.slope_regression.table}
         frames |= {} if self.effects_of_exposures is None else {"effects_of_exposures": self.effects_of_exposures}
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(frame) for name, frame in frames.items()}
-        files[POSTERIOR] = netcdf_bytes(with_predictions(self.fit, self.seed).tree)
+        files[POSTERIOR] = netcdf_bytes(with_predictions(with_densities(self.fit), self.seed).tree)
         if "sha256" in self.settings:  # without, there is no file to fit again
             files[SETTINGS] = json.dumps(dict(self.settings), indent=1, ensure_ascii=False) + "\n"
         files[DIAGNOSTICS] = json.dumps(self.diagnostics(), indent=1) + "\n"
