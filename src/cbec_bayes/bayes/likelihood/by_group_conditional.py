@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,15 @@ class ByGroupConditional:
 
     def linear(self, loadings: Array) -> tuple[Array, Array]:
         """See `Conditional`."""
+        of_means = loadings[:, self._n_coefficients :].any(axis=1)
+        if of_means.any() and not of_means.all():
+            # Sums of coefficients alone have the same loadings at every point, which takes much less time.
+            alone = replace(self, means=None).linear(loadings[~of_means, : self._n_coefficients])
+            together = self.linear(loadings[of_means])
+            mean, variance = (np.empty((len(self.shared.mean), len(loadings))) for _ in range(2))
+            for found, one, other in zip((mean, variance), alone, together, strict=True):
+                found[:, ~of_means], found[:, of_means] = one, other
+            return mean, variance
         mean, noise = self._parts(loadings)
         return mean, np.sum([(one**2).sum(axis=2) for one in noise], axis=0)
 

@@ -251,8 +251,7 @@ class UnitErrors:
         covariance = np.empty((n_points, n_groups, len(at), len(at)))
         for row in range(len(at)):
             for column, k in enumerate(at):
-                own = variance * shares[:, :, row, k]
-                covariance[:, :, row, column] = self._by_group(own[:, :, None])[:, :, 0] / sizes**2
+                covariance[:, :, row, column] = self._by_group(variance * shares[:, :, row, k]) / sizes**2
         # Units of other groups are independent of a group's own: a block for every pair of directions is diagonal.
         root = root_of(covariance.reshape(-1, len(at), len(at))).reshape(covariance.shape)
         whole = root.transpose(0, 2, 1, 3)[..., None] * np.eye(n_groups)[:, None]
@@ -260,10 +259,10 @@ class UnitErrors:
         return pull.reshape(n_points, size, -1), whole.reshape(n_points, size, size)
 
     def _by_group(self, values: Array) -> Array:
-        """Return sums over the units of every group of values of units, shape (S, N, k): shape (S, G, k)."""
-        n_points, n_units, k = values.shape
-        found = sums_by(self.group, np.swapaxes(values, 0, 1).reshape(n_units, -1), int(self.group.max(initial=0)) + 1)
-        return np.swapaxes(found.reshape(-1, n_points, k), 0, 1)
+        """Return sums over the units of every group of values of units, shape (S, N): shape (S, G)."""
+        order = np.argsort(self.group, kind="stable")
+        starts = np.searchsorted(self.group[order], np.arange(self.group.max(initial=0) + 1))
+        return np.asarray(np.add.reduceat(values[:, order], starts, axis=1))
 
     def row_log_density(self, design: Design, residual: Array, scales: Scales) -> Array:
         """See `ErrorModel`."""
