@@ -66,7 +66,7 @@ def _own(estimate: float, error: float) -> str:
 
 def _scale(low: float, high: float) -> str:
     """Return the head of the forest: its two ends."""
-    left, right = f"{low:.3g}", f"{high:.3g}"
+    left, right = (f"{end:.3g}".replace("-", "\N{MINUS SIGN}") for end in (low, high))
     return left + right.rjust(WIDTH - len(left))
 
 
