@@ -10,6 +10,7 @@ import pytest
 from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.bayes.model.headline import headline
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.specifications.lattice import AXES, LOGARITHMS, lattice, lattice_base, specification
 from tests.support.members import panel
@@ -25,6 +26,19 @@ def test_there_are_forty_members_and_no_two_are_alike():
     walks = [one for one in found.specifications if one.chosen["correlation"] == "random_walk"]
     assert {one.chosen["trends"] for one in walks} == {"off"}
     assert len(walks) == 8
+
+
+def test_a_reduced_lattice_has_the_member_that_is_fitted_where_none_is_named():
+    design = panel("public")
+    eight, nine = (lattice(design, reduced=True, richest=richest).specifications for richest in (False, True))
+    assert len(eight) == 8
+    assert [one.name for one in nine if one not in eight] == ["ar1+trends+spread+unit_slope+controls"]
+    assert nine[-1].model.every_choice == headline(design).model.every_choice
+    assert lattice(design, richest=True) == lattice(design)
+    # Two periods carry neither trends nor a correlation, and the richest member is what is left of all terms.
+    short = design.rows(design.time < 2)
+    there = lattice(short, reduced=True, richest=True).specifications
+    assert headline(short).model.every_choice in [one.model.every_choice for one in there]
 
 
 @pytest.mark.parametrize("position", range(0, 40, 3))

@@ -329,7 +329,7 @@ Ci = Annotated[
 ]
 Reduced = Annotated[
     bool,
-    typer.Option("--reduced", help="Only the eight specifications that move slopes most."),
+    typer.Option("--reduced", help="Only the eight specifications that move slopes most, and the one with every term."),
 ]
 Errors = Annotated[
     str,

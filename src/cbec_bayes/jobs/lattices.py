@@ -106,12 +106,13 @@ class Lattices:
 def lattices_of(question: Question, *, draws: int = DRAWS) -> Lattices:
     """Return the lattices that a question is about; `draws` are those of the scales of each member."""
     design = question.design
-    found = [(design, lattice(design, question.base, question.outcome_scale, reduced=question.reduced))]
+    which: dict[str, Any] = {"reduced": question.reduced, "richest": True}
+    found = [(design, lattice(design, question.base, question.outcome_scale, **which))]
     if question.logarithms:
         if not (design.y > 0).all():
             raise InputError(f"{design.outcome} has values of zero or below, which have no logarithm")
         logged = replace(design, y=np.log(design.y))
-        found.append((logged, lattice(logged, question.base, LOGARITHMS, reduced=question.reduced)))
+        found.append((logged, lattice(logged, question.base, LOGARITHMS, **which)))
     for one in question.alternatives:
         members = lattice(one.design, question.base, one.outcome_scale, reduced=True, alternative=one.name)
         found.append((one.design, members))

@@ -71,7 +71,7 @@ class Question:
     alternatives
         Other panels that the same question is asked of.
     reduced
-        Whether the lattice is the reduced one, of eight members.
+        Whether the lattice is the reduced one, of eight members and the one with every term.
     ci
         Probability of the intervals.
     rope

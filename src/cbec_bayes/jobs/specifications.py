@@ -194,7 +194,7 @@ def weigh_specifications(
     ssc
         Convention of the clustered standard errors.
     reduced
-        Whether only the eight specifications are fitted that move slopes most.
+        Whether only the eight specifications are fitted that move slopes most, and the one with every term.
     ci
         Probability of the intervals.
     seed
@@ -216,7 +216,7 @@ def weigh_specifications(
     >>> fit = cb.fit("sales ~ price + wage | firm + year", "partial_pooling", data=frame, group="sector")
     >>> specified = cb.weigh_specifications(fit)
     >>> int((specified.specifications["group"] == "(average)").sum())
-    8
+    9
     """
     question = Question(
         design=found.design,

@@ -226,6 +226,7 @@ def lattice(
     outcome_scale: str = LEVELS,
     *,
     reduced: bool = False,
+    richest: bool = False,
     alternative: str = MAIN,
 ) -> Lattice:
     """Return the lattice of a panel.
@@ -240,6 +241,9 @@ def lattice(
         Scale of the design's outcome.
     reduced
         Whether the members are those of `REDUCED` alone, eight at the most.
+    richest
+        Whether the member with every term that the panel carries is among them all the same: it is the one that is
+        fitted where none is named, and a page must not weigh specifications without the one that it shows.
     alternative
         As in `Specification`.
 
@@ -249,17 +253,20 @@ def lattice(
     hardly anything of a line, and AR(1) errors with trends have it as their limit.
     """
     start = lattice_base(base)
+    every = carried(start, design).model
     found, left_out = [], dict[str, None]()
     for chosen in product(*AXES.values()):
         values = {axis: choice.value for axis, choice in zip(AXES, chosen, strict=True)}
         if values["correlation"] == "random_walk" and values["trends"] != "off":
             continue
-        if reduced and any(value not in REDUCED[axis] for axis, value in values.items()):
+        terms = {key: term for choice in chosen for key, term in choice.terms.items()}
+        has_every = richest and all(every.choice(key) == term for key, term in terms.items())
+        if reduced and not has_every and any(value not in REDUCED[axis] for axis, value in values.items()):
             continue
         one = replace(specification(start, values, outcome_scale), alternative=alternative)
         told = carried(one.model, design)
         left_out |= dict.fromkeys(told.left_out)
-        if all(told.model.choice(key) == term for choice in chosen for key, term in choice.terms.items()):
+        if all(told.model.choice(key) == term for key, term in terms.items()):
             found.append(one)
     return Lattice(tuple(found), tuple(left_out))
 
