@@ -16,17 +16,21 @@ from cbec_bayes.bayes.likelihood.elimination import coefficient_priors, flat_pos
 from cbec_bayes.bayes.likelihood.marginal import MarginalLikelihood
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.parameter import Parameter
-from cbec_bayes.bayes.likelihood.tabulated_errors import GroupTable, RowErrors, TabulatedErrors
+from cbec_bayes.bayes.likelihood.tabulated_errors import LARGEST, GroupTable, RowErrors, TabulatedErrors
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
-from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, SparseColumn, distinct, grams, unpacked
+from cbec_bayes.bayes.moments.group_columns import SparseColumn, columns_in, distinct
+from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, grams, unpacked
 from cbec_bayes.panel.within import Array, Codes
 
 HELD_MAX = 2**26
 """Numbers of cross-products of units that are kept from one pass over the rows to the next: half a gigabyte."""
 
-_LARGEST = 1 - 1e-7
-"""Greatest size of a correlation that a table reaches to."""
+_NEAR_ONE = 0.98
+"""Correlation from which on a table reaches to one, where levels are flat: it costs few nodes more, as all is smooth.
+
+The prior has no more than a ten-millionth above `LARGEST`. Where levels have a scale the density falls to zero at one.
+"""
 
 
 _TOLD = 1.5
@@ -39,10 +43,18 @@ _SKEW = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What the variables of each group's table lie between, shape (R, D); see `GroupTable`."""
+    """What the variables of each group's table lie between, shape (R, D); see `GroupTable`.
+
+    A variable of scales that are all held at values lies between equal ends.
+    """
 
     low: Array
     high: Array
+
+    def nodes(self, asked: Sequence[int]) -> list[int]:
+        """Return the numbers of nodes that are asked for, shape (D,), but one of each variable that is held."""
+        varies = (self.high > self.low).any(axis=0)
+        return [n if own else 1 for n, own in zip(asked, varies, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +148,8 @@ class Tabulation:
     def box_about(self, point: Array, covariance: Array, reach: float) -> Box:
         """Return the box of a reach, in posterior standard deviations, about a point of the scales.
 
-        Where a ratio of scales is hardly told from zero its square is measured, so that the box begins at zero.
+        Where a ratio of scales is hardly told from zero its square is measured, so that the box begins at zero. A scale
+        that is held moves no ratio, so that the ratio of two of them has no width.
         """
         names = [one.name for one in self.parameters]
         sigmas, bounds = self.sigmas, np.empty((2, len(self.groups), self.has_rho + len(self.scales)))
@@ -144,11 +157,17 @@ class Tabulation:
             if self.has_rho:
                 k = names.index(RHO)
                 width = reach * np.sqrt(covariance[k, k])
-                bounds[:, r, 0] = np.clip(np.tanh(point[k] + np.array([-width, width])), -_LARGEST, _LARGEST)
+                bounds[:, r, 0] = np.clip(np.tanh(point[k] + np.array([-width, width])), -LARGEST, LARGEST)
+                if bounds[1, r, 0] > _NEAR_ONE and not self.groups[r].levels_have_a_scale:
+                    bounds[1, r, 0] = LARGEST
             for j, scale in enumerate(self.scales):
-                contrast = np.zeros(len(names))
-                contrast[names.index(scale)], contrast[names.index(sigma)] = 1.0, -1.0
-                square, sides = np.exp(2 * contrast @ point), np.array([-1.0, 1.0])
+                contrast, square, sides = np.zeros(len(names)), 1.0, np.array([-1.0, 1.0])
+                for name, sign in ((scale, 1), (sigma, -1)):
+                    if name in self.fixed:
+                        square *= self.fixed[name] ** (2 * sign)
+                    else:
+                        contrast[names.index(name)] = sign
+                square *= float(np.exp(2 * contrast @ point))
                 width = reach * 2 * np.sqrt(contrast @ covariance @ contrast)
                 ends = square * (np.exp(width * sides) if width < _TOLD else np.maximum(1 + _SKEW * width * sides, 0.0))
                 bounds[:, r, self.has_rho + j] = ends / (ends + self.typical[r, j])
@@ -162,12 +181,12 @@ class Tabulation:
         box
             Box of the scales in which the tables hold.
         nodes
-            Number of nodes of each variable, shape (D,).
+            Number of nodes of each variable, shape (D,); one that is held has but one.
         checks, seed
             Random values, of every variable but the last, at which the density is compared with the exact one; the last
             has as many at each as there are nodes of it. Where each value costs a pass there are no more than these.
         """
-        rng = np.random.default_rng(seed)
+        rng, nodes = np.random.default_rng(seed), box.nodes(nodes)
         share = rng.random((checks, nodes[-1] if self.has_inner else 1, len(nodes)))
         share[..., :-1] = share[:, :1, :-1]
         points = box.low[:, None, None] + (box.high - box.low)[:, None, None] * share  # of the same rho in all groups
@@ -289,17 +308,13 @@ class Tabulation:
 
 
 def can_tabulate(blocks: Blocks) -> bool:
-    """Whether tables can replace the rows: only levels of units are flat, and no scale of theirs is held fixed."""
+    """Whether tables can replace the rows: moments stand for these, and units and periods are what tables need."""
     if blocks.mechanism != "by unit" or blocks.moments is None or not blocks.has_flat_levels_at_most:
         return False
     design, times = blocks.design, np.asarray(blocks.design.times, dtype=float)
     if design.group is not None and not is_nested(design):
         return False
-    if blocks.model.residuals.correlated and not np.all(times == np.round(times)):
-        return False
-    priors = resolve(blocks.model, design)
-    own = ("sigma", *(one.scale for one in blocks.directions if one.scale is not None))
-    return all(priors[name].dist != "fixed" for name in own)
+    return not blocks.model.residuals.correlated or bool(np.all(times == np.round(times)))
 
 
 def tabulation(blocks: Blocks) -> Tabulation | None:
@@ -339,20 +354,9 @@ def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, Array]:
     directions = (blocks.directions[0], *reversed(blocks.directions[1:]))
     pooled = [one for one in directions if one.scale is not None]
     columns: list[SparseColumn | None] = [SparseColumn(design.scaled(design.y)[rows])]
+    root = None if design.weight is None else design.root
     for block in blocks.every:
-        regressors = design.scaled(block.regressors)[rows]
-        values = [np.ascontiguousarray(column) for column in regressors.T]
-        code = None if block.code is None else block.code[rows]
-        masks: dict[int, NDArray[np.bool_] | None] = {}
-        for k in block.kept:
-            j, c = divmod(k, block.width)
-            if code is not None and c not in masks:
-                masks[c] = code == c
-            mask = None if code is None else masks[c]
-            if mask is not None and not mask.any():
-                columns.append(None)
-            else:
-                columns.append(SparseColumn(values[j], None if mask is None or mask.all() else mask))
+        columns += columns_in(rows, block.coded, block.kept, root)
     n_columns = len(columns)
     columns += [SparseColumn(np.ascontiguousarray(one.regressor[rows])) for one in pooled]
     own, select = distinct(columns)

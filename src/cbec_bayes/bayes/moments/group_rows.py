@@ -7,44 +7,19 @@ passes through a processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cbec_bayes.bayes.moments.group_columns import SparseColumn
 from cbec_bayes.bayes.moments.lags import Lags
 from cbec_bayes.bayes.moments.unit_directions import Direction, Directions, directions_of, unit_products
 from cbec_bayes.panel.within import Array, Codes
 
 _CHUNK = 2**17  # numbers of the cross-products of directions with columns that are held at once
-
-
-@dataclass(frozen=True, slots=True)
-class SparseColumn:
-    """A regressor where a code has one value, zero elsewhere.
-
-    Attributes
-    ----------
-    values
-        Values of the regressor, shape (n,).
-    where
-        Rows where it is not zero, shape (n,); None for all.
-    """
-
-    values: Array
-    where: NDArray[np.bool_] | None = None
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """What equal columns share."""
-        return hash(self.values.tobytes()), 0 if self.where is None else hash(self.where.tobytes())
-
-    def part(self, rows: slice) -> Array:
-        """Return some of the rows."""
-        own = self.values[rows]
-        return own if self.where is None else np.where(self.where[rows], own, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,16 +305,3 @@ def _take_out(gram: Array, own: Array, across: Array, share: Array) -> None:
         across[k] -= taken * one
         for i in range(1, k + 1):
             own[k, i] -= taken * own[i, 0]
-
-
-def distinct(columns: Sequence[SparseColumn | None]) -> tuple[tuple[SparseColumn, ...], Array]:
-    """Return the columns that differ, and which of them each is, shape (q, p): zeros for a column of zeros (None)."""
-    found: dict[tuple[int, int], tuple[int, SparseColumn]] = {}
-    at = []
-    for one in columns:
-        at.append(None if one is None else found.setdefault(one.key, (len(found), one))[0])
-    select = np.zeros((len(found), len(columns)))
-    for position, k in enumerate(at):
-        if k is not None:
-            select[k, position] = 1.0
-    return tuple(one for _, one in found.values()), select
