@@ -135,6 +135,11 @@ OF_ANY_KIND = {
     "random levels": {"unit_effect": "random"},
     "random levels and AR(1)": {"unit_effect": "random", "unit_slope": "off", "unit_trend": "off"},
     "correlated levels, independent errors": {"unit_effect": "correlated", "correlation": "off", "unit_trend": "off"},
+    "flat trends": {"unit_trend": "fixed"},
+    "flat trends alone": {"unit_trend": "fixed", "unit_slope": "off", "correlation": "off"},
+    "flat trends and slopes": {"unit_trend": "fixed", "correlation": "off", "spread": "common"},
+    "flat trends and a random walk": {"unit_trend": "fixed", "correlation": "random_walk"},
+    "random levels and flat trends": {"unit_trend": "fixed", "unit_effect": "random"},
 }
 
 

@@ -17,9 +17,9 @@ from cbec_bayes.bayes.likelihood.marginal import MarginalLikelihood
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.parameter import Parameter
 from cbec_bayes.bayes.likelihood.tabulated_errors import LARGEST, GroupTable, RowErrors, TabulatedErrors
+from cbec_bayes.bayes.likelihood.tabulated_rows import rows_of_group, typical_sizes
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
-from cbec_bayes.bayes.moments.group_columns import SparseColumn, columns_in, distinct
 from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, grams, unpacked
 from cbec_bayes.panel.within import Array, Codes
 
@@ -132,7 +132,7 @@ class Tabulation:
     @property
     def has_inner(self) -> bool:
         """Whether the last variable is the ratio of a direction that is no level, of which any number costs little."""
-        return len(self.groups[0].directions) > 1
+        return any(one.scale is not None for one in self.groups[0].directions[1:])
 
     @property
     def units(self) -> tuple[Codes, ...]:
@@ -205,7 +205,7 @@ class Tabulation:
                     table=interpolate(low, high, nodes, values),
                     at=self.at[r],
                     select=self._transformed(r),
-                    n_free=len(own.unit) - (0 if own.levels_have_a_scale else own.n_units),
+                    n_free=own.n_free,
                     n_units=own.n_units,
                 )
             )
@@ -309,7 +309,7 @@ class Tabulation:
 
 def can_tabulate(blocks: Blocks) -> bool:
     """Whether tables can replace the rows: moments stand for these, and units and periods are what tables need."""
-    if blocks.mechanism != "by unit" or blocks.moments is None or not blocks.has_flat_levels_at_most:
+    if blocks.mechanism != "by unit" or blocks.moments is None:
         return False
     design, times = blocks.design, np.asarray(blocks.design.times, dtype=float)
     if design.group is not None and not is_nested(design):
@@ -325,13 +325,13 @@ def tabulation(blocks: Blocks) -> Tabulation | None:
     if columns is None:
         return None
     transform, log_volume = columns
-    found = [_rows_of(blocks, r) for r in range(max(1, len(blocks.design.groups)))]
+    found = [rows_of_group(blocks, r) for r in range(max(1, len(blocks.design.groups)))]
     made = Tabulation(
         blocks=blocks,
         groups=tuple(one for one, _, _ in found),
         select=tuple(select for _, select, _ in found),
         at=tuple(at for _, _, at in found),
-        typical=np.array([_typical(one) for one, _, _ in found]),
+        typical=np.array([typical_sizes(one) for one, _, _ in found]),
         coefficients=Coefficients(
             n_flat=blocks.n_flat, location=location, pooled=pooled, transform=transform, log_volume=log_volume
         ),
@@ -341,60 +341,3 @@ def tabulation(blocks: Blocks) -> Tabulation | None:
     parameters, fixed = parameters_of(blocks, tuple(dict.fromkeys(made.sigmas)), made.others, priors)
     groups = tuple(one.holding(HELD_MAX * one.n_units / len(blocks.design.units)) for one in made.groups)
     return replace(made, groups=groups, parameters=parameters, fixed=fixed)
-
-
-def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, Array]:
-    """Return the rows of a group, and what of its columns the model's and the pooled directions' regressors are."""
-    design = blocks.design
-    rows = np.arange(design.n_obs) if design.group is None else np.flatnonzero(design.group == r)
-    when = np.round(np.asarray(design.times, dtype=float)[design.time[rows]]).astype(np.int64)
-    order = np.lexsort((when, design.unit[rows]))
-    rows, when = rows[order], when[order]
-    # The slope of a unit comes last, for which nodes cost least; levels are first.
-    directions = (blocks.directions[0], *reversed(blocks.directions[1:]))
-    pooled = [one for one in directions if one.scale is not None]
-    columns: list[SparseColumn | None] = [SparseColumn(design.scaled(design.y)[rows])]
-    root = None if design.weight is None else design.root
-    for block in blocks.every:
-        columns += columns_in(rows, block.coded, block.kept, root)
-    n_columns = len(columns)
-    columns += [SparseColumn(np.ascontiguousarray(one.regressor[rows])) for one in pooled]
-    own, select = distinct(columns)
-    if blocks.unit_scale is not None:
-        own, back = _about_means(own, int(select[:, n_columns].argmax()))
-        select = back @ select
-    group = GroupRows(
-        unit=np.unique(design.unit[rows], return_inverse=True)[1],
-        when=when,
-        columns=own,
-        directions=tuple(replace(one, regressor=one.regressor[rows]) for one in directions),
-        lags=blocks.model.residuals.lags,
-    )
-    return group, select[:, :n_columns], select[:, n_columns:]
-
-
-def _about_means(columns: Sequence[SparseColumn], ones: int) -> tuple[tuple[SparseColumn, ...], Array]:
-    """Return columns less their means, and the map to the original ones, of which one is of ones, shape (q, q).
-
-    Levels with a scale take part of a column's mean alone, so that a large mean would cost digits.
-    """
-    found, back = list(columns), np.eye(len(columns))
-    for k, one in enumerate(columns):
-        if one.where is None and k != ones:
-            back[ones, k] = one.values.mean()
-            found[k] = SparseColumn(one.values - back[ones, k])
-    return tuple(found), back
-
-
-def _typical(group: GroupRows) -> Array:
-    """Return one over the squares of each pooled direction in a unit in which it varies, shape (m,).
-
-    Levels are taken out of the others. Where one varies in few units these are what the scale is told by.
-    """
-    sizes, found = np.bincount(group.unit).astype(float), []
-    for k, one in enumerate(group.directions):
-        if one.scale is not None:
-            sums, squares = (np.bincount(group.unit, one.regressor**power) for power in (1, 2))
-            own = np.maximum(squares - sums**2 / sizes, 0.0) if k > 0 else sizes
-            found.append(own.sum() / max(float(own @ own), np.finfo(float).tiny))
-    return np.array(found)

@@ -1,4 +1,7 @@
-"""The columns that a model has in the rows of one group, each once: most of them repeat others there."""
+"""The columns that a model has in the rows of one group, each once: most of them repeat others there.
+
+What is asked of such columns is asked of some units after others, so that few rows are laid out at once.
+"""
 
 from __future__ import annotations
 
