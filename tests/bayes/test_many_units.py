@@ -117,12 +117,29 @@ def test_members_without_a_correlation_or_without_groups_are_tabulated_as_well(g
     np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
 
 
+def assert_equal_about_the_mode(found: Collapsed, exact: Collapsed) -> None:
+    """Compare density, gradient, and coefficients with means over units."""
+    points = draws(found, 15)
+    np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+    (value, slope), (other, expected) = found.gradient(points[0]), exact.gradient(points[0])
+    assert abs(value - other) < TOLERANCE
+    np.testing.assert_allclose(slope, expected, atol=1e-4)
+    one, two = found.conditional(points[:2]), exact.conditional(points[:2])
+    np.testing.assert_allclose(one.mean, two.mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(one.root @ one.root.mT, two.root @ two.root.mT, rtol=1e-5, atol=1e-6)
+
+
 OF_ANY_KIND = {
     "AR(1) alone": {"correlation": "ar1", "unit_slope": "off", "unit_trend": "off"},
     "a random walk alone": {"correlation": "random_walk", "unit_slope": "off", "unit_trend": "off"},
     "random levels": {"unit_effect": "random"},
     "random levels and AR(1)": {"unit_effect": "random", "unit_slope": "off", "unit_trend": "off"},
     "correlated levels, independent errors": {"unit_effect": "correlated", "correlation": "off", "unit_trend": "off"},
+    "flat trends": {"unit_trend": "fixed"},
+    "flat trends alone": {"unit_trend": "fixed", "unit_slope": "off", "correlation": "off"},
+    "flat trends and slopes": {"unit_trend": "fixed", "correlation": "off", "spread": "common"},
+    "flat trends and a random walk": {"unit_trend": "fixed", "correlation": "random_walk"},
+    "random levels and flat trends": {"unit_trend": "fixed", "unit_effect": "random"},
 }
 
 
@@ -137,14 +154,44 @@ def test_members_of_any_kind_are_tabulated(gaps, choices, monkeypatch):
     found, exact = collapsed_of(blocks), make_collapsed(blocks)
     assert isinstance(found.errors, TabulatedErrors)
     assert (found.names, found.unit_means) == (exact.names, exact.unit_means)
-    points = draws(found, 15)
+    assert_equal_about_the_mode(found, exact)
+
+
+HELD = {
+    "a slope": {"kappa": 0.4},
+    "no slope": {"kappa": 0.0},
+    "slope and errors": {"kappa": 0.4, "sigma": 0.5},
+    "slope, trend and errors": {"kappa": 0.4, "xi": 0.3, "sigma": 0.5},
+    "levels and errors": {"sigma_mu": 2.5, "sigma": 0.5},
+}
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_scales_that_are_held_at_values_are_tabulated_as_well(held, monkeypatch):
+    """A ratio of which one scale is held moves with the other; one of two that are held is a table's one node."""
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    levels = "random" if "sigma_mu" in held else "fixed"
+    model = load_panel_model("robust").choosing(unit_effect=levels)
+    model = replace(model, priors=model.priors | {name: Prior("fixed", {"value": v}) for name, v in held.items()})
+    blocks = blocks_for(long_panel(900, 6, gaps=True), model)
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    assert (found.names, found.unit_means) == (exact.names, exact.unit_means)
+    assert found.fixed == exact.fixed
+    assert not set(found.names) & set(held)
+    assert_equal_about_the_mode(found, exact)
+
+
+def test_errors_that_are_almost_a_random_walk_are_tabulated(monkeypatch):
+    """Trends that no term stands for are taken for errors that hardly fade: nothing is beyond a correlation of one."""
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    blocks = blocks_for(long_panel(1_000, 6, gaps=True), load_panel_model("robust").choosing(unit_trend="off"))
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    assert_equal_about_the_mode(found, exact)
+    points = np.tile(found.start(), (4, 1))
+    points[:, found.names.index("rho")] = np.arctanh([0.95, 0.99, 0.9999, 1 - 1e-6])
     np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
-    (value, slope), (other, expected) = found.gradient(points[0]), exact.gradient(points[0])
-    assert abs(value - other) < TOLERANCE
-    np.testing.assert_allclose(slope, expected, atol=1e-4)
-    one, two = found.conditional(points[:2]), exact.conditional(points[:2])
-    np.testing.assert_allclose(one.mean, two.mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(one.root @ one.root.mT, two.root @ two.root.mT, rtol=1e-5, atol=1e-6)
 
 
 def adopted_by_few(design: Design) -> Design:

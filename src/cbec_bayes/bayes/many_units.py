@@ -157,7 +157,7 @@ def _fine(whole: Tabulation, mode: _Mode, part: tuple[Tabulation, float]) -> Col
             bound *= min(TOLERANCE / made.error, 0.5)
             asked = _nodes(whole.decay(made.collapsed, mode.point), bound)
             more = [max(n, own) for n, own in zip(nodes, asked, strict=True)]
-            nodes = more if more != nodes else [n + 1 for n in nodes]
+            nodes = box.nodes(more if more != nodes else [n + 1 for n in nodes])
             continue
         if _is_within(made.collapsed, mode):
             located = dict(zip(made.collapsed.names, map(float, mode.point), strict=True))
@@ -179,6 +179,9 @@ def _nodes(decay: list[Array], bound: float) -> list[int]:
     """Return how many nodes of each variable a table needs, from how the sizes of terms decay with their degrees."""
     found = []
     for sizes in (np.maximum(one, np.finfo(float).tiny) for one in decay):
+        if len(sizes) == 1:  # the variable is held at a value
+            found.append(1)
+            continue
         middle, last = len(sizes) // 2, len(sizes) - 1
         rate = min((sizes[last] / sizes[middle]) ** (1 / (last - middle)), 0.9)
         more = math.log(bound * TOLERANCE * (1 - rate) / sizes[last]) / math.log(rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,21 +15,24 @@ from cbec_bayes.bayes.likelihood.tabulated_errors import TabulatedErrors
 from cbec_bayes.bayes.likelihood.tabulation import Box, Tabulation, can_tabulate, tabulation
 from cbec_bayes.bayes.model import blocks as blocks_module
 from cbec_bayes.bayes.model.blocks import Blocks, make_blocks
+from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.moments import group_rows
-from cbec_bayes.bayes.moments.group_rows import Ratios, SparseColumn, distinct, grams, unpacked
+from cbec_bayes.bayes.moments.group_columns import SparseColumn, distinct
+from cbec_bayes.bayes.moments.group_rows import Ratios, grams, unpacked
 from cbec_bayes.panel.within import Array
 from tests.support.long_panels import long_panel
-from tests.support.members import member
+from tests.support.members import dense, member, rows_covariance
 
 CORRELATIONS, SPREADS = ("off", "ar1", "random_walk"), ("common", "by_group")
-OF_UNITS = (("off", "off"), ("pooled", "off"), ("off", "pooled"), ("pooled", "pooled"))
+OF_UNITS = tuple(itertools.product(("off", "pooled"), ("off", "fixed", "pooled")))
 LEVELS = ("fixed", "random", "correlated")
 
 
 def by_tables(correlation: str, of_units: tuple[str, str], levels: str) -> bool:
     """Whether tables are for a member: where errors are independent moments tell all of a single direction."""
-    return correlation != "off" or ("pooled" in of_units and (levels != "fixed" or "off" not in of_units))
+    single = of_units in (("off", "off"), ("pooled", "off"), ("off", "pooled"))
+    return correlation != "off" or not single or (levels != "fixed" and "pooled" in of_units)
 
 
 COMBINATIONS = [
@@ -38,12 +42,18 @@ COMBINATIONS = [
 ]
 
 
-def both_ways(gaps: bool, combination: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[Blocks, Tabulation]:
-    """The columns of a model laid out, and what tables are made of."""
+def of_terms(combination: tuple[str, ...], held: Mapping[str, float] | None = None) -> PanelModel:
+    """A member with a choice of terms, with scales held at values."""
     names = ("correlation", "spread", "unit_slope", "unit_trend", "unit_effect")
     choices = dict(zip(names, combination, strict=False))
-    model = member(group_slope="pooled", group_control_slope="pooled", group_time_effect="pooled", **choices)
-    design = long_panel(24, 7, gaps=gaps)
+    priors = {name: Prior("fixed", {"value": value}) for name, value in (held or {}).items()}
+    pooled = {"group_slope": "pooled", "group_control_slope": "pooled", "group_time_effect": "pooled"}
+    return member(priors, **pooled, **choices)
+
+
+def both_ways(gaps: bool, combination: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[Blocks, Tabulation]:
+    """The columns of a model laid out, and what tables are made of."""
+    model, design = of_terms(combination), long_panel(24, 7, gaps=gaps)
     laid_out = make_blocks(design, model)
     monkeypatch.setattr(blocks_module, "MANY_UNITS", 1)
     blocks = make_blocks(design, model)
@@ -82,6 +92,44 @@ def test_the_density_from_passes_over_the_rows_is_the_exact_one(combination, gap
     engine, found = by_passes(made, points)
     assert engine.names == exact.names
     np.testing.assert_allclose(found, exact.log_likelihood(points), rtol=1e-10, atol=1e-8)
+
+
+WRITTEN_OUT = [
+    (("off", "common", "off", "fixed", "fixed"), {}),
+    (("off", "common", "pooled", "fixed", "fixed"), {}),
+    (("ar1", "common", "off", "fixed", "fixed"), {}),
+    (("ar1", "by_group", "pooled", "fixed", "fixed"), {}),
+    (("random_walk", "by_group", "pooled", "fixed", "fixed"), {}),
+    (("ar1", "by_group", "pooled", "fixed", "random"), {}),
+    (("off", "common", "pooled", "fixed", "random"), {"sigma_mu": 1.5}),
+    (("ar1", "common", "pooled", "pooled", "fixed"), {"kappa": 0.4}),
+    (("random_walk", "common", "pooled", "fixed", "random"), {"kappa": 0.4, "sigma_mu": 1.5, "sigma": 0.5}),
+]
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize(("combination", "held"), WRITTEN_OUT, ids=str)
+def test_tables_are_the_covariance_of_all_rows_written_out(combination, held, gaps, monkeypatch):
+    """Levels and trends of every unit are columns, those that its rows do not tell left out; all else is in V."""
+    model, design = of_terms(combination, held), long_panel(24, 6, gaps=gaps)
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 1)
+    made = tabulation(make_blocks(design, model))
+    assert made is not None
+    near = {"rho": 0.4, "kappa": 0.4, "xi": 0.3, "sigma_mu": 1.5}
+    at = [near.get(one.name, 0.5) for one in made.parameters]
+    point = np.array([one.transformation.coordinate(np.asarray(x)) for one, x in zip(made.parameters, at, strict=True)])
+    box = made.box_about(point, 0.02**2 * np.eye(len(point)), 4.0)
+    engine = made.collapsed(box, [9] * box.low.shape[1]).collapsed
+    points = point + 0.03 * np.random.default_rng(2).standard_normal((4, len(point)))
+    written, scales = dense(design, model), engine.scales(points)
+    for s, found in enumerate(engine.log_likelihood(points)):
+        own = {name: float(values[s]) for name, values in scales.items()}
+        root = np.linalg.cholesky(rows_covariance(design, written, own, combination[0]))
+        x, y = np.linalg.solve(root, written.x), np.linalg.solve(root, written.y)
+        q, r = np.linalg.qr(x)
+        left, n_free = y - q @ (q.T @ y), len(y) - x.shape[1]
+        log_det = np.log(np.diag(root)).sum() + np.log(np.abs(np.diag(r))).sum()
+        assert found == pytest.approx(-n_free * np.log(2 * np.pi) / 2 - log_det - left @ left / 2, rel=1e-9, abs=1e-8)
 
 
 def test_chunks_that_are_held_and_parts_of_the_units_change_nothing(monkeypatch):
@@ -167,6 +215,6 @@ def test_what_tables_cannot_stand_for_is_said(monkeypatch):
     pooled = {"unit_slope": "pooled", "correlation": "ar1"}
     assert can_tabulate(make_blocks(design, member(**pooled)))
     assert can_tabulate(make_blocks(design, member(**pooled | {"unit_effect": "random", "unit_slope": "off"})))
-    held = {"kappa": Prior("fixed", {"value": 0.3})}
-    for model in (member(**pooled | {"unit_trend": "fixed"}), member(held, **pooled)):
-        assert not can_tabulate(make_blocks(design, model))
+    halves = replace(design, times=tuple(0.5 * time for time in design.times))
+    assert not can_tabulate(make_blocks(halves, member(**pooled)))
+    assert can_tabulate(make_blocks(halves, member(unit_slope="pooled", unit_trend="pooled")))

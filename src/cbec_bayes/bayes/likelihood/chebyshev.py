@@ -18,7 +18,7 @@ class Chebyshev:
     Attributes
     ----------
     low, high
-        Ends of the box, shape (D,).
+        Ends of the box, shape (D,). A variable that is held at a value has equal ends and one node.
     nodes
         Nodes of each variable.
     coefficients
@@ -32,7 +32,12 @@ class Chebyshev:
 
     def position(self, x: Array) -> Array:
         """Return where points, shape (S, D), are in the box: from -1 to 1 inside, not cut off outside."""
-        return np.asarray((2 * x - self.low - self.high) / (self.high - self.low))
+        return np.asarray((2 * x - self.low - self.high) / self._width)
+
+    @property
+    def _width(self) -> Array:
+        """Width of the box, shape (D,); one of a variable that is held, whose position is then zero."""
+        return np.where(self.high > self.low, self.high - self.low, 1.0)
 
     def values(self, x: Array) -> Array:
         """Return the functions, shape (S, m), at points, shape (S, D); outside the box those at its nearest point."""
@@ -48,7 +53,7 @@ class Chebyshev:
             for i in range(len(both))
         ]
         each = np.reshape(found, (len(both), self.coefficients.shape[1]))
-        return np.asarray(each * (2 / (self.high - self.low))[:, None])
+        return np.asarray(each * (2 / self._width)[:, None])
 
     def _each(self, inside: Array) -> list[tuple[Array, int]]:
         return [(inside[:, i], n) for i, n in enumerate(self.nodes)]

@@ -159,16 +159,17 @@ def precise_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Array, floa
     if blocks.unit_scale is None:
         found = _orthogonal_moments(blocks, free)
         return None if found is None else found[1:]
-    inner = blocks.moments.inner(demean=False)
+    demean = blocks.has_flat_of_units
+    inner = blocks.moments.inner(demean=demean)
     one = 1 + coefficient_names(blocks).index("intercept")
     centred = np.eye(len(inner))
     centred[one] -= inner[one] / inner[one, one]
     centred[one, one], centred[one, 0] = 1.0, 0.0
     moments = blocks.moments.transformed(centred)
-    left = np.diag(moments.inner(demean=False))[1 + free]
+    left = np.diag(moments.inner(demean=demean))[1 + free]
     if not (left > _TOLD * np.diag(inner)[1 + free]).all():
         return None
-    about_means = orthogonal_moments(moments, free, WELL_CONDITIONED, demean=False)
+    about_means = orthogonal_moments(moments, free, WELL_CONDITIONED, demean=demean)
     if about_means is None:
         return None
     return centred[1:, 1:] @ about_means[1], about_means[2]
@@ -176,7 +177,7 @@ def precise_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Array, floa
 
 def _orthogonal_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Moments, Array, float] | None:
     assert blocks.moments is not None
-    demean = blocks.model.choice("unit_effect") == "fixed"
+    demean = blocks.has_flat_of_units
     least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
     return orthogonal_moments(blocks.moments, free, least, demean=demean)
 

@@ -31,6 +31,9 @@ from cbec_bayes.bayes.moments.group_rows import unpacked
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array, Codes
 
+LARGEST = 1 - 1e-7
+"""Greatest size of a correlation that a table reaches to."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupTable:
@@ -78,11 +81,15 @@ class GroupTable:
     def nearness(self, scales: Scales) -> Array:
         """Return how near to a face of the table points are, shape (S,): one at a face, and zero in the middle.
 
-        A ratio of zero is no face: nothing is beyond it. A table without variables has none.
+        A ratio of zero and a correlation of one are no faces: nothing is beyond them. A table without variables has
+        none.
         """
         position, first = self.table.position(self.variables(scales)), int(RHO in scales)
         open_below = np.r_[np.zeros(first, dtype=bool), self.table.low[first:] <= 0]
-        return np.asarray(np.where(open_below, position, np.abs(position)).max(axis=1, initial=0))
+        sides = np.where(open_below, position, np.abs(position))
+        if first and self.table.high[0] >= LARGEST:
+            sides[:, 0] = -position[:, 0]
+        return np.asarray(sides.max(axis=1, initial=0))
 
     def products(self, scales: Scales) -> tuple[Array, Array]:
         """Return the cross-products of the q columns, shape (S, q, q), and half the log determinant, shape (S,)."""

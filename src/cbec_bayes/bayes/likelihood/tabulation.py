@@ -16,17 +16,21 @@ from cbec_bayes.bayes.likelihood.elimination import coefficient_priors, flat_pos
 from cbec_bayes.bayes.likelihood.marginal import MarginalLikelihood
 from cbec_bayes.bayes.likelihood.normal_equations import Coefficients, NormalEquations
 from cbec_bayes.bayes.likelihood.parameter import Parameter
-from cbec_bayes.bayes.likelihood.tabulated_errors import GroupTable, RowErrors, TabulatedErrors
+from cbec_bayes.bayes.likelihood.tabulated_errors import LARGEST, GroupTable, RowErrors, TabulatedErrors
+from cbec_bayes.bayes.likelihood.tabulated_rows import rows_of_group, typical_sizes
 from cbec_bayes.bayes.model.blocks import Blocks
 from cbec_bayes.bayes.model.densities import RHO, resolve
-from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, SparseColumn, distinct, grams, unpacked
+from cbec_bayes.bayes.moments.group_rows import GroupRows, Ratios, grams, unpacked
 from cbec_bayes.panel.within import Array, Codes
 
 HELD_MAX = 2**26
 """Numbers of cross-products of units that are kept from one pass over the rows to the next: half a gigabyte."""
 
-_LARGEST = 1 - 1e-7
-"""Greatest size of a correlation that a table reaches to."""
+_NEAR_ONE = 0.98
+"""Correlation from which on a table reaches to one, where levels are flat: it costs few nodes more, as all is smooth.
+
+The prior has no more than a ten-millionth above `LARGEST`. Where levels have a scale the density falls to zero at one.
+"""
 
 
 _TOLD = 1.5
@@ -39,10 +43,18 @@ _SKEW = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What the variables of each group's table lie between, shape (R, D); see `GroupTable`."""
+    """What the variables of each group's table lie between, shape (R, D); see `GroupTable`.
+
+    A variable of scales that are all held at values lies between equal ends.
+    """
 
     low: Array
     high: Array
+
+    def nodes(self, asked: Sequence[int]) -> list[int]:
+        """Return the numbers of nodes that are asked for, shape (D,), but one of each variable that is held."""
+        varies = (self.high > self.low).any(axis=0)
+        return [n if own else 1 for n, own in zip(asked, varies, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,7 @@ class Tabulation:
     @property
     def has_inner(self) -> bool:
         """Whether the last variable is the ratio of a direction that is no level, of which any number costs little."""
-        return len(self.groups[0].directions) > 1
+        return any(one.scale is not None for one in self.groups[0].directions[1:])
 
     @property
     def units(self) -> tuple[Codes, ...]:
@@ -136,7 +148,8 @@ class Tabulation:
     def box_about(self, point: Array, covariance: Array, reach: float) -> Box:
         """Return the box of a reach, in posterior standard deviations, about a point of the scales.
 
-        Where a ratio of scales is hardly told from zero its square is measured, so that the box begins at zero.
+        Where a ratio of scales is hardly told from zero its square is measured, so that the box begins at zero. A scale
+        that is held moves no ratio, so that the ratio of two of them has no width.
         """
         names = [one.name for one in self.parameters]
         sigmas, bounds = self.sigmas, np.empty((2, len(self.groups), self.has_rho + len(self.scales)))
@@ -144,11 +157,17 @@ class Tabulation:
             if self.has_rho:
                 k = names.index(RHO)
                 width = reach * np.sqrt(covariance[k, k])
-                bounds[:, r, 0] = np.clip(np.tanh(point[k] + np.array([-width, width])), -_LARGEST, _LARGEST)
+                bounds[:, r, 0] = np.clip(np.tanh(point[k] + np.array([-width, width])), -LARGEST, LARGEST)
+                if bounds[1, r, 0] > _NEAR_ONE and not self.groups[r].levels_have_a_scale:
+                    bounds[1, r, 0] = LARGEST
             for j, scale in enumerate(self.scales):
-                contrast = np.zeros(len(names))
-                contrast[names.index(scale)], contrast[names.index(sigma)] = 1.0, -1.0
-                square, sides = np.exp(2 * contrast @ point), np.array([-1.0, 1.0])
+                contrast, square, sides = np.zeros(len(names)), 1.0, np.array([-1.0, 1.0])
+                for name, sign in ((scale, 1), (sigma, -1)):
+                    if name in self.fixed:
+                        square *= self.fixed[name] ** (2 * sign)
+                    else:
+                        contrast[names.index(name)] = sign
+                square *= float(np.exp(2 * contrast @ point))
                 width = reach * 2 * np.sqrt(contrast @ covariance @ contrast)
                 ends = square * (np.exp(width * sides) if width < _TOLD else np.maximum(1 + _SKEW * width * sides, 0.0))
                 bounds[:, r, self.has_rho + j] = ends / (ends + self.typical[r, j])
@@ -162,12 +181,12 @@ class Tabulation:
         box
             Box of the scales in which the tables hold.
         nodes
-            Number of nodes of each variable, shape (D,).
+            Number of nodes of each variable, shape (D,); one that is held has but one.
         checks, seed
             Random values, of every variable but the last, at which the density is compared with the exact one; the last
             has as many at each as there are nodes of it. Where each value costs a pass there are no more than these.
         """
-        rng = np.random.default_rng(seed)
+        rng, nodes = np.random.default_rng(seed), box.nodes(nodes)
         share = rng.random((checks, nodes[-1] if self.has_inner else 1, len(nodes)))
         share[..., :-1] = share[:, :1, :-1]
         points = box.low[:, None, None] + (box.high - box.low)[:, None, None] * share  # of the same rho in all groups
@@ -186,7 +205,7 @@ class Tabulation:
                     table=interpolate(low, high, nodes, values),
                     at=self.at[r],
                     select=self._transformed(r),
-                    n_free=len(own.unit) - (0 if own.levels_have_a_scale else own.n_units),
+                    n_free=own.n_free,
                     n_units=own.n_units,
                 )
             )
@@ -289,17 +308,13 @@ class Tabulation:
 
 
 def can_tabulate(blocks: Blocks) -> bool:
-    """Whether tables can replace the rows: only levels of units are flat, and no scale of theirs is held fixed."""
-    if blocks.mechanism != "by unit" or blocks.moments is None or not blocks.has_flat_levels_at_most:
+    """Whether tables can replace the rows: moments stand for these, and units and periods are what tables need."""
+    if blocks.mechanism != "by unit" or blocks.moments is None:
         return False
     design, times = blocks.design, np.asarray(blocks.design.times, dtype=float)
     if design.group is not None and not is_nested(design):
         return False
-    if blocks.model.residuals.correlated and not np.all(times == np.round(times)):
-        return False
-    priors = resolve(blocks.model, design)
-    own = ("sigma", *(one.scale for one in blocks.directions if one.scale is not None))
-    return all(priors[name].dist != "fixed" for name in own)
+    return not blocks.model.residuals.correlated or bool(np.all(times == np.round(times)))
 
 
 def tabulation(blocks: Blocks) -> Tabulation | None:
@@ -310,13 +325,13 @@ def tabulation(blocks: Blocks) -> Tabulation | None:
     if columns is None:
         return None
     transform, log_volume = columns
-    found = [_rows_of(blocks, r) for r in range(max(1, len(blocks.design.groups)))]
+    found = [rows_of_group(blocks, r) for r in range(max(1, len(blocks.design.groups)))]
     made = Tabulation(
         blocks=blocks,
         groups=tuple(one for one, _, _ in found),
         select=tuple(select for _, select, _ in found),
         at=tuple(at for _, _, at in found),
-        typical=np.array([_typical(one) for one, _, _ in found]),
+        typical=np.array([typical_sizes(one) for one, _, _ in found]),
         coefficients=Coefficients(
             n_flat=blocks.n_flat, location=location, pooled=pooled, transform=transform, log_volume=log_volume
         ),
@@ -326,71 +341,3 @@ def tabulation(blocks: Blocks) -> Tabulation | None:
     parameters, fixed = parameters_of(blocks, tuple(dict.fromkeys(made.sigmas)), made.others, priors)
     groups = tuple(one.holding(HELD_MAX * one.n_units / len(blocks.design.units)) for one in made.groups)
     return replace(made, groups=groups, parameters=parameters, fixed=fixed)
-
-
-def _rows_of(blocks: Blocks, r: int) -> tuple[GroupRows, Array, Array]:
-    """Return the rows of a group, and what of its columns the model's and the pooled directions' regressors are."""
-    design = blocks.design
-    rows = np.arange(design.n_obs) if design.group is None else np.flatnonzero(design.group == r)
-    when = np.round(np.asarray(design.times, dtype=float)[design.time[rows]]).astype(np.int64)
-    order = np.lexsort((when, design.unit[rows]))
-    rows, when = rows[order], when[order]
-    # The slope of a unit comes last, for which nodes cost least; levels are first.
-    directions = (blocks.directions[0], *reversed(blocks.directions[1:]))
-    pooled = [one for one in directions if one.scale is not None]
-    columns: list[SparseColumn | None] = [SparseColumn(design.scaled(design.y)[rows])]
-    for block in blocks.every:
-        regressors = design.scaled(block.regressors)[rows]
-        values = [np.ascontiguousarray(column) for column in regressors.T]
-        code = None if block.code is None else block.code[rows]
-        masks: dict[int, NDArray[np.bool_] | None] = {}
-        for k in block.kept:
-            j, c = divmod(k, block.width)
-            if code is not None and c not in masks:
-                masks[c] = code == c
-            mask = None if code is None else masks[c]
-            if mask is not None and not mask.any():
-                columns.append(None)
-            else:
-                columns.append(SparseColumn(values[j], None if mask is None or mask.all() else mask))
-    n_columns = len(columns)
-    columns += [SparseColumn(np.ascontiguousarray(one.regressor[rows])) for one in pooled]
-    own, select = distinct(columns)
-    if blocks.unit_scale is not None:
-        own, back = _about_means(own, int(select[:, n_columns].argmax()))
-        select = back @ select
-    group = GroupRows(
-        unit=np.unique(design.unit[rows], return_inverse=True)[1],
-        when=when,
-        columns=own,
-        directions=tuple(replace(one, regressor=one.regressor[rows]) for one in directions),
-        lags=blocks.model.residuals.lags,
-    )
-    return group, select[:, :n_columns], select[:, n_columns:]
-
-
-def _about_means(columns: Sequence[SparseColumn], ones: int) -> tuple[tuple[SparseColumn, ...], Array]:
-    """Return columns less their means, and the map to the original ones, of which one is of ones, shape (q, q).
-
-    Levels with a scale take part of a column's mean alone, so that a large mean would cost digits.
-    """
-    found, back = list(columns), np.eye(len(columns))
-    for k, one in enumerate(columns):
-        if one.where is None and k != ones:
-            back[ones, k] = one.values.mean()
-            found[k] = SparseColumn(one.values - back[ones, k])
-    return tuple(found), back
-
-
-def _typical(group: GroupRows) -> Array:
-    """Return one over the squares of each pooled direction in a unit in which it varies, shape (m,).
-
-    Levels are taken out of the others. Where one varies in few units these are what the scale is told by.
-    """
-    sizes, found = np.bincount(group.unit).astype(float), []
-    for k, one in enumerate(group.directions):
-        if one.scale is not None:
-            sums, squares = (np.bincount(group.unit, one.regressor**power) for power in (1, 2))
-            own = np.maximum(squares - sums**2 / sizes, 0.0) if k > 0 else sizes
-            found.append(own.sum() / max(float(own @ own), np.finfo(float).tiny))
-    return np.array(found)

@@ -20,10 +20,11 @@ from cbec_bayes.bayes.model.terms.covariate_slope import COVARIATE_SLOPE
 from cbec_bayes.bayes.model.terms.exposure_slope import EXPOSURE_SLOPE, TAU_BESIDE
 from cbec_bayes.bayes.moments.by_unit import Moments
 from cbec_bayes.bayes.moments.coded import Coded, moments_of_coded
+from cbec_bayes.bayes.moments.less_flat import moments_less_flat
 from cbec_bayes.bayes.moments.panel_moments import PanelMoments
 from cbec_bayes.bayes.moments.unit_directions import Direction, Directions, directions_of
 from cbec_bayes.panel.design import Counts, Design
-from cbec_bayes.panel.within import Array, PeriodEffects, TwoWay, means_by
+from cbec_bayes.panel.within import Array, Codes, PeriodEffects, TwoWay, means_by
 from cbec_bayes.runtime.errors import InputError
 
 FLAT = Prior("flat", {})
@@ -113,12 +114,17 @@ class Blocks:
     @property
     def levels_alone_are_flat(self) -> bool:
         """Whether levels of units have flat coefficients, and nothing else of units has."""
-        return self.unit_scale is None and self.has_flat_levels_at_most
+        return self.unit_scale is None and not self.has_flat_beside_levels
 
     @property
-    def has_flat_levels_at_most(self) -> bool:
-        """Whether levels are the only coefficients of units that may be flat; levels may have a scale instead."""
-        return all(block.scale is not None for block in self.eliminated)
+    def has_flat_beside_levels(self) -> bool:
+        """Whether coefficients of units beside levels are flat; levels may have a scale."""
+        return any(block.scale is None for block in self.eliminated)
+
+    @property
+    def has_flat_of_units(self) -> bool:
+        """Whether anything of units is flat, so that of columns only what this leaves counts."""
+        return self.unit_scale is None or self.has_flat_beside_levels
 
     def flat_of_units(self, *, free_levels: bool = False, weighted: bool = True) -> Directions:
         """Return the directions with flat coefficients; where asked, levels that have a scale after these as well.
@@ -219,7 +225,7 @@ def make_blocks(design: Design, model: PanelModel, gathered: PanelMoments | None
     laid_out = _told(Blocks(design=design, model=model, flat=flat, pooled=pooled, eliminated=own))
     many = design.n_obs * sum(block.size for block in laid_out.every) > LAID_OUT_MAX
     if laid_out.mechanism == "by unit":
-        many = len(design.units) >= MANY_UNITS and laid_out.has_flat_levels_at_most
+        many = len(design.units) >= MANY_UNITS
     if many:
         blocks = _of_many_rows(laid_out)
         if blocks is not None:
@@ -242,11 +248,23 @@ def _of_many_rows(blocks: Blocks) -> Blocks | None:
     design, model = blocks.design, blocks.model
     names = ("y", *(name for block in blocks.every for name in names_of(block)))
     parts = [Coded(design.y[:, None]), *(block.coded for block in blocks.every)]
-    strata = (design.group, design.groups) if model.residuals.by_group and design.group is not None else ()
-    moments = moments_of_coded(parts, names, design.unit, *strata, weight=design.weight)
-    demean = model.choice("unit_effect") == "fixed"
+    if blocks.has_flat_beside_levels:
+        flat = [one for one in blocks.directions if one.scale is None]
+        group = _groups_of_units(design)
+        moments = moments_less_flat(parts, names, unit=design.unit, group=group, flat=flat, root=design.root)
+    else:
+        strata = (design.group, design.groups) if model.residuals.by_group and design.group is not None else ()
+        moments = moments_of_coded(parts, names, design.unit, *strata, weight=design.weight)
+    demean = blocks.has_flat_of_units
     found = identified_in_moments(moments, blocks.flat, blocks.pooled, exposure=design.terms[0], demean=demean)
     return None if found is None else replace(blocks, flat=found[0], moments=found[1])
+
+
+def _groups_of_units(design: Design) -> Codes:
+    """Return the group of every row, shape (n,); zeros without groups, or where a unit is of several."""
+    if design.group is None or (design.group_of_unit[design.unit] != design.group).any():
+        return np.zeros(design.n_obs, dtype=np.intp)
+    return design.group
 
 
 def _without_rows(

@@ -7,44 +7,19 @@ passes through a processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cbec_bayes.bayes.moments.group_columns import SparseColumn
 from cbec_bayes.bayes.moments.lags import Lags
 from cbec_bayes.bayes.moments.unit_directions import Direction, Directions, directions_of, unit_products
 from cbec_bayes.panel.within import Array, Codes
 
 _CHUNK = 2**17  # numbers of the cross-products of directions with columns that are held at once
-
-
-@dataclass(frozen=True, slots=True)
-class SparseColumn:
-    """A regressor where a code has one value, zero elsewhere.
-
-    Attributes
-    ----------
-    values
-        Values of the regressor, shape (n,).
-    where
-        Rows where it is not zero, shape (n,); None for all.
-    """
-
-    values: Array
-    where: NDArray[np.bool_] | None = None
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """What equal columns share."""
-        return hash(self.values.tobytes()), 0 if self.where is None else hash(self.where.tobytes())
-
-    def part(self, rows: slice) -> Array:
-        """Return some of the rows."""
-        own = self.values[rows]
-        return own if self.where is None else np.where(self.where[rows], own, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +34,11 @@ class _Chunk:
         As in `UnitProducts`.
     across
         As there, but with units last, which are next to each other in memory: shape (A, (m - first) q N).
+    told
+        As in `GroupRows`.
     means
-        Where levels have a scale, what levels take of the pooled directions and of the columns, shape (m - 1 + q, N):
-        all else is as if they were flat. None where they are.
+        Where levels have a scale, how much of them the other directions and the columns have, shape (m - 1 + q, N), in
+        the place of what they take as if they were flat. None where they are.
     """
 
     lags: Lags
@@ -70,6 +47,7 @@ class _Chunk:
     own: Array
     columns: Array
     across: Array
+    told: NDArray[np.bool_]
     means: Array | None = None
 
 
@@ -84,8 +62,10 @@ class GroupRows:
     columns
         The q columns that differ.
     directions
-        In which every unit has a coefficient of its own, levels first, flat or with a scale; all others have one. The
-        regressors of pooled ones are columns.
+        In which every unit has a coefficient of its own: levels first, flat or with a scale, then other flat ones, then
+        those with a scale. The regressors of pooled ones are columns.
+    told
+        For each flat direction the units whose rows identify it, as `Directions` has them, shape (F, N).
     lags
         How errors hang together.
     held
@@ -96,6 +76,7 @@ class GroupRows:
     when: NDArray[np.int64]
     columns: tuple[SparseColumn, ...]
     directions: tuple[Direction, ...]
+    told: NDArray[np.bool_]
     lags: type[Lags]
     held: tuple[_Chunk, ...] = ()
 
@@ -109,6 +90,11 @@ class GroupRows:
         """Whether levels are pooled."""
         return self.directions[0].scale is not None
 
+    @property
+    def n_free(self) -> int:
+        """Rows less the flat coefficients of units that these tell."""
+        return len(self.unit) - int(self.told.sum())
+
     def among(self, units: NDArray[np.bool_]) -> GroupRows:
         """Return the rows of some units, where true, shape (N,)."""
         kept = units[self.unit]
@@ -118,6 +104,7 @@ class GroupRows:
             when=self.when[kept],
             columns=columns,
             directions=tuple(Direction(d.name, d.scale, d.regressor[kept]) for d in self.directions),
+            told=self.told[:, units],
             lags=self.lags,
         )
 
@@ -150,22 +137,34 @@ class GroupRows:
             directions = directions_of(unit, own)
             columns = np.column_stack([one.part(rows) for one in self.columns])
             found = unit_products(directions, lags, columns)
-            across = np.ascontiguousarray(np.swapaxes(found.across, 2, 3)).reshape(lags.size, -1)
+            across = np.swapaxes(found.across, 2, 3)
+            first = min(found.first, 1) if self.levels_have_a_scale else found.first
+            if first < found.first:  # flat directions that are orthogonal to all else as long as levels are flat
+                across = np.concatenate([np.zeros((lags.size, found.first - first, *across.shape[2:])), across], axis=1)
             yield _Chunk(
                 lags=lags,
                 directions=directions,
-                first=found.first,
+                first=first,
                 own=found.own,
                 columns=found.columns[:, 0],
-                across=across,
+                across=np.ascontiguousarray(across).reshape(lags.size, -1),
+                told=self.told[:, self.unit[start] : self.unit[stop - 1] + 1],
                 means=_means(directions, columns) if self.levels_have_a_scale else None,
             )
 
 
 def _means(directions: Directions, columns: Array) -> Array:
-    """Return what levels, the one flat direction, take of pooled ones and of columns, shape (m - 1 + q, N)."""
+    """Return how much of levels, taken as flat, other directions and columns have, shape (m - 1 + q, N).
+
+    What another flat direction takes is indifferent. It was taken in the form that levels leave of that direction, and
+    with the whole of it goes a share of levels.
+    """
     _, taken = directions.reduced(columns)
-    return np.concatenate([directions.shares[0, 1:], taken[0].T])
+    found = np.concatenate([directions.shares, taken.swapaxes(1, 2)], axis=1)
+    for k in reversed(range(1, directions.n_flat)):
+        # A flat direction keeps its own level: it is taken out later, when levels are what their scale leaves of them.
+        found[:k, k + 1 :] -= directions.shares[:k, k, None] * found[k, k + 1 :]
+    return np.asarray(found[0, 1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +207,7 @@ def grams(groups: GroupRows, points: Ratios) -> Array:
     What is flat is integrated out of units, as in `cbec_bayes.bayes.likelihood.unit_errors`. Levels with a scale are
     taken out as if they were flat, which costs no digits however large they are, and what their scale leaves of them is
     then added: with a = 1'C^-1 1 and the squared ratio v, products with V^-1 are those with flat levels plus those of
-    1'C^-1 times each column, over a (1 + v a).
+    1'C^-1 times each column, over a (1 + v a). Trends that are flat beside such levels are taken out after that.
 
     Returns
     -------
@@ -236,10 +235,12 @@ class _Left:
     gram, log_det
         Cross-products of the columns, shape (q, q), and the log determinant of the flat directions and the correlation.
     own, across
-        Products of the m pooled directions, levels not among them, with each other, shape (m, m, N), and with the
+        Products of the m other directions, levels not among them, with each other, shape (m, m, N), and with the
         columns, (m, q, N).
+    told
+        Flat directions among those, the first F, where levels have a scale: the units that tell them, shape (F, N).
     level, pulls
-        Where levels have a scale, 1'C^-1 1 of each unit, shape (N,), and 1'C^-1 times the pooled directions and the
+        Where levels have a scale, 1'C^-1 1 of each unit, shape (N,), and 1'C^-1 times the other directions and the
         columns, shape (m + q, N); None where they are flat.
     """
 
@@ -247,6 +248,7 @@ class _Left:
     log_det: float
     own: Array
     across: Array
+    told: NDArray[np.bool_]
     level: Array | None = None
     pulls: Array | None = None
 
@@ -255,11 +257,13 @@ def _without_flat(chunk: _Chunk, rho: Array) -> _Left:
     """Take the flat directions of some units out, one after the other."""
     weights = chunk.lags.weights(rho, 1)[0]
     gram, own = np.tensordot(weights, chunk.columns, 1), np.tensordot(weights, chunk.own, 1)
-    first, n_flat = chunk.first, chunk.directions.n_flat
-    across = (weights @ chunk.across).reshape(len(own) - first, len(gram), -1)
+    first, n_flat = chunk.first, len(chunk.told)
+    across = (weights @ chunk.across).reshape(len(own) - first, len(gram), own.shape[2])
     log_det = float(chunk.lags.log_det(rho, 1)[0])
     level = pulls = None
+    there, later = chunk.told, chunk.told[:0]
     if chunk.means is not None:
+        there, later, n_flat = np.ones((1, own.shape[2]), dtype=np.bool_), chunk.told, 1
         # Positive in every unit, of one row too. What other directions have across with levels is taken out below.
         level = own[0, 0].copy()
         pulls = level * chunk.means
@@ -268,16 +272,16 @@ def _without_flat(chunk: _Chunk, rho: Array) -> _Left:
             pulls[len(own) - 1 :] += across[0]
         log_det -= float(np.log(level).sum()) / 2
     for j in range(n_flat):
-        there = chunk.directions.is_there[j]
-        pivot = np.where(there, own[j, j], 1.0)
+        pivot = np.where(there[j], own[j, j], 1.0)
         log_det += float(np.log(pivot).sum()) / 2
         if j >= first:
-            _take_out(gram, own[j:, j:], across[j - first :], np.where(there, 1 / pivot, 0.0))
+            _take_out(gram, own[j:, j:], across[j - first :], np.where(there[j], 1 / pivot, 0.0))
     return _Left(
         gram=gram,
         log_det=log_det,
         own=own[n_flat:, n_flat:],
         across=across[n_flat - first :],
+        told=later,
         level=level,
         pulls=pulls,
     )
@@ -294,6 +298,11 @@ def _at_ratios(left: _Left, outer: Array, last: Array) -> Array:
         log_det += float(np.log(pivot).sum()) / 2
         _put_back(gram, own, across, left.pulls, 1 / (left.level * pivot))
         outer = outer[1:]
+    for there in left.told:
+        pivot = np.where(there, own[0, 0], 1.0)
+        log_det += float(np.log(pivot).sum()) / 2
+        _take_out(gram, own, across, np.where(there, 1 / pivot, 0.0))
+        own, across = own[1:, 1:], across[1:]
     for j, ratio in enumerate(outer):
         pivot = 1 + ratio * np.maximum(own[j, j], 0.0)
         log_det += float(np.log(pivot).sum()) / 2
@@ -330,16 +339,3 @@ def _take_out(gram: Array, own: Array, across: Array, share: Array) -> None:
         across[k] -= taken * one
         for i in range(1, k + 1):
             own[k, i] -= taken * own[i, 0]
-
-
-def distinct(columns: Sequence[SparseColumn | None]) -> tuple[tuple[SparseColumn, ...], Array]:
-    """Return the columns that differ, and which of them each is, shape (q, p): zeros for a column of zeros (None)."""
-    found: dict[tuple[int, int], tuple[int, SparseColumn]] = {}
-    at = []
-    for one in columns:
-        at.append(None if one is None else found.setdefault(one.key, (len(found), one))[0])
-    select = np.zeros((len(found), len(columns)))
-    for position, k in enumerate(at):
-        if k is not None:
-            select[k, position] = 1.0
-    return tuple(one for _, one in found.values()), select
