@@ -157,4 +157,9 @@ def _invert(u: Array, modes: Modes) -> tuple[Array, Array]:
             below = _coordinate(place, modes) < u
             low, high = np.where(below, place, low), np.where(below, high, place)
         place = (low + high) / 2
-    return place, np.asarray((1 / np.hypot(place[:, None] - modes.places, modes.widths)).sum(axis=1))
+    return place, coordinate_slope(place, modes)
+
+
+def coordinate_slope(place: Array, modes: Modes) -> Array:
+    """Return the derivative of the coordinate in which nodes are equidistant, at some places."""
+    return np.asarray((1 / np.hypot(place[:, None] - modes.places, modes.widths)).sum(axis=1))

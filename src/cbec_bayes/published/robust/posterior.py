@@ -8,7 +8,7 @@ then a finite mixture of normal distributions, as it is where everything is norm
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,12 +17,15 @@ from scipy import optimize
 
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.pooled import GroupNumbers
-from cbec_bayes.published.quadrature import Array, Rule
+from cbec_bayes.published.quadrature import Array
 from cbec_bayes.published.robust.existence import Orders, highest_power
+from cbec_bayes.published.robust.group_tables import GroupTables, group_tables
 from cbec_bayes.published.robust.mixed import SignedMixture, signed_mixture
+from cbec_bayes.published.robust.panels import Tabulated, tabulated
 from cbec_bayes.published.robust.row_terms import Terms, row_terms
 from cbec_bayes.published.robust.rows import Rows
 from cbec_bayes.published.robust.scales import Fineness, shape_rule
+from cbec_bayes.published.robust.slices import MOST_KEPT, Slice, left_out
 from cbec_bayes.published.robust.tau_rule import TauRule
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
@@ -30,58 +33,8 @@ from cbec_bayes.runtime.errors import GateError
 _NEGLIGIBLE = 1e-12
 _NEGLIGIBLE_PAIR = 1e-10
 
-MOST_KEPT = 40
-"""Groups up to which what contrasts need is kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The posterior given one value of tau.
-
-    Attributes
-    ----------
-    tau
-        Between-group scale.
-    nodes, spacing
-        Values of the common slope, and the standard deviation of the normal density about each, shape (M,).
-    points
-        Posterior weight of each node given tau, shape (M,); sums over them integrate.
-    smooth
-        Weights of the normal densities whose sum is the density of the common slope given tau, shape (M,).
-    without
-        The same for each row, whose likelihood is taken out of the density but for the exponential of a square about
-        the estimate, shape (M, R).
-    held
-        Precision of that square, shape (R,); zero where all of the likelihood is out.
-    pooling, offset
-        Expected weight of the common slope in each group's slope, and expected group's slope less the common one,
-        shape (R,).
-    within
-        Expected variance between the groups' slopes.
-    common_moments, row_moments
-        Mean and variance of the common slope, and of each group's, shape (2, R).
-    deviation, variance
-        Mean and variance of each group's slope less the common one given each node, shape (M, R); of more than
-        `MOST_KEPT` groups they are not kept, and have shape (M, 0).
-    implied
-        Rules of the standard errors that stars tell, by row.
-    """
-
-    tau: float
-    nodes: Array
-    spacing: Array
-    points: Array
-    smooth: Array
-    without: Array
-    held: Array
-    pooling: Array
-    offset: Array
-    within: float
-    common_moments: tuple[float, float]
-    row_moments: Array
-    deviation: Array
-    variance: Array
-    implied: Mapping[int, Rule]
+type GroupSlope = SignedMixture | Tabulated
+"""The posterior of one slope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +77,9 @@ class RobustPosterior:
     error: float
     fineness: Fineness
     _terms: dict[int, list[Terms]] = field(default_factory=dict, repr=False)
-    _groups: dict[int | None, SignedMixture] = field(default_factory=dict, repr=False)
+    _groups: dict[int | None, GroupSlope] = field(default_factory=dict, repr=False)
+    _tables: list[GroupTables] = field(default_factory=list, repr=False)
+    _left_out: list[tuple[Array, Array]] = field(default_factory=list, repr=False)
 
     @property
     def tau(self) -> Array:
@@ -175,14 +130,26 @@ class RobustPosterior:
             raise ValueError("there are no moderators")
         return self.common()
 
-    def group(self, index: int | None) -> SignedMixture:
+    def group(self, index: int | None) -> GroupSlope:
         """Posterior of a group's slope; `None` for a group not yet seen."""
+        row = self._row(index)
+        if row in self.tables.densities:
+            assert row is not None
+            moments = self._moments([self._given_tau(one, row) for one in self.slices])
+            return tabulated(self.tables.panels, self.tables.densities[row], self.order(index), moments)
         if index not in self._groups:
             found = self._mixture(index)
             if len(self.labels) > MOST_KEPT:
                 return found
             self._groups[index] = found
         return self._groups[index]
+
+    @property
+    def tables(self) -> GroupTables:
+        """Densities of the slopes of rows with a t likelihood."""
+        if not self._tables:
+            self._tables.append(group_tables(self.rows, self.weights, self.slices))
+        return self._tables[0]
 
     def _mixture(self, index: int | None) -> SignedMixture:
         row, order, typical = self._row(index), self.order(index), self._typical()
@@ -192,8 +159,17 @@ class RobustPosterior:
             if row is None:
                 parts.append(self._of_new(one, weight, least))
             elif (seen := np.flatnonzero(weight * one.points > least / 1e3)).size:
-                parts.append(_of_group(one, row, self._of_row(row)[place], (weight, seen, least)))
+                left = self._without(place, row)
+                parts.append(_of_group(one, self._of_row(row)[place], left, (weight, seen, least)))
         return signed_mixture(parts, order, self._moments([self._given_tau(one, row) for one in self.slices]))
+
+    def _without(self, place: int, row: int) -> tuple[Array, float]:
+        """Return what `left_out` finds of one row, for one slice."""
+        others = [row for row in range(len(self.rows.values)) if row not in self.tables.densities]
+        if not self._left_out:
+            self._left_out.extend(left_out(self.rows, one, others) for one in self.slices)
+        without, held = self._left_out[place]
+        return without[:, others.index(row)], float(held[others.index(row)])
 
     def _typical(self) -> tuple[float, float]:
         """Return a typical estimate and a typical standard error."""
@@ -328,15 +304,16 @@ def _least(one: Slice, order: float, typical: tuple[float, float]) -> Array:
 
 
 def _of_group(
-    one: Slice, row: int, terms: Terms, counted: tuple[float, NDArray[np.intp], Array]
+    one: Slice, terms: Terms, without: tuple[Array, float], counted: tuple[float, NDArray[np.intp], Array]
 ) -> tuple[Array, Array, Array]:
     """Return weights, means and variances of a group's slope given tau.
 
-    `counted` is the weight of the slice, which of its nodes count, and the least weight that counts at each node.
+    `without` is from `left_out`; `counted` is the weight of the slice, which of its nodes count, and the least weight
+    that counts at each node.
     """
     weight, seen, least = counted
-    left, nodes, width = one.without[seen, row], one.nodes[seen], one.spacing[seen] ** 2
-    precision = 1 / terms.total - one.held[row]  # what is left of each normal likelihood
+    left, nodes, width = without[0][seen], one.nodes[seen], one.spacing[seen] ** 2
+    precision = 1 / terms.total - without[1]  # what is left of each normal likelihood
     shrink = 1 + width[:, None] * precision
     possible = shrink > 0.05  # far out, where the square that is held leaves nothing
     shrink = np.where(possible, shrink, 1.0)

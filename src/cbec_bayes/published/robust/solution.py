@@ -10,7 +10,6 @@ lie where its mass is (`tau_rule.py`, `common_rule.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,23 +19,24 @@ from scipy import special
 from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.quadrature import Array
-from cbec_bayes.published.robust.common_rule import find_modes, log_prior, slope_rule, starts
-from cbec_bayes.published.robust.existence import Orders, exists, highest_power, orders
-from cbec_bayes.published.robust.mixed import SignedMixture
-from cbec_bayes.published.robust.posterior import MOST_KEPT, RobustPosterior, Slice
-from cbec_bayes.published.robust.rows import Block, Rows, given, rows_of, slopes_given
+from cbec_bayes.published.robust.common_rule import find_modes, starts
+from cbec_bayes.published.robust.existence import exists, highest_power, orders
+from cbec_bayes.published.robust.panels import Tabulated
+from cbec_bayes.published.robust.posterior import GroupSlope, RobustPosterior
+from cbec_bayes.published.robust.rows import Rows, rows_of
 from cbec_bayes.published.robust.scales import NORMAL_DF, Fineness
+from cbec_bayes.published.robust.slices import slice_at
 from cbec_bayes.published.robust.tau_rule import Layout, TauRule, fixed_rule, lay_out, tau_rule
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
 LEVELS = (
-    Fineness(0.24, 0.15, 3e-7, 14),
-    Fineness(0.17, 0.12, 1e-7, 16),
-    Fineness(0.13, 0.1, 1e-8, 22),
-    Fineness(0.1, 0.08, 1e-9, 30),
-    Fineness(0.07, 0.06, 1e-10, 40),
-    Fineness(0.05, 0.045, 1e-11, 56),
+    Fineness(0.24, 0.1, 3e-7, 14),
+    Fineness(0.19, 0.085, 1e-7, 16),
+    Fineness(0.15, 0.07, 1e-8, 22),
+    Fineness(0.11, 0.06, 1e-9, 30),
+    Fineness(0.08, 0.05, 1e-10, 40),
+    Fineness(0.05, 0.04, 1e-11, 56),
 )
 """Rules from coarse to fine."""
 
@@ -122,7 +122,7 @@ def _solve(rough: Rows, laid_out: tuple[Layout | None, dict[float, Array]], fine
     power = highest_power(order.tau)
     scale = float(np.median(rough.scales))
     rule = fixed_rule(model.between.params["value"]) if layout is None else tau_rule(layout, fineness.tau, power, scale)
-    found = [_slice((rough, _starts(rough, seen, float(tau))), rows, float(tau), order) for tau in rule.nodes]
+    found = [slice_at((rough, _starts(rough, seen, float(tau))), rows, float(tau), order) for tau in rule.nodes]
     log_weight = np.array([log_mass for _, log_mass in found]) + rule.log_weights
     log_evidence = float(special.logsumexp(log_weight))
     weights = np.exp(log_weight - log_evidence)
@@ -146,112 +146,6 @@ def _kept(rule: TauRule, keep: NDArray[np.intp]) -> TauRule:
     return replace(rule, nodes=rule.nodes[keep], log_weights=rule.log_weights[keep], u=rule.u[keep])
 
 
-def _slice(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -> tuple[Slice, float]:
-    """Return the posterior given tau, and the log of its mass; `guide` has rough rows and where to look for modes."""
-    prior, values = rows.model.slope, rows.values
-    rough, start = guide
-    blocks = rough.at(tau)
-    modes = find_modes(blocks, prior, values, start)
-    rule = slope_rule(blocks, prior, modes, rows.fineness.slope, highest_power(order.common))
-    fine = rows.at(tau)
-    log_rows, *slopes = slopes_given(fine, rule.nodes, len(values))
-    log_p = log_rows.sum(axis=1) + log_prior(prior, rule.nodes)
-    log_mass = float(special.logsumexp(log_p + rule.log_weights))
-    points = np.exp(log_p + rule.log_weights - log_mass)
-    best = int(np.argmax(log_p))
-    kernel = _kernel(rule.nodes, rule.spacing)
-    precision = given(fine, rule.nodes[best : best + 1], len(values)).precision[0]
-    may_stay = _held(fine, precision, float(rule.spacing[best]))
-    squares = (rule.nodes[:, None] - values) ** 2
-    functions, held = _without(log_rows, log_p, may_stay, squares)
-    solved = np.linalg.solve(kernel, np.column_stack([np.exp(log_p - log_p[best]), functions]))
-    pooling, offset, within = _pooling(slopes, points)
-    common, of_rows = _moments(rule.nodes, slopes, points)
-    kept = len(values) if len(values) <= MOST_KEPT else 0
-    return Slice(
-        tau=tau,
-        nodes=rule.nodes,
-        spacing=rule.spacing,
-        points=points,
-        smooth=solved[:, 0] / solved[:, 0].sum(),
-        without=solved[:, 1:],
-        held=held,
-        pooling=pooling,
-        offset=offset,
-        within=within,
-        common_moments=common,
-        row_moments=of_rows,
-        deviation=slopes[1][:, :kept],
-        variance=slopes[2][:, :kept],
-        implied=rows.implied_at(tau),
-    ), log_mass
-
-
-def _kernel(nodes: Array, spacing: Array) -> Array:
-    """Return the normal densities about every node at every node."""
-    z = (nodes[:, None] - nodes) / spacing
-    return np.asarray(np.exp(-(z**2) / 2) / (spacing * math.sqrt(2 * math.pi)))
-
-
-def _held(blocks: list[Block], precision: Array, spacing: float) -> tuple[Array, NDArray[np.bool_]]:
-    """Return a precision of each row's square that may stay in its function, and whether it is all of the likelihood.
-
-    Where a row has one inner node its likelihood is the exponential of that square.
-    """
-    held = np.minimum(precision, 0.25 / spacing**2)
-    single = np.zeros(len(precision), dtype=bool)
-    for block in blocks:
-        alone = np.isfinite(block.log_p).sum(axis=1) == 1
-        single[block.rows] = alone
-        held[block.rows[alone]] = 1 / (block.noise + block.spread)[alone, 0]
-    return held, single
-
-
-def _without(
-    log_rows: Array, log_p: Array, held: tuple[Array, NDArray[np.bool_]], squares: Array
-) -> tuple[Array, Array]:
-    """Return for each row the density without its likelihood, at the nodes, and the precision that was held.
-
-    All of a likelihood is taken out where that leaves the digits of what matters: an estimate far from the others, with
-    a light tail, would leave a function whose large values cancel. There the square stays in.
-
-    Parameters
-    ----------
-    log_rows, log_p
-        Log likelihood of each row, shape (M, R), and of all with the prior, shape (M,).
-    held
-        From `_held`.
-    squares
-        Squared distances of the nodes from each estimate, shape (M, R).
-    """
-    precision, single = held
-    all_out = log_p[:, None] - log_rows
-    part_out = all_out - squares * precision / 2
-
-    def lost(log_function: Array) -> Array:
-        return np.asarray((log_p[:, None] - log_function).max(axis=0) + log_function.max(axis=0))
-
-    stays = single | (lost(part_out) < lost(all_out) - math.log(1e3))
-    log_function = np.where(stays, part_out, all_out)
-    return np.exp(log_function - log_function.max(axis=0)), np.where(stays, precision, 0.0)
-
-
-def _pooling(slopes: Sequence[Array], points: Array) -> tuple[Array, Array, float]:
-    """Return expected pooling weights, expected deviations of slopes, and their expected variance between groups."""
-    pooling, mean, variance = slopes
-    between = mean.var(axis=1, ddof=1) if mean.shape[1] > 1 else np.zeros(len(points))
-    return points @ pooling, points @ mean, float(points @ (between + variance.mean(axis=1)))
-
-
-def _moments(nodes: Array, slopes: Sequence[Array], points: Array) -> tuple[tuple[float, float], Array]:
-    """Return mean and variance given tau, of the common slope and of each group's, the latter of shape (2, R)."""
-    _, deviation, variance = slopes
-    centre = float(points @ nodes)
-    middle = points @ deviation
-    far = (nodes - centre)[:, None] + (deviation - middle)
-    return (centre, float(points @ (nodes - centre) ** 2)), np.array([centre + middle, points @ (variance + far**2)])
-
-
 def change(coarse: RobustPosterior, fine: RobustPosterior) -> float:
     """Return the largest change of any number: of probabilities, and of moments in posterior standard deviations.
 
@@ -262,6 +156,7 @@ def change(coarse: RobustPosterior, fine: RobustPosterior) -> float:
         (a, b), order = (_mixture_of(one, name) for one in (coarse, fine)), _order_of(fine, name)
         low, high = b.rough_interval()
         changes += [abs(a.cdf(x) - b.cdf(x)) for x in (0.0, low, high)]
+        changes += [b.lost] if isinstance(b, Tabulated) else []
         scale = (b.sd if exists(2, order) else high - low) + 1e-9 * max(abs(low), abs(high))
         if exists(1, order):
             changes.append(abs(b.mean - a.mean) / scale)
@@ -285,7 +180,7 @@ def _compared(estimates: Estimates) -> list[int]:
     return sorted({int(place) for place in (*by_value[:third], *by_value[-third:], *by_error[:third])})
 
 
-def _mixture_of(posterior: RobustPosterior, name: int | str | None) -> SignedMixture:
+def _mixture_of(posterior: RobustPosterior, name: int | str | None) -> GroupSlope:
     return posterior.common() if isinstance(name, str) else posterior.group(name)
 
 
