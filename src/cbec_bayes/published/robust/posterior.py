@@ -21,6 +21,7 @@ from cbec_bayes.published.quadrature import Array
 from cbec_bayes.published.robust.existence import Orders, highest_power
 from cbec_bayes.published.robust.group_tables import GroupTables, group_tables
 from cbec_bayes.published.robust.mixed import SignedMixture, signed_mixture
+from cbec_bayes.published.robust.pairs import Components, Points, components, points_of
 from cbec_bayes.published.robust.panels import Tabulated, tabulated
 from cbec_bayes.published.robust.row_terms import Terms, row_terms
 from cbec_bayes.published.robust.rows import Rows
@@ -31,7 +32,7 @@ from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
 _NEGLIGIBLE = 1e-12
-_NEGLIGIBLE_PAIR = 1e-10
+_NEGLIGIBLE_PAIR = 1e-11
 
 type GroupSlope = SignedMixture | Tabulated
 """The posterior of one slope."""
@@ -79,6 +80,8 @@ class RobustPosterior:
     _terms: dict[int, list[Terms]] = field(default_factory=dict, repr=False)
     _groups: dict[int | None, GroupSlope] = field(default_factory=dict, repr=False)
     _tables: list[GroupTables] = field(default_factory=list, repr=False)
+    _pair_points: list[Points] = field(default_factory=list, repr=False)
+    _components: dict[int | None, Components] = field(default_factory=dict, repr=False)
     _left_out: list[tuple[Array, Array]] = field(default_factory=list, repr=False)
 
     @property
@@ -205,17 +208,33 @@ class RobustPosterior:
 
     def contrast(self, first: int, second: int) -> SignedMixture:
         """Posterior of the difference between two groups' slopes."""
-        parts, moments, rows = [], [], (self._row(first), self._row(second))
-        for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
-            # Every second node is enough for a sum that integrates; they are close for what is read between them.
-            points = 2 * weight * one.points[::2]
-            keep = 2 * np.flatnonzero(points > _NEGLIGIBLE_PAIR)
-            a, b = (self._given_points(index, place, keep) for index in (first, second))
-            weights = points[keep // 2, None, None] * a[0][:, :, None] * b[0][:, None, :]
-            node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
-            parts.append((weights[node, i, j], a[1][node, i] - b[1][node, j], a[2][i] + b[2][j]))
-            moments.append(self._difference(one, *rows))
-        return signed_mixture(parts, min(self.order(first), self.order(second)), self._moments(moments))
+        rows = self._row(first), self._row(second)
+        a, b = (self._together(row) for row in rows)
+        weights = self._points().weight[:, None, None] * a.weights[:, :, None] * b.weights[:, None, :]
+        node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
+        part = weights[node, i, j], a.means[node, i] - b.means[node, j], a.variances[node, i] + b.variances[node, j]
+        order = min(self.order(first), self.order(second))
+        return signed_mixture([part], order, self._moments([self._difference(one, *rows) for one in self.slices]))
+
+    def _points(self) -> Points:
+        """Return the nodes of (tau, beta) that contrasts are summed over."""
+        if not self._pair_points:
+            self._pair_points.append(points_of(self.weights, self.slices))
+        return self._pair_points[0]
+
+    def _together(self, row: int | None) -> Components:
+        """Return a group's slope given each of these nodes; `None` is a group without an estimate."""
+        if row not in self._components:
+            points = self._points()
+            if row is None:
+                shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
+                full = (len(points.weight), len(shape.nodes))
+                means = np.broadcast_to(points.slope[:, None], full)
+                weights = np.broadcast_to(np.exp(shape.log_weights), full)
+                self._components[row] = Components(weights, means, np.outer(points.tau**2, shape.nodes))
+            else:
+                self._components[row] = components(self.rows, row, points, self.slices)
+        return self._components[row]
 
     def _difference(self, one: Slice, first: int | None, second: int | None) -> tuple[float, float]:
         """Return mean and variance of the difference between two groups' slopes given tau."""
@@ -225,18 +244,6 @@ class RobustPosterior:
             variance += self._between(one.tau) if row is None else one.variance[:, row]
         mean = float(one.points @ apart)
         return mean, float(one.points @ (variance + (apart - mean) ** 2))
-
-    def _given_points(self, index: int, place: int, keep: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-        """Return weights and means (M, K) and variances (K,) of a group's slope given nodes (tau, beta)."""
-        one, row = self.slices[place], self._row(index)
-        nodes = one.nodes[keep]
-        if row is None:
-            shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
-            full = (len(nodes), len(shape.nodes))
-            means = np.broadcast_to(nodes[:, None], full)
-            return np.broadcast_to(np.exp(shape.log_weights), full), means, one.tau**2 * shape.nodes
-        terms = self._of_row(row)[place]
-        return terms.weights(nodes), terms.offset + terms.pooling * nodes[:, None], terms.left
 
     def _of_row(self, row: int) -> list[Terms]:
         """Return the inner nodes of a row given tau, for every slice; kept, as many numbers need them."""
