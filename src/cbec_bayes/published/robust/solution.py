@@ -19,14 +19,13 @@ from scipy import special
 from cbec_bayes.published.between_shape import NORMAL
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.quadrature import Array
-from cbec_bayes.published.robust.common_rule import find_modes, starts
 from cbec_bayes.published.robust.existence import exists, highest_power, orders
 from cbec_bayes.published.robust.panels import Tabulated
 from cbec_bayes.published.robust.posterior import GroupSlope, RobustPosterior
-from cbec_bayes.published.robust.rows import Rows, rows_of
+from cbec_bayes.published.robust.rows import rows_of
 from cbec_bayes.published.robust.scales import NORMAL_DF, Fineness
-from cbec_bayes.published.robust.slices import slice_at
-from cbec_bayes.published.robust.tau_rule import Layout, TauRule, fixed_rule, lay_out, tau_rule
+from cbec_bayes.published.robust.shared import Guide, Shared
+from cbec_bayes.published.robust.tau_rule import Layout, TauRule, fixed_rule, tau_rule
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
@@ -40,9 +39,6 @@ LEVELS = (
 )
 """Rules from coarse to fine."""
 
-_ROUGH = Fineness(0.5, 0.3, 3e-2, 8)
-"""Rules of the rows that show where the mass is."""
-
 _NEGLIGIBLE = 1e-13
 
 MOST_COMPARED = 30
@@ -55,7 +51,7 @@ def has_heavy_tails(estimates: Estimates, model: SummaryModel) -> bool:
     return between_shape(model) != NORMAL or any(error.likelihood_df < NORMAL_DF for error in errors)
 
 
-def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> RobustPosterior:
+def solve(estimates: Estimates, model: SummaryModel, tolerance: float, shared: Shared | None = None) -> RobustPosterior:
     """Compute the posterior, see `cbec_bayes.published.summary.fit_summary`.
 
     Parameters
@@ -66,18 +62,19 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> Robust
         With priors in plain numbers.
     tolerance
         Largest change of a number, in posterior standard deviations or probability, when the rules are refined.
+    shared
+        What other posteriors of the same estimates have computed, and this one adds to.
 
     Raises
     ------
     GateError
         The numbers still changed by more at the finest rules.
     """
-    rough = rows_of(estimates, model, _ROUGH)
-    seen: dict[float, Array] = {}
-    layout = _layout(rough, seen)
+    guide = (shared or Shared()).guide(estimates, model)
+    layout = guide.layout(model)
     found: RobustPosterior | None = None
     for fineness in LEVELS:
-        finer = _solve(rough, (layout, seen), fineness)
+        finer = _solve(guide, model, layout, fineness)
         if found is not None:
             finer = replace(finer, error=change(found, finer))
             if finer.error <= tolerance:
@@ -89,40 +86,14 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float) -> Robust
     )
 
 
-def _layout(rough: Rows, seen: dict[float, Array]) -> Layout | None:
-    """Find where the posterior of tau has its mass, and note the modes of the common slope at each tau in `seen`."""
-    if rough.model.between.dist == "fixed":
-        return None
-    values, scales = rough.values, rough.scales
-
-    def log_mass(tau: float) -> float:
-        modes = find_modes(rough.at(tau), rough.model.slope, values, starts(values, scales))
-        seen[tau] = modes.places
-        return modes.log_mass
-
-    largest = max(float(np.ptp(values)), float(np.median(scales)))
-    return lay_out(rough.model.between, (float(np.median(scales)), largest), log_mass)
-
-
-def _starts(rough: Rows, seen: dict[float, Array], tau: float) -> Array:
-    """Return where the search for modes begins: at those for the nearest values of tau, on both sides."""
-    if not seen:
-        return starts(rough.values, rough.scales)
-    known = np.array(sorted(seen))
-    place = int(np.searchsorted(known, tau))
-    near = known[max(place - 1, 0) : place + 1]
-    return np.unique(np.concatenate([seen[float(one)] for one in near]))
-
-
-def _solve(rough: Rows, laid_out: tuple[Layout | None, dict[float, Array]], fineness: Fineness) -> RobustPosterior:
+def _solve(guide: Guide, model: SummaryModel, layout: Layout | None, fineness: Fineness) -> RobustPosterior:
     """Solve at one level of refinement."""
-    layout, seen = laid_out
-    estimates, model = rough.estimates, rough.model
-    rows, order = rows_of(estimates, model, fineness), orders(rough.errors, model)
+    estimates = guide.rough.estimates
+    rows, order = rows_of(estimates, model, fineness), orders(guide.rough.errors, model)
     power = highest_power(order.tau)
-    scale = float(np.median(rough.scales))
+    scale = float(np.median(rows.scales))
     rule = fixed_rule(model.between.params["value"]) if layout is None else tau_rule(layout, fineness.tau, power, scale)
-    found = [slice_at((rough, _starts(rough, seen, float(tau))), rows, float(tau), order) for tau in rule.nodes]
+    found = guide.slices_at(rows, rule, order)
     log_weight = np.array([log_mass for _, log_mass in found]) + rule.log_weights
     log_evidence = float(special.logsumexp(log_weight))
     weights = np.exp(log_weight - log_evidence)

@@ -98,7 +98,8 @@ def lay_out(prior: Prior, scales: tuple[float, float], log_mass: Callable[[float
     """
     own = densities.start(prior)
     ends = [_z_of(prior, scale) for scale in (*scales, own)]
-    z = np.arange(min(ends) - 8, max(ends) + 9)
+    # Whole numbers, so that posteriors under other priors are tried at the same places.
+    z = np.arange(math.floor(min(ends)) - 8.0, math.ceil(max(ends)) + 9)
 
     def log_p(one: float) -> float:
         tau, log_slope = _tau_of(prior, np.array([one]))
