@@ -41,8 +41,10 @@ _LARGEST = 600.0
 _SPAN = 1.2
 """Width of the narrowest kernel, in distances between nodes: sums of it over the nodes are its integral."""
 
-_TERMS = 4
-"""Terms of the series that makes moments of such a kernel those of a narrower density."""
+_HERMITE = np.array(
+    [[1, 0, 0, 0, 0], [-1, 1, 0, 0, 0], [3, -6, 1, 0, 0], [-15, 45, -15, 1, 0], [105, -420, 210, -28, 1]], dtype=float
+)
+"""Coefficients of the Hermite polynomials of even order in powers of the square: terms that correct such a kernel."""
 
 _CLOSED = 3.5
 """Widths of a t distribution, in distances between nodes, from which on it is summed as it stands."""
@@ -50,10 +52,13 @@ _CLOSED = 3.5
 
 @dataclass(frozen=True, slots=True)
 class GroupTables:
-    """Densities of the slopes of some rows at the nodes of panels, by row; each of shape (P, N)."""
+    """Densities of slopes at the nodes of panels, each of shape (P, N), by row; `None` is a group without an estimate.
+
+    There are none where no row has a t likelihood.
+    """
 
     panels: Panels
-    densities: Mapping[int, Array]
+    densities: Mapping[int | None, Array]
 
 
 def tabulated_rows(rows: Rows) -> list[int]:
@@ -74,19 +79,20 @@ def group_tables(rows: Rows, weights: Array, slices: Sequence[Slice]) -> GroupTa
     largest = _log_quotients(slices, among)
     among = [row for row, one in zip(among, largest, strict=True) if one < _LARGEST]
     panels = _panels(rows, weights, slices)
-    x = panels.nodes.ravel()
+    if not among:
+        return GroupTables(panels, {})
+    x, shape = panels.nodes.ravel(), panels.nodes.shape
     log_heights = np.array([_height(slices, row) for row in among])
-    total = np.zeros((len(x), len(among)))
-    if among:
-        for weight, one in zip(weights, slices, strict=True):
-            quotients = (weight * one.points)[:, None] * np.exp(log_heights - one.log_rows[:, among])
-            total += _spread_out(rows, one, x, quotients)
-    errors, values = rows.errors, rows.values
-    densities = {}
+    total = np.zeros((len(x), len(among) + 1))
+    for weight, one in zip(weights, slices, strict=True):
+        own = (weight * one.points)[:, None]
+        quotients = np.hstack([own * np.exp(log_heights - one.log_rows[:, among]), own])
+        total += _spread_out(rows, one, x, quotients)
+    densities: dict[int | None, Array] = {None: total[:, -1].reshape(shape)}
     for place, row in enumerate(among):
-        z = (x - values[row]) / rows.scales[row]
-        log_density = t_logpdf(z, errors[row].likelihood_df) - math.log(rows.scales[row]) - log_heights[place]
-        densities[row] = (np.exp(log_density) * total[:, place]).reshape(panels.nodes.shape)
+        scale = float(rows.scales[row])
+        log_density = t_logpdf((x - rows.values[row]) / scale, rows.errors[row].likelihood_df) - math.log(scale)
+        densities[row] = (np.exp(log_density - log_heights[place]) * total[:, place]).reshape(shape)
     return GroupTables(panels, densities)
 
 
@@ -130,19 +136,23 @@ def _spread_out(rows: Rows, one: Slice, x: Array, quotients: Array) -> Array:
     found = np.empty((len(x), quotients.shape[1]))
     apart = one.apart(x)
     size = max(1, _CELLS // len(one.nodes))
-    for first in range(0, len(x), size):
-        part = slice(first, first + size)
-        found[part] = _between(rows, one, x[part], apart[part]) @ quotients
+    # Where the distribution is wide beside the distance between nodes, every second one is enough.
+    wide = one.tau > 2 * _SPAN * apart
+    for skip, places in ((2, np.flatnonzero(wide)), (1, np.flatnonzero(~wide))):
+        nodes, factors = one.nodes[::skip], skip * quotients[::skip]
+        for first in range(0, len(places), size):
+            part = places[first : first + size]
+            found[part] = _between(rows, one, x[part, None] - nodes, skip * apart[part]) @ factors
     return found
 
 
-def _between(rows: Rows, one: Slice, x: Array, apart: Array) -> Array:
-    """Return the density of a slope at x given each node of the common slope, shape (X, M).
+def _between(rows: Rows, one: Slice, distance: Array, apart: Array) -> Array:
+    """Return the density of a slope at distances from nodes of the common slope, shape (X, M).
 
     Where it is narrower than the distance between nodes, `apart`, it is replaced by a kernel that is as wide as that,
     and whose integrals with smooth functions are the same.
     """
-    shape, distance = between_shape(rows.model), x[:, None] - one.nodes
+    shape = between_shape(rows.model)
     if shape.dist != "student_t":
         rule = shape_rule(shape, 1.0, rows.fineness.mixing)
         return _mixed(distance, apart, one.tau**2 * rule.nodes, np.exp(rule.log_weights))
@@ -156,6 +166,8 @@ def _between(rows: Rows, one: Slice, x: Array, apart: Array) -> Array:
 
 
 def _mixed(distance: Array, apart: Array, variances: Array, weights: Array) -> Array:
+    if len(variances) == 1:
+        return _normal(distance, apart, float(variances[0]))
     found = np.zeros_like(distance)
     for variance, weight in zip(variances, weights, strict=True):
         found += weight * _normal(distance, apart, float(variance))
@@ -165,20 +177,23 @@ def _mixed(distance: Array, apart: Array, variances: Array, weights: Array) -> A
 def _normal(distance: Array, apart: Array, variance: float) -> Array:
     """Return normal densities, or kernels about as wide as nodes are apart whose first moments are theirs.
 
-    A normal density of variance v is exp((v - w) D^2 / 2) applied to one of variance w; the series is cut after
-    `_TERMS`, and its derivatives are Hermite polynomials.
+    A normal density of variance v is exp((v - w) D^2 / 2) applied to one of variance w; the series is cut after the
+    terms of `_HERMITE`, and its derivatives are Hermite polynomials.
     """
     wide = np.maximum(variance, (_SPAN * apart) ** 2)
-    squares = distance**2 / wide[:, None]
-    found = np.exp(-squares / 2) / np.sqrt(2 * math.pi * wide)[:, None]
+    squares = distance * distance
+    squares /= wide[:, None]
+    found = np.exp(-0.5 * squares)
     narrow: NDArray[np.bool_] = wide > variance
     if narrow.any():
-        c, z = ((variance - wide[narrow]) / (2 * wide[narrow]))[:, None], squares[narrow]
-        before, hermite, factor = np.ones_like(z), z - 1, c
-        series = 1 + c * hermite
-        for j in range(1, _TERMS):
-            before, hermite = hermite, (z - (4 * j + 1)) * hermite - 2 * j * (2 * j - 1) * before
-            factor = factor * c / (j + 1)
-            series += factor * hermite
+        c = (variance - wide[narrow]) / (2 * wide[narrow])
+        factors = (c[:, None] ** np.arange(5) / np.array([1, 1, 2, 6, 24])) @ _HERMITE
+        z = squares[narrow]
+        series = z * factors[:, 4:]
+        for power in (3, 2, 1):
+            series += factors[:, power : power + 1]
+            series *= z
+        series += factors[:, :1]
         found[narrow] *= series
+    found /= np.sqrt(2 * math.pi * wide)[:, None]
     return found

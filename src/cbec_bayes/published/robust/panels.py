@@ -28,9 +28,21 @@ _GROWTH = 0.25
 """Part of the distance from a feature by which the width that counts grows."""
 
 _X, _W = np.polynomial.legendre.leggauss(N_NODES)
-_ORDERS = np.arange(N_NODES)
-_TO_SERIES = (_ORDERS[:, None] + 0.5) * special.eval_legendre(_ORDERS[:, None], _X) * _W
-"""Matrix from values at the nodes to coefficients of Legendre polynomials."""
+
+
+def _to_powers() -> Array:
+    """Return the matrix from values at the nodes to the polynomial of their integral, see `Tabulated.powers`."""
+    legendre = np.polynomial.legendre
+    orders = np.arange(N_NODES)
+    to_series = (orders[:, None] + 0.5) * special.eval_legendre(orders[:, None], _X) * _W
+    columns = [
+        np.pad(integral := legendre.leg2poly(legendre.legint(column, lbnd=-1)), (0, N_NODES + 1 - len(integral)))
+        for column in to_series.T
+    ]
+    return np.asarray(np.array(columns)[:, ::-1], dtype=np.float64)
+
+
+_TO_POWERS = _to_powers()
 
 _SAME = 4e-15
 """Distance between the ends of a bracket, relative to them, that double precision does not part."""
@@ -84,8 +96,9 @@ class Tabulated:
     ----------
     panels
         Ends of the panels.
-    series
-        Coefficients of Legendre polynomials of the density in each panel, times half its length, shape (P, N).
+    powers
+        Probability from the beginning of each panel to a place in it, as a polynomial of the place between -1 and 1:
+        factors from the highest power to the lowest, shape (P, N + 1).
     below
         Probability below each end, shape (P + 1,).
     order
@@ -97,7 +110,7 @@ class Tabulated:
     """
 
     panels: Panels
-    series: Array
+    powers: Array
     below: Array
     order: float
     moments: tuple[float, float]
@@ -119,18 +132,18 @@ class Tabulated:
         place = int(np.searchsorted(edges, x, side="right")) - 1
         if place < 0:
             return 0.0
-        if place >= len(self.series):
+        if place >= len(self.below) - 1:
             return 1.0
         return min(max(self._within(place, x)[0], 0.0), 1.0)
 
     def _within(self, place: int, x: float) -> tuple[float, float]:
         """Return the probability below a value in a panel, and the density there."""
         low, high = (float(edge) for edge in self.panels.edges[place : place + 2])
-        polynomials = np.polynomial.legendre.legvander(np.array([2 * (x - low) / (high - low) - 1]), N_NODES)[0]
-        # The integral of P_k is (P_k+1 - P_k-1) / (2 k + 1).
-        integrals = (polynomials[1:] - np.append([-1.0], polynomials[:-2])) / (2 * _ORDERS + 1)
-        density = float(self.series[place] @ polynomials[:-1]) * 2 / (high - low)
-        return float(self.below[place] + self.series[place] @ integrals), density
+        t, below, density = 2 * (x - low) / (high - low) - 1, 0.0, 0.0
+        for factor in self.powers[place].tolist():
+            density = density * t + below
+            below = below * t + factor
+        return float(self.below[place]) + below, density * 2 / (high - low)
 
     @property
     def p_positive(self) -> float:
@@ -139,7 +152,7 @@ class Tabulated:
 
     def quantile(self, probability: float) -> float:
         """Return the value below which lies a probability strictly between 0 and 1."""
-        place = int(np.clip(np.searchsorted(self.below, probability) - 1, 0, len(self.series) - 1))
+        place = int(np.clip(np.searchsorted(self.below, probability) - 1, 0, len(self.below) - 1 - 1))
         low, high = (float(edge) for edge in self.panels.edges[place : place + 2])
         x = (low + high) / 2
         for _ in range(200):
@@ -165,13 +178,13 @@ class Tabulated:
 
 def tabulated(panels: Panels, density: Array, order: float, moments: Sequence[float]) -> Tabulated:
     """Return the distribution with a density that is known at the nodes of panels, shape (P, N), nearly normalised."""
-    series = density @ _TO_SERIES.T * (np.diff(panels.edges)[:, None] / 2)
-    mass = 2 * series[:, 0]
+    powers = density @ _TO_POWERS * (np.diff(panels.edges)[:, None] / 2)
+    mass = powers.sum(axis=1)
     total = float(mass.sum())
     mean, sd = moments
     return Tabulated(
         panels=panels,
-        series=series / total,
+        powers=powers / total,
         below=np.append(0.0, np.cumsum(mass / total)),
         order=order,
         moments=(mean, sd),

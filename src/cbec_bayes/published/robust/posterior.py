@@ -137,7 +137,6 @@ class RobustPosterior:
         """Posterior of a group's slope; `None` for a group not yet seen."""
         row = self._row(index)
         if row in self.tables.densities:
-            assert row is not None
             moments = self._moments([self._given_tau(one, row) for one in self.slices])
             return tabulated(self.tables.panels, self.tables.densities[row], self.order(index), moments)
         if index not in self._groups:

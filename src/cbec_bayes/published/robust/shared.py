@@ -15,7 +15,7 @@ import numpy as np
 
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.quadrature import Array
-from cbec_bayes.published.robust.common_rule import find_modes, starts
+from cbec_bayes.published.robust.common_rule import Window, find_modes, starts, window_of
 from cbec_bayes.published.robust.existence import Orders, highest_power
 from cbec_bayes.published.robust.rows import Rows, rows_of
 from cbec_bayes.published.robust.scales import Fineness
@@ -25,6 +25,9 @@ from cbec_bayes.published.summary_model import SummaryModel, between_shape
 
 _ROUGH = Fineness(0.5, 0.3, 3e-2, 8)
 """Rules of the rows that show where the mass is."""
+
+_NEAR = 1.15
+"""Ratio of two values of tau up to which the common slope has its mass at the same place."""
 
 _MOVED = 1.5
 """By how many widths the mode of another posterior of log tau may lie off for the same nodes to serve it."""
@@ -46,6 +49,8 @@ class Guide:
         Rows with coarse rules, which show where the mass is.
     masses, places
         Rough log density of the estimates, and modes of the common slope, by value of tau.
+    windows
+        Where the common slope has its mass, by the highest moment that is read off and value of tau.
     layouts
         Layouts of tau whose nodes others may use.
     slices
@@ -55,6 +60,7 @@ class Guide:
     rough: Rows
     masses: dict[float, float] = field(default_factory=dict)
     places: dict[float, Array] = field(default_factory=dict)
+    windows: dict[float, dict[float, Window]] = field(default_factory=dict)
     layouts: list[Layout] = field(default_factory=list)
     slices: dict[tuple[object, ...], tuple[Slice, float]] = field(default_factory=dict)
 
@@ -86,6 +92,17 @@ class Guide:
         near = known[max(place - 1, 0) : place + 1]
         return np.unique(np.concatenate([self.places[float(one)] for one in near]))
 
+    def window(self, tau: float, power: float) -> Window:
+        """Return where the common slope has its mass given tau: as it is for a value near by, where one is known."""
+        known = self.windows.setdefault(power, {})
+        near = min(known, key=lambda other: abs(other - tau), default=math.inf)
+        if tau == near or tau / _NEAR < near < tau * _NEAR:
+            return known[near]
+        prior, blocks = self.rough.model.slope, self.rough.at(tau)
+        modes = find_modes(blocks, prior, self.rough.values, self._starts(tau))
+        known[tau] = window_of(blocks, prior, modes, power)
+        return known[tau]
+
     def slices_at(self, rows: Rows, rule: TauRule, order: Orders) -> list[tuple[Slice, float]]:
         """Return the posterior given each node of tau, and the log of its mass."""
         power, found = highest_power(order.common), []
@@ -93,7 +110,7 @@ class Guide:
             tau = float(node)
             key = (rows.fineness, tau if rule.layout is None else _coordinate(rule.layout), round(u / (rule.step or 1)))
             if (*key, power) not in self.slices:
-                self.slices[*key, power] = slice_at((self.rough, self._starts(tau)), rows, tau, order)
+                self.slices[*key, power] = slice_at(self.window(tau, power), rows, tau)
             found.append(self.slices[*key, power])
         return found
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cbec_bayes.published.quadrature import Array, Rule
-from cbec_bayes.published.robust.common_rule import Modes, coordinate_slope, find_modes, log_prior, slope_rule
-from cbec_bayes.published.robust.existence import Orders, highest_power
+from cbec_bayes.published.robust.common_rule import Modes, Window, coordinate_slope, log_prior, slope_rule
 from cbec_bayes.published.robust.rows import Block, Rows, given, slopes_given
 
 MOST_KEPT = 40
@@ -76,13 +75,10 @@ class Slice:
         return self.step / coordinate_slope(places, self.modes)
 
 
-def slice_at(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -> tuple[Slice, float]:
-    """Return the posterior given tau, and the log of its mass; `guide` has rough rows and where to look for modes."""
+def slice_at(window: Window, rows: Rows, tau: float) -> tuple[Slice, float]:
+    """Return the posterior given tau, and the log of its mass; `window` is where the common slope has its mass."""
     prior, values = rows.model.slope, rows.values
-    rough, start = guide
-    blocks = rough.at(tau)
-    modes = find_modes(blocks, prior, values, start)
-    rule = slope_rule(blocks, prior, modes, rows.fineness.slope, highest_power(order.common))
+    rule = slope_rule(window, rows.fineness.slope)
     fine = rows.at(tau)
     log_rows, *slopes = slopes_given(fine, rule.nodes, len(values))
     log_p = log_rows.sum(axis=1) + log_prior(prior, rule.nodes)
@@ -98,7 +94,7 @@ def slice_at(guide: tuple[Rows, Array], rows: Rows, tau: float, order: Orders) -
         spacing=rule.spacing,
         points=points,
         smooth=smooth / smooth.sum(),
-        modes=modes,
+        modes=window.modes,
         step=rows.fineness.slope,
         log_rows=log_rows,
         pooling=pooling,

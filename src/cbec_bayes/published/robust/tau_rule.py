@@ -210,7 +210,8 @@ def _u_of(layout: Layout, z: float) -> float:
     low, high = layout.left - 12.0, layout.right + 12.0
     for _ in range(80):
         y = (low + high) / 2
-        low, high = (y, high) if _z_of_y(layout, np.array([y]))[0][0] < z else (low, y)
+        below = y - math.exp(layout.left - y) + math.exp(y - layout.right) < z
+        low, high = (y, high) if below else (low, y)
     return float(_u_of_y(layout, np.array([(low + high) / 2]))[0])
 
 
