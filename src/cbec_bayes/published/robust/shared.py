@@ -39,7 +39,7 @@ _PLACES = (3.5, 0.5)
 """By how much a density of log tau may be exponential only farther out than another, on the left and on the right."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guide:
     """Where the mass of the common slope is at each tau, and the slices that were computed.
 
@@ -138,10 +138,10 @@ class Shared:
     def guide(self, estimates: Estimates, model: SummaryModel) -> Guide:
         """Return the guide of estimates under models that differ in the prior of tau alone."""
         if model.between.dist == "fixed":  # its rules reach as far as the value
-            return Guide(rows_of(estimates, model, _ROUGH))
+            return Guide(rough=rows_of(estimates, model, _ROUGH))
         shape, slope = between_shape(model), model.slope
         given: Sequence[object] = (estimates.values.tobytes(), estimates.errors)
         key = (*given, shape.dist, *shape.params.items(), slope.dist, *slope.params.items())
         if key not in self._guides:
-            self._guides[key] = Guide(rows_of(estimates, model, _ROUGH))
+            self._guides[key] = Guide(rough=rows_of(estimates, model, _ROUGH))
         return self._guides[key]
