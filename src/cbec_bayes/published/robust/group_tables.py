@@ -38,6 +38,11 @@ _CELLS = 2_000_000
 _LARGEST = 600.0
 """Natural logarithm of the largest number that is multiplied with another."""
 
+_BEYOND = 4.0
+"""Distances between the last nodes by which what they are spread to reaches beyond them."""
+
+_MOST_SKIPPED = 3
+
 _SPAN = 1.2
 """Width of the narrowest kernel, in distances between nodes: sums of it over the nodes are its integral."""
 
@@ -133,12 +138,15 @@ def _reach(shape: BetweenShape) -> float:
 
 def _spread_out(rows: Rows, one: Slice, x: Array, quotients: Array) -> Array:
     """Return the sums over nodes of quotients (M, R) times the distribution between groups about each: (X, R)."""
-    found = np.empty((len(x), quotients.shape[1]))
+    found = np.zeros((len(x), quotients.shape[1]))
     apart = one.apart(x)
     size = max(1, _CELLS // len(one.nodes))
-    # Where the distribution is wide beside the distance between nodes, every second one is enough.
-    wide = one.tau > 2 * _SPAN * apart
-    for skip, places in ((2, np.flatnonzero(wide)), (1, np.flatnonzero(~wide))):
+    far = _reach(between_shape(rows.model)) * one.tau + _BEYOND * one.spacing
+    near = (x > one.nodes[0] - far[0]) & (x < one.nodes[-1] + far[-1])
+    # Where the distribution is wide beside the distance between nodes, every second or third one is enough.
+    skips = np.where(near, np.clip(np.floor(one.tau / (_SPAN * apart)), 1, _MOST_SKIPPED), 0)
+    for skip in range(1, _MOST_SKIPPED + 1):
+        places = np.flatnonzero(skips == skip)
         nodes, factors = one.nodes[::skip], skip * quotients[::skip]
         for first in range(0, len(places), size):
             part = places[first : first + size]

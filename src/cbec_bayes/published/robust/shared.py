@@ -55,6 +55,8 @@ class Guide:
         Layouts of tau whose nodes others may use.
     slices
         What was computed, by how fine the rules are, layout, node, and the highest moment of the common slope.
+    solved
+        Posteriors that passed their gate, by the prior of tau.
     """
 
     rough: Rows
@@ -63,6 +65,7 @@ class Guide:
     windows: dict[float, dict[float, Window]] = field(default_factory=dict)
     layouts: list[Layout] = field(default_factory=list)
     slices: dict[tuple[object, ...], tuple[Slice, float]] = field(default_factory=dict)
+    solved: dict[tuple[object, ...], object] = field(default_factory=dict)
 
     def layout(self, model: SummaryModel) -> Layout | None:
         """Return where the posterior of tau has its mass, in the coordinate of an earlier layout where one serves."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from cbec_bayes.published.quadrature import Array, Rule
 from cbec_bayes.published.robust.common_rule import Modes, Window, coordinate_slope, log_prior, slope_rule
@@ -82,7 +81,8 @@ def slice_at(window: Window, rows: Rows, tau: float) -> tuple[Slice, float]:
     fine = rows.at(tau)
     log_rows, *slopes = slopes_given(fine, rule.nodes, len(values))
     log_p = log_rows.sum(axis=1) + log_prior(prior, rule.nodes)
-    log_mass = float(special.logsumexp(log_p + rule.log_weights))
+    top = float(log_p.max())
+    log_mass = top + math.log(float(np.exp(log_p - top) @ rule.spacing))
     points = np.exp(log_p + rule.log_weights - log_mass)
     smooth = np.linalg.solve(_kernel(rule.nodes, rule.spacing), np.exp(log_p - log_p.max()))
     pooling, offset, within = _pooling(slopes, points)

@@ -71,8 +71,17 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float, shared: S
         The numbers still changed by more at the finest rules.
     """
     guide = (shared or Shared()).guide(estimates, model)
-    layout = guide.layout(model)
-    found: RobustPosterior | None = None
+    between = model.between.dist, *model.between.params.items()
+    if between not in guide.solved:
+        guide.solved[between] = _refined(guide, model, tolerance)
+    found = guide.solved[between]
+    assert isinstance(found, RobustPosterior)
+    return replace(found, model=model)
+
+
+def _refined(guide: Guide, model: SummaryModel, tolerance: float) -> RobustPosterior:
+    """Solve at finer and finer levels, until no number changes."""
+    layout, found = guide.layout(model), None
     for fineness in LEVELS:
         finer = _solve(guide, model, layout, fineness)
         if found is not None:
