@@ -39,6 +39,7 @@ from cbec_bayes.published.estimates import (
 from cbec_bayes.published.from_tables import estimates_of_term
 from cbec_bayes.published.reading.tables import Asked
 from cbec_bayes.published.results import SummaryResult, contrasts_table, effects_table, sensitivity_table, summarise
+from cbec_bayes.published.robust.shared import Shared
 from cbec_bayes.published.robust.solution import has_heavy_tails
 from cbec_bayes.published.stated import Facts
 from cbec_bayes.published.summary import TOLERANCE, fit_summary, resolve_unit
@@ -197,9 +198,10 @@ def pool_file(
     estimates = _under(printed, reading, file)
     resolved = spec.resolved(resolve_unit(estimates, spec, unit))
     on_progress(Progress("pooling"))
-    result, found, failures = _fitted(estimates, resolved, engine, seed, on_progress)
+    shared = Shared()
+    result, found, failures = _fitted(estimates, resolved, engine, seed=seed, shared=shared, on_progress=on_progress)
     on_progress(Progress("trying other readings and priors"))
-    sensitivity, lacking = _sensitivity(printed, estimates, spec, unit)
+    sensitivity, lacking = _sensitivity(printed, estimates, spec, unit=unit, shared=shared)
     classical = classical_pooling(estimates)
     further, told = further_tables(printed, estimates, resolved, result, terms)
     diagnostics = {
@@ -264,7 +266,7 @@ def _under(printed: PrintedEstimates, reading: str, file: Path) -> Estimates:
 
 
 def _fitted(
-    estimates: Estimates, model: SummaryModel, engine: str, seed: int, on_progress: OnProgress
+    estimates: Estimates, model: SummaryModel, engine: str, *, seed: int, shared: Shared, on_progress: OnProgress
 ) -> tuple[SummaryResult, dict[str, Any], tuple[str, ...]]:
     """Return what an engine finds, what diagnostics.json says of it, and the gates that it missed."""
     few = len(estimates.labels) <= MAX_CONTRASTED
@@ -275,7 +277,7 @@ def _fitted(
         return result, sampled.as_dict(), sampled.failures
     start = time.perf_counter()
     try:
-        posterior = fit_summary(estimates, model)
+        posterior = fit_summary(estimates, model, shared=shared)
     except GateError as error:
         raise GateError(f"{error}; --engine pymc samples the same model") from None
     result = summarise(posterior, contrasts=few)
@@ -307,7 +309,7 @@ def _printed(file: Path, term: str | None, ci_prob: float, terms: AskedTerms) ->
 
 
 def _sensitivity(
-    printed: PrintedEstimates, estimates: Estimates, spec: SummaryModel, unit: float | None
+    printed: PrintedEstimates, estimates: Estimates, spec: SummaryModel, *, unit: float | None, shared: Shared
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Hold the model asked for against those that ship with the package; a model that misses its gate is left out."""
     others = [load_summary_model(name) for name in model_names() if name.startswith("published_")]
@@ -324,7 +326,7 @@ def _sensitivity(
         notes[name] = f"sensitivity.csv lacks numbers of the model '{name}': {why}."
 
     tried = [model for model in models if model.name not in notes]
-    table = sensitivity_table(printed, tried, unit=unit, other_units=OTHER_UNITS, on_miss=missed)
+    table = sensitivity_table(printed, tried, unit=unit, other_units=OTHER_UNITS, on_miss=missed, shared=shared)
     return table, tuple(notes.values())
 
 

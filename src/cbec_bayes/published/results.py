@@ -22,6 +22,7 @@ from cbec_bayes.published.estimates import (
     under_reading,
 )
 from cbec_bayes.published.pooled import Distribution, PooledPosterior, RegressedPosterior
+from cbec_bayes.published.robust.shared import Shared
 from cbec_bayes.published.summary import fit_summary, resolve_unit
 from cbec_bayes.published.summary_model import RobustModel, SummaryModel
 from cbec_bayes.runtime.errors import GateError
@@ -259,6 +260,7 @@ def sensitivity_table(
     readings: Sequence[Scenario] | None = None,
     other_units: Sequence[float] = (),
     on_miss: Callable[[str, str], None] | None = None,
+    shared: Shared | None = None,
 ) -> pd.DataFrame:
     """Return sensitivity.csv: every reading of the standard errors under every model.
 
@@ -277,6 +279,8 @@ def sensitivity_table(
     on_miss
         Called with the name of a model whose quadrature misses its gate, and how; the model then has no rows of that
         reading. Without it the error is raised.
+    shared
+        What fits of the same estimates have computed already, see `fit_summary`.
 
     Returns
     -------
@@ -296,6 +300,7 @@ def sensitivity_table(
     8         published_wide  0.53
     """
     rows: list[dict[str, object]] = []
+    shared = shared or Shared()
     for reading in available_readings(printed) if readings is None else readings:
         estimates = under_reading(printed, reading)
         usable = [model for model in models if estimates.terms is None or not isinstance(model, RobustModel)]
@@ -303,15 +308,15 @@ def sensitivity_table(
             found = factor * resolve_unit(estimates, model, unit)
             resolved = model.resolved(found)
             try:
-                result = summarise(fit_summary(estimates, resolved), contrasts=False)
+                result = summarise(fit_summary(estimates, resolved, shared=shared), contrasts=False)
             except GateError as error:
                 if on_miss is None:
                     raise
                 on_miss(model.name, str(error))
                 continue
-            shared = {"reading": reading, "model": model.name, "between_prior": str(resolved.between)}
+            alike = {"reading": reading, "model": model.name, "between_prior": str(resolved.between)}
             rows += [
-                {**shared, "group": group, **asdict(summary), "origin": str(Origin.PRINTED), "unit": found}
+                {**alike, "group": group, **asdict(summary), "origin": str(Origin.PRINTED), "unit": found}
                 for group, summary in _all_slopes(result).items()
             ]
     return pd.DataFrame(rows)

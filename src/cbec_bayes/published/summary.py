@@ -35,6 +35,7 @@ from cbec_bayes.published.mixture import Mixture
 from cbec_bayes.published.pooled import PooledPosterior
 from cbec_bayes.published.posterior import SummaryPosterior
 from cbec_bayes.published.quadrature import LARGEST_SCALE, Line, log_density, scale_line, scale_rule, window
+from cbec_bayes.published.robust.shared import Shared
 from cbec_bayes.published.robust.solution import has_heavy_tails, solve
 from cbec_bayes.published.scale_curve import ScaleCurve, scale_curve
 from cbec_bayes.published.summary_model import SummaryModel
@@ -76,7 +77,9 @@ def resolve_unit(estimates: Estimates, model: SummaryModel, unit: float | None =
     return float(model.unit) if not isinstance(model.unit, str) else estimates.spread
 
 
-def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None = None) -> PooledPosterior:
+def fit_summary(
+    estimates: Estimates, model: SummaryModel, *, unit: float | None = None, shared: Shared | None = None
+) -> PooledPosterior:
     """Compute the posterior of the group slopes from printed estimates alone.
 
     Where all given tau and the standard errors is normal, and few of these are known by their stars alone, it is
@@ -90,6 +93,8 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
         Priors.
     unit
         Overrides the model's unit of slope.
+    shared
+        What posteriors of the same estimates with heavy tails share; fits that are given the same one take less time.
 
     Returns
     -------
@@ -125,7 +130,7 @@ def fit_summary(estimates: Estimates, model: SummaryModel, *, unit: float | None
         raise HeavyTailsError(
             "moderators and covariances of estimates need normal distributions and standard errors that are known"
         )
-    return solve(estimates, resolved, TOLERANCE)
+    return solve(estimates, resolved, TOLERANCE, shared)
 
 
 def _fit_normal(estimates: Estimates, resolved: SummaryModel) -> SummaryPosterior | None:

@@ -34,6 +34,16 @@ class Modes:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Where the common slope has its mass given tau: modes, and ends in their coordinate relative to `middle`."""
+
+    modes: Modes
+    middle: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class SlopeRule:
     """Nodes of the common slope with their log weights, and the distance between neighbours, each of shape (M,)."""
 
@@ -102,26 +112,30 @@ def _distinct(place: Array, width: Array, height: Array) -> list[int]:
     return kept
 
 
-def slope_rule(blocks: list[Block], prior: Prior, modes: Modes, step: float, power: float) -> SlopeRule:
-    """Return nodes of the common slope.
+def window_of(blocks: list[Block], prior: Prior, modes: Modes, power: float) -> Window:
+    """Return where the common slope has its mass given tau.
 
     Parameters
     ----------
     blocks
-        The rows given tau; those of a coarse rule are enough to see where the density is.
+        The rows given tau; those of a coarse rule are enough.
     prior
         Prior of the common slope.
     modes
         From `find_modes`.
-    step
-        Distance of the nodes, in widths of a mode near it.
     power
         Highest moment that will be read off.
     """
     middle = float(_coordinate(modes.places[:1], modes)[0])
     low, high = _ends(blocks, prior, modes, middle, power)
-    u = np.asarray(np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step, dtype=np.float64)
-    nodes, slope = _invert(middle + u, modes)
+    return Window(modes, middle, low, high)
+
+
+def slope_rule(window: Window, step: float) -> SlopeRule:
+    """Return nodes of the common slope at a distance of `step` widths of a mode near it."""
+    first, last = math.floor(window.low / step), math.ceil(window.high / step)
+    u = np.asarray(np.arange(first, last + 1) * step, dtype=np.float64)
+    nodes, slope = _invert(window.middle + u, window.modes)
     return SlopeRule(nodes, math.log(step) - np.log(slope))
 
 
@@ -157,4 +171,9 @@ def _invert(u: Array, modes: Modes) -> tuple[Array, Array]:
             below = _coordinate(place, modes) < u
             low, high = np.where(below, place, low), np.where(below, high, place)
         place = (low + high) / 2
-    return place, np.asarray((1 / np.hypot(place[:, None] - modes.places, modes.widths)).sum(axis=1))
+    return place, coordinate_slope(place, modes)
+
+
+def coordinate_slope(place: Array, modes: Modes) -> Array:
+    """Return the derivative of the coordinate in which nodes are equidistant, at some places."""
+    return np.asarray((1 / np.hypot(place[:, None] - modes.places, modes.widths)).sum(axis=1))

@@ -8,7 +8,7 @@ then a finite mixture of normal distributions, as it is where everything is norm
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,71 +17,25 @@ from scipy import optimize
 
 from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.pooled import GroupNumbers
-from cbec_bayes.published.quadrature import Array, Rule
+from cbec_bayes.published.quadrature import Array
 from cbec_bayes.published.robust.existence import Orders, highest_power
+from cbec_bayes.published.robust.group_tables import GroupTables, group_tables
 from cbec_bayes.published.robust.mixed import SignedMixture, signed_mixture
+from cbec_bayes.published.robust.pairs import Components, Points, components, points_of
+from cbec_bayes.published.robust.panels import Tabulated, tabulated
 from cbec_bayes.published.robust.row_terms import Terms, row_terms
 from cbec_bayes.published.robust.rows import Rows
 from cbec_bayes.published.robust.scales import Fineness, shape_rule
+from cbec_bayes.published.robust.slices import MOST_KEPT, Slice, left_out
 from cbec_bayes.published.robust.tau_rule import TauRule
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
 _NEGLIGIBLE = 1e-12
-_NEGLIGIBLE_PAIR = 1e-10
+_NEGLIGIBLE_PAIR = 1e-11
 
-MOST_KEPT = 40
-"""Groups up to which what contrasts need is kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The posterior given one value of tau.
-
-    Attributes
-    ----------
-    tau
-        Between-group scale.
-    nodes, spacing
-        Values of the common slope, and the standard deviation of the normal density about each, shape (M,).
-    points
-        Posterior weight of each node given tau, shape (M,); sums over them integrate.
-    smooth
-        Weights of the normal densities whose sum is the density of the common slope given tau, shape (M,).
-    without
-        The same for each row, whose likelihood is taken out of the density but for the exponential of a square about
-        the estimate, shape (M, R).
-    held
-        Precision of that square, shape (R,); zero where all of the likelihood is out.
-    pooling, offset
-        Expected weight of the common slope in each group's slope, and expected group's slope less the common one,
-        shape (R,).
-    within
-        Expected variance between the groups' slopes.
-    common_moments, row_moments
-        Mean and variance of the common slope, and of each group's, shape (2, R).
-    deviation, variance
-        Mean and variance of each group's slope less the common one given each node, shape (M, R); of more than
-        `MOST_KEPT` groups they are not kept, and have shape (M, 0).
-    implied
-        Rules of the standard errors that stars tell, by row.
-    """
-
-    tau: float
-    nodes: Array
-    spacing: Array
-    points: Array
-    smooth: Array
-    without: Array
-    held: Array
-    pooling: Array
-    offset: Array
-    within: float
-    common_moments: tuple[float, float]
-    row_moments: Array
-    deviation: Array
-    variance: Array
-    implied: Mapping[int, Rule]
+type GroupSlope = SignedMixture | Tabulated
+"""The posterior of one slope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +78,11 @@ class RobustPosterior:
     error: float
     fineness: Fineness
     _terms: dict[int, list[Terms]] = field(default_factory=dict, repr=False)
-    _groups: dict[int | None, SignedMixture] = field(default_factory=dict, repr=False)
+    _groups: dict[int | None, GroupSlope] = field(default_factory=dict, repr=False)
+    _tables: list[GroupTables] = field(default_factory=list, repr=False)
+    _pair_points: list[Points] = field(default_factory=list, repr=False)
+    _components: dict[int | None, Components] = field(default_factory=dict, repr=False)
+    _left_out: list[tuple[Array, Array]] = field(default_factory=list, repr=False)
 
     @property
     def tau(self) -> Array:
@@ -175,14 +133,25 @@ class RobustPosterior:
             raise ValueError("there are no moderators")
         return self.common()
 
-    def group(self, index: int | None) -> SignedMixture:
+    def group(self, index: int | None) -> GroupSlope:
         """Posterior of a group's slope; `None` for a group not yet seen."""
+        row = self._row(index)
+        if row in self.tables.densities:
+            moments = self._moments([self._given_tau(one, row) for one in self.slices])
+            return tabulated(self.tables.panels, self.tables.densities[row], self.order(index), moments)
         if index not in self._groups:
             found = self._mixture(index)
             if len(self.labels) > MOST_KEPT:
                 return found
             self._groups[index] = found
         return self._groups[index]
+
+    @property
+    def tables(self) -> GroupTables:
+        """Densities of the slopes of rows with a t likelihood."""
+        if not self._tables:
+            self._tables.append(group_tables(self.rows, self.weights, self.slices))
+        return self._tables[0]
 
     def _mixture(self, index: int | None) -> SignedMixture:
         row, order, typical = self._row(index), self.order(index), self._typical()
@@ -192,8 +161,17 @@ class RobustPosterior:
             if row is None:
                 parts.append(self._of_new(one, weight, least))
             elif (seen := np.flatnonzero(weight * one.points > least / 1e3)).size:
-                parts.append(_of_group(one, row, self._of_row(row)[place], (weight, seen, least)))
+                left = self._without(place, row)
+                parts.append(_of_group(one, self._of_row(row)[place], left, (weight, seen, least)))
         return signed_mixture(parts, order, self._moments([self._given_tau(one, row) for one in self.slices]))
+
+    def _without(self, place: int, row: int) -> tuple[Array, float]:
+        """Return what `left_out` finds of one row, for one slice."""
+        others = [row for row in range(len(self.rows.values)) if row not in self.tables.densities]
+        if not self._left_out:
+            self._left_out.extend(left_out(self.rows, one, others) for one in self.slices)
+        without, held = self._left_out[place]
+        return without[:, others.index(row)], float(held[others.index(row)])
 
     def _typical(self) -> tuple[float, float]:
         """Return a typical estimate and a typical standard error."""
@@ -229,17 +207,33 @@ class RobustPosterior:
 
     def contrast(self, first: int, second: int) -> SignedMixture:
         """Posterior of the difference between two groups' slopes."""
-        parts, moments, rows = [], [], (self._row(first), self._row(second))
-        for place, (weight, one) in enumerate(zip(self.weights, self.slices, strict=True)):
-            # Every second node is enough for a sum that integrates; they are close for what is read between them.
-            points = 2 * weight * one.points[::2]
-            keep = 2 * np.flatnonzero(points > _NEGLIGIBLE_PAIR)
-            a, b = (self._given_points(index, place, keep) for index in (first, second))
-            weights = points[keep // 2, None, None] * a[0][:, :, None] * b[0][:, None, :]
-            node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
-            parts.append((weights[node, i, j], a[1][node, i] - b[1][node, j], a[2][i] + b[2][j]))
-            moments.append(self._difference(one, *rows))
-        return signed_mixture(parts, min(self.order(first), self.order(second)), self._moments(moments))
+        rows = self._row(first), self._row(second)
+        a, b = (self._together(row) for row in rows)
+        weights = self._points().weight[:, None, None] * a.weights[:, :, None] * b.weights[:, None, :]
+        node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
+        part = weights[node, i, j], a.means[node, i] - b.means[node, j], a.variances[node, i] + b.variances[node, j]
+        order = min(self.order(first), self.order(second))
+        return signed_mixture([part], order, self._moments([self._difference(one, *rows) for one in self.slices]))
+
+    def _points(self) -> Points:
+        """Return the nodes of (tau, beta) that contrasts are summed over."""
+        if not self._pair_points:
+            self._pair_points.append(points_of(self.weights, self.slices))
+        return self._pair_points[0]
+
+    def _together(self, row: int | None) -> Components:
+        """Return a group's slope given each of these nodes; `None` is a group without an estimate."""
+        if row not in self._components:
+            points = self._points()
+            if row is None:
+                shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
+                full = (len(points.weight), len(shape.nodes))
+                means = np.broadcast_to(points.slope[:, None], full)
+                weights = np.broadcast_to(np.exp(shape.log_weights), full)
+                self._components[row] = Components(weights, means, np.outer(points.tau**2, shape.nodes))
+            else:
+                self._components[row] = components(self.rows, row, points, self.slices)
+        return self._components[row]
 
     def _difference(self, one: Slice, first: int | None, second: int | None) -> tuple[float, float]:
         """Return mean and variance of the difference between two groups' slopes given tau."""
@@ -249,18 +243,6 @@ class RobustPosterior:
             variance += self._between(one.tau) if row is None else one.variance[:, row]
         mean = float(one.points @ apart)
         return mean, float(one.points @ (variance + (apart - mean) ** 2))
-
-    def _given_points(self, index: int, place: int, keep: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-        """Return weights and means (M, K) and variances (K,) of a group's slope given nodes (tau, beta)."""
-        one, row = self.slices[place], self._row(index)
-        nodes = one.nodes[keep]
-        if row is None:
-            shape = shape_rule(between_shape(self.model), 1.0, self.fineness.mixing)
-            full = (len(nodes), len(shape.nodes))
-            means = np.broadcast_to(nodes[:, None], full)
-            return np.broadcast_to(np.exp(shape.log_weights), full), means, one.tau**2 * shape.nodes
-        terms = self._of_row(row)[place]
-        return terms.weights(nodes), terms.offset + terms.pooling * nodes[:, None], terms.left
 
     def _of_row(self, row: int) -> list[Terms]:
         """Return the inner nodes of a row given tau, for every slice; kept, as many numbers need them."""
@@ -328,15 +310,16 @@ def _least(one: Slice, order: float, typical: tuple[float, float]) -> Array:
 
 
 def _of_group(
-    one: Slice, row: int, terms: Terms, counted: tuple[float, NDArray[np.intp], Array]
+    one: Slice, terms: Terms, without: tuple[Array, float], counted: tuple[float, NDArray[np.intp], Array]
 ) -> tuple[Array, Array, Array]:
     """Return weights, means and variances of a group's slope given tau.
 
-    `counted` is the weight of the slice, which of its nodes count, and the least weight that counts at each node.
+    `without` is from `left_out`; `counted` is the weight of the slice, which of its nodes count, and the least weight
+    that counts at each node.
     """
     weight, seen, least = counted
-    left, nodes, width = one.without[seen, row], one.nodes[seen], one.spacing[seen] ** 2
-    precision = 1 / terms.total - one.held[row]  # what is left of each normal likelihood
+    left, nodes, width = without[0][seen], one.nodes[seen], one.spacing[seen] ** 2
+    precision = 1 / terms.total - without[1]  # what is left of each normal likelihood
     shrink = 1 + width[:, None] * precision
     possible = shrink > 0.05  # far out, where the square that is held leaves nothing
     shrink = np.where(possible, shrink, 1.0)

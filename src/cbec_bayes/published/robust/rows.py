@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.published.conditional import error_rules, problem_of
@@ -225,7 +224,8 @@ def log_density(blocks: Sequence[Block], slope: Array, n_rows: int) -> Array:
     """Return the log density of every estimate at values of the common slope (M,): shape (M, R)."""
     found = np.empty((len(slope), n_rows))
     for block, part, log_terms, _ in _terms(blocks, slope):
-        found[np.ix_(part, block.rows)] = special.logsumexp(log_terms, axis=2)
+        top = log_terms.max(axis=2, keepdims=True)
+        found[np.ix_(part, block.rows)] = np.log(np.exp(log_terms - top).sum(axis=2)) + top[:, :, 0]
     return found
 
 

@@ -98,7 +98,8 @@ def lay_out(prior: Prior, scales: tuple[float, float], log_mass: Callable[[float
     """
     own = densities.start(prior)
     ends = [_z_of(prior, scale) for scale in (*scales, own)]
-    z = np.arange(min(ends) - 8, max(ends) + 9)
+    # Whole numbers, so that posteriors under other priors are tried at the same places.
+    z = np.arange(math.floor(min(ends)) - 8.0, math.ceil(max(ends)) + 9)
 
     def log_p(one: float) -> float:
         tau, log_slope = _tau_of(prior, np.array([one]))
@@ -209,7 +210,8 @@ def _u_of(layout: Layout, z: float) -> float:
     low, high = layout.left - 12.0, layout.right + 12.0
     for _ in range(80):
         y = (low + high) / 2
-        low, high = (y, high) if _z_of_y(layout, np.array([y]))[0][0] < z else (low, y)
+        below = y - math.exp(layout.left - y) + math.exp(y - layout.right) < z
+        low, high = (y, high) if below else (low, y)
     return float(_u_of_y(layout, np.array([(low + high) / 2]))[0])
 
 
