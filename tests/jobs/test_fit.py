@@ -444,8 +444,15 @@ def test_a_terminal_shows_the_ends_of_many_groups(program, tmp_path):
     frame = pd.DataFrame({"unit": unit, "time": time, "y": y, "d": d, "g": [f"group {u // 2:02d}" for u in unit]})
     frame.to_csv("many.csv", index=False)
     asked = ["fit", "--data", "many.csv", "--outcome", "y", "--exposure", "d", "--unit", "unit", "--time", "time"]
+    asked += [
+        "--group",
+        "g",
+        "--model",
+        "partial_pooling",
+        "--no-neighbours",
+    ]  # how many groups are shown is asked here
     with pytest.raises(SystemExit):
-        cli.main([*asked, "--group", "g", "--out", "many"])
+        cli.main([*asked, "--out", "many"])
     effects = pd.read_csv("many/effects.csv")
     assert len(effects) == 63
     found = panelfit.fit_folder(Path("many"))
