@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice, product
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -33,6 +34,12 @@ def one_process():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fanout, "cores", lambda: 1)
         yield
+
+
+@pytest.fixture
+def few_specifications(monkeypatch):
+    """Weigh every fourth combination of assumptions alone, for tests that ask what becomes of a command's files."""
+    monkeypatch.setattr("cbec_bayes.specifications.lattice.product", lambda *axes: islice(product(*axes), 0, None, 4))
 
 
 @pytest.fixture(scope="session")

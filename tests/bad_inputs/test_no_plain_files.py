@@ -140,6 +140,7 @@ def replaced(path: Path, make: Callable[[Path], None]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_specifications")
 @pytest.mark.parametrize("make", [pipe, folder, sparse], ids=lambda make: make.__name__)
 def test_in_the_place_of_what_a_command_left(make, tmp_path, monkeypatch):
     """What cannot be read there is no receipt, posterior or journal, and is made again."""

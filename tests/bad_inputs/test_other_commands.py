@@ -263,6 +263,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.usefixtures("few_specifications")
 def test_a_posterior_that_is_not_the_one_written_is_fitted_again(results, tmp_path, monkeypatch, capsys):
     found = {}
     for name, change in DAMAGES.items():

@@ -33,6 +33,7 @@ from cbec_bayes.panel.formula import label, read_formula
 from cbec_bayes.reporting.paneltables import panel_tables
 from cbec_bayes.runtime.errors import InputError
 from tests.support.called import heard
+from tests.support.pages import COMPARED
 
 BOTH = ["--exposure", "x", "--exposure", "v"]
 KEYS = ["--unit", "firm", "--time", "year", "--group", "region"]
@@ -57,7 +58,7 @@ def program(capsys, tmp_path, monkeypatch):
     return partial(heard, capsys)
 
 
-def test_option_and_formula_write_the_same_table(program, tmp_path):
+def test_option_and_formula_write_the_same_table(program, tmp_path, monkeypatch):
     columns = ["--outcome", "y", *BOTH, "--control", "w", *KEYS]
     formula = ["--formula", "y ~ w + v + x | firm + year", *BOTH, "--group", "region"]
     assert program("fit", "--data", "p.csv", *columns, *QUICK, "--out", "one") == (0, "", "")
@@ -73,6 +74,7 @@ def test_option_and_formula_write_the_same_table(program, tmp_path):
     exact = ["no_pooling", "no_pooling_se", "complete_pooling", "mean", "sd", "ci_low", "ci_high", "pooling_factor"]
     np.testing.assert_allclose(again.effects_of_exposures[exact], one[exact], rtol=1e-6)
     assert any("effects_of_exposures.csv has those of v as well" in note for note in again.notes)
+    monkeypatch.setattr(COMPARED, lambda: ("partial_pooling", "complete_pooling"))
     tables = panel_tables(report_fit(again), 3)
     shown = tables["effects_of_exposures"].rows
     assert [row[1] for row in shown[1:5]] == list("abcd")

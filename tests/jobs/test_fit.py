@@ -32,6 +32,7 @@ from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.files import asset_dir
 from tests.support.arguments import once
 from tests.support.members import panel
+from tests.support.posteriors import assert_same_posterior
 
 OUTCOME, EXPOSURE, CONTROL, UNIT, GROUP = "商业 流通", "cross-border (e-commerce), %", "人均GDP [log]", "省 份", "地区"
 COLUMNS = ["--outcome", OUTCOME, "--exposure", EXPOSURE, "--unit", UNIT, "--time", "年", "--model", "partial_pooling"]
@@ -290,9 +291,13 @@ def test_the_other_engine(program, tmp_path, monkeypatch):
     assert diagnostics["log_evidence_note"] == "only the collapsed engine integrates the density"
     files = {out: sorted(path.name for path in (tmp_path / out).iterdir()) for out in ("pymc", "collapsed")}
     assert files["pymc"] == files["collapsed"]
-    with xr.open_datatree(tmp_path / "pymc" / "posterior.nc", engine="h5netcdf") as tree:
-        assert (tree.attrs["origin"], tree.attrs["seed"]) == ("observed", 1)
-        assert not {"created_at", "sampling_time"} & {name for node in tree.subtree for name in node.attrs}
+    posteriors = []
+    for out in ("collapsed", "pymc"):
+        with xr.open_datatree(tmp_path / out / "posterior.nc", engine="h5netcdf") as tree:
+            assert (tree.attrs["origin"], tree.attrs["seed"]) == ("observed", 1)
+            assert not {"created_at", "sampling_time"} & {name for node in tree.subtree for name in node.attrs}
+            posteriors.append(tree["posterior"].to_dataset().load())
+    assert_same_posterior(*posteriors)
 
 
 @pytest.mark.parametrize(
@@ -444,8 +449,15 @@ def test_a_terminal_shows_the_ends_of_many_groups(program, tmp_path):
     frame = pd.DataFrame({"unit": unit, "time": time, "y": y, "d": d, "g": [f"group {u // 2:02d}" for u in unit]})
     frame.to_csv("many.csv", index=False)
     asked = ["fit", "--data", "many.csv", "--outcome", "y", "--exposure", "d", "--unit", "unit", "--time", "time"]
+    asked += [
+        "--group",
+        "g",
+        "--model",
+        "partial_pooling",
+        "--no-neighbours",
+    ]  # how many groups are shown is asked here
     with pytest.raises(SystemExit):
-        cli.main([*asked, "--group", "g", "--out", "many"])
+        cli.main([*asked, "--out", "many"])
     effects = pd.read_csv("many/effects.csv")
     assert len(effects) == 63
     found = panelfit.fit_folder(Path("many"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,16 +30,21 @@ def fitted(request) -> PanelFit:
     return fit(make_design(make_panel(table(n_units=6), roles)), request.param, draws=5, chains=2)
 
 
+@functools.cache
+def files_of(found: PanelFit) -> dict[str, str | bytes]:
+    return tabulate(found).files()
+
+
 def written(folder: Path, found: PanelFit, tree: Any = None, **diagnostics: object) -> None:
-    files = tabulate(found).files()
-    (folder / POSTERIOR).write_bytes(netcdf_bytes(found.tree if tree is None else tree))
+    files = files_of(found)
+    (folder / POSTERIOR).write_bytes(files[POSTERIOR] if tree is None else netcdf_bytes(tree))
     (folder / DIAGNOSTICS).write_text(json.dumps(json.loads(files[DIAGNOSTICS]) | diagnostics))
 
 
 def test_what_a_fit_left_is_read_again(fitted, tmp_path):
     written(tmp_path, fitted)
     again = read_kept(tmp_path, fitted.design, fitted.model)
-    assert tabulate(again).files()["effects.csv"] == tabulate(fitted).files()["effects.csv"]
+    assert tabulate(again).files()["effects.csv"] == files_of(fitted)["effects.csv"]
 
 
 def without(group: str, name: str | None = None) -> Callable[[Any], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -116,12 +117,17 @@ def sealed(content: bytes) -> bytes:
     return content + SEAL + hashlib.sha256(content).hexdigest().encode()
 
 
-def altered(name: str, change: Callable[[Array], Array]) -> bytes:
-    """Return a file of moments one of whose arrays was changed, sealed again."""
+@functools.cache
+def moments_held() -> xr.Dataset:
     with xr.open_dataset(
         BytesIO(moments_bytes(gather([table()], ROLES)).rpartition(SEAL)[0]), engine="h5netcdf"
     ) as held:
-        whole = held.load()
+        return held.load()
+
+
+def altered(name: str, change: Callable[[Array], Array]) -> bytes:
+    """Return a file of moments one of whose arrays was changed, sealed again."""
+    whole = moments_held().copy(deep=True)
     new = change(whole[name].to_numpy().copy())
     if name in whole.coords:
         whole = whole.assign_coords({name: new})

@@ -183,7 +183,13 @@ def test_every_prior_is_an_ancestor_of_the_likelihood():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("reading", "name"), [("coherent", "published_half_normal"), ("stars", "published_half_t")])
+@pytest.mark.parametrize(
+    ("reading", "name"),
+    [
+        ("coherent", "published_half_normal"),
+        pytest.param("stars", "published_half_t", marks=pytest.mark.nightly),
+    ],
+)
 def test_sampling_agrees_within_monte_carlo_error(printed_slopes, reading, name):
     estimates = under_reading(printed_slopes, reading)
     spec = load_summary_model(name).resolved(1.2377)
