@@ -89,6 +89,7 @@ def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cbec_bayes.jobs.compare.posterior_path", never)
     monkeypatch.setattr("cbec_bayes.jobs.lattices.fit_member", never)
     monkeypatch.setattr("cbec_bayes.jobs.fit.fit", never)
+    monkeypatch.setattr("cbec_bayes.jobs.fit_tables._tabulated", never)
 
 
 @pytest.fixture

@@ -204,6 +204,7 @@ def _found_of_fit(found: FittedPanel, *, written: bool) -> Found:
         tables={"effects": found.effects, "diagnostics": found.diagnostics(), "notes": list(found.notes)},
         files_later=found.files if written else None,
         require=found.fit.diagnostics.require,
+        results=found.packed() if written else None,
     )
 
 

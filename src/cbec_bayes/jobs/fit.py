@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -31,7 +31,7 @@ from cbec_bayes.jobs.fit_settings import (
     seen_from,
     settings_of,
 )
-from cbec_bayes.jobs.fit_tables import FittedPanel, tabulate
+from cbec_bayes.jobs.fit_tables import FittedPanel, tables_in, tabulate
 from cbec_bayes.jobs.kept import read_kept
 from cbec_bayes.jobs.moments_file import load_moments
 from cbec_bayes.jobs.neighbours import Refitted, neighbours, read_neighbours, refits_without
@@ -83,6 +83,7 @@ def fit_file(
     options: FitOptions = OPTIONS,
     folder: Path | None = None,
     kept: Path | None = None,
+    tables: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> FittedPanel:
     """Fit a model to a file's panel.
@@ -110,6 +111,8 @@ def fit_file(
         That the fit is for, from which its settings name files; default the current one.
     kept
         Folder with the posterior of this very fit, which is then read and not sampled again.
+    tables
+        Its tables, which are then not made again; see `cbec_bayes.jobs.fit_tables.tables_in`.
     on_progress
         Called with the name of each step.
 
@@ -160,10 +163,10 @@ def fit_file(
             found = read_kept(kept, design, spec)
         found = replace(found, left_out=told.left_out)
         on_progress(Progress("tables"))
-        tables = tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options)
+        tabulated = tabulate(found, ssc, panel=panel, seed=seed, settings=settings, options=options, tables=tables)
         if asked_for:
             others = neighbours(found, prob=options.ci, seed=seed, ahead=ahead, on_progress=on_progress)
-    return replace(tables, neighbours=others)
+    return replace(tabulated, neighbours=others)
 
 
 @contextmanager
@@ -271,8 +274,8 @@ def fit_moments_file(
 def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress = ignore_progress) -> FittedPanel:
     """Return the fit of a folder of `cbec-bayes fit`, and require its gates.
 
-    The posterior is read where the folder's receipt says that it is the one that fitting again would give; otherwise
-    the model is fitted again.
+    The posterior and the tables are read where the folder's receipt says that they are those that fitting again would
+    give; otherwise the model is fitted again.
 
     Parameters
     ----------
@@ -291,7 +294,7 @@ def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress
         The fit misses one of its gates.
     """
     settings = read_settings(folder, seed=seed)
-    holds = receipts.read(folder, "fit", receipts.digest("fit", content(settings, folder))) is not None
+    receipt = receipts.read(folder, "fit", receipts.digest("fit", content(settings, folder)))
     options = options_of(settings)
     left_out = ("data", "sha256", "model", "model_sha256", "reading", *asdict(options))
     asked = {name: value for name, value in settings.items() if name not in left_out}
@@ -302,7 +305,8 @@ def fit_folder(folder: Path, *, seed: int | None = None, on_progress: OnProgress
         reading=reading_of(settings),
         options=options,
         folder=folder,
-        kept=folder if holds else None,
+        kept=None if receipt is None else folder,
+        tables=None if receipt is None else tables_in(receipt.results),
         on_progress=on_progress,
     )
     found.fit.diagnostics.require()

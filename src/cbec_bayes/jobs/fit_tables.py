@@ -24,6 +24,7 @@ from cbec_bayes.estimands.slope_regression import SlopeRegression, slope_regress
 from cbec_bayes.jobs.fit_settings import DIAGNOSTICS, OPTIONS, POSTERIOR, SETTINGS, FitOptions
 from cbec_bayes.jobs.neighbours import Neighbours
 from cbec_bayes.panel import Panel
+from cbec_bayes.runtime.exact import pack_or_none, table_of, texts_in, unpack
 from cbec_bayes.runtime.files import csv_text
 from cbec_bayes.runtime.labels import GROUP_ALL, NO_GROUPS, level
 
@@ -42,6 +43,10 @@ _TABLES = (
 
 FILES = (*(f"{name}.csv" for name in _TABLES), POSTERIOR, SETTINGS, DIAGNOSTICS)
 """Files that `fit` may write."""
+
+_KEPT_IF_ASKED = ("unit_slopes", "effects_of_exposures")
+_KEPT = ("effects", "classical", "contrasts", "ranks", "estimands", *_KEPT_IF_ASKED)
+"""Tables that a receipt keeps: the ledger is the panel's, and neighbours are read from their file."""
 
 MAX_CONTRASTED = 40
 """Every two groups are contrasted, and all ranked, up to this many groups."""
@@ -179,6 +184,13 @@ class FittedPanel:
             "origin": str(self.fit.design.origin),
         }
 
+    def packed(self) -> Any:
+        """Return the tables as a receipt keeps them, None where it cannot; `tables_in` reads them."""
+        held: dict[str, Any] = {name: getattr(self, name) for name in _KEPT}
+        regressed = self.slope_regression
+        held["slope_regression"] = None if regressed is None else {"table": regressed.table, "said": regressed.said}
+        return pack_or_none(held)
+
     def files(self) -> dict[str, str | bytes]:
         """Return the files to write, by name."""
         frames = {
@@ -239,6 +251,7 @@ def tabulate(
     settings: Mapping[str, Any] | None = None,
     options: FitOptions = OPTIONS,
     neighbours: Neighbours | None = None,
+    tables: Mapping[str, Any] | None = None,
 ) -> FittedPanel:
     """Return every table of a fit.
 
@@ -258,7 +271,26 @@ def tabulate(
         Those among it that have a default.
     neighbours
         What the members say that lack one of its terms.
+    tables
+        The tables of this very fit where a receipt keeps them, as `tables_in` returns them; None to make them.
     """
+    asked: dict[str, Any] = {"settings": settings, "options": options, "neighbours": neighbours}
+    if tables is not None and settings is not None:
+        return FittedPanel(panel=panel, fit=found, seed=seed, **asked, **tables)
+    return _tabulated(found, ssc, panel=panel, seed=seed, **asked)
+
+
+def _tabulated(
+    found: PanelFit,
+    ssc: str,
+    *,
+    panel: Panel | None,
+    seed: int,
+    settings: Mapping[str, Any] | None,
+    options: FitOptions,
+    neighbours: Neighbours | None,
+) -> FittedPanel:
+    """Make every table of a fit; parameters are those of `tabulate`."""
     design, gathered = found.design, found.blocks.gathered
     slopes = group_slopes(found)
     few = 1 < len(slopes.labels) <= MAX_CONTRASTED and found.model.choice("group_slope") != "off"
@@ -293,6 +325,20 @@ def tabulate(
         neighbours=neighbours,
         slope_regression=slope_regression(found, ssc, prob=ci, seed=seed),
     )
+
+
+def tables_in(packed: Any) -> dict[str, Any] | None:
+    """Return the tables that `FittedPanel.packed` packed, by attribute; None where there are none that can be used."""
+    try:
+        held = unpack(packed)
+        regressed = held["slope_regression"]
+        if regressed is not None:
+            regressed = SlopeRegression(table_of(regressed["table"]), texts_in(regressed["said"]))
+        found: dict[str, Any] = {name: table_of(held[name]) for name in _KEPT if held[name] is not None}
+    except (KeyError, TypeError, ValueError):
+        return None
+    whole = set(_KEPT) - set(_KEPT_IF_ASKED) <= set(found)
+    return {**dict.fromkeys(_KEPT_IF_ASKED), **found, "slope_regression": regressed} if whole else None
 
 
 def moments_frame(gathered: PanelMoments) -> pd.DataFrame:

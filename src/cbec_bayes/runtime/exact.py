@@ -101,10 +101,18 @@ def named_texts_in(value: Any) -> dict[str, str]:
 
 def table_in(value: Any, columns: Sequence[str]) -> pd.DataFrame:
     """Return a table that a receipt kept; one that has other columns raises `TypeError`."""
+    found = table_of(value)
+    if tuple(found.columns) != tuple(columns):
+        raise TypeError("a table of other columns is needed")
+    return found
+
+
+def table_of(value: Any) -> pd.DataFrame:
+    """Return a table that a receipt kept, whatever its columns; anything else raises `TypeError`."""
     import pandas as pd
 
-    if not isinstance(value, pd.DataFrame) or tuple(value.columns) != tuple(columns):
-        raise TypeError("a table of other columns is needed")
+    if not isinstance(value, pd.DataFrame):
+        raise TypeError("a table is needed")
     return value
 
 
