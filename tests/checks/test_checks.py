@@ -14,7 +14,7 @@ from cbec_bayes.bayes.fit import PanelFit, fit
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.predictive import predictive_outcomes
-from cbec_bayes.checks import checks_frame
+from cbec_bayes.checks import checks_frame, residuals
 from cbec_bayes.checks.agreement import Pair, agreement, explain, interacted
 from cbec_bayes.checks.cells import CELL_COLUMNS, predictive_cells
 from cbec_bayes.checks.influence import leave_out
@@ -178,8 +178,25 @@ def test_serial_correlation_is_found_and_the_model_that_has_it_passes():
     design = simulated(rho=0.8)
     results = {name: _residuals(fit(design, name)) for name in ("partial_pooling", "ar1")}
     assert results["partial_pooling"].severity is not Severity.FINE
-    assert "correlation with the period before residual" in results["partial_pooling"].text
+    assert "the correlation of residuals with those of the period before" in results["partial_pooling"].text
     assert results["ar1"].severity is Severity.FINE
+
+
+def test_statistics_that_lie_far_out_are_named_in_words():
+    far = [("smallest", "outcome"), ("excess kurtosis", "residual"), (residuals.SPREAD, "group east")]
+    far += [(residuals.SPREAD, f"period {year}") for year in (1980, 1983, 1987)]
+    assert residuals._named(pd.DataFrame(far, columns=["statistic", "of"])) == [
+        "the smallest outcome",
+        "the excess kurtosis of the residuals",
+        "the spread of residuals in group east",
+        "the spread of residuals in periods 1980, 1983 and 1987",
+    ]
+
+
+def test_every_statistic_has_words():
+    design = simulated()
+    every = set(residuals.statistics(design, design.y[None]))
+    assert {(name, of) for name, of in every if name != residuals.SPREAD} == set(residuals._SAID)
 
 
 def test_outliers_and_unequal_spread_are_found():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -74,7 +76,7 @@ def predictive_residuals(
     """
     table = _held(found.design, outcomes)
     out = table[table["outside"]]
-    named = "; ".join(f"{r.statistic} {r.of}".strip() for r in out.itertuples())
+    named = "; ".join(_named(out))
     count = counted(len(out), len(table), "statistics")
     text = (
         "The distribution, serial correlation, spread and extremes of the residuals were compared with the farthest "
@@ -88,6 +90,33 @@ def predictive_residuals(
         said.append("No further term of the model accounts for this.")
     severity = severest([Severity.KNOWING, *(one.severity for one in tried)])
     return CheckResult("predictive_residuals", severity, table, "predictive_statistics", " ".join(said))
+
+
+_SAID = {
+    ("sd", "outcome"): "the standard deviation of the outcome",
+    ("smallest", "outcome"): "the smallest outcome",
+    ("largest", "outcome"): "the largest outcome",
+    ("skewness", "residual"): "the skewness of the residuals",
+    (KURTOSIS, "residual"): "the excess kurtosis of the residuals",
+    (LARGEST, "residual"): "the largest residual over the standard deviation of all",
+    (CARRIED, "residual"): "the correlation of residuals with those of the period before",
+    (DRIFT, "residual"): "the share of the residuals that linear trends of units take",
+}
+
+
+def _named(out: pd.DataFrame) -> list[str]:
+    """Return what a sentence calls statistics of `statistics`; those of several groups, or periods, are one."""
+    keys = list(zip(out["statistic"].astype(str), out["of"].astype(str), strict=True))
+    of_all = [_SAID[key] for key in keys if key[0] != SPREAD]
+    labels: dict[str, list[str]] = {}
+    for what, _, label in (of.partition(" ") for name, of in keys if name == SPREAD):
+        labels.setdefault(what, []).append(label)
+    parted = [f"the spread of residuals in {what}{'s' * (len(own) > 1)} {_listed(own)}" for what, own in labels.items()]
+    return of_all + parted
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
 
 
 def _held(design: Design, outcomes: Array) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from cbec_bayes.jobs.difference_sentences import difference_sentences
 from cbec_bayes.jobs.fit_tables import FittedPanel
 from cbec_bayes.jobs.report import ReportedFit
 from cbec_bayes.reporting.pageoptions import DEFAULT, PageOptions
-from cbec_bayes.reporting.tables import probability, with_interval
+from cbec_bayes.reporting.tables import probability_in_words, with_interval
 from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, NO_GROUPS, level
 from cbec_bayes.specifications.conclusions import conclusion_sentences
 
@@ -126,7 +126,7 @@ def _average_sentence(fitted: FittedPanel, asked: PageOptions) -> str:
         f"When {asked.label(design.terms[0])} rises by one{held}, {asked.label(design.outcome)} moves by "
         f"{_slope(fitted, GROUP_AVERAGE)} on average over the {len(design.units)} units of the panel: this is the "
         f"slope with its {level(fitted.options.ci)} interval under the model {fitted.fit.model.name}. The probability "
-        f"that it is positive is {probability(row['p_positive'])}."
+        f"that it is positive is {probability_in_words(row['p_positive'])}."
     )
 
 

@@ -182,6 +182,11 @@ def probability(value: float) -> str:
     return "< 0.01" if value < 0.005 else f"{value:.2f}"
 
 
+def probability_in_words(value: float) -> str:
+    """Write a probability as `probability` does, for a sentence: above 0.99 in the place of a sign."""
+    return probability(value).replace("> ", "above ").replace("< ", "below ")
+
+
 def p_value(p: float) -> str:
     """Write a p-value with three decimals, never as 0; a dash where there is none."""
     text = number(p, 3)
