@@ -125,6 +125,7 @@ def agreement(
         return not_applying(name, AGREEMENT_COLUMNS, "No classical regression can be run beside the posterior.")
     table = pd.DataFrame([row for _, row in tried], columns=list(AGREEMENT_COLUMNS))
     far = table["apart"].abs().max()
+    far_of_errors = max(abs(one.posterior.mean - one.estimate) / one.se for one in pairs)
     ratios = [one.ratio for one in pairs if one.is_judged]
     why = next((one.legitimate for one in reversed(pairs) if one.legitimate), "")
     spread = f"Posterior sds are not judged against CR2's standard errors, because {why}"
@@ -132,7 +133,7 @@ def agreement(
         spread = f"Posterior sds are {min(ratios):.2f} to {max(ratios):.2f} times CR2's standard errors"
     text = (
         f"The classical estimate and the posterior mean of each of {len(table)} terms differ by at most {far:.1f} "
-        f"posterior standard deviations. {spread}."
+        f"posterior standard deviations, and by at most {far_of_errors:.1f} of CR2's standard errors. {spread}."
     )
     exposure = found.design.terms[0]
     judged = sorted(pairs, key=lambda one: (one.severity.rank, one.term != exposure))

@@ -78,7 +78,7 @@ class Predicted:
         return {label: note for label, note in notes if note not in ("", NOT_IDENTIFIED)}
 
 
-TOO_DEAR = "it has so many coefficients and scales that leaving out parts of this panel would take hours"
+TOO_DEAR = "it has so many coefficients and scales that leaving out each part of this panel would take several minutes"
 """Why a member that is not `affordable` predicts nothing."""
 
 type Predictions = Mapping[tuple[str, Fold], Predicted]
