@@ -23,6 +23,7 @@ from cbec_bayes.bayes.observations import densities_given_others
 from cbec_bayes.bayes.sampling.importance import mode_of
 from cbec_bayes.panel.design import Design
 from tests.support.long_panels import long_panel
+from tests.support.members import weighted
 
 N_UNITS, N_TIMES = 300, 10
 
@@ -192,6 +193,47 @@ def test_errors_that_are_almost_a_random_walk_are_tabulated(monkeypatch):
     points = np.tile(found.start(), (4, 1))
     points[:, found.names.index("rho")] = np.arctanh([0.95, 0.99, 0.9999, 1 - 1e-6])
     np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("levels", ["fixed", "random", "correlated"])
+def test_rows_with_weights_are_tabulated(levels, monkeypatch):
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    model = load_panel_model("robust").choosing(unit_effect=levels, unit_trend="fixed", correlation="off")
+    model = replace(model, priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 3.0})})
+    blocks = blocks_for(weighted(long_panel(600, 6, gaps=True)), model)
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    assert_equal_about_the_mode(found, exact)
+
+
+@pytest.mark.parametrize("levels", ["fixed", "random"])
+def test_effects_of_many_periods_beside_flat_trends_are_tabulated(levels, monkeypatch):
+    """Trends make up for two of them, and all others are then nearly a straight line."""
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    model = load_panel_model("robust").choosing(unit_effect=levels, unit_trend="fixed")
+    model = replace(model, priors=model.priors | {"sigma_mu": Prior("half_normal", {"scale": 3.0})})
+    blocks = blocks_for(long_panel(300, 30, gaps=True), model)
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    assert isinstance(found.errors, TabulatedErrors)
+    points = draws(found, 6)
+    np.testing.assert_allclose(found.log_posterior(points), exact.log_posterior(points), rtol=0, atol=TOLERANCE)
+
+
+def test_a_correlation_that_short_units_hardly_tell_is_not_cut_off(monkeypatch):
+    """Flat levels and trends leave one change of each unit, and a coarse table takes its posterior for narrow."""
+    monkeypatch.setattr(blocks_module, "MANY_UNITS", 50)
+    blocks = blocks_for(long_panel(1_500, 3, rho=0.3), load_panel_model("robust").choosing(unit_trend="fixed"))
+    found, exact = collapsed_of(blocks), make_collapsed(blocks)
+    mode, covariance = mode_of(exact.gradient, found.start())
+    k = found.names.index("rho")
+    points = []
+    for step in (-2.0, 0.0, 2.0):  # what is most likely given the correlation
+        at = mode[k] + step * np.sqrt(covariance[k, k])
+        others, _ = mode_of(exact.holding({"rho": float(np.tanh(at))}).gradient, np.delete(mode, k))
+        points.append(np.insert(others, k, at))
+    expected = exact.log_posterior(np.array(points))
+    assert expected.min() > expected.max() - 4
+    np.testing.assert_allclose(found.log_posterior(np.array(points)), expected, rtol=0, atol=TOLERANCE)
 
 
 def adopted_by_few(design: Design) -> Design:

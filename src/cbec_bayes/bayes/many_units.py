@@ -17,6 +17,7 @@ from cbec_bayes.bayes.likelihood.elimination import make_collapsed
 from cbec_bayes.bayes.likelihood.tabulated_errors import TabulatedErrors
 from cbec_bayes.bayes.likelihood.tabulation import Box, Tabulation, can_tabulate, tabulation
 from cbec_bayes.bayes.model.blocks import Blocks, make_blocks
+from cbec_bayes.bayes.model.densities import RHO
 from cbec_bayes.bayes.sampling.importance import mode_of
 from cbec_bayes.bayes.sampling.proposal import Proposal
 from cbec_bayes.panel.within import Array
@@ -38,9 +39,13 @@ _BOUND = 30.0  # terms of all signs add up to far less than their sizes do
 _FURTHER = 1.5  # how much further a box reaches that cut something off
 _ATTEMPTS = 10
 _CHECKS = 4
-_EDGE = 0.9  # share of a half box beyond which a point counts as near its face
+_EDGE = 0.9  # share of a half box beyond which a mode counts as near its face
+_FACE = 0.97  # the same of any point, whose density has to be low there
 _FAR_DOWN = 12.0  # log density below its maximum at which a face cuts nothing off
 _TRIED = 2_000
+_ASIDE, _ODD = 3.0, 1.5  # standard deviations from the mode, and by how much a normal log density may be missed there
+_WIDER, _WIDEST = 6, 3.9  # searches for a mode, and variance in their coordinates, or in those of scales, to stop at
+_WALKED, _BURNED = 60, 20  # steps of every walker, and how many of them it needs to get to where the density is
 
 
 def collapsed_of(blocks: Blocks) -> Collapsed:
@@ -131,15 +136,22 @@ def _coarse(whole: Tabulation, mode: _Mode, n: int) -> _Mode | None:
 
 
 def _mode_in(collapsed: Collapsed, near: _Mode) -> _Mode:
-    """Return the mode, searched in coordinates in which the density that is near is standard."""
-    root = np.linalg.cholesky(near.covariance)
+    """Return the mode, searched in coordinates in which the density that is near is standard.
 
-    def gradient(at: Array) -> tuple[float, Array]:
-        value, slope = collapsed.gradient(near.point + root @ at)
-        return value, root.T @ slope
+    A search finds spreads up to twice those of such coordinates, and is repeated where one may be larger.
+    """
+    for _ in range(_WIDER):
+        center, root = near.point, np.linalg.cholesky(near.covariance)
 
-    point, covariance = mode_of(gradient, np.zeros(len(root)))
-    return _Mode(near.point + root @ point, root @ covariance @ root.T)
+        def gradient(at: Array, center: Array = center, root: Array = root) -> tuple[float, Array]:
+            value, slope = collapsed.gradient(center + root @ at)
+            return value, root.T @ slope
+
+        point, covariance = mode_of(gradient, np.zeros(len(root)))
+        near = _Mode(center + root @ point, root @ covariance @ root.T)
+        if np.linalg.eigvalsh(covariance).max() < _WIDEST or np.diag(near.covariance).max() > _WIDEST:
+            break
+    return near
 
 
 def _fine(whole: Tabulation, mode: _Mode, part: tuple[Tabulation, float]) -> Collapsed | None:
@@ -159,10 +171,16 @@ def _fine(whole: Tabulation, mode: _Mode, part: tuple[Tabulation, float]) -> Col
             more = [max(n, own) for n, own in zip(nodes, asked, strict=True)]
             nodes = box.nodes(more if more != nodes else [n + 1 for n in nodes])
             continue
-        if _is_within(made.collapsed, mode):
+        # A coarse table may take the posterior for narrower than it is, which a box of its width would then hide.
+        mode = _mode_in(made.collapsed, mode)
+        walked = np.empty((0, len(mode.point))) if _is_normal(made.collapsed, mode) else _walked(made.collapsed, mode)
+        if _is_within(made.collapsed, mode, walked):
             located = dict(zip(made.collapsed.names, map(float, mode.point), strict=True))
             return replace(made.collapsed, located=located)
-        mode, reach = _mode_in(made.collapsed, mode), reach * _FURTHER
+        if len(walked):
+            about = walked[len(walked) * _BURNED // _WALKED :] - mode.point
+            mode = replace(mode, covariance=mode.covariance + about.T @ about / len(about))
+        reach *= _FURTHER
         box = whole.box_about(mode.point, mode.covariance, reach)
         nodes = _tried(part, box, mode)
     return None
@@ -200,12 +218,50 @@ def _edges(collapsed: Collapsed, points: Array) -> Array:
     return np.asarray(np.max([one.nearness(scales) for one in errors.tables], axis=0))
 
 
-def _is_within(collapsed: Collapsed, mode: _Mode) -> bool:
-    """Whether the density is nothing near the faces of the tables, as far as proposals about the mode tell."""
-    proposal = Proposal(mode.point, 1.5 * mode.covariance)
-    points, _ = proposal.draw(_TRIED, np.random.default_rng(3))
+def _is_normal(collapsed: Collapsed, mode: _Mode) -> bool:
+    """Whether the density falls like a normal one where each variable of the tables goes aside from the mode."""
+    errors, names = collapsed.errors, collapsed.names
+    assert isinstance(errors, TabulatedErrors)
+    pairs = {(RHO, "")} | {(scale, one.sigma) for one in errors.tables for scale in one.scales}
+    every = np.array([[float((name == a) - (name == b)) for name in names] for a, b in sorted(pairs)])
+    every = every[every.any(axis=1)]
+    aside = every @ mode.covariance
+    aside *= _ASIDE / np.sqrt((aside * every).sum(axis=1, keepdims=True))
+    points = np.concatenate([mode.point[None], mode.point + aside, mode.point - aside])
+    top, *values = collapsed.log_posterior(points)
+    return bool(np.all(np.abs(np.array(values) - top + _ASIDE**2 / 2) < _ODD))
+
+
+def _walked(collapsed: Collapsed, mode: _Mode) -> Array:
+    """Return where walkers come that set out near the mode, shape (S, k), first steps first.
+
+    Each moves on a line through another, so that they find along a bent ridge (Goodman and Weare, 2010).
+    """
+    k, rng = len(mode.point), np.random.default_rng(4)
+    half, visited = k + 10, []
+    at = mode.point + 0.5 * rng.standard_normal((2 * half, k)) @ np.linalg.cholesky(mode.covariance).T
+    value = collapsed.log_posterior(at)
+    at[~np.isfinite(value)] = mode.point
+    value = collapsed.log_posterior(at)
+    for _ in range(_WALKED):
+        for own, others in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
+            partner = at[others][rng.integers(half, size=half)]
+            stretch = (1 + rng.random(half)) ** 2 / 2
+            new = partner + stretch[:, None] * (at[own] - partner)
+            found = collapsed.log_posterior(new)
+            moves = np.log(rng.random(half)) < (k - 1) * np.log(stretch) + found - value[own]
+            at[own] = np.where(moves[:, None], new, at[own])
+            value[own] = np.where(moves, found, value[own])
+        visited.append(at.copy())
+    return np.concatenate(visited)
+
+
+def _is_within(collapsed: Collapsed, mode: _Mode, walked: Array) -> bool:
+    """Whether the density is nothing near the faces of the tables, as far as points about the mode tell."""
+    drawn, _ = Proposal(mode.point, 1.5 * mode.covariance).draw(_TRIED, np.random.default_rng(3))
+    points = np.concatenate([drawn, walked])
     edges = _edges(collapsed, points)
-    near = points[(edges > _EDGE) & (edges <= 1)]
+    near = points[(edges > _FACE) & (edges <= 1)]
     if not len(near):
         return True
     return bool(collapsed.log_posterior(near).max() < collapsed.gradient(mode.point)[0] - _FAR_DOWN)

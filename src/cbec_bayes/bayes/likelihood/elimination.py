@@ -169,7 +169,7 @@ def precise_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Array, floa
     left = np.diag(moments.inner(demean=demean))[1 + free]
     if not (left > _TOLD * np.diag(inner)[1 + free]).all():
         return None
-    about_means = orthogonal_moments(moments, free, WELL_CONDITIONED, demean=demean)
+    about_means = orthogonal_moments(moments, free, WELL_CONDITIONED, demean=demean, apart=_of_periods(blocks, free))
     if about_means is None:
         return None
     return centred[1:, 1:] @ about_means[1], about_means[2]
@@ -179,7 +179,15 @@ def _orthogonal_moments(blocks: Blocks, free: NDArray[np.intp]) -> tuple[Moments
     assert blocks.moments is not None
     demean = blocks.has_flat_of_units
     least = WELL_CONDITIONED if blocks.gathered is None else HARDLY
-    return orthogonal_moments(blocks.moments, free, least, demean=demean)
+    return orthogonal_moments(blocks.moments, free, least, demean=demean, apart=_of_periods(blocks, free))
+
+
+def _of_periods(blocks: Blocks, free: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+    """Return which of some coefficients are effects of periods beside flat trends, of which two lines are left out."""
+    if not blocks.has_flat_beside_levels:
+        return None
+    names = np.array([block.name if block.role == "effect" else "" for block in blocks.every for _ in block.kept])
+    return np.asarray((names[free] != "") & (names[free] != "intercept"))
 
 
 def _errors(blocks: Blocks, columns: _Columns) -> ErrorModel:

@@ -37,14 +37,35 @@ def orthogonal(x: Array, free: NDArray[np.intp], within: Array) -> tuple[Array, 
     return x @ transform, transform, -float(np.log(np.diag(triangle) * size).sum())
 
 
+OF_PERIODS = 1e-6
+"""Smallest eigenvalue of the correlations of effects of periods beside flat trends of units, which have some hundred.
+
+It is that of one direction: the straight line of all periods but the two whose effects the trends make up for. What the
+log density loses to it was seen to stay below a millionth.
+"""
+
+
 def orthogonal_moments(
-    moments: Moments, free: NDArray[np.intp], least: float, *, demean: bool
+    moments: Moments, free: NDArray[np.intp], least: float, *, demean: bool, apart: NDArray[np.bool_] | None = None
 ) -> tuple[Moments, Array, float] | None:
-    """Do to moments what `orthogonal` does to columns; None where too many digits would be lost."""
+    """Do to moments what `orthogonal` does to columns; None where too many digits would be lost.
+
+    Parameters
+    ----------
+    moments, free
+        Moments of the outcome and the columns, and positions as there.
+    least
+        Smallest eigenvalue of the correlations of the columns.
+    demean
+        See `Moments.inner`.
+    apart
+        Which of the columns are effects of periods that are held to `OF_PERIODS` among themselves, and made orthonormal
+        before they are held to `least` with others; None for none.
+    """
     inner = moments.inner(demean=demean)[1:, 1:]
     size = np.sqrt(np.diag(inner)[free])
     own = inner[np.ix_(free, free)] / np.outer(size, size)
-    if np.linalg.eigvalsh(own).min(initial=1.0) < least:
+    if not _is_well_conditioned(own, least, np.zeros(len(own), dtype=np.bool_) if apart is None else apart):
         return None
     triangle = np.linalg.cholesky(own).T
     back = np.linalg.solve(triangle, np.eye(len(free))) / size[:, None]
@@ -55,3 +76,17 @@ def orthogonal_moments(
     whole = np.eye(len(inner) + 1)
     whole[1:, 1:] = transform
     return moments.transformed(whole), transform, -float(np.log(np.diag(triangle) * size).sum())
+
+
+def _is_well_conditioned(correlations: Array, least: float, apart: NDArray[np.bool_]) -> bool:
+    """Whether eigenvalues of correlations are large enough; see `orthogonal_moments`."""
+    if not apart.any():
+        return bool(np.linalg.eigvalsh(correlations).min(initial=1.0) >= least)
+    among = correlations[np.ix_(apart, apart)]
+    if np.linalg.eigvalsh(among).min() < OF_PERIODS:
+        return False
+    whole = correlations.copy()
+    across = np.linalg.solve(np.linalg.cholesky(among), correlations[np.ix_(apart, ~apart)])
+    whole[np.ix_(apart, apart)] = np.eye(len(among))
+    whole[np.ix_(apart, ~apart)], whole[np.ix_(~apart, apart)] = across, across.T
+    return bool(np.linalg.eigvalsh(whole).min() >= least)

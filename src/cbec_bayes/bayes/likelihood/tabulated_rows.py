@@ -64,13 +64,14 @@ def typical_sizes(group: GroupRows) -> Array:
 
 
 def _about_means(columns: Sequence[SparseColumn], ones: int) -> tuple[tuple[SparseColumn, ...], Array]:
-    """Return columns less their means, and the map to the original ones, of which one is of ones, shape (q, q).
+    """Return columns less a multiple of one of them, and the map to the original ones, shape (q, q).
 
-    Levels with a scale take part of a column's mean alone, so that a large mean would cost digits.
+    That one is of ones, or of the roots of weights. Levels with a scale take part of a column's mean alone, so that a
+    large mean would cost digits.
     """
     found, back = list(columns), np.eye(len(columns))
     for k, one in enumerate(columns):
         if one.where is None and k != ones:
             back[ones, k] = one.values.mean()
-            found[k] = SparseColumn(one.values - back[ones, k])
+            found[k] = SparseColumn(one.values - back[ones, k] * columns[ones].values)
     return tuple(found), back
