@@ -53,3 +53,25 @@ def test_shared_slices_are_a_fit_of_its_own():
     together, alone = (summarise(fit_summary(DATA, model(0.9), shared=one)) for one in (shared, None))
     for one, other in ((together.groups["a"], alone.groups["a"]), (together.tau, alone.tau)):
         np.testing.assert_allclose(one.numbers[:4], other.numbers[:4], atol=1e-6)
+
+
+def test_other_estimates_share_nothing():
+    shared = Shared()
+    fit_summary(DATA, model(0.5), shared=shared)
+    moved = Estimates(DATA.labels, DATA.values + 1, DATA.errors)
+    found, alone = (fit_summary(moved, model(0.5), shared=one) for one in (shared, None))
+    assert found.common().mean == pytest.approx(alone.common().mean, abs=1e-9)
+
+
+def test_components_of_a_difference_have_its_moments():
+    """The moments are sums over the nodes of (tau, beta); those of the components go through the Gauss rules."""
+    found = fit_summary(DATA, model(0.5)).contrast(0, 1)
+    mean = found.weights @ found.means
+    assert mean == pytest.approx(found.mean, abs=1e-6)
+    assert found.weights @ (found.variances + (found.means - mean) ** 2) == pytest.approx(found.sd**2, rel=1e-5)
+
+
+def test_a_new_group_varies_by_the_common_slope_and_tau():
+    posterior = fit_summary(DATA, model(0.5))
+    squares = posterior.tau_sd() ** 2 + posterior.tau_mean() ** 2
+    assert posterior.group(None).sd ** 2 == pytest.approx(posterior.common().sd ** 2 + squares, rel=1e-9)
