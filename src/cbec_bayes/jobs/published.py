@@ -39,6 +39,7 @@ from cbec_bayes.published.estimates import (
 from cbec_bayes.published.from_tables import estimates_of_term
 from cbec_bayes.published.reading.tables import Asked
 from cbec_bayes.published.results import SummaryResult, contrasts_table, effects_table, sensitivity_table, summarise
+from cbec_bayes.published.robust.pairs import too_heavy_for_pairs
 from cbec_bayes.published.robust.shared import Shared
 from cbec_bayes.published.robust.solution import has_heavy_tails
 from cbec_bayes.published.stated import Facts
@@ -229,6 +230,7 @@ def pool_file(
         notes=(
             *printed.notes,
             *_notes(estimates, result),
+            *_notes_on_pairs(estimates, resolved, engine),
             *classical_sentences(classical, result.common, normal=not has_heavy_tails(estimates, resolved)),
             *_df_notes(printed, estimates, resolved),
             *dominance_notes(estimates, result, automatic=unit is None and isinstance(spec.unit, str)),
@@ -269,7 +271,7 @@ def _fitted(
     estimates: Estimates, model: SummaryModel, engine: str, *, seed: int, shared: Shared, on_progress: OnProgress
 ) -> tuple[SummaryResult, dict[str, Any], tuple[str, ...]]:
     """Return what an engine finds, what diagnostics.json says of it, and the gates that it missed."""
-    few = len(estimates.labels) <= MAX_CONTRASTED
+    few = len(estimates.labels) <= MAX_CONTRASTED and (engine == "pymc" or not too_heavy_for_pairs(estimates, model))
     if engine == "pymc":
         from cbec_bayes.published.twin import fit_pymc
 
@@ -348,6 +350,16 @@ def _notes(estimates: Estimates, result: SummaryResult) -> tuple[str, ...]:
     if any(isinstance(error, ImpliedError) for error in estimates.errors):
         notes.append("Standard errors that the stars imply were integrated over; see se_reading in effects.csv.")
     return tuple(notes)
+
+
+def _notes_on_pairs(estimates: Estimates, model: SummaryModel, engine: str) -> tuple[str, ...]:
+    few = len(estimates.labels) <= MAX_CONTRASTED
+    if not few or engine == "pymc" or not too_heavy_for_pairs(estimates, model):
+        return ()
+    return (
+        "contrasts.csv is left empty: where both the estimates and their groups have t distributions a difference has "
+        "too many nodes; --engine pymc samples it.",
+    )
 
 
 def _df_notes(printed: PrintedEstimates, estimates: Estimates, model: SummaryModel) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from cbec_bayes.published.between_shape import BetweenShape
 from cbec_bayes.published.estimate_file import read_estimates
 from cbec_bayes.published.estimates import Estimates, KnownError, under_reading
 from cbec_bayes.published.robust.scales import mixing_rule
+from cbec_bayes.published.summary import fit_summary
 from cbec_bayes.published.summary_model import RobustModel, load_summary_model, model_names, read_summary_model
 from cbec_bayes.published.twin import build_summary_pymc
-from cbec_bayes.runtime.errors import InputError
+from cbec_bayes.runtime.errors import GateError, InputError
 
 HEAD = 'kind = "published"\nquestion = "q"\n[slope]\ndist = "flat"\n[between]\ndist = "half_normal"\nscale = 0.5\n'
 ROWS = "label,estimate,se{head}\nA,0.50,0.18{df}\nB,0.30,0.10{df}\nC,0.20,0.04{df}\n"
@@ -142,3 +143,12 @@ def test_the_twin_is_the_density_written_out(shape):
                 written_out += stats.norm.logpdf(both).sum()
         found = float(density({"slope": slope, "between": tau, "z": z, "z_new": z_new}))
         assert found == pytest.approx(float(written_out), abs=1e-8)
+
+
+def test_two_tails_that_are_both_very_heavy_are_refused_at_once():
+    errors = tuple(KnownError(s, "", 1.0) for s in (0.18, 0.1, 0.04))
+    data = Estimates(("a", "b", "c"), np.array([0.5, 0.3, 0.2]), errors)
+    shape = BetweenShape("student_t", {"df": 1.0})
+    spec = RobustModel("m", "", Prior("flat", {}), Prior("half_normal", {"scale": 0.5}), 1.0, shape=shape)
+    with pytest.raises(GateError, match=r"more than 5000; give \[between_shape\] or the estimates more degrees"):
+        fit_summary(data, spec)

@@ -32,6 +32,9 @@ _FEATURE = 1e-9
 _REACH = 8.0
 """Standard deviations of a normal distribution beyond which there is nothing."""
 
+_TAIL = 1e10
+"""Inverse of the probability beyond which the tail of a t distribution between groups is left out."""
+
 _CELLS = 2_000_000
 """Numbers that are laid out at a time."""
 
@@ -50,6 +53,9 @@ _HERMITE = np.array(
     [[1, 0, 0, 0, 0], [-1, 1, 0, 0, 0], [3, -6, 1, 0, 0], [-15, 45, -15, 1, 0], [105, -420, 210, -28, 1]], dtype=float
 )
 """Coefficients of the Hermite polynomials of even order in powers of the square: terms that correct such a kernel."""
+
+_BAND = 8.5
+"""Widths of such a kernel beyond which there is nothing of it."""
 
 _CLOSED = 3.5
 """Widths of a t distribution, in distances between nodes, from which on it is summed as it stands."""
@@ -132,7 +138,7 @@ def _panels(rows: Rows, weights: Array, slices: Sequence[Slice]) -> Panels:
 def _reach(shape: BetweenShape) -> float:
     """Return how many tau from the common slope the distribution between groups ends, for probabilities."""
     if shape.dist == "student_t":
-        return float(max(_REACH, (10 / _NEGLIGIBLE) ** (1 / shape.params["df"])))
+        return float(max(_REACH, _TAIL ** (1 / shape.params["df"])))
     return _REACH * shape.params.get("ratio", 1.0)
 
 
@@ -164,12 +170,45 @@ def _between(rows: Rows, one: Slice, distance: Array, apart: Array) -> Array:
     if shape.dist != "student_t":
         rule = shape_rule(shape, 1.0, rows.fineness.mixing)
         return _mixed(distance, apart, one.tau**2 * rule.nodes, np.exp(rule.log_weights))
-    df, found = shape.params["df"], np.empty_like(distance)
-    wide = one.tau * math.sqrt(df) > _CLOSED * apart
-    found[wide] = np.exp(t_logpdf(distance[wide] / one.tau, df)) / one.tau if wide.any() else 0.0
-    if not wide.all():
+    # Away from a node its density is as it stands, whatever the distance between nodes.
+    found = (
+        np.exp(t_logpdf(distance / one.tau, shape.params["df"])) / one.tau if one.tau > 0 else np.zeros_like(distance)
+    )
+    close = np.abs(distance) < (_BAND * _SPAN * apart)[:, None]
+    close[one.tau * math.sqrt(shape.params["df"]) > _CLOSED * apart] = False
+    at, node = np.nonzero(close)
+    if at.size:
         rule = rows.shape_at(one.tau)
-        found[~wide] = _mixed(distance[~wide], apart[~wide], one.tau**2 * rule.nodes, np.exp(rule.log_weights))
+        found[at, node] = _in_band(distance[at, node], at, apart, (one.tau**2 * rule.nodes, np.exp(rule.log_weights)))
+    return found
+
+
+def _in_band(distance: Array, at: NDArray[np.intp], apart: Array, mixture: tuple[Array, Array]) -> Array:
+    """Return a mixture of normal densities at distances (P,) of places `at`, whose kernels are `apart` wide.
+
+    All components that are narrower than the kernel of a place share it, with the mean of their series.
+    """
+    variances, weights = mixture
+    wide = (_SPAN * apart) ** 2
+    narrow = variances < wide[:, None]
+    c = np.where(narrow, (variances - wide[:, None]) / (2 * wide[:, None]), 0.0)
+    power, series = weights * narrow, []
+    for divisor in (1, 2, 3, 4, 1):
+        series.append(power.sum(axis=1))
+        power = power * c / divisor
+    factors = np.column_stack(series) @ _HERMITE
+    squares = distance**2
+    z = squares / wide[at]
+    found = np.full(len(at), 0.0)
+    for place in range(4, -1, -1):
+        found = found * z + factors[at, place]
+    found *= np.exp(-z / 2) / np.sqrt(2 * math.pi * wide[at])
+    order = np.argsort(wide[at], kind="stable")
+    limits, squares, added = wide[at][order], squares[order], np.zeros(len(at))
+    for variance, weight in zip(variances, weights, strict=True):
+        last = int(np.searchsorted(limits, variance, side="right"))
+        added[:last] += weight / math.sqrt(2 * math.pi * variance) * np.exp(squares[:last] / (-2 * variance))
+    found[order] += added
     return found
 
 

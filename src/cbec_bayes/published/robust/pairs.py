@@ -8,14 +8,21 @@ moments are the same up to twice the order of its nodes (Stieltjes' procedure; G
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cbec_bayes.published.estimates import Estimates
 from cbec_bayes.published.quadrature import Array, Rule
-from cbec_bayes.published.robust.rows import Rows
+from cbec_bayes.published.robust.rows import Rows, rows_of
+from cbec_bayes.published.robust.scales import LEVELS, NORMAL_DF
 from cbec_bayes.published.robust.slices import Slice
+from cbec_bayes.published.summary_model import SummaryModel
+
+MOST_PAIRED = 20_000
+"""Normal densities at each node (tau, beta) up to which a difference takes a second and a few hundred megabytes."""
 
 _GAUSS = 8
 """Nodes of the rule that replaces a mixing scale."""
@@ -70,6 +77,23 @@ def points_of(weights: Array, slices: Sequence[Slice]) -> Points:
         first.append(first[-1] + len(keep))
     weight, tau, slope = (np.concatenate(column) for column in zip(*found, strict=True))
     return Points(weight=weight, tau=tau, slope=slope, first=first)
+
+
+def too_heavy_for_pairs(estimates: Estimates, model: SummaryModel) -> bool:
+    """Return whether differences of two groups' slopes have more nodes than can be summed over in a moment."""
+    heavy = any(error is not None and error.likelihood_df < NORMAL_DF for error in estimates.errors)
+    return heavy and estimates.terms is None and nodes_of_a_pair(estimates, model) > MOST_PAIRED
+
+
+def nodes_of_a_pair(estimates: Estimates, model: SummaryModel) -> int:
+    """Return how many normal densities the difference of two groups' slopes is made of, at each node (tau, beta).
+
+    It is counted from the rules alone, before anything is computed.
+    """
+    rows = rows_of(estimates, model, LEVELS[0])
+    shape = len(rows.shape_at(float(rows.scales.max())).nodes)
+    noise = sorted(min(len(rule.nodes), _GAUSS) for rule in rows.noise)[-2:]
+    return math.prod(shape * one for one in noise)
 
 
 def _stride(weight: float, points: Array) -> int:

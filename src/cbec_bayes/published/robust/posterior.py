@@ -34,6 +34,9 @@ from cbec_bayes.runtime.errors import GateError
 _NEGLIGIBLE = 1e-12
 _NEGLIGIBLE_PAIR = 1e-11
 
+_CELLS = 2_000_000
+"""Numbers that are laid out at a time."""
+
 type GroupSlope = SignedMixture | Tabulated
 """The posterior of one slope."""
 
@@ -209,11 +212,16 @@ class RobustPosterior:
         """Posterior of the difference between two groups' slopes."""
         rows = self._row(first), self._row(second)
         a, b = (self._together(row) for row in rows)
-        weights = self._points().weight[:, None, None] * a.weights[:, :, None] * b.weights[:, None, :]
-        node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
-        part = weights[node, i, j], a.means[node, i] - b.means[node, j], a.variances[node, i] + b.variances[node, j]
+        points, parts = self._points().weight, []
+        size = max(1, _CELLS // (a.weights.shape[1] * b.weights.shape[1]))
+        for start in range(0, len(points), size):
+            own = slice(start, start + size)
+            weights = points[own, None, None] * a.weights[own, :, None] * b.weights[own, None, :]
+            node, i, j = np.nonzero(weights > _NEGLIGIBLE_PAIR)
+            weights, node = weights[node, i, j], node + start
+            parts.append((weights, a.means[node, i] - b.means[node, j], a.variances[node, i] + b.variances[node, j]))
         order = min(self.order(first), self.order(second))
-        return signed_mixture([part], order, self._moments([self._difference(one, *rows) for one in self.slices]))
+        return signed_mixture(parts, order, self._moments([self._difference(one, *rows) for one in self.slices]))
 
     def _points(self) -> Points:
         """Return the nodes of (tau, beta) that contrasts are summed over."""

@@ -48,6 +48,17 @@ class Fineness:
     implied: int
 
 
+LEVELS = (
+    Fineness(0.24, 0.1, 3e-7, 14),
+    Fineness(0.19, 0.085, 1e-7, 16),
+    Fineness(0.15, 0.07, 1e-8, 22),
+    Fineness(0.11, 0.06, 1e-9, 30),
+    Fineness(0.08, 0.05, 1e-10, 40),
+    Fineness(0.05, 0.04, 1e-11, 56),
+)
+"""Rules from coarse to fine."""
+
+
 @lru_cache(maxsize=4096)
 def step_of(shape: float, error: float) -> float:
     """Return the step in log lambda at which the integral of a Gamma density of this shape has this relative error.

@@ -23,23 +23,16 @@ from cbec_bayes.published.robust.existence import exists, highest_power, orders
 from cbec_bayes.published.robust.panels import Tabulated
 from cbec_bayes.published.robust.posterior import GroupSlope, RobustPosterior
 from cbec_bayes.published.robust.rows import rows_of
-from cbec_bayes.published.robust.scales import NORMAL_DF, Fineness
+from cbec_bayes.published.robust.scales import LEVELS, NORMAL_DF, Fineness
 from cbec_bayes.published.robust.shared import Guide, Shared
 from cbec_bayes.published.robust.tau_rule import Layout, TauRule, fixed_rule, tau_rule
 from cbec_bayes.published.summary_model import SummaryModel, between_shape
 from cbec_bayes.runtime.errors import GateError
 
-LEVELS = (
-    Fineness(0.24, 0.1, 3e-7, 14),
-    Fineness(0.19, 0.085, 1e-7, 16),
-    Fineness(0.15, 0.07, 1e-8, 22),
-    Fineness(0.11, 0.06, 1e-9, 30),
-    Fineness(0.08, 0.05, 1e-10, 40),
-    Fineness(0.05, 0.04, 1e-11, 56),
-)
-"""Rules from coarse to fine."""
-
 _NEGLIGIBLE = 1e-13
+
+MOST_INNER_NODES = 5_000
+"""Nodes of the two scales of one estimate, its own and that of its group's slope, beyond which a fit takes minutes."""
 
 MOST_COMPARED = 30
 """Groups whose numbers are compared between two levels."""
@@ -68,8 +61,9 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float, shared: S
     Raises
     ------
     GateError
-        The numbers still changed by more at the finest rules.
+        The numbers still changed by more at the finest rules; or tails are so heavy that a fit would take minutes.
     """
+    _require_few_nodes(estimates, model)
     guide = (shared or Shared()).guide(estimates, model)
     between = model.between.dist, *model.between.params.items()
     if between not in guide.solved:
@@ -77,6 +71,17 @@ def solve(estimates: Estimates, model: SummaryModel, tolerance: float, shared: S
     found = guide.solved[between]
     assert isinstance(found, RobustPosterior)
     return replace(found, model=model)
+
+
+def _require_few_nodes(estimates: Estimates, model: SummaryModel) -> None:
+    """Refuse two heavy tails at once that would take minutes, by a count of nodes before anything is computed."""
+    rows = rows_of(estimates, model, LEVELS[0])
+    count = len(rows.shape_at(0.0).nodes) * max(len(rule.nodes) for rule in rows.noise)
+    if count > MOST_INNER_NODES:
+        raise GateError(
+            f"the tails of the estimates and of their groups are so heavy that each estimate has {count} nodes, more "
+            f"than {MOST_INNER_NODES}; give [between_shape] or the estimates more degrees of freedom"
+        )
 
 
 def _refined(guide: Guide, model: SummaryModel, tolerance: float) -> RobustPosterior:
