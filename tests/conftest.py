@@ -52,7 +52,30 @@ def printed_slopes(paper: Paper) -> PrintedEstimates:
     return heterogeneity(paper)
 
 
+SLOWEST = (
+    "tests/bayes/pymc/test_twin.py",
+    "tests/reporting/test_panelpage.py",
+    "tests/jobs/test_fit.py",
+    "tests/commands/test_program.py",
+    "tests/bad_inputs/test_bad_inputs.py",
+    "tests/bad_inputs/test_other_commands.py",
+    "tests/published/test_twin.py",
+    "tests/reporting/",
+    "tests/checks/",
+    "tests/test_notebooks.py",
+    "tests/calibration/",
+    "tests/jobs/",
+    "tests/commands/",
+    "tests/bad_inputs/",
+    "tests/bayes/",
+)
+"""Files and folders that take longest, by CPU seconds of a file: twenty and more each, down to those of a few."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files first that take longest, so that no worker is left with one of them at the end."""
-    slowest = ("tests/reporting/", "tests/checks/", "tests/test_notebooks.py")
-    items.sort(key=lambda item: min((i for i, name in enumerate(slowest) if item.nodeid.startswith(name)), default=9))
+
+    def place_of(item: pytest.Item) -> int:
+        return next((k for k, name in enumerate(SLOWEST) if item.nodeid.startswith(name)), len(SLOWEST))
+
+    items.sort(key=place_of)

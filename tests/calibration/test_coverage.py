@@ -91,10 +91,10 @@ def test_exact_intervals_cover():
 
 @pytest.mark.slow
 def test_a_model_that_leaves_out_the_correlation_is_found_out():
-    found = coverage(SERIAL, 100, scenarios=[BY_NAME["serial correlation"]], models=["no_pooling"])
+    found = coverage(SERIAL, 50, scenarios=[BY_NAME["serial correlation"]], models=["no_pooling"])
     rows = found[(found["column"] == "group 1")].set_index("method")
-    covered = round(rows.loc["no_pooling", "coverage"] * 100)
-    assert stats.binomtest(covered, 100, 0.95, alternative="less").pvalue < 1e-3
+    covered = round(rows.loc["no_pooling", "coverage"] * 50)
+    assert stats.binomtest(covered, 50, 0.95, alternative="less").pvalue < 1e-3
 
 
 def test_classical_numbers_do_not_depend_on_the_models_beside():

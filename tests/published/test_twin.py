@@ -55,7 +55,7 @@ def test_the_two_engines_are_one_density(name, slope_prior):
     spec = SummaryModel("test", "", slope_prior, BETWEEN[name], 1.0)
     model = remove_value_transforms(build_summary_pymc(ESTIMATES, spec))
     slopes = model.replace_rvs_by_values([model["group_slope"], model["new_group_slope"]])
-    density = model.compile_fn([model.logp(), *slopes])
+    density = model.compile_fn([model.logp(), *slopes], mode="FAST_COMPILE")
     printed = ESTIMATES.printed
     rng = np.random.default_rng(3)
     for _ in range(5):
@@ -106,7 +106,7 @@ def test_the_two_engines_are_one_density_with_every_term(case, slope_prior):
     spec = SummaryModel("test", "", slope_prior, BETWEEN["half_t"], 1.0)
     model = remove_value_transforms(build_summary_pymc(estimates, spec))
     slopes = model.replace_rvs_by_values([model["group_slope"], model["new_group_slope"]])
-    density = model.compile_fn([model.logp(), *slopes])
+    density = model.compile_fn([model.logp(), *slopes], mode="FAST_COMPILE")
     printed, x = estimates.printed, estimates.terms.moderators
     v = estimates.terms.covariance if correlated else np.diag(estimates.typical[printed] ** 2)
     spread = x[printed].std(axis=0)

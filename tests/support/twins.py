@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytensor
 from scipy import stats
 
 from cbec_bayes.bayes.likelihood.collapsed import Collapsed
@@ -21,6 +22,9 @@ from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
 from tests.support.members import errors_written_out
 from tests.support.regressions import design_of
+
+NOT_COMPILED = "FAST_COMPILE"
+"""Mode in which PyTensor makes no machine code: the same numbers at a point, without the wait."""
 
 
 @functools.cache
@@ -42,14 +46,13 @@ class Twin:
     blocks: Blocks
     model: Any
     density: Any
+    free: Any
+    shapes: Mapping[str, tuple[int, ...]]
 
     def __call__(self, values: Mapping[str, Any]) -> dict[str, float]:
-        point = {}
-        for variable in self.model.free_RVs:
-            transform, value = self.model.rvs_to_transforms[variable], np.asarray(values[variable.name], dtype=float)
-            if transform is not None:
-                value = transform.forward(value, *variable.owner.inputs).eval()
-            point[self.model.rvs_to_values[variable].name] = value
+        names = [self.model.rvs_to_values[variable].name for variable in self.model.free_RVs]
+        given = [np.asarray(values[variable.name], dtype=float) for variable in self.model.free_RVs]
+        point = dict(zip(names, self.free(*given), strict=True))
         names = [variable.name for variable in (*self.model.basic_RVs, *self.model.potentials)]
         return {name: float(part.sum()) for name, part in zip(names, self.density(point), strict=True)}
 
@@ -57,19 +60,31 @@ class Twin:
         """Return a point of every free variable."""
         rng = np.random.default_rng(seed)
         found = {}
-        for variable in self.model.free_RVs:
-            noise = rng.normal(size=tuple(variable.shape.eval()))
-            positive = is_scale(variable.name) or variable.name in ("nu", "innovation")
-            found[variable.name] = np.exp(0.5 * noise) if positive else noise
-            if variable.name == "rho":
+        for name, shape in self.shapes.items():
+            noise = rng.normal(size=shape)
+            positive = is_scale(name) or name in ("nu", "innovation")
+            found[name] = np.exp(0.5 * noise) if positive else noise
+            if name == "rho":
                 found["rho"] = np.tanh(noise)
         return found
 
 
 def compiled(blocks: Blocks, *, conditioned: bool = False) -> Twin:
     model = pymc_of(blocks, conditioned=conditioned)
-    # Not compiled to machine code: the same numbers, without the wait.
-    return Twin(blocks, model, model.compile_logp(jacobian=False, sum=False, mode="FAST_COMPILE"))
+    density = model.compile_logp(jacobian=False, sum=False, mode=NOT_COMPILED)
+    shapes = pytensor.function([], [variable.shape for variable in model.free_RVs], mode=NOT_COMPILED)()
+    own = {variable.name: tuple(map(int, shape)) for variable, shape in zip(model.free_RVs, shapes, strict=True)}
+    return Twin(blocks, model, density, _free(model), own)
+
+
+def _free(model: Any) -> Any:
+    """Return what maps values of every free variable to those that the density takes."""
+    given, found = [], []
+    for variable in model.free_RVs:
+        transform, value = model.rvs_to_transforms[variable], variable.type()
+        given.append(value)
+        found.append(value if transform is None else transform.forward(value, *variable.owner.inputs))
+    return pytensor.function(given, found, mode=NOT_COMPILED)
 
 
 def blocks_of(member: str | PanelModel, design: Design) -> Blocks:

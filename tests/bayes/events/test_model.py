@@ -173,7 +173,7 @@ def density_of_twin(columns: EventBlocks, values: Mapping[str, Any]) -> dict[str
     for variable in model.free_RVs:
         transform, value = model.rvs_to_transforms[variable], np.asarray(values[variable.name], dtype=float)
         if transform is not None:
-            value = transform.forward(value, *variable.owner.inputs).eval()
+            value = transform.forward(value, *variable.owner.inputs).eval(mode="FAST_COMPILE")
         point[model.rvs_to_values[variable].name] = value
     density = model.compile_logp(jacobian=False, sum=False, mode="FAST_COMPILE")
     return {one.name: float(part.sum()) for one, part in zip(model.basic_RVs, density(point), strict=True)}
