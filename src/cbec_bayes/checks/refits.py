@@ -48,6 +48,8 @@ class Refitted:
         Draws of a similar fit, which are weighted where that does; see `cbec_bayes.bayes.refit.refit_scales`.
     average
         Whether the average over units is asked for beside the slopes of groups.
+    draws
+        Draws of the scales.
     """
 
     design: Design
@@ -55,6 +57,7 @@ class Refitted:
     seed: int
     near: Nearby | None = None
     average: bool = True
+    draws: int = DRAWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def refit_slopes(piece: Refitted) -> RefitSlopes:
     except GateError as error:
         return RefitSlopes({}, str(error))
     slopes = mixed_slopes(scales.blocks, scales.collapsed, scales.points, scales.ess, average=piece.average)
-    found = _summarised(slopes.slopes, piece.model, piece.design)
+    found = summarised(slopes.slopes, piece.model, piece.design)
     khat = scales.diagnostics.khat if scales.is_reweighted else None
     return found if khat is None else replace(found, khat=khat)
 
@@ -121,7 +124,7 @@ def weighted_text(refits: Sequence[RefitSlopes]) -> str:
 
 def _scales(piece: Refitted) -> RefitScales:
     """Draw the scales of a model on a design, and require the gates."""
-    found = refit_scales(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed, near=piece.near)
+    found = refit_scales(blocks_for(piece.design, piece.model), draws=piece.draws, seed=piece.seed, near=piece.near)
     found.diagnostics.require()
     return found
 
@@ -180,10 +183,10 @@ def draws_of(slopes: GroupSlopes) -> dict[str, Array]:
 
 def fitted_slopes(found: PanelFit) -> RefitSlopes:
     """Return what a fit says of the slopes that are shown, as a refit would."""
-    return _summarised(slope_quantities(found), found.model, found.design)
+    return summarised(slope_quantities(found), found.model, found.design)
 
 
-def _summarised(slopes: Mapping[str, Quantity], model: PanelModel, design: Design) -> RefitSlopes:
+def summarised(slopes: Mapping[str, Quantity], model: PanelModel, design: Design) -> RefitSlopes:
     """Summarise the slopes that are shown: the average over units where it may differ from the common one."""
     by_group = len(design.groups) > 1 or (len(design.groups) == 1 and model.choice("group_slope") != "off")
     differs = by_group or model.choice("unit_slope") == "pooled"
