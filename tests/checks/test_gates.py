@@ -46,7 +46,7 @@ def test_refits_of_an_ordinary_panel_pass():
     ("changed", "reason"),
     [
         (WIDE, SAID["khat"]),
-        (FEW, "the effective size 7 of the importance weights is below the 1000 draws asked for"),
+        (FEW, "the effective size 7 of the importance weights is below the 2000 draws asked for"),
         (DIVERGED, SAID["divergences"]),
     ],
 )

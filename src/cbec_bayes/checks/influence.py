@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
-from cbec_bayes.bayes.refit import REWEIGHTED
 from cbec_bayes.bayes.sampling.gates import PASSED, sentence
 from cbec_bayes.checks.refits import (
     RefitSlopes,
@@ -101,9 +100,9 @@ def leave_out(
         return not_applying(name, INFLUENCE_COLUMNS, reason)
     full = _summaries(found)
     near = near_draws(found)
-    # As many draws where the model is sampled as where those of the fit are weighted: one table has both.
-    asked: dict[str, Any] = {"seed": seed, "near": near, "average": False, "draws": REWEIGHTED}
-    pieces = [Refitted(design.rows(codes != code), found.model, **asked) for code in range(len(labels))]
+    pieces = [
+        Refitted(design.rows(codes != code), found.model, seed, near, average=False) for code in range(len(labels))
+    ]
     refits = fan_out(
         executor, refit_slopes_if_identified, pieces, on_progress=on_progress, named=f"refit without a {what}"
     )

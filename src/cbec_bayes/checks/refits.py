@@ -11,7 +11,7 @@ import numpy as np
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.refit import Nearby, RefitScales, refit_scales
+from cbec_bayes.bayes.refit import REWEIGHTED, Nearby, RefitScales, refit_scales
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Slope
 from cbec_bayes.estimands.groups import GroupSlopes, log_scales, min_ess, mixed_slopes, slope_quantities
@@ -48,8 +48,6 @@ class Refitted:
         Draws of a similar fit, which are weighted where that does; see `cbec_bayes.bayes.refit.refit_scales`.
     average
         Whether the average over units is asked for beside the slopes of groups.
-    draws
-        Draws of the scales.
     """
 
     design: Design
@@ -57,7 +55,6 @@ class Refitted:
     seed: int
     near: Nearby | None = None
     average: bool = True
-    draws: int = DRAWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,9 @@ def weighted_text(refits: Sequence[RefitSlopes]) -> str:
 
 def _scales(piece: Refitted) -> RefitScales:
     """Draw the scales of a model on a design, and require the gates."""
-    found = refit_scales(blocks_for(piece.design, piece.model), draws=piece.draws, seed=piece.seed, near=piece.near)
+    # One table has refits that are weighted and refits that are sampled: both have as many draws.
+    draws = REWEIGHTED if piece.near is not None and piece.near.may_stand_in else DRAWS
+    found = refit_scales(blocks_for(piece.design, piece.model), draws=draws, seed=piece.seed, near=piece.near)
     found.diagnostics.require()
     return found
 
