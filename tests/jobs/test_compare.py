@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pandas as pd
 import pytest
 
 from cbec_bayes.bayes.fit import fit
+from cbec_bayes.bayes.model.family import load_panel_model
+from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.classical.few import few_clusters
 from cbec_bayes.classical.regression import twfe
 from cbec_bayes.commands import program as cli
 from cbec_bayes.estimands.groups import effects as effects_of
 from cbec_bayes.jobs.compare import COMPARE_COLUMNS, compare, side_by_side
+from cbec_bayes.jobs.limits import limit_slopes
 from cbec_bayes.replication import printed_coefficients
 from cbec_bayes.reporting.comparison import compare_table
 from cbec_bayes.runtime.errors import GateError, StoppedError
@@ -62,6 +66,24 @@ def test_the_two_limits_stand_at_either_side(found, compared):
     assert np.isnan(rows.loc["(all)", "no_mean"])
 
 
+@pytest.mark.parametrize("limit", ["complete_pooling", "no_pooling"])
+def test_a_limit_is_what_a_whole_fit_of_it_says(found, limit):
+    """Nothing but the scales is drawn of a limit, and its slopes are those of a fit with the same seed."""
+    design = found.design
+    (slopes,) = limit_slopes(design, load_panel_model(limit), "reghdfe", seed=3).values()
+    whole = effects_of(fit(design, limit, seed=3)).set_index("group")
+    for row in slopes[slopes["group"].isin(["(all)", *design.groups])].to_dict("records"):
+        for name in ("mean", "sd", "ci_low", "ci_high", "p_positive"):
+            assert row[name] == pytest.approx(whole.loc[row["group"], name], rel=1e-9)
+        assert row["mcse"] == pytest.approx(whole.loc[row["group"], "mcse"], rel=0.5)
+
+
+def test_effects_that_are_known_are_not_made_again(found, compared, monkeypatch):
+    known = effects_of(found)
+    monkeypatch.setattr("cbec_bayes.jobs.limits.effects", None)
+    pd.testing.assert_frame_equal(compare(found, replications=199, effects=known), compared, check_exact=True)
+
+
 def test_models_stand_beside_the_column_with_their_regressors_alone(compared):
     alone = compared.iloc[0]
     assert np.isfinite(alone["estimate"])
@@ -103,12 +125,12 @@ def test_a_limit_in_which_a_group_cannot_stand_alone_has_a_reason(capsys):
 
 @pytest.mark.parametrize("limit", ["complete_pooling", "no_pooling"])
 def test_a_limit_that_misses_a_gate_is_blank_and_has_a_reason(found, compared, monkeypatch, limit):
-    def with_divergences(design, model, **options):
-        made = fit(design, model, **options)
-        missed = replace(made.diagnostics, divergences=7) if model.name == limit else made.diagnostics
-        return replace(made, diagnostics=missed)
+    missed = itertools.cycle([7, 0] if limit == "complete_pooling" else [0, 7])  # the limits are drawn in this order
 
-    monkeypatch.setattr("cbec_bayes.jobs.compare.fit", with_divergences)
+    def with_divergences(drawn):
+        return replace(diagnose(drawn), divergences=next(missed))
+
+    monkeypatch.setattr("cbec_bayes.jobs.limits.diagnose", with_divergences)
     frame = compare(found, replications=199)
     short = limit.removesuffix("_pooling")
     blank = [f"{short}_{end}" for end in ("mean", "low", "high", "mcse")]
@@ -156,7 +178,7 @@ def test_other_errors_are_not_swallowed(found, monkeypatch):
     def stopped(*_, **__):
         raise StoppedError("interrupted")
 
-    monkeypatch.setattr("cbec_bayes.jobs.compare.fit", stopped)
+    monkeypatch.setattr("cbec_bayes.jobs.limits.draw_scales", stopped)
     with pytest.raises(StoppedError):
         compare(found, replications=199)
 

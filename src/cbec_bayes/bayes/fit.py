@@ -186,6 +186,12 @@ def _require_few_scales(blocks: Blocks) -> None:
         )
 
 
+def require_fittable(blocks: Blocks) -> None:
+    """Raise `InputError` where sampling a member would go on without an end, or take hours."""
+    _require_errors(blocks)
+    _require_few_scales(blocks)
+
+
 def fit(
     design: Design | PanelMoments,
     model: str | PanelModel | None = None,
@@ -243,8 +249,7 @@ def fit(
     moments = isinstance(design, PanelMoments)
     blocks = blocks_of_moments(design, model) if isinstance(design, PanelMoments) else blocks_for(design, model)
     chosen = blocks.model
-    _require_errors(blocks)
-    _require_few_scales(blocks)
+    require_fittable(blocks)
     priors = resolve(chosen, blocks.design)
     attrs = {"model": chosen.name, "question": chosen.question}
     if moments and engine == "pymc":

@@ -11,7 +11,7 @@ import numpy as np
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel
-from cbec_bayes.bayes.refit import Nearby, RefitScales, refit_scales
+from cbec_bayes.bayes.refit import REWEIGHTED, Nearby, RefitScales, refit_scales
 from cbec_bayes.bayes.sampling.gates import PASSED
 from cbec_bayes.checks.severity import Slope
 from cbec_bayes.estimands.groups import GroupSlopes, slope_quantities
@@ -98,7 +98,7 @@ def refit_slopes(piece: Refitted) -> RefitSlopes:
     except GateError as error:
         return RefitSlopes({}, str(error))
     slopes = mixed_slopes(scales.blocks, scales.collapsed, scales.points, scales.ess, average=piece.average)
-    found = _summarised(slopes.slopes, piece.model, piece.design)
+    found = summarised(slopes.slopes, piece.model, piece.design)
     khat = scales.diagnostics.khat if scales.is_reweighted else None
     return found if khat is None else replace(found, khat=khat)
 
@@ -122,7 +122,9 @@ def weighted_text(refits: Sequence[RefitSlopes]) -> str:
 
 def _scales(piece: Refitted) -> RefitScales:
     """Draw the scales of a model on a design, and require the gates."""
-    found = refit_scales(blocks_for(piece.design, piece.model), draws=DRAWS, seed=piece.seed, near=piece.near)
+    # One table has refits that are weighted and refits that are sampled: both have as many draws.
+    draws = REWEIGHTED if piece.near is not None and piece.near.may_stand_in else DRAWS
+    found = refit_scales(blocks_for(piece.design, piece.model), draws=draws, seed=piece.seed, near=piece.near)
     found.diagnostics.require()
     return found
 
@@ -181,10 +183,10 @@ def draws_of(slopes: GroupSlopes) -> dict[str, Array]:
 
 def fitted_slopes(found: PanelFit) -> RefitSlopes:
     """Return what a fit says of the slopes that are shown, as a refit would."""
-    return _summarised(slope_quantities(found), found.model, found.design)
+    return summarised(slope_quantities(found), found.model, found.design)
 
 
-def _summarised(slopes: Mapping[str, Quantity], model: PanelModel, design: Design) -> RefitSlopes:
+def summarised(slopes: Mapping[str, Quantity], model: PanelModel, design: Design) -> RefitSlopes:
     """Summarise the slopes that are shown: the average over units where it may differ from the common one."""
     by_group = len(design.groups) > 1 or (len(design.groups) == 1 and model.choice("group_slope") != "off")
     differs = by_group or model.choice("unit_slope") == "pooled"

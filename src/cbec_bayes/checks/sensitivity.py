@@ -20,6 +20,7 @@ from cbec_bayes.bayes.sampling.weights import smoothed_weights
 from cbec_bayes.checks.refits import Refitted, draws_of, near_draws, refit_slopes
 from cbec_bayes.checks.result import CheckResult, not_applying, there_are
 from cbec_bayes.checks.severity import Change, Severity, Slope, changes, in_words, numbers_of, severest
+from cbec_bayes.checks.under_priors import slopes_under
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.panel.within import Array
 from cbec_bayes.runtime.distributions import normal_logpdf
@@ -59,7 +60,7 @@ def between_group_prior(
     executor: Executor = SERIAL,
     on_progress: OnProgress = ignore_progress,
 ) -> CheckResult:
-    """Refit under other priors of the between-group scale.
+    """Say what the slopes are under other priors of the between-group scale: by weights where they do, or refitted.
 
     Parameters
     ----------
@@ -87,13 +88,10 @@ def between_group_prior(
     tried = alternatives(model.priors["tau"])
     models = [replace(model, priors={**model.priors, "tau": prior}) for prior in tried.values()]
     near = near_draws(found, may_stand_in=False)
-    refits = fan_out(
-        executor,
-        refit_slopes,
-        [Refitted(found.design, one, seed, near) for one in models],
-        on_progress=on_progress,
-        named="prior",
-    )
+    shared = [None] * len(models) if near is None else slopes_under(found.design, models, "tau", near, seed)
+    pieces = [Refitted(found.design, one, seed, near) for one, own in zip(models, shared, strict=True) if own is None]
+    alone = iter(fan_out(executor, refit_slopes, pieces, on_progress=on_progress, named="prior"))
+    refits = [next(alone) if own is None else own for own in shared]
     table = pd.DataFrame(
         [
             (label, group, *one.slopes.get(group, [np.nan] * 5), str(found.design.origin), one.gate)

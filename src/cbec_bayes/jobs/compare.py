@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbec_bayes.bayes.fit import PanelFit, fit
+from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.carried import carried
 from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.classical.equal_slopes import EqualityOptions
 from cbec_bayes.classical.few import FewClusters
 from cbec_bayes.classical.tables import MOST_GROUPS, ColumnSpec, few_cluster_columns, own_columns
-from cbec_bayes.estimands.exposures import EXPOSURE, by_exposure, effects_of_exposures, of_exposure
-from cbec_bayes.estimands.groups import effects as effects_of
+from cbec_bayes.estimands.exposures import EXPOSURE, by_exposure, of_exposure
 from cbec_bayes.estimands.shrinkage import PATH_COLUMNS, ShrinkagePath, path_of_frame
 from cbec_bayes.jobs.difference_sentences import difference_sentences
 from cbec_bayes.jobs.differences import DIFFERENCE_COLUMNS, differences, led_by
@@ -25,6 +24,7 @@ from cbec_bayes.jobs.differences import FILE as DIFFERENCES
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import content, read_settings
 from cbec_bayes.jobs.fit_tables import FittedPanel
+from cbec_bayes.jobs.limits import effects_by_exposure, limit_slopes
 from cbec_bayes.jobs.specifications import Specified, specified_of_receipts, weigh_specifications
 from cbec_bayes.jobs.study import posterior_path
 from cbec_bayes.panel.design import Design
@@ -34,7 +34,7 @@ from cbec_bayes.runtime.errors import GateError, InputError
 from cbec_bayes.runtime.exact import pack_or_none, table_in, texts_in, unpack
 from cbec_bayes.runtime.fanout import SERIAL, Executor
 from cbec_bayes.runtime.files import csv_text
-from cbec_bayes.runtime.labels import GROUP_ALL, GROUP_AVERAGE, Origin
+from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE, Origin
 from cbec_bayes.runtime.progress import OnProgress, Progress, ignore_progress
 
 COMPLETE, NONE = "complete_pooling", "no_pooling"
@@ -174,6 +174,7 @@ def compare(
     *,
     replications: int = 9_999,
     seed: int = 1,
+    effects: pd.DataFrame | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> pd.DataFrame:
     """Set a fit beside its two limits and the classical regressions; see `side_by_side`.
@@ -191,6 +192,8 @@ def compare(
         Seed of everything random.
     replications
         Draws of the wild cluster bootstrap.
+    effects
+        Its effects.csv with intervals of 95 %, from `cbec_bayes.effects`; made here where there is none.
     on_progress
         Called with how much is done.
 
@@ -215,9 +218,9 @@ def compare(
     """
     found.diagnostics.require()
     design = found.design
-    fits = {found.model.name: found}
+    tables_of = {found.model.name: effects_by_exposure(found, ssc, effects)}
     reasons: dict[str, str] = {}
-    for name in (name for name in LIMITS if name not in fits):
+    for name in (name for name in LIMITS if name not in tables_of):
         if name == NONE and len(design.groups) > MAX_GROUPS:
             reasons[name] = (
                 f"each group is fitted alone only up to {MAX_GROUPS} groups, and there are {len(design.groups)}"
@@ -225,31 +228,18 @@ def compare(
             continue
         try:
             member = carried(load_panel_model(name), design).model  # a spread that is none cannot be sampled
-            limit = fit(design, member, seed=seed, on_progress=on_progress)
-            limit.diagnostics.require()
+            tables_of[name] = dict(limit_slopes(design, member, ssc, seed=seed, on_progress=on_progress))
         except (InputError, GateError) as error:
             reasons[name] = str(error)
-            continue
-        fits[name] = limit
     options: dict[str, Any] = {"replications": replications, "seed": seed, "on_progress": on_progress}
-    effects = {name: _effects(one, ssc) for name, one in fits.items()}
     tables = {}
     for exposure in design.exposures:
         led = led_by(design, exposure)
         columns = own_columns(led, MOST_GROUPS)
         few = few_cluster_columns(led, columns, ssc, bootstrapped=led.terms[:1], **options)
-        own = {name: table[exposure] for name, table in effects.items()}
+        own = {name: table[exposure] for name, table in tables_of.items()}
         tables[exposure] = side_by_side(led, columns, few, own, found.model.name, reasons=reasons)
     return by_exposure(tables)
-
-
-def _effects(found: PanelFit, ssc: str) -> dict[str, pd.DataFrame]:
-    """Return effects.csv of every exposure, by its name."""
-    first = effects_of(found, ssc)
-    every = effects_of_exposures(found, first, ssc)
-    if every is None:
-        return {found.design.terms[0]: first}
-    return {name: every[every["exposure"] == name] for name in found.design.exposures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,8 +342,9 @@ def compare_fit(
 def _compared(found: FittedPanel, on_progress: OnProgress) -> Compared:
     """Return a comparison without other specifications."""
     on_progress(Progress("the two limits, and the regressions"))
-    table = compare(found.fit, found.ssc, seed=found.seed, on_progress=on_progress)
     ci = found.options.ci
+    known = found.effects if ci == CI_PROB else None
+    table = compare(found.fit, found.ssc, seed=found.seed, effects=known, on_progress=on_progress)
     asked = EqualityOptions(ssc=found.ssc, seed=found.seed, prob=ci, on_progress=on_progress)
     differ = differences(found.fit, asked, half_width=found.options.rope)
     said: tuple[str, ...] = ()

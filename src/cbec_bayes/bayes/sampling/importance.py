@@ -271,7 +271,9 @@ def _importance(
             return None
         weights, khat = smoothed_weights(sample.ratios)
         ess = 1 / float(np.sum(weights**2))
-        if counts and khat <= KHAT_MAX and ess >= total:
+        # A first proposal that draws of a similar density gave owes nothing to this sample, which may count at once.
+        given = least < _PILOTS and not pilots
+        if (counts or given) and khat <= KHAT_MAX and ess >= total:
             return _Weighted(sample=sample, weights=weights, khat=khat, ess=ess, proposals=n)
         if khat > KHAT_MAX and least < _PILOTS and not pilots:
             return None
