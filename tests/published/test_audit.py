@@ -149,7 +149,8 @@ def test_a_column_that_two_other_readings_would_make_coherent(tmp_path):
     cells = ("x", "z")
     rows = [("5", "(1)", term, *cell, "") for term in cells for cell in (("estimate", "1.00"), ("parenthesis", "0.50"))]
     rows.append(("5", "(1)", "", "n_obs", "100000", ""))
-    frame = audit(load_paper(write(tmp_path, rows, "[panel]\nunits = 10000\nperiods = 10"))).frame().set_index("check")
+    toml = '[panel]\nunits = 10000\nperiods = 10\n[stars]\n"*" = "0.05"'
+    frame = audit(load_paper(write(tmp_path, rows, toml))).frame().set_index("check")
     assert frame.loc["column_reading", "detail"] == (
         "2 of 2 cells cannot be a standard error, as stated (x, z); "
         "the column is coherent if all are a p-value or a t statistic."

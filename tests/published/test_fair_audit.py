@@ -195,12 +195,24 @@ def test_ratios_are_tested_against_one(way):
 
 def test_what_a_column_is_can_be_stated(tmp_path):
     rows = [("1", "a", "x", "estimate", "1.02", ""), ("1", "a", "x", "parenthesis", "0.05", "")]
-    assert audit(load_paper(write(tmp_path, rows))).count(Verdict.FAIL, "reading") == 1
+    levels = '[stars]\n"*" = "0.10"\n'
+    assert audit(load_paper(write(tmp_path, rows, levels))).count(Verdict.FAIL, "reading") == 1
     for toml in ('[columns."1: a"]\nscale = "ratio"', '[tables."1"]\nestimator = "odds ratio"'):
-        assert audit(load_paper(write(tmp_path, rows, toml))).count(Verdict.FAIL) == 0
+        assert audit(load_paper(write(tmp_path, rows, levels + toml))).count(Verdict.FAIL) == 0
     texts = [*rows, ("1", "a", "", "scale", "ratio", "")]
-    (tmp_path / "paper.toml").unlink()
-    assert audit(load_paper(write(tmp_path, texts))).count(Verdict.FAIL) == 0
+    assert audit(load_paper(write(tmp_path, texts, levels))).count(Verdict.FAIL) == 0
+
+
+def test_a_table_that_knows_no_stars_claims_nothing_by_them(tmp_path):
+    """As printed by SPSS, and in medicine: 1.17 with a standard error of 0.06 has no star, and is no contradiction."""
+    rows = [("1", "a", "x", "estimate", "1.17", ""), ("1", "a", "x", "parenthesis", "0.06", "")]
+    paper = load_paper(write(tmp_path, rows))
+    assert audit(paper).faults() == ()
+    assert readings_frame(paper).empty
+    starred = [*rows, ("1", "b", "x", "estimate", "1.17", "***"), ("1", "b", "x", "parenthesis", "0.06", "")]
+    assert [(one.column, one.check) for one in audit(load_paper(write(tmp_path, starred))).faults()] == [
+        ("a", "reading")
+    ]
 
 
 def test_rows_that_a_lag_or_a_gap_would_explain(tmp_path):

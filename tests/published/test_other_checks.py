@@ -48,6 +48,19 @@ def rows_of(printed: dict[str, str], n: int) -> list[Row]:
     return [*rows, ("1", "(1)", "", "n_obs", str(n), "")]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_stars_are_held_against_an_interval_alone(tmp_path, seed):
+    """Stars that the p-value of SciPy earns agree, and three of them beside an interval around zero do not."""
+    printed, n = regression_row(seed)
+    p, low, high = (float(printed[name]) for name in ("p_value", "ci_low", "ci_high"))
+    kept = {name: printed[name] for name in ("estimate", "ci_low", "ci_high")}
+    earned = next((stars for level, stars in ((0.01, "***"), (0.05, "**"), (0.1, "*")) if p < level), "")
+    for stars in (earned, *(["***"] if low < 0 < high else [])):
+        rows = [("1", "(1)", "x", name, text, stars if name == "estimate" else "") for name, text in kept.items()]
+        rows += [("1", "(2)", "x", "estimate", "1.0", "*"), ("1", "(1)", "", "n_obs", str(n), "")]
+        assert (verdicts(tmp_path, rows)["interval_against_stars"] == "pass") == (stars == earned)
+
+
 BESIDE = ("t_against_se", "p_against_t", "middle_of_interval", "interval_against_se", "f_against_t")
 
 

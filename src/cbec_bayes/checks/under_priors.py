@@ -20,7 +20,7 @@ from cbec_bayes.bayes.sampling.gates import ESS_MIN, KHAT_MAX
 from cbec_bayes.bayes.sampling.importance import sample_density
 from cbec_bayes.bayes.sampling.weights import resampled, smoothed_weights
 from cbec_bayes.checks.refits import RefitSlopes, summarised
-from cbec_bayes.estimands.groups import mixed_slopes
+from cbec_bayes.estimands.mixed_slopes import mixed_slopes
 from cbec_bayes.estimands.summary import Mixed
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array

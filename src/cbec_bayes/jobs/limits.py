@@ -13,7 +13,8 @@ from cbec_bayes.bayes.model.blocks import blocks_for
 from cbec_bayes.bayes.model.family import PanelModel
 from cbec_bayes.bayes.refit import diagnose
 from cbec_bayes.estimands.exposures import EXPOSURE, effects_of_exposures
-from cbec_bayes.estimands.groups import effects, mixed_slopes
+from cbec_bayes.estimands.groups import effects
+from cbec_bayes.estimands.mixed_slopes import mixed_slopes
 from cbec_bayes.panel.design import Design
 from cbec_bayes.runtime.errors import GateError
 from cbec_bayes.runtime.progress import OnProgress, ignore_progress

@@ -72,6 +72,15 @@ def sample_of(column: TableColumn, paper: Paper, scheme: Scheme | None) -> Sampl
     return Sample(n_obs, units, periods, group, df)
 
 
+def tables_without_stars(paper: Paper) -> frozenset[str]:
+    """Return the tables that print no star and state no levels: a number without stars claims nothing there."""
+    silent = {column.table for column in paper.columns.values()}
+    for column in paper.columns.values():
+        if describe(column, paper.facts).stars_stated or any(one.stars for one in column.coefficients.values()):
+            silent.discard(column.table)
+    return frozenset(silent)
+
+
 def _count(column: TableColumn, quantity: str) -> int | None:
     number = column.numbers.get(quantity)
     return None if number is None else int(number.value)

@@ -23,7 +23,7 @@ from cbec_bayes.published.audit.samples import check_samples
 from cbec_bayes.published.audit.stars import check_stars
 from cbec_bayes.published.audit.sums import check_sums
 from cbec_bayes.published.described import describe
-from cbec_bayes.published.facts import paper_scheme, sample_of
+from cbec_bayes.published.facts import paper_scheme, sample_of, tables_without_stars
 from cbec_bayes.published.printed import Paper
 from cbec_bayes.published.readings import (
     JUDGED,
@@ -165,11 +165,15 @@ def readings_frame(paper: Paper) -> pd.DataFrame:
     """Return, per cell, which readings of its parentheses agree with its stars and what its stars imply instead.
 
     Columns: table, column, term, estimate, parenthesis, stars, df, se, p, t (verdicts), coherent, implied_se_low,
-    implied_se_high, origin. A reading that nobody states is "not this one" where it does not agree.
+    implied_se_high, origin. A reading that nobody states is "not this one" where it does not agree. Tables that print
+    no stars and state no levels of them are left out.
     """
     scheme = paper_scheme(paper.facts)
     rows = []
+    silent = tables_without_stars(paper)
     for column in paper.columns.values():
+        if column.table in silent:
+            continue
         df = sample_of(column, paper, scheme).df
         said = describe(column, paper.facts)
         for cell in column.coefficients.values():

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from cbec_bayes.published.audit.constant import CONSTANT_TERMS
-from cbec_bayes.published.audit.finding import Context, Finding, span
+from cbec_bayes.published.audit.finding import Context, Finding, p_span, span
 from cbec_bayes.published.described import Described
+from cbec_bayes.published.facts import tables_without_stars
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import AS_QUANTITY, Coefficient, TableColumn
 from cbec_bayes.published.readings import (
@@ -16,7 +17,9 @@ from cbec_bayes.published.readings import (
     Verdict,
     critical_value,
     log_interval,
+    p_band,
     p_interval,
+    stars_word,
     t_statistics,
 )
 from cbec_bayes.runtime.labels import CI_PROB
@@ -24,10 +27,14 @@ from cbec_bayes.runtime.labels import CI_PROB
 
 def check_beside(context: Context) -> Iterator[Finding]:
     """Per coefficient with several numbers on its precision: each against its standard error. Per column: F = t²."""
+    silent = tables_without_stars(context.paper)
     for key, column in context.paper.columns.items():
         described, df = context.described[key], context.samples[key].df
+        has_stars = column.table not in silent
         for cell in column.coefficients.values():
             known = _known(cell, described)
+            if has_stars and cell.parenthesis is None and {"ci_low", "ci_high"} <= set(known):
+                yield from _stars_finding(cell, known, described=described, df=df)
             if len(known) > 1 or ("ci_low" in known and "ci_high" in known):
                 yield from _against_each_other(cell, known, described=described, df=df)
         yield from _f_of_one(column, described)
@@ -94,8 +101,51 @@ def _interval_findings(
     yield _finding(cell, "interval_against_se", (implied[CI_PROB],), se, quantity="standard error", why=why)
 
 
+def _stars_finding(
+    cell: Coefficient, known: Mapping[str, Interval], *, described: Described, df: DfRange
+) -> Iterator[Finding]:
+    """Hold stars against an interval, where nothing else is printed on the precision of an estimate."""
+    low, high, estimate = known["ci_low"], known["ci_high"], cell.estimate.interval
+    if described.is_ratio:
+        if min(low.low, estimate.low) <= 0:
+            return
+        low, high, estimate = log_interval(low), log_interval(high), log_interval(estimate)
+    length = high - low
+    if length.low <= 0:
+        return
+    band, per_length = p_band(cell.stars, described.stars), abs(estimate) * Interval(2, 2) / length
+    found = {prob: _p_of_interval(per_length, prob, df) for prob in PROBS}
+    agree = found[CI_PROB].intersects(band)
+    other = next((prob for prob in OTHER_PROBS if found[prob].intersects(band)), None)
+    stars = stars_word(cell.stars, described.stars)
+    implied = f"The interval beside {cell.estimate} implies {p_span(found[CI_PROB])} if it is one of {CI_PROB:.0%}"
+    ending = "they agree" if agree else "they contradict each other"
+    if other and not agree:
+        ending = f"an interval of {other:.0%} would explain it"
+    yield Finding(
+        table=cell.table,
+        column=cell.column,
+        term=cell.term,
+        check="interval_against_stars",
+        verdict=Verdict.PASS if agree else Verdict.UNDETERMINED if other else Verdict.FAIL,
+        interval=found[CI_PROB],
+        quantity="p-value",
+        detail=f"{implied}, against {stars}: {ending}.".replace("%", " %"),
+    )
+
+
+def _p_of_interval(per_length: Interval, prob: float, df: DfRange) -> Interval:
+    """Return the p-values of an estimate that is so many half lengths of its interval, at the ends of the range of df.
+
+    An interval and a test have the same degrees of freedom, and between the ends the p-value moves one way.
+    """
+    ends = [p_interval(per_length * _quantile(prob, one), one) for one in ((df[0], df[0]), NORMAL)]
+    return Interval(min(one.low for one in ends), max(one.high for one in ends))
+
+
 OTHER_PROBS = (0.9, 0.99)
 """Other usual probabilities of intervals."""
+PROBS = (CI_PROB, *OTHER_PROBS)
 LARGEST_RATIO = Fraction(3, 2)
 """Ratio of the standard errors of an interval and of a table up to which a bootstrap may explain the difference."""
 

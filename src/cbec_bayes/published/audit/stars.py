@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cbec_bayes.published.audit.alternatives import Judged, explained
 from cbec_bayes.published.audit.finding import Context, Finding, p_span, span
-from cbec_bayes.published.facts import Sample
+from cbec_bayes.published.facts import Sample, tables_without_stars
 from cbec_bayes.published.intervals import Interval
 from cbec_bayes.published.printed import Coefficient
 from cbec_bayes.published.readings import (
@@ -111,10 +111,13 @@ class _Cell:
 def check_stars(context: Context) -> Iterator[Finding]:
     """Per cell: each reading, the stated one, and the standard error that the stars imply where that one does not hold.
 
-    Per column: whether the stated reading holds in all its cells.
+    Per column: whether the stated reading holds in all its cells. A table that knows no stars claims nothing by them.
     """
+    silent = tables_without_stars(context.paper)
     columns = [
-        Judged(column, context.described[key], context.samples[key]) for key, column in context.paper.columns.items()
+        Judged(column, context.described[key], context.samples[key])
+        for key, column in context.paper.columns.items()
+        if column.table not in silent
     ]
     tables = dict.fromkeys(one.column.table for one in columns)
     explanations: dict[str, str] = {}

@@ -74,16 +74,21 @@ def _csv(text: str, where: str) -> list[Grid]:
     sample = text[:5000]
     delimiter = max(",;\t", key=sample.count)
     try:
-        return [squared(list(csv.reader(io.StringIO(text), delimiter=delimiter)))]
+        rows = csv.reader(io.StringIO(text.replace('="', '"')), delimiter=delimiter)  # Stata writes ="1.20" for Excel
+        return [squared(list(rows))]
     except csv.Error as error:
         raise InputError(f"not readable as CSV ({error})", file=where) from None
+
+
+_LEVELS = re.compile(r"\('[^'|]*', '([^'|]*)'\)")
+"""A label of two levels as pandas writes it: ``('coef', 'size')``."""
 
 
 def _markdown(text: str, where: str) -> list[Grid]:
     from markdown_it import MarkdownIt
 
     # A star is emphasis to Markdown, and a star of significance here.
-    kept = re.sub(r"(?<!\\)([*_+])", r"\\\1", text)
+    kept = re.sub(r"(?<!\\)([*_+])", r"\\\1", _LEVELS.sub(r"\1", text))
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(kept)
     return _html(html, where) if "<table" in html else grids_of_text(text, where)
 
@@ -163,7 +168,16 @@ def _latex(text: str, where: str) -> list[Grid]:
 
     plain = re.sub(r"(?<!\\)%.*", "", text)
     plain = re.sub(
-        r"\\(?:top|mid|bottom|h)(?:rule|line)\b(?:\[[^]]*\])?|\\c(?:line|midrule)(?:\([^)]*\))?\{[^}]*\}", "", plain
+        r"\\(?:(?:top|mid|bottom|h)(?:rule|line)|addlinespace)\b(?:\[[^]]*\])?"
+        r"|\\c(?:line|midrule)(?:\([^)]*\))?\{[^}]*\}",
+        "",
+        plain,
+    )
+    # A cell of two lines has the mark that ends a row elsewhere.
+    plain = re.sub(
+        r"\\(?:makecell|shortstack)(?:\[[^]]*\])?\{((?:[^{}]|\{[^{}]*\})*)\}",
+        lambda m: m[1].replace("\\\\", " "),
+        plain,
     )
     plain = re.sub(r"\\sym\{", r"\\textsuperscript{", plain)
     plain = re.sub(r"\^\{?\s*(?:\\ast|\*)+\s*\}?", lambda m: "*" * len(re.findall(r"\\ast|\*", m[0])), plain)
@@ -177,7 +191,7 @@ def _latex(text: str, where: str) -> list[Grid]:
         body = "".join(one.latex_verbatim() for one in node.nodelist)
         body = body[_preamble(body) :]
         rows = []
-        for line in re.split(r"\\\\(?:\[[^]]*\])?|\\tabularnewline", body):
+        for line in re.split(r"\\\\(?:\s*\[-?[\d.]+\s*[a-z]+\])?|\\tabularnewline", body):
             row = [_merged(cell.strip(), flat) for cell in re.split(r"(?<!\\)&", line)]
             rows.append(row)
         captions = re.findall(r"\\caption\{((?:[^{}]|\{[^{}]*\})*)\}", plain)

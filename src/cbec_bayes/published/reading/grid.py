@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cbec_bayes.published.reading.cells import read_cell_text
-from cbec_bayes.published.reading.notes import NOTE_LINE
-from cbec_bayes.published.reading.rows import YES_OR_NO
+from cbec_bayes.published.reading.notes import NOTE_LINE, TABLE
+from cbec_bayes.published.reading.output import rows_of_output
+from cbec_bayes.published.reading.rows import TEXT_ROWS, YES_OR_NO, kind_of
 from cbec_bayes.published.stars import ASTERISKS
 from cbec_bayes.runtime.errors import InputError
 
@@ -16,7 +17,8 @@ _RULE = re.compile(r"[\s\-=_+|─━═┌┐└┘├┤┬┴┼│╔╗╚�
 _RULER = re.compile(r"\s*[-=_─]{3,}(?:\s+[-=_─]{3,})+\s*")
 _SIGN_APART = re.compile(r"(?P<before>^|[\s(\[])(?P<sign>[−–]) (?=[\d.])")
 _STARS_APART = re.compile(rf"(?<=[\d)\]]) (?P<stars>[{re.escape(ASTERISKS)}]+)(?=\s|$)")
-_TITLE = re.compile(r"^\s*(?:table|panel)\b", re.IGNORECASE)
+_TITLE = re.compile(rf"^\s*(?:(?:{TABLE})(?![a-z])|panel\b)", re.IGNORECASE)
+_ANOTHER = re.compile(rf"^\s*{TABLE}\s*(?<![a-z])\S*\d", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def grids_of_text(text: str, where: str) -> list[Grid]:
     lines = [_joined(line) for line in text.splitlines()]
     blocks: list[list[str]] = [[]]
     for line in lines:
-        if re.match(r"^\s*table\s+\S*\d", line, re.IGNORECASE) and any(one.strip() for one in blocks[-1]):
+        if _ANOTHER.match(line) and any(one.strip() for one in blocks[-1]):
             blocks.append([])
         blocks[-1].append(line)
     return [_grid(block, where) for block in blocks if any(line.strip() for line in block)]
@@ -90,6 +92,9 @@ def _joined(line: str) -> str:
 
 def _grid(lines: list[str], where: str) -> Grid:
     """Split the lines of one table, by the first way that gives it columns."""
+    if output := rows_of_output(lines):
+        title, _, _ = _parts(lines)
+        return squared(output[0], title, output[1])
     ruler = next((line for line in lines if _RULER.fullmatch(line)), None)
     kept = [line.replace("P>|t|", "P>t").replace("P>|z|", "P>z") for line in lines]
     title, body, notes = _parts([line for line in kept if not _RULE.fullmatch(line) or re.search(r"\d", line)])
@@ -155,24 +160,53 @@ class _Token:
 
 
 def _tokens(line: str) -> list[_Token]:
-    return [_Token(m.start(), m.end(), m[0]) for m in re.finditer(r"\S+(?: \S+)*", line)]
+    """Return the texts that two spaces part, or one space where numbers of the same kind follow each other."""
+    found: list[_Token] = []
+    for match in re.finditer(r"\S+(?: \S+)*", line):
+        words = [
+            _Token(match.start() + m.start(), match.start() + m.end(), m[0]) for m in re.finditer(r"\S+", match[0])
+        ]
+        if len(words) > 1 and _are_cells(words):
+            found += words
+        else:
+            found.append(_Token(match.start(), match.end(), match[0]))
+    return found
+
+
+def _are_cells(words: Sequence[_Token]) -> bool:
+    """Whether words are cells of several columns: all numbers with decimals or stars, or all in the same brackets."""
+    cells = [read_cell_text(word.text) for word in words]
+    bare = all(cell.number and not cell.bracketed and re.search(r"[.,*]", cell.text) for cell in cells)
+    return bare or all(
+        len(cell.bracketed) == 1 and not cell.number and cell.text[0] == words[0].text[0] for cell in cells
+    )
 
 
 def _aligned(lines: list[str], where: str) -> list[list[str]]:
     """Split lines whose columns are aligned by two spaces or more, or whose numbers follow each other by one."""
-    parsed = [_tokens(line) for line in lines]
-    if 2 * sum(len(tokens) > 1 for tokens in parsed) < len(parsed):
+    if 2 * sum(re.search(r"\S\s{2,}\S", line) is not None for line in lines) < len(lines):
         return _by_numbers(lines, where)
+    parsed = [_tokens(line) for line in lines]
     left = min((tokens[0].start for tokens in parsed if tokens), default=0)
     labelled = [tokens[0].start <= left + 1 and not _numeric_run(tokens[0]) for tokens in parsed]
     bodies = [tokens[1:] if own else tokens for tokens, own in zip(parsed, labelled, strict=True)]
     columns = _columns([[one for one in tokens if read_cell_text(one.text).is_numeric] for tokens in bodies])
     if not columns:
         return [[token.text for token in tokens] for tokens in parsed]
-    return [
-        [tokens[0].text if own else "", *_placed(body, columns, where)]
-        for tokens, own, body in zip(parsed, labelled, bodies, strict=True)
-    ]
+    return [_row_of(tokens, columns, own=own, where=where) for tokens, own in zip(parsed, labelled, strict=True)]
+
+
+def _row_of(tokens: list[_Token], columns: list[tuple[float, float]], *, own: bool, where: str) -> list[str]:
+    """Return the label and the cells of a line; a number that one space parts from its label is a cell."""
+    if not own:
+        return ["", *_placed(tokens, columns, where)]
+    label, body = tokens[0], tokens[1:]
+    words, _, number = label.text.rpartition(" ")
+    last = _Token(label.end - len(number), label.end, number)
+    is_cell = words and read_cell_text(number).is_numeric and last.overlap(*columns[0]) > 0
+    if is_cell and not any(one.overlap(*columns[0]) > 0 for one in body):
+        return [words, *_placed([last, *body], columns, where)]
+    return [label.text, *_placed(body, columns, where)]
 
 
 def _numeric_run(token: _Token) -> bool:
@@ -215,7 +249,9 @@ def _by_numbers(lines: list[str], where: str) -> list[list[str]]:
     width = max((n for n, one in zip(counts, words, strict=True) if _is_numeric(one[len(one) - n :])), default=0)
     split = []
     for one, n in zip(words, counts, strict=True):
-        if n >= width > 0:
+        if re.fullmatch("panel", one[0], re.IGNORECASE):
+            split.append([" ".join(one), *[""] * width])
+        elif n >= width > 0:
             split.append([" ".join(one[: len(one) - width]), *one[len(one) - width :]])
         elif n and _is_numeric(one[len(one) - n :]):
             named = " ".join(one[: len(one) - n]) or " ".join(one)
@@ -246,8 +282,13 @@ def _is_numeric(words: Sequence[str]) -> bool:
     return any(read_cell_text(word).is_numeric for word in words)
 
 
+def _labels_heads(word: str) -> bool:
+    """Whether a word says what the other words of its line are."""
+    return bool(kind_of(word, TEXT_ROWS)) or re.fullmatch(r"variables?:?|变量", word, re.IGNORECASE) is not None
+
+
 def _heads(words: list[str], width: int) -> list[str]:
     """Return the words of a line as heads of columns, where there are as many, and else the line as a label."""
-    if len(words) == width + 1:
+    if len(words) == width + 1 and _labels_heads(words[0]):
         return words
     return ["", *words] if len(words) == width else [" ".join(words), *[""] * width]

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from cbec_bayes.published.described import estimator_of, is_numbered
 from cbec_bayes.published.reading.cells import read_cell_text
 from cbec_bayes.published.reading.lines import N_EQUALS, beside_of
-from cbec_bayes.published.reading.rows import SUB_ROWS, TEXT_ROWS, is_estimate_head, kind_of
+from cbec_bayes.published.reading.rows import SUB_ROWS, TEXT_ROWS, is_estimate_head, is_standardised_head, kind_of
 
 _OUTCOME = re.compile(r"dep(?:endent|\.)?\s*var(?:iable|\.)?s?\s*:?\s*(.+)", re.IGNORECASE)
 _ANNOUNCED = re.compile(r"dep(?:endent|\.)?\s*var(?:iable|\.)?s?\s*:?", re.IGNORECASE)
 """A head above the outcomes of several columns."""
 LONGEST_ESTIMATOR = 25
 """Characters of a head up to which it names an estimator, and is no sentence."""
-_RATIO_HEAD = re.compile(r"(?:OR|IRR|HR|RRR|odds ratio)", re.IGNORECASE)
+_RATIO_IN_HEAD = re.compile(r"\b(?:a?OR|IRR|a?HR|RRR|odds ratio|hazard ratio|β|beta|B|coefficient|estimate)\b")
+"""Words of a head that say of a column that it has estimates, whatever else the head says."""
+_RATIO_HEAD = re.compile(r"\b(?:a?OR|IRR|a?HR|RRR|(?i:odds ratio|hazard ratio))\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,9 @@ def columns_of(rows: Rows, heads: Rows) -> list[Column]:
         All rows of a table, and those above its first coefficient.
     """
     width = len(rows[0])
-    last = next((row for row in reversed(heads) if any(is_estimate_head(text) for text in row[1:])), None)
-    starts = [j for j in range(1, width) if last is not None and is_estimate_head(last[j])]
-    if last is None or not any(kind_of(last[k], SUB_ROWS) for k in range(1, width)):
-        starts, last = list(range(1, width)), None
+    last, starts = _starts(heads, width)
+    brackets = _brackets_beside(rows, heads, width) if last is None else set()
+    starts = [j for j in starts if j not in brackets]
     columns: list[Column] = []
     names: list[str] = []
     shared = _shared(heads, width) if last is None else set()
@@ -64,14 +65,46 @@ def columns_of(rows: Rows, heads: Rows) -> list[Column]:
         if not any(read_cell_text(row[j]).is_numeric for row in rows):
             continue
         name, texts = _head([row for row in heads if row is not last], j, shared)
-        if last is not None and _RATIO_HEAD.fullmatch(last[j].strip()):
+        if last is not None and _RATIO_HEAD.search(last[j]):
             texts["scale"] = "ratio"
+        if last is not None and not is_estimate_head(last[j]):
+            name = " ".join(filter(None, (name, last[j])))
         name = name or f"({len(columns) + 1})"
         names.append(name)
         if names.count(name) > 1:
             name = f"{name} ({names.count(name)})"
-        columns.append(Column(name, j, {} if last is None else beside_of(last, j + 1, end), texts))
+        beside = {"": end - 1} if end - 1 in brackets else {}
+        columns.append(Column(name, j, beside if last is None else beside_of(last, j + 1, end), texts))
     return columns
+
+
+def _brackets_beside(rows: Rows, heads: Rows, width: int) -> set[int]:
+    """Return the columns that have nothing but brackets, under no head or that to their left."""
+    cells = [[read_cell_text(row[j]) for row in rows[len(heads) :]] for j in range(width)]
+    bare = [any(cell.number for cell in column) for column in cells]
+    bracketed = [any(cell.bracketed for cell in column) for column in cells]
+    return {
+        j
+        for j in range(2, width)
+        if bracketed[j] and not bare[j] and bare[j - 1] and all(row[j] in ("", row[j - 1]) for row in heads)
+    }
+
+
+def _starts(heads: Rows, width: int) -> tuple[tuple[str, ...] | None, list[int]]:
+    """Return the row of heads that says what stands beside estimates, None where none does, and columns of estimates.
+
+    "Adjusted OR (95% CI)" says of itself that it has estimates where "p value" stands beside it. Standardised
+    coefficients beside others are no columns of their own.
+    """
+    for row in reversed(heads):
+        kinds = [kind_of(text, SUB_ROWS) for text in row]
+        starts = [j for j in range(1, width) if is_estimate_head(row[j])]
+        if not starts and any(kinds[2:]) and any(_RATIO_IN_HEAD.search(text) for text in row[1:]):
+            starts = [j for j in range(1, width) if _RATIO_IN_HEAD.search(row[j])]
+        if starts and any(kinds[1:]):
+            plain = [j for j in starts if not is_standardised_head(row[j])]
+            return row, plain or starts
+    return None, list(range(1, width))
 
 
 def _shared(heads: Rows, width: int) -> set[str]:

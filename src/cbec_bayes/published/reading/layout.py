@@ -90,6 +90,10 @@ class _Reader:
         kinds = [kind_of(" ".join(row[j] for row in heads), MOMENTS) for j in range(1, len(self._grid.rows[0]))]
         rows = self._moments(kinds, heads, body) if {"mean", "sd"} <= set(kinds) else None
         rows = rows or self._correlations(body) or self._regression(heads, body)
+        if rows and not any(row.stars for row in rows) and not self._said.stars and _has_estimates(rows):
+            self._told.append(
+                f"Table {self._table} prints no stars and says no levels of them, so that none are checked."
+            )
         if not rows or not any(row.stars or row.quantity not in _BARE for row in rows):
             self._ask("nothing in it can be checked: no stars, nothing in brackets, no number of observations, no R2")
         rows, reading = in_parentheses(rows)
@@ -190,11 +194,11 @@ class _Reader:
             if not kind and not text and _says_yes_or_no(cells[1:]):
                 text = "effects"
             coefficient = not kind and not text and any(cell.number for cell in cells[1:])
-            if OTHER_STATISTICS.fullmatch(label.strip()):
+            if OTHER_STATISTICS.fullmatch(label.strip()) or set(row) == {label}:  # a head across all columns
                 continue
             if not (kind or text or coefficient):
                 if any(not cell.is_blank for cell in cells[1:]):
-                    self._told.append(f"The row '{label}' of table {self._table} has no numbers, and is left out.")
+                    self._told.append(f"The row '{label}' of table {self._table} has no estimate, and is left out.")
                 continue
             term = label
             if coefficient:
@@ -289,6 +293,10 @@ class _Reader:
         if not said:
             self._ask(f"nothing says what stands in {one.kind} {_CLOSING[one.kind]}; --brackets se, t, p or ci does")
         found.setdefault(quantity_of(said, found), one.numbers[0])
+
+
+def _has_estimates(rows: Sequence[TidyRow]) -> bool:
+    return any(row.quantity == "estimate" for row in rows)
 
 
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}

@@ -14,31 +14,46 @@ _WITH_P = re.compile(
     rf"({_STAR}|(?<![a-z])[abc](?![a-z]))\s*[:=,]?\s*(?:if\s+)?p\s*(?:-?\s?values?\s*)?[<≤]\s*=?\s*(0?[.,]\d+|\d+\s?%)",
     re.IGNORECASE,
 )
-_CODES = re.compile(rf"['‘]({_STAR})['’]\s*(0?\.\d+)")
+_CODES = re.compile(rf"['‘]({_STAR})['’]\s*(0?\.\d+)|({_STAR})\s*:\s*(0?\.\d+)")
 _BETWEEN = r"(?:[:=]|indicates?|denotes?|significan\w+|at|the|level|\s)*"
 _ONE_PERCENT = re.compile(rf"({_STAR})\s*{_BETWEEN}\s*(\d+(?:\.\d+)?)\s?(?:%|percent|per cent)", re.IGNORECASE)
-_AND = r"(?:\s*(?:,|and|;|&|/))+\s*"
+_OUTSIDE = re.compile(
+    rf"({_STAR})\s*(?:null hypothesis value|zero|0|1)\s+outside (?:of )?the (?:(\d+)\s?% )?confidence interval",
+    re.IGNORECASE,
+)
+_AND = r"(?:\s*(?:,|，|、|和|and|und|et|;|&|/))+\s*"
 _STAR_LIST = re.compile(rf"(?:{_STAR})(?:{_AND}(?:{_STAR}))+")
 _PERCENT_LIST = re.compile(rf"\d+(?:\.\d+)?\s?%?(?:{_AND}\d+(?:\.\d+)?\s?%?)+(?:\s*(?:%|percent|per cent))?")
 _WHAT: Mapping[str, str] = {
-    "ci": r"confidence intervals?|\b9\d\s?%\s?(?:ci|interval)s?\b|\bcis\b",
-    "p": r"\bp[\s-]?values?",
-    "t": r"\b[tz][\s-]?(?:statistics?|stats?\b|values?|ratios?|scores?)|absolute (?:value of )?t\b",
-    "se": r"standard errors?|\bs\.?e\.?s?\b|std\.? err\w*",
+    "ci": r"confidence intervals?|\b9\d\s?%\s?(?:ci|interval)s?\b|\bcis\b|置信区间|intervalles? de confiance"
+    r"|konfidenzintervalle?",
+    "p": r"\bp[\s-]?(?:values?|werte?\b)|(?<![a-z])p\s?值|\bvaleurs? (?:de )?p\b",
+    "t": r"\b[tz][\s-]?(?:statistics?|stats?\b|values?|ratios?|scores?|werte?\b|statistik)|absolute (?:value of )?t\b"
+    r"|(?<![a-z])[tz]\s?(?:值|统计量|检验值)|statistiques? (?:de (?:student|t)|t)\b|\bt de student",
+    "se": r"standard[\s-]errors?|\bs\.?e\.?s?\b|std\.? err\w*|标准误差?|[ée]carts?[\s-]types?"
+    r"|erreurs?[\s-](?:types?|standards?)|standardfehler\w*",
 }
-_KINDS: Mapping[str, str] = {"[": r"square brackets?|brackets?", "{": r"braces|curly brackets?", "(": r"parenthes[ie]s"}
-_CLUSTERED = re.compile(r"cluster(?:ed|ing|-robust)?|clusters at", re.IGNORECASE)
+_KINDS: Mapping[str, str] = {
+    "[": r"square brackets?|brackets?|方括号|中括号|crochets?|eckigen? klammern?",
+    "{": r"braces|curly brackets?",
+    "(": r"parenthes[ie]s|(?:圆|小)?括号|parenth[èe]ses?|(?:runden? )?klammern?",
+}
+_IN = r"\b(?:in|entre|dans)\b"
+_CLUSTERED = re.compile(r"cluster(?:ed|ing|-robust)?|clusters at|聚类", re.IGNORECASE)
 _UNCLUSTERED = re.compile(r"not clustered|without clustering", re.IGNORECASE)
 _RATIOS = re.compile(
     r"odds ratios?|hazard ratios?|incidence[- ]rate ratios?|relative risk ratios?|exponentiated coef", re.IGNORECASE
 )
 _MARGINAL = re.compile(r"marginal effects?", re.IGNORECASE)
-_TABLE = re.compile(r"\btable\s+([A-Z]?\.?\d+[a-z]?|[IVX]+)\b", re.IGNORECASE)
+TABLE = r"(?:table(?:au)?|tabelle|tab\.|表)"
+"""The word for a table, in the languages that tables are read in."""
+_TABLE = re.compile(rf"(?:\b|(?=表)){TABLE}\s*(?<![a-z])([A-Z]?\.?\d+[a-z]?|[IVX]+)(?![a-z0-9])", re.IGNORECASE)
 
 _OPENINGS = (
-    r"notes?\b",
-    "source",
-    r"(?:robust |clustered |heterosk\w+[- ]\w+ )?standard errors",
+    r"(?:notes?|anmerkung(?:en)?|hinweis)\b",
+    "注|说明[:：]|数据来源|(?:圆|小|方)?括号",
+    "source|quelle",
+    r"(?:robust |clustered |heterosk\w+[- ]\w+ )?standard[- ]errors|clustered \(|standardfehler|[ée]carts?[- ]types?",
     r"(?:robust |absolute )?[tpz][\s-](?:stat|value|ratio)",
     "signif",
     rf"\*?\s*p\s?<|(?:{_STAR})\s*(?:p|[:=,]|indicate|denote|significan|\d+\s?%)",
@@ -91,7 +106,7 @@ def read_words(title: str, notes: Sequence[str]) -> Said:
 def star_levels(words: str) -> dict[str, str]:
     """Return symbol to level, such as ``{"*": "0.10", "**": "0.05"}``, weakest first; empty where nothing is said."""
     found = {plain_stars(star): _level(level) for star, level in _WITH_P.findall(words)}
-    found = found or {plain_stars(star): _level(level) for star, level in _CODES.findall(words)}
+    found = found or {plain_stars(a or b): _level(x or y) for a, x, b, y in _CODES.findall(words)}
     if not found:
         listed, levels = _STAR_LIST.search(words), _PERCENT_LIST.search(words)
         if listed and levels:
@@ -100,8 +115,16 @@ def star_levels(words: str) -> dict[str, str]:
             if len(symbols) == len(percents):
                 found = dict(zip(symbols, map(_percent, percents), strict=True))
     if not found:
-        found = {plain_stars(star): _percent(level) for star, level in _ONE_PERCENT.findall(words)}
+        found = {plain_stars(star): _percent(level) for star, level in _ONE_PERCENT.findall(words)} or _outside(words)
     return dict(sorted(found.items(), key=lambda item: Decimal(item[1]), reverse=True))
+
+
+def _outside(words: str) -> dict[str, str]:
+    """Return the star of an estimate whose interval leaves out zero, and the level that this is."""
+    match = _OUTSIDE.search(words)
+    if match is None:
+        return {}
+    return {plain_stars(match[1]): str((1 - Decimal(match[2] or "95") / 100).normalize())}
 
 
 def _level(text: str) -> str:
@@ -122,13 +145,16 @@ def inside_brackets(words: str) -> dict[str, str]:
     found: dict[str, str] = {}
     any_kind = "|".join(f"(?:{form})" for form in _KINDS.values())
     any_what = "|".join(f"(?:{form})" for form in _WHAT.values())
-    for sentence in re.split(r"[.;](?=\s|$)|\n", words):
-        pairs = re.findall(rf"({any_what})(?:(?!{any_what}).)*?\bin\b[^,]*?({any_kind})", sentence, re.IGNORECASE)
+    for sentence in re.split(r"[.;](?=\s|$)|[。；]|\n", words):
+        pairs = re.findall(rf"({any_what})(?:(?!{any_what}).)*?{_IN}[^,]*?({any_kind})", sentence, re.IGNORECASE)
         if not pairs:
             reverse = re.findall(rf"({any_kind})(?:(?!{any_kind}).)*?({any_what})", sentence, re.IGNORECASE)
             pairs = [(what, kind) for kind, what in reverse]
         for what, kind in pairs:
             found.setdefault(_named(_KINDS, kind), _named(_WHAT, what))
+    cell = re.search(rf"\b(?:coefficients?|estimates?)\s*([(\[])\s*({any_what})", words, re.IGNORECASE)
+    if cell and not found:
+        found[cell[1]] = _named(_WHAT, cell[2])
     return found
 
 
