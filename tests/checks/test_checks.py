@@ -15,9 +15,10 @@ from cbec_bayes.bayes.model.family import load_panel_model
 from cbec_bayes.bayes.model.prior import Prior
 from cbec_bayes.bayes.predictive import predictive_outcomes
 from cbec_bayes.checks import checks_frame, residuals
-from cbec_bayes.checks.agreement import Pair, agreement, explain, interacted
+from cbec_bayes.checks.agreement import agreement, explain, interacted
 from cbec_bayes.checks.cells import CELL_COLUMNS, predictive_cells
 from cbec_bayes.checks.influence import leave_out
+from cbec_bayes.checks.pair import Pair
 from cbec_bayes.checks.prior import prior_predictive
 from cbec_bayes.checks.residuals import predictive_residuals, statistics
 from cbec_bayes.checks.result import FAMILY_LEVEL, against

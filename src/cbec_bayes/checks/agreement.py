@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from cbec_bayes.bayes.fit import PanelFit
 from cbec_bayes.bayes.model.family import PanelModel
+from cbec_bayes.checks.pair import LEAST, Pair
 from cbec_bayes.checks.refits import Refitted, over_units, regression_sds
 from cbec_bayes.checks.remedies import Finding, remedy
 from cbec_bayes.checks.result import FAMILY_LEVEL, CheckResult, not_applying
-from cbec_bayes.checks.severity import Change, Severity, Slope, instead_of, numbers_of, severest
+from cbec_bayes.checks.severity import Severity, Slope, instead_of, numbers_of, severest
 from cbec_bayes.checks.without import NEARER, why_apart
 from cbec_bayes.classical.few import FewClusters, few_clusters
 from cbec_bayes.classical.tables import MOST_GROUPS
 from cbec_bayes.estimands.groups import group_slopes
 from cbec_bayes.estimands.loadings import units_per_group
-from cbec_bayes.estimands.summary import Summary, summarise_draws
+from cbec_bayes.estimands.summary import summarise_draws
 from cbec_bayes.panel.design import Design
 from cbec_bayes.panel.within import Array
-from cbec_bayes.runtime.distributions import chi2_cdf, normal_isf, t_isf
+from cbec_bayes.runtime.distributions import t_isf
 from cbec_bayes.runtime.errors import InputError
 from cbec_bayes.runtime.fanout import SERIAL, Executor, fan_out
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_ALL, GROUP_AVERAGE
@@ -60,9 +60,6 @@ AGREEMENT_COLUMNS = (
     "sd_over_cr2",
     "severity",
 )
-
-LEAST, MOST = 0.7, 1.5
-"""Ratio of the posterior sd to CR2's standard error outside of which the two do not say the same."""
 
 _CANDIDATES = (Finding.SERIAL, Finding.UNITS, Finding.DRIFT, Finding.SPREAD)
 """What may make clustered errors larger or smaller than the posterior's."""
@@ -124,8 +121,7 @@ def agreement(
     if not pairs:
         return not_applying(name, AGREEMENT_COLUMNS, "No classical regression can be run beside the posterior.")
     table = pd.DataFrame([row for _, row in tried], columns=list(AGREEMENT_COLUMNS))
-    far = table["apart"].abs().max()
-    far_of_errors = max(abs(one.posterior.mean - one.estimate) / one.se for one in pairs)
+    far, far_of_errors = table["apart"].abs().max(), max(one.apart for one in pairs)
     ratios = [one.ratio for one in pairs if one.is_judged]
     why = next((one.legitimate for one in reversed(pairs) if one.legitimate), "")
     spread = f"Posterior sds are not judged against CR2's standard errors, because {why}"
@@ -146,94 +142,6 @@ def agreement(
         because = why_apart(found, first.ratio, first.se, seed=seed, executor=executor, on_progress=on_progress)
         text += f" {because}" if because else ""
     return CheckResult(name, severest(one.severity for one in pairs), table, "agreement", text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A term of a classical regression beside the posterior.
-
-    Attributes
-    ----------
-    column, term
-        Column and term of the regression.
-    estimate, se, df
-        CR2's standard error and its degrees of freedom; CRV1's where there are too many clusters for them.
-    posterior
-        Posterior of the same slope.
-    legitimate
-        Why the two may differ in their spread; blank where they may not.
-    pooled
-        Whether it is the slope of a group that is pooled.
-    level
-        Probability of the interval outside of which the mean of a group's slope is judged.
-    """
-
-    column: str
-    term: str
-    estimate: float
-    se: float
-    df: float
-    posterior: Summary
-    legitimate: str
-    pooled: bool
-    level: float
-
-    @property
-    def is_of_group(self) -> bool:
-        """Whether it is the slope of one group."""
-        return self.column not in (GROUP_ALL, GROUP_AVERAGE)
-
-    @property
-    def ratio(self) -> float:
-        """The posterior sd over CR2's standard error."""
-        return self.posterior.sd / self.se
-
-    @property
-    def is_far(self) -> bool:
-        """Whether the two do not say the same."""
-        return not LEAST <= self.ratio <= MOST
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether the spread is judged: of what both estimate alike."""
-        return not self.is_of_group and not self.legitimate
-
-    @property
-    def is_allowed(self) -> bool:
-        """Whether as few clusters as these would have a standard error that far from the posterior's."""
-        tail = chi2_cdf(self.df / self.ratio**2, self.df)
-        return bool(min(tail, 1 - tail) > FAMILY_LEVEL / 2)
-
-    @property
-    def is_excluded(self) -> bool:
-        """Whether the classical interval, at the level that all groups share, excludes the posterior mean."""
-        half = self.se * float(t_isf(self.level / 2, self.df))
-        return abs(self.posterior.mean - self.estimate) > half
-
-    @property
-    def severity(self) -> Severity:
-        """How much it matters that they part; the rule stands in `agreement`."""
-        own = Slope.of(self.posterior)
-        half = self.se * float(t_isf((1 - CI_PROB) / 2, self.df))
-        if self.is_of_group:
-            regression = Slope(self.estimate, self.estimate - half, self.estimate + half)
-            change = Change(self.column, own, regression)
-            return severest([Severity.KNOWING, change.severity]) if self.is_excluded else Severity.FINE
-        if not self.is_judged or self.is_allowed or not self.is_far:
-            return Severity.FINE
-        return severest([Severity.WIDENS, self.as_clustered.severity])
-
-    @property
-    def as_clustered(self) -> Change:
-        """The slope as it is, and as it would be with CR2's standard error."""
-        own, half = Slope.of(self.posterior), self.se * float(normal_isf((1 - CI_PROB) / 2))
-        return Change(self.column, own, Slope(own.mean, own.mean - half, own.mean + half))
-
-    @property
-    def name(self) -> str:
-        """The term in quotation marks, and the column of the regression unless it is that on all rows."""
-        named = f"'{self.term}'"
-        return named if self.column == GROUP_ALL else f"{named}, {self.column}"
 
 
 def _pairs(found: PanelFit, ssc: str, replications: int, seed: int) -> Iterator[tuple[Pair, tuple[object, ...]]]:
