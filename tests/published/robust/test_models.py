@@ -124,7 +124,7 @@ def test_the_twin_is_the_density_written_out(shape):
     between = Prior("half_normal", {"scale": 0.6})
     spec = RobustModel("test", "", Prior("normal", {"mean": 0.1, "sd": 0.7}), between, 1.0, shape=shape)
     model = remove_value_transforms(build_summary_pymc(data, spec))
-    density = model.compile_logp(mode="FAST_COMPILE")
+    density = model.compile_logp()
     rng = np.random.default_rng(3)
     for _ in range(4):
         tau, slope, z, z_new = rng.uniform(0.01, 2), rng.normal(), 2 * rng.normal(size=4), rng.normal()
