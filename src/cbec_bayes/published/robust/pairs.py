@@ -30,7 +30,7 @@ _GAUSS = 8
 _STRIDES = (6, 4, 3, 2)
 """Nodes of the common slope, of which every so manieth may be enough for a sum that integrates."""
 
-_SAME = 1e-7
+_SAME = 1e-8
 """By how much the sum over fewer nodes of the common slope may differ, as a part of the whole posterior."""
 
 _NEGLIGIBLE = 1e-11
