@@ -91,12 +91,12 @@ class _Reader:
         rows = self._moments(kinds, heads, body) if {"mean", "sd"} <= set(kinds) else None
         rows = rows or self._correlations(body) or self._regression(heads, body)
         if rows and not any(row.stars for row in rows) and not self._said.stars and _has_estimates(rows):
-            self._told.append(
-                f"Table {self._table} prints no stars and says no levels of them, so that none are checked."
-            )
+            self._told.append(f"Table {self._table} prints no stars and states no levels, so no stars are checked.")
         if not rows or not any(row.stars or row.quantity not in _BARE for row in rows):
             self._ask("nothing in it can be checked: no stars, nothing in brackets, no number of observations, no R2")
         rows, reading = in_parentheses(rows)
+        if reading:
+            self._told.append(f"Table {self._table} has a column of {_NAMES[reading]}, read as if in parentheses.")
         return ReadTable(
             table=self._table,
             title=self._grid.title,
@@ -299,6 +299,7 @@ def _has_estimates(rows: Sequence[TidyRow]) -> bool:
     return any(row.quantity == "estimate" for row in rows)
 
 
+_NAMES = {"se": "standard errors", "t": "t statistics", "p": "p-values"}
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
