@@ -308,6 +308,10 @@ def _says_yes_or_no(cells: Sequence[Cell]) -> bool:
     return bool(texts) and all(text in YES_OR_NO or text in ("x", "y", "n") for text in texts)
 
 
+def _is_precision(cell: Cell) -> bool:
+    return bool(cell.number) or interval_ends(cell.text) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """A labelled row: what it is (blank for a coefficient), its term and label, its cells, and the rows under it."""
@@ -324,7 +328,9 @@ class _Line:
     def has_precision(self) -> bool:
         """Whether anything stands below its estimates, or beside them."""
         cells = [cell for _, under in self.below for cell in under[1:]]
-        own = any(cell.bracketed for cell in self.cells[1:]) or any(self.cells[k].number for k in self.beside)
+        own = any(cell.bracketed for cell in self.cells[1:]) or any(
+            map(_is_precision, (self.cells[k] for k in self.beside))
+        )
         return own or any(cell.is_numeric for cell in cells)
 
     @property
