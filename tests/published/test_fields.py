@@ -53,6 +53,7 @@ PLANTED = [
     ("pyfixest.md", "0.145* ", "0.145***", "reading"),
     ("pyfixest.tex", "0.258", "0.298", "r2_nested"),
     ("rsummary.txt", "0.06961 ", "0.03961 ", "p_against_t"),
+    ("sjplot.html", "0.05 &ndash; 0.33", "0.25 &ndash; 0.33", "middle_of_interval"),
     ("smsummary.txt", "-0.386", "-0.186", "middle_of_interval"),
     ("stargazer.tex", "{0.067}", "{0.167}", "r2_nested"),
     ("statafull.txt", "0.011", "0.001", "p_against_t"),

@@ -61,9 +61,10 @@ def _left_out(
         return None, ()
     if not asked.leave_one_out and (n > MOST_LEFT_OUT or implied > MOST_IMPLIED):
         many = f"{n} estimates" if n > MOST_LEFT_OUT else f"{implied} standard errors that stars imply"
-        return None, (f"leave_one_out.csv is not made, for {many}; --leave-one-out makes it.",)
+        return None, (f"The common slope without each estimate takes long with {many}: --leave-one-out computes it.",)
     if not asked.leave_one_out and n > MOST_HEAVY and has_heavy_tails(estimates, model):
-        return None, (f"leave_one_out.csv is not made, for {n} estimates with heavy tails; --leave-one-out makes it.",)
+        tails = "where estimates or slopes of groups have heavier tails than normal ones"
+        return None, (f"The common slope without each estimate takes long {tails}: --leave-one-out computes it.",)
     found = leave_one_out(estimates, model)
     notes = [f"leave_one_out.csv has no numbers without '{label}': {why}." for label, why in found.missing.items()]
     moves = np.abs(found.table["mean"].to_numpy(dtype=float) - result.common.mean)

@@ -27,7 +27,7 @@ def methods_sentences(estimates: Estimates, model: SummaryModel, asked: Mapping[
     shape = between_shape(model)
     return (
         *_likelihood(estimates, asked),
-        _slopes(estimates, model, shape),
+        slopes_sentence(estimates, model, shape),
         f"Priors: {_of_tau(model)}, β ~ {model.slope}{_of_moderators(estimates)}.",
         _computed(model, str(asked["engine"])),
         *_classical(estimates, shape),
@@ -70,7 +70,14 @@ def _likelihood(estimates: Estimates, asked: Mapping[str, Any]) -> tuple[str, ..
     return (first, f"{some} that is known by its stars alone is integrated over the values that these allow.")
 
 
-def _slopes(estimates: Estimates, model: SummaryModel, shape: BetweenShape) -> str:
+def slopes_sentence(estimates: Estimates, model: SummaryModel, shape: BetweenShape) -> str:
+    """Return the sentence on how slopes of groups are distributed.
+
+    Parameters
+    ----------
+    estimates, model, shape
+        The estimates with what their slopes are regressed on, the model, and its shape between groups.
+    """
     names = () if estimates.terms is None else estimates.terms.names
     middle = f"what {' and '.join(names)} predict{'s' if len(names) == 1 else ''}" if names else "a common one, β,"
     if model.between.dist == "fixed" and model.between.params["value"] == 0:

@@ -32,11 +32,13 @@ def pooled_sentences(estimates: Estimates, result: SummaryResult, shape: Between
     shape
         How slopes lie between groups: τ is a standard deviation of normal ones alone.
     """
+    names = () if estimates.terms is None else estimates.terms.names
+    average = f", average in {' and in '.join(names)}," if names else ""
     return (
         _about_common(int(estimates.printed.sum()), result.common),
         *_about_spread(estimates, result.tau, shape),
         *_about_groups(estimates, result),
-        f"A group like these that has not been seen may expect a slope between {told(result.new.ci_low)} and "
+        f"A group like these{average} that has not been seen may expect a slope between {told(result.new.ci_low)} and "
         f"{told(result.new.ci_high)} with probability {level(CI_PROB)}.",
     )
 

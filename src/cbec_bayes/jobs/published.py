@@ -21,6 +21,7 @@ from cbec_bayes.jobs.classical_pooling import (
     classical_sentences,
 )
 from cbec_bayes.jobs.pooled_further import FURTHER, further_tables
+from cbec_bayes.jobs.pooled_methods import slopes_sentence
 from cbec_bayes.jobs.pooled_notes import dominance_notes
 from cbec_bayes.jobs.pooled_sentences import pooled_sentences
 from cbec_bayes.jobs.pooled_settings import SETTINGS
@@ -365,7 +366,7 @@ def _notes_on_pairs(estimates: Estimates, model: SummaryModel, engine: str) -> t
 def _df_notes(printed: PrintedEstimates, estimates: Estimates, model: SummaryModel) -> tuple[str, ...]:
     """Say which likelihood estimates with degrees of freedom have, and how slopes are distributed if not normally."""
     shape = between_shape(model)
-    notes = [] if shape == NORMAL else [f"Slopes of groups lie about the common slope as {shape} says; τ is its scale."]
+    notes = [] if shape == NORMAL else [slopes_sentence(estimates, model, shape)]
     if not printed.t_likelihood or all(math.isinf(row.df) for row in printed.rows if row.estimate is not None):
         return tuple(notes)
     if any(error is not None and math.isfinite(error.likelihood_df) for error in estimates.errors):

@@ -15,7 +15,7 @@ from cbec_bayes.runtime.labels import Origin
 from cbec_bayes.runtime.versions import versions
 
 _MARKS = {Severity.FAULT: "fail", Severity.DOUBT: "fail", Severity.OPEN: "undetermined"}
-_BESIDE = {"standard_error": "se", "t_statistic": "t", "p_value": "p", "ci_low": "from", "ci_high": "to"}
+_BESIDE = {"standard_error": "se", "t_statistic": "t", "p_value": "p", "ci_low": "interval", "ci_high": "to"}
 _NUMBERS = {
     "n_obs": "Observations",
     "units": "Units",
@@ -157,7 +157,7 @@ def _printed(cell: Coefficient | None) -> str:
         return ""
     below = f" ({cell.parenthesis})" if cell.parenthesis is not None else ""
     beside = "".join(f", {_BESIDE[quantity]} {number}" for quantity, number in cell.beside.items())
-    return f"{cell.estimate}{cell.stars}{below}{beside}"
+    return f"{cell.estimate}{cell.stars}{below}{beside}".replace(", to ", " to ")
 
 
 def _correlations(one: AuditedTables, table: str) -> tuple[list[str], list[Row]]:

@@ -91,12 +91,12 @@ class _Reader:
         rows = self._moments(kinds, heads, body) if {"mean", "sd"} <= set(kinds) else None
         rows = rows or self._correlations(body) or self._regression(heads, body)
         if rows and not any(row.stars for row in rows) and not self._said.stars and _has_estimates(rows):
-            self._told.append(
-                f"Table {self._table} prints no stars and says no levels of them, so that none are checked."
-            )
+            self._told.append(f"Table {self._table} prints no stars and states no levels, so no stars are checked.")
         if not rows or not any(row.stars or row.quantity not in _BARE for row in rows):
             self._ask("nothing in it can be checked: no stars, nothing in brackets, no number of observations, no R2")
         rows, reading = in_parentheses(rows)
+        if reading:
+            self._told.append(f"Table {self._table} has a column of {_NAMES[reading]}, read as if in parentheses.")
         return ReadTable(
             table=self._table,
             title=self._grid.title,
@@ -299,12 +299,17 @@ def _has_estimates(rows: Sequence[TidyRow]) -> bool:
     return any(row.quantity == "estimate" for row in rows)
 
 
+_NAMES = {"se": "standard errors", "t": "t statistics", "p": "p-values"}
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
 def _says_yes_or_no(cells: Sequence[Cell]) -> bool:
     texts = [cell.text.lower() for cell in cells if not cell.is_blank]
     return bool(texts) and all(text in YES_OR_NO or text in ("x", "y", "n") for text in texts)
+
+
+def _is_precision(cell: Cell) -> bool:
+    return bool(cell.number) or interval_ends(cell.text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,7 +328,9 @@ class _Line:
     def has_precision(self) -> bool:
         """Whether anything stands below its estimates, or beside them."""
         cells = [cell for _, under in self.below for cell in under[1:]]
-        own = any(cell.bracketed for cell in self.cells[1:]) or any(self.cells[k].number for k in self.beside)
+        own = any(cell.bracketed for cell in self.cells[1:]) or any(
+            map(_is_precision, (self.cells[k] for k in self.beside))
+        )
         return own or any(cell.is_numeric for cell in cells)
 
     @property
