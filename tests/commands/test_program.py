@@ -62,10 +62,10 @@ def test_published_reads_stars(program, tmp_path, monkeypatch):
     (tmp_path / "in.csv").write_text(STARRED)
     frames, tables, every_reading = {}, [], job._sensitivity
 
-    def once(*asked):
+    def once(*asked, **named):
         """Compute for the first reading alone what is the same for the second: the table of all readings."""
         if not tables:
-            tables.append(every_reading(*asked))
+            tables.append(every_reading(*asked, **named))
         return tables[0]
 
     monkeypatch.setattr(job, "_sensitivity", once)
