@@ -111,7 +111,7 @@ def test_the_page_says_why_a_ratio_that_is_not_judged_is_far_off(correlated, mon
     )
     within = not re.search(r"times CR2's standard error\. ", text)
     assert ratios or within
-    monkeypatch.setattr("cbec_bayes.checks.agreement.LEAST", 0.999)
-    monkeypatch.setattr("cbec_bayes.checks.agreement.MOST", 1.001)
+    monkeypatch.setattr("cbec_bayes.checks.pair.LEAST", 0.999)
+    monkeypatch.setattr("cbec_bayes.checks.pair.MOST", 1.001)
     narrow = agreement(correlated, "reghdfe", replications=99).text
     assert re.search(r"times CR2's standard error\. (What makes it|No single term makes it) (narrower|wider)", narrow)

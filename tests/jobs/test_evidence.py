@@ -41,7 +41,7 @@ def test_the_main_panel_has_a_row_with_what_its_specifications_say(found):
     assert list(table.columns) == list(EVIDENCE_COLUMNS)
     (row,) = table.to_dict("records")
     members = specified.specifications[specified.specifications["group"] == GROUP_AVERAGE]
-    assert (row["lattice"], row["n_units"], row["n_obs"], row["first"], row["last"]) == (8, 30, 240, 2014, 2021)
+    assert (row["lattice"], row["n_units"], row["n_obs"], row["first"], row["last"]) == (9, 30, 240, 2014, 2021)
     assert row["above_zero"] == (members["ci_low"] > 0).sum()
     assert row["below_zero"] == (members["ci_high"] < 0).sum()
     design = replication.design
@@ -125,7 +125,7 @@ def test_a_sign_that_only_some_have_is_open_and_what_it_needs_is_said():
 
 
 def test_what_all_specifications_with_a_sign_assume_is_found_by_counting(found):
-    """An assumption that no specification of the panel varies says nothing."""
+    """An assumption that no two specifications of the panel differ in, and in nothing else, says nothing."""
     _, specified, _ = found
     table = specified.specifications
     average = table["group"] == GROUP_AVERAGE

@@ -12,7 +12,7 @@ from cbec_bayes.panel.study import MAIN
 from cbec_bayes.replication import Replication, label_of
 from cbec_bayes.runtime.labels import CI_PROB, GROUP_AVERAGE, Origin, level
 from cbec_bayes.specifications.conclusions import NEGATIVE, POSITIVE, values_words
-from cbec_bayes.specifications.lattice import ALTERNATIVE, AXES
+from cbec_bayes.specifications.lattice import ALTERNATIVE, AXES, OUTCOME_SCALE
 
 EVIDENCE_COLUMNS = (
     "study",
@@ -207,7 +207,7 @@ def _needs(table: pd.DataFrame, needed: Mapping[str, Sequence[str]]) -> Iterable
 def assumed_by(specified: Iterable[Specified]) -> dict[str, tuple[str, ...]]:
     """Return what all specifications with an interval on one side of zero have in common, in words, by sign.
 
-    An assumption counts where its values differ between all specifications of the same panels, and not between these.
+    An assumption counts where some specifications of the same panels differ in it alone, and these all have one value.
 
     Parameters
     ----------
@@ -224,8 +224,15 @@ def _in_common(rows: pd.DataFrame, members: pd.DataFrame) -> tuple[str, ...]:
     return tuple(
         values_words(axis, str(rows[axis].iloc[0]))
         for axis in AXES
-        if len(rows) and len(set(same_panels[axis])) > 1 and len(set(rows[axis])) == 1
+        if len(rows) and _is_varied(same_panels, axis) and len(set(rows[axis])) == 1
     )
+
+
+def _is_varied(members: pd.DataFrame, axis: str) -> bool:
+    """Return whether some members of a panel differ in an assumption, and in no other."""
+    others = ["study", ALTERNATIVE, OUTCOME_SCALE, *(one for one in AXES if one != axis)]
+    differing = members.drop_duplicates([*others, axis])
+    return bool(differing.duplicated(others).any())
 
 
 def _short(value: float) -> str:
