@@ -19,6 +19,7 @@ from cbec_bayes.estimands.groups import effects, group_slopes, pooling_factors
 from cbec_bayes.estimands.shrinkage import shrinkage_path
 from cbec_bayes.jobs.fit import fit_folder
 from cbec_bayes.jobs.fit_settings import read_settings
+from cbec_bayes.jobs.fit_tables import netcdf_bytes
 from cbec_bayes.runtime.errors import InputError
 from tests.support.called import heard
 from tests.support.regressions import load
@@ -55,6 +56,21 @@ def test_fit_writes_its_tables(program, tmp_path):
     assert {"engine", "rhat_max", "ess_bulk_min", "ess_tail_min", "divergences", "seconds", "draws"} <= set(diagnostics)
     assert diagnostics["failures"] == []
     assert (tmp_path / "o" / "posterior.nc").stat().st_size > 1000
+
+
+def test_the_table_is_shown_before_the_posterior_is_written(program, capsys, tmp_path, monkeypatch):
+    shown = []
+
+    def written(tree):
+        shown.append((capsys.readouterr().out, (tmp_path / "o" / "effects.csv").exists()))
+        return netcdf_bytes(tree)
+
+    monkeypatch.setattr("cbec_bayes.jobs.fit_tables.netcdf_bytes", written)
+    status, after, _ = program("--data", "panel.csv", *PANEL, "--out", "o")
+    assert status == 0
+    assert "Priors, in the data's own units" in shown[0][0]
+    assert not shown[0][1]
+    assert after.startswith("Written: ")
 
 
 def test_without_groups_there_is_one_slope(program, tmp_path):
