@@ -86,7 +86,7 @@ def test_no_degrees_of_freedom_are_refused(tmp_path):
 
 def test_a_model_with_another_shape_says_so(tmp_path):
     found = pool_file(written(tmp_path), model="published_robust")
-    assert any("two-normals(share = 0.1, ratio = 5)" in note for note in found.notes)
+    assert any("or with probability 0.1 with standard deviation 5 τ" in note for note in found.notes)
 
 
 def test_blank_degrees_of_freedom_are_a_known_standard_error(tmp_path):
