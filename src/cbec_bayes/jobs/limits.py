@@ -37,7 +37,7 @@ def limit_slopes(
 ) -> Mapping[str, pd.DataFrame]:
     """Return the slopes of a limit by exposure: a row for each group and for the common slope.
 
-    Of one exposure they follow from draws of the scales, and no effects are drawn; several are tabulated of a fit.
+    With one exposure they follow from draws of the scales, and no effects are drawn; several are tabulated of a fit.
 
     Parameters
     ----------
