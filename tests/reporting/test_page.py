@@ -183,7 +183,7 @@ def test_every_panel_leads_with_what_holds_under_every_specification(made):
         assert set(concluded["group"]) > {"(average)", "east"}
         members = pd.read_csv(out / "tables" / f"{study}_specifications.csv")
         members = members[members["alternative"] == "main"].drop_duplicates("member")
-        assert len(members) == 8
+        assert len(members) == 9
         assert members["weight"].sum() == pytest.approx(1, abs=1e-3)
         assert page.index(f"caption-{study}_mixture") < page.index(f"caption-{study}_hierarchical_effects")
         assert (out / "figures" / f"specifications_{study}.svg").is_file()
